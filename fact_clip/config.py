@@ -1,0 +1,237 @@
+"""The configuration: frozen values, read from short YAML recipes and ``key=value`` overrides.
+
+A recipe holds only what differs from the defaults below; ``base: NAME`` builds it on another recipe.
+Unknown keys are refused with the nearest valid name. A configuration is never changed after it is made:
+the resolved copy lies beside every checkpoint.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fact_clip.core.errors import InputError
+
+RECIPES = Path(__file__).parent / "configs"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Frozen):
+    """Which videos, and how their features are read."""
+
+    name: str = Field("folder", description="entry of data/benchmarks.py; 'folder' is any own data set")
+    root: str | None = Field(None, description="folder of the data; else $FACT_CLIP_DATA/NAME, else ./data/NAME")
+    split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
+    layout: Literal["TD", "DT"] | None = Field(None, description="orientation of feature files; unset: the benchmark's")
+    fps: float | None = Field(None, description="frames (feature rows) a second; unset: the benchmark's")
+    background: tuple[str, ...] | None = Field(None, description="background classes by name; unset: the benchmark's")
+    stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
+    standardize: bool = Field(False, description="zero mean, unit variance a column, by the training videos")
+    context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
+    validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
+    tolerance: float = Field(0.01, ge=0, description="allowed length difference of features and labels, as a share")
+    tolerance_frames: int = Field(10, ge=0, description="... or in frames, whichever is larger")
+
+
+class BlockConfig(_Frozen):
+    """Sizes of one kind of block (FACT.md, 'Blocks')."""
+
+    hidden: int = Field(512, description="H, width of what blocks pass on")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    frame: Literal["m", "m2"] = Field("m2", description="temporal convolution: MS-TCN or MS-TCN++")
+    frame_dim: int = Field(512, description="F, width inside the frame branch")
+    frame_layers: int = Field(10, ge=1)
+    frame_norm: bool = Field(False, description="LayerNorm over channels after each layer of 'm'")
+    frame_groups: int = Field(1, ge=1, description="groups of the dilated convolution of 'm'")
+    action: Literal["sca", "sa", "gru_om"] = Field("sca", description="action branch")
+    action_dim: int = Field(512, description="A, width inside the action branch")
+    action_layers: int = Field(6, ge=1)
+    heads: int = Field(8, ge=1)
+    feedforward: int = Field(512, ge=1)
+    segment_layers: int = Field(1, ge=1, description="layers of the segment GRU in 'U'")
+
+
+# What a later block does not inherit from the block before it.
+_OWN_DEFAULTS: dict[str, Any] = {"action": "sa", "action_layers": 1, "frame_layers": 5, "segment_layers": 1}
+_BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
+
+
+class ModelConfig(_Frozen):
+    """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
+
+    blocks: str = Field("iuUU", pattern=r"^[iI][uU]*$", description="one letter a block, first the input block")
+    tokens: int = Field(60, ge=0, description="M, action tokens (0 with a transcript)")
+    head: str = Field("closed", description="entry of models/heads.py")
+    frame_positions: bool = Field(False, description="sinusoidal frame positions")
+    transcript: bool = Field(False, description="tokens are the classes of a given transcript")
+    frame_weight: float = Field(0.1, ge=0, le=1, description="share of the frame voter in decoding (mwt)")
+    input: BlockConfig = BlockConfig()
+    update: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
+    pooled: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        values = dict(values)
+        base = _plain(values.get("input"))
+        given = {}
+        for name in dict.fromkeys([*(_BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))), "update", "pooled"]):
+            if name != "input":
+                own = {key: value for key, value in _plain(values.get(name)).items() if value is not None}
+                base = {**base, **_OWN_DEFAULTS, **own}
+                given[name] = base
+        return {**values, **given}
+
+
+class LossConfig(_Frozen):
+    """Matching and loss (FACT.md, 'Matching and loss')."""
+
+    match: Literal["o2o", "o2m", "seq"] = "o2o"
+    class_cost: float = Field(0.2, description="weight of the class probability in the matching cost (pc)")
+    overlap_cost: float = Field(1.0, description="weight of the attention overlap in the matching cost (a2fc)")
+    smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
+    background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
+    null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
+
+
+class AugmentConfig(_Frozen):
+    """Masking of the input while training."""
+
+    channels: float = Field(0.3, ge=0, lt=1, description="probability that a channel is dropped for a whole video")
+    time_spans: int = Field(5, ge=0, description="most spans set to zero (0: none)")
+    time_length: int = Field(30, ge=1, description="a span is shorter than this many frames")
+    time_share: float = Field(0.05, ge=0, le=1, description="... and at most this share of the video")
+
+
+class TrainConfig(_Frozen):
+    """Optimisation."""
+
+    epochs: int = Field(150, ge=1)
+    batch_size: int = Field(4, ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    lr_decay: int = Field(80, ge=1, description="'step': epochs until the learning rate falls to a tenth")
+    warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
+    clip_norm: float = Field(10.0, ge=0, description="largest gradient norm (0: no clipping)")
+    seed: int = 0
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    precision: Literal["float32", "bf16"] = "float32"
+    select: str = Field("score", description="validation metric that picks the best checkpoint; 'score': mean of accuracy, edit and F1@10")
+    validate_every: int = Field(1, ge=1, description="epochs between validations")
+    patience: int = Field(0, ge=0, description="stop after this many validations without a better one (0: never)")
+    loggers: tuple[str, ...] = Field((), description="beside CSV and JSONL: tensorboard, wandb")
+
+
+class EvaluationConfig(_Frozen):
+    """How predictions are scored."""
+
+    profile: str = "fact"
+    count_background: bool = Field(True, description="background counts in edit and F1 (eval_bg)")
+
+
+class Config(_Frozen):
+    """Everything that makes a run."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @classmethod
+    def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
+        """Read a recipe by name (``configs/NAME.yaml``) or path and apply ``key=value`` overrides.
+
+        Raises:
+            InputError: no such recipe, an unknown key, or a value of the wrong kind.
+        """
+        tree = _read(recipe)
+        for override in overrides:
+            key, sep, value = override.partition("=")
+            if not sep:
+                raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
+            _put(tree, key.split("."), yaml.safe_load(value), override)
+        return cls.from_tree(tree, str(recipe))
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
+        """Check a nested mapping; ``where`` names it in errors."""
+        _check_keys(cls, tree, where, "")
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise InputError(where, f"{key} = {first['input']!r}", first["msg"].lower()) from None
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, every key with its value."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def _read(recipe: str | Path) -> dict[str, Any]:
+    path = Path(recipe) if str(recipe).endswith((".yaml", ".yml")) else RECIPES / f"{recipe}.yaml"
+    if not path.is_file():
+        if path.parent == RECIPES:
+            near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
+            todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
+            raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
+        raise InputError(path, "no such file", "a YAML recipe")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(path, f"not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(tree, dict):
+        raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
+    base = tree.pop("base", None)
+    return _merged(_read(base), tree) if base else tree
+
+
+def _merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(dict(result[key]), value) if both else value
+    return result
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise InputError(where, f"{key!r} is a value, not a group of keys")
+    tree[keys[-1]] = value
+
+
+def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, prefix: str) -> None:
+    for key, value in tree.items():
+        field = model.model_fields.get(str(key))
+        if field is None:
+            near = difflib.get_close_matches(str(key), list(model.model_fields), n=1, cutoff=0.0)
+            raise InputError(where, f"unknown key {prefix}{key}", f"one of {', '.join(model.model_fields)}", f"did you mean {prefix}{near[0]}?")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and isinstance(value, Mapping):
+            _check_keys(field.annotation, value, where, f"{prefix}{key}.")
+
+
+def _plain(block: Any) -> dict[str, Any]:
+    if isinstance(block, BaseModel):
+        return block.model_dump()
+    return dict(block or {})
