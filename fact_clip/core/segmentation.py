@@ -1,0 +1,176 @@
+"""Segments of a video: half-open frame ranges with a name."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from fact_clip.core.errors import InputError
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """One action of a video. Ordered by start, then stop, then label; confidence does not take part.
+
+    Args:
+        start: first frame.
+        stop: first frame after it; `[start, stop)` is half-open.
+        label: name of the action.
+        confidence: how sure the segmenter is, or None where nobody said.
+
+    Raises:
+        InputError: a negative start, no frame in the range, or a confidence that is not finite.
+    """
+
+    start: int
+    stop: int
+    label: str
+    confidence: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            # plain integers, so that numpy's own never reach a file
+            object.__setattr__(self, "start", operator.index(self.start))
+            object.__setattr__(self, "stop", operator.index(self.stop))
+        except TypeError as error:
+            found = f"frames [{self.start!r}, {self.stop!r})"
+            raise InputError(f"segment {self.label!r}", found, "whole frame numbers") from error
+        if self.start < 0 or self.stop <= self.start:
+            raise InputError(f"segment {self.label!r}", f"frames [{self.start}, {self.stop})", "0 <= start < stop")
+        if self.confidence is not None and not math.isfinite(self.confidence):
+            raise InputError(f"segment {self.label!r}", f"confidence {self.confidence}", "a finite number")
+
+    @property
+    def duration(self) -> int:
+        """Length in frames."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A video cut into segments without gap or overlap, from frame 0 to its last.
+
+    `from_frames` makes maximal runs of one label. Segments given by hand may follow each other with the
+    same label (two cups poured one after the other); the way through frames joins them.
+
+    Args:
+        segments: at least one, in order, the first starting at 0 and each where the last one stopped.
+        fps: frames a second, or None where nobody knows.
+
+    Raises:
+        InputError: no segments, a gap, an overlap, or a frame rate that is not a positive number.
+    """
+
+    segments: tuple[Segment, ...]
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", tuple(self.segments))
+        if not self.segments:
+            raise InputError("segmentation", "no segments", "at least one")
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise InputError("fps", str(self.fps), "frames a second, more than 0, or None")
+        expected = 0
+        for segment in self.segments:
+            if segment.start != expected:
+                fault = "gap" if segment.start > expected else "overlap"
+                raise InputError(
+                    f"segment {segment.label!r}",
+                    f"start {segment.start} ({fault})",
+                    f"start {expected}, where the segment before stops",
+                )
+            expected = segment.stop
+
+    @classmethod
+    def from_frames(
+        cls, labels: Sequence[str], fps: float | None = None, confidence: Sequence[float] | None = None
+    ) -> Segmentation:
+        """Cut one label a frame into maximal runs.
+
+        Args:
+            labels: names, length T.
+            fps: frames a second.
+            confidence: one number a frame, length T; a segment gets the mean over its frames.
+
+        Raises:
+            InputError: no frames, a label that is no text, or confidences of another length or not finite.
+        """
+        if isinstance(labels, str):
+            raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one a frame")
+        names = list(labels)
+        if not names:
+            raise InputError("labels", "no frames", "at least one frame")
+        for frame, name in enumerate(names):
+            if not isinstance(name, str):
+                raise InputError(f"labels, frame {frame}", repr(name), "a name", "decode indices by Vocabulary.decode")
+        values = None if confidence is None else np.asarray(confidence, dtype=np.float64)
+        if values is not None and values.shape != (len(names),):
+            raise InputError("confidence", f"shape {values.shape}", f"one number a frame, shape ({len(names)},)")
+        segments, start = [], 0
+        for name, group in groupby(names):
+            stop = start + sum(1 for _ in group)
+            mean = None if values is None else float(values[start:stop].mean())
+            segments.append(Segment(start, stop, str(name), mean))
+            start = stop
+        return cls(tuple(segments), fps)
+
+    def to_frames(self) -> list[str]:
+        """One label a frame, length `n_frames`."""
+        return [segment.label for segment in self.segments for _ in range(segment.duration)]
+
+    @property
+    def transcript(self) -> tuple[str, ...]:
+        """Labels of the segments in order."""
+        return tuple(segment.label for segment in self.segments)
+
+    @property
+    def n_frames(self) -> int:
+        """Length of the video in frames."""
+        return self.segments[-1].stop
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __iter__(self) -> Iterator[Segment]:
+        return iter(self.segments)
+
+    def resample(self, n_frames: int) -> Segmentation:
+        """The same video in `n_frames` frames, by nearest neighbour; the frame rate changes along.
+
+        The middle of each new frame decides which old frame it copies. Segments that get no frame vanish,
+        and neighbours of one label are joined. Confidence is kept where every segment has one.
+
+        Raises:
+            InputError: fewer than one frame.
+        """
+        if n_frames < 1:
+            raise InputError("n_frames", str(n_frames), "at least one frame")
+        source = (2 * np.arange(n_frames) + 1) * self.n_frames // (2 * n_frames)
+        owner = np.repeat(np.arange(len(self)), [segment.duration for segment in self.segments])[source]
+        labels = [self.segments[index].label for index in owner]
+        known = [segment.confidence for segment in self.segments if segment.confidence is not None]
+        confidence = np.asarray(known)[owner].tolist() if len(known) == len(self) else None
+        fps = None if self.fps is None else self.fps * n_frames / self.n_frames
+        return Segmentation.from_frames(labels, fps, confidence)
+
+    def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
+        """The segments whose label is not among `labels`, in order; for leaving out background."""
+        left_out = {labels} if isinstance(labels, str) else set(labels)
+        return tuple(segment for segment in self.segments if segment.label not in left_out)
+
+    def save(self, path: str | Path) -> Path:
+        """Write to a file whose suffix names the format (see `fact_clip.export`), and give back its path.
+
+        Raises:
+            InputError: no format has this suffix, or the format needs a frame rate and there is none.
+        """
+        # The one arrow upward in the house; imported here so that core stays alone until someone saves.
+        from fact_clip.export import save
+
+        return save(self, path)

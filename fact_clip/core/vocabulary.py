@@ -1,0 +1,282 @@
+"""Action names, each with its background flag and its factors by slot."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fact_clip.core.errors import InputError
+from fact_clip.core.factors import Factors, FactorSource, resolve_factors
+from fact_clip.core.frames import frame_labels
+
+_MAPPING_LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """An ordered list of action names; the place of a name is its class index.
+
+    Made by `from_names` or `from_mapping`; made directly it wants every field complete.
+
+    Args:
+        names: action names, length C.
+        background: those of them that mean "no action".
+        slots: what the factors are, as ("verb", "object", "tool").
+        factors: C tuples with one entry a slot; None where a class has no such factor.
+
+    Raises:
+        InputError: no names, a name twice, an unknown background name, or factors that do not fit.
+    """
+
+    names: tuple[str, ...]
+    background: tuple[str, ...]
+    slots: tuple[str, ...]
+    factors: tuple[Factors, ...]
+
+    def __post_init__(self) -> None:
+        _check_names("names", self.names)
+        _check_names("slots", self.slots)
+        for name in self.background:
+            self.index(name)
+        if len(set(self.background)) != len(self.background):
+            raise InputError("background", f"a name twice in {self.background}", "each name once")
+        if len(self.factors) != len(self.names):
+            raise InputError("factors", f"{len(self.factors)} entries", f"one for each of {len(self.names)} classes")
+        for name, entry in zip(self.names, self.factors, strict=True):
+            self._check_factors(name, entry)
+
+    def _check_factors(self, name: str, entry: Factors) -> None:
+        where = f"class {name!r}"
+        if len(entry) != len(self.slots):
+            raise InputError(where, f"factors {entry}", f"one entry for each of the slots {self.slots}")
+        if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
+            raise InputError(where, f"factors {entry}", "a text, or None, for each slot")
+        if name not in self.background and all(factor is None for factor in entry):
+            raise InputError(where, "no factor at all", "at least one for a class that is not background")
+
+    @classmethod
+    def from_names(
+        cls,
+        names: Iterable[str],
+        background: Iterable[str] = (),
+        factors: FactorSource | None = None,
+        slots: Sequence[str] | None = None,
+    ) -> Vocabulary:
+        """Number names in the order given.
+
+        Args:
+            names: action names.
+            background: those of them that mean "no action".
+            factors: for each name a tuple with one entry a slot or a mapping slot -> factor, looked up by
+                name or given by a function of the name. None: one slot, "phrase", the whole name.
+                Background names may be missing; they then have no factors.
+            slots: names of the slots; read off `factors` where not given (tuples: "slot1", "slot2", ...).
+
+        Raises:
+            InputError: see the class.
+        """
+        listed, left_out = _texts("names", names), _texts("background", background)
+        _check_names("names", listed)
+        found, entries = resolve_factors(listed, left_out, factors, slots)
+        return cls(listed, left_out, found, entries)
+
+    @classmethod
+    def from_mapping(
+        cls,
+        path: str | Path,
+        background: Iterable[str] = (),
+        factors: FactorSource | None = None,
+        slots: Sequence[str] | None = None,
+    ) -> Vocabulary:
+        """Read a mapping file: "id name" a line, ids 0 to C-1 each once in any order, names with spaces.
+
+        UTF-8, else latin-1; CRLF and blank lines are tolerated. The other arguments are those of `from_names`.
+
+        Raises:
+            InputError: an unreadable file, a malformed line, an id or a name twice (each with file:line), or
+                a missing id; and see the class.
+        """
+        file = Path(path)
+        listed, names = _read_mapping(file), _texts("background", background)
+        for name in names:
+            if name not in listed:
+                raise InputError(file, f"no class {name!r}, named as background", todo=_nearest(name, listed))
+        return cls.from_names(listed, names, factors, slots)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index_of
+
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """Class index of a name; an unknown one is an InputError that says the nearest."""
+        if name not in self._index_of:
+            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", todo=_nearest(name, self.names))
+        return self._index_of[name]
+
+    def encode(self, labels: Iterable[str]) -> NDArray[np.int64]:
+        """Names -> class indices, (T,)."""
+        return np.array([self.index(label) for label in _texts("labels", labels)], dtype=np.int64)
+
+    def decode(self, indices: ArrayLike) -> list[str]:
+        """Class indices (T,) -> names; one outside [0, C) is an InputError."""
+        array = frame_labels(indices, "indices")
+        wrong = array[(array < 0) | (array >= len(self))]
+        if wrong.size:
+            raise InputError("indices", f"class {wrong[0]}", f"0 to {len(self) - 1}")
+        return [self.names[index] for index in array.tolist()]
+
+    @property
+    def background_indices(self) -> tuple[int, ...]:
+        """Class indices of the background names, in the order of `background`."""
+        return tuple(self.index(name) for name in self.background)
+
+    def factor_indices(self, slot: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """The factors of one slot, and which of them each class has.
+
+        Returns:
+            K factor names in the order in which classes bring them, and their indices (C,); -1 where a
+            class has no such factor.
+        """
+        if slot not in self.slots:
+            raise InputError("vocabulary", f"no slot {slot!r}", f"one of {self.slots}")
+        place = self.slots.index(slot)
+        column = [entry[place] for entry in self.factors]
+        number: dict[str, int] = {}
+        indices = [-1 if factor is None else number.setdefault(factor, len(number)) for factor in column]
+        return tuple(number), np.array(indices, dtype=np.int64)
+
+    def extended(
+        self, names: Iterable[str], background: Iterable[str] = (), factors: FactorSource | None = None
+    ) -> Vocabulary:
+        """A vocabulary with further names after these, in the same slots; arguments as in `from_names`.
+
+        Raises:
+            InputError: a name that is here already, or slots that need `factors` and none given.
+        """
+        listed, left_out = _texts("names", names), _texts("background", background)
+        _, entries = resolve_factors(listed, left_out, factors, self.slots)
+        return Vocabulary(self.names + listed, self.background + left_out, self.slots, self.factors + entries)
+
+    def subset(self, names: Iterable[str]) -> Vocabulary:
+        """A vocabulary of some of these names, in the order given, with their flags and factors."""
+        listed = _texts("names", names)
+        entries = tuple(self.factors[self.index(name)] for name in listed)
+        return Vocabulary(listed, tuple(name for name in self.background if name in listed), self.slots, entries)
+
+    def is_compositional(self, unseen: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+        """For each unseen name the (slot, factor) pairs that no seen class has (DESIGN.md, 3).
+
+        A name with an empty tuple is compositional: with the whole of `unseen` held out, each of its
+        factors still occurs in some class that is not.
+        """
+        held_out = _texts("unseen", unseen)
+        left_out = {self.index(name) for name in held_out}
+        seen = {
+            pair
+            for index, entry in enumerate(self.factors)
+            if index not in left_out
+            for pair in zip(self.slots, entry, strict=True)
+        }
+        return {
+            name: tuple(
+                (slot, factor)
+                for slot, factor in zip(self.slots, self.factors[self.index(name)], strict=True)
+                if factor is not None and (slot, factor) not in seen
+            )
+            for name in held_out
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: names, background, slots, factors."""
+        return {
+            "names": list(self.names),
+            "background": list(self.background),
+            "slots": list(self.slots),
+            "factors": [list(entry) for entry in self.factors],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Vocabulary:
+        """Read what `to_dict` wrote; another set of keys is an InputError."""
+        keys = ("names", "background", "slots", "factors")
+        if not isinstance(values, Mapping) or set(values) != set(keys):
+            found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
+            raise InputError("vocabulary", f"{found}", f"the keys {list(keys)}")
+        names, background, slots = (_texts(key, values[key]) for key in keys[:3])
+        return cls(names, background, slots, tuple(tuple(entry) for entry in values["factors"]))
+
+
+def _texts(where: str, values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise InputError(where, f"one text, {values!r}", "a list of names")
+    listed = tuple(values)
+    for value in listed:
+        if not isinstance(value, str):
+            raise InputError(where, repr(value), "a name")
+    return tuple(str(value) for value in listed)  # numpy's own text type does not go into JSON alike
+
+
+def _check_names(where: str, names: tuple[str, ...]) -> None:
+    if not names:
+        raise InputError(where, "none", "at least one")
+    seen: set[str] = set()
+    for name in names:
+        if not name.strip():
+            raise InputError(where, repr(name), "a name that is not blank")
+        if name in seen:
+            raise InputError(where, f"{name!r} twice", "each name once")
+        seen.add(name)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    return f"the nearest is {close[0]!r}" if close else ""
+
+
+def _read_mapping(file: Path) -> tuple[str, ...]:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise InputError(file, f"cannot be read ({error.strerror})", 'a mapping file, "id name" a line') from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    by_id: dict[int, str] = {}
+    line_of: dict[str, int] = {}
+    # not splitlines(): that also cuts at characters which latin-1 names may hold
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.strip(" \t\r")
+        if not line:
+            continue
+        match = _MAPPING_LINE.fullmatch(line)
+        if match is None:
+            raise InputError(f"{file}:{number}", repr(line), '"id name", as in "0 background"')
+        index, name = int(match[1]), match[2]
+        if index in by_id:
+            raise InputError(f"{file}:{number}", f"id {index} twice", "each id once")
+        if name in line_of:
+            raise InputError(f"{file}:{number}", f"{name!r} again, as in line {line_of[name]}", "each name once")
+        by_id[index], line_of[name] = name, number
+    missing = [index for index in range(len(by_id)) if index not in by_id]
+    if not by_id or missing:
+        found = f"no id {missing[0]}" if missing else "no classes"
+        raise InputError(file, found, f"the ids 0 to {max(len(by_id) - 1, 0)}, each once")
+    return tuple(by_id[index] for index in range(len(by_id)))

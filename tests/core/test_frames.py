@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fact_clip.core import InputError, majority_stride, runs, stretch
+
+LABELS = st.lists(st.integers(-1, 3), min_size=1, max_size=60)
+SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
+
+
+def test_runs_by_hand() -> None:
+    assert runs([4, 4, 0, 4, 4, 4]) == [(0, 2, 4), (2, 3, 0), (3, 6, 4)]
+    assert runs(np.array([7], dtype=np.int16)) == [(0, 1, 7)]
+    assert all(type(value) is int for run in runs(np.array([1, 2])) for value in run)
+
+
+@SEEDED
+@given(LABELS)
+def test_runs_cover_every_frame_and_differ_from_their_neighbours(labels: list[int]) -> None:
+    found = runs(labels)
+    assert [label for start, stop, label in found for _ in range(stop - start)] == labels
+    assert [start for start, _, _ in found] == [0, *(stop for _, stop, _ in found[:-1])]
+    assert all(left[2] != right[2] for left, right in pairwise(found))
+
+
+def test_majority_stride_by_hand() -> None:
+    #          majority 1 | tie: 2 came first | all ignored | ignored has no vote | short last stride
+    labels = [0, 1, 1, 2, 0, -1, -1, -1, -1, -1, -1, 5, 3]
+    assert majority_stride(labels, 3).tolist() == [1, 2, -1, 5, 3]
+    assert majority_stride([0, 0, 1], 3, ignore=0).tolist() == [1]
+    assert majority_stride([3, 1, 3, 1], 4).tolist() == [3]
+
+
+def slow_majority(labels: list[int], stride: int) -> list[int]:
+    result = []
+    for start in range(0, len(labels), stride):
+        counts = Counter(label for label in labels[start : start + stride] if label != -1)
+        # a Counter keeps the order of first sight, and most_common is stable
+        result.append(counts.most_common(1)[0][0] if counts else -1)
+    return result
+
+
+@SEEDED
+@given(LABELS, st.integers(1, 70))
+def test_majority_stride_equals_slow_version(labels: list[int], stride: int) -> None:
+    assert majority_stride(labels, stride).tolist() == slow_majority(labels, stride)
+
+
+@SEEDED
+@given(LABELS, st.integers(1, 70))
+def test_stretch_puts_each_frame_into_its_own_stride(labels: list[int], stride: int) -> None:
+    reduced = majority_stride(labels, stride)
+    full = stretch(reduced, stride, len(labels))
+    assert full.tolist() == [reduced[frame // stride] for frame in range(len(labels))]
+    assert majority_stride(full, stride).tolist() == reduced.tolist()
+
+
+def test_stride_one_changes_nothing() -> None:
+    assert majority_stride([2, -1, 0], 1).tolist() == [2, -1, 0]
+    assert stretch([2, -1, 0], 1, 3).tolist() == [2, -1, 0]
+
+
+@pytest.mark.parametrize("call", [runs, lambda x: majority_stride(x, 2), lambda x: stretch(x, 2, 0)])
+def test_bad_labels_are_errors(call: object) -> None:
+    assert callable(call)
+    with pytest.raises(InputError, match="no frames"):
+        call([])
+    with pytest.raises(InputError, match=r"shape \(1, 2\)"):
+        call([[1, 2]])
+    with pytest.raises(InputError, match="float64"):
+        call([0.5, 1.0])
+
+
+def test_bad_strides_are_errors() -> None:
+    with pytest.raises(InputError, match="stride: 0"):
+        majority_stride([1], 0)
+    with pytest.raises(InputError, match="3 labels at stride 4 for 13 frames; expected 4"):
+        stretch([1, 2, 3], 4, 13)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fact_clip.core import InputError, Segment, Segmentation
+
+FRAMES = st.lists(st.sampled_from(["SIL", "pour milk", "stir"]), min_size=1, max_size=50)
+SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
+
+
+def test_from_frames_by_hand() -> None:
+    video = Segmentation.from_frames(["a", "a", "b", "a"], fps=15, confidence=[0.5, 0.7, 1.0, 0.25])
+    assert video.segments == (Segment(0, 2, "a"), Segment(2, 3, "b"), Segment(3, 4, "a"))
+    assert [segment.confidence for segment in video] == pytest.approx([0.6, 1.0, 0.25])
+    assert (video.fps, video.n_frames, len(video), video.transcript) == (15, 4, 3, ("a", "b", "a"))
+    assert [segment.duration for segment in video] == [2, 1, 1]
+    assert video.without(["b"]) == video.without("b") == (Segment(0, 2, "a"), Segment(3, 4, "a"))
+
+
+def test_one_frame() -> None:
+    video = Segmentation.from_frames(["a"])
+    assert video.segments == (Segment(0, 1, "a"),)
+    assert video.to_frames() == ["a"]
+    assert video.resample(3).segments == (Segment(0, 3, "a"),)
+
+
+@SEEDED
+@given(FRAMES)
+def test_frames_to_segments_and_back(frames: list[str]) -> None:
+    video = Segmentation.from_frames(frames, fps=6)
+    assert video.to_frames() == frames
+    assert Segmentation.from_frames(video.to_frames(), fps=6) == video
+    assert sum(segment.duration for segment in video) == len(frames)
+    assert all(left != right for left, right in pairwise(video.transcript))
+
+
+@SEEDED
+@given(FRAMES, st.integers(1, 90))
+def test_resample_copies_the_nearest_frame(frames: list[str], n_frames: int) -> None:
+    got = Segmentation.from_frames(frames).resample(n_frames)
+    # the middle of new frame i lies at (i + 1/2) * T / n on the old clock
+    expected = [frames[math.floor((i + 0.5) * len(frames) / n_frames + 1e-9)] for i in range(n_frames)]
+    assert got.to_frames() == expected
+
+
+@SEEDED
+@given(FRAMES, st.integers(1, 5))
+def test_resample_by_a_whole_factor_and_back(frames: list[str], factor: int) -> None:
+    video = Segmentation.from_frames(frames, fps=10, confidence=[0.5] * len(frames))
+    longer = video.resample(factor * len(frames))
+    assert longer.to_frames() == [label for label in frames for _ in range(factor)]
+    assert longer.fps == pytest.approx(10 * factor)
+    assert longer.resample(len(frames)).segments == video.segments
+    assert {segment.confidence for segment in longer} == {0.5}
+
+
+def test_resample_joins_what_a_vanished_segment_parted() -> None:
+    video = Segmentation((Segment(0, 4, "a", 0.5), Segment(4, 5, "b", 0.1), Segment(5, 9, "a", 0.9)), fps=9)
+    short = video.resample(2)  # middles at frames 2.25 and 6.75
+    assert short.segments == (Segment(0, 2, "a"),)
+    assert short.segments[0].confidence == pytest.approx(0.7)
+    assert short.fps == pytest.approx(2)
+
+
+def test_confidence_survives_resampling_only_when_complete() -> None:
+    video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 4, "b")))
+    assert [segment.confidence for segment in video.resample(8)] == [None, None]
+
+
+def test_segments_given_by_hand_may_repeat_a_label() -> None:
+    video = Segmentation((Segment(0, 2, "pour"), Segment(2, 3, "pour")))
+    assert video.transcript == ("pour", "pour")
+    assert Segmentation.from_frames(video.to_frames()).transcript == ("pour",)
+
+
+def test_segments_are_ordered_by_time() -> None:
+    late, early, longer = Segment(3, 4, "a", 0.1), Segment(0, 1, "b", 0.9), Segment(0, 2, "a")
+    assert sorted([late, longer, early]) == [early, longer, late]
+    assert Segment(0, 1, "a", 0.2) == Segment(0, 1, "a", 0.8)
+
+
+def test_numpy_frame_numbers_become_plain() -> None:
+    segment = Segment(np.int64(0), np.int32(3), "a")  # type: ignore[arg-type]
+    assert json.dumps([segment.start, segment.stop]) == "[0, 3]"
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "message"),
+    [(-1, 2, r"\[-1, 2\)"), (3, 3, r"\[3, 3\)"), (3, 1, r"\[3, 1\)"), (0.5, 2, "whole frame")],
+)
+def test_bad_segments_are_errors(start: int, stop: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Segment(start, stop, "a")
+
+
+def test_confidence_must_be_finite() -> None:
+    with pytest.raises(InputError, match="confidence nan"):
+        Segment(0, 1, "a", float("nan"))
+
+
+def test_bad_segmentations_are_errors() -> None:
+    with pytest.raises(InputError, match="no segments"):
+        Segmentation(())
+    with pytest.raises(InputError, match=r"start 3 \(gap\); expected start 2"):
+        Segmentation((Segment(0, 2, "a"), Segment(3, 4, "b")))
+    with pytest.raises(InputError, match=r"start 1 \(overlap\); expected start 2"):
+        Segmentation((Segment(0, 2, "a"), Segment(1, 4, "b")))
+    with pytest.raises(InputError, match=r"start 1 \(gap\); expected start 0"):
+        Segmentation((Segment(1, 2, "a"),))
+    for fps in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="fps"):
+            Segmentation((Segment(0, 1, "a"),), fps)
+
+
+def test_bad_frames_are_errors() -> None:
+    with pytest.raises(InputError, match="no frames"):
+        Segmentation.from_frames([])
+    with pytest.raises(InputError, match="one text"):
+        Segmentation.from_frames("abc")
+    with pytest.raises(InputError, match=r"frame 1: 3"):
+        Segmentation.from_frames(["a", 3])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"shape \(1,\)"):
+        Segmentation.from_frames(["a", "a"], confidence=[0.5])
+    with pytest.raises(InputError, match="at least one frame"):
+        Segmentation.from_frames(["a"]).resample(0)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fact_clip.core import InputError, Vocabulary
+
+KITCHEN = Vocabulary.from_names(
+    ["no action", "take cup", "take milk", "pour milk", "stir cup with spoon"],
+    background=["no action"],
+    slots=("verb", "object", "tool"),
+    factors={
+        "take cup": ("take", "cup", None),
+        "take milk": {"verb": "take", "object": "milk"},
+        "pour milk": ("pour", "milk", None),
+        "stir cup with spoon": ("stir", "cup", "spoon"),
+    },
+)
+
+
+def test_names_and_indices() -> None:
+    assert len(KITCHEN) == 5
+    assert list(KITCHEN) == list(KITCHEN.names)
+    assert "take cup" in KITCHEN and "take" not in KITCHEN
+    assert KITCHEN.index("pour milk") == 3
+    assert KITCHEN.background_indices == (0,)
+    assert KITCHEN.encode(["pour milk", "no action"]).tolist() == [3, 0]
+    assert KITCHEN.encode([]).dtype == np.int64
+    assert KITCHEN.decode(np.array([4, 1])) == ["stir cup with spoon", "take cup"]
+
+
+def test_factors_by_slot() -> None:
+    assert KITCHEN.factors[0] == (None, None, None)
+    verbs, of_class = KITCHEN.factor_indices("verb")
+    assert verbs == ("take", "pour", "stir")
+    assert of_class.tolist() == [-1, 0, 0, 1, 2]
+    tools, of_class = KITCHEN.factor_indices("tool")
+    assert tools == ("spoon",)
+    assert of_class.tolist() == [-1, -1, -1, -1, 0]
+    with pytest.raises(InputError, match="no slot 'noun'"):
+        KITCHEN.factor_indices("noun")
+
+
+def test_whole_phrase_is_the_default_factor() -> None:
+    plain = Vocabulary.from_names(["a b", "c"])
+    assert plain.slots == ("phrase",)
+    assert plain.factors == (("a b",), ("c",))
+    assert plain.background == ()
+
+
+def test_factors_from_a_function_or_without_slot_names() -> None:
+    pairs = Vocabulary.from_names(["take cup", "take milk"], factors=lambda name: tuple(name.split()))
+    assert pairs.slots == ("slot1", "slot2")
+    assert pairs.factors == (("take", "cup"), ("take", "milk"))
+    named = Vocabulary.from_names(["a", "b"], factors={"a": {"verb": "x"}, "b": {"noun": "y", "verb": "x"}})
+    assert named.slots == ("verb", "noun")
+    assert named.factors == (("x", None), ("x", "y"))
+
+
+def test_compositional_looks_at_the_whole_set() -> None:
+    assert KITCHEN.is_compositional(["take milk"]) == {"take milk": ()}
+    # "milk" is in two classes only: with both unseen nobody brings it
+    assert KITCHEN.is_compositional(["take milk", "pour milk"]) == {
+        "take milk": (("object", "milk"),),
+        "pour milk": (("verb", "pour"), ("object", "milk")),
+    }
+    assert KITCHEN.is_compositional(["stir cup with spoon"]) == {
+        "stir cup with spoon": (("verb", "stir"), ("tool", "spoon"))
+    }
+    assert Vocabulary.from_names(["a", "b"]).is_compositional(["b"]) == {"b": (("phrase", "b"),)}
+    assert KITCHEN.is_compositional([]) == {}
+
+
+def test_a_word_in_another_slot_is_another_factor() -> None:
+    words = Vocabulary.from_names(["oil pan", "heat oil"], factors=lambda name: tuple(name.split()))
+    assert words.is_compositional(["heat oil"]) == {"heat oil": (("slot1", "heat"), ("slot2", "oil"))}
+
+
+def test_extended_and_subset() -> None:
+    more = KITCHEN.extended(["pour cup"], factors={"pour cup": ("pour", "cup", None)})
+    assert more.index("pour cup") == 5
+    assert more.background_indices == (0,)
+    assert more.factors[5] == ("pour", "cup", None)
+    some = KITCHEN.subset(["pour milk", "no action"])
+    assert some.names == ("pour milk", "no action")
+    assert some.background == ("no action",)
+    assert some.factors == (("pour", "milk", None), (None, None, None))
+    assert KITCHEN.subset(["take cup"]).background == ()
+    assert Vocabulary.from_names(["a"]).extended(["b"]) == Vocabulary.from_names(["a", "b"])
+    with pytest.raises(InputError, match="'take cup' twice"):
+        KITCHEN.extended(["take cup"], factors={"take cup": ("take", "cup", None)})
+    with pytest.raises(InputError, match="factors for the slots"):
+        KITCHEN.extended(["pour cup"])
+
+
+def test_plain_json_and_back() -> None:
+    again = Vocabulary.from_dict(json.loads(json.dumps(KITCHEN.to_dict())))
+    assert again == KITCHEN
+    assert hash(again) == hash(KITCHEN)
+    assert again != KITCHEN.subset(KITCHEN.names[1:])
+    with pytest.raises(InputError, match="the keys"):
+        Vocabulary.from_dict({"names": ["a"]})
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.lists(st.text(min_size=1).filter(lambda t: bool(t.strip())), min_size=1, max_size=8, unique=True))
+def test_encode_decode_round_trip(names: list[str]) -> None:
+    vocabulary = Vocabulary.from_names(names)
+    assert vocabulary.decode(vocabulary.encode(names[::-1])) == names[::-1]
+    assert Vocabulary.from_dict(json.loads(json.dumps(vocabulary.to_dict()))) == vocabulary
+
+
+def test_errors_name_what_is_nearest() -> None:
+    with pytest.raises(InputError, match="no class 'pour milc' among 5; the nearest is 'pour milk'"):
+        KITCHEN.index("pour milc")
+    with pytest.raises(InputError, match="class 5; expected 0 to 4"):
+        KITCHEN.decode([0, 5])
+    with pytest.raises(InputError, match="class -1"):
+        KITCHEN.decode([-1])
+    with pytest.raises(InputError, match="nearest is 'no action'"):
+        Vocabulary.from_names(["no action", "a"], background=["no actions"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": []}, "names: none"),
+        ({"names": "ab"}, "one text"),
+        ({"names": ["a", "a"]}, "'a' twice"),
+        ({"names": ["a", " "]}, "blank"),
+        ({"names": ["a", 1]}, "names: 1"),
+        ({"names": ["a"], "background": ["a", "a"]}, "background"),
+        ({"names": ["a", "b"], "factors": {"a": ("x",)}}, "class 'b': no factors"),
+        ({"names": ["a", "b"], "factors": {"a": ("x",), "b": ("x", "y")}}, r"\[1, 2\] entries"),
+        ({"names": ["a"], "factors": {"a": ("x",)}, "slots": ("v", "n")}, "one entry for each"),
+        ({"names": ["a"], "factors": {"a": {"noun": "x"}}, "slots": ("v", "n")}, "slot 'noun'"),
+        ({"names": ["a"], "factors": {"a": ("", "x")}, "slots": ("v", "n")}, "a text, or None"),
+        ({"names": ["a"], "factors": {"a": (None, None)}, "slots": ("v", "n")}, "no factor at all"),
+        ({"names": ["a"], "factors": {"a": "xy"}, "slots": ("v", "n")}, "'xy'"),
+        ({"names": ["a"], "slots": ("v", "n")}, "pass `factors`"),
+        ({"names": ["a"], "factors": {"a": ("x", "y")}, "slots": ("v", "v")}, "'v' twice"),
+    ],
+)
+def test_bad_vocabularies_are_errors(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Vocabulary.from_names(**arguments)  # type: ignore[arg-type]
+
+
+def test_mapping_file(tmp_path: Path) -> None:
+    file = tmp_path / "mapping.txt"
+    file.write_bytes(b"1 take cup\r\n0 SIL\r\n\r\n2\tpour milk  ")
+    vocabulary = Vocabulary.from_mapping(file, background=["SIL"])
+    assert vocabulary.names == ("SIL", "take cup", "pour milk")
+    assert vocabulary.background_indices == (0,)
+
+
+def test_mapping_file_in_utf8_and_latin1(tmp_path: Path) -> None:
+    file = tmp_path / "mapping.txt"
+    file.write_bytes("\ufeff0 crème brûlée\n".encode())
+    assert Vocabulary.from_mapping(file).names == ("crème brûlée",)
+    # byte 0x85 is a line end to str.splitlines
+    file.write_bytes("0 crème".encode("latin-1") + b"\x85x\n1 b\n")
+    assert Vocabulary.from_mapping(file).names == ("crème\x85x", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 a\n0 b\n", ":2: id 0 twice"),
+        ("0 a\n1 a\n", ":2: 'a' again, as in line 1"),
+        ("0 a\nb\n", ":2: 'b'; expected \"id name\""),
+        ("0 a\n1\n", ":2: '1'"),
+        ("-1 a\n", ":1: '-1 a'"),
+        ("0 a\n2 b\n", "no id 1; expected the ids 0 to 1"),
+        ("1 a\n2 b\n", "no id 0"),
+        ("\n", "no classes"),
+    ],
+)
+def test_bad_mapping_files_are_errors(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "mapping.txt"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        Vocabulary.from_mapping(file)
+    assert str(file) in str(caught.value)
+
+
+def test_mapping_file_faults_outside_its_lines(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        Vocabulary.from_mapping(tmp_path / "none.txt")
+    file = tmp_path / "mapping.txt"
+    file.write_text("0 SIL\n")
+    with pytest.raises(InputError, match=r"mapping\.txt: no class 'sil', named as background; the nearest is 'SIL'"):
+        Vocabulary.from_mapping(file, background=["sil"])
