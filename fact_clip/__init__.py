@@ -1,0 +1,61 @@
+"""FACT-CLIP cuts untrimmed videos into actions.
+
+The names below are the public face. Each is loaded when it is first asked for, so that ``import fact_clip`` costs
+nothing and a program that only scores predictions never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fact_clip import compat, data, decoding, export, losses, metrics, models, report, training
+    from fact_clip.config import Config
+    from fact_clip.core.errors import InputError
+    from fact_clip.core.segmentation import Segment, Segmentation
+    from fact_clip.core.vocabulary import Vocabulary
+    from fact_clip.segmenter import Segmenter, load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "InputError",
+    "Segment",
+    "Segmentation",
+    "Segmenter",
+    "Vocabulary",
+    "compat",
+    "data",
+    "decoding",
+    "export",
+    "load",
+    "losses",
+    "metrics",
+    "models",
+    "report",
+    "training",
+]
+
+_HOME_OF = {
+    "Config": "fact_clip.config",
+    "InputError": "fact_clip.core.errors",
+    "Segment": "fact_clip.core.segmentation",
+    "Segmentation": "fact_clip.core.segmentation",
+    "Segmenter": "fact_clip.segmenter",
+    "Vocabulary": "fact_clip.core.vocabulary",
+    "load": "fact_clip.segmenter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    if name in __all__:
+        return import_module(f"fact_clip.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
