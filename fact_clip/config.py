@@ -64,6 +64,20 @@ _OWN_DEFAULTS: dict[str, Any] = {"action": "sa", "action_layers": 1, "frame_laye
 _BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
 
+def _plain(block: Any) -> dict[str, Any]:
+    if isinstance(block, BaseModel):
+        return block.model_dump()
+    return dict(block or {})
+
+
+class AlignmentConfig(_Frozen):
+    """FACT-CLIP's alignment of frames to class texts (head 'fact-clip')."""
+
+    temperature: float = Field(0.07, gt=0)
+    projection_dim: int = Field(512, ge=1, description="hidden width of the projection")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
@@ -73,6 +87,7 @@ class ModelConfig(_Frozen):
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
     frame_weight: float = Field(0.1, ge=0, le=1, description="share of the frame voter in decoding (mwt)")
+    alignment: AlignmentConfig = AlignmentConfig()
     input: BlockConfig = BlockConfig()
     update: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
     pooled: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
@@ -102,6 +117,8 @@ class LossConfig(_Frozen):
     smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
     null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
+    fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
+    contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")
 
 
 class AugmentConfig(_Frozen):
@@ -229,9 +246,3 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
             raise InputError(where, f"unknown key {prefix}{key}", f"one of {', '.join(model.model_fields)}", f"did you mean {prefix}{near[0]}?")
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and isinstance(value, Mapping):
             _check_keys(field.annotation, value, where, f"{prefix}{key}.")
-
-
-def _plain(block: Any) -> dict[str, Any]:
-    if isinstance(block, BaseModel):
-        return block.model_dump()
-    return dict(block or {})

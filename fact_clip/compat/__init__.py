@@ -1,0 +1,5 @@
+"""Reference YAML keys and reference checkpoints."""
+
+from fact_clip.compat.reference import load_reference, read_config
+
+__all__ = ["load_reference", "read_config"]

@@ -1,0 +1,193 @@
+"""Published FACT and FACT-CLIP configurations and checkpoints, read into this project's own.
+
+The keys and their defaults are those of FACT.md, 'Reference configuration'. Parameter names are the same on
+both sides, so a checkpoint loads as it is, strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fact_clip.config import Config
+from fact_clip.core.errors import InputError
+from fact_clip.losses import Criterion
+from fact_clip.models import FACT, Classes
+
+_BLOCK_KEYS = {
+    "hid_dim": "hidden",
+    "dropout": "dropout",
+    "a": "action",
+    "a_nhead": "heads",
+    "a_ffdim": "feedforward",
+    "a_layers": "action_layers",
+    "a_dim": "action_dim",
+    "f": "frame",
+    "f_layers": "frame_layers",
+    "f_ln": "frame_norm",
+    "f_dim": "frame_dim",
+    "f_ngp": "frame_groups",
+    "s_layers": "segment_layers",
+}
+
+# Reference key -> our key. What is not here and not in _IGNORED is an error.
+KEYS: dict[str, str] = {
+    **{
+        f"{theirs}.{key}": f"model.{ours}.{name}"
+        for theirs, ours in {"Bi": "input", "Bu": "update", "BU": "pooled"}.items()
+        for key, name in _BLOCK_KEYS.items()
+    },
+    "FACT.ntoken": "model.tokens",
+    "FACT.block": "model.blocks",
+    "FACT.trans": "model.transcript",
+    "FACT.fpos": "model.frame_positions",
+    "FACT.mwt": "model.frame_weight",
+    "FACT.cmr": "augment.channels",
+    "CLIP.temp": "model.alignment.temperature",
+    "CLIP.projection_hidden_dim": "model.alignment.projection_dim",
+    "CLIP.projection_dropout": "model.alignment.dropout",
+    "CLIP.fact_loss_weight": "loss.fact_weight",
+    "CLIP.contrastive_weight": "loss.contrastive_weight",
+    "Loss.pc": "loss.class_cost",
+    "Loss.a2fc": "loss.overlap_cost",
+    "Loss.match": "loss.match",
+    "Loss.bgw": "loss.background_weight",
+    "Loss.nullw": "loss.null_weight",
+    "Loss.sw": "loss.smoothing",
+    "TM.t": "augment.time_length",
+    "TM.p": "augment.time_share",
+    "TM.m": "augment.time_spans",
+    "lr": "train.lr",
+    "optimizer": "train.optimizer",
+    "epoch": "train.epochs",
+    "lr_decay": "train.lr_decay",
+    "clip_grad_norm": "train.clip_norm",
+    "weight_decay": "train.weight_decay",
+    "batch_size": "train.batch_size",
+    "sr": "data.stride",
+    "eval_bg": "evaluation.count_background",
+    "split": "data.split",
+}
+_SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
+# Defaults of the published code where they differ from ours.
+_DEFAULTS: dict[str, Any] = {"loss.class_cost": 1.0, "model.input.action": "sca", "train.schedule": "step"}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested YAML mapping as flat dotted keys; flat keys stay as they are."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_config(reference: Mapping[str, Any], *, verb_noun: bool = False) -> tuple[Config, tuple[str, ...]]:
+    """Our configuration of a reference one, and the reference keys that mean nothing here.
+
+    Args:
+        reference: flat reference keys (``{"Bi.hid_dim": 48}``) or a reference YAML's nested mapping.
+        verb_noun: the model scores verbs and nouns (Epic-Kitchens).
+    """
+    flat = flatten(reference)
+    ours: dict[str, Any] = dict(_DEFAULTS)
+    ours.update({KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None})
+    if not flat.get("TM.use", False):
+        ours["augment.time_spans"] = 0
+    ours.setdefault("augment.channels", 0.0)
+    if flat.get("use_clip", False):
+        ours["model.head"] = "fact-clip"
+    elif verb_noun:
+        ours["model.head"] = "verb-noun"
+    if str(ours.get("train.optimizer", "adam")).lower() in ("adam", "adamw", "sgd"):
+        ours["train.optimizer"] = str(ours.get("train.optimizer", "adam")).lower()
+    ours["model.blocks"] = str(ours.get("model.blocks", "iuUU"))
+    tree: dict[str, Any] = {}
+    for key, value in ours.items():
+        *groups, last = key.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = value
+    unknown = tuple(sorted(key for key in flat if key not in KEYS and key not in _SWITCHES))
+    return Config.from_tree(tree, "reference configuration"), unknown
+
+
+def load_reference(
+    state_dict: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    *,
+    n_classes: int,
+    input_dim: int,
+    background: Sequence[int] = (),
+    text_embeddings: Tensor | None = None,
+    verb_of_class: Sequence[int] | None = None,
+    noun_of_class: Sequence[int] | None = None,
+    n_verbs: int | None = None,
+    n_nouns: int | None = None,
+    mean_transcript_length: float | None = None,
+) -> tuple[FACT, Criterion]:
+    """The model with the weights of a reference checkpoint, in evaluation mode, and its criterion.
+
+    Args:
+        state_dict: the reference parameters by name; a missing or unexpected one is an error.
+        config: flat reference keys or a reference YAML's nested mapping.
+        n_classes: C.
+        input_dim: D, feature columns.
+        background: indices of background classes.
+        text_embeddings: (C, E), for FACT-CLIP; else those of the checkpoint.
+        verb_of_class: verb index of each class, for the verb-noun model.
+        noun_of_class: noun index of each class.
+        n_verbs: number of verbs; None: one more than the largest index.
+        n_nouns: number of nouns; likewise.
+        mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
+
+    Raises:
+        InputError: the checkpoint does not fit the configuration.
+    """
+    classes = Classes(n_classes)
+    if verb_of_class is not None and noun_of_class is not None:
+        verb, noun = tuple(int(v) for v in verb_of_class), tuple(int(n) for n in noun_of_class)
+        classes = Classes(n_classes, verb, noun, n_verbs or max(verb) + 1, n_nouns or max(noun) + 1)
+    ours, _ = read_config(config, verb_noun=bool(classes.verb))
+    weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
+    text = weights.get("text_embeddings") if text_embeddings is None else text_embeddings
+    if ours.model.head == "fact-clip" and text is not None:
+        text = torch.as_tensor(text)
+        weights["text_embeddings"] = text
+    model = FACT(ours.model, input_dim, classes, text)
+    load_strictly(model, weights, "reference checkpoint")
+    unseen = flatten(config).get("holdout_classes") or () if flatten(config).get("holdout_mode") else ()
+    criterion = Criterion(ours.loss, classes, background, mean_transcript_length, unseen)
+    return model.eval(), criterion
+
+
+def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> None:
+    """Load weights; a missing, unexpected or wrongly shaped parameter is one plain error.
+
+    Raises:
+        InputError: naming the first such parameter and how many there are.
+    """
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if missing or extra:
+        counts = f"{len(missing)} missing (first: {missing[0]})" if missing else ""
+        more = f"{len(extra)} unexpected (first: {extra[0]})" if extra else ""
+        raise InputError(
+            where, ", ".join(filter(None, (counts, more))) + " parameters", "exactly the model's", "check the configuration"
+        )
+    for name, value in own.items():
+        if weights[name].shape != value.shape:
+            found, expected = tuple(weights[name].shape), tuple(value.shape)
+            raise InputError(where, f"{name} has shape {found}", f"{expected}", "check the configuration and class count")
+    model.load_state_dict(dict(weights))
+
+
+def _is_position(name: str) -> bool:
+    """Position tables are computed here; published checkpoints may carry them as buffers."""
+    return name.rsplit(".", 1)[-1] in {"pe", "pos", "pos_enc", "positional_encoding"} or ".pe." in name

@@ -1,0 +1,61 @@
+"""Fusion of the frame voter and the token voter (FACT section 3.5; FACT.md, 'Decoding')."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fact_clip.models.output import Output
+
+
+def frame_scores(output: Output, frame_weight: float | None = None) -> Tensor:
+    """(B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
+
+    Each frame's token voter is the class distribution (null left out) of the kept token that it attends to
+    most; tokens whose best class is null are not kept. Where no token is kept the frame voter decides alone.
+
+    Args:
+        output: the model's output.
+        frame_weight: w; None: the model's own.
+    """
+    weight = output.frame_weight if frame_weight is None else frame_weight
+    last = output.blocks[-1]
+    frames = _frame_voter(output)  # (B, T, C)
+    if last.a2f_attention is None:
+        return frames
+    if output.transcript is not None:
+        return _aligned_scores(output, frames, weight)
+    n_classes = last.frame_logits.shape[-1]
+    kept = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
+    attention = last.a2f_attention.masked_fill(~kept.unsqueeze(1), -1.0)  # (B, T, M)
+    choice = attention.argmax(-1)  # (B, T)
+    distribution = last.token_logits[..., :n_classes].softmax(-1)  # (B, M, C)
+    tokens = distribution.gather(1, choice.unsqueeze(-1).expand(-1, -1, n_classes))  # (B, T, C)
+    mixed = (1 - weight) * tokens + weight * frames
+    return torch.where(kept.any(1)[:, None, None], mixed, frames)
+
+
+def decode(output: Output, frame_weight: float | None = None) -> Tensor:
+    """(B, T) class index of each frame, -1 at padding. ``frame_weight`` as in :func:`frame_scores`."""
+    return frame_scores(output, frame_weight).argmax(-1).masked_fill(~output.mask, -1)
+
+
+def _frame_voter(output: Output) -> Tensor:
+    if output.alignment_logits is not None:
+        return output.alignment_logits.softmax(-1)
+    return output.log_probs(output.blocks[-1].frame_logits).exp()
+
+
+def _aligned_scores(output: Output, frames: Tensor, weight: float) -> Tensor:
+    """With a transcript: mix per transcript entry, then write each entry's score to its class."""
+    transcript = output.transcript.clamp(min=0)  # (B, M)
+    absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
+    # The published decoder takes a softmax of the attention weights themselves, once more.
+    attention = output.blocks[-1].a2f_attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
+    if output.log_probabilities:
+        weight = 0.0  # the verb-noun model aligns by attention alone
+    index = transcript.unsqueeze(1).expand_as(attention)
+    mixed = (1 - weight) * attention + weight * frames.gather(2, index)
+    mixed = mixed.masked_fill(absent, -1.0)
+    # A class may stand in the transcript several times: its score is that of its best entry.
+    return torch.zeros_like(frames).scatter_reduce(2, index, mixed, "amax", include_self=True)

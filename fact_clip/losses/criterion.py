@@ -1,0 +1,281 @@
+"""The loss of FACT: named terms a block, averaged over blocks and videos (FACT.md, 'Matching and loss')."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from fact_clip.config import LossConfig
+from fact_clip.losses.contrastive import info_nce
+from fact_clip.losses.matching import Pairs, TrueSegments, match, matching_cost
+from fact_clip.models.heads import Classes
+from fact_clip.models.output import BlockOutput, Output
+
+
+@dataclass(frozen=True)
+class BlockTerms:
+    """One block's loss terms, each a scalar, already weighted; ``total`` is their sum."""
+
+    frame: Tensor
+    token: Tensor
+    f2a: Tensor
+    a2f: Tensor
+    smooth: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The block's loss."""
+        return self.frame + self.token + self.f2a + self.a2f + self.smooth
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """What the criterion gives back.
+
+    Attributes:
+        total: what is minimised.
+        blocks: terms of each block, mean over the videos.
+        fact: mean of the blocks' totals.
+        contrastive: InfoNCE of an alignment head, else None.
+        matches: (token, segment) pairs of each video.
+    """
+
+    total: Tensor
+    blocks: tuple[BlockTerms, ...]
+    fact: Tensor
+    contrastive: Tensor | None
+    matches: tuple[Pairs, ...]
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers for a log: ``total``, each term's mean over blocks, ``contrastive`` where there is one."""
+        result = {"total": self.total.item()}
+        for field in fields(BlockTerms):
+            result[field.name] = sum(getattr(block, field.name).item() for block in self.blocks) / len(self.blocks)
+        if self.contrastive is not None:
+            result["contrastive"] = self.contrastive.item()
+        return result
+
+
+@dataclass(frozen=True)
+class _Video:
+    """One video's slice of an output, its truth, and the matching: what every term reads."""
+
+    truth: TrueSegments
+    labels: Tensor  # (T,)
+    pairs: Pairs
+    token_classes: Tensor  # (M,) class of the matched segment, else null
+    weights: Tensor  # (C+1,)
+
+    @property
+    def n_known(self) -> int:
+        return int(self.truth.known.sum())
+
+
+class Criterion:
+    """Matching and loss for any closed set of classes, ignored frames (label -1) left out of everything.
+
+    Args:
+        config: weights and the matcher.
+        classes: the class count (and verbs and nouns).
+        background: indices of background classes, weighted by ``config.background_weight``.
+        mean_transcript_length: mean number of segments of the training videos, for ``null_weight = -1``.
+        unseen: classes left out of the contrastive loss.
+    """
+
+    def __init__(
+        self,
+        config: LossConfig,
+        classes: Classes,
+        background: Collection[int] = (),
+        mean_transcript_length: float | None = None,
+        unseen: Collection[int] = (),
+    ) -> None:
+        self.config, self.classes = config, classes
+        self.mean_transcript_length = mean_transcript_length
+        self.class_weights = torch.ones(classes.count)
+        self.class_weights[list(background)] = config.background_weight
+        self.seen = torch.tensor([c for c in range(classes.count) if c not in set(unseen)])
+
+    def __call__(self, output: Output, labels: Tensor, mask: Tensor | None = None) -> LossTerms:
+        """Loss of a batch.
+
+        Args:
+            output: the model's output.
+            labels: (B, T) or (T,) class indices, -1 where a frame is ignored.
+            mask: (B, T) real frames; None: those of the output.
+        """
+        labels = labels.unsqueeze(0) if labels.dim() == 1 else labels
+        mask = output.mask if mask is None else mask
+        if labels.shape != mask.shape:
+            raise ValueError(f"labels are {tuple(labels.shape)}; expected {tuple(mask.shape)}, one a frame")
+        if int(labels.max()) >= self.classes.count:
+            raise ValueError(f"label {int(labels.max())} is not one of the {self.classes.count} classes")
+        videos, matches = [], []
+        for index in range(len(labels)):
+            single = _alone(output, index, int(mask[index].sum()))
+            video = self._match(single, labels[index, : single.mask.shape[1]])
+            videos.append([self._block(single, block, video) for block in single.blocks])
+            matches.append(video.pairs)
+        blocks = tuple(_mean_terms(terms) for terms in zip(*videos, strict=True))
+        fact = torch.stack([block.total for block in blocks]).mean()
+        contrastive, total = None, fact
+        if output.alignment_logits is not None:
+            known = labels.masked_fill(~mask, -1)
+            contrastive = info_nce(output.alignment_logits, known, self.seen.to(labels.device))
+            total = self.config.fact_weight * fact + self.config.contrastive_weight * contrastive
+        return LossTerms(total, blocks, fact, contrastive, tuple(matches))
+
+    def null_weight(self, n_tokens: int, transcript_given: bool) -> float:
+        """Weight of the null class (FACT.md: M / ((M - mean transcript length) * C) where it is -1)."""
+        if transcript_given:
+            return 1.0
+        if self.config.null_weight >= 0:
+            return self.config.null_weight
+        if self.mean_transcript_length is None:
+            raise ValueError("loss.null_weight is -1 (automatic), which needs the mean transcript length")
+        spare = n_tokens - self.mean_transcript_length
+        if spare <= 0:
+            raise ValueError(
+                f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments a video on average: "
+                "raise model.tokens, or give loss.null_weight"
+            )
+        return n_tokens / (spare * self.classes.null_divisor)
+
+    def _match(self, output: Output, labels: Tensor) -> _Video:
+        truth, last = TrueSegments.of(labels), output.blocks[-1]
+        probs = output.log_probs(last.token_logits)[0].exp()  # (M, C+1)
+        attention = None if last.a2f_attention is None else last.a2f_attention[0]
+        cost = matching_cost(probs, attention, truth, self.config.class_cost, self.config.overlap_cost)
+        pairs = match(self.config.match, cost, truth.classes)
+        token_classes = torch.full((len(probs),), self.classes.count, device=labels.device)
+        # A token that takes several segments under o2m has one class, so the order of writing is the same.
+        for token, segment in pairs:
+            token_classes[token] = truth.classes[segment]
+        null = self.null_weight(len(probs), output.transcript is not None)
+        weights = torch.cat([self.class_weights, torch.tensor([null])]).to(labels.device)
+        return _Video(truth, labels, pairs, token_classes, weights)
+
+    def _block(self, output: Output, block: BlockOutput, video: _Video) -> BlockTerms:
+        share = 0.5 if output.log_probabilities else 1.0  # the verb-noun model counts class terms half
+        if not video.n_known:
+            zero = block.frame_logits.sum() * 0 + block.token_logits.sum() * 0
+            return BlockTerms(zero, zero, zero, zero, zero)
+        frame = _frame_term(output.log_probs(block.frame_logits)[0], video)
+        if block.segment_logits is not None:
+            label_share, real = _label_share(block, video, self.classes.count)
+            logp = output.log_probs(block.segment_logits)[0][real]
+            segment = -(label_share * logp * video.weights[:-1]).sum() / max(len(logp), 1)
+            frame = (frame + segment) / 2
+        token = _token_term(output.log_probs(block.token_logits)[0], video, normalised=not output.log_probabilities)
+        f2a, a2f = _attention_terms(block, video)
+        smooth = self.config.smoothing * _smooth_terms(output, block, video.truth.known)
+        return BlockTerms(share * frame, share * token, f2a, a2f, smooth)
+
+
+def _alone(output: Output, index: int, n_frames: int) -> Output:
+    """One video of a batch without its padding."""
+    n_tokens = int(output.token_mask[index].sum())
+
+    def block(item: BlockOutput) -> BlockOutput:
+        def cut(value: Tensor | None, rows: int | None, columns: int | None = None) -> Tensor | None:
+            return None if value is None else value[index : index + 1, :rows, :columns]
+
+        segments, n_units = item.segments, n_frames
+        if segments is not None:
+            n_segments = int(segments.mask[index].sum())
+            segments = type(segments)(
+                segments.of_frame[index : index + 1, :n_frames],
+                segments.mask[index : index + 1, :n_segments],
+                segments.centre[index : index + 1, :n_segments],
+                segments.length[index : index + 1, :n_segments],
+            )
+            n_units = n_segments
+        return BlockOutput(
+            item.frame_features[index : index + 1, :n_frames],
+            item.frame_logits[index : index + 1, :n_frames],
+            item.token_features[index : index + 1, :n_tokens],
+            item.token_logits[index : index + 1, :n_tokens],
+            segments,
+            cut(item.segment_logits, n_units),
+            cut(item.a2f_attention, n_frames, n_tokens),
+            cut(item.a2f_attention_logits, n_units, n_tokens),
+            cut(item.f2a_attention_logits, n_tokens, n_units),
+        )
+
+    return Output(
+        tuple(block(item) for item in output.blocks),
+        output.mask[index : index + 1, :n_frames],
+        output.token_mask[index : index + 1, :n_tokens],
+        output.transcript,
+        output.frame_weight,
+        output.log_probabilities,
+    )
+
+
+def _frame_term(logp: Tensor, video: _Video) -> Tensor:
+    """Weighted negative log-likelihood over labelled frames, divided by their number (not by their weights)."""
+    labels = video.labels[video.truth.known]
+    picked = logp[video.truth.known].gather(1, labels.unsqueeze(1)).squeeze(1)
+    return -(video.weights[labels] * picked).sum() / len(labels)
+
+
+def _token_term(logp: Tensor, video: _Video, normalised: bool) -> Tensor:
+    """Cross entropy of the tokens: weighted mean, or the plain mean of the weighted terms (verb-noun)."""
+    weights = video.weights[video.token_classes]
+    terms = -weights * logp.gather(1, video.token_classes.unsqueeze(1)).squeeze(1)
+    return terms.sum() / weights.sum() if normalised else terms.mean()
+
+
+def _share(block: BlockOutput, per_frame: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of ``per_frame`` (T, K) over the labelled frames of each predicted segment that has some.
+
+    Returns (S', K) and the (S,) choice of those segments.
+    """
+    assert block.segments is not None
+    of_frame = block.segments.of_frame[0][known]  # (T',)
+    size = block.segments.mask.shape[1]
+    count = torch.zeros(size, device=known.device).index_add_(0, of_frame, torch.ones(len(of_frame), device=known.device))
+    total = torch.zeros(size, per_frame.shape[1], device=known.device).index_add_(0, of_frame, per_frame[known])
+    real = count > 0
+    return total[real] / count[real].unsqueeze(1), real
+
+
+def _label_share(block: BlockOutput, video: _Video, n_classes: int) -> tuple[Tensor, Tensor]:
+    """(S', C): the label distribution inside each predicted segment."""
+    onehot = torch.nn.functional.one_hot(video.labels.clamp(min=0), n_classes).float()
+    return _share(block, onehot, video.truth.known)
+
+
+def _attention_terms(block: BlockOutput, video: _Video) -> tuple[Tensor, Tensor]:
+    """Cross entropy of both cross attentions against the matched true segments (FACT equations 10 and 11)."""
+    zero = block.frame_logits.sum() * 0
+    if block.a2f_attention_logits is None or block.f2a_attention_logits is None or not video.pairs:
+        return zero, zero
+    tokens, segments = (torch.tensor(side, device=zero.device) for side in zip(*video.pairs, strict=True))
+    if block.segments is None:
+        target, real = video.truth.onehot[video.truth.known], video.truth.known  # (T', S)
+    else:
+        target, real = _share(block, video.truth.onehot, video.truth.known)
+    weighted = target[:, segments] * video.weights[video.truth.classes[segments]] / len(target)  # (N', P)
+    f2a = block.f2a_attention_logits[0][:, real].log_softmax(-1)[tokens].T  # (N', P), softmax over frames
+    a2f = block.a2f_attention_logits[0][real][:, tokens].log_softmax(-1)  # (N', P), softmax over pairs
+    return -(weighted * f2a).sum(), -(weighted * a2f).sum()
+
+
+def _smooth_terms(output: Output, block: BlockOutput, known: Tensor) -> Tensor:
+    """Truncated squared change of log-probabilities between neighbours (MS-TCN), of frames and, in ``u``, attention."""
+    both = known[1:] & known[:-1]
+    terms = [output.log_probs(block.frame_logits)[0]]  # (T, C)
+    if block.segments is None and block.a2f_attention_logits is not None:
+        terms.append(block.a2f_attention_logits[0].log_softmax(-1))  # (T, M)
+        terms.append(block.f2a_attention_logits[0].T.log_softmax(-1))  # (T, M)
+    if not bool(both.any()):
+        return terms[0].sum() * 0
+    return torch.stack([((t[1:] - t[:-1])[both] ** 2).clamp(max=16).mean() for t in terms]).sum()
+
+
+def _mean_terms(terms: Sequence[BlockTerms]) -> BlockTerms:
+    return BlockTerms(*(torch.stack([getattr(t, f.name) for t in terms]).mean() for f in fields(BlockTerms)))

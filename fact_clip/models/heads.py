@@ -1,0 +1,103 @@
+"""Heads: from a block's H-wide result to class scores and the features that are passed on, still H wide.
+
+A head is called as ``head(x, text) -> (features, scores)`` with x (B, N, H). Blocks know no class count:
+they make the heads they need through a ``HeadFactory`` and pass the text matrix through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a head must know of the vocabulary.
+
+    Attributes:
+        count: C, number of classes.
+        verb: verb index of each class, for a verb-noun head.
+        noun: noun index of each class.
+        n_verbs: number of verbs.
+        n_nouns: number of nouns.
+    """
+
+    count: int
+    verb: tuple[int, ...] = ()
+    noun: tuple[int, ...] = ()
+    n_verbs: int = 0
+    n_nouns: int = 0
+
+    @property
+    def null_divisor(self) -> float:
+        """The class count in the automatic null weight (FACT.md, 'weights')."""
+        return (self.n_verbs + self.n_nouns) / 2 if self.verb else self.count
+
+
+class ClosedSetHead(nn.Module):
+    """The published split: the last C channels (with null C+1) are scores, and their softmax is fed back."""
+
+    log_probabilities = False
+
+    def __init__(self, width: int, classes: Classes, null: bool) -> None:
+        super().__init__()
+        self.scores = classes.count + int(null)
+        if self.scores >= width:
+            raise ValueError(f"{self.scores} class scores do not fit in {width} channels; raise model.input.hidden")
+
+    def forward(self, x: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, N, H) to features (B, N, H) and scores (B, N, C or C+1)."""
+        scores = x[..., -self.scores :]
+        return torch.cat([x[..., : -self.scores], scores.softmax(-1)], dim=-1), scores
+
+
+class VerbNounHead(nn.Module):
+    """Epic-Kitchens: verb and noun scores apart; an action's score is log p(verb) + log p(noun)."""
+
+    log_probabilities = True
+
+    def __init__(self, width: int, classes: Classes, null: bool) -> None:
+        super().__init__()
+        if not classes.verb:
+            raise ValueError("a verb-noun head needs a vocabulary with the factors (verb, noun)")
+        self.sizes = (classes.n_verbs + int(null), classes.n_nouns + int(null))
+        if sum(self.sizes) >= width:
+            raise ValueError(f"{sum(self.sizes)} class scores do not fit in {width} channels; raise model.input.hidden")
+        verb, noun = list(classes.verb), list(classes.noun)
+        if null:
+            verb, noun = [*verb, classes.n_verbs], [*noun, classes.n_nouns]
+        self.register_buffer("verb", torch.tensor(verb), persistent=False)
+        self.register_buffer("noun", torch.tensor(noun), persistent=False)
+
+    def forward(self, x: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, N, H) to features (B, N, H) and action log-probabilities (B, N, C or C+1)."""
+        rest, verb, noun = x.split([x.shape[-1] - sum(self.sizes), *self.sizes], dim=-1)
+        features = torch.cat([rest, verb.softmax(-1), noun.softmax(-1)], dim=-1)
+        scores = verb.log_softmax(-1)[..., self.verb] + noun.log_softmax(-1)[..., self.noun]
+        return features, scores
+
+
+HEADS: dict[str, type[nn.Module]] = {"closed": ClosedSetHead, "verb-noun": VerbNounHead, "fact-clip": ClosedSetHead}
+
+HeadFactory = Callable[[int, bool], nn.Module]
+
+
+class FrameProjection(nn.Module):
+    """FACT-CLIP's alignment: unit vectors in the text space, z = normalise(W2 dropout(relu(LayerNorm(W1 x))))."""
+
+    def __init__(self, input_dim: int, hidden: int, output_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(
+            nn.Linear(input_dim, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, output_dim),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, input_dim) to (B, T, E)."""
+        return nn.functional.normalize(self.projection(x), dim=-1)
