@@ -1,0 +1,271 @@
+"""A data set in the common layout: names of videos, their labels and their memory-mapped features."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.config import DataConfig
+from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.data.benchmarks import BENCHMARKS, Benchmark, Factors, Layout
+from fact_clip.data.features import FeatureTransform, check_finite, lengths_agree, load_features, read_layout
+from fact_clip.data.labels import read_labels, read_split, split_names
+
+CACHE_BYTES = 1 << 30
+"""Transformed features stay in memory while their total is under this."""
+
+
+class Dataset:
+    """One split of a data set. Made by `Dataset.open`.
+
+    Args:
+        config: what was asked for.
+        benchmark: what is known of the data set.
+        root: its folder.
+        vocabulary: its classes.
+        train, validation, test: videos; validation is a part of the training videos of the split.
+        sources: video -> file:line of the split that names it.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        benchmark: Benchmark,
+        root: Path,
+        vocabulary: Vocabulary,
+        parts: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+        sources: dict[str, str],
+    ) -> None:
+        self.config = config
+        self.root = root
+        self.vocabulary = vocabulary
+        self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
+        self.train, self.validation, self.test = parts
+        self._given_layout: Layout | None = config.layout or benchmark.layout
+        self._sources = sources
+        self._labels: dict[str, NDArray[np.int64]] = {}
+        self._lengths: dict[str, int] = {}
+        self._transformed: dict[tuple[str, int], tuple[FeatureTransform, NDArray[np.float32]]] = {}
+        self._transformed_bytes = 0
+
+    @classmethod
+    def open(cls, config: DataConfig) -> Dataset:
+        """Find the folder, read mapping and split; labels and features are read when asked for.
+
+        Raises:
+            InputError: unknown benchmark, no folder, a faulty mapping, or a faulty or unknown split.
+        """
+        benchmark = _benchmark(config.name)
+        root = _root(config)
+        background = benchmark.background if config.background is None else config.background
+        vocabulary = Vocabulary.from_mapping(
+            root / "mapping.txt", background, _factors(benchmark, background), benchmark.slots
+        )
+        if str(config.split) == "all":
+            raise InputError("data.split", "all", f"one of {', '.join(split_names(root))}", "open one split at a time")
+        learning = read_split(root, "train", str(config.split))
+        test = read_split(root, "test", str(config.split))
+        for name in test:
+            if name in learning:
+                found = f"video {name!r}, also in {learning[name]}"
+                raise InputError(test[name], found, "test videos apart from training videos")
+        train, validation = carve_validation(tuple(learning), config.validation)
+        return cls(config, benchmark, root, vocabulary, (train, validation, tuple(test)), learning | test)
+
+    def splits(self) -> list[str]:
+        """Names of the splits that the folder has."""
+        return split_names(self.root)
+
+    def _label_path(self, name: str) -> Path:
+        return self.root / "groundTruth" / f"{name}.txt"
+
+    def _feature_path(self, name: str) -> Path:
+        return self.root / "features" / f"{name}.npy"
+
+    def _all_labels(self, name: str) -> NDArray[np.int64]:
+        if name not in self._labels:
+            self._labels[name] = read_labels(self._label_path(name), self.vocabulary)
+            self._labels[name].flags.writeable = False
+        return self._labels[name]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Orientation of the feature files: as configured, else the benchmark's, else that of the first video
+        of which the shape and the labels tell it.
+
+        Raises:
+            InputError: no video tells it, or a file is faulty.
+        """
+        if self._given_layout is not None:
+            return self._given_layout
+        for name in (*self.train, *self.validation, *self.test):
+            # numpy reads the header only; the array is turned by nobody here
+            stored = load_features(self._feature_path(name), "TD")
+            n_labels = len(self._all_labels(name))
+            layout = read_layout(self._feature_path(name), stored.shape, n_labels, *self._tolerance)
+            if layout is not None:
+                return layout
+        found = "feature files of which both sides fit the labels"
+        raise InputError(self.root / "features", found, "one side that is time", "set data.layout to TD or DT")
+
+    @property
+    def _tolerance(self) -> tuple[float, int]:
+        return self.config.tolerance, self.config.tolerance_frames
+
+    def _raw(self, name: str) -> NDArray[Any]:
+        tolerance, frames = self._tolerance
+        path, n_labels = self._feature_path(name), len(self._all_labels(name))
+        return load_features(path, self.layout, n_labels, tolerance=tolerance, tolerance_frames=frames)
+
+    @cached_property
+    def input_dim(self) -> int:
+        """D, columns of the feature files (those of the first training video; `features` holds the rest to it)."""
+        return int(self._raw(self.train[0]).shape[1])
+
+    def features(self, name: str) -> NDArray[Any]:
+        """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
+
+        Where labels and features differ in length within the tolerance both are cut to the shorter, with one
+        warning a video.
+
+        Raises:
+            InputError: see `load_features`; lengths further apart; another D than the first training video has.
+        """
+        raw, n_labels = self._raw(name), len(self._all_labels(name))
+        if raw.shape[1] != self.input_dim:
+            found = f"{raw.shape[1]} columns (shape {raw.shape})"
+            raise InputError(self._feature_path(name), found, f"{self.input_dim}, as in {self.train[0]}")
+        if not lengths_agree(len(raw), n_labels, *self._tolerance):
+            share, frames = self._tolerance
+            raise InputError(
+                self._feature_path(name),
+                f"{len(raw)} feature rows for {n_labels} labels",
+                f"a difference of at most {share:.0%} or {frames} frames",
+                "extract features and labels at one frame rate, or raise data.tolerance",
+            )
+        length = min(len(raw), n_labels)
+        if name not in self._lengths:
+            self._lengths[name] = length
+            if len(raw) != n_labels:
+                text = f"{self._feature_path(name)}: {len(raw)} feature rows for {n_labels} labels; cut to {length}"
+                warnings.warn(text, stacklevel=2)
+        return raw[:length]
+
+    def labels(self, name: str) -> NDArray[np.int64]:
+        """Class indices (T,) of a video, read-only and as long as its features.
+
+        Raises:
+            InputError: a missing or empty label file, or an unknown name (file:line); see also `features`.
+        """
+        if name not in self._lengths:
+            self.features(name)
+        return self._all_labels(name)[: self._lengths[name]]
+
+    def transformed(self, name: str, transform: FeatureTransform, stride: int = 1) -> NDArray[np.float32]:
+        """A video as a model takes it, (ceil(T / stride), width), read-only.
+
+        Every stride-th row of the transformed features. Kept in memory while all that is kept stays under
+        `CACHE_BYTES`, else computed anew.
+        """
+        key = (name, stride)
+        kept = self._transformed.get(key)
+        if kept is not None and kept[0] is transform:
+            return kept[1]
+        rows = np.ascontiguousarray(transform(self.features(name))[::stride])
+        rows.flags.writeable = False
+        if kept is not None:
+            self._transformed_bytes -= kept[1].nbytes
+            del self._transformed[key]
+        if self._transformed_bytes + rows.nbytes < CACHE_BYTES:
+            self._transformed[key] = (transform, rows)
+            self._transformed_bytes += rows.nbytes
+        return rows
+
+    def check(self) -> None:
+        """Look at everything that can be wrong with the files of this split; reads all features once.
+
+        Raises:
+            InputError: the first fault: a split that names a video without labels or features, an unknown
+                label, an empty video, a wrong orientation or length, a NaN or infinity.
+        """
+        names = (*self.train, *self.validation, *self.test)
+        for name in names:
+            for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
+                if not path.is_file():
+                    found = f"video {name!r} without {kind}"
+                    raise InputError(self._sources[name], found, str(path), "add the file or take the line out")
+        for name in names:
+            self._all_labels(name)
+        for name in names:
+            check_finite(self._feature_path(name), self.features(name))
+
+    def mean_transcript_length(self, names: Iterable[str]) -> float:
+        """Mean number of segments (runs of one label) a video; an InputError without videos."""
+        counts = [len(runs(self.labels(name))) for name in names]
+        if not counts:
+            raise InputError("videos", "none", "at least one")
+        return sum(counts) / len(counts)
+
+    def class_counts(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Frames of each class in the given videos, (C,)."""
+        counts = np.zeros(len(self.vocabulary), dtype=np.int64)
+        for name in names:
+            counts += np.bincount(self.labels(name), minlength=len(self.vocabulary))
+        return counts
+
+
+def carve_validation(names: Sequence[str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cut training videos into (train, validation); both keep the order given.
+
+    The videos with the smallest hashes of their names validate, so the choice hangs on neither order nor seed.
+    With a share above 0 at least one video validates, and at least one is left to train.
+    """
+    n_validation = min(max(round(share * len(names)), 1), len(names) - 1) if share > 0 else 0
+    by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    chosen = set(by_hash[:n_validation])
+    return tuple(n for n in names if n not in chosen), tuple(n for n in names if n in chosen)
+
+
+def _benchmark(name: str) -> Benchmark:
+    if name not in BENCHMARKS:
+        expected = f"one of {', '.join(BENCHMARKS)}"
+        raise InputError("data.name", repr(name), expected, "an own data set is 'folder' with data.root")
+    return BENCHMARKS[name]
+
+
+def _root(config: DataConfig) -> Path:
+    if config.root is not None:
+        root, todo = Path(config.root).expanduser(), "set data.root"
+    else:
+        base = os.environ.get("FACT_CLIP_DATA")
+        root = Path(base or "data").expanduser() / config.name
+        todo = "set data.root, or FACT_CLIP_DATA to the folder above it"
+    if not root.is_dir():
+        raise InputError(root, "no such folder", "a data set: mapping.txt, groundTruth, features, splits", todo)
+    for part in ("groundTruth", "features"):
+        if not (root / part).is_dir():
+            raise InputError(root / part, "no such folder", "a data set: mapping.txt, groundTruth, features, splits")
+    return root
+
+
+def _factors(benchmark: Benchmark, background: Sequence[str]) -> Callable[[str], Factors] | None:
+    parse, slots = benchmark.factors, benchmark.slots
+    if parse is None or slots is None:
+        return None
+
+    def factors(name: str) -> Factors:
+        parsed = parse(name)
+        if any(parsed):
+            return parsed
+        # a class that this run does not count as background is an action like any other
+        return parsed if name in background else (name, *parsed[1:])
+
+    return factors

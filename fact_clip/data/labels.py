@@ -1,0 +1,100 @@
+"""Label files and split files: text, one entry a line, as other people's tools wrote it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError, Vocabulary
+
+# Where the lists of a split lie, by part ("train", "test") and name of the split.
+SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}")
+
+
+def read_lines(path: Path, expected: str) -> list[str]:
+    """Lines of a text file without blanks around them; CRLF, a byte-order mark and latin-1 are tolerated.
+
+    Raises:
+        InputError: the file is missing or unreadable.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(path, "no such file", expected) from None
+    except OSError as error:
+        raise InputError(path, f"not readable ({error.strerror})", expected) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    # not splitlines: it also cuts at latin-1's 0x85 and at form feeds
+    return [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
+
+
+def read_labels(path: Path, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Class indices (T,) of a label file with one name a frame.
+
+    Raises:
+        InputError: missing, empty, a blank line between labels, or a name that the mapping lacks (file:line).
+    """
+    lines = read_lines(path, "a label file, one class name a line")
+    if not lines:
+        raise InputError(path, "no labels", "one class name a frame", "take the video out of the splits")
+    indices = {name: index for index, name in enumerate(vocabulary)}
+    labels = np.empty(len(lines), dtype=np.int64)
+    for frame, name in enumerate(lines):
+        index = indices.get(name)
+        if index is None:
+            raise _unknown(path, frame + 1, name, vocabulary)
+        labels[frame] = index
+    return labels
+
+
+def _unknown(path: Path, line: int, name: str, vocabulary: Vocabulary) -> InputError:
+    where = f"{path}:{line}"
+    if not name:
+        return InputError(where, "a blank line between labels", "one class name a frame")
+    near = difflib.get_close_matches(name, vocabulary.names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "add it to the mapping"
+    return InputError(where, f"label {name!r}", f"one of the {len(vocabulary)} classes of mapping.txt", hint)
+
+
+def split_names(root: Path) -> list[str]:
+    """Splits that have a training list, numbers first and in order, then the others by name."""
+    bundles = root.glob("splits/train.split*.bundle")
+    names = {path.name.removeprefix("train.split").removesuffix(".bundle") for path in bundles}
+    names |= {path.name.removesuffix(".train") for path in root.glob("*.train")}
+    return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def read_split(root: Path, part: str, name: str) -> dict[str, str]:
+    """Videos of one part of a split, each with the file:line that names it.
+
+    Args:
+        root: folder of the data set.
+        part: "train" or "test".
+        name: name of the split.
+
+    Raises:
+        InputError: there is no such split (those that exist are listed), it is empty, or it names a video twice.
+    """
+    candidates = [root / template.format(part=part, name=name) for template in SPLIT_FILES]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        found = split_names(root)
+        expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"
+        raise InputError(candidates[0], "no such split", expected, "set data.split" if found else "")
+    videos: dict[str, str] = {}
+    for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
+        if not entry:
+            continue
+        video = entry.removesuffix(".txt")
+        if video in videos:
+            raise InputError(f"{path}:{line}", f"video {video!r} again", f"each once, first in {videos[video]}")
+        videos[video] = f"{path}:{line}"
+    if not videos:
+        raise InputError(path, "no videos", "one NAME or NAME.txt a line")
+    return videos
