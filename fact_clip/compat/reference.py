@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fact_clip.checkpoint import load_strictly
 from fact_clip.config import Config
-from fact_clip.core.errors import InputError
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 
@@ -165,27 +165,6 @@ def load_reference(
     unseen = flatten(config).get("holdout_classes") or () if flatten(config).get("holdout_mode") else ()
     criterion = Criterion(ours.loss, classes, background, mean_transcript_length, unseen)
     return model.eval(), criterion
-
-
-def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> None:
-    """Load weights; a missing, unexpected or wrongly shaped parameter is one plain error.
-
-    Raises:
-        InputError: naming the first such parameter and how many there are.
-    """
-    own = model.state_dict()
-    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    if missing or extra:
-        counts = f"{len(missing)} missing (first: {missing[0]})" if missing else ""
-        more = f"{len(extra)} unexpected (first: {extra[0]})" if extra else ""
-        raise InputError(
-            where, ", ".join(filter(None, (counts, more))) + " parameters", "exactly the model's", "check the configuration"
-        )
-    for name, value in own.items():
-        if weights[name].shape != value.shape:
-            found, expected = tuple(weights[name].shape), tuple(value.shape)
-            raise InputError(where, f"{name} has shape {found}", f"{expected}", "check the configuration and class count")
-    model.load_state_dict(dict(weights))
 
 
 def _is_position(name: str) -> bool:

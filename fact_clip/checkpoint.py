@@ -1,0 +1,204 @@
+"""A run folder: weights, configuration, vocabulary, feature statistics and versions; nothing in it is executed.
+
+::
+
+    RUN/config.yaml          the resolved configuration
+    RUN/vocabulary.json      class names, background, factors
+    RUN/run.json             format, versions, feature width and orientation, frame rate
+    RUN/features.safetensors statistics of the training features
+    RUN/model.safetensors    the weights chosen on validation
+    RUN/last.safetensors     weights and optimiser after the last whole epoch, for --resume
+
+Each file is written under another name and then renamed, so a killed run leaves files that load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file as save_tensors
+from torch import Tensor
+
+from fact_clip import __version__
+from fact_clip.config import Config
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.data.features import FeatureTransform
+from fact_clip.models import FACT, Classes
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder says about its model, apart from the weights.
+
+    Attributes:
+        path: the folder.
+        config: the resolved configuration.
+        vocabulary: the training vocabulary.
+        transform: what turns raw features into the model's input.
+        layout: orientation of feature files, "TD" or "DT".
+        fps: feature rows a second, or None where it is not known.
+        mean_transcript_length: mean segments of the training videos.
+    """
+
+    path: Path
+    config: Config
+    vocabulary: Vocabulary
+    transform: FeatureTransform
+    layout: str
+    fps: float | None
+    mean_transcript_length: float | None
+
+    def new_model(self) -> FACT:
+        """A model of this run's size with random weights."""
+        return FACT(self.config.model, self.transform.width, classes_of(self.vocabulary, self.config.model.head))
+
+
+def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
+    """What the heads must know of a vocabulary; a verb-noun head takes its first two slots.
+
+    Raises:
+        InputError: a verb-noun head and classes without both factors.
+    """
+    if head != "verb-noun":
+        return Classes(len(vocabulary))
+    if len(vocabulary.slots) < 2:
+        raise InputError("model.head", "verb-noun with one slot", "a vocabulary with the slots verb and noun")
+    (verbs, verb), (nouns, noun) = (vocabulary.factor_indices(slot) for slot in vocabulary.slots[:2])
+    # A class without a factor (the background) gets one of its own.
+    n_verbs, n_nouns = len(verbs) + int((verb < 0).any()), len(nouns) + int((noun < 0).any())
+    verb, noun = verb % n_verbs, noun % n_nouns
+    return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), n_verbs, n_nouns)
+
+
+def create(run: Run) -> None:
+    """Write everything but the weights."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    _replace(run.path / "config.yaml", lambda path: path.write_text(run.config.to_yaml(), encoding="utf-8"))
+    write_json(run.path / "vocabulary.json", run.vocabulary.to_dict())
+    _replace(run.path / "features.safetensors", lambda path: save_arrays(run.transform.to_arrays(), path))
+    facts = {
+        "format": FORMAT,
+        "fact_clip": __version__,
+        "torch": torch.__version__,
+        "layout": run.layout,
+        "fps": run.fps,
+        "mean_transcript_length": run.mean_transcript_length,
+    }
+    write_json(run.path / "run.json", facts)
+
+
+def open_run(path: str | Path) -> Run:
+    """Read a run folder's description.
+
+    Raises:
+        InputError: no run folder, another format version, or a damaged file.
+    """
+    path = Path(path)
+    if not (path / "run.json").is_file():
+        raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'")
+    facts = _read_json(path / "run.json")
+    if facts.get("format") != FORMAT:
+        todo = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
+        raise InputError(path / "run.json", f"format {facts.get('format')}", f"format {FORMAT}", todo)
+    config = Config.from_tree(yaml.safe_load(_text(path / "config.yaml")), str(path / "config.yaml"))
+    vocabulary = Vocabulary.from_dict(_read_json(path / "vocabulary.json"))
+    try:
+        transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
+    except (SafetensorError, OSError) as error:
+        raise InputError(path / "features.safetensors", f"unreadable ({error})") from None
+    return Run(
+        path, config, vocabulary, transform, facts["layout"], facts["fps"], facts["mean_transcript_length"]
+    )
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and a few JSON facts to one file, atomically."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _replace(path, lambda temporary: save_tensors(plain, temporary, {"facts": json.dumps(dict(facts))}))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of such a file; an InputError where it cannot be read."""
+    if not path.is_file():
+        raise InputError(path, "no such file", "the weights of a run", "train it, or let the training reach its first epoch")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(path, f"not a readable safetensors file ({error})") from None
+
+
+def load_model(run: Run) -> FACT:
+    """The run's model with its chosen weights, in evaluation mode; strict."""
+    model = run.new_model()
+    weights, _ = read_weights(run.path / "model.safetensors")
+    load_strictly(model, weights, str(run.path / "model.safetensors"))
+    return model.eval()
+
+
+def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> None:
+    """Load weights; a missing, unexpected or wrongly shaped parameter is one plain error.
+
+    Raises:
+        InputError: naming the first such parameter and how many there are.
+    """
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if missing or extra:
+        found = [f"{len(missing)} missing (first: {missing[0]})"] if missing else []
+        found += [f"{len(extra)} unexpected (first: {extra[0]})"] if extra else []
+        raise InputError(where, " and ".join(found) + " parameters", "exactly the model's", "check the configuration")
+    for name, value in own.items():
+        if weights[name].shape != value.shape:
+            found_shape, expected = tuple(weights[name].shape), tuple(value.shape)
+            raise InputError(where, f"{name} has shape {found_shape}", f"{expected}", "check sizes and class count")
+    model.load_state_dict(dict(weights))
+
+
+def check_vocabulary(run: Run, vocabulary: Vocabulary, where: str | Path) -> None:
+    """Refuse data whose classes are not the checkpoint's, in the same order."""
+    if run.vocabulary.names != vocabulary.names:
+        pairs = zip(run.vocabulary.names, vocabulary.names, strict=False)
+        first = next((f"{ours!r} against {theirs!r}" for ours, theirs in pairs if ours != theirs), "their number")
+        found = f"{len(vocabulary)} classes that differ from the checkpoint's {len(run.vocabulary)} (first: {first})"
+        raise InputError(where, found, f"the vocabulary of {run.path}", "evaluate on the data that it was trained for")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically."""
+    _replace(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1), encoding="utf-8"))
+
+
+def _replace(path: Path, write: Any) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(path, "no such file", "a complete run folder")
+    return path.read_text(encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(path, f"not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(path, f"a JSON {type(value).__name__}", "an object")
+    return value

@@ -1,0 +1,83 @@
+"""The front door: features in, segments out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fact_clip.checkpoint import Run, load_model, open_run
+from fact_clip.core import InputError, Segmentation, stretch
+from fact_clip.data.features import check_finite, load_features
+from fact_clip.decoding import frame_scores
+from fact_clip.models import FACT
+
+
+class Segmenter:
+    """A trained model with its vocabulary and feature statistics.
+
+    Args:
+        run: the run folder's description.
+        model: its model.
+        device: where it runs.
+    """
+
+    def __init__(self, run: Run, model: FACT, device: torch.device | str = "cpu") -> None:
+        self.run, self.device = run, torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.vocabulary, self.fps = run.vocabulary, run.fps
+
+    def segment(
+        self, features: NDArray[np.floating] | str | Path, actions: Sequence[str] | None = None
+    ) -> Segmentation:
+        """Cut one video into actions.
+
+        Args:
+            features: (T, D) raw features, or the path of a feature file in the layout of the training data.
+            actions: candidates, a part of the vocabulary; None: all of it.
+
+        Returns:
+            A segmentation of all T frames, with a confidence (mean score of the named class) a segment.
+
+        Raises:
+            InputError: a wrong width, NaN, an unreadable file, or a name that the model does not know.
+        """
+        where = "features"
+        if isinstance(features, str | Path):
+            where = str(features)
+            features = load_features(features, self.run.layout)
+        check_finite(where, features)
+        if features.shape[1] != self.run.transform.input_dim:
+            expected = f"{self.run.transform.input_dim}, as {self.run.path} was trained with"
+            raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
+        labels, confidence = self.predict(features, actions)
+        return Segmentation.from_frames(self.vocabulary.decode(labels), self.fps, confidence.tolist())
+
+    @torch.inference_mode()
+    def predict(
+        self, features: NDArray[np.floating], actions: Sequence[str] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Class index and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
+        stride = self.run.config.data.stride
+        values = torch.from_numpy(self.run.transform(features)[::stride])
+        scores = frame_scores(self.model(values.unsqueeze(0).to(self.device)))[0]  # (T', C)
+        if actions is not None:
+            chosen = torch.zeros(len(self.vocabulary), dtype=torch.bool)
+            chosen[self.vocabulary.encode(actions)] = True
+            scores = scores.masked_fill(~chosen.to(scores.device), -1.0)
+        best, labels = (value.cpu().numpy() for value in scores.max(-1))
+        index = stretch(np.arange(len(labels)), stride, len(features))
+        return labels[index], best[index]
+
+
+def load(run_dir: str | Path, device: str = "cpu") -> Segmenter:
+    """The segmenter of a run folder; nothing in the folder is executed.
+
+    Raises:
+        InputError: see :func:`fact_clip.checkpoint.open_run` and :func:`fact_clip.checkpoint.load_model`.
+    """
+    run = open_run(run_dir)
+    return Segmenter(run, load_model(run), device)

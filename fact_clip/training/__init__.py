@@ -1,0 +1,6 @@
+"""Training and scoring."""
+
+from fact_clip.training.evaluation import evaluate
+from fact_clip.training.trainer import train, train_all_splits
+
+__all__ = ["evaluate", "train", "train_all_splits"]

@@ -1,0 +1,95 @@
+"""Scoring a run on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip import metrics
+from fact_clip.checkpoint import check_vocabulary, open_run, write_json
+from fact_clip.config import Config
+from fact_clip.core import InputError
+from fact_clip.data.dataset import Dataset
+from fact_clip.segmenter import Segmenter, load
+
+Progress = Callable[[int, int, str], None]
+
+
+def evaluate(
+    run_dir: str | Path, split: str = "test", overrides: Sequence[str] = (), progress: Progress | None = None
+) -> dict[str, Any]:
+    """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
+
+    Args:
+        run_dir: the run folder.
+        split: test, validation or train.
+        overrides: ``data.root=...`` where the data has moved since the training.
+        progress: called with (done, total, video name).
+
+    Returns:
+        ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``.
+    """
+    segmenter = load(run_dir)
+    config = segmenter.run.config
+    if overrides:
+        config = Config.load(Path(run_dir) / "config.yaml", overrides)
+    dataset = Dataset.open(config.data)
+    check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
+    names = split_names(dataset, split)
+    truth, prediction = [], []
+    folder = Path(run_dir) / "predictions" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(done, len(names), name)
+        labels, _ = segmenter.predict(dataset.features(name))
+        truth.append(dataset.labels(name)[: len(labels)])
+        prediction.append(labels)
+        lines = "\n".join(dataset.vocabulary.decode(labels))
+        (folder / f"{name}.txt").write_text(lines + "\n", encoding="utf-8")
+    result = score(config, dataset, truth, prediction)
+    result = {"run": str(run_dir), "split": split, "videos": list(names), **result}
+    write_json(Path(run_dir) / ("evaluation.json" if split == "test" else f"evaluation_{split}.json"), result)
+    return result
+
+
+def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
+    """Video names of a split; an InputError where there are none."""
+    parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
+    if split not in parts:
+        raise InputError("split", f"{split!r}", f"one of {', '.join(parts)}")
+    if not parts[split]:
+        raise InputError(dataset.root, f"the {split} split has no videos", "at least one")
+    return parts[split]
+
+
+def score(
+    config: Config, dataset: Dataset, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
+) -> dict[str, Any]:
+    """Metrics, per-class figures and what they rest on."""
+    background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
+    per_class = metrics.per_class(truth, prediction, len(dataset.vocabulary))
+    for name, row in zip(dataset.vocabulary.names, per_class, strict=True):
+        row["name"] = name
+    return {
+        "metrics": metrics.evaluate(truth, prediction, background=background, profile=config.evaluation.profile),
+        "per_class": per_class,
+        "background_counted": config.evaluation.count_background,
+    }
+
+
+def validate(
+    segmenter: Segmenter, config: Config, dataset: Dataset, names: Sequence[str]
+) -> dict[str, float]:
+    """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10."""
+    pairs = [(dataset.labels(name), segmenter.predict(dataset.features(name))[0]) for name in names]
+    truth, prediction = [labels[: len(found)] for labels, found in pairs], [found for _, found in pairs]
+    background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
+    figures = metrics.evaluate(truth, prediction, background=background, profile=config.evaluation.profile)
+    numbers = {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
+    numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3
+    return numbers

@@ -1,0 +1,79 @@
+"""Where the numbers of a training go: CSV and JSONL always, TensorBoard and Weights & Biases on request."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from fact_clip.core import InputError
+
+
+class Logger(Protocol):
+    """One place that takes a row of numbers an epoch."""
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Write one epoch's row."""
+
+
+class FileLog:
+    """``log.jsonl`` and ``log.csv`` in the run folder.
+
+    Args:
+        out: the run folder.
+        last_epoch: rows of later epochs, left by a run that was cut off, are dropped.
+    """
+
+    def __init__(self, out: Path, last_epoch: int) -> None:
+        self.path, self.table = out / "log.jsonl", out / "log.csv"
+        rows = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.is_file() else []
+        self.rows: list[dict[str, float]] = [row for row in rows if row["epoch"] <= last_epoch]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Append to the JSONL file and write the CSV anew, its columns being all that occurred."""
+        self.rows.append(dict(row))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        columns = list(dict.fromkeys(key for each in self.rows for key in each))
+        with self.table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+class _TensorBoard:
+    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(out / "tensorboard"))
+
+    def log(self, row: Mapping[str, float]) -> None:
+        for key, value in row.items():
+            self.writer.add_scalar(key, value, int(row["epoch"]))
+        self.writer.flush()
+
+
+class _Wandb:
+    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
+        import wandb
+
+        self.run = wandb.init(project="fact-clip", dir=str(out), config=dict(config))
+
+    def log(self, row: Mapping[str, float]) -> None:
+        self.run.log(dict(row), step=int(row["epoch"]))
+
+
+LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+
+
+def make_logger(name: str, out: Path, config: Mapping[str, Any]) -> Logger:
+    """A logger of the table; an InputError where it is unknown or its package is missing."""
+    if name not in LOGGERS:
+        raise InputError("train.loggers", f"no logger {name!r}", f"one of {', '.join(LOGGERS)}")
+    try:
+        return LOGGERS[name](out, config)
+    except ImportError:
+        raise InputError("train.loggers", f"{name} is not installed", todo=f"pip install 'fact-clip[{name}]'") from None

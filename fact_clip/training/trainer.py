@@ -1,0 +1,274 @@
+"""The training loop: one function that trains, validates, saves, and can go on where it was cut off.
+
+The order of videos, their masking and dropout depend on (seed, epoch) alone, so a run that is resumed
+after a whole epoch follows the same loss curve as one that was not interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fact_clip import checkpoint
+from fact_clip.checkpoint import Run, classes_of
+from fact_clip.config import Config, TrainConfig
+from fact_clip.core import InputError
+from fact_clip.data.batch import training_batches
+from fact_clip.data.dataset import Dataset
+from fact_clip.data.features import FeatureTransform
+from fact_clip.losses import Criterion
+from fact_clip.models import FACT
+from fact_clip.segmenter import Segmenter
+from fact_clip.training.evaluation import Progress, evaluate, validate
+from fact_clip.training.loggers import FileLog, make_logger
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+def train(config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+    """Train a model into the run folder ``out``.
+
+    The checkpoint that is kept (``model.safetensors``) is the best on the validation videos, a part of the
+    training videos; without validation videos it is the last. The test split is not read.
+
+    Args:
+        config: everything that makes the run.
+        out: the run folder; it must be new, unless ``resume``.
+        resume: go on after the last whole epoch of an interrupted run of the same configuration.
+        progress: called with (epochs done, epochs, a short text).
+
+    Returns:
+        ``{"epoch", "best", "seconds", "parameters"}`` of the run.
+    """
+    out, dataset = Path(out), Dataset.open(config.data)
+    dataset.check()
+    run = _prepare(config, out, dataset, resume)
+    torch.manual_seed(config.train.seed)
+    return _Training(run, dataset, resume).run_all(progress)
+
+
+def train_all_splits(
+    config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train and evaluate each split in turn into ``out/splitN``; splits that are done are not done again.
+
+    Returns:
+        ``{"splits": {name: metrics}, "mean": metrics}``.
+    """
+    out, results = Path(out), {}
+    for split in Dataset.open(config.data.model_copy(update={"split": 1})).splits():
+        folder = out / f"split{split}"
+        if not (resume and (folder / "evaluation.json").is_file()):
+            one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
+            train(one, folder, resume=resume and (folder / "last.safetensors").is_file(), progress=progress)
+        results[str(split)] = evaluate(folder)["metrics"]
+    first = next(iter(results.values()))
+    keys = [key for key, value in first.items() if isinstance(value, int | float)]
+    mean = {key: sum(metrics[key] for metrics in results.values()) / len(results) for key in keys}
+    checkpoint.write_json(out / "evaluation.json", {"metrics": mean, "splits": results})
+    return {"splits": results, "mean": mean}
+
+
+def _prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> Run:
+    """Write the run folder's description, or check that it is that of the run to be resumed."""
+    if resume:
+        run = checkpoint.open_run(out)
+        if run.config.model_dump(exclude={"train": {"epochs"}}) != config.model_copy(
+            update={"data": _located(config, dataset)}
+        ).model_dump(exclude={"train": {"epochs"}}):
+            raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
+        checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
+        return replace(run, config=run.config.model_copy(update={"train": config.train}))
+    if out.exists() and any(out.iterdir()):
+        raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
+    raw = (dataset.features(name) for name in dataset.train)
+    run = Run(
+        out,
+        config.model_copy(update={"data": _located(config, dataset)}),
+        dataset.vocabulary,
+        FeatureTransform.fit(raw, config.data.context, config.data.standardize),
+        dataset.layout,
+        dataset.fps,
+        float(dataset.mean_transcript_length(dataset.train)),
+    )
+    run.new_model()  # a wrong size is told before anything is written
+    checkpoint.create(run)
+    return run
+
+
+def _located(config: Config, dataset: Dataset) -> Any:
+    """The data configuration with its root as it was found, so that the run can be evaluated from anywhere."""
+    return config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})
+
+
+class _Training:
+    """The state of one training: model, optimiser, and the best validation so far."""
+
+    def __init__(self, run: Run, dataset: Dataset, resume: bool) -> None:
+        self.run, self.dataset, self.settings = run, dataset, run.config.train
+        self.device = pick_device(self.settings.device)
+        self.model = run.new_model().to(self.device)
+        self.optimizer = make_optimizer(self.model, self.settings)
+        self.criterion = Criterion(
+            run.config.loss,
+            classes_of(run.vocabulary, run.config.model.head),
+            run.vocabulary.background_indices,
+            run.mean_transcript_length,
+        )
+        self.epoch, self.best, self.since_best = 0, -math.inf, 0
+        if resume:
+            self._restore()
+        self.file_log = FileLog(run.path, self.epoch)
+        config = run.config.model_dump(mode="json")
+        self.loggers = [self.file_log, *(make_logger(name, run.path, config) for name in self.settings.loggers)]
+
+    def run_all(self, progress: Progress | None) -> dict[str, Any]:
+        started = time.perf_counter()
+        while self.epoch < self.settings.epochs:
+            row = self._one_epoch()
+            for logger in self.loggers:
+                logger.log(row)
+            if progress is not None:
+                best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
+                progress(self.epoch, self.settings.epochs, f"loss {row['total']:.3f}{best}")
+            if self.settings.patience and self.since_best >= self.settings.patience:
+                break
+        return {
+            "epoch": self.epoch,
+            "best": self.best if self.dataset.validation else None,
+            "seconds": time.perf_counter() - started,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+        }
+
+    def _one_epoch(self) -> dict[str, float]:
+        """Train one epoch, validate when due, and save; the numbers of the log."""
+        terms = self._train_epoch()
+        self.epoch += 1
+        row = {"epoch": self.epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
+        last = self.epoch == self.settings.epochs
+        if self.dataset.validation:
+            if last or self.epoch % self.settings.validate_every == 0:
+                row.update(self._validate())
+        else:
+            self._save_model({"epoch": self.epoch})
+        state = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
+        checkpoint.save_weights(self.run.path / "last.safetensors", self._state_tensors(), state)
+        return row
+
+    def _train_epoch(self) -> dict[str, float]:
+        settings, config = self.settings, self.run.config
+        torch.manual_seed(settings.seed * 100_003 + self.epoch)  # dropout of this epoch
+        batches = training_batches(
+            self.dataset,
+            self.dataset.train,
+            self.run.transform,
+            config.augment,
+            settings.batch_size,
+            settings.seed,
+            self.epoch,
+            config.data.stride,
+        )
+        self.model.train()
+        n_batches = math.ceil(len(self.dataset.train) / settings.batch_size)
+        rows: list[dict[str, float]] = []
+        for step, batch in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = settings.lr * lr_factor(settings, self.epoch + step / n_batches)
+            rows.append(self._step(batch.to(self.device)))
+        return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+
+    def _step(self, batch: Any) -> dict[str, float]:
+        """One optimiser step; the loss terms as numbers."""
+        bf16 = self.settings.precision == "bf16"
+        transcript = transcripts(batch.labels).to(self.device) if self.run.config.model.transcript else None
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            output = self.model(batch.features, batch.mask, transcript=transcript)
+            terms = self.criterion(output, batch.labels, batch.mask)
+        if not bool(torch.isfinite(terms.total)):
+            raise InputError("train.lr", f"the loss is {terms.total.item()} in epoch {self.epoch + 1}", todo="lower it")
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        if self.settings.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self.optimizer.step()
+        return terms.as_dict()
+
+    def _validate(self) -> dict[str, float]:
+        segmenter = Segmenter(self.run, self.model, self.device)
+        figures = validate(segmenter, self.run.config, self.dataset, self.dataset.validation)
+        if self.settings.select not in figures:
+            raise InputError("train.select", f"{self.settings.select!r}", f"one of {', '.join(figures)}")
+        self.since_best += 1
+        if figures[self.settings.select] > self.best:
+            self.best, self.since_best = figures[self.settings.select], 0
+            self._save_model({"epoch": self.epoch, "validation": figures})
+        return {f"validation {key}": value for key, value in figures.items()}
+
+    def _save_model(self, facts: dict[str, Any]) -> None:
+        checkpoint.save_weights(self.run.path / "model.safetensors", self.model.state_dict(), facts)
+
+    def _state_tensors(self) -> dict[str, Tensor]:
+        """Model and optimiser state by name; a run resumed from it goes on exactly."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None})
+        return tensors
+
+    def _restore(self) -> None:
+        path = self.run.path / "last.safetensors"
+        tensors, facts = checkpoint.read_weights(path)
+        weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
+        checkpoint.load_strictly(self.model, weights, str(path))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.epoch, self.best, self.since_best = facts["epoch"], facts["best"], facts["since_best"]
+
+
+def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD (momentum 0.9)."""
+    extra = {"momentum": 0.9} if settings.optimizer == "sgd" else {}
+    kind = OPTIMIZERS[settings.optimizer]
+    return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, **extra)
+
+
+def lr_factor(settings: TrainConfig, epoch: float) -> float:
+    """Share of ``train.lr`` at a time counted in epochs (fractions are steps inside one)."""
+    warm = min(1.0, (epoch + 1e-3) / settings.warmup) if settings.warmup else 1.0
+    if settings.schedule == "step":
+        return warm * 0.1 ** (int(epoch) // settings.lr_decay)
+    if settings.schedule == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
+    return warm
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` takes a GPU if there is one; any other name must be there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(name.split(":")[0], False):
+        raise InputError("train.device", f"{name!r} is not on this machine", "auto, cpu, cuda, cuda:N or mps")
+    return torch.device(name)
+
+
+def transcripts(labels: Tensor) -> Tensor:
+    """(B, M) the classes in order of each video's labels (B, T), -1 at padding; ignored frames give none."""
+    found = []
+    for row in labels.cpu():
+        change = torch.ones_like(row, dtype=torch.bool)
+        change[1:] = row[1:] != row[:-1]
+        found.append(row[change & (row >= 0)])
+    return torch.nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=-1)
