@@ -26,7 +26,8 @@ KITCHEN = Vocabulary.from_names(
 def test_names_and_indices() -> None:
     assert len(KITCHEN) == 5
     assert list(KITCHEN) == list(KITCHEN.names)
-    assert "take cup" in KITCHEN and "take" not in KITCHEN
+    assert "take cup" in KITCHEN
+    assert "take" not in KITCHEN
     assert KITCHEN.index("pour milk") == 3
     assert KITCHEN.background_indices == (0,)
     assert KITCHEN.encode(["pour milk", "no action"]).tolist() == [3, 0]

@@ -1,0 +1,22 @@
+"""Figures of anyone's predictions, against anyone's labels; integer arrays in, plain numbers out."""
+
+from fact_clip.metrics.boundary import boundary_scores
+from fact_clip.metrics.frame import frame_accuracy
+from fact_clip.metrics.report import PROFILES, Profile, evaluate, format_table, per_class
+from fact_clip.metrics.segmental import edit, f1
+from fact_clip.metrics.zero_shot import class_means, group_f1, harmonic_mean
+
+__all__ = [
+    "PROFILES",
+    "Profile",
+    "boundary_scores",
+    "class_means",
+    "edit",
+    "evaluate",
+    "f1",
+    "format_table",
+    "frame_accuracy",
+    "group_f1",
+    "harmonic_mean",
+    "per_class",
+]

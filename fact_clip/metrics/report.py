@@ -1,0 +1,188 @@
+"""Every figure at once, by the rules of a named profile; per class; and as a plain-text table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fact_clip.core import InputError
+from fact_clip.metrics.frame import FrameCounts
+from fact_clip.metrics.segmental import (
+    OVERLAPS,
+    SegmentCounts,
+    count_segments,
+    edit_of,
+    f1_exact,
+    f1_smoothed,
+    segments,
+)
+from fact_clip.metrics.videos import Video, paired, percent, without_true
+from fact_clip.metrics.zero_shot import class_groups, frame_figures, segment_figures
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the field's scripts part.
+
+    Args:
+        foreground: report `frame_accuracy_foreground`.
+        last_ends_early: the last segment of a video stops one frame early. One of one frame is kept with zero
+            length: no IoU above 0, so it is always a false positive or a miss, but it stands in the transcript.
+        drop_background_frames: frames of true background are cut out of both labellings before anything.
+        f1_per_video: F1 (exact) is the mean over the videos that have a segment on either side, and is not pooled.
+    """
+
+    foreground: bool = True
+    last_ends_early: bool = False
+    drop_background_frames: bool = False
+    f1_per_video: bool = False
+
+
+PROFILES: dict[str, Profile] = {
+    "fact": Profile(),
+    "mstcn": Profile(foreground=False),
+    "mstcn-legacy": Profile(foreground=False, last_ends_early=True),
+    "ltcontext": Profile(drop_background_frames=True, f1_per_video=True),
+}
+
+
+def evaluate(
+    ground_truth: Sequence[ArrayLike],
+    prediction: Sequence[ArrayLike],
+    *,
+    background: Iterable[int] = (),
+    unseen: Iterable[int] = (),
+    profile: str = "fact",
+    stride: int = 1,
+) -> dict[str, Any]:
+    """Judge predictions against labels.
+
+    Args:
+        ground_truth: class indices (T,) a video. Negative ones are ignored frames: left out of frame figures,
+            and cut out of both labellings for segment figures.
+        prediction: class indices (T,) a video, or (ceil(T / stride),) where a stride is declared.
+        background: classes that do not count: removed from transcripts and segments, left out of the foreground
+            accuracy and of the class means. Empty where the benchmark counts background like any class.
+        unseen: classes that were never trained on; none leave out the figures of the two groups.
+        profile: a key of `PROFILES`; whose rules to follow.
+        stride: temporal stride of the predictions; they are stretched by nearest neighbour.
+
+    Returns:
+        "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn
+        profiles), edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy,
+        class_mean_accuracy and f1@k, and harmonic_mean. A figure with nothing to count is 0, never NaN; the
+        edit score of a video whose transcripts are both empty is 100. The f1@k of the groups are pooled and
+        exact in every profile.
+
+    Raises:
+        InputError: an unknown profile, no videos, lists or videos of different length, labels that are not
+            integers, a negative prediction, or a class that is background and unseen.
+    """
+    if profile not in PROFILES:
+        raise InputError("profile", repr(profile), f"one of {', '.join(PROFILES)}")
+    rules = PROFILES[profile]
+    held_out, left_out = class_groups(unseen, background)
+    videos = paired(ground_truth, prediction, stride)
+    if rules.drop_background_frames:
+        videos = without_true(videos, left_out)
+    frames = FrameCounts.of(videos)
+    edit, counts = _judge_segments(videos, left_out, rules)
+
+    result: dict[str, Any] = {"profile": profile, "frame_accuracy": frames.accuracy()}
+    if rules.foreground:
+        result["frame_accuracy_foreground"] = frames.without(left_out).accuracy()
+    result["edit"] = edit
+    result |= {f"f1@{overlap}": _f1(parts, rules) for overlap, parts in counts.items()}
+    if held_out:
+        result |= frame_figures(frames, held_out, left_out)
+        for overlap, parts in counts.items():
+            result |= segment_figures(SegmentCounts.pooled(parts), held_out, overlap)
+    return result
+
+
+def _judge_segments(
+    videos: Sequence[Video], left_out: frozenset[int], rules: Profile
+) -> tuple[float, dict[int, list[SegmentCounts]]]:
+    """Mean edit score, and for each overlap the counts a video."""
+    cut = [
+        (segments(true, left_out, rules.last_ends_early), segments(guess, left_out, rules.last_ends_early))
+        for true, guess in videos
+    ]
+    edit = float(np.mean([edit_of(true, guess) for true, guess in cut]))
+    return edit, {k: [SegmentCounts.of(true, guess, k) for true, guess in cut] for k in OVERLAPS}
+
+
+def _f1(parts: Sequence[SegmentCounts], rules: Profile) -> float:
+    if not rules.f1_per_video:
+        return f1_smoothed(*SegmentCounts.pooled(parts).totals())
+    values = [f1_exact(*part.totals()) for part in parts if any(part.totals())]
+    return float(np.mean(values)) if values else 0.0
+
+
+def per_class(
+    ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], n_classes: int, overlap: float = 50
+) -> list[dict[str, Any]]:
+    """Figures of each class, all videos pooled.
+
+    Args:
+        ground_truth: class indices (T,) a video; negative ones are ignored frames.
+        prediction: class indices (T,) a video.
+        n_classes: C; every index must lie below it.
+        overlap: the least IoU of a hit, in percent.
+
+    Returns:
+        C rows with "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments"
+        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap`). Without anything to count
+        accuracy and f1 are 0: ask "frames" before averaging.
+
+    Raises:
+        InputError: a class of `n_classes` or more, an overlap not in (0, 100]; see `videos.paired`.
+    """
+    videos = paired(ground_truth, prediction)
+    highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)
+    if highest >= n_classes:
+        raise InputError("labels", f"class {highest}", f"below n_classes = {n_classes}")
+    frames, counts = FrameCounts.of(videos), count_segments(videos, overlap)
+    return [
+        {
+            "class": label,
+            "frames": frames.total[label],
+            "accuracy": percent(frames.right[label], frames.total[label]),
+            "segments": counts.hits[label] + counts.misses[label],
+            "predicted_segments": counts.hits[label] + counts.false_alarms[label],
+            "f1": f1_exact(counts.hits[label], counts.false_alarms[label], counts.misses[label]),
+        }
+        for label in range(n_classes)
+    ]
+
+
+def format_table(metrics: Mapping[str, Any]) -> str:
+    """A result of `evaluate` as a plain-text table: a row a figure; columns all, seen and unseen.
+
+    Columns and rows without a figure are left out; numbers that `evaluate` does not know get a row each.
+    """
+    groups = [group for group in ("seen", "unseen") if any(key.startswith(f"{group}_") for key in metrics)]
+    rows: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        group, _, rest = key.partition("_")
+        column, figure = (group, rest) if group in groups else ("all", key)
+        rows.setdefault(_title(figure), {})[column] = float(value)
+    if not rows:
+        return ""
+    columns, width = ["all", *groups], max(map(len, rows))
+    lines = [f"profile {metrics['profile']}"] if "profile" in metrics else []
+    lines.append(" " * width + "".join(f"{column:>8}" for column in columns) if groups else "")
+    for name, cells in rows.items():
+        shown = (f"{cells[column]:8.1f}" if column in cells else " " * 8 for column in columns)
+        lines.append(f"{name:<{width}}{''.join(shown)}".rstrip())
+    return "\n".join(line for line in lines if line)
+
+
+def _title(key: str) -> str:
+    return key.replace("f1@", "F1@").replace("_", " ")

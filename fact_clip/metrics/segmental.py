@@ -1,0 +1,180 @@
+"""Figures that count segments: edit score and F1 at an overlap.
+
+A segment is a maximal run of one label. Edit score and F1@k: Lea et al., Temporal Convolutional Networks
+for Action Segmentation and Detection, CVPR 2017.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+from rapidfuzz.distance import Levenshtein
+
+from fact_clip.core import InputError, runs
+from fact_clip.metrics.videos import Labels, Video, class_set, paired, percent
+
+OVERLAPS = (10, 25, 50)
+"""The k of F1@k that the field reports, in percent."""
+
+_SMOOTHING = 1e-5
+
+Run = tuple[int, int, int]
+"""(start, stop, label), half-open frames."""
+
+
+def segments(labels: Labels, left_out: Collection[int] = (), last_ends_early: bool = False) -> list[Run]:
+    """Runs of a labelling, without those of the classes left out.
+
+    Args:
+        labels: class indices (T,); none give no segments.
+        left_out: background classes.
+        last_ends_early: the last run of the video stops one frame early (profile mstcn-legacy). Where it has
+            one frame it stays as a segment of zero length, whose IoU is 0 with everything.
+    """
+    found = runs(labels) if len(labels) else []
+    if found and last_ends_early:
+        start, stop, label = found[-1]
+        found[-1] = (start, stop - 1, label)
+    return [run for run in found if run[2] not in left_out]
+
+
+def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
+    """Edit score of one video in percent; 100 where both transcripts are empty, 0 where only one is."""
+    left, right = [run[2] for run in true], [run[2] for run in predicted]
+    longest = max(len(left), len(right))
+    return 100.0 * (1.0 - Levenshtein.distance(left, right) / longest) if longest else 100.0
+
+
+def best_match(run: Run, true: Sequence[Run]) -> tuple[int, int, int] | None:
+    """The true segment of the same label with the highest IoU, the first of equals.
+
+    Returns:
+        (its place, frames shared, frames in either), or None where no such segment shares a frame.
+    """
+    start, stop, label = run
+    best: tuple[int, int, int] | None = None
+    for place, (other_start, other_stop, other_label) in enumerate(true):
+        shared = min(stop, other_stop) - max(start, other_start)
+        if other_label != label or shared <= 0:
+            continue
+        union = max(stop, other_stop) - min(start, other_start)
+        # shared / union > best shared / best union, in whole numbers
+        if best is None or shared * best[2] > best[1] * union:
+            best = place, shared, union
+    return best
+
+
+@dataclass(frozen=True)
+class SegmentCounts:
+    """Segments by the class they are charged to: a false positive to the predicted one, a miss to the true one."""
+
+    hits: Counter[int] = field(default_factory=Counter)
+    false_alarms: Counter[int] = field(default_factory=Counter)
+    misses: Counter[int] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, true: Sequence[Run], predicted: Sequence[Run], overlap: float) -> SegmentCounts:
+        """Match the segments of one video.
+
+        Predicted segments go in order, each to its `best_match`: a hit if the IoU reaches `overlap` percent
+        and nobody hit that segment before, else a false alarm. True segments that nobody hit are misses.
+        """
+        counts, used = cls(), set()
+        for run in predicted:
+            match = best_match(run, true)
+            if match is not None and match[0] not in used and 100 * match[1] >= overlap * match[2]:
+                used.add(match[0])
+                counts.hits[run[2]] += 1
+            else:
+                counts.false_alarms[run[2]] += 1
+        counts.misses.update(run[2] for place, run in enumerate(true) if place not in used)
+        return counts
+
+    @classmethod
+    def pooled(cls, parts: Iterable[SegmentCounts]) -> SegmentCounts:
+        """The sum over videos."""
+        total = cls()
+        for part in parts:
+            total.hits.update(part.hits)
+            total.false_alarms.update(part.false_alarms)
+            total.misses.update(part.misses)
+        return total
+
+    def only(self, classes: Collection[int]) -> SegmentCounts:
+        """The counts charged to these classes."""
+        kept = (
+            Counter({label: count for label, count in part.items() if label in classes})
+            for part in (self.hits, self.false_alarms, self.misses)
+        )
+        return SegmentCounts(*kept)
+
+    def without(self, classes: Collection[int]) -> SegmentCounts:
+        """The counts charged to all classes but these."""
+        charged = self.hits.keys() | self.false_alarms.keys() | self.misses.keys()
+        return self.only(charged - set(classes))
+
+    def totals(self) -> tuple[int, int, int]:
+        """TP, FP and FN."""
+        return self.hits.total(), self.false_alarms.total(), self.misses.total()
+
+
+def f1_exact(hits: int, false_alarms: int, misses: int) -> float:
+    """100 · 2TP / (2TP + FP + FN); 0 where there is nothing to count."""
+    return percent(2 * hits, 2 * hits + false_alarms + misses)
+
+
+def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
+    """The same from precision and recall with 1e-5 in each denominator, as the field's scripts do."""
+    precision = hits / (hits + false_alarms + _SMOOTHING)
+    recall = hits / (hits + misses + _SMOOTHING)
+    return 100.0 * 2.0 * precision * recall / (precision + recall + _SMOOTHING)
+
+
+def edit(ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], background: Iterable[int] = ()) -> float:
+    """Edit score in percent, mean over videos: 100 · (1 − Levenshtein(transcripts) / longer transcript).
+
+    Args:
+        ground_truth: class indices (T,) a video; frames with negative ones are cut out of both labellings.
+        prediction: class indices (T,) a video.
+        background: classes that are removed from both transcripts.
+
+    Raises:
+        InputError: see `videos.paired` and `videos.class_set`.
+    """
+    left_out = class_set("background", background)
+    videos = paired(ground_truth, prediction)
+    return float(np.mean([edit_of(segments(true, left_out), segments(guess, left_out)) for true, guess in videos]))
+
+
+def f1(
+    ground_truth: Sequence[ArrayLike],
+    prediction: Sequence[ArrayLike],
+    overlap: float,
+    background: Iterable[int] = (),
+) -> float:
+    """F1 in percent at an overlap, counts pooled over videos (profile `fact`).
+
+    Args:
+        ground_truth: class indices (T,) a video; frames with negative ones are cut out of both labellings.
+        prediction: class indices (T,) a video.
+        overlap: the least IoU of a hit, in percent.
+        background: classes whose segments are left out on both sides.
+
+    Raises:
+        InputError: an overlap that is not in (0, 100]; see `videos.paired` and `videos.class_set`.
+    """
+    return f1_smoothed(*count_segments(paired(ground_truth, prediction), overlap, background).totals())
+
+
+def count_segments(videos: Iterable[Video], overlap: float, background: Iterable[int] = ()) -> SegmentCounts:
+    """Match the segments of each video and pool the counts; arguments as in `f1`."""
+    if not 0 < overlap <= 100:
+        raise InputError("overlap", str(overlap), "percent, more than 0 and at most 100")
+    left_out = class_set("background", background)
+    return SegmentCounts.pooled(
+        SegmentCounts.of(segments(true, left_out), segments(guess, left_out), overlap) for true, guess in videos
+    )
