@@ -66,21 +66,19 @@ def evaluate(
             and cut out of both labellings for segment figures.
         prediction: class indices (T,) a video, or (ceil(T / stride),) where a stride is declared.
         background: classes that do not count: removed from transcripts and segments, left out of the foreground
-            accuracy and of the class means. Empty where the benchmark counts background like any class.
+            accuracy and of the class means. Empty where the benchmark counts background.
         unseen: classes that were never trained on; none leave out the figures of the two groups.
         profile: a key of `PROFILES`; whose rules to follow.
         stride: temporal stride of the predictions; they are stretched by nearest neighbour.
 
     Returns:
-        "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn
-        profiles), edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy,
-        class_mean_accuracy and f1@k, and harmonic_mean. A figure with nothing to count is 0, never NaN; the
-        edit score of a video whose transcripts are both empty is 100. The f1@k of the groups are pooled and
-        exact in every profile.
+        "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
+        edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy, class_mean_accuracy and
+        f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN;
+        the edit score of a video whose transcripts are both empty is 100.
 
     Raises:
-        InputError: an unknown profile, no videos, lists or videos of different length, labels that are not
-            integers, a negative prediction, or a class that is background and unseen.
+        InputError: an unknown profile, a class that is background and unseen; and see `videos.paired`.
     """
     if profile not in PROFILES:
         raise InputError("profile", repr(profile), f"one of {', '.join(PROFILES)}")
