@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ _ROWS = 4096  # frames looked at together: bounds the memory of a pass over a ma
 _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # share of the largest square below which a windowed variance is cumulative-sum rounding
 
+# What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
+_BROKEN = (ValueError, OSError, EOFError, SyntaxError, OverflowError, tokenize.TokenError)
+
 
 def lengths_agree(n_rows: int, n_labels: int, tolerance: float, tolerance_frames: int) -> bool:
     """Whether a feature and a label count are close enough to cut both to the shorter.
@@ -30,13 +34,12 @@ def lengths_agree(n_rows: int, n_labels: int, tolerance: float, tolerance_frames
 
 def _open(path: Path) -> Array:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise InputError(path, "no such file", "a feature file") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(path, f"not readable as .npy ({error})", "an array saved by numpy.save") from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(path, "an archive of several arrays", "one array saved by numpy.save")
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
     if array.ndim != 2:
         raise InputError(path, f"an array of shape {array.shape}", "two dimensions, time and channels")
     if array.dtype.kind not in "fiub":

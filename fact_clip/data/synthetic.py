@@ -176,7 +176,7 @@ def _video(
     person: int, fps: float, world: _Prototypes, seed: int, number: int
 ) -> tuple[NDArray[np.float16], list[str]]:
     """Features (T, dim) and labels of one video."""
-    dim = world.drift.shape[1]
+    dim: int = world.drift.shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
     style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))
     rng = np.random.default_rng([seed, number])
@@ -222,7 +222,7 @@ def write_workbench(
         persons: who take turns; splits keep each person on one side.
 
     Returns:
-        `root`. It holds mapping.txt, groundTruth/, features/ (float16, time first), splits/ 1 to 3 and zero_shot/A.json.
+        `root`, with mapping.txt, groundTruth/, features/ (float16, time first), splits/ (1 to 3), zero_shot/A.json.
 
     Raises:
         InputError: fewer than two videos or persons, fewer than 8 columns, or a frame rate under 8.
