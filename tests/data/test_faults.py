@@ -179,7 +179,7 @@ def test_missing_folders(open_set, root, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"nowhere: no such folder.*set data\.root"):
         open_set(root=str(tmp_path / "nowhere"))
     monkeypatch.setenv("FACT_CLIP_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="kscgr: no such folder.*FACT_CLIP_DATA"):
+    with pytest.raises(InputError, match=r"kscgr: no such folder.*FACT_CLIP_DATA"):
         Dataset.open(DataConfig(name="kscgr"))
     (root / "groundTruth").rename(root / "labels")
     with pytest.raises(InputError, match="groundTruth: no such folder"):
