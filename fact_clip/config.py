@@ -130,6 +130,12 @@ class AugmentConfig(_Frozen):
     time_share: float = Field(0.05, ge=0, le=1, description="... and at most this share of the video")
 
 
+class DecodeConfig(_Frozen):
+    """From frame scores to segments, on top of the fusion of the two voters (``model.frame_weight``)."""
+
+    switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
+
+
 class TrainConfig(_Frozen):
     """Optimisation."""
 
@@ -142,6 +148,7 @@ class TrainConfig(_Frozen):
     lr_decay: int = Field(80, ge=1, description="'step': epochs until the learning rate falls to a tenth")
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
     clip_norm: float = Field(10.0, ge=0, description="largest gradient norm (0: no clipping)")
+    average: float = Field(0.0, ge=0, lt=1, description="decay a step of a moving average of the weights, which is then what is kept")
     seed: int = 0
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bf16"] = "float32"
@@ -165,6 +172,7 @@ class Config(_Frozen):
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig()
+    decode: DecodeConfig = DecodeConfig()
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 

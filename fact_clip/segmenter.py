@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fact_clip.checkpoint import Run, load_model, open_run
 from fact_clip.core import InputError, Segmentation, stretch
 from fact_clip.data.features import check_finite, load_features
-from fact_clip.decoding import frame_scores
+from fact_clip.decoding import decode_switching, frame_scores
 from fact_clip.models import FACT
 
 
@@ -68,9 +68,11 @@ class Segmenter:
             chosen = torch.zeros(len(self.vocabulary), dtype=torch.bool)
             chosen[self.vocabulary.encode(actions)] = True
             scores = scores.masked_fill(~chosen.to(scores.device), -1.0)
-        best, labels = (value.cpu().numpy() for value in scores.max(-1))
+        logs = scores.clamp(min=0).log().cpu().numpy()
+        labels = decode_switching(logs, self.run.config.decode.switch_penalty)
         index = stretch(np.arange(len(labels)), stride, len(features))
-        return labels[index], best[index]
+        confidence = scores.cpu().numpy()[np.arange(len(labels)), labels]
+        return labels[index], confidence[index]
 
 
 def load(run_dir: str | Path, device: str = "cpu") -> Segmenter:

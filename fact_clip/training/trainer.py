@@ -6,6 +6,7 @@ after a whole epoch follows the same loss curve as one that was not interrupted.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import replace
@@ -115,6 +116,8 @@ class _Training:
         self.device = pick_device(self.settings.device)
         self.model = run.new_model().to(self.device)
         self.optimizer = make_optimizer(self.model, self.settings)
+        # What is validated and kept: the model itself, or the moving average of its weights.
+        self.kept = copy.deepcopy(self.model) if self.settings.average else self.model
         self.criterion = Criterion(
             run.config.loss,
             classes_of(run.vocabulary, run.config.model.head),
@@ -197,10 +200,17 @@ class _Training:
         if self.settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()
+        if self.settings.average:
+            self._average()
         return terms.as_dict()
 
+    @torch.no_grad()
+    def _average(self) -> None:
+        for kept, now in zip(self.kept.parameters(), self.model.parameters(), strict=True):
+            kept.lerp_(now, 1 - self.settings.average)
+
     def _validate(self) -> dict[str, float]:
-        segmenter = Segmenter(self.run, self.model, self.device)
+        segmenter = Segmenter(self.run, self.kept, self.device)
         figures = validate(segmenter, self.run.config, self.dataset, self.dataset.validation)
         if self.settings.select not in figures:
             raise InputError("train.select", f"{self.settings.select!r}", f"one of {', '.join(figures)}")
@@ -211,11 +221,13 @@ class _Training:
         return {f"validation {key}": value for key, value in figures.items()}
 
     def _save_model(self, facts: dict[str, Any]) -> None:
-        checkpoint.save_weights(self.run.path / "model.safetensors", self.model.state_dict(), facts)
+        checkpoint.save_weights(self.run.path / "model.safetensors", self.kept.state_dict(), facts)
 
     def _state_tensors(self) -> dict[str, Tensor]:
         """Model and optimiser state by name; a run resumed from it goes on exactly."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        if self.kept is not self.model:
+            tensors.update({f"average.{name}": value for name, value in self.kept.state_dict().items()})
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None})
         return tensors
@@ -223,8 +235,10 @@ class _Training:
     def _restore(self) -> None:
         path = self.run.path / "last.safetensors"
         tensors, facts = checkpoint.read_weights(path)
-        weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
-        checkpoint.load_strictly(self.model, weights, str(path))
+        models = {"model.": self.model} if self.kept is self.model else {"model.": self.model, "average.": self.kept}
+        for prefix, model in models.items():
+            weights = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+            checkpoint.load_strictly(model, weights, str(path))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
