@@ -5,14 +5,13 @@ To add one: a file with ``FORMAT = Format(write, read, note)`` and a line in `EX
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.export import csv_file, frames_txt, json_file
-from fact_clip.export.formats import Format
+from fact_clip.export.formats import Format, whole_file
 
-__all__ = ["EXPORTERS", "Format", "format_of", "load", "save"]
+__all__ = ["EXPORTERS", "Format", "format_of", "load", "save", "whole_file"]
 
 EXPORTERS: dict[str, Format] = {
     ".csv": csv_file.FORMAT,
@@ -37,16 +36,8 @@ def save(segmentation: Segmentation, path: str | Path) -> Path:
     """
     path = Path(path)
     written_by = format_of(path)
-    # the name of the process keeps two writers of one file apart
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished:
         written_by.write(segmentation, unfinished)
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(path, f"cannot be written ({error.strerror})", "a folder to write to") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,6 +29,27 @@ class Format:
     write: Callable[[Segmentation, Path], None]
     read: Callable[[Path], Segmentation] | None
     note: str
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Lend a name beside `path` to write to, and rename it to `path` when all went well.
+
+    Folders on the way are made. After a failure nothing new lies there, and an older file is as it was.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(path, f"cannot be written ({error.strerror})", "a place to write to") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def seconds(frame: int, fps: float | None) -> float | None:

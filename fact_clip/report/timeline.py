@@ -1,0 +1,166 @@
+"""Segmentations as coloured bars over time, one row each, with a legend that stays readable with 60 classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.patches import Patch
+
+from fact_clip.core import InputError, Segmentation
+from fact_clip.export import whole_file
+from fact_clip.report.colours import BACKGROUND, palette
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+# inches
+_WIDTH = 12.0
+_ROW = 0.5
+_AXIS = 0.6
+_MARGIN = 0.15
+_TITLE = 0.35
+
+_POINTS = 8  # size of the legend's letters
+_LONGEST = 70  # characters of a name in the legend
+_MOST_COLUMNS = 8
+_NARROWEST = 0.16  # inches; narrower segments do not get their number written on them
+
+
+def save_timeline(
+    rows: Mapping[str, Segmentation], path: str | Path, *, background: Collection[str] = (), title: str = ""
+) -> Path:
+    """Draw `timeline` into a picture file whose suffix names the format (.png, .svg, .pdf).
+
+    Raises:
+        InputError: no rows, another suffix, or a place that cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
+    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
+    # text stays text, so that it can be searched; a fixed salt, so that the file is the same each time
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}), whole_file(path) as unfinished:
+        timeline(rows, background=background, title=title).savefig(unfinished, dpi=150, metadata=metadata)
+    return path
+
+
+def timeline(rows: Mapping[str, Segmentation], *, background: Collection[str] = (), title: str = "") -> Figure:
+    """One bar a row, from top to bottom in the order given; the convention is truth above prediction.
+
+    The axis is in seconds where every row knows its frame rate, else in frames. The legend lists the classes that
+    occur, by first appearance, in as many columns as fit below; its numbers are written on the segments that are wide
+    enough. Background is grey and comes last.
+
+    Args:
+        rows: name -> segmentation; lengths may differ.
+        background: labels drawn in grey.
+        title: a line above.
+
+    Raises:
+        InputError: no rows.
+    """
+    if not rows:
+        raise InputError("timeline", "no rows", "at least one segmentation")
+    labels = list(dict.fromkeys(segment.label for row in rows.values() for segment in row))
+    actions = [label for label in labels if label not in background]
+    colour_of = dict(zip(actions, palette(len(actions)), strict=True))
+    number_of = {label: number for number, label in enumerate(actions, start=1)}
+    entries = [(f"{number_of[label]}  {label}", colour_of[label]) for label in actions]
+    entries += [(label, BACKGROUND) for label in labels if label in background]
+
+    figure = Figure(figsize=(_WIDTH, 4.0))
+    FigureCanvasAgg(figure)  # what measures text
+    axes = figure.add_axes((0, 0, 1, 1))
+    _draw_rows(axes, rows, colour_of)
+    if title:
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+    legend = _legend(figure, entries)
+    _arrange(figure, axes, legend, len(rows), bool(title))
+    _write_numbers(axes, rows, number_of, colour_of)
+    return figure
+
+
+def _in_seconds(rows: Mapping[str, Segmentation]) -> bool:
+    return all(row.fps is not None for row in rows.values())
+
+
+def _rate(row: Segmentation, in_seconds: bool) -> float:
+    return row.fps if in_seconds and row.fps is not None else 1.0
+
+
+def _draw_rows(axes: Axes, rows: Mapping[str, Segmentation], colour_of: Mapping[str, str]) -> None:
+    in_seconds = _in_seconds(rows)
+    for place, row in enumerate(rows.values()):
+        rate = _rate(row, in_seconds)
+        bars = [(segment.start / rate, segment.duration / rate) for segment in row]
+        colours = [colour_of.get(segment.label, BACKGROUND) for segment in row]
+        # no edges and no smoothing: a hairline between two segments would hide one-frame segments
+        axes.broken_barh(bars, (place - 0.4, 0.8), facecolors=colours, linewidth=0, antialiased=False)
+    axes.set_xlim(0, max(row.n_frames / _rate(row, in_seconds) for row in rows.values()))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [_shortened(name, 30) for name in rows], parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="both", labelsize=9)
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
+
+
+def _legend(figure: Figure, entries: list[tuple[str, str]]) -> Legend:
+    handles = [Patch(color=colour) for _, colour in entries]
+    names = [_shortened(name, _LONGEST) for name, _ in entries]
+    room = (_WIDTH - 2 * _MARGIN) * figure.dpi
+    for columns in range(min(_MOST_COLUMNS, len(entries)), 0, -1):
+        legend = figure.legend(
+            handles, names, ncols=columns, fontsize=_POINTS, frameon=False, loc="lower left", borderaxespad=0,
+            bbox_to_anchor=(_MARGIN / _WIDTH, 0), handlelength=1.4, columnspacing=1.4, borderpad=0,
+        )  # fmt: skip
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a $ in a name is a $
+        if columns == 1 or legend.get_window_extent().width <= room:
+            break
+        legend.remove()
+    return legend
+
+
+def _arrange(figure: Figure, axes: Axes, legend: Legend, n_rows: int, titled: bool) -> None:
+    """Give the figure the height that its rows and its legend need, so that nothing lies on anything."""
+    legend_height = legend.get_window_extent().height / figure.dpi
+    bars = n_rows * _ROW
+    bottom = _MARGIN + legend_height + _AXIS
+    height = bottom + bars + _MARGIN + (_TITLE if titled else 0.0)
+    names = max(label.get_window_extent().width for label in axes.get_yticklabels()) / figure.dpi
+    left = names + 2 * _MARGIN
+    figure.set_size_inches(_WIDTH, height)
+    right = 2 * _MARGIN  # half of the last tick's label hangs over
+    axes.set_position((left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, bars / height))
+    legend.set_bbox_to_anchor((_MARGIN / _WIDTH, _MARGIN / height))
+
+
+def _write_numbers(
+    axes: Axes, rows: Mapping[str, Segmentation], number_of: Mapping[str, int], colour_of: Mapping[str, str]
+) -> None:
+    in_seconds = _in_seconds(rows)
+    inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
+    for place, row in enumerate(rows.values()):
+        rate = _rate(row, in_seconds)
+        for segment in row:
+            wide = segment.duration / rate * inches >= _NARROWEST
+            if wide and segment.label in number_of:
+                middle = (segment.start + segment.stop) / 2 / rate
+                ink = _ink(colour_of[segment.label])
+                axes.text(middle, place, str(number_of[segment.label]), size=7, color=ink, ha="center", va="center")
+
+
+def _ink(colour: str) -> str:
+    red, green, blue = to_rgb(colour)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
