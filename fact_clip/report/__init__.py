@@ -1,5 +1,5 @@
 """Results as pictures."""
 
-from fact_clip.report.timeline import save_timeline, timeline
+from fact_clip.report.timeline import check_suffix, save_timeline, timeline
 
-__all__ = ["save_timeline", "timeline"]
+__all__ = ["check_suffix", "save_timeline", "timeline"]

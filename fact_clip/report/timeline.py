@@ -41,13 +41,18 @@ def save_timeline(
         InputError: no rows, another suffix, or a place that cannot be written to.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
+    check_suffix(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     # text stays text, so that it can be searched; a fixed salt, so that the file is the same each time
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}), whole_file(path) as unfinished:
         timeline(rows, background=background, title=title).savefig(unfinished, dpi=150, metadata=metadata)
     return path
+
+
+def check_suffix(path: Path) -> None:
+    """An InputError where the suffix names no picture format."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
 
 
 def timeline(rows: Mapping[str, Segmentation], *, background: Collection[str] = (), title: str = "") -> Figure:

@@ -1,0 +1,132 @@
+"""fact-clip segment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fact_clip.cli.console import names, progress, table
+
+if TYPE_CHECKING:
+    from fact_clip.core import Segmentation
+    from fact_clip.segmenter import Segmenter
+
+
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Feature files (.npy).")],
+    *,
+    run: Annotated[Path, typer.Option(help="Run folder of the model.")],
+    actions: Annotated[str | None, typer.Option(help='Only these classes: "pour milk, stir".')] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for one file a video and format.")] = None,
+    formats: Annotated[str, typer.Option("--format", help="Formats of --out: csv, json, txt.")] = "csv,json",
+    plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+) -> None:
+    """Cut videos into actions.
+
+    Prints the segments; writes files with --out and a picture with --plot, which shows the truth above the
+    prediction where ../groundTruth/NAME.txt lies beside the features.
+
+    \b
+    Example:
+      fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
+    """
+    from fact_clip import load
+
+    suffixes = _suffixes(formats)
+    _check_outputs(inputs, plot)
+    segmenter = load(run)
+    candidates = names(actions)
+    found: dict[Path, Segmentation] = {}
+    with progress("segmenting") as report:
+        for done, path in enumerate(inputs):
+            if report is not None:
+                report(done, len(inputs), path.stem)
+            found[path] = segmenter.segment(path, actions=candidates)
+    if out is not None:
+        for path, segmentation in found.items():
+            for suffix in suffixes:
+                segmentation.save(out / f"{path.stem}{suffix}")
+    if plot is not None:
+        _plot(found, segmenter, plot)
+    print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
+
+
+def segment_table(segmentation: Segmentation) -> str:
+    """Start, stop, seconds, action and confidence of each segment as text."""
+    from fact_clip.export.formats import seconds
+
+    rows = []
+    for each in segmentation:
+        start, stop = (seconds(frame, segmentation.fps) for frame in (each.start, each.stop))
+        span = "" if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
+        sure = "" if each.confidence is None else f"{each.confidence:.2f}"
+        rows.append([str(each.start), str(each.stop), span, each.label, sure])
+    return table(["start", "stop", "seconds", "action", "confidence"], rows, right=(0, 1, 2, 4))
+
+
+def _suffixes(formats: str) -> list[str]:
+    from fact_clip.core import InputError
+    from fact_clip.export import EXPORTERS
+
+    wanted = [name.strip().lower() for name in formats.split(",") if name.strip()]
+    known = [suffix.removeprefix(".") for suffix in EXPORTERS]
+    for name in wanted:
+        if name not in known:
+            raise InputError("--format", f"no format {name!r}", f"one of {', '.join(known)}")
+    return [f".{name}" for name in wanted]
+
+
+def _check_outputs(inputs: list[Path], plot: Path | None) -> None:
+    """Refuse what could not be written before any video is segmented."""
+    from fact_clip.core import InputError
+
+    for number, path in enumerate(inputs):
+        same = [other for other in inputs[:number] if other.stem == path.stem]
+        if same:
+            raise InputError(path, f"the same name as {same[0]}", "a name of its own for each video")
+    if plot is not None:
+        from fact_clip.report import check_suffix
+
+        check_suffix(plot)
+
+
+def _plot(found: Mapping[Path, Segmentation], segmenter: Segmenter, plot: Path) -> None:
+    from fact_clip.report import save_timeline
+
+    rows: dict[str, Segmentation] = {}
+    for path, prediction in found.items():
+        truth = _truth(path, segmenter)
+        prefix = f"{path.stem} " if len(found) > 1 else ""
+        if truth is not None:
+            rows[f"{prefix}truth"] = truth
+        rows[f"{prefix}prediction"] = prediction
+    title = next(iter(found)).stem if len(found) == 1 else ""
+    save_timeline(rows, plot, background=segmenter.vocabulary.background, title=title)
+
+
+def _truth(path: Path, segmenter: Segmenter) -> Segmentation | None:
+    """The labels of a feature file that lies in a data set of the common layout; None elsewhere."""
+    from fact_clip.core import Segmentation
+    from fact_clip.data.labels import read_labels
+
+    labels = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
+    if not labels.is_file():
+        return None
+    vocabulary = segmenter.vocabulary
+    return Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
+
+
+def _as_table(path: Path, segmentation: Segmentation) -> str:
+    rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
+    return f"{path}: {segmentation.n_frames} frames{rate}\n{segment_table(segmentation)}"
+
+
+def _as_json(found: Mapping[Path, Segmentation]) -> str:
+    from fact_clip.export.json_file import as_dict
+
+    return json.dumps([{"input": str(path), **as_dict(each)} for path, each in found.items()], indent=2)

@@ -1,0 +1,82 @@
+"""fact-clip train."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fact_clip.cli.console import progress, table
+
+if TYPE_CHECKING:
+    from fact_clip.config import Config
+
+
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="Recipe that comes with the package, or the path of a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Single settings, as train.epochs=20.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="Run folder to write; a new one.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+) -> None:
+    """Train a model into a run folder.
+
+    With data.split=all every split is trained and scored in turn, into RUN/split1, RUN/split2 and so on.
+
+    \b
+    Example:
+      fact-clip train kscgr data.root=../shared/data/kscgr data.split=5 --out runs/k5
+    """
+    from fact_clip.config import Config
+    from fact_clip.core import InputError
+
+    settings = Config.load(config, overrides or [])
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        todo = "give --resume to go on with the run there, or another --out"
+        raise InputError(out, "already there and not empty", "a new folder", todo)
+    try:
+        if settings.data.split == "all":
+            _train_each(settings, out, resume)
+        else:
+            _train_one(settings, out, resume)
+    except KeyboardInterrupt:
+        print(f"fact-clip: interrupted; {_how_to_go_on(config, overrides or [], out)}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _train_one(settings: Config, out: Path, resume: bool) -> None:
+    from fact_clip import training
+
+    with progress("training") as report:
+        facts = training.train(settings, out, resume=resume, progress=report)
+    best = "" if facts["best"] is None else f", best validation {settings.train.select} {facts['best']:.1f}"
+    print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}")
+    print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")
+
+
+def _train_each(settings: Config, out: Path, resume: bool) -> None:
+    from fact_clip import training
+
+    with progress("training each split") as report:
+        result = training.train_all_splits(settings, out, resume=resume, progress=report)
+    print(split_table(result["splits"], result["mean"]))
+
+
+def split_table(splits: dict[str, dict[str, Any]], mean: dict[str, Any]) -> str:
+    """One row a split and a last one with the mean; the columns are the figures, in percent."""
+    figures = [key for key, value in mean.items() if isinstance(value, int | float)]
+    rows = [[name, *(f"{of[key]:.1f}" for key in figures)] for name, of in [*splits.items(), ("mean", mean)]]
+    return table(["split", *figures], rows, right=range(1, len(figures) + 1))
+
+
+def _how_to_go_on(config: str, overrides: list[str], out: Path) -> str:
+    if not any(out.rglob("last.safetensors")):
+        return "no epoch was finished, so there is nothing to go on with"
+    return "go on with: " + shlex.join(["fact-clip", "train", config, *overrides, "--out", str(out), "--resume"])
