@@ -154,6 +154,11 @@ def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32
     return out
 
 
+# A column that hardly moves in training may lie hundreds of deviations off in another video (885 in KSCGR, which
+# made a whole video unreadable); standardised values are cut at this many.
+LIMIT = 5.0
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureTransform:
     """What turns raw features into a model's input; fitted on training videos, kept in the checkpoint.
@@ -161,7 +166,7 @@ class FeatureTransform:
     Args:
         context: windows in frames (feature rows before any stride), centred; of an even window the odd frame
             lies before. Each adds its mean and its standard deviation of every column.
-        mean, std: (width,) float32, subtracted and divided by; None: columns stay as they are.
+        mean, std: (width,) float32, subtracted and divided by, the result cut at +-LIMIT; None: columns stay as they are.
         input_dim: D, columns of a feature file.
     """
 
@@ -226,6 +231,7 @@ class FeatureTransform:
         if self.mean is not None and self.std is not None:
             out -= self.mean
             out /= self.std
+            np.clip(out, -LIMIT, LIMIT, out=out)
         return out
 
     def to_arrays(self) -> dict[str, Array]:

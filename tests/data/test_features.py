@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fact_clip.core import InputError
-from fact_clip.data.features import FeatureTransform, check_finite, lengths_agree, load_features
+from fact_clip.data.features import LIMIT, FeatureTransform, check_finite, lengths_agree, load_features
 
 
 def slow_context(features: np.ndarray, context: tuple[int, ...]) -> np.ndarray:
@@ -178,3 +178,12 @@ def test_large_files_stay_on_disk(tmp_path):
     tracemalloc.stop()
     assert opened < 1e6
     assert checked < 40e6  # booleans of one chunk of frames
+
+
+def test_far_off_values_are_cut():
+    """A column that is 0 but once in training has a deviation of .1; a value of 9 elsewhere is cut at the limit."""
+    training = np.zeros((100, 1), np.float32)
+    training[3] = 1
+    transform = FeatureTransform.fit([training], (), standardize=True)
+    found = transform(np.array([[0.0], [9.0], [-9.0]], np.float32))[:, 0]
+    assert found.tolist() == pytest.approx([-0.01 / np.sqrt(0.0099), LIMIT, -LIMIT], rel=1e-5)
