@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Run:
         path: the folder.
         config: the resolved configuration.
         vocabulary: the training vocabulary.
+        classes: what the heads know of it.
         transform: what turns raw features into the model's input.
         layout: orientation of feature files, "TD" or "DT".
         fps: feature rows a second, or None where it is not known.
@@ -55,14 +56,15 @@ class Run:
     path: Path
     config: Config
     vocabulary: Vocabulary
+    classes: Classes
     transform: FeatureTransform
     layout: str
     fps: float | None
     mean_transcript_length: float | None
 
-    def new_model(self) -> FACT:
-        """A model of this run's size with random weights."""
-        return FACT(self.config.model, self.transform.width, classes_of(self.vocabulary, self.config.model.head))
+    def new_model(self, text: Tensor | None = None) -> FACT:
+        """A model of this run's size with random weights; ``text`` (C, E) where its head reads text."""
+        return FACT(self.config.model, self.transform.width, self.classes, text)
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
@@ -92,6 +94,7 @@ def create(run: Run) -> None:
         "format": FORMAT,
         "fact_clip": __version__,
         "torch": torch.__version__,
+        "classes": asdict(run.classes),
         "layout": run.layout,
         "fps": run.fps,
         "mean_transcript_length": run.mean_transcript_length,
@@ -118,9 +121,9 @@ def open_run(path: str | Path) -> Run:
         transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
     except (SafetensorError, OSError) as error:
         raise InputError(path / "features.safetensors", f"unreadable ({error})") from None
-    return Run(
-        path, config, vocabulary, transform, facts["layout"], facts["fps"], facts["mean_transcript_length"]
-    )
+    classes = Classes(**{key: tuple(v) if isinstance(v, list) else v for key, v in facts["classes"].items()})
+    length = facts["mean_transcript_length"]
+    return Run(path, config, vocabulary, classes, transform, facts["layout"], facts["fps"], length)
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -143,8 +146,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
-    model = run.new_model()
     weights, _ = read_weights(run.path / "model.safetensors")
+    model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
 

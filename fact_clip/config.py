@@ -133,6 +133,7 @@ class AugmentConfig(_Frozen):
 class DecodeConfig(_Frozen):
     """From frame scores to segments, on top of the fusion of the two voters (``model.frame_weight``)."""
 
+    blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block, or the mean of all")
     switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
 
 

@@ -63,7 +63,8 @@ class Segmenter:
         """Class index and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
         stride = self.run.config.data.stride
         values = torch.from_numpy(self.run.transform(features)[::stride])
-        scores = frame_scores(self.model(values.unsqueeze(0).to(self.device)))[0]  # (T', C)
+        output = self.model(values.unsqueeze(0).to(self.device))
+        scores = frame_scores(output, blocks=self.run.config.decode.blocks)[0]  # (T', C)
         if actions is not None:
             chosen = torch.zeros(len(self.vocabulary), dtype=torch.bool)
             chosen[self.vocabulary.encode(actions)] = True

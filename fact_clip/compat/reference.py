@@ -155,7 +155,7 @@ def load_reference(
         verb, noun = tuple(int(v) for v in verb_of_class), tuple(int(n) for n in noun_of_class)
         classes = Classes(n_classes, verb, noun, n_verbs or max(verb) + 1, n_nouns or max(noun) + 1)
     ours, _ = read_config(config, verb_noun=bool(classes.verb))
-    weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
+    weights = {name: value for name, value in state_dict.items() if not is_position(name)}
     text = weights.get("text_embeddings") if text_embeddings is None else text_embeddings
     if ours.model.head == "fact-clip" and text is not None:
         text = torch.as_tensor(text)
@@ -167,6 +167,6 @@ def load_reference(
     return model.eval(), criterion
 
 
-def _is_position(name: str) -> bool:
+def is_position(name: str) -> bool:
     """Position tables are computed here; published checkpoints may carry them as buffers."""
     return name.rsplit(".", 1)[-1] in {"pe", "pos", "pos_enc", "positional_encoding"} or ".pe." in name

@@ -8,7 +8,7 @@ from torch import Tensor
 from fact_clip.models.output import Output
 
 
-def frame_scores(output: Output, frame_weight: float | None = None) -> Tensor:
+def frame_scores(output: Output, frame_weight: float | None = None, blocks: str = "last") -> Tensor:
     """(B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
 
     Each frame's token voter is the class distribution (null left out) of the kept token that it attends to
@@ -17,10 +17,11 @@ def frame_scores(output: Output, frame_weight: float | None = None) -> Tensor:
     Args:
         output: the model's output.
         frame_weight: w; None: the model's own.
+        blocks: the frame voter is the "last" block, or the geometric mean of "all" blocks.
     """
     weight = output.frame_weight if frame_weight is None else frame_weight
     last = output.blocks[-1]
-    frames = _frame_voter(output)  # (B, T, C)
+    frames = _frame_voter(output, blocks)  # (B, T, C)
     if last.a2f_attention is None:
         return frames
     if output.transcript is not None:
@@ -40,10 +41,12 @@ def decode(output: Output, frame_weight: float | None = None) -> Tensor:
     return frame_scores(output, frame_weight).argmax(-1).masked_fill(~output.mask, -1)
 
 
-def _frame_voter(output: Output) -> Tensor:
+def _frame_voter(output: Output, blocks: str) -> Tensor:
     if output.alignment_logits is not None:
         return output.alignment_logits.softmax(-1)
-    return output.log_probs(output.blocks[-1].frame_logits).exp()
+    if blocks == "last":
+        return output.log_probs(output.blocks[-1].frame_logits).exp()
+    return torch.stack([output.log_probs(block.frame_logits) for block in output.blocks]).mean(0).softmax(-1)
 
 
 def _aligned_scores(output: Output, frames: Tensor, weight: float) -> Tensor:

@@ -93,6 +93,7 @@ def _prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> Run:
         out,
         config.model_copy(update={"data": _located(config, dataset)}),
         dataset.vocabulary,
+        classes_of(dataset.vocabulary, config.model.head),
         FeatureTransform.fit(raw, config.data.context, config.data.standardize),
         dataset.layout,
         dataset.fps,
@@ -120,7 +121,7 @@ class _Training:
         self.kept = copy.deepcopy(self.model) if self.settings.average else self.model
         self.criterion = Criterion(
             run.config.loss,
-            classes_of(run.vocabulary, run.config.model.head),
+            run.classes,
             run.vocabulary.background_indices,
             run.mean_transcript_length,
         )

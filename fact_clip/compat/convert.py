@@ -1,0 +1,122 @@
+"""A published checkpoint and its YAML to a run folder."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fact_clip import checkpoint as runs
+from fact_clip.compat.reference import flatten, is_position, read_config
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.data.features import FeatureTransform
+from fact_clip.models import Classes
+
+Layout = Literal["TD", "DT"]
+
+# Orientation and rows a second of the feature files that the published code reads, by the start of the data set's name.
+_PUBLISHED: dict[str, tuple[Layout, float | None]] = {
+    "breakfast": ("DT", 15.0),
+    "gtea": ("DT", 15.0),
+    "50salads": ("DT", 30.0),
+    "havid": ("DT", None),
+    "ego": ("TD", None),
+    "epic": ("TD", None),
+}
+
+
+def convert(
+    checkpoint: Path,
+    config: Path,
+    out: Path,
+    mapping: Path,
+    background: Sequence[str] = (),
+    layout: Layout | None = None,
+) -> Path:
+    """Write a run folder that predicts as the published model does.
+
+    Args:
+        checkpoint: weights saved by the published code (read with ``weights_only=True`` alone) or safetensors.
+        config: the reference YAML.
+        out: the run folder, a new one.
+        mapping: ``mapping.txt`` of the classes. Verb-noun models read ``verb_mapping.txt`` and
+            ``noun_mapping.txt`` beside it, and their class names are "verb,noun".
+        background: names of background classes.
+        layout: orientation of feature files; None: as published for the YAML's data set.
+
+    Raises:
+        InputError: anything that does not fit; nothing is written then.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(out, "already there and not empty", "a new folder")
+    reference, weights = _read_yaml(config), read_state(checkpoint)
+    flat = flatten(reference)
+    name = str(flat.get("dataset", ""))
+    known = next((facts for start, facts in _PUBLISHED.items() if name.startswith(start)), (None, None))
+    layout = layout or known[0]
+    if layout is None:
+        raise InputError(config, f"dataset {name!r}", f"one of {', '.join(_PUBLISHED)}", "or give the layout, TD or DT")
+    vocabulary = Vocabulary.from_mapping(mapping, background=background)
+    classes = _verbs_and_nouns(mapping, vocabulary) if name.startswith("epic") else Classes(len(vocabulary))
+    ours, _ = read_config(reference, verb_noun=bool(classes.verb))
+    data = ours.data.model_copy(update={"layout": layout, "fps": known[1], "background": tuple(background)})
+    transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
+    run = runs.Run(out, ours.model_copy(update={"data": data}), vocabulary, classes, transform, layout, known[1], None)
+    model = run.new_model(weights.get("text_embeddings"))
+    runs.load_strictly(model, weights, str(checkpoint))
+    runs.create(run)
+    runs.save_weights(out / "model.safetensors", model.state_dict(), {"converted_from": str(checkpoint)})
+    return out
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The parameters in a published checkpoint by name, position tables left out; nothing in it is executed."""
+    if not path.is_file():
+        raise InputError(path, "no such file", "a checkpoint")
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        found = f"not readable as plain weights ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(path, "more than parameters", "a state dict: names and tensors")
+    return {name: value.float() for name, value in state.items() if not is_position(name)}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(path, "no such file", "the YAML that the checkpoint was trained with")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(path, f"not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(tree, dict):
+        raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
+    return tree
+
+
+def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:
+    """Feature columns, read off the first convolution."""
+    for name in ("block_list.0.frame_branch.conv_1x1.weight", "block_list.0.frame_branch.conv_1x1_in.weight"):
+        if name in weights:
+            return int(weights[name].shape[1])
+    raise InputError(where, "no input convolution (block_list.0.frame_branch.conv_1x1...)", "a FACT checkpoint")
+
+
+def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
+    verbs, nouns = (Vocabulary.from_mapping(mapping.with_name(f"{kind}_mapping.txt")) for kind in ("verb", "noun"))
+    pairs = [name.split(",") for name in vocabulary.names]
+    wrong = next((name for name, pair in zip(vocabulary.names, pairs, strict=True) if len(pair) != 2), None)
+    if wrong is not None:
+        raise InputError(mapping, f"class {wrong!r}", '"verb,noun"')
+    verb, noun = verbs.encode(pair[0] for pair in pairs), nouns.encode(pair[1] for pair in pairs)
+    return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), len(verbs), len(nouns))
