@@ -15,8 +15,7 @@ Each file is written under another name and then renamed, so a killed run leaves
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.data.benchmarks import Layout
 from fact_clip.data.features import FeatureTransform
 from fact_clip.models import FACT, Classes
 
@@ -58,7 +58,7 @@ class Run:
     vocabulary: Vocabulary
     classes: Classes
     transform: FeatureTransform
-    layout: str
+    layout: Layout
     fps: float | None
     mean_transcript_length: float | None
 
@@ -121,7 +121,9 @@ def open_run(path: str | Path) -> Run:
         transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
     except (SafetensorError, OSError) as error:
         raise InputError(path / "features.safetensors", f"unreadable ({error})") from None
-    classes = Classes(**{key: tuple(v) if isinstance(v, list) else v for key, v in facts["classes"].items()})
+    plain = facts["classes"]
+    verb, noun = tuple(plain["verb"]), tuple(plain["noun"])
+    classes = Classes(plain["count"], verb, noun, plain["n_verbs"], plain["n_nouns"])
     length = facts["mean_transcript_length"]
     return Run(path, config, vocabulary, classes, transform, facts["layout"], facts["fps"], length)
 
@@ -135,7 +137,9 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of such a file; an InputError where it cannot be read."""
     if not path.is_file():
-        raise InputError(path, "no such file", "the weights of a run", "train it, or let the training reach its first epoch")
+        raise InputError(
+            path, "no such file", "the weights of a run", "train it, or let the training reach its first epoch"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
@@ -185,10 +189,10 @@ def write_json(path: Path, value: Any) -> None:
     _replace(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1), encoding="utf-8"))
 
 
-def _replace(path: Path, write: Any) -> None:
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.part")
     write(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _text(path: Path) -> str:

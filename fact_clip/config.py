@@ -100,7 +100,9 @@ class ModelConfig(_Frozen):
         values = dict(values)
         base = _plain(values.get("input"))
         given = {}
-        for name in dict.fromkeys([*(_BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))), "update", "pooled"]):
+        for name in dict.fromkeys(
+            [*(_BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))), "update", "pooled"]
+        ):
             if name != "input":
                 own = {key: value for key, value in _plain(values.get(name)).items() if value is not None}
                 base = {**base, **_OWN_DEFAULTS, **own}
@@ -149,11 +151,16 @@ class TrainConfig(_Frozen):
     lr_decay: int = Field(80, ge=1, description="'step': epochs until the learning rate falls to a tenth")
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
     clip_norm: float = Field(10.0, ge=0, description="largest gradient norm (0: no clipping)")
-    average: float = Field(0.0, ge=0, lt=1, description="decay a step of a moving average of the weights, which is then what is kept")
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of a moving average of the weights, which is then what is kept"
+    )
     seed: int = 0
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bf16"] = "float32"
-    select: str = Field("score", description="validation metric that picks the best checkpoint; 'score': mean of accuracy, edit and F1@10")
+    select: str = Field(
+        "score",
+        description="validation metric that picks the best checkpoint; 'score': mean of accuracy, edit and F1@10",
+    )
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     patience: int = Field(0, ge=0, description="stop after this many validations without a better one (0: never)")
     loggers: tuple[str, ...] = Field((), description="beside CSV and JSONL: tensorboard, wandb")
@@ -252,6 +259,15 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
         field = model.model_fields.get(str(key))
         if field is None:
             near = difflib.get_close_matches(str(key), list(model.model_fields), n=1, cutoff=0.0)
-            raise InputError(where, f"unknown key {prefix}{key}", f"one of {', '.join(model.model_fields)}", f"did you mean {prefix}{near[0]}?")
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and isinstance(value, Mapping):
+            raise InputError(
+                where,
+                f"unknown key {prefix}{key}",
+                f"one of {', '.join(model.model_fields)}",
+                f"did you mean {prefix}{near[0]}?",
+            )
+        if (
+            isinstance(field.annotation, type)
+            and issubclass(field.annotation, BaseModel)
+            and isinstance(value, Mapping)
+        ):
             _check_keys(field.annotation, value, where, f"{prefix}{key}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
@@ -15,10 +15,9 @@ from torch import Tensor
 from fact_clip import checkpoint as runs
 from fact_clip.compat.reference import flatten, is_position, read_config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.data.benchmarks import Layout
 from fact_clip.data.features import FeatureTransform
 from fact_clip.models import Classes
-
-Layout = Literal["TD", "DT"]
 
 # Orientation and rows a second of the feature files that the published code reads, by the start of the data set's name.
 _PUBLISHED: dict[str, tuple[Layout, float | None]] = {

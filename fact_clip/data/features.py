@@ -166,7 +166,7 @@ class FeatureTransform:
     Args:
         context: windows in frames (feature rows before any stride), centred; of an even window the odd frame
             lies before. Each adds its mean and its standard deviation of every column.
-        mean, std: (width,) float32, subtracted and divided by, the result cut at +-LIMIT; None: columns stay as they are.
+        mean, std: (width,) float32, subtracted and divided by, the result cut at +-LIMIT; None: no change.
         input_dim: D, columns of a feature file.
     """
 

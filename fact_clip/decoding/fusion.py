@@ -25,7 +25,7 @@ def frame_scores(output: Output, frame_weight: float | None = None, blocks: str 
     if last.a2f_attention is None:
         return frames
     if output.transcript is not None:
-        return _aligned_scores(output, frames, weight)
+        return _aligned_scores(output, output.transcript, last.a2f_attention, frames, weight)
     n_classes = last.frame_logits.shape[-1]
     kept = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
     attention = last.a2f_attention.masked_fill(~kept.unsqueeze(1), -1.0)  # (B, T, M)
@@ -49,15 +49,14 @@ def _frame_voter(output: Output, blocks: str) -> Tensor:
     return torch.stack([output.log_probs(block.frame_logits) for block in output.blocks]).mean(0).softmax(-1)
 
 
-def _aligned_scores(output: Output, frames: Tensor, weight: float) -> Tensor:
-    """With a transcript: mix per transcript entry, then write each entry's score to its class."""
-    transcript = output.transcript.clamp(min=0)  # (B, M)
+def _aligned_scores(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor, weight: float) -> Tensor:
+    """With a transcript (B, M): mix per transcript entry, then write each entry's score to its class."""
     absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
     # The published decoder takes a softmax of the attention weights themselves, once more.
-    attention = output.blocks[-1].a2f_attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
+    attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
     if output.log_probabilities:
         weight = 0.0  # the verb-noun model aligns by attention alone
-    index = transcript.unsqueeze(1).expand_as(attention)
+    index = transcript.clamp(min=0).unsqueeze(1).expand_as(attention)
     mixed = (1 - weight) * attention + weight * frames.gather(2, index)
     mixed = mixed.masked_fill(absent, -1.0)
     # A class may stand in the transcript several times: its score is that of its best entry.

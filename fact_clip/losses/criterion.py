@@ -237,7 +237,9 @@ def _share(block: BlockOutput, per_frame: Tensor, known: Tensor) -> tuple[Tensor
     assert block.segments is not None
     of_frame = block.segments.of_frame[0][known]  # (T',)
     size = block.segments.mask.shape[1]
-    count = torch.zeros(size, device=known.device).index_add_(0, of_frame, torch.ones(len(of_frame), device=known.device))
+    count = torch.zeros(size, device=known.device).index_add_(
+        0, of_frame, torch.ones(len(of_frame), device=known.device)
+    )
     total = torch.zeros(size, per_frame.shape[1], device=known.device).index_add_(0, of_frame, per_frame[known])
     real = count > 0
     return total[real] / count[real].unsqueeze(1), real
@@ -269,9 +271,9 @@ def _smooth_terms(output: Output, block: BlockOutput, known: Tensor) -> Tensor:
     """Truncated squared change of log-probabilities between neighbours (MS-TCN), of frames and, in ``u``, attention."""
     both = known[1:] & known[:-1]
     terms = [output.log_probs(block.frame_logits)[0]]  # (T, C)
-    if block.segments is None and block.a2f_attention_logits is not None:
-        terms.append(block.a2f_attention_logits[0].log_softmax(-1))  # (T, M)
-        terms.append(block.f2a_attention_logits[0].T.log_softmax(-1))  # (T, M)
+    a2f, f2a = block.a2f_attention_logits, block.f2a_attention_logits
+    if block.segments is None and a2f is not None and f2a is not None:
+        terms += [a2f[0].log_softmax(-1), f2a[0].T.log_softmax(-1)]  # (T, M) each
     if not bool(both.any()):
         return terms[0].sum() * 0
     return torch.stack([((t[1:] - t[:-1])[both] ** 2).clamp(max=16).mean() for t in terms]).sum()

@@ -14,7 +14,7 @@ from fact_clip.models.layers import add_position, run_gru
 
 
 class _DilatedLayer(nn.Module):
-    """x + dropout(1x1(relu(conv3_dilated(x)))), then LayerNorm over channels where asked (MS-TCN, Farha and Gall 2019)."""
+    """x + dropout(1x1(relu(conv3_dilated(x)))), then LayerNorm over channels where asked (Farha and Gall 2019)."""
 
     def __init__(self, config: BlockConfig, dilation: int) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class FACT(nn.Module):
             raise ValueError(f"no head {config.head!r}; one of {', '.join(HEADS)}")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
-        self.log_probabilities = bool(head_type.log_probabilities)
+        self.log_probabilities = head_type.log_probabilities
         first = config.input
         if config.transcript:
             self.action_embed = nn.Embedding(classes.count, first.action_dim)
@@ -41,7 +41,7 @@ class FACT(nn.Module):
         for letter, block in zip(config.blocks, block_configs(config), strict=True):
             self.block_list.append(BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null)))
             width = block.hidden
-        self.frame_projection = None
+        self.frame_projection: FrameProjection | None = None
         if config.head == "fact-clip":
             self._build_alignment(config.alignment, width - classes.count, text)
 

@@ -37,13 +37,24 @@ class Classes:
         return (self.n_verbs + self.n_nouns) / 2 if self.verb else self.count
 
 
-class ClosedSetHead(nn.Module):
-    """The published split: the last C channels (with null C+1) are scores, and their softmax is fed back."""
+class Head(nn.Module):
+    """What every head is: ``head(x, text) -> (features, scores)``, made from a width, the classes and a null switch.
+
+    Attributes:
+        log_probabilities: the scores are log-probabilities already and are not normalised again.
+    """
 
     log_probabilities = False
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__()
+
+
+class ClosedSetHead(Head):
+    """The published split: the last C channels (with null C+1) are scores, and their softmax is fed back."""
+
+    def __init__(self, width: int, classes: Classes, null: bool) -> None:
+        super().__init__(width, classes, null)
         self.scores = classes.count + int(null)
         if self.scores >= width:
             raise ValueError(f"{self.scores} class scores do not fit in {width} channels; raise model.input.hidden")
@@ -54,13 +65,13 @@ class ClosedSetHead(nn.Module):
         return torch.cat([x[..., : -self.scores], scores.softmax(-1)], dim=-1), scores
 
 
-class VerbNounHead(nn.Module):
+class VerbNounHead(Head):
     """Epic-Kitchens: verb and noun scores apart; an action's score is log p(verb) + log p(noun)."""
 
     log_probabilities = True
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
-        super().__init__()
+        super().__init__(width, classes, null)
         if not classes.verb:
             raise ValueError("a verb-noun head needs a vocabulary with the factors (verb, noun)")
         self.sizes = (classes.n_verbs + int(null), classes.n_nouns + int(null))
@@ -80,9 +91,9 @@ class VerbNounHead(nn.Module):
         return features, scores
 
 
-HEADS: dict[str, type[nn.Module]] = {"closed": ClosedSetHead, "verb-noun": VerbNounHead, "fact-clip": ClosedSetHead}
+HEADS: dict[str, type[Head]] = {"closed": ClosedSetHead, "verb-noun": VerbNounHead, "fact-clip": ClosedSetHead}
 
-HeadFactory = Callable[[int, bool], nn.Module]
+HeadFactory = Callable[[int, bool], Head]
 
 
 class FrameProjection(nn.Module):

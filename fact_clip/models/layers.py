@@ -14,7 +14,7 @@ from fact_clip.models.output import Segments
 
 
 def sinusoidal_positions(length: int, width: int, device: torch.device | None = None) -> Tensor:
-    """(length, width) sinusoidal positions, sine on even and cosine on odd columns, base 10000 (Vaswani et al. 2017)."""
+    """(length, width) positions, sine on even and cosine on odd columns, base 10000 (Vaswani et al. 2017)."""
     steps = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)  # (T, 1)
     even = torch.arange(0, width, 2, device=device, dtype=torch.float32)
     angles = steps * torch.exp(even * (-math.log(10000.0) / width))  # (T, ceil(W/2))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from fact_clip import compat, decoding
 from safetensors.torch import load_file
+
+from fact_clip import compat, decoding
 
 FILES = sorted((Path(__file__).parents[3] / "shared/parity/model").glob("*.json"))
 NAMES = [path.stem for path in FILES] or ["(no parity files)"]

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from fact_clip.decoding import decode_switching
 
 

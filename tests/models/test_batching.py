@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 
 LENGTHS = (1, 2, 37, 900)
-SMALL = {"hidden": 24, "frame_dim": 16, "frame_layers": 4, "action_dim": 16, "action_layers": 2, "heads": 2, "feedforward": 16}
+SMALL = {
+    "hidden": 24,
+    "frame_dim": 16,
+    "frame_layers": 4,
+    "action_dim": 16,
+    "action_layers": 2,
+    "heads": 2,
+    "feedforward": 16,
+}
 VERB_NOUN = Classes(5, (0, 0, 1, 1, 2), (0, 1, 0, 2, 1), 3, 3)
 CASES = {
     "iuUU m2": ({"blocks": "iuUU"}, Classes(5)),
-    "iuU m, layer norm, positions": ({"blocks": "iuU", "frame_positions": True, "input": {"frame": "m", "frame_norm": True}}, Classes(5)),
+    "iuU m, layer norm, positions": (
+        {"blocks": "iuU", "frame_positions": True, "input": {"frame": "m", "frame_norm": True}},
+        Classes(5),
+    ),
     "IUU verb-noun": ({"blocks": "IUU", "head": "verb-noun", "frame_positions": True}, VERB_NOUN),
     "transcript": ({"blocks": "iuU", "transcript": True, "tokens": 0, "input": {"action": "gru_om"}}, Classes(5)),
 }
