@@ -31,6 +31,7 @@ def make_app() -> typer.Typer:
         help="Cut untrimmed videos into actions: train, score and use FACT models.",
         epilog="Begin with: fact-clip demo",
         add_completion=False,
+        pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
     groups = {name: typer.Typer(help=text) for name, text in GROUPS.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,12 @@ def convert(
     mapping: Annotated[Path, typer.Option(help="mapping.txt of its classes.")],
     out: Annotated[Path, typer.Option(help="Run folder to write; a new one.")],
     background: Annotated[str, typer.Option(help='Background classes by name: "SIL".')] = "",
+    layout: Annotated[
+        Literal["TD", "DT"] | None,
+        typer.Option(
+            help="Orientation of feature files, time or channels first; unset: as published for its data set."
+        ),
+    ] = None,
 ) -> None:
     """Turn a published checkpoint into a run folder.
 
@@ -28,5 +34,5 @@ def convert(
     """
     from fact_clip import compat
 
-    written = compat.convert(checkpoint, config, out, mapping, background=tuple(names(background) or ()))
+    written = compat.convert(checkpoint, config, out, mapping, background=names(background) or (), layout=layout)
     print(f"the run folder is {written}; use it with: fact-clip segment --run {written} FEATURES.npy")

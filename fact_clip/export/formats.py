@@ -44,12 +44,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield unfinished
-        unfinished.replace(path)
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(path, f"cannot be written ({error.strerror})", "a place to write to") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def seconds(frame: int, fps: float | None) -> float | None:

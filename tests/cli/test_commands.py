@@ -1,0 +1,209 @@
+"""What each command prints and writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from fact_clip import training
+from fact_clip.cli import COMMANDS
+from fact_clip.cli.console import names, table
+from fact_clip.export import load
+
+PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, fact_clip):
+    answer = fact_clip(*command.split(), "--help")
+    assert answer.code == 0
+    assert f"Example:\n    fact-clip {command}" in answer.out
+    assert answer.err == ""
+
+
+def test_no_argument_shows_help(fact_clip):
+    answer = fact_clip()
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == fact_clip("--help").out
+    assert all(command.split()[0] in answer.out for command in COMMANDS)
+
+
+def test_help_takes_no_longer_than_three_times_numpy():
+    def seconds(command: list[str]) -> float:
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+        return time.perf_counter() - start
+
+    pairs = [(seconds([*PROGRAM, "--help"]), seconds([sys.executable, "-c", "import numpy"])) for _ in range(7)]
+    ours, numpys = (min(column) for column in zip(*pairs, strict=True))
+    assert ours < 3 * numpys
+
+
+def test_train_says_where_the_model_is(recipe, fact_clip, tmp_path):
+    answer = fact_clip("train", recipe, "train.epochs=2", "--out", tmp_path / "r")
+    assert answer.code == 0
+    assert answer.err == ""  # no bars where stderr is no terminal
+    assert answer.out.startswith("2 epochs in ")
+    assert f"fact-clip evaluate {tmp_path / 'r'}" in answer.out
+    assert len((tmp_path / "r" / "log.jsonl").read_text().splitlines()) == 2
+    more = fact_clip("train", recipe, "train.epochs=3", "--out", tmp_path / "r", "--resume")
+    assert more.out.startswith("3 epochs in ")
+    assert len((tmp_path / "r" / "log.jsonl").read_text().splitlines()) == 3
+
+
+def test_train_all_splits_prints_one_table_with_the_mean(recipe, fact_clip, tmp_path):
+    answer = fact_clip("train", recipe, "data.split=all", "--out", tmp_path / "all")
+    assert answer.code == 0
+    header, *rows = [line.split() for line in answer.out.splitlines()]
+    assert [row[0] for row in rows] == ["1", "2", "3", "mean"]
+    place = header.index("edit")
+    edits = []
+    for split in (1, 2, 3):
+        result = json.loads((tmp_path / "all" / f"split{split}" / "evaluation.json").read_text())
+        edits.append(result["metrics"]["edit"])
+        assert rows[split - 1][place] == f"{edits[-1]:.1f}"
+    assert rows[3][place] == f"{np.mean(edits):.1f}"
+
+
+def test_evaluate_prints_a_table_or_json(run, fact_clip):
+    text = fact_clip("evaluate", run)
+    assert text.code == 0
+    assert "test split, 2 videos" in text.out
+    result = json.loads(fact_clip("evaluate", run, "--json").out)
+    assert result == json.loads((run / "evaluation.json").read_text())
+    assert f"{result['metrics']['frame_accuracy']:.1f}" in text.out
+    assert len(result["per_class"]) == 23
+    fact_clip("evaluate", run, "--split", "validation")
+    assert (run / "evaluation_validation.json").is_file()
+
+
+def test_segment_prints_every_segment_and_writes_nothing(run, data, fact_clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    video = data / "features" / "person1_video1.npy"
+    answer = fact_clip("segment", "--run", run, video)
+    assert (answer.code, answer.err) == (0, "")
+    title, header, *rows = answer.out.splitlines()
+    n_frames = len(np.load(video))
+    assert title == f"{video}: {n_frames} frames at 15 frames a second"
+    assert header.split() == ["start", "stop", "seconds", "action", "confidence"]
+    spans = [(int(row.split()[0]), int(row.split()[1])) for row in rows]
+    assert spans[0][0] == 0
+    assert spans[-1][1] == n_frames
+    assert all(left[1] == right[0] for left, right in pairwise(spans))
+    start, stop = spans[0]
+    assert f"{start / 15:.2f} - {stop / 15:.2f}" in rows[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_segment_writes_files_that_agree_with_its_json(run, data, fact_clip, tmp_path):
+    videos = [data / "features" / f"person{person}_video1.npy" for person in (1, 2)]
+    answer = fact_clip("segment", "--run", run, *videos, "--json", "--out", tmp_path / "o", "--format", "csv,json,txt")
+    trees = json.loads(answer.out)
+    assert [tree["input"] for tree in trees] == [str(video) for video in videos]
+    assert len(list((tmp_path / "o").iterdir())) == 6
+    for video, tree in zip(videos, trees, strict=True):
+        read = [load(tmp_path / "o" / f"{video.stem}{suffix}") for suffix in (".csv", ".json", ".txt")]
+        assert read[0] == read[1]
+        assert read[0].to_frames() == read[2].to_frames()
+        assert read[0].fps == 15
+        written = [(s.start, s.stop, s.label, s.confidence) for s in read[0]]
+        assert written == [(s["start"], s["stop"], s["action"], s["confidence"]) for s in tree["segments"]]
+        assert all(0 <= confidence <= 1 for *_, confidence in written)
+
+
+def test_segment_names_only_the_actions_asked_for(run, data, fact_clip):
+    video = data / "features" / "person1_video1.npy"
+    answer = fact_clip("segment", "--run", run, video, "--json", "--actions", "no action, place gear")
+    found = {segment["action"] for segment in json.loads(answer.out)[0]["segments"]}
+    assert found <= {"no action", "place gear"}
+
+
+def test_segment_draws_truth_above_prediction(run, data, fact_clip, tmp_path):
+    video = data / "features" / "person1_video1.npy"
+    alone = tmp_path / video.name
+    alone.write_bytes(video.read_bytes())
+    fact_clip("segment", "--run", run, video, "--plot", tmp_path / "both.png")
+    fact_clip("segment", "--run", run, video, "--plot", tmp_path / "both.svg")
+    fact_clip("segment", "--run", run, alone, "--plot", tmp_path / "alone.svg")
+    assert imread(tmp_path / "both.png").shape[1] == 1800
+    both, one = ((tmp_path / name).read_text() for name in ("both.svg", "alone.svg"))
+    assert 0 < both.index(">truth<") < both.index(">prediction<")
+    assert "time (s)" in both
+    assert ">truth<" not in one
+    assert ">prediction<" in one
+
+
+def test_lengths_that_differ_a_little_are_one_warning_line(recipe, data, fact_clip, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    path = copy / "features" / "person2_video1.npy"
+    np.save(path, np.load(path)[:-3])
+    answer = fact_clip("train", recipe, f"data.root={copy}", "--out", tmp_path / "r")
+    assert answer.code == 0
+    assert answer.err.startswith("fact-clip: warning: ")
+    assert "person2_video1" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_interrupt_says_how_to_go_on(recipe, fact_clip, tmp_path, monkeypatch):
+    def interrupted(config, out, **_):
+        out.mkdir()
+        (out / "last.safetensors").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    answer = fact_clip("train", recipe, "train.epochs=2", "--out", tmp_path / "my run")
+    assert answer.code == 130
+    again = f"fact-clip train {recipe} train.epochs=2 --out '{tmp_path / 'my run'}' --resume"
+    assert answer.err == f"fact-clip: interrupted; go on with: {again}\n"
+
+
+@pytest.mark.slow
+def test_a_run_cut_off_by_ctrl_c_can_be_used_and_resumed(recipe, fact_clip, tmp_path):
+    out = tmp_path / "run"
+    command = [*PROGRAM, "train", str(recipe), "train.epochs=100000", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not (out / "last.safetensors").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.startswith("fact-clip: interrupted; go on with: fact-clip train ")
+    assert err.count("\n") == 1
+    assert fact_clip("evaluate", out).code == 0
+    done = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["epoch"]
+    answer = fact_clip("train", recipe, f"train.epochs={done + 2}", "--out", out, "--resume")
+    assert answer.out.startswith(f"{done + 2} epochs in ")
+
+
+@pytest.mark.slow
+def test_demo_runs_the_whole_line_twice(fact_clip, tmp_path):
+    for _ in range(2):
+        answer = fact_clip("demo", "--out", tmp_path / "demo")
+        assert answer.code == 0
+        assert "SYNTHETIC" in answer.out
+        assert "frame accuracy" in answer.out
+        assert "confidence" in answer.out
+    written = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"data", "run", "timeline.png", "timeline.svg"} <= written
+    result = json.loads((tmp_path / "demo/run/evaluation.json").read_text())
+    assert result["metrics"]["frame_accuracy"] > 50
+
+
+def test_table_and_names():
+    assert table(["n", "name"], [["7", "a"], ["12", "bc d"]], right=[0]) == " n  name\n 7  a\n12  bc d"
+    assert names(None) is None
+    assert names('a, b b ,"cut,onion", ') == ["a", "b b", "cut,onion"]
+    assert names("") == []
