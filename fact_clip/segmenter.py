@@ -31,13 +31,17 @@ class Segmenter:
         self.vocabulary, self.fps = run.vocabulary, run.fps
 
     def segment(
-        self, features: NDArray[np.floating] | str | Path, actions: Sequence[str] | None = None
+        self,
+        features: NDArray[np.floating] | str | Path,
+        actions: Sequence[str] | None = None,
+        transcript: Sequence[str] | None = None,
     ) -> Segmentation:
         """Cut one video into actions.
 
         Args:
             features: (T, D) raw features, or the path of a feature file in the layout of the training data.
             actions: candidates, a part of the vocabulary; None: all of it.
+            transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
 
         Returns:
             A segmentation of all T frames, with a confidence (mean score of the named class) a segment.
@@ -53,17 +57,25 @@ class Segmenter:
         if features.shape[1] != self.run.transform.input_dim:
             expected = f"{self.run.transform.input_dim}, as {self.run.path} was trained with"
             raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
-        labels, confidence = self.predict(features, actions)
+        labels, confidence = self.predict(features, actions, transcript)
         return Segmentation.from_frames(self.vocabulary.decode(labels), self.fps, confidence.tolist())
 
     @torch.inference_mode()
     def predict(
-        self, features: NDArray[np.floating], actions: Sequence[str] | None = None
+        self,
+        features: NDArray[np.floating],
+        actions: Sequence[str] | None = None,
+        transcript: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Class index and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
+        if self.run.config.model.transcript != (transcript is not None):
+            asked = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
+            raise InputError("transcript", asked, "a transcript exactly where the model reads one")
+        order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).unsqueeze(0)
         stride = self.run.config.data.stride
         values = torch.from_numpy(self.run.transform(features)[::stride])
-        output = self.model(values.unsqueeze(0).to(self.device))
+        order = None if order is None else order.to(self.device)
+        output = self.model(values.unsqueeze(0).to(self.device), transcript=order)
         scores = frame_scores(output, blocks=self.run.config.decode.blocks)[0]  # (T', C)
         if actions is not None:
             chosen = torch.zeros(len(self.vocabulary), dtype=torch.bool)

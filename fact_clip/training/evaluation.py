@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.checkpoint import check_vocabulary, open_run, write_json
+from fact_clip.checkpoint import check_vocabulary, write_json
 from fact_clip.config import Config
-from fact_clip.core import InputError
+from fact_clip.core import InputError, runs
 from fact_clip.data.dataset import Dataset
 from fact_clip.segmenter import Segmenter, load
 
@@ -46,8 +46,9 @@ def evaluate(
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names), name)
-        labels, _ = segmenter.predict(dataset.features(name))
-        truth.append(dataset.labels(name)[: len(labels)])
+        transcript = _given_transcript(dataset, name) if config.model.transcript else None
+        labels, _ = segmenter.predict(dataset.features(name), transcript=transcript)
+        truth.append(dataset.labels(name))
         prediction.append(labels)
         lines = "\n".join(dataset.vocabulary.decode(labels))
         (folder / f"{name}.txt").write_text(lines + "\n", encoding="utf-8")
@@ -82,14 +83,31 @@ def score(
     }
 
 
-def validate(
-    segmenter: Segmenter, config: Config, dataset: Dataset, names: Sequence[str]
-) -> dict[str, float]:
+def validate(segmenter: Segmenter, config: Config, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
     """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10."""
-    pairs = [(dataset.labels(name), segmenter.predict(dataset.features(name))[0]) for name in names]
-    truth, prediction = [labels[: len(found)] for labels, found in pairs], [found for _, found in pairs]
+    truth = [dataset.labels(name) for name in names]
+    prediction = []
+    for name, labels in zip(names, truth, strict=True):
+        # Validation videos are training videos, so their labels may give the transcript.
+        transcript = _transcript(dataset, labels) if config.model.transcript else None
+        prediction.append(segmenter.predict(dataset.features(name), transcript=transcript)[0])
     background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
     figures = metrics.evaluate(truth, prediction, background=background, profile=config.evaluation.profile)
     numbers = {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
     numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3
     return numbers
+
+
+def _transcript(dataset: Dataset, labels: NDArray[np.int64]) -> list[str]:
+    """The names of the labels' segments in order."""
+    return [dataset.vocabulary.names[label] for _, _, label in runs(labels) if label >= 0]
+
+
+def _given_transcript(dataset: Dataset, name: str) -> list[str]:
+    """A transcript that came with the data; it is never read off the labels that are scored."""
+    path = dataset.root / "transcripts" / f"{name}.txt"
+    if not path.is_file():
+        raise InputError(
+            path, "no such file", "one action name a line, in order", "this model aligns a given transcript"
+        )
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

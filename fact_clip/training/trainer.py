@@ -230,7 +230,9 @@ class _Training:
         if self.kept is not self.model:
             tensors.update({f"average.{name}": value for name, value in self.kept.state_dict().items()})
         for index, values in self.optimizer.state_dict()["state"].items():
-            tensors.update({f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None})
+            tensors.update(
+                {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None}
+            )
         return tensors
 
     def _restore(self) -> None:
