@@ -1,0 +1,1 @@
+"""Action names -> sentences -> vectors: prompts, the HA-ViD grammar, text encoders and their cache."""

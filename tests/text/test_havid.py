@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.text import havid
+
+
+@pytest.fixture(scope="module")
+def tasks(shared: Path) -> list[str]:
+    """The 75 primitive tasks."""
+    lines = (shared / "labels" / "havid_primitive_tasks.txt").read_text().splitlines()
+    return [line.split()[1] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence", "factors"),
+    [
+        (
+            "sshc1dh",
+            "a person screws a hex screw into cylinder plate hole 1 with a hex screwdriver",
+            ("screw", "hex screw", "cylinder plate hole 1", "hex screwdriver"),
+        ),
+        ("pbx", "a person places a box", ("place", "box", None, None)),
+        ("pckbx", "a person places a cylinder bracket onto a box", ("place", "cylinder bracket", "box", None)),
+        ("iusn6", "a person inserts a USB male into the USB female", ("insert", "USB male", "USB female", None)),
+        (
+            "sntn5wn",
+            "a person screws a nut into the general plate stud with a nut wrench",
+            ("screw", "nut", "general plate stud", "nut wrench"),
+        ),
+        ("rhq", "a person rotates a quarter-turn handle", ("rotate", "quarter-turn handle", None, None)),
+        ("lck", "a person slides a cylinder bracket", ("slide", "cylinder bracket", None, None)),
+        ("w", "a person does something wrong", ("do something wrong", None, None, None)),
+        ("null", "a person does nothing", (None, None, None, None)),
+        # atomic actions
+        ("adh", "a person approaches a hex screwdriver", ("approach", "hex screwdriver", None, None)),
+        (
+            "mglg2",
+            "a person moves a large gear to gear plate hole 2",
+            ("move", "large gear", "gear plate hole 2", None),
+        ),
+        (
+            "dshc1dh",
+            "a person disassembles a hex screw from cylinder plate hole 1 with a hex screwdriver",
+            ("disassemble", "hex screw", "cylinder plate hole 1", "hex screwdriver"),
+        ),
+        # a tool right after the object is the tool, not a target
+        (
+            "rshdp",
+            "a person rotates a hex screw with a Phillips screwdriver",
+            ("rotate", "hex screw", None, "Phillips screwdriver"),
+        ),
+        (
+            "rgwck",
+            "a person rotates a worm gear on a cylinder bracket",
+            ("rotate", "worm gear", "cylinder bracket", None),
+        ),
+        ("lcsbx", "a person slides a cylinder subassembly onto a box", ("slide", "cylinder subassembly", "box", None)),
+        ("hnt", "a person holds a nut", ("hold", "nut", None, None)),
+        ("gnt", "a person grasps a nut", ("grasp", "nut", None, None)),
+    ],
+)
+def test_codes(code, sentence, factors):
+    assert havid.sentence(code) == sentence
+    assert havid.factors(code) == factors
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "sspg3dp",
+            "a person screws a Phillips screw into the hole for the worm gear with a Phillips screwdriver",
+        ),
+        ("isbn3", "a person inserts a bolt into the hole for the bolt"),
+        ("sntn5", "a person screws a nut into the stud for the nut"),
+        # four holes for the same screws: the number is all that tells them apart
+        ("ishc4", "a person inserts a hex screw into cylinder plate hole 4"),
+    ],
+)
+def test_functional_names(code, sentence):
+    assert havid.sentence(code, functional=True) == sentence
+    assert havid.factors("sspg3", functional=True)[2] == "hole for the worm gear"
+    assert havid.factors("sspg3")[2] == "gear plate hole 3"
+
+
+@pytest.mark.parametrize(
+    ("code", "letter", "found"),
+    [
+        ("", 1, "the end"),
+        ("x", 1, "'x'"),
+        ("Sshc1", 1, "'S'"),
+        ("s", 2, "the end"),
+        ("sc1", 2, "'c1'"),
+        ("sxx", 2, "'xx'"),
+        ("ss", 2, "'s'"),
+        ("sshzz", 4, "'zz'"),
+        ("ssh dh", 4, "' d'"),
+        ("sshc1d", 6, "'d'"),
+        ("sshc1c2", 6, "'c2'"),
+        ("sshdhc1", 6, "'c1'"),
+        ("sshc1dhx", 8, "'x'"),
+        ("nullx", 1, "'n'"),
+        ("ww", 1, "'w'"),
+    ],
+)
+def test_codes_that_do_not_parse(code, letter, found):
+    with pytest.raises(InputError, match=re.escape(f"HA-ViD code {code!r}, letter {letter}: {found};")):
+        havid.parse(code)
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_every_primitive_task_has_its_own_sentence(tasks, functional):
+    sentences = [havid.sentence(code, functional) for code in tasks]
+    assert len(set(sentences)) == len(tasks) == 75
+    for text in sentences:
+        assert re.fullmatch(r"a person \w+s( [\w-]+)+", text)
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", text)
+        assert "  " not in text
+
+
+def test_every_primitive_task_is_put_together_of_known_codes(tasks):
+    for code in tasks:
+        action = havid.parse(code)
+        if action is not None:
+            assert code == f"{action.verb}{action.object}{action.target or ''}{action.tool or ''}"
+    assert [code for code in tasks if havid.parse(code) is None] == ["null", "w"]
+
+
+def test_vocabulary_of_the_primitive_tasks(tasks):
+    vocabulary = Vocabulary.from_names(tasks, ("null",), havid.factors, havid.SLOTS)
+    assert vocabulary.background_indices == (27,)
+    # read off the list by eye
+    assert set(vocabulary.factor_indices("verb")[0]) == {
+        "insert",
+        "slide",
+        "place",
+        "rotate",
+        "screw",
+        "do something wrong",
+    }
+    assert set(vocabulary.factor_indices("tool")[0]) == set(havid.TOOLS.values())
+
+
+def test_codes_of_parts_holes_and_tools_do_not_overlap():
+    tables = (havid.PARTS, havid.HOLES, havid.TOOLS)
+    assert len(set().union(*tables)) == sum(len(table) for table in tables) == 24 + 13 + 4
+    assert set(havid.FUNCTIONAL_HOLES) < set(havid.HOLES)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.data.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
+from fact_clip.text import havid
+from fact_clip.text.prompts import TEMPLATES, Templates, make_prompts, tidy
+
+KITCHEN = Vocabulary.from_names(
+    ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
+)
+
+
+def test_plain_prompts_are_names_and_factors():
+    prompts = make_prompts(KITCHEN)
+    assert prompts.classes == (("no action",), ("cut ham",), ("move ham with knife",), ("hold knife",))
+    assert prompts.slots == {
+        "verb": (("cut",), ("move",), ("hold",)),
+        "object": (("ham",), ("knife",)),
+        "tool": (("knife",),),
+    }
+    # every text once: "knife" is object and tool
+    assert prompts.texts() == [
+        "no action", "cut ham", "move ham with knife", "hold knife", "cut", "move", "hold", "ham", "knife",
+    ]  # fmt: skip
+
+
+def test_person_prompts_are_sentences_but_for_background():
+    prompts = make_prompts(KITCHEN, "person")
+    assert prompts.classes == (
+        ("no action",),
+        ("a person cuts ham",),
+        ("a person moves ham with knife",),
+        ("a person holds knife",),
+    )
+    assert prompts.slots["verb"][0] == ("a person cuts",)
+    assert prompts.slots["object"][0] == ("a person handles the ham",)
+    assert prompts.slots["tool"] == (("a person uses the knife",),)
+
+
+def test_ensemble_has_several_wordings_of_each():
+    prompts = make_prompts(KITCHEN, "ensemble")
+    assert prompts.classes[0] == ("no action",)
+    assert prompts.classes[1] == (
+        "cut ham",
+        "a person cuts ham",
+        "a person is cutting ham",
+        "a photo of a person cutting ham",
+        "a video of someone cutting ham",
+        "how to cut ham",
+    )
+    assert prompts.slots["verb"][1] == ("move", "moving", "a person moves", "a person is moving")
+    assert prompts.slots["object"][0] == ("ham", "the ham", "a photo of the ham", "a person handles the ham")
+
+
+def test_havid_codes_become_sentences():
+    vocabulary = Vocabulary.from_names(["sspg3dp", "null"], ("null",), havid.factors, havid.SLOTS)
+    numbered = make_prompts(vocabulary, "person", phrase="havid")
+    assert numbered.classes == ((havid.sentence("sspg3dp"),), ("do nothing",))
+    functional = make_prompts(vocabulary, "person", phrase="havid-functional")
+    assert functional.classes[0] == (havid.sentence("sspg3dp", functional=True),)
+    assert numbered.slots["target"] == (("a person works on the gear plate hole 3",),)
+
+
+def test_names_alone_have_one_slot_that_is_worded_like_the_classes():
+    vocabulary = Vocabulary.from_names(["SIL", "pour_milk"], ("SIL",))
+    prompts = make_prompts(vocabulary, "person", synonyms={"pour_milk": ["add milk"]})
+    assert prompts.classes == (("SIL",), ("a person pours milk", "a person adds milk"))
+    assert prompts.slots == {"phrase": prompts.classes}
+
+
+def test_own_templates_and_an_own_phrase():
+    own = Templates(("see {doing}",), {"verb": ("to {phrase}",)}, ("some {phrase}",))
+    prompts = make_prompts(KITCHEN, own, phrase=lambda name: name.replace("ham", "bacon"))
+    assert prompts.classes[1] == ("see cutting bacon",)
+    assert prompts.slots == {
+        "verb": (("to cut",), ("to move",), ("to hold",)),
+        "object": (("some ham",), ("some knife",)),
+        "tool": (("some knife",),),
+    }
+
+
+def test_a_synonym_of_a_class_joins_that_class_alone():
+    prompts = make_prompts(KITCHEN, synonyms={"cut ham": ["carve meat"]})
+    assert prompts.classes[1:] == (("cut ham", "carve meat"), ("move ham with knife",), ("hold knife",))
+    assert prompts.slots == make_prompts(KITCHEN).slots
+
+
+def test_a_synonym_of_a_factor_joins_the_factor_and_stands_in_for_it():
+    prompts = make_prompts(KITCHEN, synonyms={"cut": ["slice", "chop"], "knife": ["blade\\1"]})
+    assert prompts.slots["verb"][0] == ("cut", "slice", "chop")
+    assert prompts.classes[1] == ("cut ham", "slice ham", "chop ham")
+    assert prompts.classes[2] == ("move ham with knife", "move ham with blade\\1")
+
+
+def test_a_synonym_replaces_whole_words_only():
+    vocabulary = Vocabulary.from_names(["cut cutlet"], factors=lambda name: tuple(name.split()))
+    assert make_prompts(vocabulary, synonyms={"cut": ["slice"]}).classes == (("cut cutlet", "slice cutlet"),)
+
+
+def test_equal_wordings_count_once():
+    assert make_prompts(KITCHEN, synonyms={"cut ham": ["cut ham"]}).classes[1] == ("cut ham",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"templates": "plane"}, "templates: 'plane'; expected one of plain, person, ensemble"),
+        ({"phrase": "codes"}, "phrase: 'codes'; expected one of name, havid, havid-functional"),
+        ({"synonyms": {"cut hem": ["x"]}}, "the nearest is 'cut ham'"),
+        ({"synonyms": {"cut ham": "slice ham"}}, "synonyms of 'cut ham': one text"),
+        ({"synonyms": {"cut ham": [" "]}}, "prompts of 'cut ham': a blank phrase"),
+        ({"phrase": "havid"}, "HA-ViD code 'no action', letter 1"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        make_prompts(KITCHEN, **arguments)
+
+
+@pytest.mark.parametrize(("name", "phrase"), [("pour_milk", "pour milk"), ("take,plate", "take plate"), ("_", "_")])
+def test_tidy(name, phrase):
+    assert tidy(name) == phrase
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_set_tells_classes_and_factors_apart(name):
+    prompts = make_prompts(KITCHEN, name)
+    for group in (prompts.classes, *prompts.slots.values()):
+        assert all(group)
+        assert len(set(group)) == len(group)
