@@ -63,8 +63,15 @@ class Run:
     mean_transcript_length: float | None
 
     def new_model(self, text: Tensor | None = None) -> FACT:
-        """A model of this run's size with random weights; ``text`` (C, E) where its head reads text."""
-        return FACT(self.config.model, self.transform.width, self.classes, text)
+        """A model of this run's size with random weights; ``text`` (C, E) where its head reads text.
+
+        Raises:
+            InputError: sizes that do not go together.
+        """
+        try:
+            return FACT(self.config.model, self.transform.width, self.classes, text)
+        except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
+            raise InputError("model", str(error), "sizes that go together") from None
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
@@ -115,17 +122,23 @@ def open_run(path: str | Path) -> Run:
     if facts.get("format") != FORMAT:
         todo = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
         raise InputError(path / "run.json", f"format {facts.get('format')}", f"format {FORMAT}", todo)
-    config = Config.from_tree(yaml.safe_load(_text(path / "config.yaml")), str(path / "config.yaml"))
-    vocabulary = Vocabulary.from_dict(_read_json(path / "vocabulary.json"))
+    config = Config.from_tree(_read_yaml(path / "config.yaml"), str(path / "config.yaml"))
     try:
+        vocabulary = Vocabulary.from_dict(_read_json(path / "vocabulary.json"))
         transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
+        plain = facts["classes"]
+        verb, noun = tuple(plain["verb"]), tuple(plain["noun"])
+        classes = Classes(plain["count"], verb, noun, plain["n_verbs"], plain["n_nouns"])
+        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"]
+    except InputError as error:
+        raise InputError(path, str(error)) from None
     except (SafetensorError, OSError) as error:
-        raise InputError(path / "features.safetensors", f"unreadable ({error})") from None
-    plain = facts["classes"]
-    verb, noun = tuple(plain["verb"]), tuple(plain["noun"])
-    classes = Classes(plain["count"], verb, noun, plain["n_verbs"], plain["n_nouns"])
-    length = facts["mean_transcript_length"]
-    return Run(path, config, vocabulary, classes, transform, facts["layout"], facts["fps"], length)
+        raise InputError(path / "features.safetensors", f"not readable ({error})", "feature statistics") from None
+    except (KeyError, TypeError) as error:
+        raise InputError(path / "run.json", f"damaged ({type(error).__name__}: {error})", "as it was written") from None
+    if len(vocabulary) != classes.count:
+        raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
+    return Run(path, config, vocabulary, classes, transform, *rest)
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -137,15 +150,14 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of such a file; an InputError where it cannot be read."""
     if not path.is_file():
-        raise InputError(
-            path, "no such file", "the weights of a run", "train it, or let the training reach its first epoch"
-        )
+        todo = "train it, or let the training reach its first epoch"
+        raise InputError(path, "no such file", "the weights of a run", todo)
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputError(path, f"not a readable safetensors file ({error})") from None
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise InputError(path, f"not a readable safetensors file ({error})", "weights as they were saved") from None
 
 
 def load_model(run: Run) -> FACT:
@@ -198,7 +210,20 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise InputError(path, "no such file", "a complete run folder")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(path, "bytes that are no text", "the text file that was written") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise InputError(path, f"not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(value, dict):
+        raise InputError(path, f"a YAML {type(value).__name__}", "a mapping of keys")
+    return value
 
 
 def _read_json(path: Path) -> dict[str, Any]:

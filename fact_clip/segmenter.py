@@ -53,10 +53,13 @@ class Segmenter:
         if isinstance(features, str | Path):
             where = str(features)
             features = load_features(features, self.run.layout)
-        check_finite(where, features)
-        if features.shape[1] != self.run.transform.input_dim:
-            expected = f"{self.run.transform.input_dim}, as {self.run.path} was trained with"
+        width = self.run.transform.input_dim
+        if features.ndim != 2 or not len(features):
+            raise InputError(where, f"an array of shape {features.shape}", f"(T, {width}), at least one frame")
+        if features.shape[1] != width:
+            expected = f"{width}, as {self.run.path} was trained with"
             raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
+        check_finite(where, features)
         labels, confidence = self.predict(features, actions, transcript)
         return Segmentation.from_frames(self.vocabulary.decode(labels), self.fps, confidence.tolist())
 
@@ -77,14 +80,18 @@ class Segmenter:
         order = None if order is None else order.to(self.device)
         output = self.model(values.unsqueeze(0).to(self.device), transcript=order)
         scores = frame_scores(output, blocks=self.run.config.decode.blocks)[0]  # (T', C)
+        # Even a score that has become zero stays above what is ruled out.
+        logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         if actions is not None:
-            chosen = torch.zeros(len(self.vocabulary), dtype=torch.bool)
-            chosen[self.vocabulary.encode(actions)] = True
-            scores = scores.masked_fill(~chosen.to(scores.device), -1.0)
-        logs = scores.clamp(min=0).log().cpu().numpy()
-        labels = decode_switching(logs, self.run.config.decode.switch_penalty)
+            ruled_out = torch.ones(len(self.vocabulary), dtype=torch.bool)
+            ruled_out[self.vocabulary.encode(actions)] = False
+            if bool(ruled_out.all()):
+                raise InputError("actions", "none", "at least one of the vocabulary")
+            logs = logs.masked_fill(ruled_out.to(logs.device), float("-inf"))
+        labels = decode_switching(logs.cpu().numpy(), self.run.config.decode.switch_penalty)
         index = stretch(np.arange(len(labels)), stride, len(features))
-        confidence = scores.cpu().numpy()[np.arange(len(labels)), labels]
+        # Rounding of the mix may end a little above one.
+        confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]
         return labels[index], confidence[index]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.checkpoint import check_vocabulary, write_json
+from fact_clip.checkpoint import check_vocabulary, load_model, open_run, write_json
 from fact_clip.config import Config
 from fact_clip.core import InputError, runs
 from fact_clip.data.dataset import Dataset
-from fact_clip.segmenter import Segmenter, load
+from fact_clip.segmenter import Segmenter
 
 Progress = Callable[[int, int, str], None]
 
@@ -27,16 +28,16 @@ def evaluate(
     Args:
         run_dir: the run folder.
         split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved since the training.
+        overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``.
         progress: called with (done, total, video name).
 
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``.
     """
-    segmenter = load(run_dir)
-    config = segmenter.run.config
+    run = open_run(run_dir)
     if overrides:
-        config = Config.load(Path(run_dir) / "config.yaml", overrides)
+        run = replace(run, config=Config.load(run.path / "config.yaml", overrides))
+    segmenter, config = Segmenter(run, load_model(run)), run.config
     dataset = Dataset.open(config.data)
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names = split_names(dataset, split)
@@ -92,6 +93,20 @@ def validate(segmenter: Segmenter, config: Config, dataset: Dataset, names: Sequ
         transcript = _transcript(dataset, labels) if config.model.transcript else None
         prediction.append(segmenter.predict(dataset.features(name), transcript=transcript)[0])
     background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
+    return _figures(config, background, truth, prediction)
+
+
+def check_select(config: Config) -> None:
+    """An InputError where ``train.select`` is no figure of a validation, or its profile is unknown."""
+    frame = [np.zeros(1, dtype=np.int64)]
+    figures = _figures(config, (), frame, frame)
+    if config.train.select not in figures:
+        raise InputError("train.select", f"no figure {config.train.select!r}", f"one of {', '.join(figures)}")
+
+
+def _figures(
+    config: Config, background: Sequence[int], truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
+) -> dict[str, float]:
     figures = metrics.evaluate(truth, prediction, background=background, profile=config.evaluation.profile)
     numbers = {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
     numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3

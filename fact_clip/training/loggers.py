@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,15 +29,29 @@ class FileLog:
 
     def __init__(self, out: Path, last_epoch: int) -> None:
         self.path, self.table = out / "log.jsonl", out / "log.csv"
-        rows = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.is_file() else []
-        self.rows: list[dict[str, float]] = [row for row in rows if row["epoch"] <= last_epoch]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        self.rows = self._read(last_epoch) if self.path.is_file() else []
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        self._write_table()
+
+    def _read(self, last_epoch: int) -> list[dict[str, float]]:
+        rows: list[dict[str, float]] = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:  # the run was cut off while it wrote its last line
+                break
+            if row["epoch"] <= last_epoch:
+                rows.append(row)
+        return rows
 
     def log(self, row: Mapping[str, float]) -> None:
         """Append to the JSONL file and write the CSV anew, its columns being all that occurred."""
         self.rows.append(dict(row))
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        self._write_table()
+
+    def _write_table(self) -> None:
         columns = list(dict.fromkeys(key for each in self.rows for key in each))
         with self.table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
@@ -69,11 +84,15 @@ class _Wandb:
 LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
 
 
+def check_loggers(names: Iterable[str]) -> None:
+    """An InputError where a name is not in the table or its package is not installed."""
+    for name in names:
+        if name not in LOGGERS:
+            raise InputError("train.loggers", f"no logger {name!r}", f"one of {', '.join(LOGGERS)}")
+        if importlib.util.find_spec(name) is None:
+            raise InputError("train.loggers", f"{name} is not installed", todo=f"pip install 'fact-clip[{name}]'")
+
+
 def make_logger(name: str, out: Path, config: Mapping[str, Any]) -> Logger:
-    """A logger of the table; an InputError where it is unknown or its package is missing."""
-    if name not in LOGGERS:
-        raise InputError("train.loggers", f"no logger {name!r}", f"one of {', '.join(LOGGERS)}")
-    try:
-        return LOGGERS[name](out, config)
-    except ImportError:
-        raise InputError("train.loggers", f"{name} is not installed", todo=f"pip install 'fact-clip[{name}]'") from None
+    """A logger of the table, whose name and package :func:`check_loggers` has seen to."""
+    return LOGGERS[name](out, config)

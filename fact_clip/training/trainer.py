@@ -26,8 +26,8 @@ from fact_clip.data.features import FeatureTransform
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT
 from fact_clip.segmenter import Segmenter
-from fact_clip.training.evaluation import Progress, evaluate, validate
-from fact_clip.training.loggers import FileLog, make_logger
+from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
+from fact_clip.training.loggers import FileLog, check_loggers, make_logger
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -48,6 +48,10 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
         ``{"epoch", "best", "seconds", "parameters"}`` of the run.
     """
     out, dataset = Path(out), Dataset.open(config.data)
+    # What would otherwise be told after minutes, with a folder half written.
+    pick_device(config.train.device)
+    check_loggers(config.train.loggers)
+    check_select(config)
     dataset.check()
     run = _prepare(config, out, dataset, resume)
     torch.manual_seed(config.train.seed)
@@ -57,7 +61,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
 def train_all_splits(
     config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Train and evaluate each split in turn into ``out/splitN``; splits that are done are not done again.
+    """Train and evaluate each split in turn into ``out/splitN``; with ``resume`` each goes on where it was cut off.
 
     Returns:
         ``{"splits": {name: metrics}, "mean": metrics}``.
@@ -65,9 +69,8 @@ def train_all_splits(
     out, results = Path(out), {}
     for split in Dataset.open(config.data.model_copy(update={"split": 1})).splits():
         folder = out / f"split{split}"
-        if not (resume and (folder / "evaluation.json").is_file()):
-            one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
-            train(one, folder, resume=resume and (folder / "last.safetensors").is_file(), progress=progress)
+        one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
+        train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
         results[str(split)] = evaluate(folder)["metrics"]
     first = next(iter(results.values()))
     keys = [key for key, value in first.items() if isinstance(value, int | float)]
@@ -85,8 +88,10 @@ def _prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> Run:
         ).model_dump(exclude={"train": {"epochs"}}):
             raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
         checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
-        return replace(run, config=run.config.model_copy(update={"train": config.train}))
-    if out.exists() and any(out.iterdir()):
+        run = replace(run, config=run.config.model_copy(update={"train": config.train}))
+        checkpoint.create(run)  # the number of epochs may be another one
+        return run
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
     raw = (dataset.features(name) for name in dataset.train)
     run = Run(
@@ -100,8 +105,16 @@ def _prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> Run:
         float(dataset.mean_transcript_length(dataset.train)),
     )
     run.new_model()  # a wrong size is told before anything is written
+    try:
+        _criterion(run).null_weight(config.model.tokens, config.model.transcript)
+    except ValueError as error:
+        raise InputError("loss.null_weight", str(error)) from None
     checkpoint.create(run)
     return run
+
+
+def _criterion(run: Run) -> Criterion:
+    return Criterion(run.config.loss, run.classes, run.vocabulary.background_indices, run.mean_transcript_length)
 
 
 def _located(config: Config, dataset: Dataset) -> Any:
@@ -119,14 +132,11 @@ class _Training:
         self.optimizer = make_optimizer(self.model, self.settings)
         # What is validated and kept: the model itself, or the moving average of its weights.
         self.kept = copy.deepcopy(self.model) if self.settings.average else self.model
-        self.criterion = Criterion(
-            run.config.loss,
-            run.classes,
-            run.vocabulary.background_indices,
-            run.mean_transcript_length,
-        )
+        self.criterion = _criterion(run)
         self.epoch, self.best, self.since_best = 0, -math.inf, 0
-        if resume:
+        last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
+        # Cut off in the first epoch: begin anew. Converted weights have no log and are not trained over.
+        if resume and (last.is_file() or (model.is_file() and not log.is_file())):
             self._restore()
         self.file_log = FileLog(run.path, self.epoch)
         config = run.config.model_dump(mode="json")
@@ -134,15 +144,15 @@ class _Training:
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
         started = time.perf_counter()
-        while self.epoch < self.settings.epochs:
+        while self.epoch < self.settings.epochs and not self._stopped():
             row = self._one_epoch()
             for logger in self.loggers:
                 logger.log(row)
+            # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
+            self._save_state()
             if progress is not None:
                 best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
                 progress(self.epoch, self.settings.epochs, f"loss {row['total']:.3f}{best}")
-            if self.settings.patience and self.since_best >= self.settings.patience:
-                break
         return {
             "epoch": self.epoch,
             "best": self.best if self.dataset.validation else None,
@@ -150,34 +160,28 @@ class _Training:
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
 
+    def _stopped(self) -> bool:
+        return 0 < self.settings.patience <= self.since_best
+
     def _one_epoch(self) -> dict[str, float]:
-        """Train one epoch, validate when due, and save; the numbers of the log."""
+        """Train one epoch, validate when due, and keep the better model; the numbers of the log."""
         terms = self._train_epoch()
         self.epoch += 1
         row = {"epoch": self.epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
         last = self.epoch == self.settings.epochs
-        if self.dataset.validation:
-            if last or self.epoch % self.settings.validate_every == 0:
-                row.update(self._validate())
-        else:
+        due = last or self.epoch % self.settings.validate_every == 0
+        if self.dataset.validation and due:
+            row.update(self._validate())
+        elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():
             self._save_model({"epoch": self.epoch})
-        state = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
-        checkpoint.save_weights(self.run.path / "last.safetensors", self._state_tensors(), state)
         return row
 
     def _train_epoch(self) -> dict[str, float]:
         settings, config = self.settings, self.run.config
         torch.manual_seed(settings.seed * 100_003 + self.epoch)  # dropout of this epoch
-        batches = training_batches(
-            self.dataset,
-            self.dataset.train,
-            self.run.transform,
-            config.augment,
-            settings.batch_size,
-            settings.seed,
-            self.epoch,
-            config.data.stride,
-        )
+        data = self.dataset, self.dataset.train, self.run.transform, config.augment
+        draw = settings.batch_size, settings.seed, self.epoch, config.data.stride
+        batches = training_batches(*data, *draw)
         self.model.train()
         n_batches = math.ceil(len(self.dataset.train) / settings.batch_size)
         rows: list[dict[str, float]] = []
@@ -213,8 +217,6 @@ class _Training:
     def _validate(self) -> dict[str, float]:
         segmenter = Segmenter(self.run, self.kept, self.device)
         figures = validate(segmenter, self.run.config, self.dataset, self.dataset.validation)
-        if self.settings.select not in figures:
-            raise InputError("train.select", f"{self.settings.select!r}", f"one of {', '.join(figures)}")
         self.since_best += 1
         if figures[self.settings.select] > self.best:
             self.best, self.since_best = figures[self.settings.select], 0
@@ -224,7 +226,7 @@ class _Training:
     def _save_model(self, facts: dict[str, Any]) -> None:
         checkpoint.save_weights(self.run.path / "model.safetensors", self.kept.state_dict(), facts)
 
-    def _state_tensors(self) -> dict[str, Tensor]:
+    def _save_state(self) -> None:
         """Model and optimiser state by name; a run resumed from it goes on exactly."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.kept is not self.model:
@@ -233,7 +235,8 @@ class _Training:
             tensors.update(
                 {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None}
             )
-        return tensors
+        facts = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
+        checkpoint.save_weights(self.run.path / "last.safetensors", tensors, facts)
 
     def _restore(self) -> None:
         path = self.run.path / "last.safetensors"
