@@ -197,9 +197,9 @@ class _Training:
         transcript = transcripts(batch.labels).to(self.device) if self.run.config.model.transcript else None
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
             output = self.model(batch.features, batch.mask, transcript=transcript)
+            self._check_finite("scores", output.blocks[-1].token_logits, output.blocks[-1].frame_logits)
             terms = self.criterion(output, batch.labels, batch.mask)
-        if not bool(torch.isfinite(terms.total)):
-            raise InputError("train.lr", f"the loss is {terms.total.item()} in epoch {self.epoch + 1}", todo="lower it")
+        self._check_finite("loss", terms.total)
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
         if self.settings.clip_norm:
@@ -208,6 +208,10 @@ class _Training:
         if self.settings.average:
             self._average()
         return terms.as_dict()
+
+    def _check_finite(self, what: str, *values: Tensor) -> None:
+        if not all(bool(torch.isfinite(value).all()) for value in values):
+            raise InputError("train.lr", f"{what} that are not finite in epoch {self.epoch + 1}", todo="lower it")
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -1,0 +1,290 @@
+"""A run that is cut off anywhere can be used, and goes on exactly as one that was not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fact_clip import InputError, checkpoint, load
+from fact_clip.training import evaluate, train, train_all_splits, trainer
+from fact_clip.training.loggers import FileLog
+
+# Everything random that there is: dropout, channel and time masking.
+RANDOM = {
+    "data": {"standardize": True, "context": [5]},
+    "model": {"input": {"dropout": 0.2}},
+    "augment": {"channels": 0.3, "time_spans": 5},
+}
+
+
+class Cut(Exception):  # noqa: N818
+    """Stands for whatever ends a run before its time."""
+
+
+def cut_after(epoch: int):
+    def progress(done: int, total: int, text: str) -> None:
+        if done == epoch:
+            raise Cut
+
+    return progress
+
+
+def fail_at_step(patch: pytest.MonkeyPatch, number: int) -> None:
+    """Let a training end in the middle of its step of this number."""
+    step, calls = trainer._Training._step, []
+
+    def failing(self, batch):
+        calls.append(batch.names)
+        if len(calls) == number:
+            raise Cut
+        return step(self, batch)
+
+    patch.setattr(trainer._Training, "_step", failing)
+
+
+def log_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def assert_same_files(one: Path, other: Path) -> None:
+    for name in ("model.safetensors", "last.safetensors"):
+        left, right = load_file(one / name), load_file(other / name)
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[key], right[key]) for key in left), name
+        assert checkpoint.read_weights(one / name)[1] == checkpoint.read_weights(other / name)[1]
+
+
+# --- resuming ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adam", "average": 0.9, "precision": "bf16"},
+        {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup": 2},
+        {"optimizer": "sgd", "schedule": "step", "lr_decay": 2, "validate_every": 2},
+    ],
+    ids=lambda settings: " ".join(map(str, settings.values())),
+)
+def test_resuming_is_exact(settings, tiny, tmp_path):
+    config = tiny(**RANDOM, train={"epochs": 3, **settings})
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config, whole)
+    for epoch in (1, 2):
+        with pytest.raises(Cut):
+            train(config, parts, resume=epoch > 1, progress=cut_after(epoch))
+        assert load(parts).vocabulary.names  # whatever was cut off can be used
+    result = train(config, parts, resume=True)
+    assert result["epoch"] == 3
+    assert log_of(parts) == log_of(whole)
+    assert_same_files(parts, whole)
+
+
+def test_epochs_differ_from_each_other_and_seeds_too(tiny, tmp_path):
+    """Without this the exactness above could come from training that does nothing."""
+    for name, groups in {"plain": {}, "random": RANDOM, "seed": {**RANDOM, "train": {"seed": 1}}}.items():
+        train(tiny(**groups), tmp_path / name)
+    plain, random, seed = (log_of(tmp_path / name) for name in ("plain", "random", "seed"))
+    assert plain[1]["total"] < plain[0]["total"]
+    assert len({plain[0]["total"], random[0]["total"], seed[0]["total"]}) == 3
+
+
+def test_a_run_cut_off_inside_an_epoch_does_that_epoch_again(tiny, tmp_path, monkeypatch):
+    config = tiny(**RANDOM)
+    train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        fail_at_step(patch, 4)  # two batches an epoch
+        with pytest.raises(Cut):
+            train(config, tmp_path / "parts")
+    train(config, tmp_path / "parts", resume=True)
+    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
+    assert_same_files(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_a_run_cut_off_in_its_first_epoch_begins_anew(tiny, tmp_path, monkeypatch):
+    config = tiny(train={"epochs": 1})
+    train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        fail_at_step(patch, 1)
+        with pytest.raises(Cut):
+            train(config, tmp_path / "parts")
+    train(config, tmp_path / "parts", resume=True)
+    assert_same_files(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_weights_without_a_training_are_not_trained_over(tiny, tiny_run, tmp_path):
+    """A converted run has weights, but nothing to go on with."""
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for name in ("last.safetensors", "log.jsonl", "log.csv"):
+        (run / name).unlink()
+    with pytest.raises(InputError, match=r"last\.safetensors: no such file"):
+        train(checkpoint.open_run(run).config, run, resume=True)
+
+
+KILLED = """
+import os, signal, sys
+from fact_clip.config import Config
+from fact_clip.training import train, trainer
+step, count = trainer._Training._step, [0]
+def killing(self, batch):
+    count[0] += 1
+    if count[0] == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch)
+trainer._Training._step = killing
+train(Config.load(sys.argv[1]), sys.argv[2])
+"""
+
+
+def test_a_killed_run_can_be_used_and_resumed(tiny, workbench, tmp_path):
+    config = tiny(**RANDOM)
+    train(config, tmp_path / "whole")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(config.to_yaml())
+    command = [sys.executable, "-c", KILLED, str(recipe), str(tmp_path / "parts")]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == -9
+    features = workbench / "features" / "person1_video1.npy"
+    assert load(tmp_path / "parts").segment(features).n_frames == len(np.load(features))
+    train(config, tmp_path / "parts", resume=True)
+    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
+    assert_same_files(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "last.safetensors"])
+def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monkeypatch):
+    config, run = tiny(**RANDOM), tmp_path / "parts"
+    train(config, tmp_path / "whole")
+    scripted = [{"score": 1.0}, {"score": 2.0}]  # each validation is better, so each epoch saves the model
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "validate", lambda *_: scripted.pop(0))
+        with pytest.raises(Cut):
+            train(config, run, progress=cut_after(1))
+        before = (run / name).read_bytes()
+        write = checkpoint.save_tensors
+
+        def half_written(tensors, path, facts):
+            write(tensors, path, facts)
+            if name in path.name:
+                path.write_bytes(path.read_bytes()[:1000])
+                raise OSError(28, "No space left on device")
+
+        patch.setattr(checkpoint, "save_tensors", half_written)
+        with pytest.raises(OSError, match="No space left"):
+            train(config, run, resume=True)
+    assert (run / name).read_bytes() == before
+    load(run)
+    train(config, run, resume=True)
+    assert [row["total"] for row in log_of(run)] == [row["total"] for row in log_of(tmp_path / "whole")]
+    last, expected = (load_file(path / "last.safetensors") for path in (run, tmp_path / "whole"))
+    assert all(torch.equal(last[key], expected[key]) for key in expected)
+
+
+def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):
+    run = tmp_path / "run"
+    train(tiny(train={"epochs": 1}), run)
+    for other in (tiny(train={"epochs": 2, "lr": 0.5}), tiny(loss={"smoothing": 0.5})):
+        with pytest.raises(InputError, match="another configuration"):
+            train(other, run, resume=True)
+    train(tiny(train={"epochs": 2}), run, resume=True)
+    assert [row["epoch"] for row in log_of(run)] == [1, 2]
+    assert checkpoint.open_run(run).config.train.epochs == 2
+    before = (run / "model.safetensors").read_bytes()
+    assert train(tiny(train={"epochs": 2}), run, resume=True)["epoch"] == 2  # it is done: nothing happens
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+# --- the log ----------------------------------------------------------------------------------------
+
+
+def test_the_two_logs_agree(tiny, tmp_path):
+    config = tiny(train={"epochs": 3, "validate_every": 2})
+    with pytest.raises(Cut):
+        train(config, tmp_path / "run", progress=cut_after(2))
+    train(config, tmp_path / "run", resume=True)
+    rows = log_of(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    # validated when due and after the last epoch
+    assert ["validation score" in row for row in rows] == [False, True, True]
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [{key: float(value) for key, value in line.items() if value} for line in table] == rows
+    assert {"lr", "total", "frame", "token", "f2a", "a2f", "smooth"} <= rows[0].keys()
+
+
+def test_the_log_drops_rows_of_epochs_that_are_done_again(tmp_path):
+    log = FileLog(tmp_path, 0)
+    for epoch in (1, 2):
+        log.log({"epoch": epoch, "total": 0.5 * epoch})
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "tot')  # killed here
+    again = FileLog(tmp_path, 1)
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch,total", "1,0.5"]
+    again.log({"epoch": 2, "total": 4.0, "validation score": 7.0})
+    assert log_of(tmp_path) == [{"epoch": 1, "total": 0.5}, {"epoch": 2, "total": 4.0, "validation score": 7.0}]
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch,total,validation score", "1,0.5,", "2,4.0,7.0"]
+
+
+def test_further_loggers_get_the_same_rows(tiny, tmp_path, monkeypatch):
+    rows = []
+
+    class Listener:
+        def __init__(self, out, config):
+            assert config["train"]["lr"] == 1e-3
+
+        def log(self, row):
+            rows.append(dict(row))
+
+    monkeypatch.setitem(trainer.make_logger.__globals__["LOGGERS"], "json", Listener)
+    train(tiny(train={"loggers": ["json"]}), tmp_path / "run")
+    assert rows == log_of(tmp_path / "run")
+
+
+# --- all splits -------------------------------------------------------------------------------------
+
+
+def test_all_splits_are_trained_and_averaged_once(tiny, tmp_path, monkeypatch):
+    config, out = tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path / "all"
+    result = train_all_splits(config, out)
+    assert list(result["splits"]) == ["1", "2", "3"]
+    for split, figures in result["splits"].items():
+        assert json.loads((out / f"split{split}" / "evaluation.json").read_text())["metrics"] == figures
+        assert checkpoint.open_run(out / f"split{split}").config.data.split == split
+    edits = [figures["edit"] for figures in result["splits"].values()]
+    assert result["mean"]["edit"] == pytest.approx(sum(edits) / 3)
+    assert json.loads((out / "evaluation.json").read_text())["metrics"] == result["mean"]
+
+    def no_step(self, batch):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(trainer._Training, "_step", no_step)
+    assert train_all_splits(config, out, resume=True) == result
+    with pytest.raises(InputError, match="not empty"):
+        train_all_splits(config, out)
+    other = tiny(data={"split": "all"}, train={"epochs": 1, "lr": 0.5})
+    with pytest.raises(InputError, match="another configuration"):
+        train_all_splits(other, out, resume=True)
+
+
+def test_all_splits_go_on_where_they_were_cut_off(tiny, tmp_path, monkeypatch):
+    """Cut in the first epoch of split 2, of which only the description is written by then."""
+    config, out = tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path / "all"
+    with monkeypatch.context() as patch:
+        fail_at_step(patch, 3)
+        with pytest.raises(Cut):
+            train_all_splits(config, out)
+    before = (out / "split1" / "last.safetensors").read_bytes()
+    result = train_all_splits(config, out, resume=True)
+    assert list(result["splits"]) == ["1", "2", "3"]
+    assert (out / "split1" / "last.safetensors").read_bytes() == before
+    assert evaluate(out / "split2")["metrics"] == result["splits"]["2"]

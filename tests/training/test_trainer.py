@@ -1,0 +1,257 @@
+"""Training: validation chooses, the optimiser does as it is told, wrong settings are told first."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fact_clip import InputError, checkpoint
+from fact_clip.config import Config, TrainConfig
+from fact_clip.data.dataset import Dataset
+from fact_clip.training import train, trainer
+
+
+def log_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def refused(config: Config, out: Path, *parts: str, **options: bool) -> None:
+    """One line that holds every part, and nothing written."""
+    before = sorted(out.parent.rglob("*"))
+    with pytest.raises(InputError) as caught:
+        train(config, out, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+    assert sorted(out.parent.rglob("*")) == before
+
+
+# --- validation -------------------------------------------------------------------------------------
+
+
+def scripted_validation(monkeypatch, scores: list[float]) -> list[tuple[str, ...]]:
+    """Let validations say these scores; the names that they were asked for are collected."""
+    asked: list[tuple[str, ...]] = []
+
+    def validate(segmenter, config, dataset, names):
+        asked.append(tuple(names))
+        return {"score": scores[len(asked) - 1], "edit": 1.0}
+
+    monkeypatch.setattr(trainer, "validate", validate)
+    return asked
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_validation_picks_the_best_epoch(average, tiny, tmp_path, monkeypatch):
+    config, run, kept = tiny(train={"epochs": 3, "average": average}), tmp_path / "run", {}
+    dataset = Dataset.open(config.data)
+    asked = scripted_validation(monkeypatch, [10.0, 30.0, 20.0])
+    prefix = "average." if average else "model."
+
+    def progress(done: int, total: int, text: str) -> None:
+        tensors = load_file(run / "last.safetensors")
+        kept[done] = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+    result = train(config, run, progress=progress)
+    assert result["best"] == 30.0
+    weights, facts = checkpoint.read_weights(run / "model.safetensors")
+    assert facts == {"epoch": 2, "validation": {"score": 30.0, "edit": 1.0}}
+    assert weights.keys() == kept[2].keys()
+    assert all(torch.equal(weights[key], kept[2][key]) for key in weights)
+    assert not all(torch.equal(weights[key], kept[3][key]) for key in weights)
+    assert [row["validation score"] for row in log_of(run)] == [10.0, 30.0, 20.0]
+    assert asked == [dataset.validation] * 3
+    assert set(dataset.validation).isdisjoint({*dataset.train, *dataset.test})
+
+
+def test_without_validation_videos_the_last_epoch_is_kept(tiny, tmp_path):
+    result = train(tiny(data={"validation": 0.0}), tmp_path / "run")
+    assert result["best"] is None
+    weights, facts = checkpoint.read_weights(tmp_path / "run" / "model.safetensors")
+    last = load_file(tmp_path / "run" / "last.safetensors")
+    assert facts == {"epoch": 2}
+    assert all(torch.equal(value, last[f"model.{key}"]) for key, value in weights.items())
+
+
+def test_the_average_is_that_of_the_weights_after_each_step(tiny, tmp_path):
+    """One step an epoch: a1 = .9 w0 + .1 w1, a2 = .9 a1 + .1 w2."""
+    config = tiny(train={"epochs": 2, "batch_size": 3, "average": 0.9})
+    seen = []
+    train(config, tmp_path / "run", progress=lambda *_: seen.append(load_file(tmp_path / "run" / "last.safetensors")))
+    torch.manual_seed(config.train.seed)
+    start = checkpoint.open_run(tmp_path / "run").new_model().state_dict()
+    for name, value in start.items():
+        expected = 0.9 * (0.9 * value + 0.1 * seen[0][f"model.{name}"]) + 0.1 * seen[1][f"model.{name}"]
+        assert torch.allclose(seen[1][f"average.{name}"], expected, atol=1e-6), name
+
+
+def test_early_stopping(tiny, tmp_path, monkeypatch):
+    """Best in epoch 2; with patience 2 the epochs 3 and 4 are the last, also for a run that is resumed."""
+    config, run = tiny(train={"epochs": 9, "patience": 2}), tmp_path / "run"
+    scripted_validation(monkeypatch, [10.0, 30.0, 20.0])
+    train(tiny(train={"epochs": 3, "patience": 2}), run)
+    scripted_validation(monkeypatch, [29.0])
+    assert train(config, run, resume=True)["epoch"] == 4
+    assert train(config, run, resume=True)["epoch"] == 4
+    assert len(log_of(run)) == 4
+    assert checkpoint.read_weights(run / "model.safetensors")[1]["epoch"] == 2
+
+
+def test_test_videos_have_no_part_in_training(tiny, workbench, tmp_path, monkeypatch):
+    """Other labels and features in the test videos give the same run; after the check they may even be gone."""
+    config = tiny(data={"standardize": True})
+    train(config, tmp_path / "one")
+    copy = Path(shutil.copytree(workbench, tmp_path / "copy"))
+    moved = tiny(data={"standardize": True, "root": str(copy)})
+    test = Dataset.open(moved.data).test
+    for name in test:
+        labels = copy / "groundTruth" / f"{name}.txt"
+        labels.write_text("no action\n" * len(labels.read_text().splitlines()))
+        features = np.load(copy / "features" / f"{name}.npy")
+        np.save(copy / "features" / f"{name}.npy", features[::-1] * 3)
+    check, read = Dataset.check, Dataset.labels
+
+    def check_then_delete(self):
+        check(self)
+        for name in test:
+            (copy / "groundTruth" / f"{name}.txt").unlink()
+            (copy / "features" / f"{name}.npy").unlink()
+
+    def refusing(self, name):
+        assert name not in test
+        return read(self, name)
+
+    monkeypatch.setattr(Dataset, "check", check_then_delete)
+    monkeypatch.setattr(Dataset, "labels", refusing)
+    train(moved, tmp_path / "other")
+    assert log_of(tmp_path / "one") == log_of(tmp_path / "other")
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "other"))
+    assert one == other
+
+
+# --- optimisation -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"schedule": "constant"}, {0: 1, 57.3: 1}),
+        ({"schedule": "step", "lr_decay": 80}, {0: 1, 79.9: 1, 80: 0.1, 159.5: 0.1, 160: 0.01}),
+        # half a cosine wave: 45, 90 and 135 degrees
+        ({"schedule": "cosine", "epochs": 100}, {0: 1, 25: 0.853553, 50: 0.5, 75: 0.146447, 100: 0}),
+        # a line through the origin (a thousandth of an epoch ahead, or the first step would do nothing)
+        ({"schedule": "constant", "warmup": 4}, {0: 0.00025, 1: 0.25025, 3: 0.75025, 4: 1, 9: 1}),
+        ({"schedule": "step", "lr_decay": 2, "warmup": 4}, {1: 0.25025, 2: 0.050025, 4: 0.01}),
+        ({"schedule": "cosine", "epochs": 100, "warmup": 50}, {25: 0.853553 * 0.50002, 75: 0.146447}),
+    ],
+)
+def test_schedules_by_hand(settings, expected):
+    config = TrainConfig(**settings)
+    for epoch, factor in expected.items():
+        assert trainer.lr_factor(config, epoch) == pytest.approx(factor, abs=1e-6), epoch
+
+
+def test_the_rate_changes_within_an_epoch(tiny, tmp_path):
+    """Three batches an epoch, warm-up of two epochs to .01: epoch 1 ends in a step at 2/3, epoch 2 in one at 5/3."""
+    train(tiny(train={"lr": 0.01, "schedule": "constant", "warmup": 2, "batch_size": 1}), tmp_path / "run")
+    expected = [0.01 * (2 / 3 + 0.001) / 2, 0.01 * (5 / 3 + 0.001) / 2]
+    assert [row["lr"] for row in log_of(tmp_path / "run")] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("clip_norm", [1e-3, 0.0])
+def test_gradient_clipping(clip_norm, tiny, tmp_path):
+    """One step of gradient descent at rate 1 is as long as the gradient, or as the norm to which it is clipped."""
+    settings = {"epochs": 1, "batch_size": 3, "optimizer": "sgd", "lr": 1.0, "schedule": "constant"}
+    train(tiny(train={**settings, "clip_norm": clip_norm}), tmp_path / "run")
+    run = checkpoint.open_run(tmp_path / "run")
+    torch.manual_seed(0)
+    start = run.new_model().state_dict()
+    now = load_file(run.path / "model.safetensors")
+    length = math.sqrt(sum(float((now[name] - start[name]).square().sum()) for name in start))
+    if clip_norm:
+        assert length == pytest.approx(clip_norm, rel=1e-3)
+    else:
+        assert length > 0.1
+
+
+def test_bf16_is_near_float32(tiny, tmp_path):
+    for precision in ("float32", "bf16"):
+        train(tiny(model={"blocks": "iuU"}, train={"epochs": 1, "precision": precision}), tmp_path / precision)
+    wide, short = (log_of(tmp_path / precision)[0]["total"] for precision in ("float32", "bf16"))
+    assert short == pytest.approx(wide, rel=0.02)
+    assert short != wide
+    assert {value.dtype for value in load_file(tmp_path / "bf16" / "model.safetensors").values()} == {torch.float32}
+
+
+def test_a_loss_that_is_no_number_is_told_in_one_line(tiny, tmp_path):
+    wild = {"epochs": 3, "optimizer": "sgd", "lr": 1e30, "schedule": "constant", "clip_norm": 0}
+    with pytest.raises(InputError, match=r"^train\.lr: scores that are not finite in epoch \d; lower it$"):
+        train(tiny(train=wild), tmp_path / "run")
+
+
+def test_a_transcript_model_trains(tiny, tmp_path):
+    """Tokens from the transcripts of the training and validation videos."""
+    train(tiny(model={"transcript": True}, loss={"match": "seq"}), tmp_path / "run")
+    rows = log_of(tmp_path / "run")
+    assert rows[1]["total"] < rows[0]["total"]
+    assert rows[1]["validation frame_accuracy"] > 0
+
+
+def test_transcripts_by_hand():
+    labels = torch.tensor([[3, 3, -1, -1, 3, 0, 0, -1], [5, 5, 5, 5, -1, -1, -1, -1]])
+    assert trainer.transcripts(labels).tolist() == [[3, 3, 0], [5, -1, -1]]
+
+
+# --- wrong settings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("groups", "parts"),
+    [
+        ({"train": {"loggers": ["tensorbord"]}}, ["train.loggers", "'tensorbord'", "tensorboard, wandb"]),
+        ({"train": {"select": "f1@11"}}, ["train.select", "'f1@11'", "frame_accuracy", "f1@10", "score"]),
+        ({"evaluation": {"profile": "mstcm"}}, ["mstcm", "mstcn"]),
+        ({"train": {"device": "cuda:7"}}, ["train.device", "'cuda:7' is not on this machine"]),
+        ({"train": {"device": "tpu"}}, ["train.device", "'tpu'", "auto, cpu, cuda"]),
+        ({"model": {"tokens": 3}}, ["3 tokens for", "segments a video", "raise model.tokens"]),
+        ({"model": {"tokens": 0}}, ["model.tokens is 0"]),
+        ({"model": {"input": {"hidden": 20}}}, ["23 class scores do not fit in 20 channels", "model.input.hidden"]),
+        ({"model": {"input": {"heads": 3}}}, ["model: ", "divisible"]),
+        ({"model": {"input": {"frame_groups": 3}}}, ["model: ", "divisible"]),
+        ({"model": {"head": "verb-nuon"}}, ["verb-nuon", "verb-noun"]),
+        ({"data": {"split": "all"}}, ["data.split", "1, 2, 3"]),
+    ],
+)
+def test_wrong_settings_are_told_before_anything_is_written(groups, parts, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(tiny(**groups), tmp_path / "run", *parts)
+
+
+def test_a_logger_that_is_not_installed_is_told_first(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused(tiny(train={"loggers": ["wandb"]}), tmp_path / "run", "wandb is not installed", "fact-clip[wandb]")
+
+
+def test_a_folder_in_use_is_left_alone(tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    refused(tiny(), tmp_path / "run", str(tmp_path / "run"), "not empty", "--resume")
+    refused(tiny(), tmp_path / "run" / "notes.txt", "notes.txt", "not empty")
+    refused(tiny(), tmp_path / "none", "no run.json", resume=True)
+
+
+def test_devices_by_name(monkeypatch):
+    assert trainer.pick_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert trainer.pick_device("auto").type == "cuda"
+    assert trainer.pick_device("cuda:1") == torch.device("cuda", 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert trainer.pick_device("auto").type == "cpu"
