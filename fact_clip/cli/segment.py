@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,15 +22,17 @@ def segment(
     *,
     run: Annotated[Path, typer.Option(help="Run folder of the model.")],
     actions: Annotated[str | None, typer.Option(help='Only these classes: "pour milk, stir".')] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for one file a video and format.")] = None,
-    formats: Annotated[str, typer.Option("--format", help="Formats of --out: csv, json, txt.")] = "csv,json",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for one file a video and format; RUN/segments if not given.")
+    ] = None,
+    formats: Annotated[str, typer.Option("--format", help="csv, json, txt.")] = "csv,json",
     plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
 ) -> None:
     """Cut videos into actions.
 
-    Prints the segments; writes files with --out and a picture with --plot, which shows the truth above the
-    prediction where ../groundTruth/NAME.txt lies beside the features.
+    Prints the segments, writes a file a video and format, and a picture with --plot, which shows the truth above
+    the prediction where ../groundTruth/NAME.txt lies beside the features.
 
     \b
     Example:
@@ -47,13 +50,13 @@ def segment(
             if report is not None:
                 report(done, len(inputs), path.stem)
             found[path] = segmenter.segment(path, actions=candidates)
-    if out is not None:
-        for path, segmentation in found.items():
-            for suffix in suffixes:
-                segmentation.save(out / f"{path.stem}{suffix}")
+    folder = run / "segments" if out is None else out
+    files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
     if plot is not None:
         _plot(found, segmenter, plot)
+        files.append(plot)
     print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
+    print("written: " + ", ".join(map(str, files)), file=sys.stderr)
 
 
 def segment_table(segmentation: Segmentation) -> str:

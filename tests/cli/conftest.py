@@ -1,4 +1,4 @@
-"""A small data set, a recipe that trains on it in a second, and a run."""
+"""The program as a function, and a recipe to run it with."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ from pathlib import Path
 import pytest
 
 from fact_clip.cli import main
-from fact_clip.data.synthetic import write_workbench
-
-TINY = """\
-data: {name: workbench, root: %s, stride: 4}
-model:
-  blocks: iu
-  tokens: 40
-  input:
-    {hidden: 32, frame: m, frame_dim: 16, frame_layers: 2, action_dim: 16, action_layers: 1, heads: 2, feedforward: 16}
-  update: {frame_layers: 1}
-train: {epochs: 1, batch_size: 2, device: cpu}
-"""
+from fact_clip.config import Config
 
 
 @dataclass(frozen=True)
@@ -44,25 +33,9 @@ def fact_clip(capsys) -> Callable[..., Answer]:
     return run
 
 
-def make_recipe(folder: Path, data: Path) -> Path:
-    path = folder / "tiny.yaml"
-    path.write_text(TINY % data)
+@pytest.fixture(scope="session")
+def recipe(tiny: Callable[..., Config], tmp_path_factory) -> Path:
+    """A YAML file that trains on the workbench in a second."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(tiny(train={"epochs": 1}).to_yaml())
     return path
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory) -> Path:
-    return write_workbench(tmp_path_factory.mktemp("workbench"), videos=6, persons=3, dim=16)
-
-
-@pytest.fixture(scope="session")
-def recipe(data, tmp_path_factory) -> Path:
-    return make_recipe(tmp_path_factory.mktemp("recipe"), data)
-
-
-@pytest.fixture(scope="session")
-def run(recipe, tmp_path_factory) -> Path:
-    """A trained run; tests only read it."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    assert main(["train", str(recipe), "--out", str(folder)]) == 0
-    return folder

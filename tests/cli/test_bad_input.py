@@ -12,9 +12,9 @@ VIDEO = "person2_video1"  # trained on in split 1
 
 
 @pytest.fixture
-def broken(data, tmp_path) -> Path:
+def broken(workbench, tmp_path) -> Path:
     """A copy of the data set, to be broken."""
-    return Path(shutil.copytree(data, tmp_path / "broken"))
+    return Path(shutil.copytree(workbench, tmp_path / "broken"))
 
 
 def refused(answer, *parts: str) -> None:
@@ -60,7 +60,7 @@ def empty_labels(root: Path) -> tuple[str, ...]:
 
 def empty_features(root: Path) -> tuple[str, ...]:
     path = root / "features" / f"{VIDEO}.npy"
-    np.save(path, np.zeros((0, 16), np.float16))
+    np.save(path, np.zeros((0, 8), np.float16))
     return str(path), "empty"
 
 
@@ -122,6 +122,21 @@ def test_faults_of_settings(command, arguments, parts, recipe, fact_clip, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("model.input.hidden=16", ["model.input.hidden"]),
+        ("model.tokens=4", ["model.tokens"]),
+        ("train.device=cuda:99", ["train.device", "cuda:99"]),
+        ("train.select=beauty", ["train.select", "'beauty'"]),
+        ("train.loggers=[paper]", ["paper"]),
+    ],
+)
+def test_train_refuses_settings_that_fit_no_data_before_it_writes(override, parts, recipe, fact_clip, tmp_path):
+    refused(fact_clip("train", recipe, override, "--out", tmp_path / "run"), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_train_does_not_touch_a_folder_in_use(recipe, fact_clip, tmp_path):
     (tmp_path / "thesis.tex").write_text("all of it")
     refused(fact_clip("train", recipe, "--out", tmp_path), str(tmp_path), "not empty", "--resume")
@@ -134,16 +149,16 @@ def test_resume_needs_a_run(recipe, fact_clip, tmp_path):
     refused(fact_clip("train", recipe, "--out", tmp_path / "none", "--resume"), "run.json")
 
 
-def test_evaluate_needs_a_run_and_a_split(run, fact_clip, tmp_path):
+def test_evaluate_needs_a_run_and_a_split(tiny_run, fact_clip, tmp_path):
     refused(fact_clip("evaluate", tmp_path), str(tmp_path), "run.json")
-    refused(fact_clip("evaluate", run, "--split", "tests"), "'tests'", "test, validation, train")
-    refused(fact_clip("evaluate", run, f"data.root={tmp_path}/moved"), "moved")
+    refused(fact_clip("evaluate", tiny_run, "--split", "tests"), "'tests'", "test, validation, train")
+    refused(fact_clip("evaluate", tiny_run, f"data.root={tmp_path}/moved"), "moved")
 
 
-def test_evaluate_refuses_another_vocabulary(run, broken, fact_clip):
+def test_evaluate_refuses_another_vocabulary(tiny_run, broken, fact_clip):
     mapping = broken / "mapping.txt"
     mapping.write_text(mapping.read_text() + "23 polish gear\n")
-    refused(fact_clip("evaluate", run, f"data.root={broken}"), "classes", "23")
+    refused(fact_clip("evaluate", tiny_run, f"data.root={broken}"), "classes", "23")
 
 
 @pytest.mark.parametrize(
@@ -151,40 +166,42 @@ def test_evaluate_refuses_another_vocabulary(run, broken, fact_clip):
     [
         (lambda path: None, ["no such file"]),
         (lambda path: path.write_bytes(b"GIF89a"), [".npy"]),
-        (lambda path: np.save(path, np.zeros((40, 7), np.float32)), ["7", "16"]),
-        (lambda path: np.save(path, np.full((40, 16), np.nan, np.float32)), ["nan in frame 0"]),
-        (lambda path: np.save(path, np.zeros((0, 16), np.float32)), ["empty"]),
+        (lambda path: np.save(path, np.zeros((40, 7), np.float32)), ["7", "8"]),
+        (lambda path: np.save(path, np.full((40, 8), np.nan, np.float32)), ["nan in frame 0"]),
+        (lambda path: np.save(path, np.zeros((0, 8), np.float32)), ["empty"]),
         (lambda path: np.save(path, np.zeros(40, np.float32)), ["(40,)"]),
         (lambda path: np.save(path, np.array([["a"]])), ["numbers"]),
     ],
     ids=["missing", "no array", "width", "NaN", "empty", "one dimension", "text"],
 )
-def test_segment_refuses_features(make, parts, run, fact_clip, tmp_path):
+def test_segment_refuses_features(make, parts, tiny_run, fact_clip, tmp_path):
     path = tmp_path / "video.npy"
     make(path)
-    answer = fact_clip("segment", "--run", run, path, "--out", tmp_path / "out", "--plot", tmp_path / "p.png")
+    answer = fact_clip("segment", "--run", tiny_run, path, "--out", tmp_path / "out", "--plot", tmp_path / "p.png")
     refused(answer, str(path), *parts)
     assert {entry.name for entry in tmp_path.iterdir()} <= {"video.npy"}
 
 
-def test_segment_refuses_arguments(run, data, fact_clip, tmp_path):
-    video = data / "features" / f"{VIDEO}.npy"
+def test_segment_refuses_arguments(tiny_run, workbench, fact_clip, tmp_path):
+    video = workbench / "features" / f"{VIDEO}.npy"
     same = tmp_path / video.name
     shutil.copy(video, same)
     refused(fact_clip("segment", video, "--run", tmp_path), str(tmp_path), "run.json")
-    refused(fact_clip("segment", video, "--run", run, "--actions", "screw nutt"), "'screw nutt'")
-    refused(fact_clip("segment", video, "--run", run, "--out", tmp_path / "o", "--format", "csv,xls"), "'xls'", "csv")
-    refused(fact_clip("segment", video, "--run", run, "--plot", tmp_path / "p.gif"), "'.gif'", ".png")
-    refused(fact_clip("segment", video, same, "--run", run, "--out", tmp_path / "o"), "the same name")
-    refused(fact_clip("segment", video, "--run", run, "--out", same), str(same), "cannot be written")
+    refused(fact_clip("segment", video, "--run", tiny_run, "--actions", "screw nutt"), "'screw nutt'")
+    refused(
+        fact_clip("segment", video, "--run", tiny_run, "--out", tmp_path / "o", "--format", "csv,xls"), "'xls'", "csv"
+    )
+    refused(fact_clip("segment", video, "--run", tiny_run, "--plot", tmp_path / "p.gif"), "'.gif'", ".png")
+    refused(fact_clip("segment", video, same, "--run", tiny_run, "--out", tmp_path / "o"), "the same name")
+    refused(fact_clip("segment", video, "--run", tiny_run, "--out", same), str(same), "cannot be written")
     assert [path.name for path in tmp_path.iterdir()] == [same.name]
 
 
-def test_convert_refuses_what_is_no_checkpoint(data, fact_clip, tmp_path):
+def test_convert_refuses_what_is_no_checkpoint(workbench, fact_clip, tmp_path):
     checkpoint = tmp_path / "a.pth"
     settings = tmp_path / "a.yaml"
     settings.write_text("Bi: {hid_dim: 48}\n")
-    rest = ["--config", settings, "--mapping", data / "mapping.txt", "--out", tmp_path / "run"]
+    rest = ["--config", settings, "--mapping", workbench / "mapping.txt", "--out", tmp_path / "run"]
     refused(fact_clip("convert", checkpoint, *rest), str(checkpoint))
     checkpoint.write_bytes(b"not torch's")
     refused(fact_clip("convert", checkpoint, *rest), str(checkpoint))

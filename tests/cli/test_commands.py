@@ -76,7 +76,8 @@ def test_train_all_splits_prints_one_table_with_the_mean(recipe, fact_clip, tmp_
     assert rows[3][place] == f"{np.mean(edits):.1f}"
 
 
-def test_evaluate_prints_a_table_or_json(run, fact_clip):
+def test_evaluate_prints_a_table_or_json(tiny_run, fact_clip, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
     text = fact_clip("evaluate", run)
     assert text.code == 0
     assert "test split, 2 videos" in text.out
@@ -88,11 +89,11 @@ def test_evaluate_prints_a_table_or_json(run, fact_clip):
     assert (run / "evaluation_validation.json").is_file()
 
 
-def test_segment_prints_every_segment_and_writes_nothing(run, data, fact_clip, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    video = data / "features" / "person1_video1.npy"
-    answer = fact_clip("segment", "--run", run, video)
-    assert (answer.code, answer.err) == (0, "")
+def test_segment_prints_every_segment(tiny_run, workbench, fact_clip, tmp_path):
+    video = workbench / "features" / "person1_video1.npy"
+    answer = fact_clip("segment", "--run", tiny_run, video, "--out", tmp_path / "o")
+    assert answer.code == 0
+    assert answer.err == f"written: {tmp_path / 'o/person1_video1.csv'}, {tmp_path / 'o/person1_video1.json'}\n"
     title, header, *rows = answer.out.splitlines()
     n_frames = len(np.load(video))
     assert title == f"{video}: {n_frames} frames at 15 frames a second"
@@ -103,12 +104,22 @@ def test_segment_prints_every_segment_and_writes_nothing(run, data, fact_clip, t
     assert all(left[1] == right[0] for left, right in pairwise(spans))
     start, stop = spans[0]
     assert f"{start / 15:.2f} - {stop / 15:.2f}" in rows[0]
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_segment_writes_files_that_agree_with_its_json(run, data, fact_clip, tmp_path):
-    videos = [data / "features" / f"person{person}_video1.npy" for person in (1, 2)]
-    answer = fact_clip("segment", "--run", run, *videos, "--json", "--out", tmp_path / "o", "--format", "csv,json,txt")
+def test_segment_writes_into_the_run_unless_told_where(tiny_run, workbench, fact_clip, tmp_path, monkeypatch):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fact_clip("segment", "--run", run, workbench / "features" / "person1_video1.npy", "--format", "txt")
+    assert [path.name for path in (run / "segments").iterdir()] == ["person1_video1.txt"]
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_segment_writes_files_that_agree_with_its_json(tiny_run, workbench, fact_clip, tmp_path):
+    videos = [workbench / "features" / f"person{person}_video1.npy" for person in (1, 2)]
+    answer = fact_clip(
+        "segment", "--run", tiny_run, *videos, "--json", "--out", tmp_path / "o", "--format", "csv,json,txt"
+    )
     trees = json.loads(answer.out)
     assert [tree["input"] for tree in trees] == [str(video) for video in videos]
     assert len(list((tmp_path / "o").iterdir())) == 6
@@ -122,20 +133,22 @@ def test_segment_writes_files_that_agree_with_its_json(run, data, fact_clip, tmp
         assert all(0 <= confidence <= 1 for *_, confidence in written)
 
 
-def test_segment_names_only_the_actions_asked_for(run, data, fact_clip):
-    video = data / "features" / "person1_video1.npy"
-    answer = fact_clip("segment", "--run", run, video, "--json", "--actions", "no action, place gear")
+def test_segment_names_only_the_actions_asked_for(tiny_run, workbench, fact_clip, tmp_path):
+    video = workbench / "features" / "person1_video1.npy"
+    answer = fact_clip(
+        "segment", "--run", tiny_run, video, "--json", "--actions", "no action, place gear", "--out", tmp_path
+    )
     found = {segment["action"] for segment in json.loads(answer.out)[0]["segments"]}
     assert found <= {"no action", "place gear"}
 
 
-def test_segment_draws_truth_above_prediction(run, data, fact_clip, tmp_path):
-    video = data / "features" / "person1_video1.npy"
+def test_segment_draws_truth_above_prediction(tiny_run, workbench, fact_clip, tmp_path):
+    video = workbench / "features" / "person1_video1.npy"
     alone = tmp_path / video.name
     alone.write_bytes(video.read_bytes())
-    fact_clip("segment", "--run", run, video, "--plot", tmp_path / "both.png")
-    fact_clip("segment", "--run", run, video, "--plot", tmp_path / "both.svg")
-    fact_clip("segment", "--run", run, alone, "--plot", tmp_path / "alone.svg")
+    fact_clip("segment", "--run", tiny_run, video, "--plot", tmp_path / "both.png", "--out", tmp_path / "o")
+    fact_clip("segment", "--run", tiny_run, video, "--plot", tmp_path / "both.svg", "--out", tmp_path / "o")
+    fact_clip("segment", "--run", tiny_run, alone, "--plot", tmp_path / "alone.svg", "--out", tmp_path / "o")
     assert imread(tmp_path / "both.png").shape[1] == 1800
     both, one = ((tmp_path / name).read_text() for name in ("both.svg", "alone.svg"))
     assert 0 < both.index(">truth<") < both.index(">prediction<")
@@ -144,8 +157,8 @@ def test_segment_draws_truth_above_prediction(run, data, fact_clip, tmp_path):
     assert ">prediction<" in one
 
 
-def test_lengths_that_differ_a_little_are_one_warning_line(recipe, data, fact_clip, tmp_path):
-    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+def test_lengths_that_differ_a_little_are_one_warning_line(recipe, workbench, fact_clip, tmp_path):
+    copy = Path(shutil.copytree(workbench, tmp_path / "copy"))
     path = copy / "features" / "person2_video1.npy"
     np.save(path, np.load(path)[:-3])
     answer = fact_clip("train", recipe, f"data.root={copy}", "--out", tmp_path / "r")
