@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -28,6 +31,20 @@ _PUBLISHED: dict[str, tuple[Layout, float | None]] = {
     "ego": ("TD", None),
     "epic": ("TD", None),
 }
+
+# What torch.load and safetensors raise on files that are broken or hold more than weights.
+_BROKEN = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    OSError,
+)
 
 
 def convert(
@@ -63,7 +80,9 @@ def convert(
         raise InputError(config, f"dataset {name!r}", f"one of {', '.join(_PUBLISHED)}", "or give the layout, TD or DT")
     vocabulary = Vocabulary.from_mapping(mapping, background=background)
     classes = _verbs_and_nouns(mapping, vocabulary) if name.startswith("epic") else Classes(len(vocabulary))
-    ours, _ = read_config(reference, verb_noun=bool(classes.verb))
+    ours, unknown = read_config(reference, verb_noun=bool(classes.verb))
+    if unknown:
+        warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     data = ours.data.model_copy(update={"layout": layout, "fps": known[1], "background": tuple(background)})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
     run = runs.Run(out, ours.model_copy(update={"data": data}), vocabulary, classes, transform, layout, known[1], None)
@@ -83,7 +102,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except _BROKEN as error:
         found = f"not readable as plain weights ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -96,7 +115,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(path, "no such file", "the YAML that the checkpoint was trained with")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(path, f"not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(tree, dict):
         raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")

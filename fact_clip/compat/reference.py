@@ -33,7 +33,7 @@ _BLOCK_KEYS = {
     "s_layers": "segment_layers",
 }
 
-# Reference key -> our key. What is not here and not in _IGNORED is an error.
+# Reference key -> our key. What is neither here nor in _SWITCHES is reported as without a meaning.
 KEYS: dict[str, str] = {
     **{
         f"{theirs}.{key}": f"model.{ours}.{name}"
@@ -77,13 +77,14 @@ _DEFAULTS: dict[str, Any] = {"loss.class_cost": 1.0, "model.input.action": "sca"
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested YAML mapping as flat dotted keys; flat keys stay as they are."""
+    """A nested YAML mapping as flat dotted keys; flat keys stay as they are, and the text "None" is null."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[f"{prefix}{key}"] = value
+            # Some published files write null the Python way, which YAML reads as a text.
+            flat[f"{prefix}{key}"] = None if value == "None" else value
     return flat
 
 
@@ -97,6 +98,12 @@ def read_config(reference: Mapping[str, Any], *, verb_noun: bool = False) -> tup
     flat = flatten(reference)
     ours: dict[str, Any] = dict(_DEFAULTS)
     ours.update({KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None})
+    decay = flat.get("lr_decay", 1)
+    if decay is None or (isinstance(decay, int) and decay <= 0):
+        ours["train.schedule"] = "constant"
+        ours.pop("train.lr_decay", None)
+    if "data.split" in ours:  # "split4" is a file name's part there, a split's name here
+        ours["data.split"] = str(ours["data.split"]).removeprefix("split")
     if not flat.get("TM.use", False):
         ours["augment.time_spans"] = 0
     ours.setdefault("augment.channels", 0.0)

@@ -1,0 +1,260 @@
+"""A run folder: it comes back as it was, strictly, and damage is told in one line."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fact_clip import InputError, Vocabulary, checkpoint
+from fact_clip.config import Config
+from fact_clip.data.features import FeatureTransform
+from fact_clip.models import Classes
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path) -> Path:
+    """A copy, to be broken."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def refused(action, *parts: str) -> None:
+    """One line that holds every part."""
+    with pytest.raises(InputError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+def load(path: Path) -> torch.nn.Module:
+    return checkpoint.load_model(checkpoint.open_run(path))
+
+
+def edit_json(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+# --- round trip -------------------------------------------------------------------------------------
+
+
+def test_description_comes_back(tiny, tmp_path):
+    names = ("idle", "cut onion", "cut leek", "stir onion")
+    factors = {"cut onion": ("cut", "onion"), "cut leek": ("cut", "leek"), "stir onion": ("stir", "onion")}
+    vocabulary = Vocabulary.from_names(names, background=["idle"], factors=factors, slots=("verb", "noun"))
+    config = tiny(model={"head": "verb-noun"})
+    rng = np.random.default_rng(0)
+    transform = FeatureTransform.fit([rng.standard_normal((30, 5))], (3, 7), standardize=True)
+    classes = checkpoint.classes_of(vocabulary, "verb-noun")
+    written = checkpoint.Run(tmp_path / "run", config, vocabulary, classes, transform, "DT", 12.5, 7.25)
+    checkpoint.create(written)
+    read = checkpoint.open_run(tmp_path / "run")
+    assert replace(read, transform=written.transform) == written
+    assert read.transform.context == (3, 7)
+    assert np.array_equal(read.transform.mean, transform.mean)
+    assert np.array_equal(read.transform.std, transform.std)
+    assert read.new_model().state_dict().keys() == written.new_model().state_dict().keys()
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["format"] == checkpoint.FORMAT
+    assert {"fact_clip", "torch"} <= facts.keys()
+    assert Config.load(tmp_path / "run" / "config.yaml") == config
+
+
+def test_verb_noun_classes_by_hand():
+    """A class without factors, here the background, gets a verb and a noun of its own, behind the others."""
+    names = ("cut onion", "idle", "cut leek", "stir onion")
+    factors = {"cut onion": ("cut", "onion"), "cut leek": ("cut", "leek"), "stir onion": ("stir", "onion")}
+    vocabulary = Vocabulary.from_names(names, background=["idle"], factors=factors, slots=("verb", "noun"))
+    assert checkpoint.classes_of(vocabulary, "verb-noun") == Classes(4, (0, 2, 0, 1), (0, 2, 1, 0), 3, 3)
+    assert checkpoint.classes_of(vocabulary, "closed") == Classes(4)
+    without = vocabulary.subset(["cut onion", "cut leek"])
+    assert checkpoint.classes_of(without, "verb-noun") == Classes(2, (0, 0), (0, 1), 1, 2)
+    plain = Vocabulary.from_names(["a", "b"])
+    refused(lambda: checkpoint.classes_of(plain, "verb-noun"), "model.head", "verb-noun with one slot", "verb and noun")
+
+
+def test_weights_come_back(tmp_path):
+    tensors = {
+        "a": torch.arange(6.0).reshape(2, 3).T,
+        "b": torch.tensor(3.5),
+        "c": torch.tensor([1], dtype=torch.int64),
+    }
+    facts = {"epoch": 3, "best": float("-inf"), "text": "é"}
+    checkpoint.save_weights(tmp_path / "w.safetensors", tensors, facts)
+    read, told = checkpoint.read_weights(tmp_path / "w.safetensors")
+    assert told == facts
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensors[name]) and read[name].dtype == tensors[name].dtype for name in tensors)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]  # no half-written file is left
+
+
+def test_model_comes_back_ready_to_predict(tiny_run):
+    model, stored = load(tiny_run), load_file(tiny_run / "model.safetensors")
+    assert not any(module.training for module in model.modules())
+    assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
+
+
+def test_a_run_folder_holds_text_and_safetensors_alone(tiny_run):
+    """Nothing in it can be executed: no pickle, under whatever name."""
+    files = [path for path in tiny_run.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".yaml", ".json", ".jsonl", ".csv", ".safetensors"}
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".safetensors":
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            assert header
+        else:
+            content.decode("utf-8")
+
+
+def test_a_pickle_in_place_of_weights_is_not_executed(run, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "executed",)
+
+    for name in ("model.safetensors", "features.safetensors"):
+        copy = Path(shutil.copytree(run, tmp_path / name))
+        (copy / name).write_bytes(pickle.dumps(Bomb()))
+        refused(lambda copy=copy: load(copy), name, "not")
+    (run / "config.yaml").write_text(f"data: !!python/object/apply:os.mkdir ['{tmp_path}/executed']\n")
+    refused(lambda: load(run), "config.yaml", "not YAML")
+    assert not (tmp_path / "executed").exists()
+
+
+# --- strictness -------------------------------------------------------------------------------------
+
+
+def rewritten(run: Path, change) -> None:
+    weights = load_file(run / "model.safetensors")
+    change(weights)
+    save_file(weights, run / "model.safetensors")
+
+
+def test_missing_and_unexpected_parameters(run):
+    def change(weights):
+        del weights["block_list.0.frame_branch.conv_out.bias"]
+        del weights["action_query"]
+        weights["block_list.9.extra"] = torch.zeros(1)
+
+    rewritten(run, change)
+    parts = ["2 missing (first: action_query)", "1 unexpected (first: block_list.9.extra)", "parameters"]
+    refused(lambda: load(run), str(run / "model.safetensors"), *parts)
+
+
+def test_a_parameter_of_another_shape(run):
+    rewritten(run, lambda weights: weights.update(action_query=torch.zeros(41, 1, 8)))
+    refused(lambda: load(run), "model.safetensors", "action_query has shape (41, 1, 8)", "expected (40, 1, 8)")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "part"),
+    [
+        ("model.tokens", 41, "action_query has shape (40, 1, 8); expected (41, 1, 8)"),
+        ("model.blocks", "iuU", "missing (first: block_list.2"),
+        ("model.blocks", "i", "unexpected (first: block_list.1"),
+        ("model.input.heads", 3, "divisible"),
+    ],
+)
+def test_a_configuration_of_another_model(key, value, part, run):
+    config = Config.load(run / "config.yaml", [f"{key}={value}"])
+    (run / "config.yaml").write_text(config.to_yaml())
+    refused(lambda: load(run), part)
+
+
+def test_features_of_another_width(run):
+    checkpoint.save_arrays(FeatureTransform((), None, None, 9).to_arrays(), run / "features.safetensors")
+    refused(lambda: load(run), "model.safetensors", "conv_1x1.weight has shape (8, 24, 1)", "expected (8, 9, 1)")
+
+
+def test_another_format_version(run):
+    edit_json(run / "run.json", format=2, fact_clip="9.8.7")
+    refused(lambda: load(run), str(run / "run.json"), "format 2", "expected format 1", "9.8.7")
+
+
+def test_another_vocabulary(run, tmp_path):
+    description = checkpoint.open_run(run)
+    ours = description.vocabulary
+    checkpoint.check_vocabulary(description, ours, "data")
+    swapped = ours.subset([ours.names[1], ours.names[0], *ours.names[2:]])
+    check = checkpoint.check_vocabulary
+    parts = ["data", "23 classes that differ from the checkpoint's 23", f"{ours.names[0]!r} against {ours.names[1]!r}"]
+    refused(lambda: check(description, swapped, "data"), *parts, str(run))
+    shorter = ours.subset(ours.names[:-1])
+    refused(lambda: check(description, shorter, "data"), "22 classes", "checkpoint's 23", "their number")
+    edit_json(run / "vocabulary.json", **shorter.to_dict())
+    refused(lambda: load(run), str(run / "vocabulary.json"), "22 classes", "expected 23")
+
+
+# --- damage -----------------------------------------------------------------------------------------
+
+
+def halved(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def noise(path: Path) -> None:
+    path.write_bytes(bytes(range(128, 256)) * 20)
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [halved, emptied, noise, removed])
+@pytest.mark.parametrize(
+    "name", ["run.json", "config.yaml", "vocabulary.json", "features.safetensors", "model.safetensors"]
+)
+def test_a_damaged_file_is_named(name, damage, run):
+    damage(run / name)
+    refused(lambda: load(run), "no run.json" if (name, damage) == ("run.json", removed) else str(run / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parts"),
+    [
+        ("run.json", "[1]", ["a JSON list", "an object"]),
+        ("run.json", '{"format": 1}', ["damaged", "classes"]),
+        ("run.json", '{"format": 1, "classes": {"count": 23}}', ["damaged", "verb"]),
+        ("run.json", '{"format": 1, "classes": null}', ["damaged"]),
+        ("run.json", "{}", ["format None"]),
+        ("vocabulary.json", '{"names": []}', ["vocabulary", "the keys"]),
+        ("config.yaml", "train: {epoch: 3}", ["config.yaml", "unknown key train.epoch", "train.epochs"]),
+        ("config.yaml", "- 1", ["config.yaml", "list"]),
+    ],
+)
+def test_wrong_contents(name, text, parts, run):
+    (run / name).write_text(text)
+    refused(lambda: load(run), str(run), *parts)
+
+
+def test_what_is_no_run_folder(tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        refused(lambda path=path: load(path), str(path), "no run.json", "fact-clip train")
+    refused(lambda: checkpoint.read_weights(tmp_path), str(tmp_path), "no such file")
+
+
+def test_a_failed_write_leaves_the_file_before_it(tmp_path, monkeypatch):
+    path = tmp_path / "facts.json"
+    checkpoint.write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        checkpoint.write_json(path, {"a": object()})
+
+    def half(self, text, encoding):
+        self.write_bytes(text.encode()[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.write_json(path, {"a": 2})
+    assert json.loads(path.read_bytes()) == {"a": 1}
