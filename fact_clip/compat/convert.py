@@ -38,6 +38,7 @@ _BROKEN = (
     pickle.UnpicklingError,
     struct.error,
     RuntimeError,
+    AssertionError,
     EOFError,
     ValueError,
     LookupError,

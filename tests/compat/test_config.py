@@ -1,0 +1,270 @@
+"""Reference configurations: which of our values each key becomes (FACT.md, 'Reference configuration')."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from fact_clip import InputError
+from fact_clip.compat.reference import flatten, read_config
+from fact_clip.models.fact import block_configs
+
+
+def read(**keys: Any):
+    """Our configuration of reference keys; a double underscore stands for the dot."""
+    return read_config({key.replace("__", "."): value for key, value in keys.items()})[0]
+
+
+def sizes(block) -> tuple[int, int, int, int]:
+    return (block.hidden, block.frame_dim, block.action_dim, block.frame_layers)
+
+
+# --- inheritance ------------------------------------------------------------------------------------
+
+INPUT = {"Bi__hid_dim": 48, "Bi__f_dim": 32, "Bi__a_dim": 24, "Bi__f_layers": 4}
+
+
+def test_absent_keys_take_the_value_of_the_block_before():
+    model = read(**INPUT, Bi__dropout=0.2, Bi__f="m", Bi__a_nhead=4, Bi__a_ffdim=40, FACT__block="iuU").model
+    for block in (model.update, model.pooled):
+        assert sizes(block) == (48, 32, 24, 5)  # f_layers has a default of its own
+        assert (block.dropout, block.frame, block.heads, block.feedforward) == (0.2, "m", 4, 40)
+
+
+def test_null_keys_count_as_absent():
+    nulls = {"Bu__f_dim": None, "BU__f_dim": None, "BU__hid_dim": "None", "BU__f_layers": None, "Bi__a": None}
+    model = read(**INPUT, Bu__a_dim=8, **nulls, FACT__block="iuU").model
+    assert model.input.action == "sca"
+    assert sizes(model.update) == (48, 32, 8, 5)
+    assert sizes(model.pooled) == (48, 32, 8, 5)
+
+
+def test_pooled_blocks_follow_update_blocks_where_both_occur():
+    keys = {**INPUT, "Bu__f_dim": 16, "Bu__f_layers": 3, "Bu__a": "gru_om", "Bu__a_layers": 2, "Bu__f_ln": True}
+    both = read(**keys, FACT__block="iuU").model.pooled
+    assert sizes(both) == (48, 16, 24, 5)
+    assert (both.action, both.action_layers, both.frame_norm) == ("sa", 1, True)  # a and a_layers are their own
+    without = read(**keys, FACT__block="iU").model.pooled
+    assert sizes(without) == (48, 32, 24, 5)
+    assert without.frame_norm is False
+
+
+def test_own_defaults():
+    model = read(Bi__a="gru_om", Bi__a_layers=3, Bi__f_layers=9, Bi__s_layers=2, FACT__block="iuU").model
+    assert (model.input.action, model.input.action_layers, model.input.frame_layers) == ("gru_om", 3, 9)
+    for block in (model.update, model.pooled):
+        assert (block.action, block.action_layers, block.frame_layers, block.segment_layers) == ("sa", 1, 5, 1)
+    assert read().model.input.action == "sca"
+
+
+# --- other defaults and switches --------------------------------------------------------------------
+
+
+def test_defaults():
+    config = read()
+    loss = config.loss
+    assert (loss.match, loss.class_cost, loss.overlap_cost, loss.background_weight) == ("o2o", 1.0, 1.0, 1.0)
+    assert config.model.transcript is False
+    assert config.model.head == "closed"
+    alignment = config.model.alignment
+    assert (alignment.temperature, alignment.projection_dim, alignment.dropout) == (0.07, 512, 0.1)
+    assert (loss.fact_weight, loss.contrastive_weight) == (0.5, 0.5)
+    assert config.augment.time_spans == 0  # TM.use is off
+    assert config.augment.channels == 0.0
+
+
+def test_every_key_finds_its_place():
+    config = read(
+        FACT__ntoken=7,
+        FACT__mwt=0.25,
+        FACT__fpos=True,
+        FACT__trans=True,
+        FACT__cmr=0.4,
+        Loss__pc=0.3,
+        Loss__a2fc=0.6,
+        Loss__match="o2m",
+        Loss__bgw=0.5,
+        Loss__nullw=0.05,
+        Loss__sw=2.5,
+        TM__use=True,
+        TM__t=60,
+        TM__p=0.1,
+        TM__m=3,
+        use_clip=True,
+        CLIP__temp=0.1,
+        CLIP__projection_hidden_dim=40,
+        CLIP__projection_dropout=0.3,
+        CLIP__fact_loss_weight=0.7,
+        CLIP__contrastive_weight=0.3,
+        lr=0.02,
+        epoch=9,
+        lr_decay=4,
+        clip_grad_norm=5.0,
+        batch_size=3,
+        weight_decay=0.01,
+        sr=4,
+        eval_bg=False,
+        optimizer="SGD",
+        split="split3",
+        Bi__f_ngp=2,
+        BU__s_layers=3,
+    )
+    model, loss, augment, settings = config.model, config.loss, config.augment, config.train
+    assert (model.tokens, model.frame_weight, model.frame_positions, model.transcript) == (7, 0.25, True, True)
+    assert (model.input.frame_groups, model.pooled.segment_layers, model.head) == (2, 3, "fact-clip")
+    assert (loss.class_cost, loss.overlap_cost, loss.match) == (0.3, 0.6, "o2m")
+    assert (loss.background_weight, loss.null_weight, loss.smoothing) == (0.5, 0.05, 2.5)
+    assert (augment.channels, augment.time_length, augment.time_share, augment.time_spans) == (0.4, 60, 0.1, 3)
+    alignment = model.alignment
+    assert (alignment.temperature, alignment.projection_dim, alignment.dropout) == (0.1, 40, 0.3)
+    assert (loss.fact_weight, loss.contrastive_weight) == (0.7, 0.3)
+    assert (settings.lr, settings.epochs, settings.lr_decay, settings.schedule) == (0.02, 9, 4, "step")
+    assert (settings.clip_norm, settings.batch_size, settings.optimizer) == (5.0, 3, "sgd")
+    assert settings.weight_decay == 0.01
+    assert (config.data.stride, config.data.split) == (4, "3")
+    assert config.evaluation.count_background is False
+
+
+@pytest.mark.parametrize("decay", [None, -1, 0, "None"])
+def test_a_rate_that_never_falls(decay):
+    assert read(lr_decay=decay).train.schedule == "constant"
+
+
+def test_unknown_keys_are_reported():
+    keys = {"lr": 0.1, "aux": {"gpu": 0, "mark": ""}, "TM": {"use": False, "inplace": True}, "FACT.nToken": 3}
+    assert read_config(keys)[1] == ("FACT.nToken", "TM.inplace", "aux.gpu", "aux.mark")
+    assert read_config({"lr": 0.1, "dataset": "gtea", "use_clip": False, "holdout_mode": False})[1] == ()
+
+
+def test_values_of_the_wrong_kind_are_told():
+    for keys, part in (
+        ({"Bi": {"hid_dim": "wide"}}, "model.input.hidden = 'wide'"),
+        ({"Loss": {"match": "o3o"}}, "'o3o'"),
+        ({"optimizer": "Lion"}, "'Lion'"),
+        ({"lr_decay": "late"}, "train.lr_decay = 'late'"),
+    ):
+        with pytest.raises(InputError, match=part):
+            read_config(keys)
+
+
+def test_nested_yaml_equals_flat_keys():
+    nested = yaml.safe_load("""
+        Bi: {hid_dim: 48, f: m, a_dim: 24}
+        BU: {f_layers: 3, a_dim: null, dropout: None}
+        FACT: {block: iuU, ntoken: 12}
+        TM: {use: true, t: 30}
+        lr: 0.01
+    """)
+    flat = {
+        "Bi.hid_dim": 48,
+        "Bi.f": "m",
+        "Bi.a_dim": 24,
+        "BU.f_layers": 3,
+        "BU.a_dim": None,
+        "BU.dropout": None,
+        "FACT.block": "iuU",
+        "FACT.ntoken": 12,
+        "TM.use": True,
+        "TM.t": 30,
+        "lr": 0.01,
+    }
+    assert flatten(nested) == flatten(flat) == flat
+    assert read_config(nested) == read_config(flat)
+    half = {
+        "Bi": {"hid_dim": 48, "f": "m"},
+        "Bi.a_dim": 24,
+        **{k: v for k, v in flat.items() if not k.startswith("Bi")},
+    }
+    assert read_config(half) == read_config(flat)
+
+
+# --- the table of recipes ---------------------------------------------------------------------------
+
+
+def recipe(**keys: Any) -> dict[str, Any]:
+    """What all recipes of the table share, and the keys of one."""
+    shared = {"optimizer": "Adam", "lr": 1e-4, "weight_decay": 0.0, "clip_grad_norm": 10.0}
+    loss = {"Loss.pc": 0.2, "Loss.a2fc": 1.0, "Loss.sw": 5.0, "Loss.match": "o2o", "Loss.bgw": 1.0, "Loss.nullw": -1.0}
+    null = {f"{block}.{key}": None for block in ("Bu", "BU") for key in ("a_dim", "f_dim", "hid_dim", "dropout", "f")}
+    named = {key.replace("__", "."): value for key, value in keys.items()}
+    heads = {"Bi.a_nhead": 8, "Bi.a_ffdim": 512, "Bi.a_layers": 6, "Bi.f_layers": 10}
+    return {**shared, **loss, **null, **heads, **named}
+
+
+def body(blocks: str, branch: str, width: int, layers: tuple[int, int], **keys: Any) -> dict[str, Any]:
+    """Blocks, branch, F = A, and the layers of u and U."""
+    wide = {"Bi__hid_dim": 512, "Bi__f_dim": width, "Bi__a_dim": width, "Bi__f": branch, "FACT__block": blocks}
+    return recipe(**wide, Bu__f_layers=layers[0], BU__f_layers=layers[1], **keys)
+
+
+MASK = {"TM__use": True, "TM__t": 30, "TM__p": 0.05, "TM__m": 5}
+WIDE_MASK = {"TM__use": True, "TM__t": 60, "TM__p": 0.1, "TM__m": 5}
+OFF = {"TM__use": False, "TM__t": 30, "TM__p": 0.05, "TM__m": 5}
+
+# name -> (reference keys, blocks, branch, F = A, layers a block, M, mwt, dropout, cmr, (t, p, m) or None, batch,
+#          (epochs, step or None), sr, background counted)
+RECIPES: dict[str, tuple[Any, ...]] = {
+    "Breakfast": (
+        body("iuUU", "m2", 512, (10, 10), FACT__ntoken=60, FACT__mwt=0.1, Bi__dropout=0.0, FACT__cmr=0.3, **MASK)
+        | {"batch_size": 4, "epoch": 150, "lr_decay": 80, "sr": 1, "eval_bg": True},
+        *("iuUU", "m2", 512, [10, 10, 10, 10], 60, 0.1, 0.0, 0.3, (30, 0.05, 5), 4, (150, 80), 1, True),
+    ),
+    "GTEA": (
+        body("iuU", "m", 128, (10, 10), FACT__ntoken=60, FACT__mwt=0.1, Bi__dropout=0.2, FACT__cmr=0.5, **WIDE_MASK)
+        | {"batch_size": 1, "epoch": 400, "lr_decay": 250, "sr": 1, "eval_bg": False},
+        *("iuU", "m", 128, [10, 10, 10], 60, 0.1, 0.2, 0.5, (60, 0.1, 5), 1, (400, 250), 1, False),
+    ),
+    "GTEA transcript": (
+        body("iuU", "m", 128, (3, 5), FACT__ntoken=0, FACT__mwt=0.0, Bi__dropout=0.2, FACT__cmr=0.5, **WIDE_MASK)
+        | {"batch_size": 1, "epoch": 2000, "lr_decay": -1, "sr": 1, "eval_bg": False}
+        | {"Bi.a": "gru_om", "Bi.a_layers": 3, "FACT.trans": True, "Loss.match": "seq"},
+        *("iuU", "m", 128, [10, 3, 5], 0, 0.0, 0.2, 0.5, (60, 0.1, 5), 1, (2000, None), 1, False),
+    ),
+    "EgoProceL": (
+        body("iUUU", "m2", 256, (10, 10), FACT__ntoken=200, FACT__mwt=0.9, Bi__dropout=0.0, FACT__cmr=0.3, **OFF)
+        | {"batch_size": 1, "epoch": 350, "lr_decay": 250, "sr": 3, "eval_bg": False, "Loss.bgw": 0.5},
+        *("iUUU", "m2", 256, [10, 10, 10, 10], 200, 0.9, 0.0, 0.3, None, 1, (350, 250), 3, False),
+    ),
+    "Epic-Kitchens": (
+        body("IUUU", "m2", 256, (10, 10), FACT__ntoken=300, FACT__mwt=0.1, Bi__dropout=0.0, FACT__cmr=0.3, **OFF)
+        | {"batch_size": 1, "epoch": 200, "lr_decay": 600, "sr": 4, "eval_bg": False}
+        | {"FACT.fpos": True, "Loss.bgw": 0.5, "Loss.nullw": 0.05, "Loss.match": "o2m"},
+        *("IUUU", "m2", 256, [10, 10, 10, 10], 300, 0.1, 0.0, 0.3, None, 1, (200, 600), 4, False),
+    ),
+    "HA-ViD pt": (
+        body("iuUU", "m", 256, (10, 10), FACT__ntoken=28, FACT__mwt=0.1, Bi__dropout=0.0, FACT__cmr=0.3, **MASK)
+        | {"batch_size": 2, "epoch": 150, "lr_decay": 80, "sr": 1, "eval_bg": True},
+        *("iuUU", "m", 256, [10, 10, 10, 10], 28, 0.1, 0.0, 0.3, (30, 0.05, 5), 2, (150, 80), 1, True),
+    ),
+    "HA-ViD hold-out": (
+        body("iuUU", "m", 256, (10, 10), FACT__ntoken=75, FACT__mwt=0.1, Bi__dropout=0.2, FACT__cmr=0.3, **MASK)
+        | {"batch_size": 2, "epoch": 250, "lr_decay": 80, "sr": 1, "eval_bg": True},
+        *("iuUU", "m", 256, [10, 10, 10, 10], 75, 0.1, 0.2, 0.3, (30, 0.05, 5), 2, (250, 80), 1, True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_of_the_table(name):
+    keys, blocks, branch, width, layers, tokens, mwt, dropout, cmr, mask, batch, epochs, stride, counted = RECIPES[name]
+    config, unknown = read_config(keys)
+    assert unknown == ()
+    model = config.model
+    assert (model.blocks, model.tokens, model.frame_weight) == (blocks, tokens, mwt)
+    built = block_configs(model)
+    assert [block.frame_layers for block in built] == layers
+    for block in built:
+        assert (block.hidden, block.frame_dim, block.action_dim, block.frame) == (512, width, width, branch)
+        assert (block.heads, block.feedforward, block.dropout, block.frame_groups) == (8, 512, dropout, 1)
+        assert block.frame_norm is False
+    first = ("gru_om", 3) if name == "GTEA transcript" else ("sca", 6)
+    assert [(block.action, block.action_layers) for block in built] == [first, *[("sa", 1)] * (len(built) - 1)]
+    assert config.augment.channels == cmr
+    time = config.augment.time_length, config.augment.time_share, config.augment.time_spans
+    assert time == mask if mask else time[2] == 0
+    settings = config.train
+    assert (settings.epochs, settings.lr_decay if settings.schedule == "step" else None) == epochs
+    assert (settings.batch_size, settings.optimizer, settings.lr, settings.clip_norm) == (batch, "adam", 1e-4, 10.0)
+    assert (config.data.stride, config.evaluation.count_background) == (stride, counted)

@@ -1,0 +1,312 @@
+"""A published checkpoint becomes a run folder that predicts as it did; what does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+import fact_clip
+from fact_clip import InputError, checkpoint
+from fact_clip.compat import convert
+from fact_clip.compat.convert import read_state
+
+FILES = sorted(path.stem for path in (Path(__file__).parents[3] / "shared/parity/model").glob("*.json"))
+
+
+@dataclass
+class Published:
+    """What a person has of a published model: weights, YAML and mapping files; `run` is where it is to go."""
+
+    weights: Path
+    yaml: Path
+    mapping: Path
+    run: Path
+    facts: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        prefix = "state_dict."
+        return {name.removeprefix(prefix): x for name, x in self.tensors.items() if name.startswith(prefix)}
+
+    def convert(self, **options: Any) -> Path:
+        return convert(self.weights, self.yaml, self.run, self.mapping, **options)
+
+    def refused(self, *parts: str, **options: Any) -> None:
+        """One line that holds every part, and nothing written."""
+        with pytest.raises(InputError) as caught:
+            self.convert(**options)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert all(part in message for part in parts), message
+        assert not self.run.exists()
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *groups, last = key.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = value
+    return tree
+
+
+def numbered(names: list[str]) -> str:
+    return "".join(f"{index} {name}\n" for index, name in enumerate(names))
+
+
+def published(name: str, shared: Path, folder: Path) -> Published:
+    path = shared / "parity/model" / f"{name}.json"
+    facts, tensors = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
+    mapping, settings = folder / "mapping.txt", folder / "settings.yaml"
+    names = [f"action {index}" for index in range(facts["n_classes"])]
+    if "verb_of_class" in facts:
+        pairs = zip(facts["verb_of_class"], facts["noun_of_class"], strict=True)
+        names = [f"verb {verb},noun {noun}" for verb, noun in pairs]
+        for kind in ("verb", "noun"):
+            parts = [f"{kind} {index}" for index in range(facts[f"n_{kind}s"])]
+            (folder / f"{kind}_mapping.txt").write_text(numbered(parts))
+    mapping.write_text(numbered(names))
+    settings.write_text(yaml.safe_dump(nested(facts["config"])))
+    result = Published(folder / "weights.pth", settings, mapping, folder / "run", facts, tensors)
+    torch.save(result.state, result.weights)
+    return result
+
+
+@pytest.fixture
+def breakfast(shared, tmp_path) -> Published:
+    return published("breakfast_iuUU_mstcn2", shared, tmp_path)
+
+
+def edit(published: Published, change) -> None:
+    state = published.state
+    change(state)
+    torch.save(state, published.weights)
+
+
+# --- the same predictions ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("name", FILES or ["(no parity files)"])
+def test_a_converted_model_predicts_as_recorded(name, suffix, shared, tmp_path):
+    given = published(name, shared, tmp_path)
+    if suffix == ".safetensors":
+        given.weights = tmp_path / "weights.safetensors"
+        save_file(given.state, given.weights)
+    run = given.convert()
+    assert run == given.run
+    segmenter = fact_clip.load(run)
+    order = None
+    if "transcript" in given.tensors and given.facts["config"].get("FACT.trans"):
+        order = segmenter.vocabulary.decode(given.tensors["transcript"].numpy())
+    features = given.tensors["input.features"].numpy()
+    labels, confidence = segmenter.predict(features, transcript=order)
+    assert labels.tolist() == given.tensors["prediction"].tolist()
+    assert 0 <= confidence.min() <= confidence.max() <= 1
+    assert segmenter.segment(features, transcript=order).to_frames() == segmenter.vocabulary.decode(labels)
+
+
+def test_the_run_folder_says_what_it_is(breakfast):
+    run = checkpoint.open_run(breakfast.convert(background=["action 0"]))
+    assert run.vocabulary.names == tuple(f"action {index}" for index in range(10))
+    assert run.vocabulary.background == ("action 0",)
+    assert (run.layout, run.fps) == ("DT", 15.0)
+    assert (run.transform.input_dim, run.transform.width) == (24, 24)
+    assert run.config.model.tokens == 9
+    assert run.config.data.background == ("action 0",)
+    assert run.classes.count == 10
+    assert checkpoint.read_weights(run.path / "model.safetensors")[1] == {"converted_from": str(breakfast.weights)}
+
+
+def test_feature_files_are_read_as_published(breakfast, tmp_path):
+    """Breakfast stores channels first; a layout that is given counts more."""
+    features = breakfast.tensors["input.features"].numpy()
+    np.save(tmp_path / "video.npy", features.T)
+    expected = breakfast.tensors["prediction"].tolist()
+    segmenter = fact_clip.load(breakfast.convert())
+    found = segmenter.segment(tmp_path / "video.npy")
+    assert segmenter.vocabulary.encode(found.to_frames()).tolist() == expected
+    breakfast.run = tmp_path / "other"
+    np.save(tmp_path / "video.npy", features)
+    found = fact_clip.load(breakfast.convert(layout="TD")).segment(tmp_path / "video.npy")
+    assert segmenter.vocabulary.encode(found.to_frames()).tolist() == expected
+
+
+def test_verbs_and_nouns_come_from_their_files(shared, tmp_path):
+    given = published("epic_verb_noun_IUU", shared, tmp_path)
+    classes = checkpoint.open_run(given.convert()).classes
+    assert classes.verb == tuple(given.facts["verb_of_class"])
+    assert classes.noun == tuple(given.facts["noun_of_class"])
+    assert (classes.n_verbs, classes.n_nouns) == (5, 6)
+
+
+# --- strictness -------------------------------------------------------------------------------------
+
+
+def test_missing_and_unexpected_parameters(breakfast):
+    edit(breakfast, lambda state: state.pop("block_list.1.f2a_layer.X_K.weight"))
+    breakfast.refused(str(breakfast.weights), "1 missing (first: block_list.1.f2a_layer.X_K.weight) parameters")
+    edit(breakfast, lambda state: state.update({"block_list.1.extra.weight": torch.zeros(2)}))
+    breakfast.refused(str(breakfast.weights), "1 unexpected (first: block_list.1.extra.weight) parameters")
+
+
+def test_a_parameter_of_another_shape(breakfast):
+    edit(breakfast, lambda state: state.update(action_query=torch.zeros(10, 1, 32)))
+    breakfast.refused("action_query has shape (10, 1, 32)", "expected (9, 1, 32)")
+
+
+def test_position_buffers_are_left_out(breakfast):
+    edit(breakfast, lambda state: state.update({"frame_pe.pe": torch.zeros(1, 3000, 48), "pe": torch.zeros(2)}))
+    labels, _ = fact_clip.load(breakfast.convert()).predict(breakfast.tensors["input.features"].numpy())
+    assert labels.tolist() == breakfast.tensors["prediction"].tolist()
+
+
+def test_a_yaml_of_another_model(breakfast):
+    tree = yaml.safe_load(breakfast.yaml.read_text())
+    for path, value, part in (
+        (("FACT", "block"), "iuU", "unexpected (first: block_list.3"),
+        (("FACT", "ntoken"), 8, "action_query has shape (9, 1, 32)"),
+        (("Bi", "f"), "m", "missing"),
+        (("Bi", "hid_dim"), 40, "has shape"),
+        (("Bi", "a_nhead"), 5, "divisible"),
+        (("Loss", "match"), "o3o", "loss.match = 'o3o'"),
+    ):
+        group, key = path
+        breakfast.yaml.write_text(yaml.safe_dump({**tree, group: {**tree[group], key: value}}))
+        breakfast.refused(part)
+
+
+# --- what is no checkpoint --------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(breakfast, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "executed",)
+
+    for write in (
+        lambda: torch.save({**breakfast.state, "action_query": Bomb()}, breakfast.weights),
+        lambda: torch.save(Bomb(), breakfast.weights, _use_new_zipfile_serialization=False),
+        lambda: breakfast.weights.write_bytes(pickle.dumps(Bomb())),
+    ):
+        write()
+        breakfast.refused(str(breakfast.weights), "not readable as plain weights")
+        assert not (tmp_path / "executed").exists()
+    pickle.loads(pickle.dumps(Bomb()))  # it would have
+    assert (tmp_path / "executed").exists()
+
+
+def test_more_or_less_than_a_state_dict(breakfast):
+    for value in ({"net": breakfast.state}, [torch.zeros(1)], torch.zeros(3), {"epoch": 3}):
+        torch.save(value, breakfast.weights)
+        breakfast.refused(str(breakfast.weights), "more than parameters", "a state dict")
+    torch.save({}, breakfast.weights)
+    breakfast.refused(str(breakfast.weights), "no input convolution")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_broken_checkpoints(breakfast, tmp_path):
+    """Cut off or overwritten at any place: readable, or one plain line."""
+    whole = breakfast.weights.read_bytes()
+    for content in (b"", b"GIF89a", bytes(range(256)), whole[: len(whole) // 2], whole[:100], whole[:-30]):
+        breakfast.weights.write_bytes(content)
+        breakfast.refused(str(breakfast.weights), "not readable as plain weights")
+    torch.save({"a": torch.zeros(3, 4)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    old, rng, messages = (tmp_path / "old.pth").read_bytes(), np.random.default_rng(0), []
+    for _ in range(100):
+        damaged = bytearray(old)
+        for place in rng.integers(0, len(old), size=3):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "old.pth").write_bytes(damaged)
+        try:
+            read_state(tmp_path / "old.pth")
+        except InputError as error:
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert not any("\n" in message for message in messages)
+    breakfast.weights = tmp_path / "weights.safetensors"
+    breakfast.weights.write_bytes(whole)
+    breakfast.refused(str(breakfast.weights), "not readable as plain weights")
+    breakfast.weights = tmp_path / "none.pth"
+    breakfast.refused("none.pth: no such file")
+
+
+# --- what is around it ------------------------------------------------------------------------------
+
+
+def test_unknown_data_sets_need_a_layout(breakfast):
+    tree = yaml.safe_load(breakfast.yaml.read_text())
+    breakfast.yaml.write_text(yaml.safe_dump({**tree, "dataset": "cooking"}))
+    breakfast.refused(str(breakfast.yaml), "dataset 'cooking'", "breakfast", "TD or DT")
+    assert checkpoint.open_run(breakfast.convert(layout="TD")).layout == "TD"
+
+
+def test_other_files_that_do_not_fit(breakfast, tmp_path):
+    mapping = breakfast.mapping
+    breakfast.refused("'SIL'", background=["SIL"])
+    breakfast.mapping = tmp_path / "none.txt"
+    breakfast.refused("none.txt")
+    breakfast.mapping = mapping
+    for text, part in (("Bi: {hid_dim", "not YAML"), ("- Bi", "a list"), ("", "a NoneType")):
+        breakfast.yaml.write_text(text)
+        breakfast.refused(str(breakfast.yaml), part)
+    breakfast.yaml.write_bytes(bytes(range(128, 256)))
+    breakfast.refused(str(breakfast.yaml), "not YAML")
+    breakfast.yaml.unlink()
+    breakfast.refused(str(breakfast.yaml), "no such file")
+
+
+def test_verb_noun_names_that_do_not_fit(shared, tmp_path):
+    given = published("epic_verb_noun_IUU", shared, tmp_path)
+    names = given.mapping.read_text()
+    given.mapping.write_text(names.replace("verb 2,noun 4", "verb 2 noun 4"))
+    given.refused("class 'verb 2 noun 4'", '"verb,noun"')
+    given.mapping.write_text(names.replace("verb 2,noun 4", "verb 9,noun 4"))
+    given.refused("'verb 9'")
+    given.mapping.write_text(names)
+    (tmp_path / "noun_mapping.txt").unlink()
+    given.refused("noun_mapping.txt")
+
+
+def test_a_folder_in_use_is_left_alone(breakfast):
+    breakfast.run.mkdir()
+    breakfast.convert()  # an empty one will do
+    before = {path.name: path.read_bytes() for path in breakfast.run.iterdir()}
+    with pytest.raises(InputError, match="already there and not empty"):
+        breakfast.convert()
+    assert {path.name: path.read_bytes() for path in breakfast.run.iterdir()} == before
+
+
+def test_keys_without_a_meaning_are_named_in_a_warning(breakfast):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        breakfast.convert()
+    tree = yaml.safe_load(breakfast.yaml.read_text())
+    breakfast.yaml.write_text(yaml.safe_dump({**tree, "aux": {"gpu": 1}, "momentum": 0.0}))
+    breakfast.run = breakfast.run.with_name("other")
+    with pytest.warns(UserWarning, match=r"without a meaning here: aux\.gpu, momentum$"):
+        breakfast.convert()
+
+
+def test_a_yaml_as_published(breakfast):
+    """Null written the Python way, a split by its file name, a rate that never falls."""
+    tree = yaml.safe_load(breakfast.yaml.read_text())
+    tree["BU"] |= {"a_dim": "None", "dropout": "None"}
+    breakfast.yaml.write_text(yaml.safe_dump({**tree, "split": "split4", "lr_decay": -1, "optimizer": "Adam"}))
+    run = checkpoint.open_run(breakfast.convert())
+    assert (run.config.data.split, run.config.train.schedule) == ("4", "constant")
+    assert (run.config.model.pooled.action_dim, run.config.model.pooled.dropout) == (32, 0.2)

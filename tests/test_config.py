@@ -1,0 +1,193 @@
+"""The configuration: recipes, overrides, inheritance between blocks, and every mistake in one line."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fact_clip import InputError
+from fact_clip.config import Config, ModelConfig, recipes
+
+
+def refused(action, *parts: str) -> None:
+    """One line that holds every part."""
+    with pytest.raises(InputError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+# --- recipes and files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_reads_and_comes_back(name, tmp_path):
+    config = Config.load(name)
+    path = tmp_path / "resolved.yaml"
+    path.write_text(config.to_yaml(), encoding="utf-8")
+    assert Config.load(path) == config
+
+
+def test_kscgr_is_as_its_file_says():
+    config = Config.load("kscgr")
+    assert config.data.name == "kscgr"
+    assert config.data.standardize is True
+    assert config.evaluation.count_background is False
+
+
+def test_unknown_recipe_names_the_nearest(tmp_path):
+    refused(lambda: Config.load("kscg"), "kscg: no such recipe", "folder, kscgr", "did you mean 'kscgr'?")
+    refused(lambda: Config.load("zzzzzzzz"), "no such recipe", "the path of a YAML file")
+    refused(lambda: Config.load(tmp_path / "none.yaml"), str(tmp_path / "none.yaml"), "no such file")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("train: {epochs: 2", ["not YAML"]),
+        ("- train", ["a list", "a mapping of keys"]),
+        ("train: 3", ["train = 3"]),
+        ("trian: {epochs: 2}", ["unknown key trian", "one of data, model, loss", "did you mean train?"]),
+        ("model: {input: {hiden: 3}}", ["unknown key model.input.hiden", "did you mean model.input.hidden?"]),
+        ("model: {alignment: {temp: 3}}", ["unknown key model.alignment.temp", "model.alignment.temperature?"]),
+    ],
+)
+def test_files_that_do_not_read(text, parts, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    refused(lambda: Config.load(path), str(path), *parts)
+
+
+def test_an_empty_file_is_the_defaults(tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    assert Config.load(tmp_path / "empty.yaml") == Config()
+
+
+def test_base_gives_what_a_recipe_does_not(tmp_path):
+    """Groups are joined key by key; lists are values and are replaced."""
+    grand, parent, child = (tmp_path / f"{name}.yaml" for name in ("grand", "parent", "child"))
+    grand.write_text(
+        "data: {context: [5, 25], stride: 2}\nmodel: {input: {hidden: 64, heads: 2}}\ntrain: {epochs: 7}\n"
+    )
+    parent.write_text(f"base: {grand}\nmodel: {{input: {{hidden: 96}}}}\ntrain: {{lr: 0.5}}\n")
+    child.write_text(f"base: {parent}\ndata: {{context: [9]}}\ntrain: {{lr: 0.25}}\n")
+    config = Config.load(child)
+    assert config.data.context == (9,)
+    assert config.data.stride == 2
+    assert (config.model.input.hidden, config.model.input.heads) == (96, 2)
+    assert (config.train.epochs, config.train.lr) == (7, 0.25)
+    named = tmp_path / "named.yaml"
+    named.write_text("base: kscgr\ntrain: {epochs: 3}\n")
+    expected = Config.load("kscgr", ["train.epochs=3"])
+    assert Config.load(named) == expected
+    named.write_text("base: kscg\n")
+    refused(lambda: Config.load(named), "kscg: no such recipe", "did you mean 'kscgr'?")
+
+
+# --- overrides --------------------------------------------------------------------------------------
+
+
+def test_overrides_are_yaml_values():
+    overrides = ["train.epochs=20", "train.lr=1e-3", "data.context=[5, 9]", "data.standardize=true", "data.split=all"]
+    config = Config.load("folder", [*overrides, "data.root=/a=b", "data.fps=", "train.epochs=21"])
+    assert (config.train.epochs, config.train.lr) == (21, 1e-3)
+    assert config.data.context == (5, 9)
+    assert config.data.standardize is True
+    assert (config.data.split, config.data.root, config.data.fps) == ("all", "/a=b", None)
+
+
+def test_an_override_changes_its_key_alone():
+    before, after = Config.load("kscgr"), Config.load("kscgr", ["loss.smoothing=0.125"])
+    assert after.loss.smoothing == 0.125
+    assert after.model_copy(update={"loss": before.loss}) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("train.epochs", ["no '=' in the override", "key=value"]),
+        ("train.epoch=3", ["unknown key train.epoch", "did you mean train.epochs?"]),
+        ("trian.epochs=3", ["unknown key trian", "did you mean train?"]),
+        ("train.epochs=soon", ["train.epochs = 'soon'", "integer"]),
+        ("train.epochs=0", ["train.epochs = 0", "greater than or equal to 1"]),
+        ("train.epochs=2.5", ["train.epochs = 2.5", "integer"]),
+        ("train.optimizer=adamm", ["'adamm'", "'adam', 'adamw' or 'sgd'"]),
+        ("model.blocks=ui", ["model.blocks = 'ui'", "pattern"]),
+        ("train.lr=-1", ["train.lr = -1", "greater than 0"]),
+        ("model.frame_weight=1.5", ["model.frame_weight = 1.5"]),
+        ("data.validation=1", ["data.validation = 1"]),
+        ("train.epochs.more=3", ["train.epochs.more=3", "'epochs' is a value, not a group"]),
+        ("train=3", ["train = 3"]),
+    ],
+)
+def test_overrides_that_are_wrong(override, parts):
+    refused(lambda: Config.load("kscgr", [override]), *parts)
+
+
+# --- a value ----------------------------------------------------------------------------------------
+
+
+def test_a_configuration_never_changes():
+    config = Config()
+    with pytest.raises(ValidationError):
+        config.train = config.train
+    with pytest.raises(ValidationError):
+        config.train.epochs = 3
+
+
+@given(
+    epochs=st.integers(1, 10**6),
+    lr=st.floats(1e-12, 1e12),
+    context=st.lists(st.integers(1, 500), max_size=4),
+    blocks=st.from_regex(r"[iI][uU]{0,5}", fullmatch=True),
+    hidden=st.integers(1, 2048),
+    background=st.none() | st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=3),
+    split=st.integers(1, 9) | st.sampled_from(["all", "01", "1", "yes", "null", "1e3"]),
+)
+def test_every_configuration_comes_back_from_its_yaml(epochs, lr, context, blocks, hidden, background, split):
+    config = Config.from_tree(
+        {
+            "data": {"context": context, "background": background, "split": split},
+            "model": {"blocks": blocks, "input": {"hidden": hidden}},
+            "train": {"epochs": epochs, "lr": lr},
+        },
+        "test",
+    )
+    assert Config.from_tree(yaml.safe_load(config.to_yaml()), "test") == config
+
+
+# --- what blocks take from each other (FACT.md, 'Reference configuration') ----------------------------
+
+OWN = {"hidden": 96, "frame": "m", "frame_dim": 32, "action_dim": 24, "heads": 3, "feedforward": 40, "dropout": 0.25}
+
+
+def test_later_blocks_take_the_sizes_of_the_one_before():
+    model = ModelConfig(blocks="iuU", input={**OWN, "action": "gru_om", "action_layers": 4, "frame_layers": 9})
+    for block in (model.update, model.pooled):
+        assert {key: getattr(block, key) for key in OWN} == OWN
+        # but these have a default of their own
+        assert (block.action, block.action_layers, block.frame_layers, block.segment_layers) == ("sa", 1, 5, 1)
+
+
+def test_the_chain_is_input_update_pooled():
+    model = ModelConfig(blocks="iuU", input=OWN, update={"frame_dim": 16, "frame_layers": 3, "heads": None})
+    assert (model.update.frame_dim, model.update.frame_layers, model.update.heads) == (16, 3, 3)
+    assert (model.pooled.frame_dim, model.pooled.frame_layers) == (16, 5)
+    model = ModelConfig(blocks="iuU", input=OWN, update={"frame_dim": 16}, pooled={"frame_dim": 8, "hidden": 48})
+    assert (model.pooled.frame_dim, model.pooled.hidden, model.pooled.heads) == (8, 48, 3)
+
+
+def test_a_block_that_does_not_occur_gives_nothing():
+    model = ModelConfig(blocks="iU", input=OWN, update={"frame_dim": 16, "heads": 1})
+    assert (model.pooled.frame_dim, model.pooled.heads) == (32, 3)
+
+
+def test_a_resolved_model_stays_as_it_is():
+    """Inheriting twice is inheriting once, also where a later block happens to hold a default."""
+    model = ModelConfig(blocks="iU", input=OWN, pooled={"frame_dim": 512, "dropout": 0.0})
+    assert ModelConfig.model_validate(model.model_dump()) == model
+    assert (model.pooled.frame_dim, model.pooled.dropout) == (512, 0.0)
