@@ -1,0 +1,115 @@
+"""Scoring a run: the figures are those of the written predictions, and what cannot be scored is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip import InputError, checkpoint, metrics
+from fact_clip.data.dataset import Dataset
+from fact_clip.segmenter import load
+from fact_clip.training import evaluate, train
+from fact_clip.training.evaluation import validate
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def written(run: Path, split: str, names: list[str]) -> list[np.ndarray]:
+    vocabulary = checkpoint.open_run(run).vocabulary
+    return [vocabulary.encode((run / "predictions" / split / f"{n}.txt").read_text().splitlines()) for n in names]
+
+
+@pytest.mark.parametrize(("split", "file"), [("test", "evaluation.json"), ("validation", "evaluation_validation.json")])
+def test_figures_are_those_of_the_written_predictions(split, file, run):
+    told = []
+    result = evaluate(run, split, progress=lambda done, total, name: told.append((done, total, name)))
+    dataset = Dataset.open(checkpoint.open_run(run).config.data)
+    names = list(getattr(dataset, split))
+    assert result["videos"] == names
+    assert told == [(index, len(names), name) for index, name in enumerate(names)]
+    truth, prediction = [dataset.labels(name) for name in names], written(run, split, names)
+    assert result["metrics"] == metrics.evaluate(truth, prediction)
+    hits = sum(int((a == b).sum()) for a, b in zip(truth, prediction, strict=True))
+    frames = sum(len(labels) for labels in truth)
+    assert result["metrics"]["frame_accuracy"] == pytest.approx(100 * hits / frames)
+    assert [row["name"] for row in result["per_class"]] == list(dataset.vocabulary.names)
+    assert result["background_counted"] is True
+    assert json.loads((run / file).read_text()) == result
+
+
+def test_background_and_decoding_may_be_overridden(run):
+    """The scores of the run as it is, without background in edit and F1, and as one segment a video."""
+    plain = evaluate(run)
+    names = plain["videos"]
+    dataset = Dataset.open(checkpoint.open_run(run).config.data)
+    truth, prediction = [dataset.labels(name) for name in names], written(run, "test", names)
+    without = evaluate(run, overrides=["evaluation.count_background=false"])
+    background = dataset.vocabulary.background_indices
+    assert without["metrics"] == metrics.evaluate(truth, prediction, background=background)
+    assert without["background_counted"] is False
+    evaluate(run, overrides=["decode.switch_penalty=1000"])
+    assert all(len(set(labels.tolist())) == 1 for labels in written(run, "test", names))
+    with pytest.raises(InputError, match=r"unknown key decode\.switch_price"):
+        evaluate(run, overrides=["decode.switch_price=1"])
+
+
+def test_data_that_has_moved(run, workbench, tmp_path):
+    expected = evaluate(run)
+    copy = shutil.copytree(workbench, tmp_path / "moved")
+    assert evaluate(run, overrides=[f"data.root={copy}"]) == expected
+    with pytest.raises(InputError, match="no such folder"):
+        evaluate(run, overrides=[f"data.root={tmp_path / 'gone'}"])
+
+
+def test_data_of_another_vocabulary(run, workbench, tmp_path):
+    copy = Path(shutil.copytree(workbench, tmp_path / "other"))
+    lines = (copy / "mapping.txt").read_text().splitlines()
+    ids, names = zip(*(line.split(" ", 1) for line in lines), strict=True)
+    shifted = [*names[1:], names[0]]
+    (copy / "mapping.txt").write_text("".join(f"{i} {name}\n" for i, name in zip(ids, shifted, strict=True)))
+    with pytest.raises(InputError, match=r"23 classes that differ .* \(first: 'no action' against"):
+        evaluate(run, overrides=[f"data.root={copy}"])
+
+
+def test_splits_that_cannot_be_scored(run, tiny, tmp_path):
+    with pytest.raises(InputError, match="split: 'tests'; expected one of test, validation, train"):
+        evaluate(run, "tests")
+    train(tiny(data={"validation": 0.0}, train={"epochs": 1}), tmp_path / "none")
+    with pytest.raises(InputError, match="the validation split has no videos"):
+        evaluate(tmp_path / "none", "validation")
+
+
+def test_transcripts_are_given_with_the_data_and_never_read_off_scored_labels(tiny, workbench, tmp_path):
+    copy = Path(shutil.copytree(workbench, tmp_path / "data"))
+    config = tiny(data={"root": str(copy)}, model={"transcript": True}, loss={"match": "seq"}, train={"epochs": 1})
+    train(config, tmp_path / "run")
+    test = Dataset.open(config.data).test
+    with pytest.raises(InputError, match=rf"transcripts/{test[0]}\.txt"):
+        evaluate(tmp_path / "run")
+    (copy / "transcripts").mkdir()
+    order = ["no action", "grasp gear", "place gear"]
+    for name in test:
+        (copy / "transcripts" / f"{name}.txt").write_text("\n".join(order) + "\n")
+    evaluate(tmp_path / "run")
+    for name in test:
+        assert set((tmp_path / "run" / "predictions" / "test" / f"{name}.txt").read_text().splitlines()) <= set(order)
+
+
+def test_validation_is_the_evaluation_and_its_mean(run):
+    segmenter = load(run)
+    config, names = segmenter.run.config, ("person1_video1", "person3_video1")
+    dataset = Dataset.open(config.data)
+    figures = validate(segmenter, config, dataset, names)
+    truth = [dataset.labels(name) for name in names]
+    expected = metrics.evaluate(truth, [segmenter.predict(dataset.features(name))[0] for name in names])
+    assert figures == {
+        **{key: value for key, value in expected.items() if key != "profile"},
+        "score": pytest.approx((expected["frame_accuracy"] + expected["edit"] + expected["f1@10"]) / 3),
+    }
