@@ -1,0 +1,176 @@
+"""Structure-aware decoding: unbalanced optimal transport with a temporal term.
+
+After Xu and Gould, "Temporally Consistent Unbalanced Optimal Transport for Unsupervised Action Segmentation"
+(ASOT, CVPR 2024). Nothing is trained: similarities of frames and action names in, a segmentation out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fact_clip.core import InputError
+
+Matrix = NDArray[np.float32]
+RARE = 1e-30  # share of frames below which a class counts as gone, so that its logarithm stays finite
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """What is minimised over plans T (N, K) with row sums 1/N, and how.
+
+    The objective is 1/2 <alpha * C_v T C_a + (1 - alpha) * C, T> + lam * KL(T^T 1 || 1/K) - epsilon * H(T), where
+    C = 1 - similarity + rho * |i/N - k/K|; C_v is 1/radius for frames 1 <= |i - j| <= radius * N and 0 elsewhere;
+    C_a is 1 for two different actions and 0 for one.
+
+    Args:
+        epsilon: weight of the entropy H; the larger, the softer the plan.
+        alpha: weight of the temporal term, in [0, 1]; 0 judges every frame alone.
+        radius: reach of the temporal term as a share of the video. Below one frame there is no neighbour.
+        lam: price of departing from equally frequent actions; 0 leaves the frequencies free.
+        rho: price of departing from the order of the list; 0 for a list without an order.
+        steps: steps of mirror descent.
+        step: the step's length times the largest entry of the gradient at the start.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    epsilon: float = 0.07
+    alpha: float = 0.5
+    radius: float = 0.04
+    lam: float = 0.1
+    rho: float = 0.0
+    steps: int = 25
+    step: float = 4.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"transport.{field.name}", f"{value}", "a finite number, 0 or more")
+        if self.alpha > 1:
+            raise InputError("transport.alpha", f"{self.alpha}", "at most 1")
+        if self.radius == 0:
+            raise InputError("transport.radius", "0", "more than 0", "alpha = 0 switches the temporal term off")
+
+    def window(self, n_frames: int) -> int:
+        """Neighbours on each side of a frame: the whole frames in radius * N, and no more than there are."""
+        # .29 * 100 is 28.999999999999996 in floating point; 29 frames are meant.
+        return min(math.floor(self.radius * n_frames + 1e-9), n_frames - 1)
+
+
+def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Matrix:
+    """The transport plan of a video; a row is the soft assignment of a frame.
+
+    Mirror descent from the uniform plan, one multiplicative step and one scaling of the rows each time. The step is
+    ``step`` / max(gradient at the start), constants of the entropy and the KL left out: they change nothing but that
+    maximum, which they would make negative in a long video. It is at most 1 / (epsilon + lam), beyond which the
+    entropy and the KL overshoot (a short video, without temporal term, would oscillate). The descent is carried out on
+    log(N * T) and the box filter C_v T is a difference of cumulative sums: time and memory O(N * K), deterministic.
+
+    The gradient is that of the objective as written. The authors' code has twice its weight on C: their (alpha,
+    epsilon, lam) are (alpha, epsilon, lam) / (2 - alpha) here.
+
+    Args:
+        similarity: (N, K), frames by actions, such as probabilities or cosines; larger is likelier. Costs are
+            compared with ``epsilon``, so cosines that differ by hundredths are to be stretched first.
+        settings: see there; None: the defaults.
+
+    Returns:
+        (N, K) float32, positive or 0, each row sums to 1/N.
+
+    Raises:
+        InputError: not two-dimensional, no frame or no action, not numbers, NaN or infinite.
+    """
+    chosen = TransportSettings() if settings is None else settings
+    cost = _cost(_checked(similarity), chosen)  # (K, N): sums over actions and filters over time run along rows
+    n_actions, n_frames = cost.shape
+    structure = _TemporalTerm(n_actions, n_frames, chosen)
+    linear = 0.5 * np.float32(1 - chosen.alpha) * cost  # (K, N)
+    del cost
+    share = np.full_like(linear, 1 / n_actions)  # N * T, (K, N), columns sum to 1
+    log_share = np.log(share)
+    step = _step(linear + structure.gradient(share), chosen)
+    for _ in range(chosen.steps):
+        log_share *= np.float32(1 - step * chosen.epsilon)
+        log_share -= np.float32(step) * linear
+        log_share -= np.float32(step) * structure.gradient(share)
+        frequency = share.mean(axis=1, dtype=np.float64)  # (K,), the plan's T^T 1
+        pull = step * chosen.lam * np.log(n_actions * np.maximum(frequency, RARE))
+        log_share -= pull.astype(np.float32)[:, None]
+        log_share -= log_share.max(axis=0)
+        np.exp(log_share, out=share)
+        total = share.sum(axis=0)
+        share /= total
+        log_share -= np.log(total)
+    share /= np.float32(n_frames)
+    return np.ascontiguousarray(share.T)
+
+
+def decode_transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> NDArray[np.int64]:
+    """(N,) index of each frame's action in the plan of :func:`transport`; arguments and errors as there."""
+    return transport(similarity, settings).argmax(axis=1)
+
+
+class _TemporalTerm:
+    """alpha * C_v T C_a for plans T given as N * T, transposed."""
+
+    def __init__(self, n_actions: int, n_frames: int, settings: TransportSettings) -> None:
+        window = settings.window(n_frames)
+        frames = np.arange(n_frames)
+        neighbours = np.minimum(frames, window) + np.minimum(frames[::-1], window)  # (N,)
+        self._scale = settings.alpha / (settings.radius * n_frames)
+        self._constant = (self._scale * neighbours).astype(np.float32)  # (N,)
+        self._active = self._scale > 0 and window > 0
+        self._window = window
+        # Cumulative sums, with what stands before the first and after the last frame on each side. A float32 sum
+        # over thousands of frames would lose the digits that the difference of two sums is made of.
+        self._sums = np.zeros((n_actions, n_frames + 1 + 2 * window), dtype=np.float64)
+
+    def gradient(self, share: Matrix) -> Matrix:
+        """(K, N). T C_a is rowsum(T) - T, and the rows of T sum to 1/N."""
+        if not self._active:
+            return np.zeros_like(share)
+        n_frames, window = share.shape[1], self._window
+        inner = self._sums[:, window + 1 : window + 1 + n_frames]
+        np.cumsum(share, axis=1, dtype=np.float64, out=inner)
+        self._sums[:, window + 1 + n_frames :] = inner[:, -1:]
+        result = (self._sums[:, 2 * window + 1 :] - self._sums[:, :n_frames]).astype(np.float32)
+        result -= share
+        result *= np.float32(-self._scale)
+        result += self._constant
+        return result
+
+
+def _step(gradient: Matrix, settings: TransportSettings) -> float:
+    largest, curvature = float(gradient.max()), settings.epsilon + settings.lam
+    longest = 1 / curvature if curvature > 0 else math.inf
+    # Similarities above 1 can leave no positive entry.
+    step = min(settings.step / largest if largest > 0 else math.inf, longest)
+    return step if math.isfinite(step) else settings.step
+
+
+def _checked(similarity: ArrayLike) -> NDArray[np.floating]:
+    values = np.asarray(similarity)
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError("similarity", f"an array of shape {values.shape}", "(N, K), at least one frame and one action")
+    if values.dtype.kind not in "fiu":
+        raise InputError("similarity", f"an array of {values.dtype}", "real numbers")
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        frame, action = wrong[0].tolist()
+        raise InputError("similarity", f"{values[frame, action]} at frame {frame}, action {action}", "finite numbers")
+    return values
+
+
+def _cost(similarity: NDArray[np.floating], settings: TransportSettings) -> Matrix:
+    n_frames, n_actions = similarity.shape
+    cost = 1 - similarity.T.astype(np.float32, order="C")  # (K, N)
+    if settings.rho > 0:
+        place, rank = np.arange(n_frames) / n_frames, np.arange(n_actions) / n_actions
+        cost += (settings.rho * np.abs(place - rank[:, None])).astype(np.float32)
+    return cost
