@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from matplotlib.image import imread
 from fact_clip import training
 from fact_clip.cli import COMMANDS
 from fact_clip.cli.console import names, table
+from fact_clip.config import Config
 from fact_clip.export import load
 
 PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
@@ -41,11 +43,13 @@ def test_no_argument_shows_help(fact_clip):
 
 def test_help_takes_no_longer_than_three_times_numpy():
     def seconds(command: list[str]) -> float:
-        start = time.perf_counter()
+        # processor time: the clock on the wall also measures who else is at work
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    pairs = [(seconds([*PROGRAM, "--help"]), seconds([sys.executable, "-c", "import numpy"])) for _ in range(7)]
+    pairs = [(seconds([*PROGRAM, "--help"]), seconds([sys.executable, "-c", "import numpy"])) for _ in range(5)]
     ours, numpys = (min(column) for column in zip(*pairs, strict=True))
     assert ours < 3 * numpys
 
@@ -202,17 +206,30 @@ def test_a_run_cut_off_by_ctrl_c_can_be_used_and_resumed(recipe, fact_clip, tmp_
 
 
 @pytest.mark.slow
-def test_demo_runs_the_whole_line_twice(fact_clip, tmp_path):
-    for _ in range(2):
-        answer = fact_clip("demo", "--out", tmp_path / "demo")
-        assert answer.code == 0
-        assert "SYNTHETIC" in answer.out
-        assert "frame accuracy" in answer.out
-        assert "confidence" in answer.out
+def test_demo_runs_the_whole_line(fact_clip, tmp_path):
+    answer = fact_clip("demo", "--out", tmp_path / "demo")
+    assert answer.code == 0
+    assert "SYNTHETIC" in answer.out
+    assert "frame accuracy" in answer.out
+    assert "confidence" in answer.out
     written = {path.name for path in (tmp_path / "demo").iterdir()}
     assert {"data", "run", "timeline.png", "timeline.svg"} <= written
     result = json.loads((tmp_path / "demo/run/evaluation.json").read_text())
-    assert result["metrics"]["frame_accuracy"] > 50
+    assert result["metrics"]["frame_accuracy"] > 80
+
+
+def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_path, monkeypatch):
+    quick = tiny(train={"epochs": 1})
+    monkeypatch.setattr(Config, "load", lambda name: quick)
+    (tmp_path / "notes.txt").write_text("mine")
+    for _ in range(2):
+        assert fact_clip("demo", "--out", tmp_path).code == 0
+    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "run/run.json").unlink()
+    answer = fact_clip("demo", "--out", tmp_path)
+    assert answer.code == 2
+    assert "not empty" in answer.err
 
 
 def test_table_and_names():
