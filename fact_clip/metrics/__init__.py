@@ -1,6 +1,7 @@
 """Figures of anyone's predictions, against anyone's labels; integer arrays in, plain numbers out."""
 
 from fact_clip.metrics.boundary import boundary_scores
+from fact_clip.metrics.curve import SeenUnseenCurve, ausuc, curve_of_predictions, seen_unseen_curve
 from fact_clip.metrics.frame import frame_accuracy
 from fact_clip.metrics.report import PROFILES, Profile, evaluate, format_table, per_class
 from fact_clip.metrics.segmental import edit, f1
@@ -9,8 +10,11 @@ from fact_clip.metrics.zero_shot import class_means, group_f1, harmonic_mean
 __all__ = [
     "PROFILES",
     "Profile",
+    "SeenUnseenCurve",
+    "ausuc",
     "boundary_scores",
     "class_means",
+    "curve_of_predictions",
     "edit",
     "evaluate",
     "f1",
@@ -19,4 +23,5 @@ __all__ = [
     "group_f1",
     "harmonic_mean",
     "per_class",
+    "seen_unseen_curve",
 ]

@@ -1,0 +1,241 @@
+"""Seen against unseen accuracy as a constant gamma is taken from the seen scores, and the area under that curve.
+
+After Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016): calibrated stacking
+and AUSUC. Accuracies are class means, as in `zero_shot.class_means`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fact_clip.core import InputError
+from fact_clip.core.frames import frame_labels
+from fact_clip.metrics.frame import FrameCounts
+from fact_clip.metrics.videos import class_set, paired
+from fact_clip.metrics.zero_shot import class_groups, frame_figures
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SeenUnseenCurve:
+    """S and U as gamma grows; all three arrays are (J,).
+
+    Args:
+        gamma: the constants in order; 0 is one of them. A curve of `seen_unseen_curve` has one for each interval in
+            which nothing changes: 0 in its interval, the middle elsewhere, and 1 beyond the outermost changes.
+        seen: class-mean accuracy over seen classes, in percent.
+        unseen: the same over unseen classes.
+
+    Raises:
+        InputError: arrays of different length, gammas out of order or without 0.
+    """
+
+    gamma: Floats
+    seen: Floats
+    unseen: Floats
+
+    def __post_init__(self) -> None:
+        if not (self.gamma.ndim == 1 and self.gamma.shape == self.seen.shape == self.unseen.shape):
+            shapes = f"shapes {self.gamma.shape}, {self.seen.shape}, {self.unseen.shape}"
+            raise InputError("curve", shapes, "three arrays of one length")
+        # The middle of two neighbouring numbers is one of them, so two gammas may be equal.
+        if not (np.diff(self.gamma) >= 0).all() or 0 not in self.gamma:
+            raise InputError("gamma", "values out of order or without 0", "increasing values, 0 among them")
+
+    @property
+    def harmonic_mean(self) -> Floats:
+        """(J,) 2SU / (S + U), 0 where both are 0."""
+        total = self.seen + self.unseen
+        return np.divide(2 * self.seen * self.unseen, total, out=np.zeros_like(total), where=total > 0)
+
+    @property
+    def start(self) -> int:
+        """Position of gamma = 0."""
+        return int(np.flatnonzero(self.gamma == 0)[0])
+
+    def ausuc(self) -> float:
+        """Area under the S-U curve in percent, 100 for a flawless model; see `ausuc`."""
+        return float(np.sum(np.diff(self.unseen) * (self.seen[1:] + self.seen[:-1]))) / 200
+
+    def to_dict(self, points: int = 101) -> dict[str, list[float]]:
+        """Lists "gamma", "seen", "unseen" of at most `points` points, evenly spread along the curve, and gamma = 0."""
+        way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen)))])
+        kept = np.searchsorted(way, np.linspace(0, way[-1], max(points - 1, 2)))
+        kept = np.unique(np.append(np.minimum(kept, len(way) - 1), self.start))
+        return {name: getattr(self, name)[kept].tolist() for name in ("gamma", "seen", "unseen")}
+
+
+def seen_unseen_curve(
+    ground_truth: Sequence[ArrayLike],
+    scores: Sequence[ArrayLike],
+    unseen: Iterable[int],
+    background: Iterable[int] = (),
+    also_unseen: Iterable[int] = (),
+) -> SeenUnseenCurve:
+    """The exact curve of the frame-wise argmax of scores - gamma * (class is seen), for all gamma.
+
+    A frame is given to its best seen class while gamma is below the margin, best seen score less best unseen score, and
+    to its best unseen class above. So S and U change at margins only, and one sort gives the whole curve: O(n log n) in
+    n frames. Frames with one margin change at once. At gamma equal to a margin the frame counts as given to the seen
+    class.
+
+    Args:
+        ground_truth: class indices (T,) a video; negative ones are ignored frames.
+        scores: (T, C) a video, before the softmax; -inf rules a class out.
+        unseen: classes of U. All classes that are neither here nor in `also_unseen` are seen, background too.
+        background: classes that are left out of S and U.
+        also_unseen: further classes without training frames (validation-unseen ones at the test): gamma is not taken
+            from their scores, and they are left out of S and U.
+
+    Raises:
+        InputError: shapes that do not fit, NaN, a frame in which no seen or no unseen class is a candidate, a class in
+            two groups or of C or more, no unseen class.
+    """
+    held_out, left_out = class_groups(unseen, background)
+    others = class_set("also_unseen", also_unseen)
+    _check_groups(held_out, left_out, others)
+    true, table = _frames(ground_truth, scores)
+    n_classes = table.shape[1]
+    for label in held_out | left_out | others | set(true.tolist()):
+        if label >= n_classes:
+            raise InputError("scores", f"{n_classes} columns", f"one for class {label} too")
+    free = np.zeros(n_classes, dtype=bool)
+    free[sorted(held_out | others)] = True
+    seen_guess, seen_best = _best(table, ~free, "seen")
+    unseen_guess, unseen_best = _best(table, free, "unseen")
+    margin = seen_best - unseen_best
+    s_weight = _weights(true, seen_guess == true, set(range(n_classes)) - held_out - left_out - others)
+    u_weight = _weights(true, unseen_guess == true, held_out)
+
+    changes = (s_weight > 0) | (u_weight > 0)
+    breaks, place = np.unique(margin[changes], return_inverse=True)
+    lost = np.bincount(place, s_weight[changes], minlength=len(breaks))
+    won = np.bincount(place, u_weight[changes], minlength=len(breaks))
+    return SeenUnseenCurve(
+        gamma=_between(breaks),
+        # Summed from the end where it is 0, so that it is 0 there.
+        seen=np.append(np.cumsum(lost[::-1])[::-1], 0.0),
+        unseen=np.concatenate([[0.0], np.cumsum(won)]),
+    )
+
+
+def curve_of_predictions(
+    ground_truth: Sequence[ArrayLike],
+    predictions: Mapping[float, Sequence[ArrayLike]],
+    unseen: Iterable[int],
+    background: Iterable[int] = (),
+    also_unseen: Iterable[int] = (),
+) -> SeenUnseenCurve:
+    """S and U on a grid of gammas, for a decoder that is no frame-wise argmax (a price of switching, two voters).
+
+    Between grid points the curve is taken as straight; outside the grid it is cut off, so let the grid reach where U
+    and S are 0.
+
+    Args:
+        ground_truth: class indices (T,) a video; negative ones are ignored frames.
+        predictions: gamma -> class indices (T,) a video. 0 must be among the gammas.
+        unseen: see `seen_unseen_curve`, as for `background` and `also_unseen`.
+        background: classes that are left out of S and U.
+        also_unseen: further classes that are left out of S and U.
+
+    Raises:
+        InputError: no gamma of 0, a class in two groups, no unseen class; see `videos.paired`.
+    """
+    held_out, left_out = class_groups(unseen, background)
+    others = class_set("also_unseen", also_unseen)
+    _check_groups(held_out, left_out, others)
+    gammas = sorted(predictions)
+    rows = []
+    for gamma in gammas:
+        counts = FrameCounts.of(paired(ground_truth, predictions[gamma]))
+        figures = frame_figures(counts, held_out, left_out | others)
+        rows.append((figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]))
+    values = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    return SeenUnseenCurve(np.array(gammas, dtype=np.float64), values[:, 0].copy(), values[:, 1].copy())
+
+
+def ausuc(
+    ground_truth: Sequence[ArrayLike],
+    scores: Sequence[ArrayLike],
+    unseen: Iterable[int],
+    background: Iterable[int] = (),
+    also_unseen: Iterable[int] = (),
+) -> float:
+    """Area under the S-U curve in percent, from gamma = -inf (U = 0) to gamma = inf (S = 0), exact.
+
+    Every gamma at which a class mean changes is a point of the curve; the area is that of the trapezoids between them.
+    A frame moves either S or U, so the curve is a staircase, but where frames of both groups share a margin: there it
+    is the chord, as in the area under a ROC curve. Arguments and errors as in `seen_unseen_curve`.
+    """
+    return seen_unseen_curve(ground_truth, scores, unseen, background, also_unseen).ausuc()
+
+
+def _check_groups(unseen: frozenset[int], background: frozenset[int], others: frozenset[int]) -> None:
+    if not unseen:
+        raise InputError("unseen", "no class", "at least one")
+    for where, group in (("unseen", unseen), ("background", background)):
+        if group & others:
+            raise InputError("also_unseen", f"class {min(group & others)}, which is in {where} too", "each class once")
+
+
+def _frames(ground_truth: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], Floats]:
+    """True class (n,) and scores (n, C) of all frames whose label is not negative."""
+    if len(ground_truth) == 0:
+        raise InputError("ground truth", "no videos", "at least one")
+    if len(ground_truth) != len(scores):
+        raise InputError("scores", f"{len(scores)} videos", f"{len(ground_truth)}, one for each in the ground truth")
+    labels: list[NDArray[np.int64]] = []
+    tables: list[Floats] = []
+    for place, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
+        true = frame_labels(truth, f"ground truth of video {place}")
+        values = np.asarray(table)
+        if values.ndim != 2 or values.dtype.kind not in "fiu":
+            found = f"an array of {values.dtype}, shape {values.shape}"
+            raise InputError(f"scores of video {place}", found, "numbers, (T, C)")
+        if len(values) != true.size or (tables and values.shape[1] != tables[0].shape[1]):
+            width = tables[0].shape[1] if tables else "C"
+            raise InputError(f"scores of video {place}", f"shape {values.shape}", f"({true.size}, {width})")
+        labels.append(true[true >= 0])
+        tables.append(values[true >= 0].astype(np.float64))
+    table = np.concatenate(tables)
+    if np.isnan(table).any() or np.isposinf(table).any():
+        raise InputError("scores", "NaN or inf", "finite numbers, or -inf to rule a class out")
+    return np.concatenate(labels), table
+
+
+def _best(table: Floats, among: NDArray[np.bool_], name: str) -> tuple[NDArray[np.int64], Floats]:
+    """Best of these classes for each frame: class (n,) and score (n,)."""
+    classes = np.flatnonzero(among)
+    if not len(classes):
+        raise InputError("classes", f"none is {name}", "seen and unseen ones")
+    part = table[:, classes]
+    column = part.argmax(axis=1)
+    best = part[np.arange(len(part)), column]
+    if np.isneginf(best).any():
+        raise InputError("scores", f"a frame whose {name} classes are all ruled out", "candidates of both groups")
+    return classes[column], best
+
+
+def _weights(true: NDArray[np.int64], right: NDArray[np.bool_], classes: Collection[int]) -> Floats:
+    """(n,) what each frame that can be right adds to the class mean of these classes, in percent."""
+    counts = {int(label): int(count) for label, count in zip(*np.unique(true, return_counts=True), strict=True)}
+    present = [label for label in sorted(classes) if label in counts]
+    weights = np.zeros(len(true), dtype=np.float64)
+    for label in present:
+        weights[right & (true == label)] = 100.0 / (counts[label] * len(present))
+    return weights
+
+
+def _between(breaks: Floats) -> Floats:
+    """A gamma of each of the intervals that increasing breaks (J - 1,) make: (J,)."""
+    if not len(breaks):
+        return np.zeros(1)
+    gamma = np.concatenate([[breaks[0] - 1], (breaks[:-1] + breaks[1:]) / 2, [breaks[-1] + 1]])
+    gamma[np.searchsorted(breaks, 0.0, side="left")] = 0.0
+    return gamma

@@ -1,0 +1,221 @@
+"""The S-U curve and its area against a slow version that decodes every frame at every gamma."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fact_clip.core import InputError
+from fact_clip.metrics import SeenUnseenCurve, ausuc, class_means, curve_of_predictions, seen_unseen_curve
+
+INF = float("inf")
+
+
+def decoded(scores: list[list[list[float]]], gamma: float, free: set[int]) -> list[list[int]]:
+    """Argmax of each frame with gamma off the classes that are not free."""
+    guess = []
+    for table in scores:
+        rows = [[value - (0 if c in free else gamma) for c, value in enumerate(row)] for row in table]
+        guess.append([row.index(max(row)) for row in rows])
+    return guess
+
+
+def slow_means(
+    truth: list[list[int]], guess: list[list[int]], unseen: set[int], left_out: set[int]
+) -> tuple[float, float]:
+    pairs = [pair for video in zip(truth, guess, strict=True) for pair in zip(*video, strict=True) if pair[0] >= 0]
+    means = []
+    for classes in ({t for t, _ in pairs} - unseen - left_out, unseen - left_out):
+        shares = []
+        for label in sorted(classes):
+            own = [p == t for t, p in pairs if t == label]
+            if own:
+                shares.append(100 * sum(own) / len(own))
+        means.append(sum(shares) / len(shares) if shares else 0.0)
+    return means[0], means[1]
+
+
+def slow_curve(
+    truth: list[list[int]],
+    scores: list[list[list[float]]],
+    unseen: set[int],
+    background: set[int],
+    others: set[int],
+    gammas: list[float],
+) -> list[tuple[float, float]]:
+    free = unseen | others
+    return [slow_means(truth, decoded(scores, gamma, free), unseen, background | others) for gamma in gammas]
+
+
+def slow_area(points: list[tuple[float, float]]) -> float:
+    return sum((u1 - u0) * (s0 + s1) / 2 for (s0, u0), (s1, u1) in pairwise(points)) / 100
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[list[list[int]], list[list[list[float]]], set[int], set[int], set[int]]:
+    truth, scores = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        length = draw(st.integers(1, 8))
+        truth.append(draw(st.lists(st.integers(-1, 5), min_size=length, max_size=length)))
+        # Whole numbers: shared margins and equal scores are frequent.
+        row = st.lists(st.integers(-3, 3).map(float), min_size=6, max_size=6)
+        scores.append(draw(st.lists(row, min_size=length, max_size=length)))
+    roles = ["s", "u", *draw(st.lists(st.sampled_from("subo"), min_size=4, max_size=4))]
+    groups = {role: {label for label in range(6) if roles[label] == role} for role in "ubo"}
+    return truth, scores, groups["u"], groups["b"], groups["o"]
+
+
+# Margins are whole numbers from -6 to 6, so nothing happens between these.
+HALVES = [-7.5, *(value + 0.5 for value in range(-7, 8))]
+
+
+@given(problems())
+def test_is_the_slow_curve(
+    problem: tuple[list[list[int]], list[list[list[float]]], set[int], set[int], set[int]],
+) -> None:
+    truth, scores, unseen, background, others = problem
+    arrays = [np.array(table) for table in scores]
+    curve = seen_unseen_curve(truth, arrays, unseen, background, others)
+    expected = slow_curve(truth, scores, unseen, background, others, HALVES)
+    # Each interval of the curve differs from the next, so its points are those of the halves without repetitions.
+    points = np.array([pair for place, pair in enumerate(expected) if pair not in expected[max(place - 1, 0) : place]])
+    assert np.stack([curve.seen, curve.unseen], 1) == pytest.approx(points, abs=1e-9)
+    # What the curve says at its own gammas is what decoding there gives; a gamma on a margin keeps the seen class.
+    inside = [(g, s, u) for g, s, u in zip(curve.gamma, curve.seen, curve.unseen, strict=True) if g != round(g)]
+    own = slow_curve(truth, scores, unseen, background, others, [g for g, _, _ in inside])
+    for (_, s, u), (slow_s, slow_u) in zip(inside, own, strict=True):
+        assert (s, u) == pytest.approx((slow_s, slow_u), abs=1e-9)
+    assert curve.ausuc() == pytest.approx(slow_area(expected), abs=1e-9)
+    assert curve.ausuc() == pytest.approx(ausuc(truth, arrays, unseen, background, others))
+    on_grid = curve_of_predictions(
+        truth, {gamma: decoded(scores, gamma, unseen | others) for gamma in [*HALVES, 0]}, unseen, background, others
+    )
+    assert on_grid.seen[0] == pytest.approx(curve.seen[0])
+    assert on_grid.unseen[-1] == pytest.approx(curve.unseen[-1])
+
+
+def test_real_valued_scores_at_every_change() -> None:
+    rng = np.random.default_rng(4)
+    truth = [rng.integers(-1, 7, 60).tolist() for _ in range(3)]
+    scores = [rng.normal(size=(60, 7)).astype(np.float32) for _ in range(3)]
+    curve = seen_unseen_curve(truth, scores, [4, 5], background=[0], also_unseen=[6])
+    assert len(curve.gamma) > 20
+    nested = [table.astype(float).tolist() for table in scores]
+    expected = slow_curve(truth, nested, {4, 5}, {0}, {6}, curve.gamma.tolist())
+    assert np.stack([curve.seen, curve.unseen], 1) == pytest.approx(np.array(expected), abs=1e-9)
+    assert curve.ausuc() == pytest.approx(slow_area(expected), abs=1e-9)
+    assert curve.harmonic_mean == pytest.approx(
+        np.array([2 * s * u / (s + u) if s + u else 0 for s, u in expected]), abs=1e-9
+    )
+    # gamma = 0 is plain argmax, and its figures those of the metrics (where a left-out class is passed as background).
+    plain = [table.argmax(1) for table in scores]
+    assert (curve.seen[curve.start], curve.unseen[curve.start]) == pytest.approx(
+        class_means(truth, plain, [4, 5], background=[0, 6])
+    )
+
+
+def test_by_hand() -> None:
+    # Classes 0, 1 seen, 2 unseen. Margins 3 (class 0, right), 1 (class 2), -1 (class 1, right among seen), 2 (class 2).
+    truth = [[0, 2, 1, 2]]
+    scores = [[[3, 0, 0], [1, 0, 0], [0, 0.5, 1.5], [2, 0, 0]]]
+    curve = seen_unseen_curve(truth, scores, [2])
+    assert curve.gamma.tolist() == [-2, 0, 1.5, 2.5, 4]
+    assert curve.seen.tolist() == [100, 50, 50, 50, 0]
+    assert curve.unseen.tolist() == [0, 0, 50, 100, 100]
+    assert curve.ausuc() == 50
+    assert curve.start == 1
+    assert curve.harmonic_mean.tolist() == pytest.approx([0, 0, 50, 200 / 3, 0])
+
+
+def test_flawless_and_hopeless() -> None:
+    truth = [[0, 0, 1]]
+    # All frames of class 0 stay when class 1 is given its own.
+    assert ausuc(truth, [[[2, 0], [3, 0], [0, 1]]], [1]) == 100
+    # Frames of the unseen class switch last: S is gone when U comes.
+    assert ausuc(truth, [[[0, 1], [0, 1], [1, 0]]], [1]) == 0
+    # One margin for all: the chord from (S 100, U 0) to (S 0, U 100).
+    assert ausuc(truth, [[[1, 0], [1, 0], [1, 0]]], [1]) == 50
+
+
+def test_no_frame_of_a_group_is_no_area() -> None:
+    curve = seen_unseen_curve([[0, 0]], [[[1, 0], [2, 0]]], [1])
+    assert curve.seen.tolist() == [100, 50, 0]
+    assert curve.unseen.tolist() == [0, 0, 0]
+    assert curve.ausuc() == 0
+    ignored = seen_unseen_curve([[-1, -1]], [[[1, 0], [2, 0]]], [1])
+    assert (ignored.gamma.tolist(), ignored.seen.tolist(), ignored.unseen.tolist()) == ([0], [0], [0])
+
+
+def test_ruled_out_classes_are_no_candidates() -> None:
+    truth = [[0, 2]]
+    curve = seen_unseen_curve(truth, [[[1, -INF, 0, -INF], [5, -INF, 1, -INF]]], [2, 3])
+    assert curve.seen.tolist() == [100, 0, 0]
+    assert curve.unseen.tolist() == [0, 0, 100]
+
+
+def test_neighbouring_margins_do_not_break_the_order() -> None:
+    margins = [1.0]
+    for _ in range(5):
+        margins.append(float(np.nextafter(margins[-1], 2)))
+    curve = seen_unseen_curve([[0] * 6], [[[margin, 0] for margin in margins]], [1])
+    assert len(curve.gamma) == 7
+
+
+def test_dict_is_short_json_and_keeps_the_ends_and_zero() -> None:
+    rng = np.random.default_rng(0)
+    truth, scores = [rng.integers(0, 4, 2000)], [rng.normal(size=(2000, 4))]
+    curve = seen_unseen_curve(truth, scores, [3])
+    short = json.loads(json.dumps(curve.to_dict(51)))
+    assert len(short["gamma"]) <= 52
+    assert 0 in short["gamma"]
+    assert short["gamma"] == sorted(short["gamma"])
+    for name in ("seen", "unseen"):
+        assert short[name][0] == getattr(curve, name)[0]
+        assert short[name][-1] == getattr(curve, name)[-1]
+    thinned = SeenUnseenCurve(*(np.array(short[name]) for name in ("gamma", "seen", "unseen")))
+    assert thinned.ausuc() == pytest.approx(curve.ausuc(), abs=0.1)
+    one = seen_unseen_curve([[-1]], [[[1.0, 0.0]]], [1])
+    assert one.to_dict() == {"gamma": [0], "seen": [0], "unseen": [0]}
+
+
+@pytest.mark.parametrize(
+    ("truth", "scores", "groups", "message"),
+    [
+        ([], [], {}, "no videos"),
+        ([[0]], [], {}, "scores: 0 videos; expected 1"),
+        ([[0, 1]], [[[0.0, 1.0]]], {}, r"scores of video 0: shape \(1, 2\); expected \(2, C\)"),
+        ([[0], [1]], [[[0.0, 1.0]], [[0.0, 1.0, 2.0]]], {}, r"scores of video 1: shape \(1, 3\); expected \(1, 2\)"),
+        ([[0]], [[0.0, 1.0]], {}, r"expected numbers, \(T, C\)"),
+        ([[0]], [[["a", "b"]]], {}, "expected numbers"),
+        ([[0]], [[[0.0, np.nan]]], {}, "NaN"),
+        ([[0]], [[[0.0, INF]]], {}, "NaN or inf"),
+        ([[0]], [[[0.0, -INF]]], {}, "unseen classes are all ruled out"),
+        ([[0]], [[[-INF, 0.0]]], {}, "seen classes are all ruled out"),
+        ([[2]], [[[0.0, 0.0]]], {}, "2 columns; expected one for class 2"),
+        ([[0]], [[[0.0, 0.0]]], {"unseen": []}, "unseen: no class"),
+        ([[0]], [[[0.0, 0.0]]], {"unseen": [2]}, "one for class 2"),
+        ([[0]], [[[0.0, 0.0]]], {"unseen": [0, 1]}, "none is seen"),
+        ([[0]], [[[0.0, 0.0]]], {"background": [1]}, "class 1, which is background too"),
+        ([[0]], [[[0.0, 0.0]]], {"also_unseen": [1]}, "also_unseen: class 1, which is in unseen too"),
+        ([[0]], [[[0.0, 0.0]]], {"background": [0], "also_unseen": [0]}, "which is in background too"),
+    ],
+)
+def test_bad_input_is_told(truth: list, scores: list, groups: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        seen_unseen_curve(truth, scores, **{"unseen": [1], **groups})
+
+
+def test_a_grid_needs_zero_and_order() -> None:
+    with pytest.raises(InputError, match="without 0"):
+        curve_of_predictions([[0, 1]], {1.0: [[0, 1]]}, [1])
+    with pytest.raises(InputError, match="without 0"):
+        curve_of_predictions([[0, 1]], {}, [1])
+    with pytest.raises(InputError, match="out of order"):
+        SeenUnseenCurve(np.array([0.0, -1.0]), np.zeros(2), np.zeros(2))
+    with pytest.raises(InputError, match="one length"):
+        SeenUnseenCurve(np.zeros(1), np.zeros(2), np.zeros(2))
