@@ -1,7 +1,26 @@
 """Model output to one class a frame."""
 
+from fact_clip.decoding.calibration import (
+    calibrated,
+    choose_gamma_by_cost,
+    choose_gamma_by_harmonic_mean,
+    log_mean_posterior,
+    prior_correction,
+)
 from fact_clip.decoding.fusion import decode, frame_scores
 from fact_clip.decoding.switching import decode_switching
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
-__all__ = ["TransportSettings", "decode", "decode_switching", "decode_transport", "frame_scores", "transport"]
+__all__ = [
+    "TransportSettings",
+    "calibrated",
+    "choose_gamma_by_cost",
+    "choose_gamma_by_harmonic_mean",
+    "decode",
+    "decode_switching",
+    "decode_transport",
+    "frame_scores",
+    "log_mean_posterior",
+    "prior_correction",
+    "transport",
+]

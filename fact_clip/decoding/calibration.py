@@ -1,0 +1,147 @@
+"""Scores that were trained on seen classes only, put right: calibrated stacking and the prior correction.
+
+Calibrated stacking: Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016).
+Prior correction: Menon et al., "Long-tail Learning via Logit Adjustment" (ICLR 2021).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fact_clip.core import InputError
+from fact_clip.metrics import SeenUnseenCurve
+
+Scores = TypeVar("Scores", NDArray[np.floating], Tensor)
+
+
+def calibrated(log_scores: Scores, seen: NDArray[np.bool_] | Tensor, gamma: float) -> Scores:
+    """Take gamma off the scores of seen classes, before the softmax or the argmax.
+
+    Args:
+        log_scores: (..., C), such as (T, C), array or tensor; -inf stays -inf. Left untouched.
+        seen: (C,) bool, classes with training frames, background among them.
+        gamma: in the unit of the scores (nats); 0 changes nothing, inf leaves only unseen classes.
+
+    Returns:
+        (..., C) new scores, of the same kind and precision, not normalised.
+
+    Raises:
+        InputError: a mask that is not bool or not (C,), gamma that is NaN or -inf.
+    """
+    mask = _of_classes("seen", seen, log_scores.shape[-1])
+    if mask.dtype.kind != "b":
+        raise InputError("seen", f"values of type {mask.dtype}", "bool, one a class")
+    if math.isnan(gamma) or gamma == -math.inf:
+        raise InputError("gamma", f"{gamma}", "a number")
+    return _minus(log_scores, np.where(mask, gamma, 0.0))
+
+
+def prior_correction(
+    log_scores: Scores, log_prior: NDArray[np.floating] | Tensor | Sequence[float], weight: float = 0.5
+) -> Scores:
+    """Take weight * log p(c) off the scores: frequent classes lose, rare ones gain.
+
+    It buys class-mean accuracy with frame accuracy; report both.
+
+    Args:
+        log_scores: (..., C), array or tensor; -inf stays -inf. Left untouched.
+        log_prior: (C,) log p(c), finite; a constant on all classes changes no argmax. Unseen classes have no frames to
+            count: take factor counts, or :func:`log_mean_posterior`.
+        weight: 0 changes nothing, 1 divides by the prior.
+
+    Returns:
+        (..., C) new scores, of the same kind and precision, not normalised.
+
+    Raises:
+        InputError: a prior that is not (C,) or not finite, a weight that is not finite.
+    """
+    prior = _of_classes("log_prior", log_prior, log_scores.shape[-1]).astype(np.float64)
+    if not np.isfinite(prior).all():
+        label = int(np.flatnonzero(~np.isfinite(prior))[0])
+        todo = "a class without frames needs a prior from its factors or from log_mean_posterior"
+        raise InputError("log_prior", f"{prior[label]} for class {label}", "finite numbers", todo)
+    if not math.isfinite(weight):
+        raise InputError("weight", f"{weight}", "a finite number")
+    return _minus(log_scores, weight * prior)
+
+
+def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> NDArray[np.float64]:
+    """(C,) log of the mean class distribution over all frames of some videos; it needs no labels.
+
+    Args:
+        log_scores: (T, C) a video, before the softmax.
+        smoothing: share of an even distribution in the mean, so that no class has probability 0.
+
+    Raises:
+        InputError: no video or no frame, a smoothing not in (0, 1].
+    """
+    if not sum(len(table) for table in log_scores):
+        raise InputError("log_scores", "no frames", "at least one")
+    if not 0 < smoothing <= 1:
+        raise InputError("smoothing", f"{smoothing}", "a share in (0, 1]")
+    posterior = torch.cat([torch.as_tensor(np.asarray(table, dtype=np.float64)) for table in log_scores]).softmax(-1)
+    mean = posterior.mean(0)  # (C,)
+    return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
+
+
+def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
+    """The largest gamma that costs at most a share `cost` of S(0); it needs no frame of an unseen class.
+
+    Args:
+        curve: of held-out training videos, from :func:`fact_clip.metrics.seen_unseen_curve` (frame-wise argmax, exact)
+            or :func:`fact_clip.metrics.curve_of_predictions` (any decoder, on a grid).
+        cost: largest loss of seen class-mean accuracy as a share of it at gamma = 0.
+
+    Returns:
+        A gamma of 0 or more: the middle of the last interval of an exact curve that is within the cost. 0 where
+        S(0) is 0, since then no gamma costs anything.
+
+    Raises:
+        InputError: a cost not in [0, 1), a grid that ends before S has fallen by the cost.
+    """
+    if not 0 <= cost < 1:
+        raise InputError("cost", f"{cost}", "a share in [0, 1)")
+    at_zero = curve.seen[curve.start]
+    if at_zero == 0:
+        return 0.0
+    within = curve.seen >= (1 - cost) * at_zero - 1e-9  # sums of shares are rounded
+    if within[-1]:
+        raise InputError(
+            "curve", f"S within the cost up to the last gamma, {curve.gamma[-1]}", "gammas that reach further"
+        )
+    return float(curve.gamma[within].max())
+
+
+def choose_gamma_by_harmonic_mean(curve: SeenUnseenCurve) -> float:
+    """The gamma with the highest harmonic mean of S and U; of equally good ones that nearest to 0.
+
+    Args:
+        curve: of held-out training videos with validation-unseen as its unseen classes (never test-unseen), made as
+            in :func:`choose_gamma_by_cost`.
+
+    Returns:
+        gamma, 0 where no unseen frame is ever right. It may be negative.
+    """
+    means = curve.harmonic_mean
+    best = curve.gamma[means >= means.max() - 1e-9]
+    return float(best[np.abs(best).argmin()])
+
+
+def _of_classes(where: str, values: NDArray[np.generic] | Tensor | Sequence[float], n_classes: int) -> NDArray:
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.shape != (n_classes,):
+        raise InputError(where, f"shape {array.shape}", f"({n_classes},), one value for each column of the scores")
+    return array
+
+
+def _minus(log_scores: Scores, amount: NDArray[np.float64]) -> Scores:
+    if isinstance(log_scores, Tensor):
+        return log_scores - torch.as_tensor(amount, dtype=log_scores.dtype, device=log_scores.device)
+    return log_scores - amount.astype(log_scores.dtype if log_scores.dtype.kind == "f" else np.float64)

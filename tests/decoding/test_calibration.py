@@ -1,0 +1,156 @@
+"""Calibration, prior correction, and the two rules that choose gamma."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fact_clip.core import InputError
+from fact_clip.decoding import (
+    calibrated,
+    choose_gamma_by_cost,
+    choose_gamma_by_harmonic_mean,
+    log_mean_posterior,
+    prior_correction,
+)
+from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
+
+INF = float("inf")
+SEEN = np.array([True, False, True])
+
+
+def curve(gamma, seen, unseen):
+    return SeenUnseenCurve(*(np.array(values, dtype=float) for values in (gamma, seen, unseen)))
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gamma_is_taken_from_seen_scores_alone(kind, dtype):
+    scores = np.array([[1.0, 2.0, -INF], [0.0, -1.0, 3.0]], dtype=dtype)
+    values = torch.from_numpy(scores.copy()) if kind == "tensor" else scores.copy()
+    seen = torch.from_numpy(SEEN) if kind == "tensor" else SEEN
+    result = calibrated(values, seen, 1.5)
+    assert type(result) is type(values)
+    assert result.dtype == values.dtype
+    assert result.tolist() == [[-0.5, 2.0, -INF], [-1.5, -1.0, 1.5]]
+    assert values.tolist() == scores.tolist()  # left untouched
+    assert calibrated(values, seen, 0.0).tolist() == scores.tolist()
+    assert calibrated(values, seen, INF).argmax(-1).tolist() == [1, 1]
+    assert calibrated(values, SEEN, 1.5).tolist() == result.tolist()
+
+
+def test_leading_dimensions_and_gradients_pass():
+    scores = torch.zeros(2, 5, 3, requires_grad=True)
+    prior_correction(calibrated(scores, SEEN, 0.3), [-1.0, -2.0, -3.0]).sum().backward()
+    assert (scores.grad == 1).all()
+
+
+def test_whole_numbers_are_not_truncated():
+    assert calibrated(np.array([[1, 2, 3]]), SEEN, 0.5).tolist() == [[0.5, 2, 2.5]]
+
+
+def test_prior_correction_by_hand():
+    log_prior = np.log([0.5, 0.25, 0.25])
+    scores = np.log([[0.5, 0.4, 0.1]])
+    whole = prior_correction(scores, log_prior, weight=1.0)
+    np.testing.assert_allclose(np.exp(whole), [[1.0, 1.6, 0.4]])  # divided by the prior
+    half = prior_correction(scores, log_prior)
+    np.testing.assert_allclose(np.exp(half), [[0.5 / 0.5**0.5, 0.8, 0.2]])
+    assert scores.argmax(1).tolist() == [0]
+    assert half.argmax(1).tolist() == [1]
+    np.testing.assert_allclose(prior_correction(torch.from_numpy(scores), torch.from_numpy(log_prior)), half)
+    np.testing.assert_allclose(prior_correction(scores, log_prior, weight=0), scores)
+
+
+def test_mean_posterior_by_hand():
+    # Two frames in two videos: (.8, .2) and (.4, .6), however the scores are shifted.
+    videos = [np.log([[0.8, 0.2]]) + 7, np.log([[0.4, 0.6]]).astype(np.float32)]
+    np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=1e-9)), [0.6, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=0.5)), [0.55, 0.45], rtol=1e-6)
+    gone = log_mean_posterior([np.array([[0.0, -INF]])])
+    np.testing.assert_allclose(np.exp(gone), [1 - 5e-5, 5e-5])
+    # Frames count, not videos.
+    np.testing.assert_allclose(
+        np.exp(log_mean_posterior([videos[0].repeat(3, 0), videos[1]], 1e-9)), [0.7, 0.3], rtol=1e-6
+    )
+
+
+def test_largest_gamma_within_the_cost_by_hand():
+    falling = curve([-1, 0, 1, 2, 3], [90, 80, 70, 68, 0], [0, 0, 10, 20, 50])
+    assert choose_gamma_by_cost(falling) == 2  # 68 is 85 % of 80
+    assert choose_gamma_by_cost(falling, cost=0.14) == 1
+    assert choose_gamma_by_cost(falling, cost=0) == 0
+    assert choose_gamma_by_cost(curve([0, 1], [0, 0], [0, 90])) == 0
+
+
+def test_highest_harmonic_mean_by_hand():
+    assert choose_gamma_by_harmonic_mean(curve([-1, 0, 1, 2], [80, 80, 60, 10], [0, 10, 60, 80])) == 1
+    assert choose_gamma_by_harmonic_mean(curve([-2, -1, 0], [80, 60, 10], [10, 60, 80])) == -1
+    assert choose_gamma_by_harmonic_mean(curve([-1, 0, 1, 2], [50] * 4, [0] * 4)) == 0  # equally bad: change nothing
+    assert choose_gamma_by_harmonic_mean(curve([0, 1, 2], [60, 50, 50], [0, 50, 50])) == 1
+
+
+def biased_videos(seed=0):
+    """Scores (T, 6) of a model that favours its seen classes 0 to 3 by 2 nats."""
+    rng = np.random.default_rng(seed)
+    truth = [rng.integers(0, 6, 150) for _ in range(3)]
+    scores = [rng.normal(size=(150, 6)) + 2.0 * np.eye(6)[labels] + 2.0 * (np.arange(6) < 4) for labels in truth]
+    return truth, scores
+
+
+def test_rules_hold_for_what_calibrated_decodes():
+    truth, scores = biased_videos()
+    seen = np.arange(6) < 4
+
+    def means(gamma):
+        return class_means(truth, [calibrated(table, seen, gamma).argmax(1) for table in scores], [4, 5])
+
+    whole = seen_unseen_curve(truth, scores, [4, 5])
+    gamma = choose_gamma_by_cost(whole)
+    floor = 0.85 * means(0)[0]
+    assert gamma > 0
+    assert means(gamma)[0] >= floor
+    later = whole.gamma[whole.gamma > gamma]
+    assert max(means(value)[0] for value in later[:5]) < floor
+    best = choose_gamma_by_harmonic_mean(whole)
+    assert best == pytest.approx(2, abs=0.7)
+    top = harmonic_mean(*means(best))
+    assert top > harmonic_mean(*means(0)) + 20
+    assert all(harmonic_mean(*means(value)) <= top + 1e-9 for value in np.linspace(-3, 6, 200))
+
+
+def test_rules_on_a_grid():
+    truth, scores = biased_videos()
+    seen = np.arange(6) < 4
+    grid = {
+        float(gamma): [calibrated(table, seen, gamma).argmax(1) for table in scores] for gamma in np.arange(-4, 9, 0.05)
+    }
+    grid[0.0] = [table.argmax(1) for table in scores]
+    coarse, exact = curve_of_predictions(truth, grid, [4, 5]), seen_unseen_curve(truth, scores, [4, 5])
+    assert coarse.ausuc() == pytest.approx(exact.ausuc(), abs=1)
+    assert choose_gamma_by_cost(coarse) == pytest.approx(choose_gamma_by_cost(exact), abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: calibrated(s, [True, False], 1.0), r"seen: shape \(2,\); expected \(3,\)"),
+        (lambda s: calibrated(s, np.array([0, 1, 2]), 1.0), "seen: values of type int64; expected bool"),
+        (lambda s: calibrated(s, SEEN, float("nan")), "gamma: nan"),
+        (lambda s: calibrated(s, SEEN, -INF), "gamma: -inf"),
+        (lambda s: prior_correction(s, [0.0]), r"log_prior: shape \(1,\)"),
+        (lambda s: prior_correction(s, [0.0, -INF, 0.0]), "log_prior: -inf for class 1.*from its factors"),
+        (lambda s: prior_correction(s, [0.0] * 3, weight=INF), "weight: inf"),
+        (lambda s: log_mean_posterior([]), "no frames"),
+        (lambda s: log_mean_posterior([s], smoothing=0), "smoothing: 0"),
+        (lambda s: choose_gamma_by_cost(curve([0, 1], [90, 0], [0, 1]), cost=1.0), "cost: 1.0"),
+        (
+            lambda s: choose_gamma_by_cost(curve([0, 1], [90, 80], [0, 1])),
+            "last gamma, 1.0; expected gammas that reach",
+        ),
+    ],
+)
+def test_bad_input_is_told(call, message):
+    with pytest.raises(InputError, match=message):
+        call(np.zeros((4, 3)))
