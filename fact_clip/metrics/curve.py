@@ -97,9 +97,7 @@ def seen_unseen_curve(
         InputError: shapes that do not fit, NaN, a frame in which no seen or no unseen class is a candidate, a class in
             two groups or of C or more, no unseen class.
     """
-    held_out, left_out = class_groups(unseen, background)
-    others = class_set("also_unseen", also_unseen)
-    _check_groups(held_out, left_out, others)
+    held_out, left_out, others = _groups(unseen, background, also_unseen)
     true, table = _frames(ground_truth, scores)
     n_classes = table.shape[1]
     for label in held_out | left_out | others | set(true.tolist()):
@@ -147,9 +145,7 @@ def curve_of_predictions(
     Raises:
         InputError: no gamma of 0, a class in two groups, no unseen class; see `videos.paired`.
     """
-    held_out, left_out = class_groups(unseen, background)
-    others = class_set("also_unseen", also_unseen)
-    _check_groups(held_out, left_out, others)
+    held_out, left_out, others = _groups(unseen, background, also_unseen)
     gammas = sorted(predictions)
     rows = []
     for gamma in gammas:
@@ -176,12 +172,17 @@ def ausuc(
     return seen_unseen_curve(ground_truth, scores, unseen, background, also_unseen).ausuc()
 
 
-def _check_groups(unseen: frozenset[int], background: frozenset[int], others: frozenset[int]) -> None:
-    if not unseen:
+def _groups(
+    unseen: Iterable[int], background: Iterable[int], also_unseen: Iterable[int]
+) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
+    held_out, left_out = class_groups(unseen, background)
+    others = class_set("also_unseen", also_unseen)
+    if not held_out:
         raise InputError("unseen", "no class", "at least one")
-    for where, group in (("unseen", unseen), ("background", background)):
+    for where, group in (("unseen", held_out), ("background", left_out)):
         if group & others:
             raise InputError("also_unseen", f"class {min(group & others)}, which is in {where} too", "each class once")
+    return held_out, left_out, others
 
 
 def _frames(ground_truth: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], Floats]:
