@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
@@ -75,11 +76,16 @@ class Run:
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
-    """What the heads must know of a vocabulary; a verb-noun head takes its first two slots.
+    """What the heads must know of a vocabulary; a verb-noun head takes its first two slots, a factored one all.
 
     Raises:
         InputError: a verb-noun head and classes without both factors.
     """
+    if head == "factored":
+        columns = [vocabulary.factor_indices(slot)[1] for slot in vocabulary.slots]
+        # A class without a factor (no tool, or the background) shares one of its own kind: none.
+        filled = (np.where(column < 0, column.max() + 1, column) for column in columns)
+        return Classes(len(vocabulary), factors=tuple(tuple(column.tolist()) for column in filled))
     if head != "verb-noun":
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
@@ -128,7 +134,8 @@ def open_run(path: str | Path) -> Run:
         transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
         plain = facts["classes"]
         verb, noun = tuple(plain["verb"]), tuple(plain["noun"])
-        classes = Classes(plain["count"], verb, noun, plain["n_verbs"], plain["n_nouns"])
+        factors = tuple(tuple(slot) for slot in plain.get("factors", ()))
+        classes = Classes(plain["count"], verb, noun, plain["n_verbs"], plain["n_nouns"], factors)
         rest = facts["layout"], facts["fps"], facts["mean_transcript_length"]
     except InputError as error:
         raise InputError(path, str(error)) from None

@@ -44,15 +44,15 @@ class DataConfig(_Frozen):
 class BlockConfig(_Frozen):
     """Sizes of one kind of block (FACT.md, 'Blocks')."""
 
-    hidden: int = Field(512, description="H, width of what blocks pass on")
+    hidden: int = Field(512, ge=1, description="H, width of what blocks pass on")
     dropout: float = Field(0.0, ge=0, lt=1)
     frame: Literal["m", "m2"] = Field("m2", description="temporal convolution: MS-TCN or MS-TCN++")
-    frame_dim: int = Field(512, description="F, width inside the frame branch")
+    frame_dim: int = Field(512, ge=1, description="F, width inside the frame branch")
     frame_layers: int = Field(10, ge=1)
     frame_norm: bool = Field(False, description="LayerNorm over channels after each layer of 'm'")
     frame_groups: int = Field(1, ge=1, description="groups of the dilated convolution of 'm'")
     action: Literal["sca", "sa", "gru_om"] = Field("sca", description="action branch")
-    action_dim: int = Field(512, description="A, width inside the action branch")
+    action_dim: int = Field(512, ge=1, description="A, width inside the action branch")
     action_layers: int = Field(6, ge=1)
     heads: int = Field(8, ge=1)
     feedforward: int = Field(512, ge=1)
@@ -127,6 +127,8 @@ class AugmentConfig(_Frozen):
     """Masking of the input while training."""
 
     channels: float = Field(0.3, ge=0, lt=1, description="probability that a channel is dropped for a whole video")
+    whole_channels: bool = Field(False, description="a dropped channel goes with its context columns")
+    speed: float = Field(0.0, ge=0, description="play videos up to (1 + this) times faster or slower")
     time_spans: int = Field(5, ge=0, description="most spans set to zero (0: none)")
     time_length: int = Field(30, ge=1, description="a span is shorter than this many frames")
     time_share: float = Field(0.05, ge=0, le=1, description="... and at most this share of the video")
@@ -196,7 +198,10 @@ class Config(_Frozen):
             key, sep, value = override.partition("=")
             if not sep:
                 raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
-            _put(tree, key.split("."), yaml.safe_load(value), override)
+            try:
+                _put(tree, key.split("."), yaml.safe_load(value), override)
+            except yaml.YAMLError:
+                raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
         return cls.from_tree(tree, str(recipe))
 
     @classmethod
@@ -208,7 +213,8 @@ class Config(_Frozen):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise InputError(where, f"{key} = {first['input']!r}", first["msg"].lower()) from None
+            message = first["msg"][:1].lower() + first["msg"][1:]  # names and patterns keep their case
+            raise InputError(where, f"{key} = {first['input']!r}", message) from None
 
     def to_yaml(self) -> str:
         """The resolved configuration, every key with its value."""
@@ -220,8 +226,13 @@ def recipes() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def _read(recipe: str | Path) -> dict[str, Any]:
+def _read(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tree of a recipe on its base; ``above``: the files that are built on it."""
     path = Path(recipe) if str(recipe).endswith((".yaml", ".yml")) else RECIPES / f"{recipe}.yaml"
+    if above and path.parent != RECIPES:
+        path = above[-1].parent / path  # a base is named from the file that names it
+    if path.resolve() in (file.resolve() for file in above):
+        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
     if not path.is_file():
         if path.parent == RECIPES:
             near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
@@ -230,12 +241,12 @@ def _read(recipe: str | Path) -> dict[str, Any]:
         raise InputError(path, "no such file", "a YAML recipe")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(path, f"not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(tree, dict):
         raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
     base = tree.pop("base", None)
-    return _merged(_read(base), tree) if base else tree
+    return _merged(_read(str(base), (*above, path)), tree) if base else tree
 
 
 def _merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

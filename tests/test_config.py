@@ -88,6 +88,20 @@ def test_base_gives_what_a_recipe_does_not(tmp_path):
     refused(lambda: Config.load(named), "kscg: no such recipe", "did you mean 'kscgr'?")
 
 
+def test_a_base_lies_beside_the_file_that_names_it(tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "base.yaml").write_text("train: {epochs: 7}\n")
+    (tmp_path / "more" / "child.yaml").write_text("base: ../base.yaml\n")
+    assert Config.load(tmp_path / "more" / "child.yaml").train.epochs == 7
+    (tmp_path / "base.yaml").write_text(f"base: ../{tmp_path.name}/base.yaml\n")
+    refused(lambda: Config.load(tmp_path / "base.yaml"), "base.yaml", "circle")
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "noise.yaml").write_bytes(bytes(range(128, 256)))
+    refused(lambda: Config.load(tmp_path / "noise.yaml"), str(tmp_path / "noise.yaml"), "not YAML")
+
+
 # --- overrides --------------------------------------------------------------------------------------
 
 
@@ -116,12 +130,14 @@ def test_an_override_changes_its_key_alone():
         ("train.epochs=0", ["train.epochs = 0", "greater than or equal to 1"]),
         ("train.epochs=2.5", ["train.epochs = 2.5", "integer"]),
         ("train.optimizer=adamm", ["'adamm'", "'adam', 'adamw' or 'sgd'"]),
-        ("model.blocks=ui", ["model.blocks = 'ui'", "pattern"]),
+        ("model.blocks=ui", ["model.blocks = 'ui'", "pattern '^[iI][uU]*$'"]),
         ("train.lr=-1", ["train.lr = -1", "greater than 0"]),
         ("model.frame_weight=1.5", ["model.frame_weight = 1.5"]),
         ("data.validation=1", ["data.validation = 1"]),
         ("train.epochs.more=3", ["train.epochs.more=3", "'epochs' is a value, not a group"]),
         ("train=3", ["train = 3"]),
+        ("data.context=[5", ["data.context=[5: '[5' is not YAML"]),
+        ("model.input.frame_dim=-3", ["model.input.frame_dim = -3", "greater than or equal to 1"]),
     ],
 )
 def test_overrides_that_are_wrong(override, parts):

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from fact_clip.cli.arguments import Overrides, Recipe
 
 
 def check(
-    config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="Recipe that comes with the package, or the path of a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Single settings, as data.root=FOLDER.")
-    ] = None,
+    config: Recipe,
+    overrides: Overrides = None,
 ) -> None:
     """Look for faults in a data set.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fact_clip.cli.arguments import Overrides, Recipe
 from fact_clip.cli.console import progress, table
 
 if TYPE_CHECKING:
@@ -16,12 +17,8 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="Recipe that comes with the package, or the path of a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Single settings, as train.epochs=20.")
-    ] = None,
+    config: Recipe,
+    overrides: Overrides = None,
     *,
     out: Annotated[Path, typer.Option(help="Run folder to write; a new one.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,

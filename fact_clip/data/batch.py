@@ -16,6 +16,8 @@ from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, majority_stride
 from fact_clip.data.features import FeatureTransform
 
+Labels = NDArray[np.int64]
+
 IGNORED = -1
 """Label of padding and of frames that no loss and no metric looks at."""
 
@@ -73,12 +75,13 @@ def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> 
     return Batch(features, mask, labels, tuple(name for name, _, _ in items))
 
 
-def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def drop_channels(features: Tensor, probability: float, generator: torch.Generator, copies: int = 1) -> Tensor:
     """Drop whole channels of a video (T, D): each with `probability`; the rest grows by 1 / (1 - probability).
 
-    A new tensor, whatever the probability. Source: FACT, channel masking ratio.
+    A new tensor, whatever the probability. Source: FACT, channel masking ratio. With `copies` the columns are that
+    many derivates of D / copies channels (their context windows), and a channel goes with all of them.
     """
-    kept = torch.rand(features.shape[1], generator=generator) >= probability
+    kept = (torch.rand(features.shape[1] // copies, generator=generator) >= probability).repeat(copies)
     return features * (kept.to(features.dtype) / (1.0 - probability))
 
 
@@ -99,12 +102,27 @@ def mask_time(features: Tensor, spans: int, length: int, share: float, generator
     return masked
 
 
-def _augmented(features: Tensor, augment: AugmentConfig, generator: torch.Generator) -> Tensor:
+def change_speed(features: Tensor, labels: Labels, speed: float, generator: torch.Generator) -> tuple[Tensor, Labels]:
+    """Play a video (T, D) and its labels (T,) faster or slower, log-uniform in [1 / (1 + speed), 1 + speed].
+
+    The nearest frame is taken. A factor f gives max(1, round(T / f)) frames.
+    """
+    factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
+    n_frames = max(1, round(len(features) / factor))
+    source = ((torch.arange(n_frames) + 0.5) * (len(features) / n_frames)).long()
+    return features[source], labels[source.numpy()]
+
+
+def _augmented(
+    features: Tensor, labels: Labels, augment: AugmentConfig, copies: int, generator: torch.Generator
+) -> tuple[Tensor, Labels]:
+    if augment.speed > 0:
+        features, labels = change_speed(features, labels, augment.speed, generator)
     if augment.channels > 0:
-        features = drop_channels(features, augment.channels, generator)
+        features = drop_channels(features, augment.channels, generator, copies)
     if augment.time_spans > 0:
         features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
-    return features
+    return features, labels
 
 
 def _draw(purpose: str, seed: int, epoch: int, name: str) -> int:
@@ -141,13 +159,15 @@ def training_batches(
         seed, epoch: of the run.
         stride: every stride-th row of the features; labels by majority.
     """
+    copies = transform.width // transform.input_dim if augment.whole_channels else 1
     order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
     for first in range(0, len(order), batch_size):
         items = []
         for name in order[first : first + batch_size]:
             generator = torch.Generator().manual_seed(_draw("augment", seed, epoch, name))
-            features = _augmented(_tensor(dataset.transformed(name, transform, stride)), augment, generator)
-            items.append((name, features, majority_stride(dataset.labels(name), stride, IGNORED)))
+            features = _tensor(dataset.transformed(name, transform, stride))
+            labels = majority_stride(dataset.labels(name), stride, IGNORED)
+            items.append((name, *_augmented(features, labels, augment, copies, generator)))
         yield collate(items)
 
 

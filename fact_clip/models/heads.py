@@ -23,6 +23,7 @@ class Classes:
         noun: noun index of each class.
         n_verbs: number of verbs.
         n_nouns: number of nouns.
+        factors: for a factored head, one tuple a slot with the factor index of each class.
     """
 
     count: int
@@ -30,6 +31,7 @@ class Classes:
     noun: tuple[int, ...] = ()
     n_verbs: int = 0
     n_nouns: int = 0
+    factors: tuple[tuple[int, ...], ...] = ()
 
     @property
     def null_divisor(self) -> float:
@@ -91,7 +93,38 @@ class VerbNounHead(Head):
         return features, scores
 
 
-HEADS: dict[str, type[Head]] = {"closed": ClosedSetHead, "verb-noun": VerbNounHead, "fact-clip": ClosedSetHead}
+class FactoredHead(Head):
+    """Closed set, scored by factors: a class has the sum of its factors' scores, one factor a slot.
+
+    What is learned of a verb with one object serves all its objects (ZEROSHOT.md, 'one softmax a slot', with the
+    class loss on the summed scores alone). Each slot's softmax is fed back; null has a channel of its own.
+    """
+
+    def __init__(self, width: int, classes: Classes, null: bool) -> None:
+        super().__init__(width, classes, null)
+        if not classes.factors:
+            raise ValueError("a factored head needs a vocabulary with slots")
+        self.sizes, self.null = tuple(max(slot) + 1 for slot in classes.factors), null
+        self.channels = sum(self.sizes) + int(null)
+        if self.channels >= width:
+            raise ValueError(f"{self.channels} scores do not fit in {width} channels; raise model.input.hidden")
+        self.factors: Tensor
+        self.register_buffer("factors", torch.tensor(classes.factors), persistent=False)  # (slots, C)
+
+    def forward(self, x: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, N, H) to features (B, N, H) and scores (B, N, C or C+1)."""
+        rest, null, *slots = x.split([x.shape[-1] - self.channels, int(self.null), *self.sizes], dim=-1)
+        scores = torch.stack([slot[..., of] for slot, of in zip(slots, self.factors, strict=True)]).sum(0)
+        features = torch.cat([rest, null.sigmoid(), *(slot.softmax(-1) for slot in slots)], dim=-1)
+        return features, torch.cat([scores, null], dim=-1)
+
+
+HEADS: dict[str, type[Head]] = {
+    "closed": ClosedSetHead,
+    "factored": FactoredHead,
+    "verb-noun": VerbNounHead,
+    "fact-clip": ClosedSetHead,
+}
 
 HeadFactory = Callable[[int, bool], Head]
 

@@ -11,7 +11,7 @@ import torch
 from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError
 from fact_clip.data import dataset as dataset_module
-from fact_clip.data.batch import collate, drop_channels, evaluation_items, mask_time, training_batches
+from fact_clip.data.batch import change_speed, collate, drop_channels, evaluation_items, mask_time, training_batches
 from fact_clip.data.features import LIMIT, FeatureTransform
 
 PLAIN = AugmentConfig(channels=0.0, time_spans=0)
@@ -234,3 +234,26 @@ def test_a_large_set_stays_on_disk(open_set, root, monkeypatch):
     assert sum(kept) == 1
     # one kept, one at work in float64 (16 MB) and float32, one in a batch; all three kept would be 56 MB
     assert peak < 45e6
+
+
+def test_speed_takes_the_nearest_frames():
+    """The labels go with the frames; the length follows the factor and stays inside the bounds."""
+    features = torch.arange(12.0).unsqueeze(1)
+    labels = np.arange(12)
+    lengths = set()
+    for seed in range(30):
+        found, its_labels = change_speed(features, labels, 1.0, torch.Generator().manual_seed(seed))
+        assert found[:, 0].tolist() == its_labels.tolist()
+        assert its_labels.tolist() == [int((t + 0.5) * 12 / len(found)) for t in range(len(found))]
+        lengths.add(len(found))
+    assert min(lengths) in (6, 7)
+    assert max(lengths) in (22, 23, 24)
+    one, _ = change_speed(features[:1], labels[:1], 1.0, torch.Generator().manual_seed(0))
+    assert len(one) == 1
+
+
+def test_a_channel_goes_with_its_context_columns():
+    found = drop_channels(torch.ones(3, 12), 0.5, torch.Generator().manual_seed(4), copies=3)
+    assert found[0].unique().tolist() == [0, 2]
+    assert torch.equal(found[:, :4], found[:, 4:8])
+    assert torch.equal(found[:, :4], found[:, 8:])
