@@ -15,7 +15,7 @@ Each file is written under another name and then renamed, so a killed run leaves
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.data.benchmarks import Layout
 from fact_clip.data.features import FeatureTransform
+from fact_clip.export.formats import whole_file
 from fact_clip.models import FACT, Classes
 
 FORMAT = 1
@@ -100,9 +101,11 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
 def create(run: Run) -> None:
     """Write everything but the weights."""
     run.path.mkdir(parents=True, exist_ok=True)
-    _replace(run.path / "config.yaml", lambda path: path.write_text(run.config.to_yaml(), encoding="utf-8"))
+    with whole_file(run.path / "config.yaml") as path:
+        path.write_text(run.config.to_yaml(), encoding="utf-8")
     write_json(run.path / "vocabulary.json", run.vocabulary.to_dict())
-    _replace(run.path / "features.safetensors", lambda path: save_arrays(run.transform.to_arrays(), path))
+    with whole_file(run.path / "features.safetensors") as path:
+        save_arrays(run.transform.to_arrays(), path)
     facts = {
         "format": FORMAT,
         "fact_clip": __version__,
@@ -151,7 +154,8 @@ def open_run(path: str | Path) -> Run:
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and a few JSON facts to one file, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _replace(path, lambda temporary: save_tensors(plain, temporary, {"facts": json.dumps(dict(facts))}))
+    with whole_file(path) as unfinished:
+        save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -205,13 +209,8 @@ def check_vocabulary(run: Run, vocabulary: Vocabulary, where: str | Path) -> Non
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
-    _replace(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1), encoding="utf-8"))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def _text(path: Path) -> str:

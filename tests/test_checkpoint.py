@@ -255,6 +255,6 @@ def test_a_failed_write_leaves_the_file_before_it(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", half)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match="No space left"):
         checkpoint.write_json(path, {"a": 2})
     assert json.loads(path.read_bytes()) == {"a": 1}

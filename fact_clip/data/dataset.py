@@ -80,9 +80,14 @@ class Dataset:
         train, validation = carve_validation(tuple(learning), config.validation)
         return cls(config, benchmark, root, vocabulary, (train, validation, tuple(test)), learning | test)
 
-    def splits(self) -> list[str]:
-        """Names of the splits that the folder has."""
-        return split_names(self.root)
+    @staticmethod
+    def splits(config: DataConfig) -> list[str]:
+        """Names of the splits that the data set's folder has; an InputError where it has none."""
+        root = _root(config)
+        found = split_names(root)
+        if not found:
+            raise InputError(root, "no splits", "splits/train.split1.bundle and the like")
+        return found
 
     def _label_path(self, name: str) -> Path:
         return self.root / "groundTruth" / f"{name}.txt"

@@ -67,7 +67,7 @@ def train_all_splits(
         ``{"splits": {name: metrics}, "mean": metrics}``.
     """
     out, results = Path(out), {}
-    for split in Dataset.open(config.data.model_copy(update={"split": 1})).splits():
+    for split in Dataset.splits(config.data):
         folder = out / f"split{split}"
         one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
         train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)

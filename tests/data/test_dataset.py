@@ -19,7 +19,7 @@ def test_reads_what_was_written(open_set, root):
     assert (dataset.root, dataset.layout, dataset.fps, dataset.input_dim) == (root, "TD", None, 5)
     assert dataset.vocabulary.names == ("idle", "pour milk", "stir")
     assert dataset.vocabulary.slots == ("phrase",)
-    assert dataset.splits() == ["1"]
+    assert Dataset.splits(dataset.config) == ["1"]
     # 40 frames: frame * 3 // 40 is 0 up to frame 13, 1 up to frame 26
     assert dataset.labels("a").tolist() == [0] * 14 + [1] * 13 + [2] * 13
     np.testing.assert_array_equal(dataset.features("a"), np.load(root / "features" / "a.npy"))
@@ -125,7 +125,7 @@ def test_splits_in_the_other_place_and_by_name(open_set, root):
     (root / "wide.test").write_text("a")
     dataset = open_set(split="wide")
     assert (dataset.train, dataset.test) == (("b", "c"), ("a",))
-    assert dataset.splits() == ["1", "2", "10", "cooks", "wide"]
+    assert Dataset.splits(dataset.config) == ["1", "2", "10", "cooks", "wide"]
     assert open_set(split="cooks").train == ("a",)
     assert open_set(split=10).train == ("a",)
 

@@ -37,7 +37,7 @@ def transcripts(dataset: Dataset) -> list[list[str]]:
 
 def test_layout_and_sizes(dataset):
     dataset.check()
-    assert dataset.splits() == ["1", "2", "3"]
+    assert Dataset.splits(dataset.config) == ["1", "2", "3"]
     assert (len(dataset.train), len(dataset.test)) == (16, 8)
     assert (dataset.fps, dataset.layout, dataset.input_dim) == (15.0, "TD", 64)
     assert dataset.features(dataset.train[0]).dtype == np.float16

@@ -180,7 +180,7 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
                 raise OSError(28, "No space left on device")
 
         patch.setattr(checkpoint, "save_tensors", half_written)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(InputError, match="No space left"):
             train(config, run, resume=True)
     assert (run / name).read_bytes() == before
     load(run)
