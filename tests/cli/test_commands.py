@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -189,13 +190,18 @@ def test_interrupt_says_how_to_go_on(recipe, fact_clip, tmp_path, monkeypatch):
 def test_a_run_cut_off_by_ctrl_c_can_be_used_and_resumed(recipe, fact_clip, tmp_path):
     out = tmp_path / "run"
     command = [*PROGRAM, "train", str(recipe), "train.epochs=100000", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    deadline = time.monotonic() + 60
-    while not (out / "last.safetensors").is_file():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    # A shell that starts the tests in the background has SIGINT ignored, which children would inherit.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heed)
+    try:
+        deadline = time.monotonic() + 60
+        while not (out / "last.safetensors").is_file():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err.startswith("fact-clip: interrupted; go on with: fact-clip train ")
     assert err.count("\n") == 1
