@@ -25,7 +25,7 @@ def segment(
     out: Annotated[
         Path | None, typer.Option(help="Folder for one file a video and format; RUN/segments if not given.")
     ] = None,
-    formats: Annotated[str, typer.Option("--format", help="csv, json, txt.")] = "csv,json",
+    formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
     plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
 ) -> None:
@@ -61,11 +61,9 @@ def segment(
 
 def segment_table(segmentation: Segmentation) -> str:
     """Start, stop, seconds, action and confidence of each segment as text."""
-    from fact_clip.export.formats import seconds
-
     rows = []
     for each in segmentation:
-        start, stop = (seconds(frame, segmentation.fps) for frame in (each.start, each.stop))
+        start, stop = (segmentation.seconds(frame) for frame in (each.start, each.stop))
         span = "" if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
         sure = "" if each.confidence is None else f"{each.confidence:.2f}"
         rows.append([str(each.start), str(each.stop), span, each.label, sure])
@@ -73,15 +71,9 @@ def segment_table(segmentation: Segmentation) -> str:
 
 
 def _suffixes(formats: str) -> list[str]:
-    from fact_clip.core import InputError
-    from fact_clip.export import EXPORTERS
+    from fact_clip.export import ending_of
 
-    wanted = [name.strip().lower() for name in formats.split(",") if name.strip()]
-    known = [suffix.removeprefix(".") for suffix in EXPORTERS]
-    for name in wanted:
-        if name not in known:
-            raise InputError("--format", f"no format {name!r}", f"one of {', '.join(known)}")
-    return [f".{name}" for name in wanted]
+    return [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
 
 
 def _check_outputs(inputs: list[Path], plot: Path | None) -> None:

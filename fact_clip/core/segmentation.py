@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -62,13 +62,19 @@ class Segmentation:
     Args:
         segments: at least one, in order, the first starting at 0 and each where the last one stopped.
         fps: frames a second, or None where nobody knows.
+        times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video
+            whose frames are not evenly spaced; None: `fps` tells. Read for seconds in place of `fps`.
+        media: name of the video file, for formats that point to it. Does not take part in equality.
 
     Raises:
-        InputError: no segments, a gap, an overlap, or a frame rate that is not a positive number.
+        InputError: no segments, a gap, an overlap, a frame rate that is not a positive number, or times of
+            another length or that do not rise.
     """
 
     segments: tuple[Segment, ...]
     fps: float | None = None
+    times: tuple[float, ...] | None = None
+    media: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", tuple(self.segments))
@@ -86,10 +92,16 @@ class Segmentation:
                     f"start {expected}, where the segment before stops",
                 )
             expected = segment.stop
+        if self.times is not None:
+            object.__setattr__(self, "times", _rising(self.times, self.n_frames))
 
     @classmethod
     def from_frames(
-        cls, labels: Sequence[str], fps: float | None = None, confidence: Sequence[float] | None = None
+        cls,
+        labels: Sequence[str],
+        fps: float | None = None,
+        confidence: Sequence[float] | None = None,
+        times: Sequence[float] | None = None,
     ) -> Segmentation:
         """Cut one label a frame into maximal runs.
 
@@ -97,6 +109,7 @@ class Segmentation:
             labels: names, length T.
             fps: frames a second.
             confidence: one number a frame, length T; a segment gets the mean over its frames.
+            times: seconds at the start of each frame and at the end, length T + 1.
 
         Raises:
             InputError: no frames, a label that is no text, or confidences of another length or not finite.
@@ -118,7 +131,7 @@ class Segmentation:
             mean = None if values is None else float(values[start:stop].mean())
             segments.append(Segment(start, stop, str(name), mean))
             start = stop
-        return cls(tuple(segments), fps)
+        return cls(tuple(segments), fps, None if times is None else tuple(times))
 
     def to_frames(self) -> list[str]:
         """One label a frame, length `n_frames`."""
@@ -134,6 +147,12 @@ class Segmentation:
         """Length of the video in frames."""
         return self.segments[-1].stop
 
+    def seconds(self, frame: int) -> float | None:
+        """Time at which a frame starts (`n_frames`: the end); None where neither times nor rate are known."""
+        if self.times is not None:
+            return self.times[frame]
+        return None if self.fps is None else frame / self.fps
+
     def __len__(self) -> int:
         return len(self.segments)
 
@@ -144,7 +163,8 @@ class Segmentation:
         """The same video in `n_frames` frames, by nearest neighbour; the frame rate changes along.
 
         The middle of each new frame decides which old frame it copies. Segments that get no frame vanish,
-        and neighbours of one label are joined. Confidence is kept where every segment has one.
+        and neighbours of one label are joined. Confidence is kept where every segment has one; frame times
+        are interpolated.
 
         Raises:
             InputError: fewer than one frame.
@@ -157,7 +177,11 @@ class Segmentation:
         known = [segment.confidence for segment in self.segments if segment.confidence is not None]
         confidence = np.asarray(known)[owner].tolist() if len(known) == len(self) else None
         fps = None if self.fps is None else self.fps * n_frames / self.n_frames
-        return Segmentation.from_frames(labels, fps, confidence)
+        times = None
+        if self.times is not None:
+            clock = np.interp(np.arange(n_frames + 1) * self.n_frames / n_frames, range(len(self.times)), self.times)
+            times = clock.tolist()
+        return replace(Segmentation.from_frames(labels, fps, confidence, times), media=self.media)
 
     def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
         """The segments whose label is not among `labels`, in order; for leaving out background."""
@@ -174,3 +198,13 @@ class Segmentation:
         from fact_clip.export import save
 
         return save(self, path)
+
+
+def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:
+    values = np.asarray(tuple(times), dtype=np.float64)
+    if values.shape != (n_frames + 1,):
+        expected = f"({n_frames + 1},): the start of each of {n_frames} frames, and the end"
+        raise InputError("times", f"shape {values.shape}", expected)
+    if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) <= 0).any():
+        raise InputError("times", "negative, not finite or not rising", "seconds, each more than the one before")
+    return tuple(values.tolist())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.export.formats import Format, gapless, rate_of, read_text, seconds
+from fact_clip.export.formats import Format, gapless, rate_of, read_text
 
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
 
@@ -20,12 +20,12 @@ def write(segmentation: Segmentation, path: Path) -> None:
         rows = csv.writer(file, lineterminator="\r\n")
         rows.writerow(COLUMNS)
         for segment in segmentation:
-            times = seconds(segment.start, segmentation.fps), seconds(segment.stop, segmentation.fps)
+            times = segmentation.seconds(segment.start), segmentation.seconds(segment.stop)
             rows.writerow([segment.start, segment.stop, *times, segment.label, segment.confidence])
 
 
 def read(path: Path) -> Segmentation:
-    """What `write` wrote; the frame rate comes from the seconds (`formats.rate_of`).
+    """What `write` wrote; the frame rate comes from the seconds (`formats.rate_of`), frame times are not kept.
 
     Raises:
         InputError: no such file, a missing column, a cell that is no number (file:line), a gap or an overlap.

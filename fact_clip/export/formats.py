@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -22,7 +23,8 @@ class Format:
 
     Args:
         write: (segmentation, file) -> None; writes the whole file.
-        read: file -> segmentation; None where the format cannot be read back.
+        read: file -> segmentation; None where frames cannot be read back (`fact-clip data convert` reads the
+            annotations of several such tools on the frames of the features).
         note: one line for people.
     """
 
@@ -53,13 +55,44 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise InputError(path, f"cannot be written ({error.strerror})", "a place to write to") from None
 
 
-def seconds(frame: int, fps: float | None) -> float | None:
-    """Time at which a frame starts; None where nobody knows the frame rate."""
-    return None if fps is None else frame / fps
+def span(path: Path, segmentation: Segmentation, segment: Segment) -> tuple[float, float]:
+    """Seconds at which a segment starts and stops; an InputError where neither frame times nor a rate are known."""
+    start, stop = segmentation.seconds(segment.start), segmentation.seconds(segment.stop)
+    if start is None or stop is None:
+        todo = "set the frame rate (data.fps), or write .csv, .json or .txt"
+        raise InputError(path, "no frame rate and no frame times", "seconds for this format", todo)
+    return start, stop
+
+
+def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
+    """Start and stop of each segment in whole milliseconds; neighbours still meet.
+
+    Raises:
+        InputError: no seconds are known, or a segment shorter than a millisecond.
+    """
+    cues = []
+    for segment in segmentation:
+        start, stop = (round(1000 * time) for time in span(path, segmentation, segment))
+        if start == stop:
+            raise InputError(path, f"segment {segment.label!r} at {start} ms without length", "a millisecond or more")
+        cues.append((start, stop, segment))
+    return cues
+
+
+def one_line(path: Path, label: str) -> str:
+    """The label; one that is blank or has line ends or tabs in it is an InputError."""
+    if not label.strip() or any(sign in label for sign in "\n\r\t"):
+        raise InputError(path, f"label {label!r}", "a name of one line, without tabs", "write .csv or .json")
+    return label
+
+
+def now() -> str:
+    """Date and time now, as ISO 8601 in universal time."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
-    """The frame rate that lies behind pairs of frame and seconds, as :func:`seconds` made them.
+    """The frame rate that lies behind pairs of frame and seconds, as `Segmentation.seconds` made them.
 
     A double's last digit is lost in the division, so of the rates that give exactly these seconds the one with the
     fewest decimals is taken (15, 29.97), then a film rate (30000/1001). None where no single rate does, which is a
@@ -97,9 +130,9 @@ def read_text(path: Path) -> str:
         raise InputError(path, "not UTF-8 text", "a file of segments") from None
 
 
-def gapless(path: Path, segments: list[Segment], fps: float | None) -> Segmentation:
+def gapless(path: Path, segments: list[Segment], fps: float | None, times: list[float] | None = None) -> Segmentation:
     """A segmentation of what a file holds; a gap or an overlap is an InputError that names the file."""
     try:
-        return Segmentation(tuple(segments), fps)
+        return Segmentation(tuple(segments), fps, None if times is None else tuple(times))
     except InputError as error:
         raise InputError(path, f"{error.where}: {error.found}", error.expected, error.todo) from None

@@ -7,25 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.export.formats import Format, gapless, read_text, seconds
+from fact_clip.export.formats import Format, gapless, read_text
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
-    """Plain JSON of a segmentation: fps, n_frames, segments; null where there is no rate or confidence."""
+    """Plain JSON of a segmentation: fps, n_frames, segments, and times where frames are not evenly spaced."""
+    times = {} if segmentation.times is None else {"times": list(segmentation.times)}
     return {
         "fps": segmentation.fps,
         "n_frames": segmentation.n_frames,
-        "segments": [
-            {
-                "start": segment.start,
-                "stop": segment.stop,
-                "start_seconds": seconds(segment.start, segmentation.fps),
-                "stop_seconds": seconds(segment.stop, segmentation.fps),
-                "action": segment.label,
-                "confidence": segment.confidence,
-            }
-            for segment in segmentation
-        ],
+        "segments": [segment_dict(segmentation, segment) for segment in segmentation],
+        **times,
+    }
+
+
+def segment_dict(segmentation: Segmentation, segment: Segment) -> dict[str, Any]:
+    """Plain JSON of one segment; null where there is no rate or confidence."""
+    return {
+        "start": segment.start,
+        "stop": segment.stop,
+        "start_seconds": segmentation.seconds(segment.start),
+        "stop_seconds": segmentation.seconds(segment.stop),
+        "action": segment.label,
+        "confidence": segment.confidence,
     }
 
 
@@ -47,18 +51,22 @@ def read(path: Path) -> Segmentation:
     if not isinstance(tree, dict) or not isinstance(tree.get("segments"), list):
         raise InputError(path, "no list 'segments'", "an object with fps and segments")
     fps = tree.get("fps")
-    if not (fps is None or _is_number(fps)):
+    if not (fps is None or is_number(fps)):
         raise InputError(path, f"fps {fps!r}", "a number or null")
-    segments = [_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
-    return gapless(path, segments, fps)
+    times = tree.get("times")
+    if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
+        raise InputError(path, "times that are no list of numbers", "seconds, one a frame and one for the end")
+    segments = [read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
+    return gapless(path, segments, fps, times)
 
 
-def _segment(where: str, entry: Any) -> Segment:
+def read_segment(where: str, entry: Any) -> Segment:
+    """A segment of what `segment_dict` gave; an InputError names `where`."""
     keys = ("start", "stop", "action")
     if not isinstance(entry, dict) or any(key not in entry for key in keys):
         raise InputError(where, repr(entry), f"an object with {', '.join(keys)}")
     confidence = entry.get("confidence")
-    if not isinstance(entry["action"], str) or not (confidence is None or _is_number(confidence)):
+    if not isinstance(entry["action"], str) or not (confidence is None or is_number(confidence)):
         raise InputError(where, repr(entry), "a name as action, a number or null as confidence")
     try:
         return Segment(entry["start"], entry["stop"], entry["action"], confidence)
@@ -66,7 +74,8 @@ def _segment(where: str, entry: Any) -> Segment:
         raise InputError(where, error.found, error.expected) from None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number (true and false are not)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

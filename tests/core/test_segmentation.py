@@ -130,3 +130,41 @@ def test_bad_frames_are_errors() -> None:
         Segmentation.from_frames(["a", "a"], confidence=[0.5])
     with pytest.raises(InputError, match="at least one frame"):
         Segmentation.from_frames(["a"]).resample(0)
+
+
+UNEVEN = (0.0, 0.1, 0.5, 0.6, 1.0)
+
+
+def test_frame_times_tell_seconds() -> None:
+    video = Segmentation.from_frames(["a", "a", "b", "b"], fps=10, times=list(UNEVEN))
+    assert [video.seconds(frame) for frame in range(5)] == list(UNEVEN)
+    assert Segmentation.from_frames(["a", "a"], fps=4).seconds(1) == 0.25
+    assert Segmentation.from_frames(["a", "a"]).seconds(1) is None
+    assert video != Segmentation.from_frames(["a", "a", "b", "b"], fps=10)
+
+
+def test_resampling_interpolates_frame_times() -> None:
+    video = Segmentation(Segmentation.from_frames(["a", "a", "b", "b"]).segments, times=UNEVEN, media="a.mp4")
+    assert video.resample(2).times == (0.0, 0.5, 1.0)
+    # the middle of frame 1, [0.1, 0.5), is 0.3
+    assert video.resample(8).times == pytest.approx((0.0, 0.05, 0.1, 0.3, 0.5, 0.55, 0.6, 0.8, 1.0))
+    assert video.resample(2).media == "a.mp4"
+
+
+def test_the_name_of_the_video_does_not_part_equals() -> None:
+    segments = (Segment(0, 1, "a"),)
+    assert Segmentation(segments, media="a.mp4") == Segmentation(segments, media="b.mp4")
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ((0.0, 1.0), r"times: shape \(2,\); expected \(3,\): the start of each of 2 frames, and the end"),
+        ((0.0, 1.0, 1.0), "not rising"),
+        ((-1.0, 1.0, 2.0), "negative"),
+        ((0.0, 1.0, math.inf), "not finite"),
+    ],
+)
+def test_bad_frame_times_are_errors(times: tuple[float, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Segmentation.from_frames(["a", "b"], times=times)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.export import EXPORTERS, Format, load, save
+from fact_clip.export import EXPORTERS, Format, ending_of, load, save
 
 RATES = [6.0, 15.0, 24.0, 25.0, 29.97, 30.0, 59.94, 24000 / 1001, 30000 / 1001, 60000 / 1001, 1.0, 0.5, 12.5, 240.0]
 POUR = Segmentation(
@@ -39,17 +39,21 @@ def same(left: Segmentation, right: Segmentation) -> bool:
 
 
 @pytest.mark.parametrize("suffix", EXPORTERS)
-def test_every_format_keeps_the_frames(suffix, tmp_path):
+def test_every_format_leaves_one_whole_file(suffix, tmp_path):
     path = save(POUR, tmp_path / f"deep/er/video{suffix}")
     assert path == tmp_path / f"deep/er/video{suffix}"
-    assert load(path).to_frames() == POUR.to_frames()
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert EXPORTERS[suffix].note
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".json"])
+@pytest.mark.parametrize("suffix", [ending for ending, known in EXPORTERS.items() if known.read is not None])
+def test_what_is_read_back_keeps_the_frames(suffix, tmp_path):
+    assert load(save(POUR, tmp_path / f"video{suffix}")).to_frames() == POUR.to_frames()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
 @given(segmentation=segmentations(labels=any_text))
-def test_csv_and_json_give_back_all(suffix, segmentation, tmp_path_factory):
+def test_csv_json_and_jsonl_give_back_all(suffix, segmentation, tmp_path_factory):
     assert same(load(save(segmentation, tmp_path_factory.mktemp("round") / f"a{suffix}")), segmentation)
 
 
@@ -101,6 +105,29 @@ def test_txt_is_one_line_a_frame(tmp_path):
     assert text == b"no action\n" * 3 + b'pour "milk", cold\n' + b"pour\n" * 6
 
 
+def test_json_keeps_frame_times(tmp_path):
+    video = Segmentation.from_frames(["a", "a", "b"], times=(0.0, 0.1, 0.5, 0.6))
+    tree = json.loads(save(video, tmp_path / "a.json").read_text())
+    assert [(entry["start_seconds"], entry["stop_seconds"]) for entry in tree["segments"]] == [(0.0, 0.5), (0.5, 0.6)]
+    assert load(tmp_path / "a.json") == video
+    assert load(save(video, tmp_path / "a.csv")) == Segmentation.from_frames(["a", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("csv", ".csv"), (".CSV", ".csv"), ("boris", ".boris"), ("boris.tsv", ".boris.tsv"), ("via", ".via.json"),
+     ("audacity", ".audacity.txt"), ("label-studio", ".label-studio.json"), ("txt", ".txt")],
+)  # fmt: skip
+def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
+    assert ending_of(name) == ending
+
+
+@pytest.mark.parametrize("name", ["xls", "", "bor", "tsv"])
+def test_an_unknown_format_lists_the_known(name):
+    with pytest.raises(InputError, match=rf"--format: no format '{name}'; expected one of csv, json, jsonl, txt, vtt"):
+        ending_of(name, "--format")
+
+
 def test_segmentation_saves_itself(tmp_path):
     assert load(POUR.save(tmp_path / "a.JSON")) == POUR
 
@@ -125,9 +152,13 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
         ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0: {'start': 0}"),
         ("a.json", '{"fps": "x", "segments": []}', "a.json: fps 'x'"),
         ("a.json", '{"segments": [{"start": 0, "stop": 1.5, "action": "a"}]}', "segment 0: frames [0, 1.5)"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "times: shape (1,)"),
+        ("a.json", '{"segments": [], "times": "x"}', "a.json: times that are no list of numbers"),
+        ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2: not JSON"),
+        ("a.jsonl", "[]", "a.jsonl:1: []; expected an object with start, stop, action"),
         ("a.txt", "\n\n", "a.txt: no frames"),
         ("a.txt", "a\n\nb\n", "a.txt:2: a blank line"),
-        ("a.xls", "", "no format for the suffix '.xls'; expected one of .csv, .json, .txt"),
+        ("a.xls", "", "no format for the suffix '.xls'; expected one of csv, json, jsonl, txt, vtt"),
     ],
 )
 def test_bad_files_are_one_plain_line(name, text, message, tmp_path):
@@ -153,7 +184,7 @@ def test_seconds_by_hand_leave_the_rate_open(tmp_path):
 
 
 def test_a_label_of_two_lines_has_no_place_in_txt(tmp_path):
-    with pytest.raises(InputError, match=r"write \.csv or \.json"):
+    with pytest.raises(InputError, match=r"/a\.txt: label 'a\\nb'; .*write \.csv or \.json"):
         save(Segmentation((Segment(0, 1, "a\nb"),)), tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,46 @@
+"""ELAN (.eaf): actions on one tier, their confidence on a tier below it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fact_clip.core import InputError, Segmentation
+from fact_clip.export.formats import Format, milliseconds, now
+
+TIER = "action"
+CONFIDENCE = "confidence"
+
+
+def write(segmentation: Segmentation, path: Path) -> None:
+    """Annotations to the millisecond, ELAN's unit, on the tier `action`.
+
+    Where a segment has a confidence it is an annotation of the tier `confidence`, associated with that of the action.
+
+    Raises:
+        InputError: no seconds are known, a segment shorter than a millisecond, or pympi-ling is missing.
+    """
+    try:
+        from pympi.Elan import Eaf, to_eaf
+    except ImportError:
+        raise InputError(path, "pympi-ling is not installed", "", "pip install 'fact-clip[annotation]'") from None
+    eaf = Eaf(author="fact-clip")
+    eaf.adocument["DATE"] = now()
+    eaf.remove_tier("default")
+    eaf.add_tier(TIER)
+    if any(segment.confidence is not None for segment in segmentation):
+        eaf.add_linguistic_type(CONFIDENCE, "Symbolic_Association", timealignable=False)
+        eaf.add_tier(CONFIDENCE, CONFIDENCE, parent=TIER)
+    if segmentation.media:
+        mime = _MIME.get(Path(segmentation.media).suffix.lower(), "unknown")
+        eaf.add_linked_file(Path(segmentation.media).name, f"./{Path(segmentation.media).name}", mime)
+    for start, stop, segment in milliseconds(path, segmentation):
+        eaf.add_annotation(TIER, start, stop, segment.label)
+        if segment.confidence is not None:
+            # neighbours share an end, so that only the middle says which annotation is meant
+            eaf.add_ref_annotation(CONFIDENCE, TIER, (start + stop) / 2, repr(segment.confidence))
+    to_eaf(path, eaf)
+
+
+_MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov": "video/quicktime"}
+
+FORMAT = Format(write, None, "ELAN: a tier of actions, a tier of confidence below it")
