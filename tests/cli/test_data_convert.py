@@ -1,0 +1,133 @@
+"""fact-clip data convert: from the files of a tool to a folder that trains, and back to the tool."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fact_clip.config import Config
+from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.data.convert import Target, convert_annotations
+from fact_clip.data.dataset import Dataset
+from fact_clip.export import save
+
+VIDEO = Segmentation((Segment(0, 4, "idle"), Segment(4, 9, "pour"), Segment(9, 20, "stir")), fps=5.0)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Two videos in seconds, with a gap and an overlap."""
+    path = tmp_path / "takes.csv"
+    path.write_text("video,start,stop,label\na.mp4,0.4,1.0,pour\na.mp4,0.8,2.0,stir\nb.mp4,0,0.6,pour\n")
+    return path
+
+
+def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
+    root = tmp_path / "data"
+    answer = fact_clip("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--out", root)
+    assert answer.code == 0
+    assert (root / "mapping.txt").read_text() == "0 background\n1 pour\n2 stir\n"
+    assert (root / "groundTruth/a.txt").read_text().split() == ["background"] * 2 + ["pour"] * 2 + ["stir"] * 6
+    assert (root / "groundTruth/b.txt").read_text().split() == ["pour"] * 3
+    assert answer.out.splitlines() == [
+        "video  frames  segments  gaps  contested  lost",
+        "a          10         3     2          1     0",
+        "b           3         1     0          0     0",
+        "total      13         4     2          1     0",
+    ]
+    assert answer.err == (
+        f"written: 2 videos in {root}; 2 frames of no segment are 'background'; "
+        "1 frames where segments overlap went to the one that started last\n"
+    )
+
+
+def test_json_for_programs(fact_clip, rows, tmp_path):
+    answer = fact_clip(
+        "data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--out", tmp_path / "d", "--json"
+    )
+    tree = json.loads(answer.out)
+    assert tree["videos"]["a"] == {"frames": 10, "segments": 3, "gaps": 2, "contested": 1, "lost": 0}
+    assert tree["total"] == {"frames": 13, "segments": 4, "gaps": 2, "contested": 1, "lost": 0}
+
+
+def test_from_elan_and_features_to_a_data_set_that_opens(fact_clip, tmp_path):
+    root = tmp_path / "data"
+    for name, n_frames in (("a", 22), ("b", 20)):
+        save(VIDEO, tmp_path / f"{name}.eaf")
+        np.save(tmp_path / f"{name}.npy", np.ones((7, n_frames), dtype=np.float32))
+    arrays = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    assert fact_clip("data", "convert", "--from", "npy", *arrays, "--axes", "DT", "--out", root).out.splitlines() == [
+        "video  frames  columns", "a          22        7", "b          20        7",
+    ]  # fmt: skip
+    labels = ["--features", root / "features", "--layout", "TD", "--fps", 5, "--background", "idle"]
+    answer = fact_clip(
+        "data", "convert", "--from", "eaf", tmp_path / "a.eaf", tmp_path / "b.eaf", *labels, "--out", root
+    )
+    assert (answer.code, answer.err.split("; ")[1]) == (0, "2 frames of no segment are 'idle'\n")
+    (root / "splits").mkdir()
+    (root / "splits/train.split1.bundle").write_text("a\n")
+    (root / "splits/test.split1.bundle").write_text("b\n")
+    config = Config.from_tree({"data": {"name": "folder", "root": str(root), "background": ["idle"]}}, "test")
+    dataset = Dataset.open(config.data)
+    dataset.check()
+    assert dataset.vocabulary.names == ("idle", "pour", "stir")
+    assert dataset.vocabulary.decode(dataset.labels("a")) == VIDEO.to_frames() + ["idle"] * 2
+
+
+def test_a_second_call_keeps_the_numbers_of_the_first(tmp_path, rows):
+    save(VIDEO, tmp_path / "a.eaf")
+    root = tmp_path / "data"
+    convert_annotations([tmp_path / "a.eaf"], "eaf", root, Target(fps=5.0))
+    assert (root / "mapping.txt").read_text() == "0 idle\n1 pour\n2 stir\n"
+    (tmp_path / "more.csv").write_text("start_seconds,stop_seconds,label\n1,2,beat\n")
+    convert_annotations([tmp_path / "more.csv"], "csv", root, Target(fps=5.0))
+    assert (root / "mapping.txt").read_text() == "0 idle\n1 pour\n2 stir\n3 background\n4 beat\n"
+
+
+def test_a_given_mapping_is_the_whole_vocabulary(tmp_path, rows):
+    (tmp_path / "m.txt").write_text("0 stir\n1 background\n2 idle\n3 pour\n")
+    save(VIDEO, tmp_path / "a.eaf")
+    convert_annotations([tmp_path / "a.eaf"], "eaf", tmp_path / "d", Target(fps=5.0, mapping=tmp_path / "m.txt"))
+    assert (tmp_path / "d/mapping.txt").read_text() == (tmp_path / "m.txt").read_text()
+    (tmp_path / "m.txt").write_text("0 idle\n1 stir\n")
+    with pytest.raises(InputError, match=r"m.txt: no class 'pour'; expected every label of the files"):
+        convert_annotations([tmp_path / "a.eaf"], "eaf", tmp_path / "e", Target(fps=5.0, mapping=tmp_path / "m.txt"))
+    assert not (tmp_path / "e").exists()
+
+
+def test_variable_rate_stays_in_sync_there_and_back(tmp_path):
+    times = tuple(np.cumsum([0.0, *np.random.default_rng(0).uniform(0.02, 0.3, 20)]).tolist())
+    video = Segmentation(VIDEO.segments, times=times)
+    np.save(tmp_path / "a.npy", np.ones((20, 2)))
+    (tmp_path / "a.json").write_text(json.dumps({"times": times}))
+    for ending in (".eaf", ".boris", ".via.json"):
+        file = save(video, tmp_path / f"a{ending}")
+        kind = ending.split(".")[1]
+        convert_annotations([file], kind, tmp_path / kind, Target(features=tmp_path))
+        assert (tmp_path / kind / "groundTruth/a.txt").read_text().split() == video.to_frames()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "csv", "takes.csv", "--unit", "seconds"], "takes.csv: times in seconds and no frame rate"),
+        (
+            ["--from", "csv", "takes.csv", "takes.csv", "--unit", "seconds", "--fps", "5"],
+            "video 'a' again; expected once, as in",
+        ),
+        (["--from", "csv", "takes.csv", "--unit", "seconds", "--fps", "5", "--features", "."], "a.npy"),
+        (["--from", "csv", "takes.csv", "--unit", "frames"], "takes.csv: frame 0.4; expected whole frame numbers"),
+        (["--from", "xls", "takes.csv"], "--from"),
+        (["--from", "npy", "takes.csv"], "takes.csv: not readable as .npy"),
+        (["--from", "epic", "takes.csv", "--verbs", "v.csv"], "--verbs and --nouns: only one of them"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(arguments, message, fact_clip, rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = fact_clip("data", "convert", *arguments, "--out", tmp_path / "data")
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+    assert not (tmp_path / "data").exists()
