@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import Segment, Segmentation
-from fact_clip.export.formats import Format, now, one_line, span
+from fact_clip.export.formats import Format, mean_rate, now, one_line, span
 
 COLUMNS = (
-    "Observation id", "Observation date", "Description", "Observation type", "Source", "Time offset (s)",
-    "Coding duration", "Media duration (s)", "FPS (frame/s)", "Subject", "Behavior", "Behavioral category",
-    "Behavior type", "Time", "Media file name", "Image index", "Image file path", "Comment",
+    "Observation id", "Observation date", "Description", "Observation duration", "Observation type", "Source",
+    "Time offset (s)", "Media duration (s)", "FPS", "Subject", "Behavior", "Behavioral category", "Behavior type",
+    "Time", "Media file name", "Image index", "Image file path", "Comment",
 )  # fmt: skip
 
 
@@ -51,21 +51,22 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
 
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
-    """The table of BORIS's "export events > tabular": two rows a segment, START and STOP, tabs between columns.
+    """The table that BORIS 8 exports as tabular events: two rows a segment, START and STOP, tabs between columns.
 
     Raises:
         InputError: as `write_project`.
     """
     video = segmentation.media or "video"
-    length = segmentation.seconds(segmentation.n_frames)
-    fixed = (Path(video).stem, now().removesuffix("+00:00"), "", "Media file", f"player #1:{video}", 0, length, length)
+    date = now().removesuffix("+00:00").replace("T", " ")
+    events = _events(segmentation, path)
+    length, rate = f"{events[-1][0]:.3f}", f"{mean_rate(segmentation):.3f}"
+    fixed = (Path(video).stem, date, "", length, "Media file(s)", f"player #1:{video}", "0.0", length, rate, "")
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
-        for time, kind, frame, segment in _events(segmentation, path):
-            label = one_line(path, segment.label)
-            event = ("No focal subject", label, "", kind, time, video, frame, "")
-            rows.writerow([*fixed, segmentation.fps or "NA", *event, _comment(segment) if kind == "START" else ""])
+        for time, kind, frame, segment in events:
+            event = (one_line(path, segment.label), "", kind, f"{time:.3f}", video, frame, "NA")
+            rows.writerow([*fixed, *event, _comment(segment) if kind == "START" else ""])
 
 
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, int, Segment]]:
@@ -88,14 +89,14 @@ def _behaviour(code: str) -> dict[str, Any]:
 
 
 def _observation(segmentation: Segmentation, video: str, date: str, events: list[list[Any]]) -> dict[str, Any]:
-    info: dict[str, Any] = {
-        "length": {video: segmentation.seconds(segmentation.n_frames)},
+    info = {
+        # a millisecond more: BORIS drops a last stop whose decimal is above the binary fraction of the length
+        "length": {video: round(events[-1][0] + 0.001, 3)},
+        "fps": {video: mean_rate(segmentation)},
         "hasVideo": {video: True},
         "hasAudio": {video: False},
         "offset": {"1": 0.0},
     }
-    if segmentation.fps is not None:
-        info["fps"] = {video: segmentation.fps}
     return {
         "file": {str(player): [video] if player == 1 else [] for player in range(1, 9)},
         "type": "MEDIA",

@@ -64,6 +64,13 @@ def span(path: Path, segmentation: Segmentation, segment: Segment) -> tuple[floa
     return start, stop
 
 
+def mean_rate(segmentation: Segmentation) -> float | None:
+    """Frames a second: `fps`, else the mean over the frame times; None where neither is known."""
+    if segmentation.fps is None and segmentation.times is not None:
+        return segmentation.n_frames / (segmentation.times[-1] - segmentation.times[0])
+    return segmentation.fps
+
+
 def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
     """Start and stop of each segment in whole milliseconds; neighbours still meet.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import Segment, Segmentation
-from fact_clip.export.formats import Format
+from fact_clip.export.formats import Format, mean_rate
 
 CONTROL = "action"
 
@@ -16,7 +16,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     """One task with one prediction, a region a segment; the confidence is the region's score.
 
     Label Studio counts frames from 1, both ends included, at the frame rate of its <Video> tag: set
-    ``frameRate="$fps"`` there. With frame times, frames are those of an even clock of the same mean rate; without
+    ``frameRate="$fps"`` there. With frame times, frames are those of an even clock of that rate; without
     times or rate they are those of the segmentation. A labelling setup that fits::
 
         <View>
@@ -25,9 +25,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         </View>
     """
     data: dict[str, Any] = {"video": segmentation.media or "video"}
-    rate = segmentation.fps
-    if segmentation.times is not None and rate is None:
-        rate = segmentation.n_frames / (segmentation.times[-1] - segmentation.times[0])
+    rate = mean_rate(segmentation)
     if rate is not None:
         data["fps"] = rate
     result = [_region(segmentation, number, segment, rate) for number, segment in enumerate(segmentation)]

@@ -228,7 +228,7 @@ def test_files_point_to_the_video(tmp_path):
     assert Eaf(saved(".eaf")).get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "./a b.mp4"
     project = json.loads(saved(".boris").read_text())
     assert project["observations"]["a b"]["file"]["1"] == ["clips/a b.mp4"]
-    assert project["observations"]["a b"]["media_info"]["length"] == {"clips/a b.mp4": 2.0}
+    assert project["observations"]["a b"]["media_info"]["length"] == {"clips/a b.mp4": 2.001}
     assert json.loads(saved(".label-studio.json").read_text())[0]["data"] == {"video": "clips/a b.mp4", "fps": 6.0}
     assert json.loads(saved(".via.json").read_text())["file"]["1"]["src"] == "clips/a b.mp4"
     assert saved(".rttm").read_text().split()[:2] == ["SPEAKER", "a_b"]
@@ -245,6 +245,20 @@ def test_boris_knows_every_class_as_a_state(tmp_path):
     project = json.loads(save(EVEN, tmp_path / "a.boris").read_text())
     states = [(each["code"], each["type"]) for each in project["behaviors_conf"].values()]
     assert states == [(code, "State event") for code in ("no_action", "pour", "take")]
+
+
+def test_boris_events_are_those_of_its_project(tmp_path):
+    video = Segmentation(UNEVEN.segments, times=UNEVEN.times, media="d/a.mp4")  # no rate: the mean of the times
+    with save(video, tmp_path / "a.boris.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    (observation,) = json.loads(save(video, tmp_path / "a.boris").read_text())["observations"].values()
+    assert [[float(row["Time"]), row["Behavior"], int(row["Image index"])] for row in rows] == [
+        [time, code, frame] for time, _, code, _, _, frame in observation["events"]
+    ]
+    assert {(row["Media duration (s)"], row["FPS"], row["Source"]) for row in rows} == {
+        ("1.700", "7.228", "player #1:d/a.mp4")  # twelve frames in 1.6601 s
+    }
+    assert observation["media_info"]["fps"]["d/a.mp4"] == pytest.approx(12 / 1.6601)
 
 
 def test_label_studio_frames_are_counted_from_one(tmp_path):
