@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -25,6 +26,28 @@ def chosen(where: str | Path, kind: str, names: Iterable[str], tier: str | None)
     if tier is None and len(listed) > 1 and OURS not in listed:
         raise InputError(where, f"several: {', '.join(map(repr, listed))}", f"one {kind}", "choose by --tier")
     return tier if tier is not None else OURS if OURS in listed else listed[0]
+
+
+Reader = Callable[[Path, Options], list[Annotation]]
+
+
+def of_form(expected: str) -> Callable[[Reader], Reader]:
+    """Make a reader of nested JSON refuse a file that has some part of another type, in one line as all else."""
+
+    def decorate(reader: Reader) -> Reader:
+        @wraps(reader)
+        def read(path: Path, options: Options) -> list[Annotation]:
+            try:
+                return reader(path, options)
+            except InputError:
+                raise
+            except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise InputError(path, f"a part of another form ({reason})", expected) from error
+
+        return read
+
+    return decorate
 
 
 def read_eaf(path: Path, options: Options) -> list[Annotation]:
@@ -55,6 +78,7 @@ def read_eaf(path: Path, options: Options) -> list[Annotation]:
     return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path))]
 
 
+@of_form("a BORIS project")
 def read_boris(path: Path, options: Options) -> list[Annotation]:
     """State events of a BORIS project, or of its table of events (tabular or aggregated; .tsv or .csv).
 
@@ -126,6 +150,7 @@ def _boris_table(path: Path, options: Options) -> list[Annotation]:
     return [Annotation(name, tuple(found), "seconds", str(path)) for name, found in spans.items()]
 
 
+@of_form("a VIA 3 project")
 def read_via(path: Path, options: Options) -> list[Annotation]:
     """Temporal segments of a VIA 3 project: the values of one attribute, a video each.
 
@@ -158,6 +183,7 @@ def read_via(path: Path, options: Options) -> list[Annotation]:
     return [Annotation(name, tuple(listed), "seconds", str(path)) for name, listed in spans.items()]
 
 
+@of_form("an export of Label Studio as JSON")
 def read_label_studio(path: Path, options: Options) -> list[Annotation]:
     """Timeline labels of a Label Studio export (JSON, not JSON-MIN), or of its pre-annotations.
 

@@ -16,6 +16,7 @@ from fact_clip.core import InputError
 from fact_clip.data.benchmarks import Layout
 from fact_clip.data.features import load_features
 from fact_clip.export.formats import read_text
+from fact_clip.export.json_file import is_number
 
 Unit = Literal["seconds", "frames"]
 
@@ -93,16 +94,17 @@ class Clock:
             raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
         n_frames = len(load_features(path, layout or "TD"))
         told = told or {}
+        fps = told.get("fps") or fps
         if told.get("times") is None:
-            return cls(n_frames, told.get("fps", fps))
+            return cls(n_frames, fps)
         times = np.asarray(told["times"], dtype=np.float64)
         if times.shape == (n_frames,):
-            step = float(np.median(np.diff(times))) if n_frames > 1 else 1 / float(told.get("fps", fps or 1))
+            step = float(np.median(np.diff(times))) if n_frames > 1 else 1 / (fps or 1.0)
             times = np.append(times, times[-1] + step)
         if times.shape != (n_frames + 1,) or not (np.diff(times) > 0).all():
             found = f"{times.size} times for {n_frames} frames, or times that do not rise"
             raise InputError(path.with_suffix(".json"), found, "one a frame, and the end")
-        return cls(n_frames, told.get("fps", fps), times)
+        return cls(n_frames, fps, times)
 
     def frames(self, seconds: Sequence[float], where: str) -> NDArray[np.int64]:
         """The frame boundary nearest to each time; of two equally near the later."""
@@ -128,6 +130,11 @@ def _sidecar(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}:{error.lineno}", f"not JSON ({error.msg})", "fps and times of the features") from None
     if not isinstance(told, dict):
         raise InputError(path, "no object", "fps and times of the features")
+    fps, times = told.get("fps"), told.get("times")
+    if fps is not None and not (is_number(fps) and fps > 0):
+        raise InputError(path, f"fps {fps!r}", "frames a second, more than 0")
+    if times is not None and not (isinstance(times, list) and all(map(is_number, times))):
+        raise InputError(path, "times that are no list of numbers", "seconds, one a frame, and the end")
     return told
 
 

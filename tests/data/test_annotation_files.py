@@ -277,3 +277,39 @@ def test_missing_files_and_unknown_encodings(kind, tmp_path):
     (tmp_path / "f").write_bytes("start,stop,label\n0,1,Käse\n".encode("utf-16"))
     with pytest.raises(InputError, match=r"/f: (not UTF-8|not XML)"):
         READERS[kind](tmp_path / "f", Options())
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every part of a JSON tree."""
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
+
+
+def exchanged(tree: Any, place: tuple[Any, ...], part: Any) -> Any:
+    """A copy with one part in another's place."""
+    if not place:
+        return part
+    copy = dict(tree) if isinstance(tree, dict) else list(tree)
+    copy[place[0]] = exchanged(tree[place[0]], place[1:], part)
+    return copy
+
+
+@pytest.mark.parametrize("kind", ["boris", "via", "label-studio", "runs"])
+def test_a_part_of_another_form_is_one_plain_line(kind, tmp_path):
+    whole = tmp_path / "whole.json"
+    if kind == "runs":
+        whole.write_text('{"v": [["a", 3]]}')
+    else:
+        save(Segmentation(VIDEO.segments[:2], 5.0), tmp_path / f"v.{kind}{'' if kind == 'boris' else '.json'}").rename(
+            whole
+        )
+    tree, lines = json.loads(whole.read_text()), []
+    for place in places(tree):
+        for part in (None, "x", [[1]], {}):
+            (tmp_path / "f.json").write_text(json.dumps(exchanged(tree, place, part)))
+            try:
+                READERS[kind](tmp_path / "f.json", Options())
+            except InputError as error:
+                lines.append(str(error))
+    assert len(lines) >= 10
+    assert all("f.json" in line and "\n" not in line for line in lines)
