@@ -35,7 +35,7 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.data.benchmarks import Layout
 from fact_clip.data.features import FeatureTransform
 from fact_clip.export.formats import whole_file
-from fact_clip.models import FACT, Classes
+from fact_clip.models import FACT, ChannelSpec, Classes
 
 FORMAT = 1
 
@@ -53,6 +53,7 @@ class Run:
         layout: orientation of feature files, "TD" or "DT".
         fps: feature rows a second, or None where it is not known.
         mean_transcript_length: mean segments of the training videos.
+        channels: which columns of the model's input belong to which named thing, or None.
     """
 
     path: Path
@@ -63,15 +64,16 @@ class Run:
     layout: Layout
     fps: float | None
     mean_transcript_length: float | None
+    channels: ChannelSpec | None = None
 
-    def new_model(self, text: Tensor | None = None) -> FACT:
-        """A model of this run's size with random weights; ``text`` (C, E) where its head reads text.
+    def new_model(self, text: Tensor | None = None, channel_text: Tensor | None = None) -> FACT:
+        """A model of this run's size with random weights; ``text`` and ``channel_text`` where its head reads text.
 
         Raises:
             InputError: sizes that do not go together.
         """
         try:
-            return FACT(self.config.model, self.transform.width, self.classes, text)
+            return FACT(self.config.model, self.transform.width, self.classes, text, self.channels, channel_text)
         except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
             raise InputError("model", str(error), "sizes that go together") from None
 
@@ -114,6 +116,7 @@ def create(run: Run) -> None:
         "layout": run.layout,
         "fps": run.fps,
         "mean_transcript_length": run.mean_transcript_length,
+        "channels": None if run.channels is None else asdict(run.channels),
     }
     write_json(run.path / "run.json", facts)
 
@@ -136,10 +139,11 @@ def open_run(path: str | Path) -> Run:
         vocabulary = Vocabulary.from_dict(_read_json(path / "vocabulary.json"))
         transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
         plain = facts["classes"]
-        verb, noun = tuple(plain["verb"]), tuple(plain["noun"])
-        factors = tuple(tuple(slot) for slot in plain.get("factors", ()))
-        classes = Classes(plain["count"], verb, noun, plain["n_verbs"], plain["n_nouns"], factors)
-        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"]
+        defaults = asdict(Classes(plain["count"])) | {"verb": plain["verb"], "noun": plain["noun"]}
+        classes = Classes(**{key: _as_tuple(plain.get(key, value)) for key, value in defaults.items()})
+        spec = facts.get("channels")
+        channels = None if spec is None else ChannelSpec(**{key: _as_tuple(value) for key, value in spec.items()})
+        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"], channels
     except InputError as error:
         raise InputError(path, str(error)) from None
     except (SafetensorError, OSError) as error:
@@ -149,6 +153,10 @@ def open_run(path: str | Path) -> Run:
     if len(vocabulary) != classes.count:
         raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
     return Run(path, config, vocabulary, classes, transform, *rest)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(entry) for entry in value) if isinstance(value, list) else value
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -174,7 +182,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
     weights, _ = read_weights(run.path / "model.safetensors")
-    model = run.new_model(weights.get("text_embeddings"))
+    model = run.new_model(weights.get("text_embeddings"), weights.get("channels.names"))
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
 

@@ -24,6 +24,19 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ChannelData(_Frozen):
+    """Which columns of a feature file belong to which named thing.
+
+    The file names O things, one a line. The columns come in blocks: with ``blocks: [1, 2]`` column 0 to O-1 are the
+    first value of each thing, and the next 2 O columns two values of each, thing by thing.
+    """
+
+    file: str | None = Field(None, description="names of the things, one a line, under data.root; unset: none")
+    blocks: tuple[int, ...] = Field((), description="values a thing in each block; unset: all in one block")
+    slot: str = Field("object", description="slot of the vocabulary whose words are names of things")
+    fixed: tuple[str, ...] = Field((), description="things that keep their identity, beside the words of other slots")
+
+
 class DataConfig(_Frozen):
     """Which videos, and how their features are read."""
 
@@ -36,6 +49,8 @@ class DataConfig(_Frozen):
     stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
     standardize: bool = Field(False, description="zero mean, unit variance a column, by the training videos")
     context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
+    channels: ChannelData = ChannelData()
+    holdout: str | None = Field(None, description="JSON of classes to hold out, under data.root or a path of its own")
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
     tolerance: float = Field(0.01, ge=0, description="allowed length difference of features and labels, as a share")
     tolerance_frames: int = Field(10, ge=0, description="... or in frames, whichever is larger")
@@ -78,6 +93,15 @@ class AlignmentConfig(_Frozen):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
+class ChannelConfig(_Frozen):
+    """Named channels (models/channels.py); on where ``data.channels`` names a file."""
+
+    hidden: int = Field(32, ge=1, description="width of the network that things share")
+    width: int = Field(16, ge=1, description="width of a thing's evidence")
+    heads: int = Field(4, ge=1, description="attention heads that pool the evidence of unnamed things")
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
@@ -88,6 +112,8 @@ class ModelConfig(_Frozen):
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
     frame_weight: float = Field(0.1, ge=0, le=1, description="share of the frame voter in decoding (mwt)")
     alignment: AlignmentConfig = AlignmentConfig()
+    key_width: int = Field(64, ge=1, description="head 'text': width in which features and text are compared")
+    channels: ChannelConfig = ChannelConfig()
     input: BlockConfig = BlockConfig()
     update: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
     pooled: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
@@ -110,6 +136,16 @@ class ModelConfig(_Frozen):
         return {**values, **given}
 
 
+class TextConfig(_Frozen):
+    """The text of a class, for head 'text'."""
+
+    encoder: str = Field("minilm", description="entry of text/encoders.py, as minilm, hash:64, open_clip:MODEL/WEIGHTS")
+    parts: tuple[Literal["sentence", "factors"], ...] = Field(("sentence",), description="vectors of a class")
+    templates: str = Field("plain", description="entry of TEMPLATES in text/prompts.py")
+    phrase: str = Field("name", description="entry of PHRASES in text/prompts.py: how class names are read")
+    cache: str | None = Field(None, description="folder that keeps embeddings")
+
+
 class LossConfig(_Frozen):
     """Matching and loss (FACT.md, 'Matching and loss')."""
 
@@ -119,6 +155,8 @@ class LossConfig(_Frozen):
     smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
     null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
+    balance: float = Field(0.0, ge=0, le=1, description="a class of n frames weighs n^-balance (mean over frames: 1)")
+    prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
     fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")
 
@@ -139,6 +177,9 @@ class DecodeConfig(_Frozen):
 
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block, or the mean of all")
     switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
+    prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) taken off the scores")
+    gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="how validation chooses gamma")
+    gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that gamma may cost")
 
 
 class TrainConfig(_Frozen):
@@ -180,6 +221,7 @@ class Config(_Frozen):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    text: TextConfig = TextConfig()
     loss: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig()
     decode: DecodeConfig = DecodeConfig()

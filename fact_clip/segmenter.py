@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fact_clip.checkpoint import Run, load_model, open_run
-from fact_clip.core import InputError, Segmentation, stretch
+from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
+from fact_clip.data.benchmarks import parse_factors
 from fact_clip.data.features import check_finite, load_features
-from fact_clip.decoding import decode_switching, frame_scores
-from fact_clip.models import FACT
+from fact_clip.decoding import Calibration, decode_switching, frame_scores
+from fact_clip.models import FACT, Output
+from fact_clip.text.cache import class_texts
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What frames are named with.
+
+    Attributes:
+        vocabulary: the candidates; class indices count from its start.
+        text: (C, S, E) for a head that reads text; None: that of the training vocabulary.
+        offset: (C,) added to the log scores before the softmax (see :class:`fact_clip.decoding.Calibration`), -inf for
+            what is no candidate; None: nothing.
+    """
+
+    vocabulary: Vocabulary
+    text: Tensor | None = None
+    offset: NDArray[np.float64] | None = None
 
 
 class Segmenter:
@@ -23,10 +43,17 @@ class Segmenter:
         run: the run folder's description.
         model: its model.
         device: where it runs.
+        calibration: of a model that was trained with classes held out, else None.
     """
 
-    def __init__(self, run: Run, model: FACT, device: torch.device | str = "cpu") -> None:
-        self.run, self.device = run, torch.device(device)
+    def __init__(
+        self,
+        run: Run,
+        model: FACT,
+        device: torch.device | str = "cpu",
+        calibration: Calibration | None = None,
+    ) -> None:
+        self.run, self.device, self.calibration = run, torch.device(device), calibration
         self.model = model.to(self.device).eval()
         self.vocabulary, self.fps = run.vocabulary, run.fps
 
@@ -40,7 +67,8 @@ class Segmenter:
 
         Args:
             features: (T, D) raw features, or the path of a feature file in the layout of the training data.
-            actions: candidates, a part of the vocabulary; None: all of it.
+            actions: candidates; None: the training vocabulary. A model with head "text" takes any names, others only
+                names of their vocabulary. The background is a candidate always.
             transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
 
         Returns:
@@ -60,36 +88,68 @@ class Segmenter:
             expected = f"{width}, as {self.run.path} was trained with"
             raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
         check_finite(where, features)
-        labels, confidence = self.predict(features, actions, transcript)
-        return Segmentation.from_frames(self.vocabulary.decode(labels), self.fps, confidence.tolist())
+        choice = self.choose(actions)
+        labels, confidence = self.decode(self.output(features, choice, transcript), choice, len(features))
+        return Segmentation.from_frames(choice.vocabulary.decode(labels), self.fps, confidence.tolist())
 
-    @torch.inference_mode()
+    def choose(self, actions: Sequence[str] | None = None) -> Choice:
+        """The candidates for `actions` (see :meth:`segment`), with the calibration that the run was trained with."""
+        known = self.vocabulary
+        if actions is None:
+            return Choice(known, None, self._offset(known))
+        if not actions:
+            raise InputError("actions", "none", "at least one")
+        if self.run.config.model.head != "text":
+            ruled_out = np.full(len(known), -np.inf)
+            ruled_out[[*known.encode(actions), *known.background_indices]] = 0
+            return Choice(known, None, ruled_out)
+        names = dict.fromkeys([*actions, *known.background])
+        new = [name for name in names if name not in known]
+        if not new:
+            vocabulary = known.subset(names)
+            assert self.model.text is not None
+            return Choice(vocabulary, self.model.text[known.encode(names).tolist()], self._offset(vocabulary))
+        config = self.run.config
+        vocabulary = known.extended(new, factors=parse_factors(config.data.name, known)).subset(names)
+        text = torch.from_numpy(class_texts(config.text, vocabulary)).to(self.device)
+        return Choice(vocabulary, text, self._offset(vocabulary))
+
+    def _offset(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
+        return None if self.calibration is None else self.calibration.offset(vocabulary)
+
     def predict(
         self,
         features: NDArray[np.floating],
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Class index and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
+        """Index among the candidates and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
+        choice = self.choose(actions)
+        return self.decode(self.output(features, choice, transcript), choice, len(features))
+
+    @torch.inference_mode()
+    def output(self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None) -> Output:
+        """The model's output on raw features (T, D), a batch of one."""
         if self.run.config.model.transcript != (transcript is not None):
             asked = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
             raise InputError("transcript", asked, "a transcript exactly where the model reads one")
         order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).unsqueeze(0)
-        stride = self.run.config.data.stride
-        values = torch.from_numpy(self.run.transform(features)[::stride])
+        values = torch.from_numpy(self.run.transform(features)[:: self.run.config.data.stride])
         order = None if order is None else order.to(self.device)
-        output = self.model(values.unsqueeze(0).to(self.device), transcript=order)
-        scores = frame_scores(output, blocks=self.run.config.decode.blocks)[0]  # (T', C)
+        return self.model(values.unsqueeze(0).to(self.device), text=choice.text, transcript=order)
+
+    @torch.inference_mode()
+    def decode(self, output: Output, choice: Choice, n_frames: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Class index and its score for each of the `n_frames` frames that the output was made from."""
+        config = self.run.config
+        offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
+        scores = frame_scores(output, blocks=config.decode.blocks, offset=offset)[0]  # (T', C)
         # Even a score that has become zero stays above what is ruled out.
         logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
-        if actions is not None:
-            ruled_out = torch.ones(len(self.vocabulary), dtype=torch.bool)
-            ruled_out[self.vocabulary.encode(actions)] = False
-            if bool(ruled_out.all()):
-                raise InputError("actions", "none", "at least one of the vocabulary")
-            logs = logs.masked_fill(ruled_out.to(logs.device), float("-inf"))
-        labels = decode_switching(logs.cpu().numpy(), self.run.config.decode.switch_penalty)
-        index = stretch(np.arange(len(labels)), stride, len(features))
+        if offset is not None:
+            logs = logs.masked_fill(torch.isneginf(offset), float("-inf"))
+        labels = decode_switching(logs.cpu().numpy(), config.decode.switch_penalty)
+        index = stretch(np.arange(len(labels)), config.data.stride, n_frames)
         # Rounding of the mix may end a little above one.
         confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]
         return labels[index], confidence[index]
@@ -102,4 +162,4 @@ def load(run_dir: str | Path, device: str = "cpu") -> Segmenter:
         InputError: see :func:`fact_clip.checkpoint.open_run` and :func:`fact_clip.checkpoint.load_model`.
     """
     run = open_run(run_dir)
-    return Segmenter(run, load_model(run), device)
+    return Segmenter(run, load_model(run), device, Calibration.read(run.path / "calibration.json"))

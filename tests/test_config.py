@@ -51,7 +51,7 @@ def test_unknown_recipe_names_the_nearest(tmp_path):
         ("train: {epochs: 2", ["not YAML"]),
         ("- train", ["a list", "a mapping of keys"]),
         ("train: 3", ["train = 3"]),
-        ("trian: {epochs: 2}", ["unknown key trian", "one of data, model, loss", "did you mean train?"]),
+        ("trian: {epochs: 2}", ["unknown key trian", "one of data, model, text, loss", "did you mean train?"]),
         ("model: {input: {hiden: 3}}", ["unknown key model.input.hiden", "did you mean model.input.hidden?"]),
         ("model: {alignment: {temp: 3}}", ["unknown key model.alignment.temp", "model.alignment.temperature?"]),
     ],

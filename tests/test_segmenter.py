@@ -56,18 +56,6 @@ def test_confidence_is_a_share(segmenter, video):
     assert first.confidence == pytest.approx(confidence[: first.stop].mean(), abs=1e-6)
 
 
-def test_every_frame_takes_the_best_class_of_the_chosen(segmenter, video):
-    """Without a price of a change, naming candidates is the argmax over their scores."""
-    chosen = ["screw nut with wrench", "no action", "place gear"]
-    labels, confidence = segmenter.predict(np.load(video), actions=chosen)
-    index = segmenter.vocabulary.encode(chosen)
-    assert set(labels.tolist()) <= set(index.tolist())
-    scores = np.stack([segmenter.predict(np.load(video), actions=[name])[1] for name in chosen])
-    assert np.array_equal(confidence, scores.max(axis=0))
-    assert set(segmenter.segment(video, actions=["place gear"]).to_frames()) == {"place gear"}
-    assert segmenter.segment(video, actions=segmenter.vocabulary.names) == segmenter.segment(video)
-
-
 class Fixed(torch.nn.Module):
     """A model of one block without tokens' say: the frame scores are the logits that it is given."""
 
@@ -75,7 +63,7 @@ class Fixed(torch.nn.Module):
         super().__init__()
         self.logits = logits
 
-    def forward(self, features, transcript=None):
+    def forward(self, features, text=None, transcript=None):
         n_frames = features.shape[1]
         logits = self.logits.expand(1, n_frames, -1)
         tokens = torch.zeros(1, 1, self.logits.shape[-1] + 1)
@@ -84,15 +72,27 @@ class Fixed(torch.nn.Module):
         return Output((block,), mask, torch.ones(1, 1, dtype=torch.bool), None, 1.0)
 
 
+def test_candidates_share_the_score_and_the_background_is_one_always(segmenter, video):
+    logits = torch.randn(23, generator=torch.Generator().manual_seed(3))
+    fixed, chosen = Segmenter(segmenter.run, Fixed(logits)), ["screw nut with wrench", "place gear"]
+    labels, confidence = fixed.predict(np.load(video), actions=chosen)
+    index = segmenter.vocabulary.encode(["no action", *chosen])
+    shares = np.exp(logits[index].numpy()) / np.exp(logits[index].numpy()).sum()
+    assert set(labels.tolist()) == {index[shares.argmax()]}
+    np.testing.assert_allclose(confidence, shares.max(), rtol=1e-5)
+    assert set(segmenter.segment(video, actions=["place gear"]).to_frames()) <= {"place gear", "no action"}
+    assert segmenter.segment(video, actions=segmenter.vocabulary.names) == segmenter.segment(video)
+
+
 def test_a_candidate_whose_score_has_vanished_is_still_named(segmenter, video):
-    """Scores of 1 for the first class and of exactly 0 in float32 for all others."""
+    """Scores of 1 for one class and of exactly 0 in float32 for all others."""
     logits = torch.full((23,), -500.0)
-    logits[0] = 0.0
+    logits[segmenter.vocabulary.index("tap gear with mallet")] = 0.0
     sure = Segmenter(segmenter.run, Fixed(logits))
-    assert sure.segment(video).transcript == (segmenter.vocabulary.names[0],)
+    assert sure.segment(video).transcript == ("tap gear with mallet",)
     found = sure.segment(video, actions=["place gear", "grasp nut"])
-    assert set(found.transcript) <= {"place gear", "grasp nut"}
-    assert {segment.confidence for segment in found} == {0.0}
+    assert set(found.transcript) <= {"place gear", "grasp nut", "no action"}
+    assert [segment.confidence for segment in found] == pytest.approx([1 / 3] * len(found))  # nothing tells them apart
 
 
 def test_a_price_of_changes_gives_fewer_segments(segmenter, video):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Vocabulary
 
 Layout = Literal["TD", "DT"]
 Factors = tuple[str | None, ...]
@@ -52,6 +52,16 @@ def verb_object_tool(name: str) -> Factors:
     if not verb or not thing.strip() or (with_tool and not tool.strip()):
         raise InputError(f"class {name!r}", "a name that does not parse", "VERB OBJECT [with TOOL]")
     return (verb, thing.strip(), tool.strip() or None)
+
+
+def parse_factors(benchmark: str, vocabulary: Vocabulary) -> Callable[[str], Factors]:
+    """How names that a vocabulary of this benchmark lacks are read into its slots.
+
+    A benchmark without a grammar has one slot, the whole name, and reads any name; one with a grammar refuses a name
+    that does not parse.
+    """
+    entry = BENCHMARKS[benchmark]
+    return entry.factors or (lambda name: (name, *[None] * (len(vocabulary.slots) - 1)))
 
 
 BENCHMARKS: dict[str, Benchmark] = {

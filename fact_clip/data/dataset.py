@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.data.benchmarks import BENCHMARKS, Benchmark, Factors, Layout
 from fact_clip.data.features import FeatureTransform, check_finite, lengths_agree, load_features, read_layout
 from fact_clip.data.labels import read_labels, read_split, split_names
+from fact_clip.data.validation import carve_validation
 
 CACHE_BYTES = 1 << 30
 """Transformed features stay in memory while their total is under this."""
@@ -225,18 +225,6 @@ class Dataset:
         for name in names:
             counts += np.bincount(self.labels(name), minlength=len(self.vocabulary))
         return counts
-
-
-def carve_validation(names: Sequence[str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Cut training videos into (train, validation); both keep the order given.
-
-    The videos with the smallest hashes of their names validate, so the choice hangs on neither order nor seed.
-    With a share above 0 at least one video validates, and at least one is left to train.
-    """
-    n_validation = min(max(round(share * len(names)), 1), len(names) - 1) if share > 0 else 0
-    by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    chosen = set(by_hash[:n_validation])
-    return tuple(n for n in names if n not in chosen), tuple(n for n in names if n in chosen)
 
 
 def _benchmark(name: str) -> Benchmark:

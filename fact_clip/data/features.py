@@ -154,6 +154,15 @@ def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32
     return out
 
 
+def _share_by_kind(mean: NDArray[np.float64], variance: NDArray[np.float64], kinds: NDArray[np.int64]) -> None:
+    """Put the mean and the variance over all columns of a kind in the place of each column's own."""
+    for kind in np.unique(kinds):
+        own = kinds == kind
+        middle = mean[own].mean()
+        variance[own] = (variance[own] + (mean[own] - middle) ** 2).mean()
+        mean[own] = middle
+
+
 # A column that hardly moves in training may lie hundreds of deviations off in another video (885 in KSCGR, which
 # made a whole video unreadable); standardised values are cut at this many.
 LIMIT = 5.0
@@ -191,11 +200,18 @@ class FeatureTransform:
         return self.input_dim * (1 + 2 * len(self.context))
 
     @classmethod
-    def fit(cls, features: Iterable[Array], context: Sequence[int] = (), standardize: bool = False) -> FeatureTransform:
+    def fit(
+        cls,
+        features: Iterable[Array],
+        context: Sequence[int] = (),
+        standardize: bool = False,
+        kinds: NDArray[np.int64] | None = None,
+    ) -> FeatureTransform:
         """Fit on the (T, D) features of training videos, one after another in memory.
 
         The mean and standard deviation are those of all frames together, after the context columns; a column
-        that never changes keeps its scale.
+        that never changes keeps its scale. Columns of one kind (``kinds``, (D,)) share theirs, as the boxes of all
+        things do, so that one network can read them all.
 
         Raises:
             InputError: no videos, or videos of different width.
@@ -219,7 +235,10 @@ class FeatureTransform:
             mean, count = mean + (own_mean - mean) * (len(columns) / total), total
         if dim is None:
             raise InputError("training videos", "none", "at least one to fit the feature transform")
-        std = np.sqrt(spread / count)
+        variance = spread / count
+        if kinds is not None:
+            _share_by_kind(mean, variance, np.concatenate([kinds + at * dim for at in range(len(mean) // dim)]))
+        std = np.sqrt(variance)
         std[std <= 1e-6 * np.abs(mean)] = 1.0
         return cls(windows, mean.astype(np.float32), std.astype(np.float32), dim)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -14,10 +13,12 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.features import FeatureTransform
 from fact_clip.data.labels import read_lines
+from fact_clip.data.validation import carve_covering
 
 IGNORED = -1  # as in batch.py, which needs torch
 
@@ -192,7 +193,7 @@ class HeldOut:
         if not train:
             raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
         self.train = train
-        self._hidden = tuple(hidden)
+        self.hidden = tuple(sorted(hidden))
         self._hides = dict.fromkeys(self.test, ()) | dict.fromkeys(self.validation, self.unseen)
 
     def features(self, name: str) -> NDArray[Any]:
@@ -206,7 +207,7 @@ class HeldOut:
     def labels(self, name: str) -> NDArray[np.int64]:
         """Class indices (T,), read-only; -1 where the role of the video hides a class (see the class)."""
         labels = self.dataset.labels(name)
-        masked = np.where(np.isin(labels, self._hides.get(name, self._hidden)), IGNORED, labels)
+        masked = np.where(np.isin(labels, self._hides.get(name, self.hidden)), IGNORED, labels)
         masked.flags.writeable = False
         return masked
 
@@ -235,42 +236,13 @@ class HeldOut:
         return sum(counts) / len(counts)
 
 
-def carve_covering(
-    learning: Sequence[str],
-    share: float,
-    frames: Mapping[str, Mapping[int, int]],
-    seen: set[int],
-    validation_unseen: set[int],
-) -> tuple[str, ...]:
-    """Videos that validate: as many as `Dataset` takes, but such that validation-unseen classes occur in them.
-
-    One by one: the video with the most validation-unseen classes that no chosen one has; of those, the one that
-    takes the fewest seen classes out of training for good; of those, the one with the most frames of
-    validation-unseen classes; of those, the smallest hash of its name.
-
-    Args:
-        learning: videos to choose from; the choice keeps their order.
-        share: how large a part of them validates.
-        frames: for each, class index -> frames.
-        seen, validation_unseen: class indices.
-    """
-    count = min(max(round(share * len(learning)), 1), len(learning) - 1) if share > 0 else 0
-    left, chosen = sorted(learning, key=lambda name: hashlib.sha256(name.encode()).digest()), list[str]()
-    for _ in range(count):
-        uncovered = validation_unseen.difference(*(frames[name] for name in chosen))
-        holders = Counter(index for name in left for index in frames[name])
-        last = {index for index in seen if holders[index] == 1}
-        cost = {
-            name: (
-                -len(uncovered & found.keys()),
-                len(last & found.keys()),
-                -sum(found.get(index, 0) for index in validation_unseen),
-            )
-            for name, found in ((name, frames[name]) for name in left)
-        }
-        chosen.append(min(cost, key=cost.__getitem__))
-        left.remove(chosen[-1])
-    return tuple(name for name in learning if name in chosen)
+def open_videos(config: DataConfig) -> Dataset | HeldOut:
+    """The data set of a configuration, with its classes held out where ``data.holdout`` names any."""
+    dataset = Dataset.open(config)
+    if config.holdout is None:
+        return dataset
+    path = dataset.root / config.holdout
+    return HeldOut(dataset, Holdout.read(path if path.is_file() else Path(config.holdout)))
 
 
 def learning_and_test(dataset: Dataset, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,9 +1,11 @@
 """Model output to one class a frame."""
 
 from fact_clip.decoding.calibration import (
+    Calibration,
     calibrated,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
+    factor_frames,
     log_mean_posterior,
     prior_correction,
 )
@@ -12,6 +14,7 @@ from fact_clip.decoding.switching import decode_switching
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
 __all__ = [
+    "Calibration",
     "TransportSettings",
     "calibrated",
     "choose_gamma_by_cost",
@@ -19,6 +22,7 @@ __all__ = [
     "decode",
     "decode_switching",
     "decode_transport",
+    "factor_frames",
     "frame_scores",
     "log_mean_posterior",
     "prior_correction",

@@ -6,8 +6,11 @@ Prior correction: Menon et al., "Long-tail Learning via Logit Adjustment" (ICLR 
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -15,10 +18,64 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.metrics import SeenUnseenCurve
 
 Scores = TypeVar("Scores", NDArray[np.floating], Tensor)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the scores of a model that was trained on some classes are put right for any candidates.
+
+    Args:
+        seen: names of the classes with training frames, background among them.
+        frames: by slot the training frames of each factor; "" counts the frames without one.
+        prior_weight: share of log p(c) that is taken off, p(c) the product of its factors' shares of frames.
+        gamma: what is taken off the scores of seen classes, in nats.
+    """
+
+    seen: tuple[str, ...]
+    frames: Mapping[str, Mapping[str, int]]
+    prior_weight: float = 0.0
+    gamma: float = 0.0
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration | None:
+        """The calibration of a file that `asdict` was written to as JSON; None where there is no file."""
+        if not path.is_file():
+            return None
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**values, "seen": tuple(values["seen"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(path, f"damaged ({error})", "a calibration as it was written") from None
+
+    def log_prior(self, vocabulary: Vocabulary) -> NDArray[np.float64]:
+        """(C,) log p(c); a factor without training frames gets the mean share of those that have some."""
+        total = np.zeros(len(vocabulary))
+        for place, slot in enumerate(vocabulary.slots):
+            counts = {factor: count for factor, count in self.frames[slot].items() if count}
+            shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}
+            unknown = sum(shares.values()) / len(shares)
+            total += [shares.get(entry[place] or "", unknown) for entry in vocabulary.factors]
+        return total
+
+    def offset(self, vocabulary: Vocabulary) -> NDArray[np.float64]:
+        """(C,) what is added to the log scores of these candidates."""
+        seen = np.array([name in self.seen for name in vocabulary.names])
+        return -self.gamma * seen - self.prior_weight * self.log_prior(vocabulary)
+
+
+def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """By slot the training frames of each factor, "" for frames of classes without one; from frames a class (C,)."""
+    counts: dict[str, dict[str, int]] = {}
+    for place, slot in enumerate(vocabulary.slots):
+        own = counts[slot] = {}
+        for entry, count in zip(vocabulary.factors, frames.tolist(), strict=True):
+            factor = entry[place] or ""
+            own[factor] = own.get(factor, 0) + count
+    return counts
 
 
 def calibrated(log_scores: Scores, seen: NDArray[np.bool_] | Tensor, gamma: float) -> Scores:

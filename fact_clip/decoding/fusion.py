@@ -8,7 +8,9 @@ from torch import Tensor
 from fact_clip.models.output import Output
 
 
-def frame_scores(output: Output, frame_weight: float | None = None, blocks: str = "last") -> Tensor:
+def frame_scores(
+    output: Output, frame_weight: float | None = None, blocks: str = "last", offset: Tensor | None = None
+) -> Tensor:
     """(B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
 
     Each frame's token voter is the class distribution (null left out) of the kept token that it attends to
@@ -18,10 +20,14 @@ def frame_scores(output: Output, frame_weight: float | None = None, blocks: str 
         output: the model's output.
         frame_weight: w; None: the model's own.
         blocks: the frame voter is the "last" block, or the geometric mean of "all" blocks.
+        offset: (C,) added to the log scores of both voters before the softmax: calibration, prior correction, and -inf
+            for a class that is no candidate. With a transcript it is not used.
     """
     weight = output.frame_weight if frame_weight is None else frame_weight
     last = output.blocks[-1]
     frames = _frame_voter(output, blocks)  # (B, T, C)
+    if offset is not None and output.transcript is None:
+        frames = (frames.clamp(min=torch.finfo(frames.dtype).tiny).log() + offset).softmax(-1)
     if last.a2f_attention is None:
         return frames
     if output.transcript is not None:
@@ -30,7 +36,8 @@ def frame_scores(output: Output, frame_weight: float | None = None, blocks: str 
     kept = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
     attention = last.a2f_attention.masked_fill(~kept.unsqueeze(1), -1.0)  # (B, T, M)
     choice = attention.argmax(-1)  # (B, T)
-    distribution = last.token_logits[..., :n_classes].softmax(-1)  # (B, M, C)
+    logits = last.token_logits[..., :n_classes]
+    distribution = (logits if offset is None else logits + offset).softmax(-1)  # (B, M, C)
     tokens = distribution.gather(1, choice.unsqueeze(-1).expand(-1, -1, n_classes))  # (B, T, C)
     mixed = (1 - weight) * tokens + weight * frames
     return torch.where(kept.any(1)[:, None, None], mixed, frames)

@@ -11,6 +11,7 @@ from torch import Tensor
 from fact_clip.config import LossConfig
 from fact_clip.losses.contrastive import info_nce
 from fact_clip.losses.matching import Pairs, TrueSegments, match, matching_cost
+from fact_clip.losses.weights import class_weights, score_adjustment
 from fact_clip.models.heads import Classes
 from fact_clip.models.output import BlockOutput, Output
 
@@ -83,6 +84,8 @@ class Criterion:
         background: indices of background classes, weighted by ``config.background_weight``.
         mean_transcript_length: mean number of segments of the training videos, for ``null_weight = -1``.
         unseen: classes left out of the contrastive loss.
+        frames: training frames of each class, (C,), where ``config.balance`` is above 0.
+        log_prior: log p(c), (C,), where ``config.prior`` is above 0.
     """
 
     def __init__(
@@ -92,11 +95,13 @@ class Criterion:
         background: Collection[int] = (),
         mean_transcript_length: float | None = None,
         unseen: Collection[int] = (),
+        frames: Sequence[int] | None = None,
+        log_prior: Sequence[float] | None = None,
     ) -> None:
         self.config, self.classes = config, classes
         self.mean_transcript_length = mean_transcript_length
-        self.class_weights = torch.ones(classes.count)
-        self.class_weights[list(background)] = config.background_weight
+        self.class_weights = class_weights(config, classes.count, background, frames)
+        self.adjustment = score_adjustment(config, classes.count, log_prior)
         self.seen = torch.tensor([c for c in range(classes.count) if c not in set(unseen)])
 
     def __call__(self, output: Output, labels: Tensor, mask: Tensor | None = None) -> LossTerms:
@@ -163,15 +168,19 @@ class Criterion:
         if not video.n_known:
             zero = block.frame_logits.sum() * 0 + block.token_logits.sum() * 0
             return BlockTerms(zero, zero, zero, zero, zero)
-        frame = _frame_term(output.log_probs(block.frame_logits)[0], video)
+        adjust = self.adjustment.to(block.frame_logits.device)
+        frame = _frame_term(output.log_probs(block.frame_logits + adjust[:-1])[0], video)
         if block.segment_logits is not None:
             label_share, real = _label_share(block, video, self.classes.count)
-            logp = output.log_probs(block.segment_logits)[0][real]
+            logp = output.log_probs(block.segment_logits + adjust[:-1])[0][real]
             segment = -(label_share * logp * video.weights[:-1]).sum() / max(len(logp), 1)
             frame = (frame + segment) / 2
-        token = _token_term(output.log_probs(block.token_logits)[0], video, normalised=not output.log_probabilities)
+        logp = output.log_probs(block.token_logits + adjust)[0]
+        token = _token_term(logp, video, normalised=not output.log_probabilities)
         f2a, a2f = _attention_terms(block, video)
-        smooth = self.config.smoothing * _smooth_terms(output, block, video.truth.known)
+        smooth = block.frame_logits.sum() * 0
+        if self.config.smoothing:
+            smooth = self.config.smoothing * _smooth_terms(output, block, video.truth.known)
         return BlockTerms(share * frame, share * token, f2a, a2f, smooth)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
 from fact_clip.models.branches import ACTION_BRANCHES, FRAME_BRANCHES, Memory
-from fact_clip.models.heads import HeadFactory
+from fact_clip.models.heads import Candidates, HeadFactory
 from fact_clip.models.layers import CrossAttention, cut_segments, pool_segments, run_gru
 from fact_clip.models.output import BlockOutput, Segments
 
@@ -27,7 +27,8 @@ class Scene:
         token_mask: (B, M) real tokens.
         token_content: (B, M, A) the tokens' start.
         token_position: (B or 1, M, A).
-        text: (C, E) class texts, for heads that read them.
+        text: the candidates, for heads that read text.
+        evidence: (B, T, O, E) of named channels, or None.
     """
 
     mask: Tensor
@@ -35,7 +36,14 @@ class Scene:
     token_mask: Tensor
     token_content: Tensor
     token_position: Tensor
-    text: Tensor | None
+    text: Candidates | None
+    evidence: Tensor | None = None
+
+    def segment_evidence(self, segments: Segments) -> Tensor | None:
+        """(B, S, O, E): the mean evidence of each segment."""
+        if self.evidence is None:
+            return None
+        return pool_segments(self.evidence.flatten(2), segments, self.mask).unflatten(-1, self.evidence.shape[2:])
 
     def segment_position(self, segments: Segments) -> Tensor | None:
         """(B, S, P): the frame position at each segment's centre."""
@@ -58,7 +66,7 @@ class _SegmentEncoder(nn.Module):
         segments = cut_segments(scores, scene.mask)
         pooled = pool_segments(features, segments, scene.mask)  # (B, S, H)
         pooled = self.seg_combine(torch.relu(run_gru(self.seg_update, pooled, segments.mask)))
-        return segments, *self.segment_head(pooled, scene.text)
+        return segments, *self.segment_head(pooled, scene.text, scene.segment_evidence(segments))
 
 
 class InputBlock(nn.Module):
@@ -72,7 +80,9 @@ class InputBlock(nn.Module):
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
         """(B, T, D) to the first :class:`BlockOutput`."""
-        frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text)  # (B, T, H), (B, T, C)
+        frames, scores = self.frame_head(
+            self.frame_branch(x, scene.mask), scene.text, scene.evidence
+        )  # (B, T, H), (B, T, C)
         tokens, token_scores = self._tokens(Memory(frames, scene.frame_position, scene.mask), scene)
         return BlockOutput(frames, scores, tokens, token_scores)
 
@@ -90,7 +100,7 @@ class SegmentInputBlock(InputBlock, _SegmentEncoder):
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
         """(B, T, D) to the first :class:`BlockOutput`, with segments."""
-        frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text)
+        frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text, scene.evidence)
         segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
         memory = Memory(pooled, scene.segment_position(segments), segments.mask)
         tokens, token_scores = self._tokens(memory, scene)
@@ -112,22 +122,24 @@ class UpdateBlock(nn.Module):
         self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
 
     def _exchange(
-        self, memory: Memory, before: BlockOutput, scene: Scene
+        self, memory: Memory, before: BlockOutput, scene: Scene, evidence: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Both cross attentions around the action branch, over frames or segments alike."""
         position, mask = scene.token_position, scene.token_mask
-        asked, _, f2a_logits = self.f2a_layer(
+        asked, looked, f2a_logits = self.f2a_layer(
             memory.features, before.token_features, memory.position, position, memory.mask
-        )  # (B, M, A), (B, M, N)
-        tokens, scores = self.token_head(self.action_branch(asked, position, mask, memory), scene.text)
+        )  # (B, M, A), (B, M, N), (B, M, N)
+        if evidence is not None:  # a token's evidence is that of the frames or segments that it looks at
+            evidence = (looked @ evidence.flatten(2)).unflatten(-1, evidence.shape[2:])  # (B, M, O, E)
+        tokens, scores = self.token_head(self.action_branch(asked, position, mask, memory), scene.text, evidence)
         told, weights, a2f_logits = self.a2f_layer(tokens, memory.features, position, memory.position, mask)
         return tokens, scores, told, weights, a2f_logits, f2a_logits
 
     def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
         """The previous block's output to this one's."""
         memory = Memory(before.frame_features, scene.frame_position, scene.mask)
-        tokens, token_scores, told, weights, a2f, f2a = self._exchange(memory, before, scene)
-        frames, scores = self.frame_head(self.frame_branch(told, scene.mask), scene.text)
+        tokens, token_scores, told, weights, a2f, f2a = self._exchange(memory, before, scene, scene.evidence)
+        frames, scores = self.frame_head(self.frame_branch(told, scene.mask), scene.text, scene.evidence)
         return BlockOutput(frames, scores, tokens, token_scores, None, None, weights, a2f, f2a)
 
 
@@ -144,9 +156,10 @@ class SegmentUpdateBlock(UpdateBlock, _SegmentEncoder):
         """The previous block's output to this one's."""
         segments, pooled, segment_scores = self._encode_segments(before.frame_features, before.frame_logits, scene)
         memory = Memory(pooled, scene.segment_position(segments), segments.mask)
-        tokens, token_scores, told, weights, a2f, f2a = self._exchange(memory, before, scene)
+        evidence = scene.segment_evidence(segments)
+        tokens, token_scores, told, weights, a2f, f2a = self._exchange(memory, before, scene, evidence)
         merged = self.sf_merge(torch.cat([segments.to_frames(told), before.frame_features], dim=-1))  # (B, T, F)
-        frames, scores = self.frame_head(self.frame_branch(merged, scene.mask), scene.text)
+        frames, scores = self.frame_head(self.frame_branch(merged, scene.mask), scene.text, scene.evidence)
         weights = segments.to_frames(weights)  # (B, T, M)
         return BlockOutput(frames, scores, tokens, token_scores, segments, segment_scores, weights, a2f, f2a)
 

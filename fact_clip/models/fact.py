@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from fact_clip.config import AlignmentConfig, BlockConfig, ModelConfig
 from fact_clip.models.blocks import BLOCKS, Scene
-from fact_clip.models.heads import HEADS, Classes, FrameProjection
+from fact_clip.models.channels import ChannelSpec, NamedChannels
+from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection, TextHead
 from fact_clip.models.layers import sinusoidal_positions
 from fact_clip.models.output import Output
 
@@ -19,10 +20,21 @@ class FACT(nn.Module):
         config: the architecture.
         input_dim: D, feature columns.
         classes: the class count, and verb and noun of each class for a verb-noun head.
-        text: (C, E) unit text vectors of the training vocabulary, kept as a buffer; needed by heads that read text.
+        text: unit text vectors of the vocabulary, kept as a buffer; needed by heads that read text. (C, E), or
+            (C, slots, E) for the text head, zero where a class has no word.
+        channels: which columns belong to which named thing, or None.
+        channel_text: (O, E) unit text vectors of their names.
     """
 
-    def __init__(self, config: ModelConfig, input_dim: int, classes: Classes, text: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        input_dim: int,
+        classes: Classes,
+        text: Tensor | None = None,
+        channels: ChannelSpec | None = None,
+        channel_text: Tensor | None = None,
+    ) -> None:
         super().__init__()
         if config.head not in HEADS:
             raise ValueError(f"no head {config.head!r}; one of {', '.join(HEADS)}")
@@ -38,10 +50,20 @@ class FACT(nn.Module):
             self.action_query = nn.Parameter(torch.randn(config.tokens, 1, first.action_dim))
         self.block_list = nn.ModuleList()
         width = input_dim
+        self.channels: NamedChannels | None = None
+        if channels is not None:
+            if not issubclass(head_type, TextHead) or channel_text is None:
+                raise ValueError("named channels need model.head=text and the text vectors of their names")
+            self.channels = NamedChannels(config.channels, channels, channel_text)
+            width = self.channels.width
         for letter, block in zip(config.blocks, block_configs(config), strict=True):
             self.block_list.append(BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null)))
             width = block.hidden
         self.frame_projection: FrameProjection | None = None
+        if config.head == "text":
+            if text is None:
+                raise ValueError("head 'text' needs text vectors (C, slots, E); none were given")
+            self.register_buffer("text_embeddings", text)
         if config.head == "fact-clip":
             self._build_alignment(config.alignment, width - classes.count, text)
 
@@ -50,6 +72,11 @@ class FACT(nn.Module):
             raise ValueError("head 'fact-clip' needs text embeddings (C, E); none were given")
         self.frame_projection = FrameProjection(width, config.projection_dim, text.shape[-1], config.dropout)
         self.register_buffer("text_embeddings", text)
+
+    @property
+    def text(self) -> Tensor | None:
+        """The text vectors of the training vocabulary, where the head reads text."""
+        return getattr(self, "text_embeddings", None)
 
     def forward(
         self,
@@ -63,7 +90,7 @@ class FACT(nn.Module):
         Args:
             features: (B, T, D).
             mask: (B, T) true at real frames, which come first; None: all are real.
-            text: (C', E) class texts in place of the training vocabulary's.
+            text: (C', E) or (C', slots, E) class texts in place of the training vocabulary's.
             transcript: (B, M) classes in order, -1 at padding; needed exactly when ``model.transcript`` is on.
         """
         if features.dim() != 3 or features.shape[-1] != self.input_dim:
@@ -71,9 +98,13 @@ class FACT(nn.Module):
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
         if text is None:
-            text = getattr(self, "text_embeddings", None)
-        scene = self._scene(mask, text, transcript)
-        state = self.block_list[0](features, scene)
+            text = self.text
+        evidence = None
+        x = features
+        if self.channels is not None:
+            x, evidence = self.channels(features)
+        scene = self._scene(mask, self._candidates(text), evidence, transcript)
+        state = self.block_list[0](x, scene)
         blocks = [state]
         for block in self.block_list[1:]:
             state = block(state, scene)
@@ -90,7 +121,19 @@ class FACT(nn.Module):
             similarity,
         )
 
-    def _scene(self, mask: Tensor, text: Tensor | None, transcript: Tensor | None) -> Scene:
+    def _candidates(self, text: Tensor | None) -> Candidates | None:
+        if text is None or self.config.head != "text":
+            return None
+        if text.dim() == 2:
+            text = text.unsqueeze(1)
+        if text.shape[1:] != (self.classes.n_slots, self.classes.text_width):
+            expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
+            raise ValueError(f"text is {tuple(text.shape)}; expected {expected}")
+        return Candidates(text, None if self.channels is None else self.channels.things_of(text))
+
+    def _scene(
+        self, mask: Tensor, text: Candidates | None, evidence: Tensor | None, transcript: Tensor | None
+    ) -> Scene:
         batch, frames = mask.shape
         width = self.config.input.action_dim
         position = None
@@ -102,13 +145,13 @@ class FACT(nn.Module):
             query = self.action_query.transpose(0, 1)  # (1, M, A)
             token_mask = torch.ones(batch, query.shape[1], dtype=torch.bool, device=mask.device)
             content = query.new_zeros(batch, *query.shape[1:])
-            return Scene(mask, position, token_mask, content, query, text)
+            return Scene(mask, position, token_mask, content, query, text, evidence)
         if transcript is None:
             raise ValueError("this model reads a transcript (model.transcript); give transcript=(B, M)")
         token_mask = transcript >= 0
         content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
         content = content + sinusoidal_positions(transcript.shape[1], width, mask.device)
-        return Scene(mask, position, token_mask, content, content.new_zeros(1, *content.shape[1:]), text)
+        return Scene(mask, position, token_mask, content, content.new_zeros(1, *content.shape[1:]), text, evidence)
 
     def _align(self, features: Tensor, text: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if self.frame_projection is None or text is None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.text.encoders import TextEncoder, check_vectors, text_encoder
 from fact_clip.text.prompts import Templates, make_prompts
@@ -42,6 +43,24 @@ class TextMatrix:
     classes: NDArray[np.float32]
     factors: Mapping[str, tuple[str, ...]]
     slots: Mapping[str, NDArray[np.float32]]
+
+    def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
+        """(C, S, E): what the text head reads. Zero where a class has no word: the background, a missing factor.
+
+        Args:
+            vocabulary: the one that was embedded.
+            parts: "sentence" for the vector of the whole name, "factors" for one vector a slot; in this order.
+        """
+        columns = []
+        if "sentence" in parts:
+            action = np.array([name not in vocabulary.background for name in vocabulary.names])
+            columns.append(self.classes * action[:, None])
+        if "factors" in parts:
+            for slot in vocabulary.slots:
+                index = vocabulary.factor_indices(slot)[1]
+                known = self.slots[slot] if len(self.slots[slot]) else np.zeros_like(self.classes[:1])
+                columns.append(known[index] * (index >= 0)[:, None])
+        return np.stack(columns, axis=1).astype(np.float32)
 
 
 def embed(
@@ -84,6 +103,16 @@ def embed(
         {slot: vocabulary.factor_indices(slot)[0] for slot in vocabulary.slots},
         {slot: matrix(entries) for slot, entries in prompts.slots.items()},
     )
+
+
+def class_texts(config: TextConfig, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed`."""
+    return embed_as(config, vocabulary).stacked(vocabulary, config.parts)
+
+
+def embed_as(config: TextConfig, vocabulary: Vocabulary) -> TextMatrix:
+    """`embed` with the settings of a recipe."""
+    return embed(config.encoder, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache)
 
 
 def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.float32]:

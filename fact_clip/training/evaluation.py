@@ -15,8 +15,12 @@ from fact_clip.checkpoint import check_vocabulary, load_model, open_run, write_j
 from fact_clip.config import Config
 from fact_clip.core import InputError, runs
 from fact_clip.data.dataset import Dataset
+from fact_clip.data.holdout import HeldOut, open_videos
+from fact_clip.decoding import Calibration
 from fact_clip.segmenter import Segmenter
+from fact_clip.training import zero_shot
 
+Videos = Dataset | HeldOut
 Progress = Callable[[int, int, str], None]
 
 
@@ -37,8 +41,9 @@ def evaluate(
     run = open_run(run_dir)
     if overrides:
         run = replace(run, config=Config.load(run.path / "config.yaml", overrides))
-    segmenter, config = Segmenter(run, load_model(run)), run.config
-    dataset = Dataset.open(config.data)
+    calibration = Calibration.read(run.path / "calibration.json")
+    segmenter, config = Segmenter(run, load_model(run), calibration=calibration), run.config
+    dataset = open_videos(config.data)
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names = split_names(dataset, split)
     truth, prediction = [], []
@@ -55,11 +60,13 @@ def evaluate(
         (folder / f"{name}.txt").write_text(lines + "\n", encoding="utf-8")
     result = score(config, dataset, truth, prediction)
     result = {"run": str(run_dir), "split": split, "videos": list(names), **result}
+    if isinstance(dataset, HeldOut):
+        result["zero_shot"] = zero_shot.report(segmenter, dataset, names)
     write_json(Path(run_dir) / ("evaluation.json" if split == "test" else f"evaluation_{split}.json"), result)
     return result
 
 
-def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
+def split_names(dataset: Videos, split: str) -> tuple[str, ...]:
     """Video names of a split; an InputError where there are none."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
     if split not in parts:
@@ -70,7 +77,7 @@ def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
 
 
 def score(
-    config: Config, dataset: Dataset, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
+    config: Config, dataset: Videos, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
 ) -> dict[str, Any]:
     """Metrics, per-class figures and what they rest on."""
     background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
@@ -84,7 +91,7 @@ def score(
     }
 
 
-def validate(segmenter: Segmenter, config: Config, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
+def validate(segmenter: Segmenter, config: Config, dataset: Videos, names: Sequence[str]) -> dict[str, float]:
     """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10."""
     truth = [dataset.labels(name) for name in names]
     prediction = []
@@ -113,12 +120,12 @@ def _figures(
     return numbers
 
 
-def _transcript(dataset: Dataset, labels: NDArray[np.int64]) -> list[str]:
+def _transcript(dataset: Videos, labels: NDArray[np.int64]) -> list[str]:
     """The names of the labels' segments in order."""
     return [dataset.vocabulary.names[label] for _, _, label in runs(labels) if label >= 0]
 
 
-def _given_transcript(dataset: Dataset, name: str) -> list[str]:
+def _given_transcript(dataset: Videos, name: str) -> list[str]:
     """A transcript that came with the data; it is never read off the labels that are scored."""
     path = dataset.root / "transcripts" / f"{name}.txt"
     if not path.is_file():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,18 @@ import torch
 from torch import Tensor
 
 from fact_clip import checkpoint
-from fact_clip.checkpoint import Run, classes_of
+from fact_clip.checkpoint import Run
 from fact_clip.config import Config, TrainConfig
 from fact_clip.core import InputError
 from fact_clip.data.batch import training_batches
 from fact_clip.data.dataset import Dataset
-from fact_clip.data.features import FeatureTransform
-from fact_clip.losses import Criterion
+from fact_clip.data.holdout import HeldOut, open_videos
 from fact_clip.models import FACT
 from fact_clip.segmenter import Segmenter
+from fact_clip.training import zero_shot
 from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
 from fact_clip.training.loggers import FileLog, check_loggers, make_logger
+from fact_clip.training.preparation import Videos, candidates, make_criterion, prepare
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -47,15 +48,15 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the run.
     """
-    out, dataset = Path(out), Dataset.open(config.data)
+    out, dataset = Path(out), open_videos(config.data)
     # What would otherwise be told after minutes, with a folder half written.
     pick_device(config.train.device)
     check_loggers(config.train.loggers)
     check_select(config)
     dataset.check()
-    run = _prepare(config, out, dataset, resume)
+    run, texts = prepare(config, out, dataset, resume)
     torch.manual_seed(config.train.seed)
-    return _Training(run, dataset, resume).run_all(progress)
+    return _Training(run, dataset, resume, texts).run_all(progress)
 
 
 def train_all_splits(
@@ -79,60 +80,18 @@ def train_all_splits(
     return {"splits": results, "mean": mean}
 
 
-def _prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> Run:
-    """Write the run folder's description, or check that it is that of the run to be resumed."""
-    if resume:
-        run = checkpoint.open_run(out)
-        if run.config.model_dump(exclude={"train": {"epochs"}}) != config.model_copy(
-            update={"data": _located(config, dataset)}
-        ).model_dump(exclude={"train": {"epochs"}}):
-            raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
-        checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
-        run = replace(run, config=run.config.model_copy(update={"train": config.train}))
-        checkpoint.create(run)  # the number of epochs may be another one
-        return run
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
-    raw = (dataset.features(name) for name in dataset.train)
-    run = Run(
-        out,
-        config.model_copy(update={"data": _located(config, dataset)}),
-        dataset.vocabulary,
-        classes_of(dataset.vocabulary, config.model.head),
-        FeatureTransform.fit(raw, config.data.context, config.data.standardize),
-        dataset.layout,
-        dataset.fps,
-        float(dataset.mean_transcript_length(dataset.train)),
-    )
-    run.new_model()  # a wrong size is told before anything is written
-    try:
-        _criterion(run).null_weight(config.model.tokens, config.model.transcript)
-    except ValueError as error:
-        raise InputError("loss.null_weight", str(error)) from None
-    checkpoint.create(run)
-    return run
-
-
-def _criterion(run: Run) -> Criterion:
-    return Criterion(run.config.loss, run.classes, run.vocabulary.background_indices, run.mean_transcript_length)
-
-
-def _located(config: Config, dataset: Dataset) -> Any:
-    """The data configuration with its root as it was found, so that the run can be evaluated from anywhere."""
-    return config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})
-
-
 class _Training:
     """The state of one training: model, optimiser, and the best validation so far."""
 
-    def __init__(self, run: Run, dataset: Dataset, resume: bool) -> None:
+    def __init__(self, run: Run, dataset: Videos, resume: bool, texts: dict[str, Tensor]) -> None:
         self.run, self.dataset, self.settings = run, dataset, run.config.train
         self.device = pick_device(self.settings.device)
-        self.model = run.new_model().to(self.device)
+        self.model = run.new_model(**texts).to(self.device)
         self.optimizer = make_optimizer(self.model, self.settings)
         # What is validated and kept: the model itself, or the moving average of its weights.
         self.kept = copy.deepcopy(self.model) if self.settings.average else self.model
-        self.criterion = _criterion(run)
+        self.criterion = make_criterion(run, dataset)
+        self.text, self.place = self._candidates()
         self.epoch, self.best, self.since_best = 0, -math.inf, 0
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
         # Cut off in the first epoch: begin anew. Converted weights have no log and are not trained over.
@@ -141,6 +100,14 @@ class _Training:
         self.file_log = FileLog(run.path, self.epoch)
         config = run.config.model_dump(mode="json")
         self.loggers = [self.file_log, *(make_logger(name, run.path, config) for name in self.settings.loggers)]
+
+    def _candidates(self) -> tuple[Tensor | None, Tensor]:
+        """Texts of the classes that training scores, and class index -> place among them (-1: none)."""
+        chosen = torch.tensor(candidates(self.run, self.dataset), device=self.device)
+        place = torch.full((len(self.run.vocabulary) + 1,), -1, device=self.device)  # the last one is for label -1
+        place[chosen] = torch.arange(len(chosen), device=self.device)
+        text = self.model.text[chosen] if self.model.text is not None and self.run.config.model.head == "text" else None
+        return text, place
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
         started = time.perf_counter()
@@ -153,12 +120,20 @@ class _Training:
             if progress is not None:
                 best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
                 progress(self.epoch, self.settings.epochs, f"loss {row['total']:.3f}{best}")
+        self._calibrate()
         return {
             "epoch": self.epoch,
             "best": self.best if self.dataset.validation else None,
             "seconds": time.perf_counter() - started,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
+
+    def _calibrate(self) -> None:
+        """With classes held out, what puts the scores right is chosen by the model that is kept."""
+        if isinstance(self.dataset, HeldOut) and self.run.config.model.head == "text":
+            segmenter = Segmenter(self.run, checkpoint.load_model(self.run), self.device)
+            calibration = zero_shot.calibrate(segmenter, self.dataset)
+            checkpoint.write_json(self.run.path / "calibration.json", asdict(calibration))
 
     def _stopped(self) -> bool:
         return 0 < self.settings.patience <= self.since_best
@@ -196,9 +171,9 @@ class _Training:
         bf16 = self.settings.precision == "bf16"
         transcript = transcripts(batch.labels).to(self.device) if self.run.config.model.transcript else None
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            output = self.model(batch.features, batch.mask, transcript=transcript)
+            output = self.model(batch.features, batch.mask, self.text, transcript)
             self._check_finite("scores", output.blocks[-1].token_logits, output.blocks[-1].frame_logits)
-            terms = self.criterion(output, batch.labels, batch.mask)
+            terms = self.criterion(output, self.place[batch.labels], batch.mask)
         self._check_finite("loss", terms.total)
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()

@@ -9,7 +9,8 @@ import pytest
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
-from fact_clip.data.dataset import Dataset, carve_validation
+from fact_clip.data.dataset import Dataset
+from fact_clip.data.validation import carve_validation
 
 
 def test_reads_what_was_written(open_set, root):

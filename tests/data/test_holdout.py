@@ -13,7 +13,8 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.data.batch import training_batches
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.features import FeatureTransform
-from fact_clip.data.holdout import HeldOut, Holdout, carve_covering, check_leak, learning_and_test
+from fact_clip.data.holdout import HeldOut, Holdout, check_leak, learning_and_test
+from fact_clip.data.validation import carve_covering
 
 NAMES = ("rest", "cut ham", "cut egg", "hold ham", "hold egg")
 # Runs of class indices, and the part of the split, of each video.

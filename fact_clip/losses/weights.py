@@ -1,0 +1,44 @@
+"""What a class weighs in the loss, and what the loss adds to its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from fact_clip.config import LossConfig
+
+
+def class_weights(
+    config: LossConfig, count: int, background: Collection[int], frames: Sequence[int] | None = None
+) -> Tensor:
+    """(C,) ``background_weight`` for background and 1 for the rest, times the balance of ``frames`` a class (C,)."""
+    weights = torch.ones(count)
+    weights[list(background)] = config.background_weight
+    if not config.balance:
+        return weights
+    if frames is None:
+        raise ValueError("loss.balance is above 0, which needs the training frames of each class")
+    return weights * balanced_weights(torch.tensor(frames), config.balance)
+
+
+def balanced_weights(frames: Tensor, exponent: float) -> Tensor:
+    """(C,) n^-exponent a class of n frames, scaled so that the mean over all frames is 1; 1 where there are none."""
+    counts = frames.double()
+    weights = torch.where(counts > 0, counts.clamp(min=1) ** -exponent, 0.0)
+    scale = counts.sum() / (weights * counts).sum().clamp(min=1e-12)
+    return torch.where(counts > 0, weights * scale, 1.0).float()
+
+
+def score_adjustment(config: LossConfig, count: int, log_prior: Sequence[float] | None = None) -> Tensor:
+    """(C+1,) what training adds to the scores and the decoder does not, so that rare classes are not given up.
+
+    ``prior`` times log p(c), (C,); null is no class and keeps its scores. Logit adjustment: Menon et al., ICLR 2021.
+    """
+    adjustment = torch.zeros(count + 1)
+    if config.prior:
+        if log_prior is None:
+            raise ValueError("loss.prior is above 0, which needs log p(class)")
+        adjustment[:-1] = config.prior * torch.tensor(log_prior)
+    return adjustment

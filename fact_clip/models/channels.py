@@ -1,0 +1,74 @@
+"""Named channels: columns that belong to a thing with a name, so that its word and its evidence can be tied.
+
+A detector gives the same few columns (box, motion) of each of O named things. One small network, shared by all of
+them, reads the columns of one thing beside those of the fixed ones; what it gives is that thing's evidence. The rest of
+the model sees the things without their names: pooled evidence and the fixed columns. A head names a thing by pointing
+at its evidence. So a word that was never trained is as good as one that was (ZEROSHOT.md, 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fact_clip.config import ChannelConfig
+
+_SHARPNESS = 50.0  # of the softmax from a word to the names: cosine 1 against .85 is 1 against .0006
+
+
+@dataclass(frozen=True)
+class ChannelSpec:
+    """Which input columns are whose.
+
+    Attributes:
+        columns: O rows of k columns of the model's input, the same kinds in the same order for each thing.
+        fixed: things that keep their identity (tools, the person); the others are seen without names.
+        slot: the slot of an action's factors whose words are names of things.
+    """
+
+    columns: tuple[tuple[int, ...], ...]
+    fixed: tuple[int, ...]
+    slot: int
+
+
+class NamedChannels(nn.Module):
+    """The input (B, T, D) to a frame stream without identities (B, T, width) and evidence (B, T, O, E)."""
+
+    def __init__(self, config: ChannelConfig, spec: ChannelSpec, names: Tensor) -> None:
+        super().__init__()
+        kinds, hidden, evidence = len(spec.columns[0]), config.hidden, config.width
+        self.slot, self.evidence_width = spec.slot, evidence
+        self.columns: Tensor
+        self.fixed: Tensor
+        self.register_buffer("columns", torch.tensor(spec.columns), persistent=False)  # (O, k)
+        self.register_buffer("fixed", torch.tensor(spec.fixed, dtype=torch.long), persistent=False)
+        free = [thing for thing in range(len(spec.columns)) if thing not in spec.fixed]
+        self.free: Tensor
+        self.register_buffer("free", torch.tensor(free), persistent=False)
+        self.names: Tensor
+        self.register_buffer("names", names)  # (O, W) text vectors
+        self.own = nn.Linear(kinds, hidden)
+        self.beside = nn.Linear(len(spec.fixed) * kinds, hidden, bias=False)
+        self.out = nn.Linear(hidden, evidence)
+        self.attend = nn.Linear(evidence, config.heads)
+        self.dropout = nn.Dropout(config.dropout)
+        self.width = len(spec.fixed) * kinds + (config.heads + 1) * evidence
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D) to the stream (B, T, width) and the evidence (B, T, O, E)."""
+        own = x[..., self.columns]  # (B, T, O, k)
+        fixed = own[..., self.fixed, :].flatten(2)  # (B, T, F*k)
+        hidden = torch.relu(self.own(own) + self.beside(fixed).unsqueeze(2))
+        evidence = torch.relu(self.out(self.dropout(hidden)))  # (B, T, O, E)
+        free = evidence[..., self.free, :]
+        share = self.attend(free).softmax(2)  # (B, T, O', heads)
+        pooled = (share.transpose(2, 3) @ free).flatten(2)  # (B, T, heads*E)
+        return torch.cat([fixed, pooled, free.amax(2)], dim=-1), evidence
+
+    def things_of(self, text: Tensor) -> Tensor:
+        """(C, O) for class texts (C, S, W): how far each thing is meant by a class's word; a row sums to 1 or 0."""
+        words = text[:, self.slot]  # (C, W)
+        share = (_SHARPNESS * words @ self.names.T).softmax(-1)
+        return share * (words.abs().sum(-1, keepdim=True) > 0)

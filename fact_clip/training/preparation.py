@@ -1,0 +1,115 @@
+"""What a training needs before its first step: the run folder's description, the texts, and the candidates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fact_clip import checkpoint
+from fact_clip.checkpoint import Run, classes_of
+from fact_clip.config import Config
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.data.channels import Channels
+from fact_clip.data.features import FeatureTransform
+from fact_clip.data.holdout import HeldOut
+from fact_clip.decoding import Calibration, factor_frames
+from fact_clip.losses import Criterion
+from fact_clip.models import ChannelSpec, Classes
+from fact_clip.text.cache import class_texts, embed_as
+from fact_clip.training.evaluation import Videos
+
+
+def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[Run, dict[str, Tensor]]:
+    """Write the run folder's description, or check that it is that of the run to be resumed.
+
+    Returns:
+        The run, and what its model is made from beside sizes: ``{"text", "channel_text"}`` where its head reads text.
+    """
+    config = config.model_copy(update={"data": _located(config, dataset)})
+    channels = Channels.read(config.data.channels, dataset.root, dataset.vocabulary)
+    texts = model_texts(config, dataset.vocabulary, channels)
+    if resume:
+        run = checkpoint.open_run(out)
+        same = {"train": {"epochs"}}
+        if run.config.model_dump(exclude=same) != config.model_dump(exclude=same):
+            raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
+        checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
+        run = replace(run, config=run.config.model_copy(update={"train": config.train}))
+        checkpoint.create(run)  # the number of epochs may be another one
+        return run, texts
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
+    run = _describe(config, out, dataset, channels, texts)
+    run.new_model(**texts)  # a wrong size is told before anything is written
+    try:
+        make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
+    except ValueError as error:
+        raise InputError("loss.null_weight", str(error)) from None
+    checkpoint.create(run)
+    return run, texts
+
+
+def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | None, texts: dict[str, Tensor]) -> Run:
+    raw = (dataset.features(name) for name in dataset.train)
+    kinds = None if channels is None else channels.check(dataset.input_dim).kinds()
+    transform = FeatureTransform.fit(raw, config.data.context, config.data.standardize, kinds)
+    classes, spec = classes_of(dataset.vocabulary, config.model.head), None
+    if "text" in texts:
+        _, n_slots, width = texts["text"].shape
+        classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width, key_width=config.model.key_width)
+    if channels is not None:
+        copies = transform.width // transform.input_dim
+        slot = channels.slot + int("sentence" in config.text.parts)
+        spec = ChannelSpec(channels.with_context(copies), channels.fixed, slot)
+        classes = replace(classes, evidence_slot=slot, evidence_width=config.model.channels.width)
+    length = float(dataset.mean_transcript_length(dataset.train))
+    return Run(out, config, dataset.vocabulary, classes, transform, dataset.layout, dataset.fps, length, spec)
+
+
+def model_texts(config: Config, vocabulary: Vocabulary, channels: Channels | None = None) -> dict[str, Tensor]:
+    """``{"text": (C, S, E), "channel_text": (O, E)}`` for a head that reads text, else nothing."""
+    if config.model.head == "fact-clip":
+        return {"text": torch.from_numpy(embed_as(config.text, vocabulary).classes)}
+    if config.model.head != "text":
+        return {}
+    texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary))}
+    if channels is not None:
+        if "factors" not in config.text.parts:
+            raise InputError("text.parts", f"{list(config.text.parts)}", "factors, which named channels are tied to")
+        slot = config.data.channels.slot
+        factors = {name: (name,) for name in channels.names}
+        things = Vocabulary.from_names(channels.names, factors=factors, slots=(slot,))
+        texts["channel_text"] = torch.from_numpy(embed_as(config.text, things).slots[slot])
+    return texts
+
+
+def candidates(run: Run, dataset: Videos) -> tuple[int, ...]:
+    """The classes that training scores: with classes held out and a head that reads text the seen ones, else all.
+
+    A head with one output a class has no other choice than to score all of them.
+    """
+    if isinstance(dataset, HeldOut) and run.config.model.head == "text":
+        return dataset.seen
+    return tuple(range(len(run.vocabulary)))
+
+
+def make_criterion(run: Run, dataset: Videos) -> Criterion:
+    """The criterion over the classes that training scores."""
+    chosen = candidates(run, dataset)
+    background = [place for place, label in enumerate(chosen) if label in run.vocabulary.background_indices]
+    unseen = () if len(chosen) < len(run.vocabulary) or not isinstance(dataset, HeldOut) else dataset.hidden
+    classes = replace(run.classes, count=len(chosen))
+    counts = dataset.class_counts() if isinstance(dataset, HeldOut) else dataset.class_counts(dataset.train)
+    log_prior = Calibration((), factor_frames(run.vocabulary, counts)).log_prior(run.vocabulary)[list(chosen)]
+    frames = counts[list(chosen)].tolist()
+    length = run.mean_transcript_length
+    return Criterion(run.config.loss, classes, background, length, unseen, frames, log_prior.tolist())
+
+
+def _located(config: Config, dataset: Videos) -> Any:
+    """The data configuration with its root as it was found, so that the run can be evaluated from anywhere."""
+    return config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})
