@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Vocabulary
 
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
-SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}")
+SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
