@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from fact_clip.cli import convert, data_check, demo, evaluate, segment, train
+from fact_clip.cli import convert, data_check, data_init, data_summary, demo, evaluate, segment, train
 from fact_clip.core.errors import InputError
 
 # "GROUP NAME" is a command inside a group.
@@ -20,6 +20,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "segment": segment.segment,
     "convert": convert.convert,
     "data check": data_check.check,
+    "data summary": data_summary.summary,
+    "data init": data_init.init,
 }
 
 GROUPS = {"data": "Look after data sets."}

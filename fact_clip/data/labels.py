@@ -82,6 +82,13 @@ def find_split(root: Path, part: str, name: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
+def every_video(root: Path) -> list[str]:
+    """Videos that any split names, in the order in which they are named; without splits, those that have labels."""
+    lists = [find_split(root, part, name) for name in split_names(root) for part in ("train", "test")]
+    named = [video for path in lists if path is not None for video in parse_split(path)[0]]
+    return list(dict.fromkeys(named)) or [path.stem for path in sorted((root / "groundTruth").glob("*.txt"))]
+
+
 def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
     """Videos of a list, each with the file:line that names it first, and every fault of the list.
 
