@@ -66,11 +66,17 @@ def _train_each(settings: Config, out: Path, resume: bool) -> None:
     print(split_table(result["splits"], result["mean"]))
 
 
+PAPER_COLUMNS = {"f1@10": "F1@10", "f1@25": "F1@25", "f1@50": "F1@50", "edit": "Edit", "frame_accuracy": "Acc"}
+"""The columns that papers print, in their order, by our names."""
+
+
 def split_table(splits: dict[str, dict[str, Any]], mean: dict[str, Any]) -> str:
-    """One row a split and a last one with the mean; the columns are the figures, in percent."""
-    figures = [key for key, value in mean.items() if isinstance(value, int | float)]
+    """One row a split and a last one with the mean, in percent: F1@{10,25,50}, Edit, Acc, then any other figures."""
+    numbers = [key for key, value in mean.items() if isinstance(value, int | float)]
+    figures = [key for key in PAPER_COLUMNS if key in numbers] + [key for key in numbers if key not in PAPER_COLUMNS]
     rows = [[name, *(f"{of[key]:.1f}" for key in figures)] for name, of in [*splits.items(), ("mean", mean)]]
-    return table(["split", *figures], rows, right=range(1, len(figures) + 1))
+    header = ["split", *(PAPER_COLUMNS.get(key, key) for key in figures)]
+    return table(header, rows, right=range(1, len(figures) + 1))
 
 
 def _how_to_go_on(config: str, overrides: list[str], out: Path) -> str:
