@@ -26,6 +26,11 @@ def expand(pattern: str) -> list[str]:
     return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 
+def several(pattern: str) -> list[list[str]]:
+    """The alternatives of a pattern where there is more than one: "a{0,1}_{b}" -> [["0", "1"]]."""
+    return [choice for choice in (part.split(",") for part in _BRACES.findall(pattern)) if len(choice) > 1]
+
+
 def variant_files(folder: Path) -> dict[str, Path]:
     """Name of each variant -> the file of `folder` that it comes from."""
     found: dict[str, Path] = {}

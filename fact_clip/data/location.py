@@ -28,7 +28,7 @@ def find_root(config: DataConfig) -> Path:
     published path, or under the last part of it.
 
     Raises:
-        InputError: an unknown data set, or no such folder.
+        InputError: an unknown data set, no such folder, or one with neither mapping nor labels.
     """
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
@@ -42,6 +42,9 @@ def find_root(config: DataConfig) -> Path:
     found = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
     if not found.is_dir():
         raise InputError(found, "no such folder", _EXPECTED, todo)
+    if not (found / benchmark.mapping).is_file() and not (found / "groundTruth").is_dir():
+        elsewhere = f", here or in {inside}" if config.name != "folder" else ""
+        raise InputError(found, f"no data set {config.name!r}", f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
     return found
 
 
