@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def split_names(root: Path) -> list[str]:
     """Splits that have a training list, numbers first and in order, then the others by name."""
     bundles = root.glob("splits/train.split*.bundle")
     names = {path.name.removeprefix("train.split").removesuffix(".bundle") for path in bundles}
-    names |= {path.name.removesuffix(".train") for path in root.glob("*.train")}
+    # "split1.train" is the split 1 as "train.split1.bundle" is
+    names |= {re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train")) for path in root.glob("*.train")}
     return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
 

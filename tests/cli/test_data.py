@@ -109,3 +109,11 @@ def test_init_refuses_faulty_data(fact_clip, copy):
     assert "1 faults, the first: " in answer.err
     assert f"fact-clip data check {copy}" in answer.err
     assert not (copy / "recipe.yaml").exists()
+
+
+def test_init_needs_a_split(fact_clip, copy):
+    for path in (copy / "splits").iterdir():
+        path.unlink()
+    answer = fact_clip("data", "init", copy)
+    assert (answer.code, answer.out) == (2, "")
+    assert "train.split1.bundle: no such split" in answer.err
