@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fact_clip.core.errors import InputError
+from fact_clip.variants import chosen_variant, variant_files
 
 RECIPES = Path(__file__).parent / "configs"
 
@@ -126,12 +127,12 @@ class ModelConfig(_Frozen):
         values = dict(values)
         base = _plain(values.get("input"))
         given = {}
-        for name in dict.fromkeys(
-            [*(_BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))), "update", "pooled"]
-        ):
+        used = [_BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))]
+        for name in dict.fromkeys([*used, "update", "pooled"]):
             if name != "input":
-                own = {key: value for key, value in _plain(values.get(name)).items() if value is not None}
-                base = {**base, **_OWN_DEFAULTS, **own}
+                # a block that does not occur has no sizes of its own, so that equal models are equal values
+                own = _plain(values.get(name)) if name in used else {}
+                base = {**base, **_OWN_DEFAULTS, **{key: value for key, value in own.items() if value is not None}}
                 given[name] = base
         return {**values, **given}
 
@@ -264,8 +265,8 @@ class Config(_Frozen):
 
 
 def recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    """Names of the recipes that come with the package, those of one file that stands for several included."""
+    return sorted({*(path.stem for path in RECIPES.glob("*.yaml")), *variant_files(RECIPES)})
 
 
 def _read(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -273,6 +274,9 @@ def _read(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = Path(recipe) if str(recipe).endswith((".yaml", ".yml")) else RECIPES / f"{recipe}.yaml"
     if above and path.parent != RECIPES:
         path = above[-1].parent / path  # a base is named from the file that names it
+    variant = ""
+    if not path.is_file() and path.stem in (files := variant_files(path.parent)):
+        variant, path = path.stem, files[path.stem]
     if path.resolve() in (file.resolve() for file in above):
         raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
     if not path.is_file():
@@ -288,7 +292,7 @@ def _read(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
     base = tree.pop("base", None)
-    return _merged(_read(str(base), (*above, path)), tree) if base else tree
+    return chosen_variant(_merged(_read(str(base), (*above, path)), tree) if base else tree, variant, path)
 
 
 def _merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

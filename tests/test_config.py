@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fact_clip import InputError
-from fact_clip.config import Config, ModelConfig, recipes
+from fact_clip.config import RECIPES, Config, ModelConfig, recipes
 
 
 def refused(action, *parts: str) -> None:
@@ -40,7 +40,7 @@ def test_kscgr_is_as_its_file_says():
 
 
 def test_unknown_recipe_names_the_nearest(tmp_path):
-    refused(lambda: Config.load("kscg"), "kscg: no such recipe", "folder, kscgr", "did you mean 'kscgr'?")
+    refused(lambda: Config.load("kscg"), "kscg: no such recipe", "demo, egoprocel", "did you mean 'kscgr'?")
     refused(lambda: Config.load("zzzzzzzz"), "no such recipe", "the path of a YAML file")
     refused(lambda: Config.load(tmp_path / "none.yaml"), str(tmp_path / "none.yaml"), "no such file")
 
@@ -100,6 +100,34 @@ def test_a_base_lies_beside_the_file_that_names_it(tmp_path):
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "noise.yaml").write_bytes(bytes(range(128, 256)))
     refused(lambda: Config.load(tmp_path / "noise.yaml"), str(tmp_path / "noise.yaml"), "not YAML")
+
+
+def test_one_file_stands_for_several_recipes(tmp_path):
+    """The name of a variant picks its alternatives; the file's own name is the first; a base is resolved below it."""
+    (tmp_path / "hands.yaml").write_text(
+        "variants: v{0,1}_{lh,rh}\ndata: {name: 'set_{a,b,c,d}', split: one}\ntrain: {epochs: 3}\n"
+    )
+    found = {name: Config.load(tmp_path / f"{name}.yaml") for name in ("hands", "v0_lh", "v0_rh", "v1_lh", "v1_rh")}
+    assert [config.data.name for config in found.values()] == ["set_a", "set_a", "set_b", "set_c", "set_d"]
+    assert {(config.data.split, config.train.epochs) for config in found.values()} == {("one", 3)}
+    refused(lambda: Config.load(tmp_path / "v2_lh.yaml"), "v2_lh.yaml", "no such file")
+    (tmp_path / "held.yaml").write_text(
+        "base: hands.yaml\nvariants: v{0,1}_held\ndata: {name: 'set_{a,c}'}\ntrain: {epochs: 4}\n"
+    )
+    held = Config.load(tmp_path / "v1_held.yaml")
+    assert (held.data.name, held.train.epochs) == ("set_c", 4)
+    (tmp_path / "held.yaml").write_text("variants: v{0,1}_held\ndata: {name: 'set_{a,b,c}'}\n")
+    refused(lambda: Config.load(tmp_path / "v1_held.yaml"), "held.yaml", "3 alternatives", "expected 2")
+
+
+def test_havid_is_one_file_and_twelve_names():
+    names = [name for name in recipes() if name.startswith("havid_view") and not name.endswith("holdout")]
+    assert len(names) == 12
+    for name in names:
+        assert not (RECIPES / f"{name}.yaml").exists()
+        assert Config.load(name) == Config.load("havid", [f"data.name={name}"])
+        assert Config.load(RECIPES / f"{name}.yaml") == Config.load(name)  # as published command lines write it
+    assert Config.load("havid") == Config.load("havid_view0_lh_pt")
 
 
 # --- overrides --------------------------------------------------------------------------------------

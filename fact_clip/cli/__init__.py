@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from fact_clip.cli import convert, data_check, data_convert, demo, evaluate, segment, train
+from fact_clip.cli import convert, data_check, data_convert, data_init, data_summary, demo, evaluate, segment, train
 from fact_clip.core.errors import InputError
 
 # "GROUP NAME" is a command inside a group.
@@ -21,6 +21,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "convert": convert.convert,
     "data check": data_check.check,
     "data convert": data_convert.convert,
+    "data summary": data_summary.summary,
+    "data init": data_init.init,
 }
 
 GROUPS = {"data": "Look after data sets."}

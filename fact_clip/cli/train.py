@@ -25,7 +25,8 @@ def train(
 ) -> None:
     """Train a model into a run folder.
 
-    With data.split=all every split is trained and scored in turn, into RUN/split1, RUN/split2 and so on.
+    With data.split=all every split is trained and scored in turn, into RUN/split1, RUN/split2 and so on. With
+    alternatives in braces, 'data.name=havid_view{0,1,2}_{lh,rh}_pt', so is every data set of these names.
 
     \b
     Example:
@@ -39,7 +40,9 @@ def train(
         todo = "give --resume to go on with the run there, or another --out"
         raise InputError(out, "already there and not empty", "a new folder", todo)
     try:
-        if settings.data.split == "all":
+        if "{" in settings.data.name:
+            _train_variants(settings, out, resume)
+        elif settings.data.split == "all":
             _train_each(settings, out, resume)
         else:
             _train_one(settings, out, resume)
@@ -66,11 +69,46 @@ def _train_each(settings: Config, out: Path, resume: bool) -> None:
     print(split_table(result["splits"], result["mean"]))
 
 
-def split_table(splits: dict[str, dict[str, Any]], mean: dict[str, Any]) -> str:
-    """One row a split and a last one with the mean; the columns are the figures, in percent."""
-    figures = [key for key, value in mean.items() if isinstance(value, int | float)]
+def _train_variants(settings: Config, out: Path, resume: bool) -> None:
+    from fact_clip import training
+
+    with progress("training each data set") as report:
+        result = training.train_variants(settings, out, resume=resume, progress=report)
+    print(split_table(result["variants"], result["mean"], "data set"))
+    grid = pair_table(settings.data.name, result["variants"])
+    if grid:
+        print(f"\n{grid}")
+
+
+def pair_table(pattern: str, results: dict[str, dict[str, Any]]) -> str:
+    """Two alternatives of a pattern against each other, F1@50 / Edit / Acc a cell; empty of another number of them."""
+    from fact_clip.variants import expand, several
+
+    axes = several(pattern)
+    if len(axes) != 2:
+        return ""
+    shown = iter(
+        " / ".join(f"{results[name][key]:.1f}" for key in ("f1@50", "edit", "frame_accuracy"))
+        for name in expand(pattern)
+    )
+    rows = [[row, *(next(shown) for _ in axes[1])] for row in axes[0]]
+    return table(["F1@50 / Edit / Acc", *axes[1]], rows, right=range(1, len(axes[1]) + 1))
+
+
+PAPER_COLUMNS = {"f1@10": "F1@10", "f1@25": "F1@25", "f1@50": "F1@50", "edit": "Edit", "frame_accuracy": "Acc"}
+"""The columns that papers print, in their order, by our names."""
+
+
+def split_table(splits: dict[str, dict[str, Any]], mean: dict[str, Any], title: str = "split") -> str:
+    """One row a split, or whatever the title says, and a last one with the mean, in percent.
+
+    F1@{10,25,50}, Edit and Acc come first, then any other figures.
+    """
+    numbers = [key for key, value in mean.items() if isinstance(value, int | float)]
+    figures = [key for key in PAPER_COLUMNS if key in numbers] + [key for key in numbers if key not in PAPER_COLUMNS]
     rows = [[name, *(f"{of[key]:.1f}" for key in figures)] for name, of in [*splits.items(), ("mean", mean)]]
-    return table(["split", *figures], rows, right=range(1, len(figures) + 1))
+    header = [title, *(PAPER_COLUMNS.get(key, key) for key in figures)]
+    return table(header, rows, right=range(1, len(figures) + 1))
 
 
 def _how_to_go_on(config: str, overrides: list[str], out: Path) -> str:

@@ -16,21 +16,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fact_clip import checkpoint as runs
-from fact_clip.compat.reference import flatten, is_position, read_config
+from fact_clip.compat.reference import flatten, is_position, known_data_set, read_config
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.data.benchmarks import Layout
+from fact_clip.data.benchmarks import BENCHMARKS, Layout
 from fact_clip.data.features import FeatureTransform
 from fact_clip.models import Classes
-
-# Orientation and rows a second of the feature files that the published code reads, by the start of the data set's name.
-_PUBLISHED: dict[str, tuple[Layout, float | None]] = {
-    "breakfast": ("DT", 15.0),
-    "gtea": ("DT", 15.0),
-    "50salads": ("DT", 30.0),
-    "havid": ("DT", None),
-    "ego": ("TD", None),
-    "epic": ("TD", None),
-}
 
 # What torch.load and safetensors raise on files that are broken or hold more than weights.
 _BROKEN = (
@@ -75,18 +65,18 @@ def convert(
     reference, weights = _read_yaml(config), read_state(checkpoint)
     flat = flatten(reference)
     name = str(flat.get("dataset", ""))
-    known = next((facts for start, facts in _PUBLISHED.items() if name.startswith(start)), (None, None))
-    layout = layout or known[0]
+    known = BENCHMARKS[known_data_set(name) or "folder"]
+    layout = layout or known.layout
     if layout is None:
-        raise InputError(config, f"dataset {name!r}", f"one of {', '.join(_PUBLISHED)}", "or give the layout, TD or DT")
+        raise InputError(config, f"dataset {name!r}", f"one of {', '.join(BENCHMARKS)}", "or give the layout, TD or DT")
     vocabulary = Vocabulary.from_mapping(mapping, background=background)
     classes = _verbs_and_nouns(mapping, vocabulary) if name.startswith("epic") else Classes(len(vocabulary))
     ours, unknown = read_config(reference, verb_noun=bool(classes.verb))
     if unknown:
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
-    data = ours.data.model_copy(update={"layout": layout, "fps": known[1], "background": tuple(background)})
+    data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
-    run = runs.Run(out, ours.model_copy(update={"data": data}), vocabulary, classes, transform, layout, known[1], None)
+    run = runs.Run(out, ours.model_copy(update={"data": data}), vocabulary, classes, transform, layout, known.fps, None)
     model = run.new_model(weights.get("text_embeddings"))
     runs.load_strictly(model, weights, str(checkpoint))
     runs.create(run)

@@ -6,6 +6,7 @@ both sides, so a checkpoint loads as it is, strictly.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from fact_clip.checkpoint import load_strictly
 from fact_clip.config import Config
+from fact_clip.data.benchmarks import BENCHMARKS
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 
@@ -88,12 +90,18 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def known_data_set(name: str) -> str | None:
+    """The entry of data/benchmarks.py of a reference data set: of that name, of its beginning, or of a longer name."""
+    close = (entry for entry in BENCHMARKS if name and (entry.startswith(name) or name.startswith(entry)))
+    return name if name in BENCHMARKS else next(close, None)
+
+
 def read_config(reference: Mapping[str, Any], *, verb_noun: bool = False) -> tuple[Config, tuple[str, ...]]:
     """Our configuration of a reference one, and the reference keys that mean nothing here.
 
     Args:
         reference: flat reference keys (``{"Bi.hid_dim": 48}``) or a reference YAML's nested mapping.
-        verb_noun: the model scores verbs and nouns (Epic-Kitchens).
+        verb_noun: the model scores verbs and nouns, as that of Epic-Kitchens does in any case.
     """
     flat = flatten(reference)
     ours: dict[str, Any] = dict(_DEFAULTS)
@@ -103,13 +111,15 @@ def read_config(reference: Mapping[str, Any], *, verb_noun: bool = False) -> tup
         ours["train.schedule"] = "constant"
         ours.pop("train.lr_decay", None)
     if "data.split" in ours:  # "split4" is a file name's part there, a split's name here
-        ours["data.split"] = str(ours["data.split"]).removeprefix("split")
+        name = str(ours["data.split"]).removeprefix("split")
+        ours["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]*", name) else name
+    ours["data.name"] = known_data_set(str(flat.get("dataset") or "")) or "folder"
     if not flat.get("TM.use", False):
         ours["augment.time_spans"] = 0
     ours.setdefault("augment.channels", 0.0)
     if flat.get("use_clip", False):
         ours["model.head"] = "fact-clip"
-    elif verb_noun:
+    elif verb_noun or ours["data.name"] == "epic":
         ours["model.head"] = "verb-noun"
     if str(ours.get("train.optimizer", "adam")).lower() in ("adam", "adamw", "sgd"):
         ours["train.optimizer"] = str(ours.get("train.optimizer", "adam")).lower()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fact_clip.core.errors import InputError
 from fact_clip.core.factors import Factors, FactorSource, resolve_factors
 from fact_clip.core.frames import frame_labels
-
-_MAPPING_LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
+from fact_clip.core.mapping import read_mapping
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Vocabulary:
                 a missing id; and see the class.
         """
         file = Path(path)
-        listed, names = _read_mapping(file), _texts("background", background)
+        listed, names = read_mapping(file), _texts("background", background)
         for name in names:
             if name not in listed:
                 raise InputError(file, f"no class {name!r}, named as background", todo=_nearest(name, listed))
@@ -248,35 +246,3 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
 def _nearest(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
     return f"the nearest is {close[0]!r}" if close else ""
-
-
-def _read_mapping(file: Path) -> tuple[str, ...]:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise InputError(file, f"cannot be read ({error.strerror})", 'a mapping file, "id name" a line') from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
-    by_id: dict[int, str] = {}
-    line_of: dict[str, int] = {}
-    # not splitlines(): that also cuts at characters which latin-1 names may hold
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip(" \t\r")
-        if not line:
-            continue
-        match = _MAPPING_LINE.fullmatch(line)
-        if match is None:
-            raise InputError(f"{file}:{number}", repr(line), '"id name", as in "0 background"')
-        index, name = int(match[1]), match[2]
-        if index in by_id:
-            raise InputError(f"{file}:{number}", f"id {index} twice", "each id once")
-        if name in line_of:
-            raise InputError(f"{file}:{number}", f"{name!r} again, as in line {line_of[name]}", "each name once")
-        by_id[index], line_of[name] = name, number
-    missing = [index for index in range(len(by_id)) if index not in by_id]
-    if not by_id or missing:
-        found = f"no id {missing[0]}" if missing else "no classes"
-        raise InputError(file, found, f"the ids 0 to {max(len(by_id) - 1, 0)}, each once")
-    return tuple(by_id[index] for index in range(len(by_id)))

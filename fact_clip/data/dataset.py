@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.data.benchmarks import BENCHMARKS, Benchmark, Factors, Layout
+from fact_clip.data.benchmarks import Benchmark, Layout
 from fact_clip.data.features import FeatureTransform, check_finite, lengths_agree, load_features, read_layout
 from fact_clip.data.labels import read_labels, read_split, split_names
+from fact_clip.data.location import check_folders, find_benchmark, find_root, read_vocabulary
 from fact_clip.data.validation import carve_validation
 
 CACHE_BYTES = 1 << 30
@@ -45,7 +45,7 @@ class Dataset:
         sources: dict[str, str],
     ) -> None:
         self.config = config
-        self.root = root
+        self.root, self._features = root, root / benchmark.features
         self.vocabulary = vocabulary
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
         self.train, self.validation, self.test = parts
@@ -63,12 +63,9 @@ class Dataset:
         Raises:
             InputError: unknown benchmark, no folder, a faulty mapping, or a faulty or unknown split.
         """
-        benchmark = _benchmark(config.name)
-        root = _root(config)
-        background = benchmark.background if config.background is None else config.background
-        vocabulary = Vocabulary.from_mapping(
-            root / "mapping.txt", background, _factors(benchmark, background), benchmark.slots
-        )
+        benchmark, root = find_benchmark(config.name), find_root(config)
+        check_folders(root, benchmark)
+        vocabulary = read_vocabulary(config, root)
         if str(config.split) == "all":
             raise InputError("data.split", "all", f"one of {', '.join(split_names(root))}", "open one split at a time")
         learning = read_split(root, "train", str(config.split))
@@ -83,7 +80,8 @@ class Dataset:
     @staticmethod
     def splits(config: DataConfig) -> list[str]:
         """Names of the splits that the data set's folder has; an InputError where it has none."""
-        root = _root(config)
+        root = find_root(config)
+        check_folders(root, find_benchmark(config.name))
         found = split_names(root)
         if not found:
             raise InputError(root, "no splits", "splits/train.split1.bundle and the like")
@@ -93,7 +91,7 @@ class Dataset:
         return self.root / "groundTruth" / f"{name}.txt"
 
     def _feature_path(self, name: str) -> Path:
-        return self.root / "features" / f"{name}.npy"
+        return self._features / f"{name}.npy"
 
     def _all_labels(self, name: str) -> NDArray[np.int64]:
         if name not in self._labels:
@@ -119,7 +117,7 @@ class Dataset:
             if layout is not None:
                 return layout
         found = "feature files of which both sides fit the labels"
-        raise InputError(self.root / "features", found, "one side that is time", "set data.layout to TD or DT")
+        raise InputError(self._features, found, "one side that is time", "set data.layout to TD or DT")
 
     @property
     def _tolerance(self) -> tuple[float, int]:
@@ -227,38 +225,3 @@ class Dataset:
         return counts
 
 
-def _benchmark(name: str) -> Benchmark:
-    if name not in BENCHMARKS:
-        expected = f"one of {', '.join(BENCHMARKS)}"
-        raise InputError("data.name", repr(name), expected, "an own data set is 'folder' with data.root")
-    return BENCHMARKS[name]
-
-
-def _root(config: DataConfig) -> Path:
-    if config.root is not None:
-        root, todo = Path(config.root).expanduser(), "set data.root"
-    else:
-        base = os.environ.get("FACT_CLIP_DATA")
-        root = Path(base or "data").expanduser() / config.name
-        todo = "set data.root, or FACT_CLIP_DATA to the folder above it"
-    if not root.is_dir():
-        raise InputError(root, "no such folder", "a data set: mapping.txt, groundTruth, features, splits", todo)
-    for part in ("groundTruth", "features"):
-        if not (root / part).is_dir():
-            raise InputError(root / part, "no such folder", "a data set: mapping.txt, groundTruth, features, splits")
-    return root
-
-
-def _factors(benchmark: Benchmark, background: Sequence[str]) -> Callable[[str], Factors] | None:
-    parse, slots = benchmark.factors, benchmark.slots
-    if parse is None or slots is None:
-        return None
-
-    def factors(name: str) -> Factors:
-        parsed = parse(name)
-        if any(parsed):
-            return parsed
-        # a class that this run does not count as background is an action like any other
-        return parsed if name in background else (name, *parsed[1:])
-
-    return factors

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Vocabulary
 
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
-SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}")
+SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
@@ -57,17 +59,57 @@ def _unknown(path: Path, line: int, name: str, vocabulary: Vocabulary) -> InputE
     where = f"{path}:{line}"
     if not name:
         return InputError(where, "a blank line between labels", "one class name a frame")
-    near = difflib.get_close_matches(name, vocabulary.names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "add it to the mapping"
+    hint = nearest_class(name, vocabulary.names, "did you mean {}?") or "add it to the mapping"
     return InputError(where, f"label {name!r}", f"one of the {len(vocabulary)} classes of mapping.txt", hint)
+
+
+def nearest_class(name: str, names: Sequence[str], text: str) -> str:
+    """The text with the class of a similar name in its braces; empty where none is similar."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return text.format(repr(near[0])) if near else ""
 
 
 def split_names(root: Path) -> list[str]:
     """Splits that have a training list, numbers first and in order, then the others by name."""
     bundles = root.glob("splits/train.split*.bundle")
     names = {path.name.removeprefix("train.split").removesuffix(".bundle") for path in bundles}
-    names |= {path.name.removesuffix(".train") for path in root.glob("*.train")}
+    # "split1.train" is the split 1 as "train.split1.bundle" is
+    names |= {re.sub(r"^split(?=\d+$)", "", path.name.removesuffix(".train")) for path in root.glob("*.train")}
     return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def find_split(root: Path, part: str, name: str) -> Path | None:
+    """The list of one part ("train" or "test") of a split; None where there is none."""
+    candidates = (root / template.format(part=part, name=name) for template in SPLIT_FILES)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def every_video(root: Path) -> list[str]:
+    """Videos that any split names, in the order in which they are named; without splits, those that have labels."""
+    lists = [find_split(root, part, name) for name in split_names(root) for part in ("train", "test")]
+    named = [video for path in lists if path is not None for video in parse_split(path)[0]]
+    return list(dict.fromkeys(named)) or [path.stem for path in sorted((root / "groundTruth").glob("*.txt"))]
+
+
+def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
+    """Videos of a list, each with the file:line that names it first, and every fault of the list.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    videos: dict[str, str] = {}
+    faults = []
+    for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
+        if not entry:
+            continue
+        video, where = entry.removesuffix(".txt"), f"{path}:{line}"
+        if video in videos:
+            faults.append(InputError(where, f"video {video!r} again", f"each once, first in {videos[video]}"))
+        else:
+            videos[video] = where
+    if not videos:
+        faults.append(InputError(path, "no videos", "one NAME or NAME.txt a line"))
+    return videos, faults
 
 
 def read_split(root: Path, part: str, name: str) -> dict[str, str]:
@@ -81,20 +123,13 @@ def read_split(root: Path, part: str, name: str) -> dict[str, str]:
     Raises:
         InputError: there is no such split (those that exist are listed), it is empty, or it names a video twice.
     """
-    candidates = [root / template.format(part=part, name=name) for template in SPLIT_FILES]
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    path = find_split(root, part, name)
     if path is None:
         found = split_names(root)
         expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"
-        raise InputError(candidates[0], "no such split", expected, "set data.split" if found else "")
-    videos: dict[str, str] = {}
-    for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
-        if not entry:
-            continue
-        video = entry.removesuffix(".txt")
-        if video in videos:
-            raise InputError(f"{path}:{line}", f"video {video!r} again", f"each once, first in {videos[video]}")
-        videos[video] = f"{path}:{line}"
-    if not videos:
-        raise InputError(path, "no videos", "one NAME or NAME.txt a line")
+        wanted = root / SPLIT_FILES[0].format(part=part, name=name)
+        raise InputError(wanted, "no such split", expected, "set data.split" if found else "")
+    videos, faults = parse_split(path)
+    if faults:
+        raise faults[0]
     return videos

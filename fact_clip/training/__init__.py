@@ -2,5 +2,6 @@
 
 from fact_clip.training.evaluation import evaluate
 from fact_clip.training.trainer import train, train_all_splits
+from fact_clip.training.variants import train_variants
 
-__all__ = ["evaluate", "train", "train_all_splits"]
+__all__ = ["evaluate", "train", "train_all_splits", "train_variants"]

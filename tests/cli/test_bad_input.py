@@ -96,7 +96,9 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_faults_of_data(fault, broken, recipe, fact_clip, tmp_path):
     parts = fault(broken)
-    refused(fact_clip("data", "check", recipe, f"data.root={broken}"), *parts)
+    answer = fact_clip("data", "check", recipe, f"data.root={broken}", "data.split=1")
+    assert answer.code == 1
+    assert any(all(part in line for part in parts) for line in answer.out.splitlines())
     refused(fact_clip("train", recipe, f"data.root={broken}", "--out", tmp_path / "run"), *parts)
     assert not (tmp_path / "run").exists()
 

@@ -72,13 +72,41 @@ def test_train_all_splits_prints_one_table_with_the_mean(recipe, fact_clip, tmp_
     assert answer.code == 0
     header, *rows = [line.split() for line in answer.out.splitlines()]
     assert [row[0] for row in rows] == ["1", "2", "3", "mean"]
-    place = header.index("edit")
+    assert header[:6] == ["split", "F1@10", "F1@25", "F1@50", "Edit", "Acc"]  # as papers print it
+    place = header.index("Edit")
     edits = []
     for split in (1, 2, 3):
         result = json.loads((tmp_path / "all" / f"split{split}" / "evaluation.json").read_text())
         edits.append(result["metrics"]["edit"])
         assert rows[split - 1][place] == f"{edits[-1]:.1f}"
     assert rows[3][place] == f"{np.mean(edits):.1f}"
+
+
+def test_train_all_splits_goes_on_where_it_was_cut_off(recipe, fact_clip, tmp_path, monkeypatch):
+    """The finished split stays as it is, the rest follows, and the table is that of a run without a break."""
+    command = ["train", recipe, "data.split=all", "--out"]
+    whole = fact_clip(*command, tmp_path / "whole")
+    real = training.trainer.train
+
+    def cut_off(config, out, **options):
+        if config.data.split == "2":
+            raise KeyboardInterrupt
+        return real(config, out, **options)
+
+    monkeypatch.setattr(training.trainer, "train", cut_off)
+    answer = fact_clip(*command, tmp_path / "cut")
+    assert answer.code == 130
+    assert "go on with: fact-clip train" in answer.err
+    assert "--resume" in answer.err
+    assert not (tmp_path / "cut/evaluation.json").exists()
+    weights = tmp_path / "cut/split1/model.safetensors"
+    written = weights.stat().st_mtime_ns
+    monkeypatch.setattr(training.trainer, "train", real)
+    resumed = fact_clip(*command, tmp_path / "cut", "--resume")
+    assert (resumed.code, resumed.out) == (0, whole.out)
+    assert weights.stat().st_mtime_ns == written
+    results = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("whole", "cut")]
+    assert results[0] == results[1]
 
 
 def test_evaluate_prints_a_table_or_json(tiny_run, fact_clip, tmp_path):

@@ -9,6 +9,7 @@ import yaml
 
 from fact_clip import InputError
 from fact_clip.compat.reference import flatten, read_config
+from fact_clip.config import Config, recipes
 from fact_clip.models.fact import block_configs
 
 
@@ -123,7 +124,7 @@ def test_every_key_finds_its_place():
     assert (settings.lr, settings.epochs, settings.lr_decay, settings.schedule) == (0.02, 9, 4, "step")
     assert (settings.clip_norm, settings.batch_size, settings.optimizer) == (5.0, 3, "sgd")
     assert settings.weight_decay == 0.01
-    assert (config.data.stride, config.data.split) == (4, "3")
+    assert (config.data.stride, config.data.split) == (4, 3)
     assert config.evaluation.count_background is False
 
 
@@ -268,3 +269,33 @@ def test_recipes_of_the_table(name):
     assert (settings.epochs, settings.lr_decay if settings.schedule == "step" else None) == epochs
     assert (settings.batch_size, settings.optimizer, settings.lr, settings.clip_norm) == (batch, "adam", 1e-4, 10.0)
     assert (config.data.stride, config.evaluation.count_background) == (stride, counted)
+
+
+# Row of the table -> reference data set, our recipe.
+SAME = {
+    "Breakfast": ("breakfast", "breakfast"),
+    "GTEA": ("gtea", "gtea"),
+    "GTEA transcript": ("gtea", "gtea_transcript"),
+    "EgoProceL": ("egoprocel", "egoprocel"),
+    "Epic-Kitchens": ("epic-kitchens", "epic-kitchens"),
+    "HA-ViD pt": ("havid_view1_rh_pt", "havid_view1_rh_pt"),
+    "HA-ViD hold-out": ("havid_view0_lh_pt", "havid_view0_lh_pt_holdout"),
+}
+
+
+@pytest.mark.parametrize("row", SAME)
+def test_a_reference_yaml_and_the_recipe_of_that_name_are_the_same(row):
+    dataset, name = SAME[row]
+    if name not in recipes():
+        pytest.skip(f"no recipe {name} yet")
+    keys = RECIPES[row][0] | {"dataset": dataset, "split": "split1", "aux.gpu": 0}
+    config, unknown = read_config(keys)
+    assert unknown == ("aux.gpu",)
+    assert config == Config.load(name)
+
+
+def test_the_data_set_is_known_by_name_or_by_its_beginning():
+    names = {"gtea": "gtea", "epic-kitchens": "epic", "ego": "egoprocel", "havid_view2_lh_aa": "havid_view2_lh_aa"}
+    for theirs, ours in {**names, "havid": "havid_view0_lh_pt", "cooking": "folder", "": "folder"}.items():
+        assert read_config({"dataset": theirs})[0].data.name == ours
+    assert read_config({"dataset": "epic"})[0].model.head == "verb-noun"

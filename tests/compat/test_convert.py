@@ -308,5 +308,5 @@ def test_a_yaml_as_published(breakfast):
     tree["BU"] |= {"a_dim": "None", "dropout": "None"}
     breakfast.yaml.write_text(yaml.safe_dump({**tree, "split": "split4", "lr_decay": -1, "optimizer": "Adam"}))
     run = checkpoint.open_run(breakfast.convert())
-    assert (run.config.data.split, run.config.train.schedule) == ("4", "constant")
+    assert (run.config.data.split, run.config.train.schedule) == (4, "constant")
     assert (run.config.model.pooled.action_dim, run.config.model.pooled.dropout) == (32, 0.2)

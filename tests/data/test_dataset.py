@@ -131,6 +131,16 @@ def test_splits_in_the_other_place_and_by_name(open_set, root):
     assert open_set(split=10).train == ("a",)
 
 
+def test_a_numbered_split_at_the_root(open_set, root):
+    """As FACT's own lists are named: "split3.train" is split 3."""
+    (root / "split3.train").write_text("b")
+    (root / "split3.test").write_text("a")
+    dataset = open_set(split=3)
+    assert (dataset.train, dataset.test) == (("b",), ("a",))
+    assert open_set(split="split3").train == ("b",)
+    assert Dataset.splits(dataset.config) == ["1", "3"]
+
+
 def test_validation_is_a_fixed_part_of_training(open_set):
     dataset = open_set(validation=0.34)
     again = open_set(validation=0.34)

@@ -193,7 +193,7 @@ def test_missing_mapping(open_set, root):
 
 
 def test_unknown_benchmark():
-    with pytest.raises(InputError, match=r"data\.name: 'kscg'; expected one of folder, kscgr, workbench"):
+    with pytest.raises(InputError, match=r"data\.name: 'kscg'; expected one of folder, breakfast, .*, workbench"):
         Dataset.open(DataConfig(name="kscg"))
 
 

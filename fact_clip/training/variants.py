@@ -1,0 +1,49 @@
+"""One recipe on several data sets that differ in their names alone, as HA-ViD's views and hands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fact_clip import checkpoint
+from fact_clip.config import Config
+from fact_clip.data.dataset import Dataset
+from fact_clip.training.evaluation import Progress, evaluate
+from fact_clip.training.trainer import train, train_all_splits
+from fact_clip.variants import expand
+
+
+def train_variants(
+    config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train and evaluate each data set of the pattern ``data.name`` in turn into ``out/NAME``.
+
+    With ``data.split=all`` the figures of a data set are the means over its splits. ``resume`` goes on with each where
+    it was cut off.
+
+    Returns:
+        ``{"variants": {name: metrics}, "mean": metrics}``, which is written to ``out/evaluation.json`` as well.
+
+    Raises:
+        InputError: a data set or its split is missing; told before anything is trained.
+    """
+    out, results = Path(out), {}
+    configs = {name: _named(config, name) for name in expand(config.data.name)}
+    everything = str(config.data.split) == "all"
+    for one in configs.values():
+        Dataset.splits(one.data) if everything else Dataset.open(one.data)
+    for name, one in configs.items():
+        folder = out / name
+        if everything:
+            results[name] = train_all_splits(one, folder, resume=resume, progress=progress)["mean"]
+        else:
+            train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
+            results[name] = evaluate(folder)["metrics"]
+    numbers = [key for key, value in next(iter(results.values())).items() if isinstance(value, int | float)]
+    mean = {key: sum(metrics[key] for metrics in results.values()) / len(results) for key in numbers}
+    checkpoint.write_json(out / "evaluation.json", {"metrics": mean, "variants": results})
+    return {"variants": results, "mean": mean}
+
+
+def _named(config: Config, name: str) -> Config:
+    return config.model_copy(update={"data": config.data.model_copy(update={"name": name})})

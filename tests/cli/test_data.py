@@ -1,0 +1,119 @@
+"""The commands that look after data sets."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip.config import Config
+from fact_clip.data.synthetic import write_workbench
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """A clean data set: each class is trained in each split."""
+    return write_workbench(tmp_path / "my data", videos=18, persons=3, dim=8)
+
+
+def test_check_says_nothing_of_a_clean_set(fact_clip, recipe, copy, monkeypatch):
+    """A folder, a recipe and an entry by name; what was looked at goes to stderr."""
+    monkeypatch.setenv("FACT_CLIP_DATA", str(copy.parent))
+    copy = copy.rename(copy.parent / "workbench")
+    for arguments in ([copy], [recipe, f"data.root={copy}"], ["workbench"]):
+        answer = fact_clip("data", "check", *arguments)
+        assert (answer.code, answer.out) == (0, "")
+        assert answer.err.endswith("workbench: 18 videos, 3 splits, 23 classes, 8 columns; no fault found\n")
+
+
+def test_check_prints_one_line_a_finding(fact_clip, copy):
+    (copy / "features" / "person1_video1.npy").unlink()
+    features = np.load(copy / "features" / "person2_video1.npy")
+    features[12, 3] = np.nan
+    np.save(copy / "features" / "person2_video1.npy", features)
+    text = fact_clip("data", "check", copy)
+    assert text.code == 1
+    lines = text.out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["features", "not finite"]
+    assert "video 'person1_video1' without features" in lines[0]
+    assert "nan in frame 12, column 3" in lines[1]
+    assert text.err.endswith("; 2 findings\n")
+    tree = fact_clip("data", "check", copy, "--json")
+    result = json.loads(tree.out)
+    assert (tree.code, result["videos"], result["splits"], result["columns"]) == (1, 18, ["1", "2", "3"], 8)
+    assert [finding["kind"] for finding in result["findings"]] == ["features", "not finite"]
+    assert result["findings"][1]["where"] == str(copy / "features" / "person2_video1.npy")
+    assert fact_clip("data", "check", copy / "nowhere").code == 2
+
+
+def test_summary_prints_tables_or_json(fact_clip, copy):
+    text = fact_clip("data", "summary", copy, "data.name=workbench")
+    assert text.code == 0
+    result = json.loads(fact_clip("data", "summary", copy, "data.name=workbench", "--json").out)
+    labels = [line for path in (copy / "groundTruth").glob("*.txt") for line in path.read_text().splitlines()]
+    assert (result["videos"], result["frames"], result["fps"]) == (18, len(labels), 15)
+    assert text.out.startswith(f"{copy}: 18 videos, 23 classes, 3 splits\n")
+    row = next(line for line in text.out.splitlines() if line.startswith("grasp hex screw "))
+    assert row.split()[4] == str(labels.count("grasp hex screw"))
+    assert f"model.tokens={result['suggested']['tokens']};" in text.out
+    first = result["transitions"][0]
+    assert f"{first['from']}" in text.out.splitlines()[-16]
+    refused = fact_clip("data", "summary", copy.parent / "nowhere")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
+def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
+    answer = fact_clip("data", "init", copy, "--fps", "15")
+    assert answer.code == 0
+    path = copy / "recipe.yaml"
+    config = Config.load(path)
+    longest = max(
+        sum(1 for _ in groupby(file.read_text().splitlines())) for file in (copy / "groundTruth").glob("*.txt")
+    )
+    assert config.data.root == str(copy)
+    assert (config.data.layout, config.data.fps, config.data.split, config.data.stride) == ("TD", 15, 1, 1)
+    assert config.data.background == ("no action",)
+    assert config.evaluation.count_background is False
+    assert config.model.tokens % 10 == 0
+    assert 1.1 * longest <= config.model.tokens < 1.1 * longest + 10
+    assert config.train.epochs == 400  # 4000 steps of ten videos
+    assert config.model.blocks == Config.load("folder").model.blocks
+    # what is a guess is called one, on the screen and in the file
+    assert '  data.background = ["no action"]  (GUESSED by its name)' in answer.out
+    assert "# GUESSED by its name" in path.read_text()
+    small = ["train.epochs=1", "model.input.hidden=48", "model.input.frame_dim=8", "model.input.frame_layers=2"]
+    assert fact_clip("train", path, *small, "train.device=cpu", "--out", tmp_path / "run").code == 0
+    again = fact_clip("data", "init", copy)
+    assert again.code == 2
+    assert "already there" in again.err
+
+
+def test_init_takes_what_a_person_knows(fact_clip, copy, tmp_path):
+    out = tmp_path / "mine.yaml"
+    fact_clip("data", "init", copy, "--out", out, "--background", "", "--split", "2", "--layout", "TD")
+    config = Config.load(out)
+    assert (config.data.background, config.data.split, config.data.fps) == ((), 2, None)
+    assert config.evaluation.count_background is True
+    other = tmp_path / "other.yaml"
+    fact_clip("data", "init", copy, "--out", other, "--background", "grasp nut, no action")
+    assert Config.load(other).data.background == ("grasp nut", "no action")
+
+
+def test_init_refuses_faulty_data(fact_clip, copy):
+    (copy / "features" / "person1_video1.npy").unlink()
+    answer = fact_clip("data", "init", copy)
+    assert answer.code == 2
+    assert "1 faults, the first: " in answer.err
+    assert f"fact-clip data check {copy}" in answer.err
+    assert not (copy / "recipe.yaml").exists()
+
+
+def test_init_needs_a_split(fact_clip, copy):
+    for path in (copy / "splits").iterdir():
+        path.unlink()
+    answer = fact_clip("data", "init", copy)
+    assert (answer.code, answer.out) == (2, "")
+    assert "train.split1.bundle: no such split" in answer.err
