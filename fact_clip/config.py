@@ -16,9 +16,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fact_clip.core.errors import InputError
-from fact_clip.variants import chosen_variant, variant_files
+from fact_clip.recipes import put, read_recipe, recipes
 
-RECIPES = Path(__file__).parent / "configs"
+__all__ = ["Config", "recipes"]
 
 
 class _Frozen(BaseModel):
@@ -156,7 +156,9 @@ class LossConfig(_Frozen):
     smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
     null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
-    balance: float = Field(0.0, ge=0, le=1, description="a class of n frames weighs n^-balance (mean over frames: 1)")
+    balance: float = Field(
+        0.0, ge=0, le=1, description="an action of n frames weighs n^-balance (mean over their frames: 1)"
+    )
     prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
     fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")
@@ -236,13 +238,13 @@ class Config(_Frozen):
         Raises:
             InputError: no such recipe, an unknown key, or a value of the wrong kind.
         """
-        tree = _read(recipe)
+        tree = read_recipe(recipe)
         for override in overrides:
             key, sep, value = override.partition("=")
             if not sep:
                 raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
             try:
-                _put(tree, key.split("."), yaml.safe_load(value), override)
+                put(tree, key.split("."), yaml.safe_load(value), override)
             except yaml.YAMLError:
                 raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
         return cls.from_tree(tree, str(recipe))
@@ -262,53 +264,6 @@ class Config(_Frozen):
     def to_yaml(self) -> str:
         """The resolved configuration, every key with its value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-def recipes() -> list[str]:
-    """Names of the recipes that come with the package, those of one file that stands for several included."""
-    return sorted({*(path.stem for path in RECIPES.glob("*.yaml")), *variant_files(RECIPES)})
-
-
-def _read(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The tree of a recipe on its base; ``above``: the files that are built on it."""
-    path = Path(recipe) if str(recipe).endswith((".yaml", ".yml")) else RECIPES / f"{recipe}.yaml"
-    if above and path.parent != RECIPES:
-        path = above[-1].parent / path  # a base is named from the file that names it
-    variant = ""
-    if not path.is_file() and path.stem in (files := variant_files(path.parent)):
-        variant, path = path.stem, files[path.stem]
-    if path.resolve() in (file.resolve() for file in above):
-        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
-    if not path.is_file():
-        if path.parent == RECIPES:
-            near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
-            todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
-            raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
-        raise InputError(path, "no such file", "a YAML recipe")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(tree, dict):
-        raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
-    base = tree.pop("base", None)
-    return chosen_variant(_merged(_read(str(base), (*above, path)), tree) if base else tree, variant, path)
-
-
-def _merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in top.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(dict(result[key]), value) if both else value
-    return result
-
-
-def _put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise InputError(where, f"{key!r} is a value, not a group of keys")
-    tree[keys[-1]] = value
 
 
 def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, prefix: str) -> None:

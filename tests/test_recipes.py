@@ -22,8 +22,8 @@ from fact_clip.core import Vocabulary, runs
 from fact_clip.data.benchmarks import BENCHMARKS
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.faults import inspect
+from fact_clip.recipes import expand, several
 from fact_clip.text import havid
-from fact_clip.variants import expand, several
 
 Videos = dict[str, list[str]]  # name -> one class name a frame
 

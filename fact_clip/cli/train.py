@@ -82,7 +82,7 @@ def _train_variants(settings: Config, out: Path, resume: bool) -> None:
 
 def pair_table(pattern: str, results: dict[str, dict[str, Any]]) -> str:
     """Two alternatives of a pattern against each other, F1@50 / Edit / Acc a cell; empty of another number of them."""
-    from fact_clip.variants import expand, several
+    from fact_clip.recipes import expand, several
 
     axes = several(pattern)
     if len(axes) != 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -223,5 +223,3 @@ class Dataset:
         for name in names:
             counts += np.bincount(self.labels(name), minlength=len(self.vocabulary))
         return counts
-
-

@@ -13,14 +13,15 @@ from fact_clip.config import LossConfig
 def class_weights(
     config: LossConfig, count: int, background: Collection[int], frames: Sequence[int] | None = None
 ) -> Tensor:
-    """(C,) ``background_weight`` for background and 1 for the rest, times the balance of ``frames`` a class (C,)."""
+    """(C,) ``background_weight`` for background; 1 for actions, or their balance by ``frames`` a class (C,)."""
     weights = torch.ones(count)
+    if config.balance:
+        if frames is None:
+            raise ValueError("loss.balance is above 0, which needs the training frames of each class")
+        actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
+        weights = balanced_weights(actions, config.balance)
     weights[list(background)] = config.background_weight
-    if not config.balance:
-        return weights
-    if frames is None:
-        raise ValueError("loss.balance is above 0, which needs the training frames of each class")
-    return weights * balanced_weights(torch.tensor(frames), config.balance)
+    return weights
 
 
 def balanced_weights(frames: Tensor, exponent: float) -> Tensor:

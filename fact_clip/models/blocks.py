@@ -28,7 +28,7 @@ class Scene:
         token_content: (B, M, A) the tokens' start.
         token_position: (B or 1, M, A).
         text: the candidates, for heads that read text.
-        evidence: (B, T, O, E) of named channels, or None.
+        evidence: (B, T, E, O) of named channels, or None.
     """
 
     mask: Tensor
@@ -40,7 +40,7 @@ class Scene:
     evidence: Tensor | None = None
 
     def segment_evidence(self, segments: Segments) -> Tensor | None:
-        """(B, S, O, E): the mean evidence of each segment."""
+        """(B, S, E, O): the mean evidence of each segment."""
         if self.evidence is None:
             return None
         return pool_segments(self.evidence.flatten(2), segments, self.mask).unflatten(-1, self.evidence.shape[2:])
@@ -130,7 +130,7 @@ class UpdateBlock(nn.Module):
             memory.features, before.token_features, memory.position, position, memory.mask
         )  # (B, M, A), (B, M, N), (B, M, N)
         if evidence is not None:  # a token's evidence is that of the frames or segments that it looks at
-            evidence = (looked @ evidence.flatten(2)).unflatten(-1, evidence.shape[2:])  # (B, M, O, E)
+            evidence = (looked @ evidence.flatten(2)).unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
         tokens, scores = self.token_head(self.action_branch(asked, position, mask, memory), scene.text, evidence)
         told, weights, a2f_logits = self.a2f_layer(tokens, memory.features, position, memory.position, mask)
         return tokens, scores, told, weights, a2f_logits, f2a_logits

@@ -34,7 +34,7 @@ class ChannelSpec:
 
 
 class NamedChannels(nn.Module):
-    """The input (B, T, D) to a frame stream without identities (B, T, width) and evidence (B, T, O, E)."""
+    """The input (B, T, D) to a frame stream without identities (B, T, width) and evidence (B, T, E, O)."""
 
     def __init__(self, config: ChannelConfig, spec: ChannelSpec, names: Tensor) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class NamedChannels(nn.Module):
         self.width = len(spec.fixed) * kinds + (config.heads + 1) * evidence
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, D) to the stream (B, T, width) and the evidence (B, T, O, E)."""
+        """(B, T, D) to the stream (B, T, width) and the evidence (B, T, E, O)."""
         own = x[..., self.columns]  # (B, T, O, k)
         fixed = own[..., self.fixed, :].flatten(2)  # (B, T, F*k)
         hidden = torch.relu(self.own(own) + self.beside(fixed).unsqueeze(2))
@@ -65,7 +65,7 @@ class NamedChannels(nn.Module):
         free = evidence[..., self.free, :]
         share = self.attend(free).softmax(2)  # (B, T, O', heads)
         pooled = (share.transpose(2, 3) @ free).flatten(2)  # (B, T, heads*E)
-        return torch.cat([fixed, pooled, free.amax(2)], dim=-1), evidence
+        return torch.cat([fixed, pooled, free.amax(2)], dim=-1), evidence.transpose(2, 3).contiguous()
 
     def things_of(self, text: Tensor) -> Tensor:
         """(C, O) for class texts (C, S, W): how far each thing is meant by a class's word; a row sums to 1 or 0."""

@@ -169,7 +169,7 @@ class TextHead(Head):
         self.feed = nn.Linear(len(self.rest) * keys + evidence, width)
 
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, N, H), and evidence (B, N, O, E), to features (B, N, H) and scores (B, N, C or C+1)."""
+        """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
         if text is None:
             raise ValueError("this head reads text; give text=(C, slots, width)")
         keys = self._keys(text.text)  # (C, S, P)
@@ -182,9 +182,9 @@ class TextHead(Head):
         own = None
         if self.point is not None and self.ask is not None and evidence is not None and text.things is not None:
             things = nn.functional.pad(text.things, (0, 0, 0, int(self.null_key is not None)))  # (C or C+1, O)
-            own = things @ evidence  # (B, N, C or C+1, E), the evidence of each class's thing
+            own = evidence @ things.T  # (B, N, E, C or C+1), the evidence of each class's thing
             asked = self.ask(keys[:, self.rest].flatten(1))  # (C or C+1, E), what its verb and tool look for
-            scores = scores + (own * (self.point(x).unsqueeze(2) + asked)).sum(-1)
+            scores = scores + (own * (self.point(x).unsqueeze(-1) + asked.T)).sum(-2)
         return x + self.feed(self._expected(scores.softmax(-1), keys, own)), scores
 
     def _keys(self, text: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ class TextHead(Head):
             return words
         if own is None:
             return torch.cat([words, words.new_zeros(*words.shape[:-1], self.point.out_features)], dim=-1)
-        return torch.cat([words, (probs.unsqueeze(-2) @ own).squeeze(-2)], dim=-1)
+        return torch.cat([words, (own @ probs.unsqueeze(-1)).squeeze(-1)], dim=-1)
 
 
 HEADS: dict[str, type[Head]] = {

@@ -8,9 +8,9 @@ from typing import Any
 from fact_clip import checkpoint
 from fact_clip.config import Config
 from fact_clip.data.dataset import Dataset
+from fact_clip.recipes import expand
 from fact_clip.training.evaluation import Progress, evaluate
 from fact_clip.training.trainer import train, train_all_splits
-from fact_clip.variants import expand
 
 
 def train_variants(

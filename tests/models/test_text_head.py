@@ -1,0 +1,170 @@
+"""The text head and named channels, by hand and against slow loops."""
+
+import math
+
+import pytest
+import torch
+
+from fact_clip.config import BlockConfig, ChannelConfig, ModelConfig
+from fact_clip.models import FACT, ChannelSpec, Classes
+from fact_clip.models.channels import NamedChannels
+from fact_clip.models.heads import Candidates, TextHead
+
+SPEC = ChannelSpec(columns=((0, 4), (1, 5), (2, 6), (3, 7)), fixed=(3,), slot=1)
+BLOCK = BlockConfig(
+    hidden=16, frame_dim=8, frame_layers=2, action_dim=8, action_layers=1, heads=2, feedforward=16, frame="m"
+)
+
+
+def unit(*shape, seed=0):
+    vectors = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(vectors, dim=-1)
+
+
+def texts(n_classes=5, seed=0):
+    """(C, 2, 12): a verb and a thing; the last class, the background, has no word."""
+    text = unit(n_classes, 2, 12, seed=seed)
+    text[-1] = 0
+    return text
+
+
+def model(seed=0, channels=True, blocks="iuU"):
+    torch.manual_seed(seed)
+    evidence = {"evidence_slot": 1, "evidence_width": 6} if channels else {}
+    classes = Classes(5, n_slots=2, text_width=12, key_width=8, **evidence)
+    config = ModelConfig(
+        blocks=blocks,
+        tokens=7,
+        head="text",
+        input=BLOCK,
+        update=BLOCK.model_dump() | {"action": "sa"},
+        pooled=BLOCK.model_dump() | {"action": "sa"},
+        channels=ChannelConfig(hidden=10, width=6, heads=2),
+    )
+    spec = (SPEC, unit(4, 12, seed=9)) if channels else (None, None)
+    return FACT(config, 8, classes, texts(), *spec).eval()
+
+
+def test_scores_are_sums_of_scaled_cosines():
+    torch.manual_seed(1)
+    head = TextHead(16, Classes(5, n_slots=2, text_width=12, key_width=8), null=True)
+    x, text = torch.randn(1, 3, 16), texts()
+    features, scores = head(x, Candidates(text))
+    assert features.shape == (1, 3, 16)
+    assert scores.shape == (1, 3, 6)
+    query = head.query(x)[0].view(3, 2, 8)
+    for frame in range(3):
+        for label in range(6):
+            expected = 0.0
+            for slot in range(2):
+                if label == 5:
+                    key = head.null_key[slot]
+                elif label == 4:  # the background has no word in any slot
+                    key = head.absent[slot]
+                else:
+                    key = head.key[slot] @ text[label, slot]
+                expected += (1 / 0.07) * torch.cosine_similarity(query[frame, slot], key, dim=0).item()
+            assert scores[0, frame, label].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_scale_is_at_most_a_hundred():
+    head = TextHead(16, Classes(5, n_slots=1, text_width=12, key_width=8), null=False)
+    with torch.no_grad():
+        head.log_scale.fill_(math.log(1e6))
+    _, scores = head(torch.randn(1, 50, 16), Candidates(texts()[:, :1]))
+    assert 50 < scores.abs().max() <= 100.001
+
+
+def test_order_and_number_of_candidates_are_free():
+    """A class has the same score wherever it stands; fewer candidates change the scores of the first frames' head not."""
+    built, x = model(), torch.randn(1, 20, 8, generator=torch.Generator().manual_seed(2))
+    order = torch.tensor([3, 1, 4, 0, 2])
+    there, here = built(x, text=texts()[order]), built(x)
+    for one, other in zip(there.blocks, here.blocks, strict=True):
+        torch.testing.assert_close(one.frame_logits, other.frame_logits[..., order], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(one.token_logits[..., :5], other.token_logits[..., order], atol=1e-4, rtol=1e-4)
+    fewer = built(x, text=texts()[[0, 4]]).blocks[0].frame_logits
+    torch.testing.assert_close(fewer, here.blocks[0].frame_logits[..., [0, 4]])
+    more = built(x, text=torch.cat([texts(), texts(seed=5)[:2]])).blocks[0].frame_logits
+    assert more.shape == (1, 20, 7)
+    torch.testing.assert_close(more[..., :5], here.blocks[0].frame_logits)
+
+
+def test_a_class_with_the_text_of_another_gets_its_scores():
+    built, x = model(), torch.randn(1, 20, 8, generator=torch.Generator().manual_seed(2))
+    text = torch.cat([texts(), texts()[1:2]])
+    logits = built(x, text=text).blocks[0].frame_logits
+    torch.testing.assert_close(logits[..., 5], logits[..., 1])
+
+
+def test_things_without_names_change_places_with_their_words():
+    """Equivariance: columns of two things exchanged, and the words that mean them, give exchanged scores."""
+    built, x = model(), torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(4))
+    names = built.channels.names
+    text = torch.stack([unit(4, 12, seed=3)[[0, 0, 1, 1]], names[[0, 1, 0, 1]]], dim=1)
+    exchanged = x[..., [1, 0, 2, 3, 5, 4, 6, 7]]
+    before, after = built(x, text=text), built(exchanged, text=text)
+    swap = [1, 0, 3, 2]
+    # the pointing term moves along; the cosine term with the word itself reads no identity, and stays
+    for one, other in zip(before.blocks, after.blocks, strict=True):
+        assert not torch.allclose(one.frame_logits, other.frame_logits, atol=1e-3)
+    with torch.no_grad():
+        for module in built.modules():
+            if isinstance(module, TextHead):
+                module.key[1] = 0  # without the words' own say
+    before, after = built(x, text=text), built(exchanged, text=text)
+    torch.testing.assert_close(
+        before.blocks[0].frame_logits, after.blocks[0].frame_logits[..., swap], atol=1e-4, rtol=1e-4
+    )
+
+
+def test_evidence_of_each_thing_is_that_of_one_network():
+    torch.manual_seed(0)
+    channels = NamedChannels(ChannelConfig(hidden=5, width=3, heads=2), SPEC, unit(4, 12)).eval()
+    x = torch.randn(2, 6, 8)
+    stream, evidence = channels(x)
+    assert evidence.shape == (2, 6, 3, 4)
+    assert stream.shape == (2, 6, channels.width)
+    fixed = x[..., [3, 7]]
+    for thing in range(4):
+        own = x[..., [thing, 4 + thing]]
+        expected = torch.relu(channels.out(torch.relu(channels.own(own) + channels.beside(fixed))))
+        torch.testing.assert_close(evidence[..., thing], expected)
+    torch.testing.assert_close(stream[..., :2], fixed)
+    torch.testing.assert_close(stream[..., -3:], evidence[..., :3].amax(-1))  # thing 3 keeps its identity
+
+
+def test_words_find_their_things():
+    names = unit(4, 12)
+    channels = NamedChannels(ChannelConfig(), SPEC, names)
+    text = torch.zeros(3, 2, 12)
+    text[0, 1], text[1, 1] = names[2], torch.nn.functional.normalize(names[0] + 0.1 * names[3], dim=-1)
+    share = channels.things_of(text)
+    assert share.argmax(1)[:2].tolist() == [2, 0]
+    torch.testing.assert_close(share.sum(1), torch.tensor([1.0, 1.0, 0.0]))
+    cosines = (text[:2, 1] @ names.T) * 50
+    torch.testing.assert_close(share[:2], cosines.softmax(-1))
+
+
+def test_a_padded_batch_gives_each_video_what_it_gets_alone():
+    built = model()
+    short, long = torch.randn(1, 9, 8), torch.randn(1, 40, 8)
+    batch = torch.zeros(2, 40, 8)
+    batch[0, :9], batch[1] = short[0], long[0]
+    mask = torch.arange(40) < torch.tensor([[9], [40]])
+    together = built(batch, mask)
+    for row, alone in enumerate((built(short), built(long))):
+        n_frames = alone.mask.shape[1]
+        for one, other in zip(alone.blocks, together.blocks, strict=True):
+            torch.testing.assert_close(other.frame_logits[row, :n_frames], one.frame_logits[0], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(other.token_logits[row], one.token_logits[0], atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_missing_is_told():
+    classes = Classes(5, n_slots=2, text_width=12, key_width=8)
+    with pytest.raises(ValueError, match="needs text vectors"):
+        FACT(ModelConfig(head="text", input=BLOCK), 8, classes)
+    with pytest.raises(ValueError, match=r"text is \(5, 1, 12\); expected \(C, 2, 12\)"):
+        model(channels=False)(torch.randn(1, 4, 8), text=texts()[:, :1])
+    with pytest.raises(ValueError, match="named channels need model.head=text"):
+        FACT(ModelConfig(input=BLOCK.model_copy(update={"hidden": 16})), 8, Classes(5), None, SPEC)
