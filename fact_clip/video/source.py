@@ -129,7 +129,7 @@ class Source:
                 continue
             length = (frame.duration or 0) * self._unit or (1 / self.rate if self.rate else _UNKNOWN)
             self.end, last = at + length, at
-            self._sum += length
+            self._sum = (self._sum or max(at, 0.0)) + length
             self._faults += bool(frame.is_corrupt and at >= self._start)
             yield at, frame
         self._whole = True
