@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from fact_clip.cli import convert, data_check, demo, evaluate, segment, train
+from fact_clip.cli import convert, data_check, demo, evaluate, extract, segment, train
 from fact_clip.core.errors import InputError
 
 # "GROUP NAME" is a command inside a group.
@@ -17,6 +17,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "extract": extract.extract,
     "segment": segment.segment,
     "convert": convert.convert,
     "data check": data_check.check,

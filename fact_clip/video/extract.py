@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.export import whole_file
 from fact_clip.video.decode import frames, probe
 from fact_clip.video.encoders import FrameEncoder
 from fact_clip.video.partial import PartialRows
@@ -90,15 +89,9 @@ def extract(
     chosen, video = settings or Settings(), Path(video)
     target = _target(video, Path(out))
     total = round((probe(video).seconds or 0) * chosen.fps)
-    identity = {
-        "format": FORMAT,
-        "encoder": encoder.name,
-        "precision": chosen.precision,
-        "fps": chosen.fps,
-        "source": _source(video),
-    }
+    identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
-    with PartialRows(target.with_suffix(".part"), identity) as rows:
+    with PartialRows(target.with_suffix(".part"), {**identity, "source": _source(video)}) as rows:
         try:
             for times, features in _encoded(video, encoder, chosen, rows.count):
                 rows.add(times, features)
@@ -109,12 +102,7 @@ def extract(
                 raise
             damage = error.found
             warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
-        rows.finish(target)
-        facts = {**identity, "dim": rows.dim, "n_frames": rows.count, "damage": damage, "times": rows.times()}
-    # the description comes last: with it the features count as there
-    with whole_file(target.with_suffix(".json")) as unfinished:
-        unfinished.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    target.with_suffix(".part").unlink()
+        rows.finish(target, {"dim": rows.dim, "n_frames": rows.count, "damage": damage})
     return target
 
 

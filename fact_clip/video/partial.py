@@ -80,18 +80,21 @@ class PartialRows:
     def _records(self) -> Any:
         return np.memmap(self.path, _record(self.dim), mode="r", offset=self._offset, shape=(self.count,))
 
-    def times(self) -> list[float]:
-        """Seconds at which each row's picture is shown, to microseconds."""
-        return [round(float(time), 6) for time in self._records()["time"]]
+    def finish(self, target: Path, facts: Mapping[str, Any]) -> None:
+        """Write the rows as an array (T, D) float16 to `target` and what they are to a JSON beside it; then go.
 
-    def finish(self, target: Path) -> None:
-        """Write the rows as an array (T, D) float16 under the name `target`, whole or not at all."""
+        Both are whole or not there. The description comes last: with it the features count as there.
+        """
+        records = self._records()
         with whole_file(target) as unfinished:
             rows = np.lib.format.open_memmap(unfinished, "w+", np.float16, (self.count, self.dim))
-            records = self._records()
             for start in range(0, self.count, _ROWS):
                 rows[start : start + _ROWS] = records["row"][start : start + _ROWS]
             rows.flush()
+        times = [round(float(time), 6) for time in records["time"]]
+        with whole_file(target.with_suffix(".json")) as unfinished:
+            unfinished.write_text(json.dumps({**self._identity, **facts, "times": times}) + "\n", encoding="utf-8")
+        self.path.unlink()
 
 
 def _record(dim: int) -> np.dtype[Any]:

@@ -7,6 +7,7 @@ are nowhere are one InputError that says what to download and where to put it. N
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,9 @@ class PretrainedEncoder:
             prepare, model, call = self._load()
             place = self._runtime.device
             if place == "auto":
-                place = "cuda" if torch.cuda.is_available() else "cpu"
+                # ranks of torchrun take a device each
+                rank = int(os.environ.get("LOCAL_RANK", "0"))
+                place = f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
             kind = torch.bfloat16 if self._runtime.precision == "bf16" else torch.float32
             model = model.eval().to(device=place, dtype=kind)
             return prepare, model, torch.compile(call) if self._runtime.compile else call
