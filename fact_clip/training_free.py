@@ -31,7 +31,8 @@ class TrainingFreeSettings:
         templates: entry of `text.prompts.TEMPLATES`, how names are put into sentences.
         background: name of what is no action; it takes part only with a threshold.
         threshold: similarity in [0, 1] that the background has in every frame, beside the actions' probabilities, which
-            sum to 1; None: every frame is one of the actions.
+            sum to 1 (a list of one action leaves nothing to it: name what else happens); None: every frame is one of
+            the actions.
         temperature: what cosines are divided by before the softmax over actions; CLIP was trained at 0.01.
         smoothing: seconds over which similarities are averaged.
         shortest: seconds; shorter segments go to a neighbour.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -36,12 +37,21 @@ class Settings:
         precision: of the encoder's numbers (`Runtime.precision`); another one makes other files.
         batch: pictures encoded together.
         keep_going: take what decodes of a damaged file, with a warning.
+
+    Raises:
+        InputError: a rate or a batch that cannot be.
     """
 
     fps: float = 5.0
     precision: str = "float32"
     batch: int = BATCH
     keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise InputError("fps", f"{self.fps:g}", "rows a second, more than 0")
+        if self.batch < 1:
+            raise InputError("batch", str(self.batch), "a whole number, 1 or more")
 
 
 def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings) -> bool:
@@ -167,8 +177,6 @@ def _encoded(
     video: Path, encoder: FrameEncoder, settings: Settings, first: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float16]]]:
     """(times, rows) of each batch from row `first` on."""
-    if settings.batch < 1:
-        raise InputError("batch", str(settings.batch), "a whole number, 1 or more")
     encoder.load()
     lead = min(encoder.context, first)
     times: list[float] = []
