@@ -193,7 +193,10 @@ def _open_clip(name: str, model_name: str, weights: str | None, runtime: Runtime
         hub, url = str(known.get("hf_hub", "")).strip("/"), known.get("url", "")
         place = f"https://huggingface.co/{hub}" if hub else url
         what = f"open_clip_model.safetensors from {place}" if hub else f"the weights{f' from {place}' if place else ''}"
-        return f"download {what} and give clip:MODEL/FILE, or a whole folder as clip:local-dir:FOLDER"
+        # a file by itself does not say which activation it was trained with
+        quick = "-quickgelu" if known.get("quick_gelu") and not model_name.endswith("-quickgelu") else ""
+        model = model_name if weights else "MODEL"
+        return f"download {what} and give clip:{model}{quick}/FILE, or a whole folder as clip:local-dir:FOLDER"
 
     return PretrainedEncoder(f"clip:{name}", lambda: _load_open_clip(model_name, weights), todo, runtime)
 

@@ -157,9 +157,9 @@ def test_a_torchvision_backbone_from_a_file(tmp_path):
     [
         (
             "clip:ViT-B-32/openai",
-            ["download open_clip_model.safetensors from https://huggingface.co/", "clip:MODEL/FILE"],
+            ["download open_clip_model.safetensors from https://huggingface.co/", "clip:ViT-B-32-quickgelu/FILE"],
         ),
-        ("clip:ViT-B-32/no-tag", ["'no-tag'", "clip:MODEL/FILE"]),
+        ("clip:ViT-B-32/no-tag", ["'no-tag'", "clip:ViT-B-32/FILE"]),
         ("transformers:google/no-model", ["hf download google/no-model --local-dir DIR"]),
         ("timm:resnet18.a1_in1k", ["https://huggingface.co/timm/resnet18.a1_in1k", "timm:resnet18.a1_in1k/FILE"]),
         ("torchvision:no_model", ["no classifier 'no_model'"]),

@@ -1,4 +1,4 @@
-"""The wiring of a real CLIP: ViT-B-32 with random weights in a local checkpoint, video in, segments out; no download."""
+"""The wiring of a real CLIP: ViT-B-32, random weights in a local checkpoint; video in, segments out; no download."""
 
 from __future__ import annotations
 
