@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fact_clip import InputError
-from fact_clip.config import RECIPES, Config, ModelConfig, recipes
+from fact_clip.config import Config, ModelConfig, recipes
+from fact_clip.recipes import RECIPES
 
 
 def refused(action, *parts: str) -> None:

@@ -9,7 +9,18 @@ from typing import TextIO
 
 import typer
 
-from fact_clip.cli import convert, data_check, data_convert, data_init, data_summary, demo, evaluate, segment, train
+from fact_clip.cli import (
+    convert,
+    data_check,
+    data_convert,
+    data_init,
+    data_summary,
+    demo,
+    evaluate,
+    extract,
+    segment,
+    train,
+)
 from fact_clip.core.errors import InputError
 
 # "GROUP NAME" is a command inside a group.
@@ -17,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "extract": extract.extract,
     "segment": segment.segment,
     "convert": convert.convert,
     "data check": data_check.check,

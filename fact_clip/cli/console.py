@@ -12,6 +12,19 @@ Progress = Callable[[int, int, str], None]
 @contextmanager
 def progress(title: str) -> Iterator[Progress | None]:
     """A progress bar on stderr as a function of (done, total, text); None where stderr is no terminal."""
+    with _bars(title) as bars:
+        yield bars[0] if bars else None
+
+
+@contextmanager
+def progress_each(title: str) -> Iterator[tuple[Progress | None, Progress | None]]:
+    """Two bars: over all files, and within the one at hand; each as of `progress`."""
+    with _bars(title, "") as bars:
+        yield (bars[0], bars[1]) if bars else (None, None)
+
+
+@contextmanager
+def _bars(*titles: str) -> Iterator[list[Progress] | None]:
     if not sys.stderr.isatty():
         yield None
         return
@@ -19,11 +32,15 @@ def progress(title: str) -> Iterator[Progress | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    note = TextColumn("{task.fields[note]}", markup=False)
-    columns = (TextColumn(title, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note)
+    name, note = (TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[note]"))
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note)
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(title, total=None, note="")
-        yield lambda done, total, text: bars.update(task, completed=done, total=total, note=text)
+
+        def bar(title: str) -> Progress:
+            task = bars.add_task(title, total=None, note="")
+            return lambda done, total, text: bars.update(task, completed=done, total=total, note=text)
+
+        yield [bar(title) for title in titles]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

@@ -10,23 +10,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fact_clip.cli.console import names, progress, table
+from fact_clip.cli import segment_options as options
+from fact_clip.cli.console import names, table
+from fact_clip.cli.inputs import collect
+from fact_clip.cli.segment_source import (
+    SegmentSource,
+    check_overlay,
+    open_run,
+    open_training_free,
+    save_overlay,
+    segment_all,
+)
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
-    from fact_clip.segmenter import Segmenter
 
 
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Feature files (.npy).")],
+    inputs: options.Inputs,
     *,
-    run: Annotated[Path, typer.Option(help="Run folder of the model.")],
-    actions: Annotated[str | None, typer.Option(help='Only these classes: "pour milk, stir".')] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for one file a video and format; RUN/segments if not given.")
-    ] = None,
+    run: options.Run = None,
+    training_free: options.TrainingFree = False,
+    actions: options.Actions = None,
+    encoder: options.Encoder = None,
+    fps: options.Fps = None,
+    prompts: options.Prompts = "ensemble",
+    background_threshold: options.Threshold = None,
+    smoothing: options.Smoothing = 1.0,
+    minimal_duration: options.Shortest = 1.0,
+    keep_going: options.KeepGoing = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; unset: RUN/segments, or segments.")] = None,
     formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
     plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="Video to write with names and timeline burned in.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
 ) -> None:
     """Cut videos into actions.
@@ -37,24 +53,26 @@ def segment(
     \b
     Example:
       fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
+      fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    from fact_clip import load
-
-    suffixes = _suffixes(formats)
-    _check_outputs(inputs, plot)
-    segmenter = load(run)
-    candidates = names(actions)
-    found: dict[Path, Segmentation] = {}
-    with progress("segmenting") as report:
-        for done, path in enumerate(inputs):
-            if report is not None:
-                report(done, len(inputs), path.stem)
-            found[path] = segmenter.segment(path, actions=candidates)
-    folder = run / "segments" if out is None else out
+    suffixes, candidates = _suffixes(formats), names(actions)
+    inputs = collect(inputs, features=True)
+    _check_plot(plot)
+    check_overlay(inputs, overlay)
+    extraction = (encoder, fps, keep_going)
+    if training_free and run is None:
+        rules = (prompts, background_threshold, smoothing, minimal_duration)
+        segmenter = open_training_free(candidates, extraction, rules)
+    else:
+        segmenter = open_run(None if training_free else run, extraction)
+    found = segment_all(segmenter, inputs, candidates)
+    folder = out or (run / "segments" if run else Path("segments"))
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
     if plot is not None:
         _plot(found, segmenter, plot)
-        files.append(plot)
+    if overlay is not None:
+        save_overlay(found, segmenter, overlay, keep_going)
+    files += [path for path in (plot, overlay) if path is not None]
     print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
     print("written: " + ", ".join(map(str, files)), file=sys.stderr)
 
@@ -76,21 +94,15 @@ def _suffixes(formats: str) -> list[str]:
     return [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
 
 
-def _check_outputs(inputs: list[Path], plot: Path | None) -> None:
+def _check_plot(plot: Path | None) -> None:
     """Refuse what could not be written before any video is segmented."""
-    from fact_clip.core import InputError
-
-    for number, path in enumerate(inputs):
-        same = [other for other in inputs[:number] if other.stem == path.stem]
-        if same:
-            raise InputError(path, f"the same name as {same[0]}", "a name of its own for each video")
     if plot is not None:
         from fact_clip.report import check_suffix
 
         check_suffix(plot)
 
 
-def _plot(found: Mapping[Path, Segmentation], segmenter: Segmenter, plot: Path) -> None:
+def _plot(found: Mapping[Path, Segmentation], segmenter: SegmentSource, plot: Path) -> None:
     from fact_clip.report import save_timeline
 
     rows: dict[str, Segmentation] = {}
@@ -104,7 +116,7 @@ def _plot(found: Mapping[Path, Segmentation], segmenter: Segmenter, plot: Path) 
     save_timeline(rows, plot, background=segmenter.vocabulary.background, title=title)
 
 
-def _truth(path: Path, segmenter: Segmenter) -> Segmentation | None:
+def _truth(path: Path, segmenter: SegmentSource) -> Segmentation | None:
     """The labels of a feature file that lies in a data set of the common layout; None elsewhere."""
     from fact_clip.core import Segmentation
     from fact_clip.data.labels import read_labels

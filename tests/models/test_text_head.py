@@ -76,7 +76,7 @@ def test_the_scale_is_at_most_a_hundred():
 
 
 def test_order_and_number_of_candidates_are_free():
-    """A class has the same score wherever it stands; fewer candidates change the scores of the first frames' head not."""
+    """A class has the same score wherever it stands; other candidates do not change what the first block gives it."""
     built, x = model(), torch.randn(1, 20, 8, generator=torch.Generator().manual_seed(2))
     order = torch.tensor([3, 1, 4, 0, 2])
     there, here = built(x, text=texts()[order]), built(x)
@@ -166,5 +166,5 @@ def test_what_is_missing_is_told():
         FACT(ModelConfig(head="text", input=BLOCK), 8, classes)
     with pytest.raises(ValueError, match=r"text is \(5, 1, 12\); expected \(C, 2, 12\)"):
         model(channels=False)(torch.randn(1, 4, 8), text=texts()[:, :1])
-    with pytest.raises(ValueError, match="named channels need model.head=text"):
+    with pytest.raises(ValueError, match="named channels need"):
         FACT(ModelConfig(input=BLOCK.model_copy(update={"hidden": 16})), 8, Classes(5), None, SPEC)

@@ -1,0 +1,27 @@
+"""Options of fact-clip segment that say where segments come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(metavar="INPUT", help="Feature files (.npy), videos, folders of either, or - for a list on stdin."),
+]
+Run = Annotated[Path | None, typer.Option(help="Run folder of a model that was trained.")]
+TrainingFree = Annotated[
+    bool, typer.Option("--training-free", help="No training: --encoder compares pictures with the names of --actions.")
+]
+Actions = Annotated[str | None, typer.Option(help='With --run, only these classes: "pour milk, stir".')]
+Encoder = Annotated[str | None, typer.Option(help="Frame encoder for videos, as clip:ViT-B-32/openai or grid.")]
+Fps = Annotated[float | None, typer.Option(help="Pictures a second of a video; unset: the run's, or 5.")]
+Prompts = Annotated[str, typer.Option(help="Training-free: wording of names, plain, person or ensemble.")]
+Threshold = Annotated[
+    float | None, typer.Option(help="Training-free: frames in which no action is likelier are background, 0 to 1.")
+]
+Smoothing = Annotated[float, typer.Option(help="Training-free: seconds over which similarities are averaged.")]
+Shortest = Annotated[float, typer.Option(help="Training-free: shorter segments, in seconds, go to a neighbour.")]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Take what decodes of a damaged video, with a warning.")]

@@ -1,0 +1,137 @@
+"""Where fact-clip segment gets its segments: a run folder or an image-text model, from features or from videos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from fact_clip.cli.console import Progress, progress, progress_each
+
+if TYPE_CHECKING:
+    from fact_clip.core import Segmentation, Vocabulary
+    from fact_clip.segmenter import Segmenter
+    from fact_clip.video.encoders import FrameEncoder
+    from fact_clip.video.extract import Settings
+
+Extraction = tuple[str | None, float | None, bool]
+"""Encoder, pictures a second, and whether to keep going, as given on the command line."""
+
+Rules = tuple[str, float | None, float, float]
+"""Prompts, background threshold, smoothing and minimal duration."""
+
+
+class SegmentSource(Protocol):
+    """What turns an input into segments."""
+
+    vocabulary: Vocabulary
+
+    @property
+    def fps(self) -> float | None:
+        """Rows a second, None where nobody knows."""
+
+    def segment(
+        self, source: Path, actions: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> Segmentation:
+        """Cut a feature file or a video."""
+
+
+class _Trained:
+    """A run folder, which also takes videos where it is told by which encoder its features were made."""
+
+    def __init__(self, segmenter: Segmenter, encoder: FrameEncoder | None, settings: Settings) -> None:
+        self._segmenter, self._encoder, self._settings = segmenter, encoder, settings
+        self.vocabulary: Vocabulary = segmenter.vocabulary
+        self.fps: float | None = segmenter.fps
+
+    def segment(
+        self, source: Path, actions: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> Segmentation:
+        from fact_clip.core import InputError
+        from fact_clip.video.decode import SUFFIXES
+        from fact_clip.video.extract import encode_video
+
+        if source.suffix.lower() not in SUFFIXES:
+            return self._segmenter.segment(source, actions=actions)
+        if self._encoder is None:
+            todo = "say which with --encoder, or give the feature file"
+            raise InputError(source, "a video", "the encoder of the features that the run was trained on", todo)
+        features = encode_video(source, self._encoder, self._settings, progress)
+        return replace(self._segmenter.segment(features, actions=actions), fps=self._settings.fps)
+
+
+def open_run(run: Path | None, extraction: Extraction) -> SegmentSource:
+    """The model of a run folder; an InputError where there is none, or where its rate is not the one asked for."""
+    from fact_clip.core import InputError
+    from fact_clip.segmenter import load
+    from fact_clip.video.encoders import frame_encoder
+    from fact_clip.video.extract import Settings
+
+    if run is None:
+        raise InputError("segment", "neither or both of --run and --training-free", "one of them")
+    segmenter, (encoder, fps, keep_going) = load(run), extraction
+    if fps is not None and segmenter.fps is not None and fps != segmenter.fps:
+        raise InputError("--fps", f"{fps:g}", f"{segmenter.fps:g}, as {run} was trained with")
+    settings = Settings(fps=fps or segmenter.fps or Settings().fps, keep_going=keep_going)
+    return _Trained(segmenter, None if encoder is None else frame_encoder(encoder), settings)
+
+
+def open_training_free(actions: list[str] | None, extraction: Extraction, rules: Rules) -> SegmentSource:
+    """An image-text model that knows actions by their names; an InputError where encoder or names are missing."""
+    from fact_clip.core import InputError
+    from fact_clip.training_free import TrainingFree, TrainingFreeSettings
+    from fact_clip.video.extract import Settings
+
+    (encoder, fps, keep_going), (prompts, threshold, smoothing, shortest) = extraction, rules
+    if encoder is None or not actions:
+        missing = "--encoder" if encoder is None else "--actions"
+        example = '--encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
+        raise InputError("--training-free", f"no {missing}", example)
+    how = TrainingFreeSettings(prompts, threshold=threshold, smoothing=smoothing, shortest=shortest)
+    settings = Settings(keep_going=keep_going) if fps is None else Settings(fps=fps, keep_going=keep_going)
+    return TrainingFree(encoder, actions, how, settings)
+
+
+def segment_all(
+    segmenter: SegmentSource, inputs: Sequence[Path], actions: list[str] | None
+) -> dict[Path, Segmentation]:
+    """Segment every input, with a bar over all and one within a video."""
+    found: dict[Path, Segmentation] = {}
+    with progress_each("segmenting") as (overall, each):
+        for done, path in enumerate(inputs):
+            if overall is not None:
+                overall(done, len(inputs), path.stem)
+            found[path] = segmenter.segment(path, actions=actions, progress=each)
+    return found
+
+
+def check_overlay(inputs: Sequence[Path], overlay: Path | None) -> None:
+    """Refuse an overlay that could not be written before anything is segmented."""
+    from fact_clip.core import InputError
+
+    if overlay is None:
+        return
+    from fact_clip.video.decode import SUFFIXES
+    from fact_clip.video.overlay import check_suffix
+
+    check_suffix(overlay)
+    if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES:
+        found = f"{len(inputs)} inputs" if len(inputs) != 1 else f"{inputs[0]}"
+        raise InputError("--overlay", found, "one video")
+    if overlay.resolve() == inputs[0].resolve():
+        raise InputError("--overlay", "the input itself", "another file")
+
+
+def save_overlay(found: Mapping[Path, Segmentation], segmenter: SegmentSource, overlay: Path, keep_going: bool) -> None:
+    """Burn the segments of the one video into it, in the colours of the timeline."""
+    from fact_clip.report.colours import palette
+    from fact_clip.video.overlay import overlay as write
+
+    for video, segmentation in found.items():
+        actions = [
+            name for name in dict.fromkeys(segmentation.transcript) if name not in segmenter.vocabulary.background
+        ]
+        colours = dict(zip(actions, palette(len(actions)), strict=True))
+        with progress("overlay") as report:
+            write(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)

@@ -1,0 +1,231 @@
+"""Videos to feature files, and to features in memory: a thread decodes while the encoder works."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError
+from fact_clip.video.decode import frames, probe
+from fact_clip.video.encoders import FrameEncoder
+from fact_clip.video.partial import PartialRows
+from fact_clip.video.source import DamagedVideoError
+
+FORMAT = "fact-clip features 1"
+BATCH = 32
+Progress = Callable[[int, int, str], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How features are made of a video.
+
+    Args:
+        fps: rows a second.
+        precision: of the encoder's numbers (`Runtime.precision`); another one makes other files.
+        batch: pictures encoded together.
+        keep_going: take what decodes of a damaged file, with a warning.
+
+    Raises:
+        InputError: a rate or a batch that cannot be.
+    """
+
+    fps: float = 5.0
+    precision: str = "float32"
+    batch: int = BATCH
+    keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise InputError("fps", f"{self.fps:g}", "rows a second, more than 0")
+        if self.batch < 1:
+            raise InputError("batch", str(self.batch), "a whole number, 1 or more")
+
+
+def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings) -> bool:
+    """Whether the features of a video lie in `out`, whole, made by this encoder at this rate of this very file."""
+    video, target = Path(video), _target(Path(video), Path(out))
+    try:
+        known = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
+        if known["format"] != FORMAT or (known["damage"] is not None and not settings.keep_going):
+            return False
+        shape = (known["n_frames"], known["dim"])
+        wanted = (encoder.name, settings.precision, settings.fps)
+        if wanted != (known["encoder"], known["precision"], known["fps"]):
+            return False
+        return np.load(target, mmap_mode="r").shape == shape and _same_file(video, known["source"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return False
+
+
+def extract(
+    video: str | Path,
+    encoder: FrameEncoder,
+    out: str | Path,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write NAME.npy, (T, D) float16, and NAME.json beside it; row n shows what is on screen at n / fps seconds.
+
+    An interrupted extraction leaves NAME.part and goes on from there the next time; the files of its own name come
+    last and whole. What is there and current is made anew all the same: see `is_current`.
+
+    Args:
+        video: the file.
+        encoder: what makes a row of a picture.
+        out: folder for the files.
+        settings: see there; None: the defaults.
+        progress: told (rows done, rows expected, name of the video).
+
+    Returns:
+        The path of NAME.npy.
+
+    Raises:
+        InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
+        DamagedVideoError: a damaged file, unless `keep_going`; nothing but NAME.part is left.
+    """
+    chosen, video = settings or Settings(), Path(video)
+    target = _target(video, Path(out))
+    total = round((probe(video).seconds or 0) * chosen.fps)
+    identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
+    damage: str | None = None
+    with PartialRows(target.with_suffix(".part"), {**identity, "source": _source(video)}) as rows:
+        try:
+            for times, features in _encoded(video, encoder, chosen, rows.count):
+                rows.add(times, features)
+                if progress is not None:
+                    progress(rows.count, max(total, rows.count), video.name)
+        except DamagedVideoError as error:
+            if not chosen.keep_going or rows.count == 0:
+                raise
+            damage = error.found
+            warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
+        rows.finish(target, {"dim": rows.dim, "n_frames": rows.count, "damage": damage})
+    return target
+
+
+def encode_video(
+    video: str | Path, encoder: FrameEncoder, settings: Settings | None = None, progress: Progress | None = None
+) -> NDArray[np.float16]:
+    """The features (T, D) that `extract` would write, in memory; arguments and errors as there."""
+    chosen, found, total = settings or Settings(), [], 0
+    expected = round((probe(video).seconds or 0) * chosen.fps)
+    try:
+        for _, features in _encoded(Path(video), encoder, chosen, 0):
+            found.append(features)
+            total += len(features)
+            if progress is not None:
+                progress(total, max(total, expected), Path(video).name)
+    except DamagedVideoError as error:
+        if not chosen.keep_going or not found:
+            raise
+        warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
+    return np.concatenate(found)
+
+
+def describe(features: str | Path) -> dict[str, Any]:
+    """What `extract` wrote beside a feature file.
+
+    Raises:
+        InputError: there is nothing, or something else.
+    """
+    path = Path(features).with_suffix(".json")
+    expected, todo = "what fact-clip extract writes beside features", "extract the video again"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", expected, todo) from None
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"not readable as JSON ({error})", expected, todo) from None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise InputError(path, "another kind of file", expected, todo)
+    return facts
+
+
+def _target(video: Path, out: Path) -> Path:
+    return out / f"{video.stem}.npy"
+
+
+def _source(video: Path) -> dict[str, Any]:
+    status = video.stat()
+    with video.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": video.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns, "sha256": digest}
+
+
+def _same_file(video: Path, known: dict[str, Any]) -> bool:
+    status = video.stat()
+    if status.st_size != known["bytes"]:
+        return False
+    # reading hundreds of gigabytes only to skip them would take long: an untouched file is the same
+    return status.st_mtime_ns == known["modified_ns"] or _source(video)["sha256"] == known["sha256"]
+
+
+def _encoded(
+    video: Path, encoder: FrameEncoder, settings: Settings, first: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float16]]]:
+    """(times, rows) of each batch from row `first` on."""
+    encoder.load()
+    lead = min(encoder.context, first)
+    times: list[float] = []
+    held: list[NDArray[Any]] = []  # what `encode` looks back at, then the pictures of the batch
+
+    def rows() -> tuple[NDArray[np.float64], NDArray[np.float16]]:
+        features = encoder.encode(np.stack(held))
+        if not np.isfinite(features).all():
+            raise InputError(video, f"features by {encoder.name} that are not finite", "finite numbers")
+        with np.errstate(over="ignore"):
+            small = features.astype(np.float16)
+        limit = np.finfo(np.float16).max
+        return np.array(times), np.clip(small, -limit, limit)
+
+    skip = lead
+    pictures = frames(video, fps=settings.fps, start=(first - lead) / settings.fps, size=encoder.size)
+    prepared = ((picture.time, encoder.prepare(picture.image)) for picture in pictures)
+    try:
+        for time, picture in _ahead(prepared, 2 * settings.batch):
+            if not held and not lead:
+                held.extend([picture] * encoder.context)  # nothing was before the first one
+            held.append(picture)
+            if skip:
+                skip -= 1
+                continue
+            times.append(time)
+            if len(times) == settings.batch:
+                yield rows()
+                held, times = held[len(held) - encoder.context :], []
+    except DamagedVideoError:
+        if times:
+            yield rows()
+        raise
+    if times:
+        yield rows()
+
+
+def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
+    """The same items, made by a thread that is up to `depth` ahead; an error comes where it arose."""
+    end = object()
+    pool = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(pool.submit(next, items, end) for _ in range(depth))
+        while True:
+            item = waiting.popleft().result()
+            if item is end:
+                return
+            waiting.append(pool.submit(next, items, end))
+            yield cast(T, item)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        items.close()

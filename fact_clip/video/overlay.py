@@ -1,0 +1,138 @@
+"""A video with its segmentation burned in: the action's name, and a timeline with the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError, Segmentation
+from fact_clip.export import whole_file
+from fact_clip.video.decode import Image, frames, probe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+SUFFIXES = (".mp4", ".mkv", ".mov")
+_UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's own
+_OTHER = "#d9d9d9"  # labels without a colour of their own
+
+
+def overlay(
+    video: str | Path,
+    segmentation: Segmentation,
+    out: str | Path,
+    colours: Mapping[str, str],
+    *,
+    keep_going: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Path:
+    """Write a video with the action of each moment above and all of them in a bar below; frames keep their times.
+
+    Args:
+        video: the video that was segmented.
+        segmentation: of any model; its frame rate says which moment a segment means.
+        out: file to write, .mp4, .mkv or .mov (H.264, no sound).
+        colours: label -> "#rrggbb"; labels that are missing are grey.
+        keep_going: take what decodes of a damaged file.
+        progress: told (frames done, frames expected, name of the video).
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: another suffix, no frame rate, a faulty video, or a place that cannot be written to.
+    """
+    import av
+
+    out = check_suffix(out)
+    if segmentation.fps is None:
+        raise InputError(out, "segments without a frame rate", "rows a second", "set data.fps when training")
+    info = probe(video)
+    expected = round((info.seconds or 0) * (info.fps or 0))
+    # H.264 takes even sides only
+    painter = _Painter(segmentation, colours, info.width // 2 * 2, info.height // 2 * 2)
+    with whole_file(out) as unfinished, av.open(str(unfinished), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(info.fps or 25).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = painter.width, painter.height, "yuv420p"
+        stream.codec_context.time_base = _UNIT
+        stream.options = {"crf": "20", "preset": "veryfast"}
+        for number, frame in enumerate(frames(video, keep_going=keep_going)):
+            picture = av.VideoFrame.from_ndarray(painter(frame.image, frame.time), format="rgb24")
+            picture.pts, picture.time_base = round(frame.time / _UNIT), _UNIT
+            container.mux(stream.encode(picture))
+            if progress is not None:
+                progress(number + 1, max(expected, number + 1), out.name)
+        container.mux(stream.encode(None))
+    return out
+
+
+def check_suffix(out: str | Path) -> Path:
+    """The path, or an InputError where its suffix is none of `SUFFIXES`."""
+    path = Path(out)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(path, f"the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
+    return path
+
+
+class _Painter:
+    """Draws on pictures of one size. What does not move is drawn once: the bar, and the strip of each name."""
+
+    def __init__(self, segmentation: Segmentation, colours: Mapping[str, str], width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._segments, self._fps = segmentation, segmentation.fps or 1.0
+        self._colours = colours
+        self._owner = np.repeat(np.arange(len(segmentation)), [each.duration for each in segmentation])
+        self._bar_height = max(height // 24, 4)
+        self._bar = self._draw_bar()
+        self._strips: dict[str, NDArray[np.uint8]] = {}
+
+    def __call__(self, image: Image, time: float) -> Image:
+        """A copy of (H, W, 3) with what is done at `time` seconds."""
+        painted = image[: self.height, : self.width].copy()
+        row = min(max(int(time * self._fps + 1e-3), 0), len(self._owner) - 1)
+        label = self._segments.segments[self._owner[row]].label
+        if label not in self._strips:
+            self._strips[label] = self._draw_strip(label)
+        strip = self._strips[label]
+        painted[: len(strip), : strip.shape[1]] = strip
+        painted[-self._bar_height :] = self._bar
+        now = min(round(time * self._fps / len(self._owner) * self.width), self.width - 1)
+        painted[-2 * self._bar_height :, max(now - 1, 0) : now + 1] = 255
+        return painted
+
+    def _draw_bar(self) -> NDArray[np.uint8]:
+        """(bar height, W, 3), a column the colour of its moment."""
+        colours = np.array([_rgb(self._colours.get(each.label, _OTHER)) for each in self._segments], dtype=np.uint8)
+        moments = (2 * np.arange(self.width) + 1) * len(self._owner) // (2 * self.width)
+        return np.repeat(colours[self._owner[moments]][None], self._bar_height, axis=0)
+
+    def _draw_strip(self, label: str) -> NDArray[np.uint8]:
+        """The name in white on black, beside a patch of its colour."""
+        from PIL import Image as Pictures
+        from PIL import ImageDraw
+
+        size = max(self.height // 16, 10)
+        font = _font(size)
+        left, _, right, _ = font.getbbox(label)
+        strip: Picture = Pictures.new("RGB", (min(int(right - left) + 3 * size, self.width), 2 * size), "black")
+        draw = ImageDraw.Draw(strip)
+        draw.rectangle((size // 2, size // 2, 3 * size // 2, 3 * size // 2), fill=self._colours.get(label, _OTHER))
+        draw.text((2 * size, size), label, font=font, fill="white", anchor="lm")
+        return np.asarray(strip)[: self.height]
+
+
+def _font(size: int) -> Any:
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    # has the letters of many languages, and comes with matplotlib
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _rgb(colour: str) -> list[int]:
+    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]

@@ -1,0 +1,158 @@
+"""From video files: extract, and segment with a run, without training, and with an overlay."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from fact_clip import training
+from fact_clip.export import load
+
+
+def film(path: Path, seconds: int = 4) -> Path:
+    """A bright patch that wanders over grey, in 15 pictures a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(15 * seconds):
+            image = np.full((48, 64, 3), 90, dtype=np.uint8)
+            image[10:20, number % 50 : number % 50 + 10] = 220
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> Path:
+    """A folder of three videos, of which b.mp4 is no video; tests only read it."""
+    folder = tmp_path_factory.mktemp("films")
+    film(folder / "a.mp4", 4)
+    film(folder / "c.mkv", 6)
+    (folder / "b.mp4").write_text("no video\n" * 50)
+    (folder / "notes.txt").write_text("not taken up")
+    return folder
+
+
+def test_one_bad_video_is_told_at_the_end_and_does_not_stop_the_rest(films, fact_clip, tmp_path):
+    answer = fact_clip("extract", films, "--encoder", "grid", "--fps", 5, "--out", tmp_path)
+    assert answer.code == 1
+    assert answer.out == f"3 videos: 2 extracted, 0 current, 1 failed; {tmp_path}\n"
+    assert answer.err.startswith(f"fact-clip: {films / 'b.mp4'}: not a video")
+    assert answer.err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npy", "c.json", "c.npy"]
+    assert np.load(tmp_path / "c.npy").shape == (30, 384)
+    before = (tmp_path / "a.npy").stat().st_mtime_ns
+    again = fact_clip("extract", films / "a.mp4", films / "c.mkv", "--encoder", "grid", "--out", tmp_path)
+    assert (again.code, again.out) == (0, f"2 videos: 0 extracted, 2 current, 0 failed; {tmp_path}\n")
+    assert (tmp_path / "a.npy").stat().st_mtime_ns == before
+    assert (
+        "1 extracted" in fact_clip("extract", films / "a.mp4", "--encoder", "grid", "--fps", 3, "--out", tmp_path).out
+    )
+    assert len(np.load(tmp_path / "a.npy")) == 12
+
+
+def test_bad_requests_of_extract(films, fact_clip, tmp_path):
+    for arguments, found in {
+        (films / "b.mp4", "--encoder", "grid"): "not a video",
+        (films / "a.mp4", "--encoder", "gird"): "frame encoder: 'gird'",
+        (films / "a.mp4", "--encoder", "clip:tiny/no-tag"): "frame encoder 'clip:tiny/no-tag'",
+        (films / "a.mp4", films / "a.mp4", "--encoder", "grid"): "the same name",
+        (films / "a.mp4", "--encoder", "grid", "--fps", "0"): "fps: 0",
+        (tmp_path, "--encoder", "grid"): "a folder without videos",
+    }.items():
+        answer = fact_clip("extract", *arguments, "--out", tmp_path / "out")
+        assert (answer.code, answer.out) == (2, "")
+        assert found in answer.err
+        assert answer.err.count("\n") == 1
+
+
+def test_ranks_share_a_list_from_stdin(films, fact_clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, name in enumerate(("a", "c")):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{films / 'a.mp4'}\n\n{films / 'c.mkv'}\n"))
+        assert "1 extracted" in fact_clip("extract", "-", "--encoder", "grid", "--out", tmp_path / name).out
+        assert [path.name for path in (tmp_path / name).glob("*.npy")] == [f"{name}.npy"]
+
+
+def test_segment_a_video_with_a_run(films, fact_clip, tmp_path, tiny):
+    root = tmp_path / "data"
+    for folder in ("groundTruth", "splits", "features"):
+        (root / folder).mkdir(parents=True)
+    for name in ("one", "two", "three"):
+        film(tmp_path / f"{name}.mp4")
+        (root / "groundTruth" / f"{name}.txt").write_text("rest\n" * 8 + "wander\n" * 12)
+    (root / "mapping.txt").write_text("0 rest\n1 wander\n")
+    (root / "splits" / "train.split1.bundle").write_text("one\ntwo\n")
+    (root / "splits" / "test.split1.bundle").write_text("three\n")
+    videos = [tmp_path / f"{name}.mp4" for name in ("one", "two", "three")]
+    assert fact_clip("extract", *videos, "--encoder", "grid", "--out", root / "features").code == 0
+    data = {"name": "folder", "root": str(root), "fps": 5.0, "layout": "TD", "stride": 1}
+    training.train(tiny(data=data, train={"epochs": 1}), tmp_path / "run")
+
+    how = ("--run", tmp_path / "run", "--encoder", "grid", "--out", tmp_path / "out")
+    overlaid = ("--overlay", tmp_path / "over.mp4", "--plot", tmp_path / "p.png", "--json")
+    answer = fact_clip("segment", films / "a.mp4", *how, *overlaid)
+    assert answer.code == 0, answer.err
+    (from_video,) = json.loads(answer.out)
+    fact_clip("extract", films / "a.mp4", "--encoder", "grid", "--out", tmp_path / "features")
+    from_file = load_after(fact_clip, tmp_path / "features" / "a.npy", *how)
+    assert from_video["segments"] == from_file["segments"]
+    assert (from_video["fps"], from_video["n_frames"]) == (5, 20)
+    with av.open(str(tmp_path / "over.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 60
+    assert (tmp_path / "p.png").is_file()
+    unknown = fact_clip("segment", films / "a.mp4", "--run", tmp_path / "run")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "--encoder" in unknown.err
+    assert "expected 5" in fact_clip("segment", films / "a.mp4", *how, "--fps", 7).err
+
+
+def load_after(fact_clip, features: Path, *how: object) -> dict:
+    answer = fact_clip("segment", features, *how, "--json")
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)[0]
+
+
+def test_segment_without_training(films, fact_clip, tmp_path, open_clip_folder, monkeypatch):
+    spec = f"clip:local-dir:{open_clip_folder}"
+    shutil.copy(films / "a.mp4", tmp_path)
+    how = ("--training-free", "--encoder", spec, "--actions", "stir, pour milk, crack an egg", "--prompts", "plain")
+    monkeypatch.chdir(tmp_path)
+    answer = fact_clip("segment", "a.mp4", *how, "--json", "--overlay", "over.mp4", "--minimal-duration", "0.4")
+    assert answer.code == 0, answer.err
+    (from_video,) = json.loads(answer.out)
+    assert {each["action"] for each in from_video["segments"]} <= {"stir", "pour milk", "crack an egg"}
+    assert (from_video["fps"], from_video["n_frames"]) == (5, 20)
+    assert load(tmp_path / "segments" / "a.csv").n_frames == 20
+    assert fact_clip("extract", "a.mp4", "--encoder", spec, "--out", "f").code == 0
+    assert (
+        load_after(fact_clip, Path("f/a.npy"), *how, "--minimal-duration", "0.4")["segments"] == from_video["segments"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ([], "neither or both of --run and --training-free"),
+        (["--run", "r", "--training-free"], "neither or both"),
+        (["--training-free", "--actions", "stir"], "no --encoder"),
+        (["--training-free", "--encoder", "clip:ViT-B-32/openai"], "no --actions"),
+        (["--training-free", "--encoder", "grid", "--actions", "stir"], "no text side"),
+        (["--run", "r", "--overlay", "x.gif"], "'.gif'"),
+        (["c.mkv", "--run", "r", "--overlay", "x.mp4"], "2 inputs"),
+        (["--run", "r", "--overlay", "a.mp4"], "the input itself"),
+    ],
+)
+def test_bad_requests_of_segment(films, fact_clip, monkeypatch, arguments, found):
+    monkeypatch.chdir(films)
+    answer = fact_clip("segment", "a.mp4", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert found in answer.err
+    assert answer.err.count("\n") == 1

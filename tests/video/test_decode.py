@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import re
+import struct
+import tracemalloc
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from fact_clip.core import InputError
+from fact_clip.video.decode import frames, probe
+from fact_clip.video.source import DamagedVideoError
+
+from .conftest import number_of, write_video
+
+TIMES = np.cumsum(np.random.default_rng(3).integers(10, 200, 120)).tolist()
+TIMES = [time - TIMES[0] for time in TIMES]  # milliseconds
+
+
+def numbers(path, **how) -> list[int]:
+    return [number_of(frame.image) for frame in frames(path, **how)]
+
+
+def shown(times: list[float], grid: list[float]) -> list[int]:
+    """Slow and sure: the last picture whose time has come."""
+    return [max(index for index, time in enumerate(times) if time <= at + 1e-3) for at in grid]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+def test_constant_rate(video, name):
+    path = video(name)
+    assert numbers(path) == list(range(150))
+    assert numbers(path, stride=7) == list(range(0, 150, 7))
+    assert numbers(path, fps=5) == list(range(0, 150, 6))
+    info = probe(path)
+    assert (info.width, info.height, info.fps) == (64, 48, 30)
+    assert info.seconds == pytest.approx(5, abs=0.04)
+
+
+def test_reordered_frames_in_avi_come_all_and_in_order(video):
+    path = video("b.avi", codec="libx264")
+    assert numbers(path) == list(range(150))
+    assert [frame.time for frame in frames(path)] == pytest.approx([n / 30 for n in range(150)], abs=0.1)
+
+
+def test_a_rate_above_the_file_repeats_pictures(video):
+    assert numbers(video("a.mp4"), fps=60, stop=0.5) == [n // 2 for n in range(30)]
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_variable_rate_goes_by_presentation_time(video, name):
+    path = video(name, 120, times=TIMES)
+    assert [frame.time for frame in frames(path)] == pytest.approx([time / 1000 for time in TIMES], abs=1e-3)
+    seconds = [time / 1000 for time in TIMES]
+    rows = numbers(path, fps=5)
+    assert rows == shown(seconds, [row / 5 for row in range(len(rows))])
+    assert len(rows) in (np.ceil(5 * seconds[-1]), np.ceil(5 * seconds[-1]) + 1)
+    by_index = [min(round(row * 120 / len(rows)), 119) for row in range(len(rows))]
+    assert rows != by_index  # what index/fps would give
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "a.mp4", "a.avi"])
+@pytest.mark.parametrize(("start", "stop"), [(0.0, 1.0), (1.03, 2.0), (2.4, None), (3.0, 3.21)])
+def test_a_range_is_its_part_of_the_whole(video, name, start, stop):
+    path = video(name, 120, times=TIMES) if name.startswith("v") else video(name)
+    last = float("inf") if stop is None else stop
+    whole = list(frames(path))
+    wanted = [number_of(frame.image) for frame in whole if start - 5e-4 <= frame.time < last - 5e-4]
+    assert numbers(path, start=start, stop=stop) == wanted
+    rows = numbers(path, fps=10)
+    grid = [number for row, number in enumerate(rows) if start - 1e-3 <= row / 10 < last - 1e-3]
+    assert numbers(path, fps=10, start=start, stop=stop) == grid
+
+
+def test_a_range_beyond_the_end_is_empty(video):
+    assert numbers(video("a.mkv"), start=60.0) == []
+
+
+def test_times_count_from_the_start_of_the_file(video):
+    path = video("late.mp4", 120, times=[time + 171 for time in TIMES])
+    assert next(frames(path)).time == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
+def test_rotation_is_applied(video, tmp_path, matrix, turns):
+    """`turns` counter-clockwise quarters, by the display matrix of the track header."""
+    raw = bytearray(video("a.mp4").read_bytes())
+    place = raw.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
+    raw[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "r.mp4").write_bytes(raw)
+    upright, turned = (next(frames(path, start=1.0)).image for path in (video("a.mp4"), tmp_path / "r.mp4"))
+    np.testing.assert_array_equal(turned, np.rot90(upright, turns))
+    info = probe(tmp_path / "r.mp4")
+    assert (info.height, info.width) == turned.shape[:2]
+    assert next(frames(tmp_path / "r.mp4", size=(20, 30))).image.shape == (30, 20, 3)
+
+
+def cut(path, tmp_path, share=0.5):
+    raw = path.read_bytes()
+    (tmp_path / path.name).write_bytes(raw[: int(len(raw) * share)])
+    return tmp_path / path.name
+
+
+def overwritten(path, tmp_path):
+    raw = bytearray(path.read_bytes())
+    middle = len(raw) // 2
+    raw[middle : middle + 2000] = np.random.default_rng(1).bytes(2000)
+    (tmp_path / path.name).write_bytes(raw)
+    return tmp_path / path.name
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.avi", "fast.mp4"])
+def test_a_cut_file_is_noticed(video, tmp_path, name):
+    path = cut(video(name, options={"movflags": "faststart"} if name == "fast.mp4" else {}), tmp_path)
+    got = []
+    with pytest.raises(DamagedVideoError) as caught:
+        got.extend(number_of(frame.image) for frame in frames(path))
+    assert len(got) == pytest.approx(75, abs=25)
+    assert got[:50] == list(range(50))
+    assert caught.value.declared == pytest.approx(5, abs=0.05)
+    assert caught.value.decoded == pytest.approx(len(got) / 30, abs=0.1)
+    text = f"{caught.value.decoded:.1f} s decoded of 5.0 s declared"
+    assert text in str(caught.value)
+    with pytest.warns(UserWarning, match=re.escape(text)):
+        assert numbers(path, keep_going=True) == got
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_overwritten_bytes_are_noticed(video, tmp_path, name):
+    path = overwritten(video(name), tmp_path)
+    with pytest.raises(DamagedVideoError, match=r"not decode, \d\.\d s decoded of 5\.0 s declared"):
+        numbers(path)
+    with pytest.warns(UserWarning, match="not decode"):
+        assert numbers(path, keep_going=True)[:50] == list(range(50))
+    assert numbers(path, stop=1.0) == list(range(30))  # the fault lies further on
+
+
+def test_longer_sound_is_no_damage(tmp_path):
+    for name, codec in (("s.mkv", "pcm_s16le"), ("s.mp4", "aac")):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            sound = container.add_stream(codec, rate=8000)
+            for number in range(60):
+                frame = av.VideoFrame(64, 48, "yuv420p")
+                frame.pts, frame.time_base = number, Fraction(1, 30)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+            _write_sound(container, sound, seconds=6)
+        assert len(list(frames(tmp_path / name))) == 60
+
+
+def _write_sound(container, stream, seconds):
+    for part in range(seconds):
+        silence = np.zeros((1, 8000), dtype=np.int16)
+        frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 8000, 8000 * part, Fraction(1, 8000)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def audio_only(tmp_path, video):
+    with av.open(str(tmp_path / "bad.mp4"), "w") as container:
+        _write_sound(container, container.add_stream("aac", rate=8000), 1)
+
+
+BAD = {
+    "no video stream (only audio)": audio_only,
+    "not a video": lambda folder, video: (folder / "bad.mp4").write_text("hello\n" * 100),
+    "its index is cut off": lambda folder, video: cut(video("bad.mp4"), folder),
+    "an empty file": lambda folder, video: (folder / "bad.mp4").touch(),
+    "no such file": lambda folder, video: None,
+    "a folder": lambda folder, video: (folder / "bad.mp4").mkdir(),
+    "not a video, or": lambda folder, video: (folder / "bad.mp4").write_bytes(np.random.default_rng(0).bytes(9999)),
+}
+
+
+@pytest.mark.parametrize("found", BAD)
+def test_what_is_no_video_is_one_error(video, tmp_path, found):
+    BAD[found](tmp_path, video)
+    for look in (probe, lambda path: list(frames(path, keep_going=True))):
+        with pytest.raises(InputError, match=re.escape(found)) as caught:
+            look(tmp_path / "bad.mp4")
+        assert str(tmp_path / "bad.mp4") in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_a_frame(video, tmp_path):
+    path = cut(video("a.mkv"), tmp_path, 0.01)
+    with pytest.raises(InputError, match=r"0\.0 s decoded of 5\.0 s declared"):
+        list(frames(path, keep_going=True))
+
+
+@pytest.mark.parametrize(
+    "how", [{"fps": 0}, {"fps": float("nan")}, {"stride": 0}, {"start": -1}, {"start": 2.0, "stop": 2.0}]
+)
+def test_requests_that_cannot_be(video, how):
+    with pytest.raises(InputError):
+        list(frames(video("a.mp4"), **how))
+
+
+def test_one_frame(tmp_path):
+    path = write_video(tmp_path / "one.mp4", [np.zeros((48, 64, 3), dtype=np.uint8)])
+    assert [frame.time for frame in frames(path, fps=5)] == [0.0]
+
+
+def test_memory_does_not_grow_with_the_video(tmp_path):
+    images = (np.full((240, 320, 3), number % 250, dtype=np.uint8) for number in range(600))
+    path = write_video(tmp_path / "long.mp4", images)
+    tracemalloc.start()
+    count = sum(1 for _ in frames(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 600
+    assert peak < 5_000_000  # a picture is 230 kB, the video 138 MB

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+
+from fact_clip.core import InputError
+from fact_clip.video.decode import frames
+from fact_clip.video.encoders import frame_encoder
+from fact_clip.video.extract import Settings, describe, encode_video, extract, is_current
+from fact_clip.video.source import DamagedVideoError
+
+GRID = frame_encoder("grid")
+
+
+class Stumbling:
+    """The grid encoder, which is interrupted after some batches, as by Ctrl-C."""
+
+    name, size, context = GRID.name, GRID.size, GRID.context
+    prepare, load = GRID.prepare, GRID.load
+
+    def __init__(self, batches: int) -> None:
+        self.left = batches
+
+    def encode(self, prepared):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return GRID.encode(prepared)
+
+
+def test_rows_are_what_the_encoder_gives_on_the_grid_of_times(video, tmp_path):
+    path = video("v.mkv", 120, times=[90 * n + 40 * (n % 3) for n in range(120)])
+    target = extract(path, GRID, tmp_path, Settings(fps=10, batch=7))
+    pictures = list(frames(path, fps=10, size=(64, 48)))
+    images = [pictures[0].image, *(each.image for each in pictures)]
+    rows = np.load(target)
+    assert rows.dtype == np.float16
+    np.testing.assert_array_equal(rows, GRID.encode(np.stack(images)).astype(np.float16))
+    np.testing.assert_array_equal(encode_video(path, GRID, Settings(fps=10, batch=31)), rows)
+    facts = describe(target)
+    assert facts["times"] == pytest.approx([each.time for each in pictures], abs=1e-6)
+    assert (facts["encoder"], facts["fps"], facts["n_frames"], facts["dim"]) == ("grid", 10, len(rows), 384)
+    assert facts["source"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["v.json", "v.npy"]
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3])
+def test_an_interrupted_extraction_goes_on_where_it_stopped(video, tmp_path, batches):
+    path, settings = video("a.mp4"), Settings(fps=10, batch=8)
+    whole = np.load(extract(path, GRID, tmp_path / "whole", settings))
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, Stumbling(batches), tmp_path, settings)
+    assert not (tmp_path / "a.npy").exists()
+    if batches:
+        with (tmp_path / "a.part").open("ab") as file:
+            file.write(b"half a record")
+    second = Stumbling(-(-(50 - 8 * batches) // 8))  # no more than what is left
+    np.testing.assert_array_equal(np.load(extract(path, second, tmp_path, settings)), whole)
+    assert second.left == 0
+    assert describe(tmp_path / "a.npy")["times"] == describe(tmp_path / "whole" / "a.npy")["times"]
+
+
+def test_a_part_of_something_else_is_begun_anew(video, tmp_path):
+    path = video("a.mp4")
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, Stumbling(1), tmp_path, Settings(fps=5, batch=8))
+    found = np.load(extract(path, GRID, tmp_path, Settings(fps=10, batch=8)))
+    np.testing.assert_array_equal(found, encode_video(path, GRID, Settings(fps=10)))
+
+
+def test_what_counts_as_current(video, tmp_path):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(video("a.mp4").read_bytes())
+    settings = Settings()
+    assert not is_current(path, GRID, tmp_path, settings)
+    extract(path, GRID, tmp_path, settings)
+    assert is_current(path, GRID, tmp_path, settings)
+    os.utime(path, (1, 1))  # touched, and still the same
+    assert is_current(path, GRID, tmp_path, settings)
+    assert not is_current(path, GRID, tmp_path, Settings(fps=6))
+    assert not is_current(path, GRID, tmp_path, Settings(precision="bf16"))
+    assert not is_current(path, frame_encoder("timm:resnet18"), tmp_path, settings)
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    os.utime(path, (2, 2))
+    assert not is_current(path, GRID, tmp_path, settings)
+    extract(path, GRID, tmp_path, settings)
+    np.save(tmp_path / "x.npy", np.load(tmp_path / "x.npy")[:-1])
+    assert not is_current(path, GRID, tmp_path, settings)
+
+
+def test_a_damaged_video(video, tmp_path):
+    raw = video("a.mkv").read_bytes()
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(DamagedVideoError, match=r"s decoded of 5\.0 s declared"):
+        extract(path, GRID, tmp_path)
+    assert not (tmp_path / "cut.npy").exists()
+    with pytest.warns(UserWarning, match=r"s decoded of 5\.0 s declared"):
+        target = extract(path, GRID, tmp_path, Settings(keep_going=True))
+    facts = describe(target)
+    assert "5.0 s declared" in facts["damage"]
+    assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
+    assert is_current(path, GRID, tmp_path, Settings(keep_going=True))
+    assert not is_current(path, GRID, tmp_path, Settings())
+
+
+def test_faults_are_told(video, tmp_path):
+    with pytest.raises(InputError, match="batch: 0"):
+        encode_video(video("a.mp4"), GRID, Settings(batch=0))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="a folder for features"):
+        extract(video("a.mp4"), GRID, tmp_path / "file" / "below")
+    with pytest.raises(InputError, match=r"none\.json: no such file"):
+        describe(tmp_path / "none.npy")
+    for content, found in (("{", "not readable as JSON"), (json.dumps({"fps": 5}), "another kind of file")):
+        (tmp_path / "bad.json").write_text(content)
+        with pytest.raises(InputError, match=found):
+            describe(tmp_path / "bad.npy")
