@@ -99,6 +99,8 @@ class ChannelConfig(_Frozen):
 
     hidden: int = Field(32, ge=1, description="width of the network that things share")
     width: int = Field(16, ge=1, description="width of a thing's evidence")
+    words: bool = Field(True, description="a thing is named by its word's text beside its evidence")
+    layers: int = Field(0, ge=0, description="dilated convolutions over the evidence of each thing, dilation 4^l")
     heads: int = Field(4, ge=1, description="attention heads that pool the evidence of unnamed things")
     dropout: float = Field(0.0, ge=0, lt=1)
 

@@ -52,20 +52,35 @@ class NamedChannels(nn.Module):
         self.own = nn.Linear(kinds, hidden)
         self.beside = nn.Linear(len(spec.fixed) * kinds, hidden, bias=False)
         self.out = nn.Linear(hidden, evidence)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(evidence, evidence, 3, padding=4**layer, dilation=4**layer) for layer in range(config.layers)
+        )
         self.attend = nn.Linear(evidence, config.heads)
         self.dropout = nn.Dropout(config.dropout)
         self.width = len(spec.fixed) * kinds + (config.heads + 1) * evidence
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, D) to the stream (B, T, width) and the evidence (B, T, E, O)."""
         own = x[..., self.columns]  # (B, T, O, k)
         fixed = own[..., self.fixed, :].flatten(2)  # (B, T, F*k)
         hidden = torch.relu(self.own(own) + self.beside(fixed).unsqueeze(2))
         evidence = torch.relu(self.out(self.dropout(hidden)))  # (B, T, O, E)
+        evidence = self._over_time(evidence, mask)
         free = evidence[..., self.free, :]
         share = self.attend(free).softmax(2)  # (B, T, O', heads)
         pooled = (share.transpose(2, 3) @ free).flatten(2)  # (B, T, heads*E)
         return torch.cat([fixed, pooled, free.amax(2)], dim=-1), evidence.transpose(2, 3).contiguous()
+
+    def _over_time(self, evidence: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, O, E) to the same: each thing's evidence beside that of the frames around."""
+        if not self.layers:
+            return evidence
+        batch, frames, things, width = evidence.shape
+        rows = evidence.permute(0, 2, 3, 1).reshape(batch * things, width, frames)  # (B*O, E, T)
+        real = mask.to(rows.dtype).repeat_interleave(things, 0).unsqueeze(1)  # (B*O, 1, T)
+        for layer in self.layers:
+            rows = rows + torch.relu(layer(rows * real))
+        return rows.view(batch, things, width, frames).permute(0, 3, 1, 2)
 
     def things_of(self, text: Tensor) -> Tensor:
         """(C, O) for class texts (C, S, W): how far each thing is meant by a class's word; a row sums to 1 or 0."""

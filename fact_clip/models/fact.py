@@ -102,7 +102,7 @@ class FACT(nn.Module):
         evidence = None
         x = features
         if self.channels is not None:
-            x, evidence = self.channels(features)
+            x, evidence = self.channels(features, mask)
         scene = self._scene(mask, self._candidates(text), evidence, transcript)
         state = self.block_list[0](x, scene)
         blocks = [state]

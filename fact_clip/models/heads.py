@@ -43,6 +43,7 @@ class Classes:
     key_width: int = 64
     evidence_slot: int = 0
     evidence_width: int = 0
+    words: bool = True
 
     @property
     def null_divisor(self) -> float:
@@ -165,6 +166,11 @@ class TextHead(Head):
         self.slot, evidence = classes.evidence_slot, classes.evidence_width
         self.rest = [slot for slot in range(self.n_slots) if not evidence or slot != self.slot]
         self.point = nn.Linear(width, evidence) if evidence else None
+        self.words = classes.words
+        self.other: Tensor
+        self.register_buffer(
+            "other", torch.ones(self.n_slots).index_fill_(0, torch.tensor([self.slot]), 0.0), persistent=False
+        )
         self.ask = nn.Linear(len(self.rest) * keys, evidence, bias=False) if evidence else None
         self.feed = nn.Linear(len(self.rest) * keys + evidence, width)
 
@@ -177,7 +183,10 @@ class TextHead(Head):
             keys = torch.cat([keys, self.null_key.unsqueeze(0)])
         keys = nn.functional.normalize(keys, dim=-1)
         query = nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
-        query = query * self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)
+        scale = self.log_scale.clamp(max=math.log(100.0)).exp()
+        if self.point is not None and not self.words:
+            scale = scale * self.other
+        query = query * scale.unsqueeze(-1)
         scores = query.flatten(-2) @ keys.flatten(1).T  # (B, N, C or C+1)
         own = None
         if self.point is not None and self.ask is not None and evidence is not None and text.things is not None:

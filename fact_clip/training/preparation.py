@@ -65,7 +65,9 @@ def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | N
         copies = transform.width // transform.input_dim
         slot = channels.slot + int("sentence" in config.text.parts)
         spec = ChannelSpec(channels.with_context(copies), channels.fixed, slot)
-        classes = replace(classes, evidence_slot=slot, evidence_width=config.model.channels.width)
+        classes = replace(
+            classes, evidence_slot=slot, evidence_width=config.model.channels.width, words=config.model.channels.words
+        )
     length = float(dataset.mean_transcript_length(dataset.train))
     return Run(out, config, dataset.vocabulary, classes, transform, dataset.layout, dataset.fps, length, spec)
 

@@ -28,7 +28,7 @@ def texts(n_classes=5, seed=0):
     return text
 
 
-def model(seed=0, channels=True, blocks="iuU"):
+def model(seed=0, channels=True, blocks="iuU", layers=2):
     torch.manual_seed(seed)
     evidence = {"evidence_slot": 1, "evidence_width": 6} if channels else {}
     classes = Classes(5, n_slots=2, text_width=12, key_width=8, **evidence)
@@ -39,7 +39,7 @@ def model(seed=0, channels=True, blocks="iuU"):
         input=BLOCK,
         update=BLOCK.model_dump() | {"action": "sa"},
         pooled=BLOCK.model_dump() | {"action": "sa"},
-        channels=ChannelConfig(hidden=10, width=6, heads=2),
+        channels=ChannelConfig(hidden=10, width=6, heads=2, layers=layers),
     )
     spec = (SPEC, unit(4, 12, seed=9)) if channels else (None, None)
     return FACT(config, 8, classes, texts(), *spec).eval()
@@ -122,8 +122,8 @@ def test_evidence_of_each_thing_is_that_of_one_network():
     torch.manual_seed(0)
     channels = NamedChannels(ChannelConfig(hidden=5, width=3, heads=2), SPEC, unit(4, 12)).eval()
     x = torch.randn(2, 6, 8)
-    stream, evidence = channels(x)
-    assert evidence.shape == (2, 6, 3, 4)
+    stream, evidence = channels(x, torch.ones(2, 6, dtype=torch.bool))
+    assert evidence.shape == (2, 6, 3, 4)  # (B, T, E, O)
     assert stream.shape == (2, 6, channels.width)
     fixed = x[..., [3, 7]]
     for thing in range(4):
