@@ -207,8 +207,8 @@ def test_run_eval(line, clone, closed):
 def test_run_eval_of_other_data_is_refused(line, closed):
     code, _, err = line(f"scripts/run_eval.py --cfg fact_clip/configs/havid_view1_rh_pt.yaml --ckpt {closed}")
     assert code == 2
-    assert "found havid_view1_rh_pt, split 1; expected havid_view0_lh_pt, split 1" in err or (
-        "havid_view1_rh_pt, split 1" in err and "havid_view0_lh_pt, split 1" in err
+    assert err.startswith(
+        "fact-clip: --cfg: havid_view1_rh_pt, split 1; expected havid_view0_lh_pt, split 1, that logs/"
     )
 
 

@@ -33,14 +33,14 @@ def train(given: Namespace) -> None:
 def _train_one(config: Config, out: Path) -> None:
     from fact_clip import training
     from fact_clip.cli.console import progress
+    from fact_clip.cli.train import how_to_go_on
 
     try:
         with progress("training") as report:
             facts = training.train(config, out, progress=report)
     except KeyboardInterrupt:
-        again = f"fact-clip train {out}/config.yaml --out {out} --resume"
-        print(f"fact-clip: interrupted; go on with: {again}", file=sys.stderr)
-        raise
+        print(f"fact-clip: interrupted; {how_to_go_on(str(out / 'config.yaml'), [], out)}", file=sys.stderr)
+        raise SystemExit(130) from None
     finally:
         _link_best(out)
     print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters")
