@@ -7,6 +7,7 @@
     RUN/run.json             format, versions, feature width and orientation, frame rate
     RUN/features.safetensors statistics of the training features
     RUN/model.safetensors    the weights chosen on validation
+    RUN/ckpts/best.net       the same, where scripts/train.py made the run: a link to it
     RUN/last.safetensors     weights and optimiser after the last whole epoch, for --resume
 
 Each file is written under another name and then renamed, so a killed run leaves files that load.
@@ -121,13 +122,21 @@ def create(run: Run) -> None:
     write_json(run.path / "run.json", facts)
 
 
+def run_folder(path: str | Path) -> Path:
+    """The run folder of a path: the path itself, or the folder that a file such as RUN/ckpts/best.net is of."""
+    path = Path(path)
+    if path.is_dir():
+        return path
+    return next((folder for folder in list(path.parents)[:2] if (folder / "run.json").is_file()), path)
+
+
 def open_run(path: str | Path) -> Run:
-    """Read a run folder's description.
+    """Read a run folder's description; ``path`` may be one of its weight files (see :func:`run_folder`).
 
     Raises:
         InputError: no run folder, another format version, or a damaged file.
     """
-    path = Path(path)
+    path = run_folder(path)
     if not (path / "run.json").is_file():
         raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'")
     facts = _read_json(path / "run.json")

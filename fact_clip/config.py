@@ -51,7 +51,10 @@ class DataConfig(_Frozen):
     standardize: bool = Field(False, description="zero mean, unit variance a column, by the training videos")
     context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
     channels: ChannelData = ChannelData()
-    holdout: str | None = Field(None, description="JSON of classes to hold out, under data.root or a path of its own")
+    holdout: str | tuple[str | int, ...] | None = Field(
+        None,
+        description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, or a list",
+    )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
     tolerance: float = Field(0.01, ge=0, description="allowed length difference of features and labels, as a share")
     tolerance_frames: int = Field(10, ge=0, description="... or in frames, whichever is larger")

@@ -50,14 +50,15 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
     if not isinstance(tree, dict):
         raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
     base = tree.pop("base", None)
-    return chosen_variant(_merged(read_recipe(str(base), (*above, path)), tree) if base else tree, variant, path)
+    return chosen_variant(merged(read_recipe(str(base), (*above, path)), tree) if base else tree, variant, path)
 
 
-def _merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of `base` with what `top` says besides or instead, group by group; neither is changed."""
     result = dict(base)
     for key, value in top.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(dict(result[key]), value) if both else value
+        result[key] = merged(dict(result[key]), value) if both else value
     return result
 
 

@@ -61,10 +61,15 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    return answered(lambda: make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False))
+
+
+def answered(command: Callable[[], object]) -> int:
+    """Run something, with warnings and bad input as one line each on stderr, and give back the exit code."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning  # one line, without a line of source
         try:
-            code = make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False)
+            code = command()
         except InputError as error:
             return _refuse(str(error))
         except typer.TyperException as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,9 @@ from fact_clip.cli.console import progress
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, made by train or convert.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder, made by train or convert, or its ckpts/best.net.")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="As data.root=..., where the data has moved.")
     ] = None,
@@ -27,13 +29,21 @@ def evaluate(
     Example:
       fact-clip evaluate runs/k5
     """
-    from fact_clip import metrics, training
+    from fact_clip import training
 
     with progress("evaluating") as report:
         result = training.evaluate(run, split, overrides or [], progress=report)
     if as_json:
         print(json.dumps(result, indent=2))
         return
+    show(result)
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print what a result of `training.evaluate` is of, and its table."""
+    from fact_clip import metrics
+
     background = "counted" if result["background_counted"] else "not counted"
-    print(f"{run}, {split} split, {len(result['videos'])} videos; background {background} in edit and F1")
+    count = len(result["videos"])
+    print(f"{result['run']}, {result['split']} split, {count} videos; background {background} in edit and F1")
     print(metrics.format_table(result["metrics"]))

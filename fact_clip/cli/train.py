@@ -47,7 +47,7 @@ def train(
         else:
             _train_one(settings, out, resume)
     except KeyboardInterrupt:
-        print(f"fact-clip: interrupted; {_how_to_go_on(config, overrides or [], out)}", file=sys.stderr)
+        print(f"fact-clip: interrupted; {how_to_go_on(config, overrides or [], out)}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
@@ -111,7 +111,8 @@ def split_table(splits: dict[str, dict[str, Any]], mean: dict[str, Any], title: 
     return table(header, rows, right=range(1, len(figures) + 1))
 
 
-def _how_to_go_on(config: str, overrides: list[str], out: Path) -> str:
+def how_to_go_on(config: str, overrides: list[str], out: Path) -> str:
+    """What a person is told of an interrupted run."""
     if not any(out.rglob("last.safetensors")):
         return "no epoch was finished, so there is nothing to go on with"
     return "go on with: " + shlex.join(["fact-clip", "train", config, *overrides, "--out", str(out), "--resume"])

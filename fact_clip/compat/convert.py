@@ -17,10 +17,13 @@ from torch import Tensor
 
 from fact_clip import checkpoint as runs
 from fact_clip.compat.reference import flatten, is_position, known_data_set, read_config
+from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.data.benchmarks import BENCHMARKS, Layout
+from fact_clip.data.dataset import Dataset
 from fact_clip.data.features import FeatureTransform
 from fact_clip.models import Classes
+from fact_clip.text.cache import class_vectors
 
 # What torch.load and safetensors raise on files that are broken or hold more than weights.
 _BROKEN = (
@@ -60,9 +63,8 @@ def convert(
     Raises:
         InputError: anything that does not fit; nothing is written then.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(out, "already there and not empty", "a new folder")
-    reference, weights = _read_yaml(config), read_state(checkpoint)
+    _check_new(out)
+    reference, weights = read_yaml(config), read_state(checkpoint)
     flat = flatten(reference)
     name = str(flat.get("dataset", ""))
     known = BENCHMARKS[known_data_set(name) or "folder"]
@@ -75,8 +77,49 @@ def convert(
     if unknown:
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
+    ours = ours.model_copy(update={"data": data})
+    return _write(out, ours, vocabulary, classes, layout, known.fps, weights, checkpoint)
+
+
+def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
+    """Write a run folder of published weights and a configuration of ours; classes and layout are those of its data.
+
+    Args:
+        checkpoint: as for :func:`convert`. Class texts that an aligned model came without are made as ``text`` says.
+        config: what the weights were trained with; its data must be there.
+        out: the run folder, a new one.
+
+    Raises:
+        InputError: anything that does not fit; nothing is written then.
+    """
+    _check_new(out)
+    weights, dataset = read_state(checkpoint), Dataset.open(config.data)
+    vocabulary, classes = dataset.vocabulary, Classes(len(dataset.vocabulary))
+    if config.model.head == "verb-noun":
+        classes = _verbs_and_nouns(dataset.root / BENCHMARKS[config.data.name].mapping, vocabulary)
+    if config.model.head == "fact-clip" and "text_embeddings" not in weights:
+        weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, vocabulary))
+    config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(dataset.root.resolve())})})
+    return _write(out, config, vocabulary, classes, dataset.layout, dataset.fps, weights, checkpoint)
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(out, "already there and not empty", "a new folder")
+
+
+def _write(
+    out: Path,
+    config: Config,
+    vocabulary: Vocabulary,
+    classes: Classes,
+    layout: Layout,
+    fps: float | None,
+    weights: dict[str, Tensor],
+    checkpoint: Path,
+) -> Path:
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
-    run = runs.Run(out, ours.model_copy(update={"data": data}), vocabulary, classes, transform, layout, known.fps, None)
+    run = runs.Run(out, config, vocabulary, classes, transform, layout, fps, None)
     model = run.new_model(weights.get("text_embeddings"))
     runs.load_strictly(model, weights, str(checkpoint))
     runs.create(run)
@@ -101,7 +144,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {name: value.float() for name, value in state.items() if not is_position(name)}
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping of a YAML file; an InputError where it is none."""
     if not path.is_file():
         raise InputError(path, "no such file", "the YAML that the checkpoint was trained with")
     try:

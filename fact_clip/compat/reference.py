@@ -16,8 +16,10 @@ from torch import Tensor
 from fact_clip.checkpoint import load_strictly
 from fact_clip.config import Config
 from fact_clip.data.benchmarks import BENCHMARKS
+from fact_clip.data.holdout import named_holdout
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
+from fact_clip.recipes import merged, put
 
 _BLOCK_KEYS = {
     "hid_dim": "hidden",
@@ -35,7 +37,7 @@ _BLOCK_KEYS = {
     "s_layers": "segment_layers",
 }
 
-# Reference key -> our key. What is neither here nor in _SWITCHES is reported as without a meaning.
+# Reference key -> our key. What is neither here nor in SWITCHES is reported as without a meaning.
 KEYS: dict[str, str] = {
     **{
         f"{theirs}.{key}": f"model.{ours}.{name}"
@@ -73,7 +75,7 @@ KEYS: dict[str, str] = {
     "eval_bg": "evaluation.count_background",
     "split": "data.split",
 }
-_SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
+SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
 # Defaults of the published code where they differ from ours.
 _DEFAULTS: dict[str, Any] = {"loss.class_cost": 1.0, "model.input.action": "sca", "train.schedule": "step"}
 
@@ -104,35 +106,62 @@ def read_config(reference: Mapping[str, Any], *, verb_noun: bool = False) -> tup
         verb_noun: the model scores verbs and nouns, as that of Epic-Kitchens does in any case.
     """
     flat = flatten(reference)
-    ours: dict[str, Any] = dict(_DEFAULTS)
-    ours.update({KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None})
-    decay = flat.get("lr_decay", 1)
-    if decay is None or (isinstance(decay, int) and decay <= 0):
-        ours["train.schedule"] = "constant"
-        ours.pop("train.lr_decay", None)
-    if "data.split" in ours:  # "split4" is a file name's part there, a split's name here
-        name = str(ours["data.split"]).removeprefix("split")
+    return Config.from_tree(whole_tree(flat, verb_noun=verb_noun), "reference configuration"), meaningless(flat)
+
+
+def whole_tree(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, Any]:
+    """The tree of our settings that flat reference keys stand for when they are all there is, defaults included."""
+    # What an absent key means; the rest of the published defaults are ours.
+    missing = {"dataset": "", "TM.use": False, "FACT.cmr": 0.0}
+    given = {key: value for key, value in flat.items() if value is not None or key == "lr_decay"}
+    tree = translate({**missing, **given}, verb_noun=verb_noun)
+    whole: dict[str, Any] = {}
+    for key, value in _DEFAULTS.items():
+        put(whole, key.split("."), value, key)
+    return merged(whole, tree)
+
+
+def meaningless(flat: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of some flat reference keys that mean nothing here, in order."""
+    return tuple(sorted(key for key in flat if key not in KEYS and key not in SWITCHES))
+
+
+def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, Any]:
+    """The tree of our settings that some flat reference keys change; null keys and unknown ones change none."""
+    ours = {KEYS[key]: value for key, value in flat.items() if key in KEYS and value is not None}
+    if "lr_decay" in flat:  # epochs until the rate falls to a tenth; none, or a number below one: it stays
+        decay = flat["lr_decay"]
+        stays = decay is None or (isinstance(decay, int) and decay <= 0)
+        ours["train.schedule"] = "constant" if stays else "step"
+        if stays:
+            ours.pop("train.lr_decay", None)
+    if "split" in flat and flat["split"] is not None:  # "split4" is a file name's part there, a split's name here
+        name = str(flat["split"]).removeprefix("split")
         ours["data.split"] = int(name) if re.fullmatch("0|[1-9][0-9]*", name) else name
-    ours["data.name"] = known_data_set(str(flat.get("dataset") or "")) or "folder"
-    if not flat.get("TM.use", False):
+    if "dataset" in flat:
+        ours["data.name"] = known_data_set(str(flat["dataset"] or "")) or "folder"
+        if ours["data.name"].startswith("havid"):
+            ours["text.phrase"] = "havid"  # its names are codes
+    if "TM.use" in flat and not flat["TM.use"]:
         ours["augment.time_spans"] = 0
-    ours.setdefault("augment.channels", 0.0)
-    if flat.get("use_clip", False):
+    elif "TM.use" in flat:
+        ours.setdefault("augment.time_spans", 5)
+    if flat.get("use_clip"):
         ours["model.head"] = "fact-clip"
-    elif verb_noun or ours["data.name"] == "epic":
+    elif verb_noun or ours.get("data.name") == "epic":
         ours["model.head"] = "verb-noun"
-    if str(ours.get("train.optimizer", "adam")).lower() in ("adam", "adamw", "sgd"):
-        ours["train.optimizer"] = str(ours.get("train.optimizer", "adam")).lower()
-    ours["model.blocks"] = str(ours.get("model.blocks", "iuUU"))
+    elif "use_clip" in flat:
+        ours["model.head"] = "closed"
+    if flat.get("holdout_mode") and flat.get("holdout_classes"):
+        ours["data.holdout"] = named_holdout(flat["holdout_classes"])
+    if str(ours.get("train.optimizer", "")).lower() in ("adam", "adamw", "sgd"):
+        ours["train.optimizer"] = str(ours["train.optimizer"]).lower()
+    if "model.blocks" in ours:
+        ours["model.blocks"] = str(ours["model.blocks"])
     tree: dict[str, Any] = {}
     for key, value in ours.items():
-        *groups, last = key.split(".")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[last] = value
-    unknown = tuple(sorted(key for key in flat if key not in KEYS and key not in _SWITCHES))
-    return Config.from_tree(tree, "reference configuration"), unknown
+        put(tree, key.split("."), value, key)
+    return tree
 
 
 def load_reference(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -19,8 +19,11 @@ from fact_clip.data.dataset import Dataset
 from fact_clip.data.features import FeatureTransform
 from fact_clip.data.labels import read_lines
 from fact_clip.data.validation import carve_covering
+from fact_clip.recipes import RECIPES
 
 IGNORED = -1  # as in batch.py, which needs torch
+HOLDOUTS = RECIPES / "holdouts"
+"""Choices that come with the package, NAME.json."""
 
 Mode = Literal["mask", "drop"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
@@ -241,8 +244,32 @@ def open_videos(config: DataConfig) -> Dataset | HeldOut:
     dataset = Dataset.open(config)
     if config.holdout is None:
         return dataset
-    path = dataset.root / config.holdout
-    return HeldOut(dataset, Holdout.read(path if path.is_file() else Path(config.holdout)))
+    return HeldOut(dataset, find_holdout(config.holdout, dataset))
+
+
+def find_holdout(holdout: str | tuple[str | int, ...], dataset: Dataset) -> Holdout:
+    """The holdout of ``data.holdout``: a file under the root, a path, the name of one in `HOLDOUTS`, or the classes.
+
+    Raises:
+        InputError: see `Holdout.read`; a class number that the vocabulary lacks.
+    """
+    if isinstance(holdout, str):
+        places = (dataset.root / holdout, Path(holdout), HOLDOUTS / f"{holdout}.json")
+        return Holdout.read(next((path for path in places if path.is_file()), places[1]))
+    names = dataset.vocabulary.names
+    for one in holdout:
+        if isinstance(one, int) and not 0 <= one < len(names):
+            raise InputError("data.holdout", f"class number {one}", f"0 to {len(names) - 1}")
+    return Holdout(tuple(names[one] if isinstance(one, int) else one for one in holdout))
+
+
+def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
+    """The name of the choice in `HOLDOUTS` that masks exactly these classes, else the classes as they are."""
+    for path in sorted(HOLDOUTS.glob("*.json")):
+        holdout = Holdout.read(path)
+        if holdout.mode == "mask" and set(holdout.hidden) == set(classes):
+            return path.stem
+    return tuple(classes)
 
 
 def learning_and_test(dataset: Dataset, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:

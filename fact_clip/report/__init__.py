@@ -1,5 +1,14 @@
 """Results as pictures."""
 
+from fact_clip.report.embeddings import class_scores, embeddings, principal_components, save_figures
 from fact_clip.report.timeline import check_suffix, save_timeline, timeline
 
-__all__ = ["check_suffix", "save_timeline", "timeline"]
+__all__ = [
+    "check_suffix",
+    "class_scores",
+    "embeddings",
+    "principal_components",
+    "save_figures",
+    "save_timeline",
+    "timeline",
+]

@@ -110,6 +110,11 @@ def class_texts(config: TextConfig, vocabulary: Vocabulary) -> NDArray[np.float3
     return embed_as(config, vocabulary).stacked(vocabulary, config.parts)
 
 
+def class_vectors(config: TextConfig, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """(C, E): one vector a class, by its whole name alone; background classes have one like any other."""
+    return embed_as(config, Vocabulary.from_names(vocabulary.names, vocabulary.background)).classes
+
+
 def embed_as(config: TextConfig, vocabulary: Vocabulary) -> TextMatrix:
     """`embed` with the settings of a recipe."""
     return embed(config.encoder, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError
 from fact_clip.text.pretrained import minilm, open_clip, transformers
+from fact_clip.text.stored import StoredVectors
 
 
 class TextEncoder(Protocol):
@@ -80,12 +81,14 @@ class HashEncoder:
 
 # Prefix -> what stands behind its colon -> encoder. Pretrained models load when they are first asked to encode.
 ENCODERS: dict[str, Callable[[str], TextEncoder]] = {
+    "file": StoredVectors,
     "hash": HashEncoder,
     "minilm": minilm,
     "open_clip": open_clip,
     "transformers": transformers,
 }
 EXAMPLES: dict[str, str] = {
+    "file": "file:vectors.npz",
     "hash": "hash:256",
     "minilm": "minilm",
     "open_clip": "open_clip:ViT-B-32/laion2b_s34b_b79k",

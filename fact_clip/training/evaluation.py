@@ -30,7 +30,7 @@ def evaluate(
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
     Args:
-        run_dir: the run folder.
+        run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
         overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``.
         progress: called with (done, total, video name).
@@ -47,7 +47,7 @@ def evaluate(
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names = split_names(dataset, split)
     truth, prediction = [], []
-    folder = Path(run_dir) / "predictions" / split
+    folder = run.path / "predictions" / split
     folder.mkdir(parents=True, exist_ok=True)
     for done, name in enumerate(names):
         if progress is not None:
@@ -59,10 +59,10 @@ def evaluate(
         lines = "\n".join(dataset.vocabulary.decode(labels))
         (folder / f"{name}.txt").write_text(lines + "\n", encoding="utf-8")
     result = score(config, dataset, truth, prediction)
-    result = {"run": str(run_dir), "split": split, "videos": list(names), **result}
+    result = {"run": str(run.path), "split": split, "videos": list(names), **result}
     if isinstance(dataset, HeldOut):
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names)
-    write_json(Path(run_dir) / ("evaluation.json" if split == "test" else f"evaluation_{split}.json"), result)
+    write_json(run.path / ("evaluation.json" if split == "test" else f"evaluation_{split}.json"), result)
     return result
 
 

@@ -19,7 +19,7 @@ from fact_clip.data.holdout import HeldOut
 from fact_clip.decoding import Calibration, factor_frames
 from fact_clip.losses import Criterion
 from fact_clip.models import ChannelSpec, Classes
-from fact_clip.text.cache import class_texts, embed_as
+from fact_clip.text.cache import class_texts, class_vectors, embed_as
 from fact_clip.training.evaluation import Videos
 
 
@@ -58,7 +58,7 @@ def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | N
     kinds = None if channels is None else channels.check(dataset.input_dim).kinds()
     transform = FeatureTransform.fit(raw, config.data.context, config.data.standardize, kinds)
     classes, spec = classes_of(dataset.vocabulary, config.model.head), None
-    if "text" in texts:
+    if config.model.head == "text":
         _, n_slots, width = texts["text"].shape
         classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width, key_width=config.model.key_width)
     if channels is not None:
@@ -75,7 +75,7 @@ def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | N
 def model_texts(config: Config, vocabulary: Vocabulary, channels: Channels | None = None) -> dict[str, Tensor]:
     """``{"text": (C, S, E), "channel_text": (O, E)}`` for a head that reads text, else nothing."""
     if config.model.head == "fact-clip":
-        return {"text": torch.from_numpy(embed_as(config.text, vocabulary).classes)}
+        return {"text": torch.from_numpy(class_vectors(config.text, vocabulary))}
     if config.model.head != "text":
         return {}
     texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary))}

@@ -54,7 +54,7 @@ def test_hash_of_nothing():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("", "text encoder: ''; expected one such as hash:256, minilm, open_clip:"),
+        ("", "text encoder: ''; expected one such as file:vectors.npz, hash:256, minilm, open_clip:"),
         ("bert", "text encoder: 'bert'; expected one such as"),
         ("hash", "size ''; expected a whole number from 8 on"),
         ("hash:4", "size '4'"),

@@ -1,0 +1,446 @@
+"""The lines of the published README, run as they stand on generated data of HA-ViD's layout and its 75 classes."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from fact_clip import checkpoint, training
+from fact_clip.cli import main
+from fact_clip.cli.published_settings import read_settings
+from fact_clip.config import Config
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.data.holdout import HOLDOUTS, Holdout, open_videos
+from fact_clip.data.selection import lost_factors
+from fact_clip.text import havid
+
+ROOT = Path(__file__).resolve().parents[1]
+DIM = 16
+PUBLISHED = (
+    "sshc1dh", "sshc2dh", "sshc3dh", "sshc4dh", "sftg1", "sftg1ws", "sftg2", "sntn5wn", "iglft", "isbn3",
+)  # fmt: skip
+# Small enough for an epoch in a moment; the width holds 75 classes and the null class.
+SMALL = (
+    "Bi.hid_dim 96 Bi.f_dim 8 Bi.a_dim 8 Bi.a_nhead 2 Bi.a_ffdim 8 Bi.a_layers 1 Bi.f_layers 2 Bu.f_layers 1 "
+    "BU.f_layers 1 epoch 1"
+)
+
+
+@pytest.fixture(scope="session")
+def classes(shared) -> tuple[str, ...]:
+    return Vocabulary.from_mapping(shared / "labels/havid_primitive_tasks.txt").names
+
+
+@pytest.fixture(scope="session")
+def clone(classes, tmp_path_factory) -> Path:
+    """A folder with the package, the scripts, and data in place: four videos that between them show every class."""
+    folder = tmp_path_factory.mktemp("clone")
+    for part in ("fact_clip", "scripts", "pyproject.toml", "README.md", "LICENSE"):
+        (folder / part).symlink_to(ROOT / part)
+    data = folder / "data/HAViD/ActionSegmentation/data"
+    root, rng = data / "view0_lh_pt", np.random.default_rng(0)
+    for path in (root / "groundTruth", root / "splits", data / "features"):
+        path.mkdir(parents=True)
+    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)))
+    prototypes = rng.standard_normal((len(classes), DIM))
+    shown = rng.permutation(len(classes))
+    for place in range(4):
+        own = [*shown[place::4], *(classes.index(name) for name in PUBLISHED[place::2])]
+        labels = np.repeat(rng.permutation(own), 6)
+        (root / f"groundTruth/S{place}.txt").write_text("\n".join(classes[label] for label in labels) + "\n")
+        rows = prototypes[labels] + rng.standard_normal((len(labels), DIM))
+        np.save(data / f"features/S{place}.npy", rows.T.astype(np.float32))  # (D, T)
+    (root / "splits/train.split1.bundle").write_text("S0.txt\nS1.txt\nS2.txt\n")
+    (root / "splits/test.split1.bundle").write_text("S3.txt")
+    return folder
+
+
+@pytest.fixture
+def line(clone, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run ``python LINE`` in the clone, in this process; exit code, stdout, stderr."""
+    monkeypatch.chdir(clone)
+    monkeypatch.delenv("FACT_CLIP_DATA", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def run(text: str) -> tuple[int, str, str]:
+        script, *arguments = text.split()
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(script, run_name="__main__")
+        return (int(caught.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_of(clone) -> Callable[..., Path]:
+    """Train by ``scripts/train.py`` in the clone, in a process of its own; the best.net that it names, from there."""
+
+    def run(arguments: str) -> Path:
+        answer = outside(clone, f"scripts/train.py {arguments}")
+        assert answer.returncode == 0, answer.stderr
+        return Path(answer.stdout.splitlines()[-1].removeprefix("the model is "))
+
+    return run
+
+
+def outside(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python LINE`` in a folder, as a person does."""
+    here = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    here.pop("FACT_CLIP_DATA", None)
+    return subprocess.run([sys.executable, *text.split()], cwd=folder, env=here, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def closed(run_of) -> Path:
+    return run_of(f"--cfg fact_clip/configs/havid_view0_lh_pt.yaml --set aux.gpu 0 {SMALL}")
+
+
+@pytest.fixture(scope="session")
+def vectors(clone, classes) -> Path:
+    """Vectors of the class names, 512 wide as those of CLIP."""
+    rng = np.random.default_rng(1)
+    np.savez(clone / "clip.npz", **{name: rng.standard_normal(512).astype(np.float32) for name in classes})
+    return clone / "clip.npz"
+
+
+HOLDOUT = "fact_clip/configs/havid_view0_lh_pt_holdout.yaml"
+TEXT = "text.encoder file:clip.npz text.phrase name"
+
+
+@pytest.fixture(scope="session")
+def aligned(run_of, vectors) -> Path:
+    return run_of(f"--cfg {HOLDOUT} --set aux.gpu 0 use_clip true {TEXT} {SMALL}")
+
+
+# --- training ---------------------------------------------------------------------------------------
+
+
+def test_train(clone, closed):
+    """The log folder keeps its shape, and best.net is a link to the weights that validation chose."""
+    parts = closed.parts
+    assert parts[:3] == ("logs", "havid_view0_lh_pt", "split1")
+    assert parts[4:] == ("ckpts", "best.net")
+    best = clone / closed
+    assert best.resolve() == best.parents[1] / "model.safetensors"
+    config = checkpoint.open_run(best).config
+    assert (config.train.epochs, config.model.input.hidden, config.model.pooled.frame_dim) == (1, 96, 8)
+    assert (config.model.tokens, config.model.head, config.data.holdout) == (28, "closed", None)
+
+
+def test_train_tells_once_that_there_is_no_gpu_and_takes_the_next_number(line, clone, closed):
+    first = len(list((clone / closed).parents[2].iterdir()))
+    code, out, err = line(
+        f"scripts/train.py --cfg fact_clip/configs/havid_view0_lh_pt.yaml --set aux.gpu 0 aux.mark mine {SMALL}"
+    )
+    assert code == 0
+    assert err.splitlines() == [
+        "fact-clip: warning: keys without a meaning here: aux.mark",
+        "fact-clip: warning: no GPU here; training on the CPU",
+    ]
+    assert out.splitlines()[-1] == f"the model is logs/havid_view0_lh_pt/split1/run{first + 1}/ckpts/best.net"
+
+
+def test_train_with_classes_held_out_and_clip_shaped_text(clone, aligned, vectors, classes):
+    """Published hold-out, FACT-CLIP's head, 512-wide vectors of a local file as unit rows."""
+    run = checkpoint.open_run(clone / aligned)
+    assert (run.config.model.head, run.config.data.holdout, run.config.model.tokens) == (
+        "fact-clip", "havid_published", 75,
+    )  # fmt: skip
+    weights, _ = checkpoint.read_weights(run.path / "model.safetensors")
+    with np.load(vectors) as stored:
+        expected = np.stack([stored[name] / np.linalg.norm(stored[name]) for name in classes])
+    np.testing.assert_allclose(weights["text_embeddings"].numpy(), expected, rtol=1e-5)
+    assert run.vocabulary.names == classes
+
+
+@pytest.mark.slow
+def test_train_with_a_clip_of_open_clip(run_of, clone, open_clip_folder):
+    """The same with text that a (random) CLIP checkpoint encodes, of sentences of the HA-ViD codes."""
+    text = f"text.encoder open_clip:local-dir:{open_clip_folder}"
+    best = run_of(
+        f"--cfg fact_clip/configs/havid_view0_lh_pt_holdout.yaml --set aux.gpu 0 use_clip true {text} {SMALL}"
+    )
+    weights, _ = checkpoint.read_weights(clone / best.parents[1] / "model.safetensors")
+    assert weights["text_embeddings"].shape == (75, 8)
+    result = training.evaluate(clone / best)
+    assert set(result["zero_shot"]["unseen"]) == set(PUBLISHED)
+
+
+def test_open_vocabulary_recipe(run_of, clone, vectors):
+    """Text in every block, a vector a word; trained on the seen classes alone, and calibrated."""
+    best = run_of(f"--cfg openvocab_havid_view0_lh_pt --set text.encoder hash:32 {SMALL}")
+    run = checkpoint.open_run(clone / best)
+    assert best.parts[1] == "openvocab_havid_view0_lh_pt"
+    assert (run.classes.n_slots, run.classes.text_width) == (5, 32)  # the sentence, verb, object, target, tool
+    calibration = json.loads((run.path / "calibration.json").read_text())
+    assert set(calibration["seen"]) == set(run.vocabulary.names) - set(PUBLISHED)
+
+
+# --- scoring ----------------------------------------------------------------------------------------
+
+
+def test_run_eval(line, clone, closed):
+    code, out, _ = line(f"scripts/run_eval.py --cfg fact_clip/configs/havid_view0_lh_pt.yaml --ckpt {closed}")
+    assert code == 0
+    assert out.startswith(f"{closed.parents[1]}, test split, 1 videos; background counted in edit and F1\n")
+    result = json.loads((clone / closed.parents[1] / "evaluation.json").read_text())
+    truth = (clone / "data/HAViD/ActionSegmentation/data/view0_lh_pt/groundTruth/S3.txt").read_text().split()
+    guess = (clone / closed.parents[1] / "predictions/test/S3.txt").read_text().split()
+    hits = 100 * np.mean([a == b for a, b in zip(truth, guess, strict=True)])
+    assert result["metrics"]["frame_accuracy"] == pytest.approx(hits)
+    assert main(["evaluate", str(closed), "--json"]) == 0
+    assert json.loads((clone / closed.parents[1] / "evaluation.json").read_text()) == result
+
+
+def test_run_eval_of_other_data_is_refused(line, closed):
+    code, _, err = line(f"scripts/run_eval.py --cfg fact_clip/configs/havid_view1_rh_pt.yaml --ckpt {closed}")
+    assert code == 2
+    assert err.startswith(
+        "fact-clip: --cfg: havid_view1_rh_pt, split 1; expected havid_view0_lh_pt, split 1, that logs/"
+    )
+
+
+def test_eval_takes_the_newest_run(line, clone, closed):
+    newest = max((clone / "logs").rglob("run.json"), key=lambda path: path.stat().st_mtime).parent
+    code, out, _ = line("scripts/eval.py")
+    assert code == 0
+    assert out.startswith(f"{newest.relative_to(clone)}, test split")
+
+
+def test_eval_holdout(line, clone, aligned):
+    code, out, _ = line(f"scripts/eval_holdout.py --checkpoint_path {aligned} --output_dir scored")
+    assert code == 0
+    result = json.loads((clone / "scored/evaluation.json").read_text())
+    assert result == json.loads((clone / aligned.parents[1] / "evaluation.json").read_text())
+    used = result["zero_shot"]["ways"]["in use"]
+    row = next(text.split() for text in out.splitlines() if text.startswith("in use"))
+    assert row[2:5] == [f"{used[key]:.1f}" for key in ("S", "U", "H")]
+    assert "10 unseen classes, 8 of them with a word that no trained class has" in out
+    assert "  iglft: object large gear" in out
+
+
+def test_eval_holdout_of_a_run_without(line, closed):
+    code, _, err = line(f"scripts/eval_holdout.py --checkpoint_path {closed}")
+    assert code == 2
+    assert "a run without classes held out; expected one trained with data.holdout" in err
+
+
+# --- weights of the published code ------------------------------------------------------------------
+
+FLAT = {
+    "Bi.hid_dim": 96, "Bi.f_dim": 8, "Bi.a_dim": 8, "Bi.a_nhead": 2, "Bi.a_ffdim": 8, "Bi.a_layers": 1,
+    "Bi.f_layers": 2, "Bi.f": "m", "Bu.f_layers": 1, "BU.f_layers": 1, "FACT.ntoken": 28, "FACT.mwt": 0.1,
+    "FACT.block": "iuUU", "dataset": "havid_view0_lh_pt", "split": "split1", "eval_bg": True, "aux.gpu": 0,
+}  # fmt: skip
+
+
+def test_a_published_checkpoint(line, clone, closed):
+    """Plain weights under the reference names, with the YAML they were trained with, or our recipe and --set."""
+    folder = clone / "old/ckpts"
+    folder.mkdir(parents=True)
+    weights, _ = checkpoint.read_weights(clone / closed.parents[1] / "model.safetensors")
+    torch.save(weights, folder / "best.net")
+    (clone / "old.yaml").write_text(yaml.safe_dump(FLAT | {"aux.runid": 3}))
+    code, out, err = line("scripts/run_eval.py --cfg old.yaml --ckpt old/ckpts/best.net")
+    assert code == 0
+    assert err == "fact-clip: warning: keys without a meaning here: aux.runid\n"
+    assert out.startswith("old/ckpts/best.net.run, test split")
+    here = (folder / "best.net.run/predictions/test/S3.txt").read_text()
+    training.evaluate(closed)
+    assert here == (clone / closed.parents[1] / "predictions/test/S3.txt").read_text()
+    torch.save(weights, folder / "last.pth")
+    sizes = " ".join(SMALL.split()[:-2])
+    recipe = "fact_clip/configs/havid_view0_lh_pt.yaml"
+    assert line(f"scripts/run_eval.py --cfg {recipe} --ckpt old/ckpts/last.pth --set {sizes}")[0] == 0
+    assert (folder / "last.pth.run/predictions/test/S3.txt").read_text() == here
+    code, _, err = line(f"scripts/run_eval.py --cfg {recipe} --ckpt old/ckpts/last.pth")
+    assert code == 2
+    assert "made with another configuration" in err
+
+
+def test_a_published_aligned_checkpoint_gets_its_text(line, clone, aligned, vectors):
+    """Where the weights come without class texts, they are made as the configuration says."""
+    weights, _ = checkpoint.read_weights(clone / aligned.parents[1] / "model.safetensors")
+    expected = weights.pop("text_embeddings")
+    (clone / "bare").mkdir()
+    torch.save(weights, clone / "bare/best.net")
+    settings = f"use_clip true {TEXT} {' '.join(SMALL.split()[:-2])}"
+    assert line(f"scripts/eval_holdout.py --cfg {HOLDOUT} --checkpoint_path bare/best.net --set {settings}")[0] == 0
+    found, _ = checkpoint.read_weights(clone / "bare/best.net.run/model.safetensors")
+    torch.testing.assert_close(found["text_embeddings"], expected)
+
+
+def test_weights_that_hold_more_than_weights(line, clone):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (clone / "executed",)
+
+    torch.save({"weight": Bomb()}, clone / "bomb.net")
+    code, _, err = line("scripts/run_eval.py --cfg fact_clip/configs/havid_view0_lh_pt.yaml --ckpt bomb.net")
+    assert code == 2
+    assert "not readable as plain weights" in err
+    assert not (clone / "executed").exists()
+    code, _, err = line("scripts/eval.py --ckpt bomb.net")
+    assert code == 2
+    assert "give --cfg where these are weights of the published code" in err
+
+
+# --- choosing classes, pictures ---------------------------------------------------------------------
+
+
+def test_select_holdout_classes(line, clone):
+    """What is chosen is compositional as a whole, occurs in the test video, and trains by its file."""
+    code, out, _ = line("scripts/select_holdout_classes.py --number 4 --output chosen.json")
+    assert code == 0
+    assert out == "written: chosen.json; train with data.holdout=chosen.json\n"
+    dataset = open_videos(read_settings(["havid_view0_lh_pt"], ["data.holdout", "chosen.json"]).data)
+    holdout = Holdout.read(clone / "chosen.json")
+    assert len(holdout.unseen) == 4
+    assert set(dataset.unseen) <= set(dataset.labels("S3").tolist())
+    assert not any(lost_factors(dataset.vocabulary, holdout.unseen).values())
+    code, out, _ = line("scripts/select_holdout_classes.py --number 2")
+    assert set(json.loads(out)["unseen"]) < set(holdout.unseen)
+
+
+def test_pictures(line, clone, closed):
+    code, out, _ = line(
+        f"scripts/fact_input_emb_logit_viz.py --logdir {closed.parents[1]} --split test --outdir pictures"
+    )
+    assert code == 0
+    assert out.split() == ["pictures/scores_S3.png", "pictures/input.png", "pictures/features.png"]
+    assert all((clone / name).read_bytes().startswith(b"\x89PNG") for name in out.split())
+    code, out, _ = line(
+        "scripts/fact_input_emb_logit_viz.py --logdir logs/havid_view0_lh_pt --split split1 --outdir more"
+    )
+    assert code == 0
+    assert (clone / "more/features.png").is_file()
+
+
+# --- settings ---------------------------------------------------------------------------------------
+
+
+def test_files_merge_in_order_and_both_namings_meet(tmp_path):
+    first, second, third = (tmp_path / f"{name}.yaml" for name in ("first", "second", "third"))
+    first.write_text(yaml.safe_dump({"Bi": {"hid_dim": 48, "f_dim": 32}, "TM": {"use": True, "m": 3}, "epoch": 9}))
+    second.write_text(yaml.safe_dump({"Bi": {"f_dim": 24}, "lr": 0.5, "data": {"stride": 2}}))
+    third.write_text("train: {epochs: 4}")
+    files = [str(path) for path in (first, second, third)]
+    config = read_settings(files, ["lr", "1e-2", "data.tolerance", "0.5", "TM.use", "false"])
+    assert (config.model.input.hidden, config.model.input.frame_dim, config.model.update.frame_dim) == (48, 24, 24)
+    assert (config.train.epochs, config.train.lr, config.data.stride, config.data.tolerance) == (4, 0.01, 2, 0.5)
+    assert config.augment.time_spans == 0
+    assert read_settings(files, ["TM.use", "true"]).augment.time_spans == 3
+    assert read_settings([files[2], files[0]]).train.epochs == 9
+    assert config.loss.class_cost == 1.0  # a published default, where ours is 0.2
+
+
+def test_single_reference_keys_leave_the_rest_of_a_recipe():
+    plain = Config.load("epic-kitchens")
+    assert read_settings(["epic-kitchens"], ["use_clip", "false"]) == plain
+    changed = read_settings(["epic-kitchens"], ["epoch", "3", "split", "split2", "Loss.match", "o2o"])
+    assert (changed.train.epochs, changed.data.split, changed.loss.match) == (3, 2, "o2o")
+    assert changed.model == plain.model
+    held = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "true", "holdout_classes", "[9, iglft]"])
+    assert held.data.holdout == (9, "iglft")
+    assert read_settings(["havid_view0_lh_pt_holdout"], ["use_clip", "true"]).model.head == "fact-clip"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["epoch"], "'epoch' without a value"),
+        (["epochs", "3"], "unknown key epochs; expected a reference key"),
+        (["Loss.pcc", "3"], "did you mean Loss.pc?"),
+        (["train.epoch", "3"], "did you mean train.epochs?"),
+        (["aux.gpu", "first"], "'first'"),
+        (["epoch", "soon"], "train.epochs = 'soon'"),
+    ],
+)
+def test_settings_that_are_wrong(pairs, message):
+    with pytest.raises(InputError) as caught:
+        read_settings(["gtea"], pairs)
+    assert message in str(caught.value)
+
+
+def test_the_gpu_that_is_asked_for(monkeypatch):
+    for there, gpu, device in ((False, 0, "auto"), (True, 1, "cuda:1"), (True, -1, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        assert read_settings(["gtea"], ["aux.gpu", str(gpu)]).train.device == device
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(InputError, match="0 to 1, the GPUs of this machine"):
+        read_settings(["gtea"], ["aux.gpu", "2"])
+
+
+# --- hold-outs --------------------------------------------------------------------------------------
+
+
+def test_holdouts_of_the_package(shared):
+    vocabulary = Vocabulary.from_mapping(
+        shared / "labels/havid_primitive_tasks.txt", (havid.IDLE,), havid.factors, havid.SLOTS
+    )
+    found = {path.stem: Holdout.read(path).check(vocabulary) for path in HOLDOUTS.glob("*.json")}
+    assert set(found["havid_published"].unseen) == set(found["havid_published_drop"].unseen) == set(PUBLISHED)
+    assert (found["havid_published"].mode, found["havid_published_drop"].mode) == ("mask", "drop")
+    lost = lost_factors(vocabulary, PUBLISHED)
+    assert sum(map(bool, lost.values())) == 8
+    assert lost["sshc1dh"] == (("tool", "hex screwdriver"),)
+    assert not any(lost_factors(vocabulary, found["havid_compositional"].unseen).values())
+
+
+def test_holdouts_by_name_number_and_file(clone, monkeypatch, classes):
+    monkeypatch.chdir(clone)
+    for given, expected in (
+        ("havid_compositional", {"sntft", "sntn5", "sshc2", "sshc4", "sntsbwn"}),
+        ([9, "isbn3"], {classes[9], "isbn3"}),
+    ):
+        config = Config.load("havid_view0_lh_pt", [f"data.holdout={json.dumps(given)}"])
+        assert set(open_videos(config.data).holdout.unseen) == expected
+    config = Config.load("havid_view0_lh_pt", ["data.holdout=[75]"])
+    with pytest.raises(InputError, match="class number 75; expected 0 to 74"):
+        open_videos(config.data)
+    with pytest.raises(InputError, match="havid_publish"):
+        open_videos(Config.load("havid_view0_lh_pt", ["data.holdout=havid_publish"]).data)
+
+
+# --- installing -------------------------------------------------------------------------------------
+
+
+def test_import_line(clone):
+    answer = subprocess.run(
+        [sys.executable, "-c", "import fact_clip; print('Installation successful')"],
+        cwd=clone, capture_output=True, text=True,
+    )  # fmt: skip
+    assert answer.stdout == "Installation successful\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", [".", ".[viz]"])
+def test_install_lines(what):
+    """Whether pip can read and build it; dependencies are not fetched."""
+    command = ["-m", "pip", "install", "--no-deps", "--no-build-isolation", "--dry-run", "-e", what]
+    answer = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "Would install fact-clip" in answer.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))
+def test_scripts_from_outside(script, clone):
+    """Each as its own process: help at exit code 0, and one line at 2 for what it does not know."""
+    answer = outside(clone, f"scripts/{script} --help")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    answer = outside(clone, f"scripts/{script} --nothing")
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
