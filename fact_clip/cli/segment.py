@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fact_clip.cli import segment_options as options
+from fact_clip.cli.actions import given_actions
 from fact_clip.cli.console import names, table
 from fact_clip.cli.inputs import collect
 from fact_clip.cli.segment_source import (
@@ -32,6 +33,8 @@ def segment(
     run: options.Run = None,
     training_free: options.TrainingFree = False,
     actions: options.Actions = None,
+    more_actions: options.MoreActions = None,
+    actions_file: options.ActionsFile = None,
     encoder: options.Encoder = None,
     fps: options.Fps = None,
     prompts: options.Prompts = "ensemble",
@@ -53,18 +56,22 @@ def segment(
     \b
     Example:
       fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
+      fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    suffixes, candidates = _suffixes(formats), names(actions)
+    suffixes, more = _suffixes(formats), names(more_actions) or []
+    candidates = given_actions(actions, actions_file)
     inputs = collect(inputs, features=True)
     _check_plot(plot)
     check_overlay(inputs, overlay)
     extraction = (encoder, fps, keep_going)
     if training_free and run is None:
+        candidates = [*(candidates or []), *more]
         rules = (prompts, background_threshold, smoothing, minimal_duration)
         segmenter = open_training_free(candidates, extraction, rules)
     else:
         segmenter = open_run(None if training_free else run, extraction)
+        candidates = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     found = segment_all(segmenter, inputs, candidates)
     folder = out or (run / "segments" if run else Path("segments"))
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
