@@ -11,7 +11,7 @@ import pytest
 
 from fact_clip import InputError, training
 from fact_clip.cli.actions import given_actions, read_actions
-from fact_clip.cli.zero_shot_table import COLUMNS, zero_shot_table
+from fact_clip.cli.zero_shot_table import zero_shot_table
 from fact_clip.config import Config
 
 SETTINGS = {
