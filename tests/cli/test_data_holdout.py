@@ -41,7 +41,7 @@ def test_the_later_havid_set_is(tasks, fact_clip):
 def test_a_ranking_without_a_choice(tasks, fact_clip):
     answer = fact_clip("data", "holdout", tasks, HAVID)
     head, _, *rows = answer.out.splitlines()
-    assert head.startswith("75 classes with verb, object, target, tool") or "75 classes" in head
+    assert head.startswith("75 classes with verb, ")
     assert len(rows) == 74  # without null
     result = json.loads(fact_clip("data", "holdout", tasks, HAVID, "--json").out)["ranking"]
     supports = [row["support"] for row in result]
@@ -78,7 +78,7 @@ def test_a_file_under_the_root_of_the_data(shared, fact_clip):
     assert "mask                      21  21,593     1,105       54" in text
     assert "\ncut ham  " in text
     ham = json.loads(fact_clip("data", "holdout", data, *settings[:3], "zero_shot/new_word_ham.json", "--json").out)
-    assert ham["lost_factors"] == [["object", "ham"]]
+    assert ["object", "ham"] in ham["lost_factors"]
 
 
 @pytest.mark.parametrize(

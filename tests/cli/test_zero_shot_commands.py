@@ -128,7 +128,7 @@ def segments(answer) -> set[str]:
 
 def test_segment_with_any_names(named, video, fact_clip, tmp_path):
     command = ["segment", "--run", named, video, "--out", tmp_path, "--json"]
-    only = fact_clip(*command, "--actions", "polish nut, grasp nut")
+    only = fact_clip(*command, "--actions", "grasp nut, polish nut")
     assert only.code == 0
     assert segments(only) <= {"polish nut", "grasp nut", "no action"}
     (tmp_path / "mapping.txt").write_text("0 grasp nut\n1 polish nut\n")
