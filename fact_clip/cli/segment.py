@@ -66,22 +66,33 @@ def segment(
     check_overlay(inputs, overlay)
     extraction = (encoder, fps, keep_going)
     if training_free and run is None:
-        candidates = [*(candidates or []), *more]
         rules = (prompts, background_threshold, smoothing, minimal_duration)
+        candidates, more = [*(candidates or []), *more], []
         segmenter = open_training_free(candidates, extraction, rules)
     else:
         segmenter = open_run(None if training_free else run, extraction)
-        candidates = [*(candidates or segmenter.vocabulary), *more] if more else candidates
+    candidates = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     found = segment_all(segmenter, inputs, candidates)
     folder = out or (run / "segments" if run else Path("segments"))
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
+    files += _pictures(found, segmenter, plot, overlay, keep_going)
+    print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
+    print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+
+
+def _pictures(
+    found: Mapping[Path, Segmentation],
+    segmenter: SegmentSource,
+    plot: Path | None,
+    overlay: Path | None,
+    keep_going: bool,
+) -> list[Path]:
+    """Draw what was asked for; the files."""
     if plot is not None:
         _plot(found, segmenter, plot)
     if overlay is not None:
         save_overlay(found, segmenter, overlay, keep_going)
-    files += [path for path in (plot, overlay) if path is not None]
-    print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
-    print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+    return [path for path in (plot, overlay) if path is not None]
 
 
 def segment_table(segmentation: Segmentation) -> str:

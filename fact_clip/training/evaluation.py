@@ -56,20 +56,18 @@ def evaluate(
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
-    truth, prediction = [], []
-    kind = split if actions is None else f"{split}_actions"
-    folder = Path(run_dir) / "predictions" / kind
-    folder.mkdir(parents=True, exist_ok=True)
+    truth, prediction, kind = [], [], split if actions is None else f"{split}_actions"
+    (folder := Path(run_dir) / "predictions" / kind).mkdir(parents=True, exist_ok=True)
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names), name)
         transcript = _given_transcript(dataset, name) if config.model.transcript else None
-        labels = place[segmenter.predict(dataset.features(name), actions, transcript)[0]]
+        prediction.append(place[segmenter.predict(dataset.features(name), actions, transcript)[0]])
         truth.append(dataset.labels(name))
-        prediction.append(labels)
-        (folder / f"{name}.txt").write_text("\n".join(vocabulary.decode(labels)) + "\n", encoding="utf-8")
-    result: dict[str, Any] = {"run": str(run_dir), "split": split, "videos": list(names)}
-    result |= score(config, vocabulary, truth, prediction)
+        lines = vocabulary.decode(prediction[-1])
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    scored = score(config, vocabulary, truth, prediction)
+    result = {"run": str(run_dir), "split": split, "videos": list(names), **scored}
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if isinstance(dataset, HeldOut):
