@@ -59,8 +59,7 @@ def segment(
       fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    suffixes, more = _suffixes(formats), names(more_actions) or []
-    candidates = given_actions(actions, actions_file)
+    suffixes, more, candidates = _suffixes(formats), names(more_actions) or [], given_actions(actions, actions_file)
     inputs = collect(inputs, features=True)
     _check_plot(plot)
     check_overlay(inputs, overlay)
