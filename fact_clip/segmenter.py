@@ -35,6 +35,14 @@ class Choice:
     text: Tensor | None = None
     offset: NDArray[np.float64] | None = None
 
+    def among(self, vocabulary: Vocabulary) -> tuple[Vocabulary, NDArray[np.int64]]:
+        """Another vocabulary with the candidates that it lacks behind its classes, and each candidate's place in it."""
+        own = self.vocabulary
+        new = [name for name in own if name not in vocabulary]
+        factors = dict(zip(own.names, own.factors, strict=True))
+        whole = vocabulary.extended(new, factors={name: factors[name] for name in new}) if new else vocabulary
+        return whole, whole.encode(own.names)
+
 
 class Segmenter:
     """A trained model with its vocabulary and feature statistics.
@@ -56,6 +64,7 @@ class Segmenter:
         self.run, self.device, self.calibration = run, torch.device(device), calibration
         self.model = model.to(self.device).eval()
         self.vocabulary, self.fps = run.vocabulary, run.fps
+        self._choices: dict[tuple[str, ...] | None, Choice] = {}  # new names are embedded once, not once a video
 
     def segment(
         self,
@@ -94,6 +103,14 @@ class Segmenter:
 
     def choose(self, actions: Sequence[str] | None = None) -> Choice:
         """The candidates for `actions` (see :meth:`segment`), with the calibration that the run was trained with."""
+        if isinstance(actions, str):
+            raise InputError("actions", f"one text, {actions!r}", "a list of names")
+        key = None if actions is None else tuple(actions)
+        if key not in self._choices:
+            self._choices[key] = self._chosen(key)
+        return self._choices[key]
+
+    def _chosen(self, actions: tuple[str, ...] | None) -> Choice:
         known = self.vocabulary
         if actions is None:
             return Choice(known, None, self._offset(known))
@@ -105,14 +122,16 @@ class Segmenter:
             return Choice(known, None, ruled_out)
         names = dict.fromkeys([*actions, *known.background])
         new = [name for name in names if name not in known]
-        if not new:
-            vocabulary = known.subset(names)
-            assert self.model.text is not None
-            return Choice(vocabulary, self.model.text[known.encode(names).tolist()], self._offset(vocabulary))
-        config = self.run.config
-        vocabulary = known.extended(new, factors=parse_factors(config.data.name, known)).subset(names)
-        text = torch.from_numpy(class_texts(config.text, vocabulary)).to(self.device)
-        return Choice(vocabulary, text, self._offset(vocabulary))
+        whole, text = known, self.model.text
+        assert text is not None
+        if new:
+            config = self.run.config
+            whole = known.extended(new, factors=parse_factors(config.data.name, known))
+            # Known names keep the vectors that they were trained with.
+            added = torch.from_numpy(class_texts(config.text, whole.subset(new)))
+            text = torch.cat([text, added.to(text)])
+        vocabulary = whole.subset(names)
+        return Choice(vocabulary, text[whole.encode(names).tolist()], self._offset(vocabulary))
 
     def _offset(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
         return None if self.calibration is None else self.calibration.offset(vocabulary)

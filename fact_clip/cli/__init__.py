@@ -13,6 +13,7 @@ from fact_clip.cli import (
     convert,
     data_check,
     data_convert,
+    data_holdout,
     data_init,
     data_summary,
     demo,
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "convert": convert.convert,
     "data check": data_check.check,
     "data convert": data_convert.convert,
+    "data holdout": data_holdout.holdout,
     "data summary": data_summary.summary,
     "data init": data_init.init,
 }

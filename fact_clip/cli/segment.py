@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fact_clip.cli import segment_options as options
+from fact_clip.cli.actions import given_actions
 from fact_clip.cli.console import names, table
 from fact_clip.cli.inputs import collect
 from fact_clip.cli.segment_source import (
@@ -32,6 +33,8 @@ def segment(
     run: options.Run = None,
     training_free: options.TrainingFree = False,
     actions: options.Actions = None,
+    more_actions: options.MoreActions = None,
+    actions_file: options.ActionsFile = None,
     encoder: options.Encoder = None,
     fps: options.Fps = None,
     prompts: options.Prompts = "ensemble",
@@ -53,28 +56,42 @@ def segment(
     \b
     Example:
       fact-clip segment --run runs/k5 data/features/subj5_omelette.npy --out segments --plot out.png
+      fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    suffixes, candidates = _suffixes(formats), names(actions)
+    suffixes, more, candidates = _suffixes(formats), names(more_actions) or [], given_actions(actions, actions_file)
     inputs = collect(inputs, features=True)
     _check_plot(plot)
     check_overlay(inputs, overlay)
     extraction = (encoder, fps, keep_going)
     if training_free and run is None:
         rules = (prompts, background_threshold, smoothing, minimal_duration)
+        candidates, more = [*(candidates or []), *more], []
         segmenter = open_training_free(candidates, extraction, rules)
     else:
         segmenter = open_run(None if training_free else run, extraction)
+    candidates = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     found = segment_all(segmenter, inputs, candidates)
     folder = out or (run / "segments" if run else Path("segments"))
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
+    files += _pictures(found, segmenter, plot, overlay, keep_going)
+    print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
+    print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+
+
+def _pictures(
+    found: Mapping[Path, Segmentation],
+    segmenter: SegmentSource,
+    plot: Path | None,
+    overlay: Path | None,
+    keep_going: bool,
+) -> list[Path]:
+    """Draw what was asked for; the files."""
     if plot is not None:
         _plot(found, segmenter, plot)
     if overlay is not None:
         save_overlay(found, segmenter, overlay, keep_going)
-    files += [path for path in (plot, overlay) if path is not None]
-    print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
-    print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+    return [path for path in (plot, overlay) if path is not None]
 
 
 def segment_table(segmentation: Segmentation) -> str:

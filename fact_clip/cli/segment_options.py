@@ -15,7 +15,11 @@ Run = Annotated[Path | None, typer.Option(help="Run folder of a model that was t
 TrainingFree = Annotated[
     bool, typer.Option("--training-free", help="No training: --encoder compares pictures with the names of --actions.")
 ]
-Actions = Annotated[str | None, typer.Option(help='With --run, only these classes: "pour milk, stir".')]
+Actions = Annotated[
+    str | None, typer.Option(help='Only these: "pour milk, stir". A run with head "text" takes any names.')
+]
+MoreActions = Annotated[str | None, typer.Option(help="The classes of the run and these names beside them.")]
+ActionsFile = Annotated[Path | None, typer.Option(help="As --actions, a name a line, or a mapping.txt.")]
 Encoder = Annotated[str | None, typer.Option(help="Frame encoder for videos, as clip:ViT-B-32/openai or grid.")]
 Fps = Annotated[float | None, typer.Option(help="Pictures a second of a video; unset: the run's, or 5.")]
 Prompts = Annotated[str, typer.Option(help="Training-free: wording of names, plain, person or ensemble.")]

@@ -22,11 +22,13 @@ def train(
     *,
     out: Annotated[Path, typer.Option(help="Run folder to write; a new one.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    seeds: Annotated[str | None, typer.Option(help="Train and score one run a seed: 0,1,2.", metavar="N,N")] = None,
 ) -> None:
     """Train a model into a run folder.
 
     With data.split=all every split is trained and scored in turn, into RUN/split1, RUN/split2 and so on. With
-    alternatives in braces, 'data.name=havid_view{0,1,2}_{lh,rh}_pt', so is every data set of these names.
+    alternatives in braces, 'data.name=havid_view{0,1,2}_{lh,rh}_pt', so is every data set of these names. With
+    --seeds so is every seed, into RUN/seed0 and so on, and mean and standard deviation are printed.
 
     \b
     Example:
@@ -35,19 +37,21 @@ def train(
     from fact_clip.config import Config
     from fact_clip.core import InputError
 
-    settings = Config.load(config, overrides or [])
+    settings, several = Config.load(config, overrides or []), _seeds(seeds)
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         todo = "give --resume to go on with the run there, or another --out"
         raise InputError(out, "already there and not empty", "a new folder", todo)
     try:
-        if "{" in settings.data.name:
+        if several is not None:
+            _train_seeds(settings, out, several, resume)
+        elif "{" in settings.data.name:
             _train_variants(settings, out, resume)
         elif settings.data.split == "all":
             _train_each(settings, out, resume)
         else:
             _train_one(settings, out, resume)
     except KeyboardInterrupt:
-        print(f"fact-clip: interrupted; {how_to_go_on(config, overrides or [], out)}", file=sys.stderr)
+        print(f"fact-clip: interrupted; {how_to_go_on(config, overrides or [], out, seeds)}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
@@ -78,6 +82,35 @@ def _train_variants(settings: Config, out: Path, resume: bool) -> None:
     grid = pair_table(settings.data.name, result["variants"])
     if grid:
         print(f"\n{grid}")
+
+
+def _train_seeds(settings: Config, out: Path, seeds: list[int], resume: bool) -> None:
+    from fact_clip import training
+
+    with progress("training each seed") as report:
+        result = training.train_seeds(settings, out, seeds, resume=resume, progress=report)
+    print(seed_table(result))
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    from fact_clip.core import InputError
+
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError("--seeds", repr(text), "whole numbers, as 0,1,2") from None
+
+
+def seed_table(result: dict[str, Any]) -> str:
+    """One row a figure: its mean and standard deviation, and the figure of each seed."""
+    header = ["figure", "mean", "sd", *(f"seed {seed}" for seed in result["seeds"])]
+    rows = []
+    for key, mean in result["mean"].items():
+        numbers = [mean, result["sd"][key], *(figures[key] for figures in result["seeds"].values())]
+        rows.append([PAPER_COLUMNS.get(key, key.replace("_", " ")), *(f"{number:.1f}" for number in numbers)])
+    return table(header, rows, right=range(1, len(header)))
 
 
 def pair_table(pattern: str, results: dict[str, dict[str, Any]]) -> str:
@@ -111,8 +144,9 @@ def split_table(splits: dict[str, dict[str, Any]], mean: dict[str, Any], title: 
     return table(header, rows, right=range(1, len(figures) + 1))
 
 
-def how_to_go_on(config: str, overrides: list[str], out: Path) -> str:
-    """What a person is told of an interrupted run."""
+        print(f"fact-clip: interrupted; {how_to_go_on(config, overrides or [], out, seeds)}", file=sys.stderr)
     if not any(out.rglob("last.safetensors")):
         return "no epoch was finished, so there is nothing to go on with"
-    return "go on with: " + shlex.join(["fact-clip", "train", config, *overrides, "--out", str(out), "--resume"])
+    several = [] if seeds is None else ["--seeds", seeds]
+    command = ["fact-clip", "train", config, *overrides, *several, "--out", str(out), "--resume"]
+    return "go on with: " + shlex.join(command)

@@ -47,9 +47,17 @@ class Calibration:
             return None
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**values, "seen": tuple(values["seen"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(path, f"damaged ({error})", "a calibration as it was written") from None
+            found = cls(**{**values, "seen": tuple(values["seen"])})
+            frames = [count for counts in found.frames.values() for count in counts.values()]
+            numbers = (*frames, found.prior_weight, found.gamma)
+            if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+                raise ValueError("a value that is no finite number")
+            if isinstance(values["seen"], str) or any(sum(counts.values()) <= 0 for counts in found.frames.values()):
+                raise ValueError("no seen classes, or a slot without frames")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(path, f"damaged ({reason})", "a calibration as it was written") from None
+        return found
 
     def log_prior(self, vocabulary: Vocabulary) -> NDArray[np.float64]:
         """(C,) log p(c); a factor without training frames gets the mean share of those that have some."""

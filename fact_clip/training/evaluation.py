@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.checkpoint import check_vocabulary, load_model, open_run, write_json
 from fact_clip.config import Config
-from fact_clip.core import InputError, runs
+from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.holdout import HeldOut, open_videos
 from fact_clip.decoding import Calibration
-from fact_clip.segmenter import Segmenter
+from fact_clip.segmenter import Choice, Segmenter
 from fact_clip.training import zero_shot
 
 Videos = Dataset | HeldOut
@@ -25,15 +25,24 @@ Progress = Callable[[int, int, str], None]
 
 
 def evaluate(
-    run_dir: str | Path, split: str = "test", overrides: Sequence[str] = (), progress: Progress | None = None
+    run_dir: str | Path,
+    split: str = "test",
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+    actions: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
+
+    With `actions` the file is ``evaluation_actions.json`` or ``evaluation_SPLIT_actions.json``, so that the figures of
+    the whole vocabulary stay; the result says which names were candidates, and how many frames have another label.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
         overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``.
         progress: called with (done, total, video name).
+        actions: candidates, see :meth:`fact_clip.segmenter.Segmenter.segment`. A label that is none of them counts as
+            an error, and so does a name that the data set lacks.
 
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``.
@@ -45,25 +54,41 @@ def evaluate(
     segmenter, config = Segmenter(run, load_model(run), calibration=calibration), run.config
     dataset = open_videos(config.data)
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
-    names = split_names(dataset, split)
-    truth, prediction = [], []
-    folder = run.path / "predictions" / split
-    folder.mkdir(parents=True, exist_ok=True)
+    names, choice = split_names(dataset, split), segmenter.choose(actions)
+    vocabulary, place = choice.among(dataset.vocabulary)
+    truth, prediction, kind = [], [], split if actions is None else f"{split}_actions"
+    (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names), name)
         transcript = _given_transcript(dataset, name) if config.model.transcript else None
-        labels, _ = segmenter.predict(dataset.features(name), transcript=transcript)
+        prediction.append(place[segmenter.predict(dataset.features(name), actions, transcript)[0]])
         truth.append(dataset.labels(name))
-        prediction.append(labels)
-        lines = "\n".join(dataset.vocabulary.decode(labels))
-        (folder / f"{name}.txt").write_text(lines + "\n", encoding="utf-8")
-    result = score(config, dataset, truth, prediction)
-    result = {"run": str(run.path), "split": split, "videos": list(names), **result}
+        lines = vocabulary.decode(prediction[-1])
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    scored = score(config, vocabulary, truth, prediction)
+    result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
+    if actions is not None:
+        result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if isinstance(dataset, HeldOut):
-        result["zero_shot"] = zero_shot.report(segmenter, dataset, names)
-    write_json(run.path / ("evaluation.json" if split == "test" else f"evaluation_{split}.json"), result)
+        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions)
+    write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
     return result
+
+
+def _candidates(choice: Choice, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]) -> dict[str, Any]:
+    """Which names were candidates, and the labelled frames whose label was none of them."""
+    ruled_out = np.zeros(len(choice.vocabulary), dtype=bool) if choice.offset is None else np.isneginf(choice.offset)
+    names = [name for name, out in zip(choice.vocabulary.names, ruled_out, strict=True) if not out]
+    left_out = [name for name in vocabulary if name not in names]
+    labels = np.concatenate(truth)
+    return {
+        "names": names,
+        "new": [name for name in names if name not in vocabulary],
+        "left_out": left_out,
+        "frames_left_out": int(np.isin(labels, vocabulary.encode(left_out)).sum()),
+        "frames": int((labels >= 0).sum()),
+    }
 
 
 def split_names(dataset: Videos, split: str) -> tuple[str, ...]:
@@ -77,12 +102,12 @@ def split_names(dataset: Videos, split: str) -> tuple[str, ...]:
 
 
 def score(
-    config: Config, dataset: Videos, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
+    config: Config, vocabulary: Vocabulary, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
 ) -> dict[str, Any]:
     """Metrics, per-class figures and what they rest on."""
-    background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
-    per_class = metrics.per_class(truth, prediction, len(dataset.vocabulary))
-    for name, row in zip(dataset.vocabulary.names, per_class, strict=True):
+    background = () if config.evaluation.count_background else vocabulary.background_indices
+    per_class = metrics.per_class(truth, prediction, len(vocabulary))
+    for name, row in zip(vocabulary.names, per_class, strict=True):
         row["name"] = name
     return {
         "metrics": metrics.evaluate(truth, prediction, background=background, profile=config.evaluation.profile),

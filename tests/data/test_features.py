@@ -187,3 +187,30 @@ def test_far_off_values_are_cut():
     transform = FeatureTransform.fit([training], (), standardize=True)
     found = transform(np.array([[0.0], [9.0], [-9.0]], np.float32))[:, 0]
     assert found.tolist() == pytest.approx([-0.01 / np.sqrt(0.0099), LIMIT, -LIMIT], rel=1e-5)
+
+
+def test_columns_of_one_kind_share_their_statistics():
+    """As if their values stood in one column; context columns have kinds of their own."""
+    rng = np.random.default_rng(0)
+    videos = [rng.normal(3, 2, (40, 4)), rng.normal(-1, 5, (25, 4))]
+    kinds = np.array([0, 1, 0, 1])
+    transform = FeatureTransform.fit(videos, (5,), standardize=True, kinds=kinds)
+    plain = FeatureTransform((5,), None, None, 4)
+    everything = np.concatenate([plain(video) for video in videos]).astype(np.float64)
+    for copy in range(3):
+        for kind in (0, 1):
+            own = [4 * copy + column for column in np.flatnonzero(kinds == kind)]
+            np.testing.assert_allclose(transform.mean[own], everything[:, own].mean(), rtol=1e-4)
+            np.testing.assert_allclose(transform.std[own], everything[:, own].std(), rtol=1e-4)
+
+
+def test_kinds_by_hand():
+    video = np.array([[1.0, 5.0, 7.0], [3.0, 9.0, 7.0]])
+    transform = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([0, 0, 1]))
+    assert transform.mean is not None
+    assert transform.std is not None
+    np.testing.assert_allclose(transform.mean, [4.5, 4.5, 7])
+    # of 1, 3, 5, 9 about 4.5: (12.25 + 2.25 + .25 + 20.25) / 4
+    np.testing.assert_allclose(transform.std, [np.sqrt(8.75), np.sqrt(8.75), 1])
+    apart = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([2, 1, 0]))
+    np.testing.assert_allclose(apart.mean, FeatureTransform.fit([video], (), standardize=True).mean)

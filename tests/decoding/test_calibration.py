@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.decoding import (
+    Calibration,
     calibrated,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
+    factor_frames,
     log_mean_posterior,
     prior_correction,
 )
@@ -154,3 +160,94 @@ def test_rules_on_a_grid():
 def test_bad_input_is_told(call, message):
     with pytest.raises(InputError, match=message):
         call(np.zeros((4, 3)))
+
+
+WORDS = Vocabulary.from_names(
+    ("rest", "cut ham", "cut egg with knife", "hold egg"),
+    background=("rest",),
+    factors={
+        "rest": (None, None, None),
+        "cut ham": ("cut", "ham", None),
+        "cut egg with knife": ("cut", "egg", "knife"),
+        "hold egg": ("hold", "egg", None),
+    },
+    slots=("verb", "object", "tool"),
+)
+FRAMES = np.array([10, 30, 20, 0])  # hold egg was never trained
+
+
+def test_frames_of_each_factor_by_hand():
+    assert factor_frames(WORDS, FRAMES) == {
+        "verb": {"": 10, "cut": 50, "hold": 0},
+        "object": {"": 10, "ham": 30, "egg": 20},
+        "tool": {"": 40, "knife": 20},
+    }
+
+
+def test_log_prior_is_the_product_of_shares():
+    prior = Calibration((), factor_frames(WORDS, FRAMES)).log_prior(WORDS)
+    shares = np.array(
+        [
+            (1 / 6) * (1 / 6) * (2 / 3),
+            (5 / 6) * (1 / 2) * (2 / 3),
+            (5 / 6) * (1 / 3) * (1 / 3),
+            # "hold" has no frames: the geometric mean of the shares of "" and "cut"
+            math.sqrt(1 / 6 * 5 / 6) * (1 / 3) * (2 / 3),
+        ]
+    )
+    np.testing.assert_allclose(prior, np.log(shares))
+
+
+def test_a_factor_that_nobody_has_heard_of_is_as_one_without_frames():
+    more = WORDS.extended(["hold jar"], factors={"hold jar": ("hold", "jar", None)})
+    prior = Calibration((), factor_frames(WORDS, FRAMES)).log_prior(more)
+    jar = math.log(1 / 6 * 1 / 2 * 1 / 3) / 3
+    hold = math.log(1 / 6 * 5 / 6) / 2
+    assert prior[4] == pytest.approx(hold + jar + math.log(2 / 3))
+    np.testing.assert_allclose(prior[:4], Calibration((), factor_frames(WORDS, FRAMES)).log_prior(WORDS))
+
+
+def test_offset_takes_gamma_from_seen_names_wherever_they_stand():
+    calibration = Calibration(("rest", "cut ham"), factor_frames(WORDS, FRAMES), prior_weight=0.5, gamma=2.0)
+    half = -0.5 * calibration.log_prior(WORDS)
+    np.testing.assert_allclose(calibration.offset(WORDS), half - [2, 2, 0, 0])
+    turned = WORDS.subset(["hold egg", "cut ham", "rest"])
+    np.testing.assert_allclose(calibration.offset(turned), half[[3, 1, 0]] - [0, 2, 2])
+    assert dataclasses.replace(calibration, prior_weight=0.0, gamma=0.0).offset(WORDS).tolist() == [0, 0, 0, 0]
+
+
+def test_calibration_there_and_back(tmp_path):
+    path = tmp_path / "calibration.json"
+    assert Calibration.read(path) is None
+    calibration = Calibration(("rest", "cut ham"), factor_frames(WORDS, FRAMES), 0.5, 1.25)
+    path.write_text(json.dumps(dataclasses.asdict(calibration)))
+    assert Calibration.read(path) == calibration
+
+
+GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "gamma": 1.0}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "\xff",
+        json.dumps({**GOOD, "temperature": 1}),
+        json.dumps({"seen": ["rest"]}),
+        json.dumps({**GOOD, "seen": "rest"}),
+        json.dumps({**GOOD, "seen": None}),
+        json.dumps({**GOOD, "gamma": "1"}),
+        json.dumps({**GOOD, "gamma": float("nan")}),
+        json.dumps({**GOOD, "frames": {"verb": 3}}),
+        json.dumps({**GOOD, "frames": {"verb": {"cut": "3"}}}),
+        json.dumps({**GOOD, "frames": {"verb": {}}}),
+    ],
+)
+def test_a_damaged_calibration_is_one_line(text, tmp_path):
+    path = tmp_path / "calibration.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"calibration\.json: damaged") as caught:
+        Calibration.read(path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,101 @@
+"""fact-clip data holdout: rankings, sets that stay compositional, and what is left."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fact_clip.data.holdout import Holdout
+
+NOT_COMPOSITIONAL = "sshc1dh, sshc2dh, sshc3dh, sshc4dh, sftg1, sftg1ws, sftg2, sntn5wn, iglft, isbn3"
+COMPOSITIONAL = "sntft, sntn5, sshc2, sshc4, sntsbwn"
+HAVID = "data.name=havid_view0_lh_pt"
+
+
+@pytest.fixture
+def tasks(shared):
+    return shared / "labels" / "havid_primitive_tasks.txt"
+
+
+def test_the_published_havid_set_is_not_compositional(tasks, fact_clip):
+    answer = fact_clip("data", "holdout", tasks, HAVID, "--unseen", NOT_COMPOSITIONAL)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[-1] == (
+        "NOT compositional as a whole; lost: tool hex screwdriver, target gear plate hole 1, object large gear,"
+        " target general plate hole 3"
+    )
+    rows = {line.split()[0]: line for line in answer.out.splitlines() if line}
+    assert rows["sshc3dh"].endswith("new factor     tool hex screwdriver")
+    assert rows["sftg2"].endswith("compositional")
+
+
+def test_the_later_havid_set_is(tasks, fact_clip):
+    result = json.loads(fact_clip("data", "holdout", tasks, HAVID, "--unseen", COMPOSITIONAL, "--json").out)
+    assert (result["compositional"], result["lost_factors"]) == (True, [])
+    assert [row["name"] for row in result["classes"]] == COMPOSITIONAL.split(", ")
+    assert {row["level"] for row in result["classes"]} == {"compositional"}
+    assert result["remains"] is None  # there are names alone
+
+
+def test_a_ranking_without_a_choice(tasks, fact_clip):
+    answer = fact_clip("data", "holdout", tasks, HAVID)
+    head, _, *rows = answer.out.splitlines()
+    assert head.startswith("75 classes with verb, ")
+    assert len(rows) == 74  # without null
+    result = json.loads(fact_clip("data", "holdout", tasks, HAVID, "--json").out)["ranking"]
+    supports = [row["support"] for row in result]
+    assert supports == sorted(supports, reverse=True)
+    assert result[0]["name"] == rows[0].split()[0]
+
+
+def test_a_choice_is_written_and_can_be_trained_with(workbench, fact_clip, tmp_path):
+    out = tmp_path / "mine.json"
+    command = ["data", "holdout", workbench, "data.name=workbench", "--count", 2, "--validation-count", 1, "--out", out]
+    answer = fact_clip(*command)
+    assert answer.code == 0
+    assert answer.err == f"written: {out}; train with data.holdout={out}\n"
+    assert "compositional as a whole" in answer.out
+    holdout = Holdout.read(out)
+    assert (len(holdout.unseen), len(holdout.validation_unseen)) == (2, 1)
+    # the same set, looked at again from its file
+    again = json.loads(fact_clip(*command[:4], "--file", out, "--json").out)
+    assert again["holdout"] == holdout.to_dict()
+    assert again["compositional"] is True
+    assert again["remains"]["mask"]["classes"] == again["remains"]["all"]["classes"] - 3
+    assert again["remains"]["drop"]["videos"] <= again["remains"]["mask"]["videos"]
+    assert fact_clip(*command, "--seed", 1).code == 0
+
+
+def test_a_file_under_the_root_of_the_data(shared, fact_clip):
+    data = shared / "data" / "kscgr"
+    settings = ["data.name=kscgr", "data.split=5", "--file", "zero_shot/A.json"]
+    result = json.loads(fact_clip("data", "holdout", data, *settings, "--json").out)
+    assert result["compositional"] is True
+    assert result["remains"]["mask"] == {"videos": 21, "frames": 21593, "segments": 1105, "classes": 54}
+    assert result["remains"]["drop"]["videos"] == 0
+    text = fact_clip("data", "holdout", data, *settings).out
+    assert "mask                      21  21,593     1,105       54" in text
+    assert "\ncut ham  " in text
+    ham = json.loads(fact_clip("data", "holdout", data, *settings[:3], "zero_shot/new_word_ham.json", "--json").out)
+    assert ["object", "ham"] in ham["lost_factors"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--unseen", "grasp nutt"], "holdout.unseen: no class 'grasp nutt' among 23; the nearest is 'grasp nut'"),
+        (["--unseen", "no action"], "holdout.unseen: 'no action', which is background"),
+        (["--unseen", "grasp nut", "--count", 2], "data holdout: several of --unseen, --file and --count"),
+        (["--validation-unseen", "grasp nut"], "--validation-unseen: without --unseen"),
+        (["--unseen", ""], "holdout.unseen: no classes"),
+        (["--count", 40], "classes can be held out together; expected 40"),
+        (["--file", "none.json"], "none.json: no such file"),
+        (["--out", "x.json"], "--out: nothing chosen"),
+    ],
+)
+def test_what_cannot_be_held_out(options, message, workbench, fact_clip):
+    answer = fact_clip("data", "holdout", workbench, "data.name=workbench", *options)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1

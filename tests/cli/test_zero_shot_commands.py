@@ -1,0 +1,203 @@
+"""What the commands say of actions that were never trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip import InputError, training
+from fact_clip.cli.actions import given_actions, read_actions
+from fact_clip.cli.zero_shot_table import zero_shot_table
+from fact_clip.config import Config
+
+SETTINGS = {
+    "data": {"holdout": "zero_shot/A.json"},
+    "model": {"head": "text", "key_width": 8},
+    "text": {"encoder": "hash:32", "parts": ["factors"]},
+    "train": {"epochs": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def named(tiny, tmp_path_factory) -> Path:
+    """A run that reads names, and its scores; tests copy it to write."""
+    folder = tmp_path_factory.mktemp("named") / "run"
+    training.train(tiny(**SETTINGS), folder)
+    training.evaluate(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def named_recipe(tiny, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "named.yaml"
+    path.write_text(tiny(**SETTINGS).to_yaml())
+    return path
+
+
+@pytest.fixture
+def video(workbench) -> Path:
+    return workbench / "features" / "person1_video1.npy"
+
+
+def test_evaluate_prints_the_zero_shot_figures(named, fact_clip, tmp_path):
+    run = shutil.copytree(named, tmp_path / "run")
+    answer = fact_clip("evaluate", run, "--plot", tmp_path / "curve.png")
+    assert (answer.code, answer.err) == (0, f"written: {tmp_path / 'curve.png'}\n")
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    found = json.loads((run / "evaluation.json").read_text())["zero_shot"]
+    lines = answer.out.splitlines()
+    header = next(line for line in lines if line.startswith("way "))
+    assert header.split() == [
+        "way",
+        "S",
+        "U",
+        "H",
+        "sF1@10",
+        "sF1@25",
+        "sF1@50",
+        "uF1@10",
+        "uF1@25",
+        "uF1@50",
+        "Edit",
+        "Acc",
+    ]
+    used = found["ways"]["in use"]
+    row = next(line for line in lines if line.startswith("in use"))
+    assert row.split()[-11:-8] == [f"{used[key]:.1f}" for key in ("S", "U", "H")]
+    assert row.split()[-5] == f"{used['unseen_f1@10']:.1f}"
+    assert f"AUSUC {found['ausuc']:.1f}; gamma {found['gamma']:g}" in answer.out
+    assert f"unseen labels only {found['unseen_labels_only']:.1f}; chance 4.3" in answer.out
+    for name, figures in found["unseen"].items():
+        line = next(line for line in lines if line.startswith(name))
+        assert line.endswith("compositional")
+        assert f" {figures['frames']} " in line
+    assert [line.split()[0] for line in lines[-3:]] == ["verb", "object", "tool"]
+
+
+def test_levels_are_printed_apart_where_both_occur(named):
+    found = json.loads((named / "evaluation.json").read_text())["zero_shot"]
+    assert "unseen classes  " not in zero_shot_table(found)
+    figures = found["by_level"]["compositional"]
+    found["by_level"]["new factor"] = {**figures, "U": 12.345}
+    found["unseen"]["grasp jar"] = {
+        "level": "new factor",
+        "new": [["object", "jar"]],
+        "frames": 0,
+        "accuracy": None,
+        "unseen_labels_only": None,
+    }
+    text = zero_shot_table(found)
+    row = next(line for line in text.splitlines() if line.startswith("new factor"))
+    assert row.split()[3] == "12.3"
+    jar = next(line for line in text.splitlines() if line.startswith("grasp jar"))
+    assert jar.split()[2:] == ["0", "-", "-", "new", "factor:", "object", "jar"]
+
+
+def test_evaluate_with_other_candidates(named, fact_clip, tmp_path):
+    run = shutil.copytree(named, tmp_path / "run")
+    file = tmp_path / "few.txt"
+    file.write_text("grasp nut\n\npolish nut\nscrew nut with wrench\n")
+    answer = fact_clip("evaluate", run, "--actions-file", file)
+    assert answer.code == 0
+    found = json.loads((run / "evaluation_actions.json").read_text())["candidates"]
+    share = found["frames_left_out"] / found["frames"]
+    assert answer.out.splitlines()[1] == (
+        "4 candidates, 1 of them new to the data set; 20 of its classes are none, and their"
+        f" {found['frames_left_out']} frames ({share:.1%}) count as errors"
+    )
+    plain = fact_clip("evaluate", run, "--actions-file", run.parent / "none.txt")
+    assert (plain.code, "none.txt: no such file" in plain.err) == (2, True)
+    refused = fact_clip("evaluate", run, "--plot", "curve.gif")
+    assert (refused.code, "no picture format" in refused.err) == (2, True)
+
+
+def test_a_curve_needs_unseen_classes(tiny_run, fact_clip, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    answer = fact_clip("evaluate", run, "--plot", tmp_path / "curve.png")
+    assert answer.code == 2
+    assert "--plot: a run without unseen classes" in answer.err
+
+
+def segments(answer) -> set[str]:
+    return {segment["label"] for segment in json.loads(answer.out)[0]["segments"]}
+
+
+def test_segment_with_any_names(named, video, fact_clip, tmp_path):
+    command = ["segment", "--run", named, video, "--out", tmp_path, "--json"]
+    only = fact_clip(*command, "--actions", "grasp nut, polish nut")
+    assert only.code == 0
+    assert segments(only) <= {"polish nut", "grasp nut", "no action"}
+    (tmp_path / "mapping.txt").write_text("0 grasp nut\n1 polish nut\n")
+    assert fact_clip(*command, "--actions-file", tmp_path / "mapping.txt").out == only.out
+    # the classes of the run and one more: known ones, one after another, are what they are without it
+    known = fact_clip(*command, "--more-actions", "grasp nut")
+    assert known.out == fact_clip(*command).out
+    more = fact_clip(*command, "--more-actions", "polish nut")
+    assert more.code == 0
+    both = fact_clip(*command, "--actions", "grasp nut", "--more-actions", "polish nut")
+    assert both.out == only.out
+    bad = fact_clip(*command, "--more-actions", "polish")
+    assert bad.code == 2
+    assert "class 'polish': a name that does not parse" in bad.err
+    twice = fact_clip(*command, "--actions", "grasp nut", "--actions-file", tmp_path / "mapping.txt")
+    assert (twice.code, "--actions: names beside --actions-file" in twice.err) == (2, True)
+
+
+def test_names_of_a_file(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("cut ham \n\nslice ham\n")
+    assert read_actions(path) == ["cut ham", "slice ham"]
+    assert given_actions(None, path) == ["cut ham", "slice ham"]
+    assert given_actions("a, b", None) == ["a", "b"]
+    assert given_actions(None, None) is None
+    path.write_text("3 cut ham\n0 slice ham\n")
+    assert read_actions(path) == ["cut ham", "slice ham"]
+    path.write_text("3 cut ham\nslice ham\n")  # no mapping: not every line has a number
+    assert read_actions(path) == ["3 cut ham", "slice ham"]
+    for text, message in (("\n", "no names; expected one"), ("a\nb\na\n", "'a' twice")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_actions(path)
+
+
+def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
+    answer = fact_clip("train", named_recipe, "--seeds", "0,1", "--out", tmp_path / "r")
+    assert (answer.code, answer.err) == (0, "")
+    header, *rows = answer.out.splitlines()
+    assert header.split() == ["figure", "mean", "sd", "seed", "0", "seed", "1"]
+    assert [row.split()[0] for row in rows[:4]] == ["S", "U", "H", "AUSUC"]
+    both = [
+        json.loads((tmp_path / f"r/seed{seed}/evaluation.json").read_text())["zero_shot"]["ausuc"] for seed in (0, 1)
+    ]
+    expected = [np.mean(both), np.std(both, ddof=1), *both]
+    assert rows[3].split()[1:] == [f"{value:.1f}" for value in expected]
+    again = fact_clip("train", named_recipe, "--seeds", "0,1", "--out", tmp_path / "r", "--resume")
+    assert again.out == answer.out
+    wrong = fact_clip("train", named_recipe, "--seeds", "0;1", "--out", tmp_path / "w")
+    assert (wrong.code, "--seeds: '0;1'; expected whole numbers" in wrong.err) == (2, True)
+    twice = fact_clip("train", named_recipe, "--seeds", "1,1", "--out", tmp_path / "w")
+    assert twice.code == 2
+    assert not (tmp_path / "w").exists()
+
+
+def test_demo_shows_both_models_and_chance(fact_clip, tiny, tmp_path, monkeypatch):
+    quick = tiny(model=SETTINGS["model"], text=SETTINGS["text"], train={"epochs": 1})
+    monkeypatch.setattr(Config, "load", lambda name: quick)
+    answer = fact_clip("demo", "--out", tmp_path)
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert "SYNTHETIC" in lines[0]
+    assert any("insert bolt, screw nut with wrench, tap shaft with mallet" in line for line in lines)
+    at = next(place for place, line in enumerate(lines) if line.startswith("model "))
+    assert lines[at].split() == ["model", "seen", "unseen", "H", "AUSUC", "edit", "frame", "accuracy"]
+    for line, run in ((lines[at + 1], "run"), (lines[at + 2], "closed")):
+        found = json.loads((tmp_path / run / "evaluation.json").read_text())["zero_shot"]
+        used = found["ways"]["in use"]
+        numbers = [used["S"], used["U"], used["H"], found["ausuc"], used["edit"], used["frame_accuracy"]]
+        assert line.split()[2:] == [f"{number:.1f}" for number in numbers]
+    assert lines[at + 3].split()[:4] == ["chance", "4.3", "4.3", "4.3"]
+    assert (tmp_path / "timeline.png").is_file()

@@ -1,0 +1,150 @@
+"""Which names a segmenter may be given, and what becomes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fact_clip
+from fact_clip import InputError
+from fact_clip.decoding import Calibration
+from fact_clip.segmenter import Choice, Segmenter
+from fact_clip.text.encoders import HashEncoder
+from fact_clip.training import train
+
+KNOWN = ("place gear", "screw nut with wrench", "grasp nut")
+
+
+@pytest.fixture(scope="module")
+def named(tiny, tmp_path_factory) -> Path:
+    """A run that reads the factors of names, trained with classes held out."""
+    folder = tmp_path_factory.mktemp("named") / "run"
+    text = {"encoder": "hash:32", "parts": ["factors"]}
+    model = {"head": "text", "key_width": 8}
+    train(tiny(model=model, text=text, data={"holdout": "zero_shot/A.json"}, decode={"prior_weight": 0.5}), folder)
+    return folder
+
+
+@pytest.fixture
+def segmenter(named) -> Segmenter:
+    return fact_clip.load(named)
+
+
+@pytest.fixture(scope="module")
+def video(workbench) -> np.ndarray:
+    return np.load(workbench / "features" / "person1_video1.npy").astype(np.float32)
+
+
+def test_all_names_by_default_with_the_calibration_of_the_run(segmenter):
+    choice = segmenter.choose()
+    assert choice.vocabulary is segmenter.vocabulary
+    assert choice.text is None
+    assert isinstance(segmenter.calibration, Calibration)
+    np.testing.assert_array_equal(choice.offset, segmenter.calibration.offset(segmenter.vocabulary))
+    assert fact_clip.Segmenter(segmenter.run, segmenter.model).choose().offset is None
+
+
+def test_fewer_names_in_the_order_given_and_the_background(segmenter):
+    choice = segmenter.choose(KNOWN)
+    assert choice.vocabulary.names == (*KNOWN, "no action")
+    assert choice.vocabulary.background == ("no action",)
+    place = segmenter.vocabulary.encode(choice.vocabulary.names)
+    torch.testing.assert_close(choice.text, segmenter.model.text[place.tolist()])
+    np.testing.assert_allclose(choice.offset, segmenter.choose().offset[place])
+    assert segmenter.choose(["no action", "grasp nut", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
+
+
+def test_the_order_of_names_changes_nothing(segmenter, video):
+    names = list(segmenter.vocabulary.names)
+    assert segmenter.segment(video, actions=names).to_frames() == segmenter.segment(video).to_frames()
+    assert segmenter.segment(video, actions=names[::-1]).to_frames() == segmenter.segment(video).to_frames()
+    assert set(segmenter.segment(video, actions=KNOWN).to_frames()) <= {*KNOWN, "no action"}
+
+
+def test_new_names_are_read_by_the_grammar(segmenter, video):
+    choice = segmenter.choose(["grasp nut", "polish nut with wrench"])
+    assert choice.vocabulary.names == ("grasp nut", "polish nut with wrench", "no action")
+    assert choice.vocabulary.factors[1] == ("polish", "nut", "wrench")
+    words = torch.from_numpy(HashEncoder("32").encode(["polish", "nut", "wrench"]))
+    torch.testing.assert_close(choice.text[1], words)
+    torch.testing.assert_close(choice.text[0], segmenter.model.text[segmenter.vocabulary.index("grasp nut")])
+    assert (choice.text[2] == 0).all()
+    # a name that was never trained is unseen: gamma is not taken off, the prior of an unknown verb is the mean one
+    calibration = dataclasses.replace(segmenter.calibration, gamma=3.0, prior_weight=0.0)
+    offset = Segmenter(segmenter.run, segmenter.model, calibration=calibration).choose(choice.vocabulary.names).offset
+    assert offset.tolist() == [-3, 0, -3]
+    assert set(segmenter.segment(video, actions=choice.vocabulary.names).to_frames()) <= set(choice.vocabulary.names)
+
+
+def test_known_names_beside_new_ones_keep_their_place(segmenter):
+    names = [*segmenter.vocabulary.names, "polish nut"]
+    choice = segmenter.choose(names)
+    assert choice.vocabulary.names == tuple(names)
+    torch.testing.assert_close(choice.text[:-1], segmenter.model.text)
+
+
+def test_new_names_are_embedded_once(segmenter, monkeypatch):
+    first = segmenter.choose(["polish nut"])
+    monkeypatch.setattr(HashEncoder, "encode", lambda self, texts: pytest.fail("embedded again"))
+    assert segmenter.choose(["polish nut"]) is first
+
+
+def test_without_a_grammar_any_name_is_a_phrase(segmenter, video):
+    """The same run as that of an own folder, whose only slot is the whole name."""
+    config = segmenter.run.config
+    config = config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"name": "folder"}),
+            "text": config.text.model_copy(update={"parts": ("sentence",)}),
+        }
+    )
+    phrases = fact_clip.Vocabulary.from_names(segmenter.vocabulary.names, ("no action",))
+    run = dataclasses.replace(segmenter.run, config=config, vocabulary=phrases)
+
+    class Model(torch.nn.Module):
+        text = torch.zeros(23, 1, 32)
+
+    choice = Segmenter(run, Model()).choose(["dance!", "grasp nut"])
+    assert choice.vocabulary.names == ("dance!", "grasp nut", "no action")
+    assert choice.vocabulary.factors[0] == ("dance!",)
+    torch.testing.assert_close(choice.text[0], torch.from_numpy(HashEncoder("32").encode(["dance!"])))
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (["polish"], "class 'polish': a name that does not parse; expected VERB OBJECT"),
+        (["polish nut with "], "class 'polish nut with ': a name that does not parse"),
+        ([], "actions: none; expected at least one"),
+        ("polish nut", "actions: one text, 'polish nut'; expected a list of names"),
+    ],
+)
+def test_names_that_cannot_be_read_are_one_plain_line(segmenter, actions, message):
+    with pytest.raises(InputError) as caught:
+        segmenter.choose(actions)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_closed_set_knows_only_its_own_names(tiny_run):
+    closed = fact_clip.load(tiny_run)
+    choice = closed.choose(KNOWN)
+    allowed = np.flatnonzero(choice.offset == 0)
+    assert sorted(closed.vocabulary.decode(allowed)) == sorted([*KNOWN, "no action"])
+    assert np.isneginf(np.delete(choice.offset, allowed)).all()
+    with pytest.raises(InputError, match="no class 'polish nut' among 23"):
+        closed.choose(["polish nut"])
+
+
+def test_candidates_among_a_vocabulary():
+    known = fact_clip.Vocabulary.from_names(["rest", "cut ham", "hold egg"], ["rest"])
+    choice = Choice(known.extended(["slice ham"]).subset(["slice ham", "rest", "cut ham"]))
+    whole, place = choice.among(known)
+    assert whole.names == ("rest", "cut ham", "hold egg", "slice ham")
+    assert place.tolist() == [3, 0, 1]
+    assert whole.factors[3] == ("slice ham",)
+    assert Choice(known.subset(["hold egg", "rest"])).among(known)[0] is known

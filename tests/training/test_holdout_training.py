@@ -1,0 +1,91 @@
+"""Training with classes held out, end to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from fact_clip import checkpoint
+from fact_clip.training import evaluate, train
+
+ZERO_SHOT = {
+    "data": {"holdout": "zero_shot/A.json"},
+    "model": {"head": "text", "key_width": 8},
+    "text": {"encoder": "hash:32", "parts": ["factors"]},
+    "train": {"epochs": 1},
+}
+
+
+def joined(**groups):
+    return {key: {**ZERO_SHOT.get(key, {}), **groups.get(key, {})} for key in {*ZERO_SHOT, *groups}}
+
+
+def weights(run: Path, name: str = "model") -> dict[str, torch.Tensor]:
+    return checkpoint.read_weights(run / f"{name}.safetensors")[0]
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("head", ["text", "closed"])
+def test_frames_of_unseen_classes_have_no_say(head, tiny, workbench, tmp_path):
+    """Their labels exchanged among themselves: the same weights after an epoch, the same calibration."""
+    copy = Path(shutil.copytree(workbench, tmp_path / "data"))
+    setting = json.loads((copy / "zero_shot/A.json").read_text())
+    unseen = setting["unseen"]
+    swap, changed = dict(zip(unseen, [*unseen[1:], unseen[0]], strict=True)), 0
+    for name in setting["train_videos"]:
+        path = copy / "groundTruth" / f"{name}.txt"
+        lines = path.read_text().splitlines()
+        changed += sum(line in swap for line in lines)
+        path.write_text("\n".join(swap.get(line, line) for line in lines) + "\n")
+    assert changed > 100
+    for name, root in (("one", workbench), ("other", copy)):
+        train(tiny(**joined(data={"root": str(root)}, model={"head": head})), tmp_path / name)
+    assert_same(weights(tmp_path / "one", "last"), weights(tmp_path / "other", "last"))
+    assert_same(weights(tmp_path / "one"), weights(tmp_path / "other"))
+    if head == "text":
+        one, other = ((tmp_path / name / "calibration.json").read_text() for name in ("one", "other"))
+        assert one == other
+    else:
+        assert not (tmp_path / "one/calibration.json").exists()
+
+
+def test_frames_of_seen_classes_do_have_one(tiny, workbench, tmp_path):
+    """The same exchange among seen classes: the test above is not blind."""
+    copy = Path(shutil.copytree(workbench, tmp_path / "data"))
+    swap = {"grasp gear": "grasp shaft", "grasp shaft": "grasp gear"}
+    for path in (copy / "groundTruth").iterdir():
+        path.write_text("\n".join(swap.get(line, line) for line in path.read_text().splitlines()) + "\n")
+    for name, root in (("one", workbench), ("other", copy)):
+        train(tiny(**joined(data={"root": str(root)})), tmp_path / name)
+    one, other = weights(tmp_path / "one", "last"), weights(tmp_path / "other", "last")
+    assert any(not torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_resumed_run_is_the_run_without_a_break(tiny, tmp_path):
+    train(tiny(**joined(train={"epochs": 2})), tmp_path / "whole")
+    train(tiny(**joined(train={"epochs": 1})), tmp_path / "cut")
+    train(tiny(**joined(train={"epochs": 2})), tmp_path / "cut", resume=True)
+    assert_same(weights(tmp_path / "whole", "last"), weights(tmp_path / "cut", "last"))
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    whole, cut = (json.loads((tmp_path / name / "calibration.json").read_text()) for name in ("whole", "cut"))
+    assert whole == cut
+    assert "insert bolt" not in whole["seen"]
+    assert "place bearing" not in whole["seen"]
+
+
+def test_a_closed_set_model_never_names_what_it_was_not_shown(tiny, tmp_path):
+    train(tiny(**joined(model={"head": "closed"}, train={"epochs": 6, "lr": 4e-3, "batch_size": 1})), tmp_path / "run")
+    result = evaluate(tmp_path / "run")
+    used = result["zero_shot"]["ways"]["in use"]
+    assert result["zero_shot"]["gamma"] == 0.0
+    assert used["U"] <= 1.0
+    assert used["S"] > 10.0
+    assert used["H"] <= 2.0

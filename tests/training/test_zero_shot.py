@@ -1,0 +1,295 @@
+"""Calibration by validation alone, and the zero-shot report against loops over frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fact_clip
+from fact_clip import InputError
+from fact_clip.data.holdout import open_videos
+from fact_clip.decoding import factor_frames, frame_scores
+from fact_clip.segmenter import Segmenter
+from fact_clip.training import evaluate, train, zero_shot
+
+SETTINGS = {
+    "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
+    "model": {"head": "text", "key_width": 16},
+    "text": {"encoder": "hash:32", "parts": ["factors"]},
+    "train": {"epochs": 8, "lr": 4e-3, "batch_size": 1},
+    "decode": {"prior_weight": 0.5, "gamma_rule": "cost"},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tiny, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("zero_shot") / "run"
+    train(tiny(**SETTINGS), folder)
+    return folder
+
+
+@pytest.fixture
+def segmenter(run) -> Segmenter:
+    return fact_clip.load(run)
+
+
+@pytest.fixture
+def dataset(segmenter):
+    return open_videos(segmenter.run.config.data)
+
+
+def with_rule(segmenter: Segmenter, **keys) -> Segmenter:
+    config = segmenter.run.config
+    decode = config.decode.model_copy(update=keys)
+    run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"decode": decode}))
+    return Segmenter(run, segmenter.model)
+
+
+def predictions(segmenter, dataset, names, calibration) -> list[list[int]]:
+    """What a segmenter with this calibration says."""
+    used = Segmenter(segmenter.run, segmenter.model, calibration=calibration)
+    return [used.predict(dataset.features(name))[0].tolist() for name in names]
+
+
+def class_mean(truth, guesses, classes) -> float:
+    """Frame by frame."""
+    shares = []
+    for label in classes:
+        frames = hits = 0
+        for true, guess in zip(truth, guesses, strict=True):
+            for t, g in zip(true, guess, strict=True):
+                frames += t == label
+                hits += t == g == label
+        if frames:
+            shares.append(100 * hits / frames)
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def harmonic(seen: float, unseen: float) -> float:
+    return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
+
+
+def group_f1(truth, guesses, group, left_out, overlap) -> float:
+    """Exact F1 over the segments whose class is of the group: false positives by the predicted, misses by the true."""
+    tp = fp = fn = 0
+    for true, guess in zip(truth, guesses, strict=True):
+
+        def cut(labels):
+            parts = [(k, {i for i, _ in g}) for k, g in groupby(enumerate(labels), key=lambda pair: pair[1])]
+            return [part for part in parts if part[0] not in left_out]
+
+        wanted, used = cut(true), set()
+        for label, frames in cut(guess):
+            ious = [len(frames & other) / len(frames | other) if label == k else 0.0 for k, other in wanted]
+            best = int(np.argmax(ious)) if ious else -1
+            if ious and ious[best] >= overlap / 100 and best not in used:
+                used.add(best)
+                tp += label in group
+            else:
+                fp += label in group
+        fn += sum(label in group for place, (label, _) in enumerate(wanted) if place not in used)
+    return 100 * 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
+
+
+def groups_of(dataset):
+    seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
+    return seen, list(dataset.unseen)
+
+
+def test_the_report_is_that_of_loops_over_frames(segmenter, dataset):
+    names = dataset.test
+    found = zero_shot.report(segmenter, dataset, names)
+    truth = [dataset.labels(name).tolist() for name in names]
+    seen, unseen = groups_of(dataset)
+    left_out = {*dataset.vocabulary.background_indices, *dataset.validation_unseen}
+    used = segmenter.calibration
+    assert (found["gamma"], found["prior_weight"]) == (used.gamma, 0.5)
+    ways = {
+        "in use": used,
+        "gamma 0": dataclasses.replace(used, gamma=0.0),
+        "no prior correction": dataclasses.replace(used, prior_weight=0.0),
+        "no prior correction, gamma 0": dataclasses.replace(used, prior_weight=0.0, gamma=0.0),
+    }
+    assert list(found["ways"]) == list(ways)
+    for way, calibration in ways.items():
+        guesses, figures = predictions(segmenter, dataset, names, calibration), found["ways"][way]
+        s, u = class_mean(truth, guesses, seen), class_mean(truth, guesses, unseen)
+        assert (figures["S"], figures["U"], figures["H"]) == pytest.approx((s, u, harmonic(s, u)))
+        for overlap in (10, 50):
+            for title, group in (("seen", seen), ("unseen", unseen)):
+                expected = group_f1(truth, guesses, group, left_out, overlap)
+                assert figures[f"{title}_f1@{overlap}"] == pytest.approx(expected)
+        hits = sum(t == g for true, guess in zip(truth, guesses, strict=True) for t, g in zip(true, guess, strict=True))
+        assert figures["frame_accuracy"] == pytest.approx(100 * hits / sum(map(len, truth)))
+
+
+def test_the_curve_is_every_gamma_decoded(segmenter, dataset):
+    names, used = dataset.test, segmenter.calibration
+    found = zero_shot.report(segmenter, dataset, names)
+    truth = [dataset.labels(name).tolist() for name in names]
+    seen, unseen = groups_of(dataset)
+    points = []
+    for gamma in zero_shot.GAMMAS:
+        guesses = predictions(segmenter, dataset, names, dataclasses.replace(used, gamma=gamma))
+        points.append((class_mean(truth, guesses, seen), class_mean(truth, guesses, unseen)))
+    area = sum((u2 - u1) * (s1 + s2) / 2 for (s1, u1), (s2, u2) in pairwise(points)) / 100
+    assert found["ausuc"] == pytest.approx(area)
+    assert found["best_harmonic_mean"] == pytest.approx(max(harmonic(s, u) for s, u in points))
+    assert points[0][1] == 0.0  # the ends are the ends
+    assert points[-1][0] == 0.0
+    assert list(zero_shot.GAMMAS) == sorted(zero_shot.GAMMAS)
+    assert 0.0 in zero_shot.GAMMAS
+
+
+def test_unseen_labels_only_and_each_unseen_class(segmenter, dataset):
+    names = dataset.test
+    found = zero_shot.report(segmenter, dataset, names)
+    unseen = list(dataset.unseen)
+    offset = np.full(len(dataset.vocabulary), -np.inf)
+    offset[unseen] = 0
+    truth, guesses, in_use = [], [], predictions(segmenter, dataset, names, segmenter.calibration)
+    for name in names:
+        features = dataset.features(name)
+        output = segmenter.output(features, segmenter.choose())
+        best = frame_scores(output, offset=torch.from_numpy(offset).float())[0].argmax(-1).numpy()
+        guesses.append(best.repeat(4)[: len(features)].tolist())
+        truth.append(dataset.labels(name).tolist())
+    assert found["unseen_labels_only"] == pytest.approx(class_mean(truth, guesses, unseen), abs=1)
+    assert set(found["unseen"]) == {dataset.vocabulary.names[label] for label in unseen}
+    for label in unseen:
+        row = found["unseen"][dataset.vocabulary.names[label]]
+        assert row["level"] == "compositional"
+        assert row["new"] == []
+        assert row["frames"] == sum(true.count(label) for true in truth)
+        if row["frames"]:
+            assert row["accuracy"] == pytest.approx(class_mean(truth, in_use, [label]))
+        else:
+            assert row["accuracy"] is None
+    assert found["chance"] == pytest.approx(100 / 23)
+    assert found["by_level"]["compositional"]["U"] == pytest.approx(found["ways"]["in use"]["U"])
+    assert list(found["by_level"]) == ["compositional"]
+
+
+def test_levels_stand_apart(segmenter, dataset, workbench):
+    """With every nut held out its word is new; one class stays compositional."""
+    names = dataset.vocabulary.names
+    hidden = ["grasp nut", "screw nut with wrench", "tap shaft with mallet"]
+    holdout = dataclasses.replace(dataset.holdout, unseen=tuple(hidden), validation_unseen=())
+    other = type(dataset)(dataset.dataset, holdout)
+    found = zero_shot.report(segmenter, other, other.test)
+    assert found["by_level"]["new factor"]["classes"] == hidden[:2]
+    assert found["by_level"]["compositional"]["classes"] == hidden[2:]
+    assert found["unseen"]["grasp nut"]["new"] == [["object", "nut"]]
+    truth = [other.labels(name).tolist() for name in other.test]
+    guesses = predictions(segmenter, other, other.test, segmenter.calibration)
+    for level in found["by_level"].values():
+        own = [names.index(name) for name in level["classes"]]
+        assert level["U"] == pytest.approx(class_mean(truth, guesses, own))
+        assert level["S"] == pytest.approx(found["ways"]["in use"]["S"])
+        assert level["H"] == pytest.approx(harmonic(level["S"], level["U"]))
+
+
+def test_by_factor_counts_frames_whose_predicted_class_has_it(segmenter, dataset):
+    vocabulary = dataset.vocabulary
+    true = vocabulary.encode(["grasp nut", "grasp bolt", "tap gear with mallet", "no action"])
+    guess = vocabulary.encode(["grasp bolt", "grasp bolt", "tap shaft with mallet", "grasp nut"])
+    found = zero_shot.by_factor(vocabulary, [np.append(true, -1)], [np.append(guess, 0)])
+    assert found == {
+        "verb": {"grasp": {"frames": 2, "accuracy": 100.0}, "tap": {"frames": 1, "accuracy": 100.0}},
+        "object": {
+            "gear": {"frames": 1, "accuracy": 0.0},
+            "bolt": {"frames": 1, "accuracy": 100.0},
+            "nut": {"frames": 1, "accuracy": 0.0},
+        },
+        "tool": {"mallet": {"frames": 1, "accuracy": 100.0}},
+    }
+
+
+def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset):
+    names = dataset.validation
+    truth = [dataset.labels(name).tolist() for name in names]
+    assert any(label in dataset.validation_unseen for true in truth for label in true)
+    assert not any(label in dataset.unseen for true in truth for label in true)
+    seen, chosen_by = groups_of(dataset)[0], list(dataset.validation_unseen)
+    start = zero_shot.calibrate(with_rule(segmenter, gamma_rule="none"), dataset)
+    assert (start.gamma, start.prior_weight) == (0.0, 0.5)
+    assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
+    assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
+    curve = {}
+    for gamma in zero_shot.GAMMAS:
+        guesses = predictions(segmenter, dataset, names, dataclasses.replace(start, gamma=gamma))
+        curve[gamma] = (class_mean(truth, guesses, seen), class_mean(truth, guesses, chosen_by))
+    cost = zero_shot.calibrate(with_rule(segmenter, gamma_rule="cost", gamma_cost=0.3), dataset)
+    within = [gamma for gamma, (s, _) in curve.items() if s >= 0.7 * curve[0.0][0] - 1e-9]
+    assert curve[0.0][0] > 0
+    assert cost.gamma == max(within)
+    best = zero_shot.calibrate(with_rule(segmenter, gamma_rule="harmonic"), dataset)
+    top = max(harmonic(*point) for point in curve.values())
+    equal = [gamma for gamma, point in curve.items() if harmonic(*point) >= top - 1e-9]
+    assert abs(best.gamma) == min(map(abs, equal))
+    assert segmenter.calibration == zero_shot.calibrate(with_rule(segmenter), dataset)  # what training wrote
+
+
+def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
+    """Other labels in the test videos, and other test-unseen labels elsewhere, leave the calibration as it is."""
+    copy = Path(shutil.copytree(workbench, tmp_path / "data"))
+    config = segmenter.run.config.data.model_copy(update={"root": str(copy)})
+    before, unseen = open_videos(config), json.loads((copy / "zero_shot/A.json").read_text())["unseen"]
+    swap = dict(zip(unseen, [*unseen[1:], unseen[0]], strict=True))
+    for path in (copy / "groundTruth").iterdir():
+        lines = path.read_text().splitlines()
+        lines = lines[::-1] if path.stem in before.test else [swap.get(line, line) for line in lines]
+        path.write_text("\n".join(lines) + "\n")
+    after = open_videos(config)
+    assert (after.train, after.validation, after.test) == (before.train, before.validation, before.test)
+    for rule in ("cost", "harmonic"):
+        assert zero_shot.calibrate(with_rule(segmenter, gamma_rule=rule), after) == zero_shot.calibrate(
+            with_rule(segmenter, gamma_rule=rule), before
+        )
+
+
+def test_without_validation_unseen_frames(segmenter, dataset):
+    holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
+    other = type(dataset)(dataset.dataset, holdout)
+    with pytest.raises(InputError, match=r"decode\.gamma_rule: harmonic; expected frames of validation-unseen"):
+        zero_shot.calibrate(with_rule(segmenter, gamma_rule="harmonic"), other)
+    assert zero_shot.calibrate(with_rule(segmenter, gamma_rule="cost"), other).gamma >= 0
+
+
+def test_candidates_in_evaluation(run, tmp_path):
+    """Labels that are no candidates are errors, new names are wrong everywhere, and the plain result stays."""
+    run = Path(shutil.copytree(run, tmp_path / "run"))
+    whole = evaluate(run)
+    written = (run / "evaluation.json").read_text()
+    actions = ["screw nut with wrench", "grasp nut", "polish nut"]
+    result = evaluate(run, actions=actions)
+    assert (run / "evaluation.json").read_text() == written
+    assert json.loads((run / "evaluation_actions.json").read_text())["candidates"] == result["candidates"]
+    found = result["candidates"]
+    assert found["names"] == [*actions, "no action"]
+    assert found["new"] == ["polish nut"]
+    dataset = open_videos(fact_clip.load(run).run.config.data)
+    labels = np.concatenate([dataset.labels(name) for name in dataset.test])
+    kept = dataset.vocabulary.encode(["screw nut with wrench", "grasp nut", "no action"])
+    assert found["frames_left_out"] == int((~np.isin(labels, kept)).sum())
+    assert len(found["left_out"]) == 20
+    lines = [(run / "predictions/test_actions" / f"{name}.txt").read_text().splitlines() for name in dataset.test]
+    assert {line for each in lines for line in each} <= {*actions, "no action"}
+    names = [dataset.vocabulary.names[label] for label in labels]
+    hits = sum(a == b for a, b in zip(names, [line for each in lines for line in each], strict=True))
+    assert result["metrics"]["frame_accuracy"] == pytest.approx(100 * hits / len(names))
+    assert len(result["per_class"]) == 24
+    assert result["zero_shot"]["chance"] == 25.0
+    assert result["zero_shot"]["ways"]["in use"]["frame_accuracy"] == pytest.approx(100 * hits / len(names))
+    # the whole vocabulary as candidates is the plain result
+    again = evaluate(run, actions=dataset.vocabulary.names)
+    assert again["metrics"] == whole["metrics"]
+    assert again["zero_shot"] == whole["zero_shot"]
+    assert again["candidates"]["frames_left_out"] == 0
