@@ -144,7 +144,8 @@ def split_table(splits: dict[str, dict[str, Any]], mean: dict[str, Any], title: 
     return table(header, rows, right=range(1, len(figures) + 1))
 
 
-        print(f"fact-clip: interrupted; {how_to_go_on(config, overrides or [], out, seeds)}", file=sys.stderr)
+def how_to_go_on(config: str, overrides: list[str], out: Path, seeds: str | None = None) -> str:
+    """What a person is told of an interrupted run."""
     if not any(out.rglob("last.safetensors")):
         return "no epoch was finished, so there is nothing to go on with"
     several = [] if seeds is None else ["--seeds", seeds]
