@@ -1,0 +1,57 @@
+"""Class weights and what training adds to the scores, by hand."""
+
+import math
+
+import pytest
+import torch
+
+from fact_clip.config import LossConfig
+from fact_clip.losses import Criterion
+from fact_clip.losses.weights import balanced_weights, class_weights, score_adjustment
+from fact_clip.models import Classes
+from fact_clip.models.output import BlockOutput, Output
+
+
+def test_balance_by_hand():
+    """Frames 4, 16 and none: 4^-.5 : 16^-.5 = 2 : 1, scaled so that 4 a + 16 b = 20."""
+    weights = balanced_weights(torch.tensor([4, 16, 0]), 0.5)
+    torch.testing.assert_close(weights, torch.tensor([5 / 3, 5 / 6, 1.0]))
+    assert 4 * weights[0] + 16 * weights[1] == pytest.approx(20)
+    torch.testing.assert_close(balanced_weights(torch.tensor([3, 7]), 0.0), torch.ones(2))
+
+
+def test_background_is_no_part_of_the_balance():
+    config = LossConfig(balance=0.5, background_weight=0.3)
+    weights = class_weights(config, 4, [0], [1000, 4, 16, 0])
+    torch.testing.assert_close(weights, torch.tensor([0.3, 5 / 3, 5 / 6, 1.0]))
+    torch.testing.assert_close(class_weights(LossConfig(background_weight=2), 3, [1]), torch.tensor([1.0, 2.0, 1.0]))
+    with pytest.raises(ValueError, match="needs the training frames"):
+        class_weights(config, 4, [0])
+
+
+def test_adjustment_leaves_null_alone():
+    log_prior = [math.log(0.5), math.log(0.25)]
+    torch.testing.assert_close(
+        score_adjustment(LossConfig(prior=2.0), 2, log_prior), torch.tensor([math.log(0.25), math.log(0.0625), 0.0])
+    )
+    assert not score_adjustment(LossConfig(), 2).any()
+    with pytest.raises(ValueError, match="needs log p"):
+        score_adjustment(LossConfig(prior=1.0), 2)
+
+
+def test_the_frame_term_sees_weights_and_adjustment():
+    """Two frames of classes 0 and 1, even scores, prior 3 : 1: -log of 3/4 and of 1/4, weighted."""
+    output = Output(
+        (BlockOutput(torch.zeros(1, 2, 1), torch.zeros(1, 2, 2), torch.zeros(1, 1, 1), torch.zeros(1, 1, 3)),),
+        torch.ones(1, 2, dtype=torch.bool),
+        torch.ones(1, 1, dtype=torch.bool),
+        None,
+        0.1,
+    )
+    config = LossConfig(prior=1.0, balance=0.5, null_weight=1.0, smoothing=0.0)
+    criterion = Criterion(config, Classes(2), frames=[3, 1], log_prior=[math.log(0.75), math.log(0.25)])
+    first, second = criterion.class_weights.tolist()
+    assert second / first == pytest.approx(math.sqrt(3))
+    terms = criterion(output, torch.tensor([0, 1]))
+    expected = -(first * math.log(0.75) + second * math.log(0.25)) / 2
+    assert terms.blocks[0].frame.item() == pytest.approx(expected)
