@@ -196,7 +196,8 @@ def test_another_vocabulary(run, tmp_path):
 
 
 def halved(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    cut = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(cut[: cut.rfind(b":")])  # of YAML: inside a key, since half a recipe may be a recipe
 
 
 def emptied(path: Path) -> None:

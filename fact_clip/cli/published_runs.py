@@ -92,7 +92,6 @@ def eval_holdout(given: Namespace) -> None:
     if "zero_shot" not in result:
         raise InputError(result["run"], "a run without classes held out", "one trained with data.holdout")
     show(result)
-    print(f"\n{_zero_shot_table(result['zero_shot'])}")
 
 
 def _scored(given: Namespace) -> dict[str, Any]:
@@ -156,19 +155,3 @@ def newest(folder: Path) -> Path:
     if not runs:
         raise InputError(folder, "no run in it", "a folder of runs", "train one first, or name a checkpoint")
     return runs[-1].parent
-
-
-def _zero_shot_table(figures: dict[str, Any]) -> str:
-    from fact_clip.cli.console import table
-
-    columns = {"S": "S", "U": "U", "H": "H", "frame_accuracy": "Acc", "edit": "Edit", "f1@10": "F1@10"}
-    rows = [[way, *(f"{row[key]:.1f}" for key in columns)] for way, row in figures["ways"].items()]
-    new = {name: ", ".join(f"{slot} {word}" for slot, word in lost) for name, lost in figures["unseen"].items() if lost}
-    lines = [
-        table(["classes held out", *columns.values()], rows, right=range(1, len(columns) + 1)),
-        f"AUSUC {figures['ausuc']:.1f}, best H {figures['best_harmonic_mean']:.1f}, "
-        f"unseen labels only {figures['unseen_labels_only']:.1f}; gamma {figures['gamma']:g}",
-        f"{len(figures['unseen'])} unseen classes, {len(new)} of them with a word that no trained class has",
-        *(f"  {name}: {words}" for name, words in new.items()),
-    ]
-    return "\n".join(lines)

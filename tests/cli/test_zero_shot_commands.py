@@ -123,7 +123,7 @@ def test_a_curve_needs_unseen_classes(tiny_run, fact_clip, tmp_path):
 
 
 def segments(answer) -> set[str]:
-    return {segment["label"] for segment in json.loads(answer.out)[0]["segments"]}
+    return {segment["action"] for segment in json.loads(answer.out)[0]["segments"]}
 
 
 def test_segment_with_any_names(named, video, fact_clip, tmp_path):
