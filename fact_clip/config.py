@@ -213,6 +213,7 @@ class TrainConfig(_Frozen):
         description="validation metric that picks the best checkpoint; 'score': mean of accuracy, edit and F1@10",
     )
     validate_every: int = Field(1, ge=1, description="epochs between validations")
+    validate_from: float = Field(0.0, ge=0, lt=1, description="share of the epochs before the first validation")
     patience: int = Field(0, ge=0, description="stop after this many validations without a better one (0: never)")
     loggers: tuple[str, ...] = Field((), description="beside CSV and JSONL: tensorboard, wandb")
 

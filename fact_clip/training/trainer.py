@@ -144,7 +144,8 @@ class _Training:
         self.epoch += 1
         row = {"epoch": self.epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
         last = self.epoch == self.settings.epochs
-        due = last or self.epoch % self.settings.validate_every == 0
+        late = self.epoch > self.settings.validate_from * self.settings.epochs
+        due = last or (late and self.epoch % self.settings.validate_every == 0)
         if self.dataset.validation and due:
             row.update(self._validate())
         elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():

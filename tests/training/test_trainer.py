@@ -92,6 +92,13 @@ def test_the_average_is_that_of_the_weights_after_each_step(tiny, tmp_path):
         assert torch.allclose(seen[1][f"average.{name}"], expected, atol=1e-6), name
 
 
+def test_validation_can_wait_for_the_later_epochs(tiny, tmp_path):
+    """Every second epoch of 7, but none in the first half; the last one always."""
+    train(tiny(train={"epochs": 7, "validate_every": 2, "validate_from": 0.5}), tmp_path / "run")
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows if "validation score" in row] == [4, 6, 7]
+
+
 def test_early_stopping(tiny, tmp_path, monkeypatch):
     """Best in epoch 2; with patience 2 the epochs 3 and 4 are the last, also for a run that is resumed."""
     config, run = tiny(train={"epochs": 9, "patience": 2}), tmp_path / "run"
