@@ -39,7 +39,7 @@ class NamedChannels(nn.Module):
     def __init__(self, config: ChannelConfig, spec: ChannelSpec, names: Tensor) -> None:
         super().__init__()
         kinds, hidden, evidence = len(spec.columns[0]), config.hidden, config.width
-        self.slot, self.evidence_width = spec.slot, evidence
+        self.slot = spec.slot
         self.columns: Tensor
         self.fixed: Tensor
         self.register_buffer("columns", torch.tensor(spec.columns), persistent=False)  # (O, k)

@@ -166,11 +166,11 @@ class TextHead(Head):
         self.slot, evidence = classes.evidence_slot, classes.evidence_width
         self.rest = [slot for slot in range(self.n_slots) if not evidence or slot != self.slot]
         self.point = nn.Linear(width, evidence) if evidence else None
-        self.words = classes.words
-        self.other: Tensor
-        self.register_buffer(
-            "other", torch.ones(self.n_slots).index_fill_(0, torch.tensor([self.slot]), 0.0), persistent=False
-        )
+        counted = torch.ones(self.n_slots)  # slots whose words have a say of their own
+        if evidence and not classes.words:
+            counted[self.slot] = 0
+        self.counted: Tensor
+        self.register_buffer("counted", counted, persistent=False)
         self.ask = nn.Linear(len(self.rest) * keys, evidence, bias=False) if evidence else None
         self.feed = nn.Linear(len(self.rest) * keys + evidence, width)
 
@@ -183,9 +183,7 @@ class TextHead(Head):
             keys = torch.cat([keys, self.null_key.unsqueeze(0)])
         keys = nn.functional.normalize(keys, dim=-1)
         query = nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
-        scale = self.log_scale.clamp(max=math.log(100.0)).exp()
-        if self.point is not None and not self.words:
-            scale = scale * self.other
+        scale = self.log_scale.clamp(max=math.log(100.0)).exp() * self.counted
         query = query * scale.unsqueeze(-1)
         scores = query.flatten(-2) @ keys.flatten(1).T  # (B, N, C or C+1)
         own = None

@@ -12,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -63,15 +63,8 @@ class PretrainedEncoder:
             raise InputError(f"text encoder {self.name!r}", found, "a tokeniser with its vocabulary", self._todo)
         return embed
 
-    @contextmanager
-    def _told(self, expected: str) -> Iterator[None]:
-        try:
-            yield
-        except InputError:
-            raise
-        except FAILURES as error:
-            reason = f"{type(error).__name__}: {str(error).strip() or '-'}".splitlines()[0][:200]
-            raise InputError(f"text encoder {self.name!r}", reason, expected, self._todo) from error
+    def _told(self, expected: str) -> AbstractContextManager[None]:
+        return told(f"text encoder {self.name!r}", expected, lambda: self._todo)
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """N texts -> (N, E) float32, each row of length 1.
@@ -147,6 +140,18 @@ def _need(spec: str, todo: str, *packages: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise InputError(f"text encoder {spec!r}", f"the package {package} is not installed", todo=todo)
+
+
+@contextmanager
+def told(where: str, expected: str, todo: Callable[[], str]) -> Iterator[None]:
+    """What goes wrong in here inside a model of others is an InputError of one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FAILURES as error:
+        reason = f"{type(error).__name__}: {str(error).strip() or '-'}".splitlines()[0][:200]
+        raise InputError(where, reason, expected, todo()) from error
 
 
 def looks_local(place: str) -> bool:

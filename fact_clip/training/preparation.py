@@ -105,7 +105,7 @@ def make_criterion(run: Run, dataset: Videos) -> Criterion:
     background = [place for place, label in enumerate(chosen) if label in run.vocabulary.background_indices]
     unseen = () if len(chosen) < len(run.vocabulary) or not isinstance(dataset, HeldOut) else dataset.hidden
     classes = replace(run.classes, count=len(chosen))
-    counts = dataset.class_counts() if isinstance(dataset, HeldOut) else dataset.class_counts(dataset.train)
+    counts = dataset.class_counts(dataset.train)
     log_prior = Calibration((), factor_frames(run.vocabulary, counts)).log_prior(run.vocabulary)[list(chosen)]
     frames = counts[list(chosen)].tolist()
     length = run.mean_transcript_length

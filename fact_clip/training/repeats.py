@@ -10,8 +10,8 @@ from typing import Any
 from fact_clip import checkpoint
 from fact_clip.config import Config
 from fact_clip.core import InputError
-from fact_clip.training.evaluation import Progress, evaluate
-from fact_clip.training.trainer import train, train_all_splits
+from fact_clip.training.evaluation import Progress
+from fact_clip.training.trainer import train_all_splits, train_and_evaluate
 from fact_clip.training.variants import train_variants
 from fact_clip.training.zero_shot import IN_USE
 
@@ -55,8 +55,7 @@ def _one(config: Config, folder: Path, resume: bool, progress: Progress | None) 
         return main_figures({"metrics": train_variants(config, folder, resume=resume, progress=progress)["mean"]})
     if str(config.data.split) == "all":
         return main_figures({"metrics": train_all_splits(config, folder, resume=resume, progress=progress)["mean"]})
-    train(config, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
-    return main_figures(evaluate(folder))
+    return main_figures(train_and_evaluate(config, folder, resume=resume, progress=progress))
 
 
 def main_figures(result: Mapping[str, Any]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,20 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     return _Training(run, dataset, resume, texts).run_all(progress)
 
 
+def train_and_evaluate(
+    config: Config, folder: Path, *, resume: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """One of several runs: trained, or gone on with where ``resume`` finds it begun, and its evaluation."""
+    train(config, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
+    return evaluate(folder)
+
+
+def mean_figures(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The mean over several runs of each figure that is a number."""
+    keys = [key for key, value in next(iter(results.values())).items() if isinstance(value, int | float)]
+    return {key: sum(metrics[key] for metrics in results.values()) / len(results) for key in keys}
+
+
 def train_all_splits(
     config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -71,11 +86,8 @@ def train_all_splits(
     for split in Dataset.splits(config.data):
         folder = out / f"split{split}"
         one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
-        train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
-        results[str(split)] = evaluate(folder)["metrics"]
-    first = next(iter(results.values()))
-    keys = [key for key, value in first.items() if isinstance(value, int | float)]
-    mean = {key: sum(metrics[key] for metrics in results.values()) / len(results) for key in keys}
+        results[str(split)] = train_and_evaluate(one, folder, resume=resume, progress=progress)["metrics"]
+    mean = mean_figures(results)
     checkpoint.write_json(out / "evaluation.json", {"metrics": mean, "splits": results})
     return {"splits": results, "mean": mean}
 

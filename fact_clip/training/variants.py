@@ -9,8 +9,8 @@ from fact_clip import checkpoint
 from fact_clip.config import Config
 from fact_clip.data.dataset import Dataset
 from fact_clip.recipes import expand
-from fact_clip.training.evaluation import Progress, evaluate
-from fact_clip.training.trainer import train, train_all_splits
+from fact_clip.training.evaluation import Progress
+from fact_clip.training.trainer import mean_figures, train_all_splits, train_and_evaluate
 
 
 def train_variants(
@@ -37,10 +37,8 @@ def train_variants(
         if everything:
             results[name] = train_all_splits(one, folder, resume=resume, progress=progress)["mean"]
         else:
-            train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
-            results[name] = evaluate(folder)["metrics"]
-    numbers = [key for key, value in next(iter(results.values())).items() if isinstance(value, int | float)]
-    mean = {key: sum(metrics[key] for metrics in results.values()) / len(results) for key in numbers}
+            results[name] = train_and_evaluate(one, folder, resume=resume, progress=progress)["metrics"]
+    mean = mean_figures(results)
     checkpoint.write_json(out / "evaluation.json", {"metrics": mean, "variants": results})
     return {"variants": results, "mean": mean}
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.text.pretrained import FAILURES, looks_local, no_progress_bars
+from fact_clip.text.pretrained import looks_local, no_progress_bars, told
 from fact_clip.text.pretrained import named as content_name
 
 if TYPE_CHECKING:
@@ -77,15 +77,8 @@ class PretrainedEncoder:
             model = model.eval().to(device=place, dtype=kind)
             return prepare, model, torch.compile(call) if self._runtime.compile else call
 
-    @contextmanager
-    def _told(self, expected: str) -> Iterator[None]:
-        try:
-            yield
-        except InputError:
-            raise
-        except FAILURES as error:
-            reason = f"{type(error).__name__}: {str(error).strip() or '-'}".splitlines()[0][:200]
-            raise InputError(f"frame encoder {self.name!r}", reason, expected, self._todo()) from error
+    def _told(self, expected: str) -> AbstractContextManager[None]:
+        return told(f"frame encoder {self.name!r}", expected, self._todo)
 
     def load(self) -> None:
         """Load the weights now.

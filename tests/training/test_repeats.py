@@ -8,7 +8,7 @@ import math
 import pytest
 
 from fact_clip import InputError, checkpoint
-from fact_clip.training import evaluate, repeats, train_seeds
+from fact_clip.training import evaluate, train_seeds, trainer
 from fact_clip.training.repeats import main_figures
 
 ZERO_SHOT = {
@@ -42,19 +42,19 @@ def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
 
 
 def test_goes_on_where_it_was_cut_off(tiny, tmp_path, monkeypatch):
-    config, real = tiny(train={"epochs": 1}), repeats.train
+    config, real = tiny(train={"epochs": 1}), trainer.train
 
     def cut_off(config, out, **options):
         if config.train.seed == 1:
             raise KeyboardInterrupt
         return real(config, out, **options)
 
-    monkeypatch.setattr(repeats, "train", cut_off)
+    monkeypatch.setattr(trainer, "train", cut_off)
     with pytest.raises(KeyboardInterrupt):
         train_seeds(config, tmp_path / "cut", [0, 1])
     weights = tmp_path / "cut/seed0/model.safetensors"
     written = weights.stat().st_mtime_ns
-    monkeypatch.setattr(repeats, "train", real)
+    monkeypatch.setattr(trainer, "train", real)
     resumed = train_seeds(config, tmp_path / "cut", [0, 1], resume=True)
     assert weights.stat().st_mtime_ns == written
     assert set(resumed["seeds"]) == {"0", "1"}
