@@ -186,26 +186,30 @@ class TextHead(Head):
         scale = self.log_scale.clamp(max=math.log(100.0)).exp() * self.counted
         query = query * scale.unsqueeze(-1)
         scores = query.flatten(-2) @ keys.flatten(1).T  # (B, N, C or C+1)
-        own = None
+        things = None
         if self.point is not None and self.ask is not None and evidence is not None and text.things is not None:
             things = nn.functional.pad(text.things, (0, 0, 0, int(self.null_key is not None)))  # (C or C+1, O)
-            own = evidence @ things.T  # (B, N, E, C or C+1), the evidence of each class's thing
             asked = self.ask(keys[:, self.rest].flatten(1))  # (C or C+1, E), what its verb and tool look for
-            scores = scores + (own * (self.point(x).unsqueeze(-1) + asked.T)).sum(-2)
-        return x + self.feed(self._expected(scores.softmax(-1), keys, own)), scores
+            # A class is scored by the evidence of its own thing, sum over e and o of things[c, o] evidence[e, o]
+            # (point[e] + asked[c, e]), taken apart so that nothing is as large as frames x evidence x classes.
+            pointed = (self.point(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, O)
+            sought = (asked.unsqueeze(-1) * things.unsqueeze(1)).flatten(1)  # (C or C+1, E*O)
+            scores = scores + pointed @ things.T + evidence.flatten(-2) @ sought.T
+        return x + self.feed(self._expected(scores.softmax(-1), keys, things, evidence)), scores
 
     def _keys(self, text: Tensor) -> Tensor:
         keys = torch.einsum("csw,spw->csp", text, self.key)
         return torch.where((text != 0).any(-1, keepdim=True), keys, self.absent)
 
-    def _expected(self, probs: Tensor, keys: Tensor, own: Tensor | None) -> Tensor:
+    def _expected(self, probs: Tensor, keys: Tensor, things: Tensor | None, evidence: Tensor | None) -> Tensor:
         """What is fed back: of each slot the expected key, or of the named channels' slot the expected evidence."""
         words = probs @ keys[:, self.rest].flatten(1)
         if self.point is None:
             return words
-        if own is None:
+        if things is None or evidence is None:
             return torch.cat([words, words.new_zeros(*words.shape[:-1], self.point.out_features)], dim=-1)
-        return torch.cat([words, (own @ probs.unsqueeze(-1)).squeeze(-1)], dim=-1)
+        seen = evidence @ (probs @ things).unsqueeze(-1)  # (B, N, E, 1)
+        return torch.cat([words, seen.squeeze(-1)], dim=-1)
 
 
 HEADS: dict[str, type[Head]] = {
