@@ -203,7 +203,8 @@ class _Training:
 
     @torch.no_grad()
     def _average(self) -> None:
-        kept, now = list(self.kept.parameters()), list(self.model.parameters())
+        kept: list[Tensor] = list(self.kept.parameters())
+        now: list[Tensor] = list(self.model.parameters())
         torch._foreach_lerp_(kept, now, 1 - self.settings.average)
 
     def _validate(self) -> dict[str, float]:
