@@ -48,6 +48,9 @@ class DataConfig(_Frozen):
     fps: float | None = Field(None, description="frames (feature rows) a second; unset: the benchmark's")
     background: tuple[str, ...] | None = Field(None, description="background classes by name; unset: the benchmark's")
     stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
+    interleave: bool = Field(
+        False, description="with a stride: train from any first row, predict from each in turn and merge the scores"
+    )
     standardize: bool = Field(False, description="zero mean, unit variance a column, by the training videos")
     context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
     channels: ChannelData = ChannelData()

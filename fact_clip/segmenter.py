@@ -98,7 +98,7 @@ class Segmenter:
             raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
         check_finite(where, features)
         choice = self.choose(actions)
-        labels, confidence = self.decode(self.output(features, choice, transcript), choice, len(features))
+        labels, confidence = self.decode(self.outputs(features, choice, transcript), choice, len(features))
         return Segmentation.from_frames(choice.vocabulary.decode(labels), self.fps, confidence.tolist())
 
     def choose(self, actions: Sequence[str] | None = None) -> Choice:
@@ -144,31 +144,42 @@ class Segmenter:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Index among the candidates and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
         choice = self.choose(actions)
-        return self.decode(self.output(features, choice, transcript), choice, len(features))
+        return self.decode(self.outputs(features, choice, transcript), choice, len(features))
 
     @torch.inference_mode()
-    def output(self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None) -> Output:
-        """The model's output on raw features (T, D), a batch of one."""
+    def outputs(
+        self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None
+    ) -> tuple[Output, ...]:
+        """The model's output on raw features (T, D), a batch of one; one a first row with ``data.interleave``."""
         if self.run.config.model.transcript != (transcript is not None):
             asked = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
             raise InputError("transcript", asked, "a transcript exactly where the model reads one")
         order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).unsqueeze(0)
-        values = torch.from_numpy(self.run.transform(features)[:: self.run.config.data.stride])
+        values = torch.from_numpy(self.run.transform(features)).unsqueeze(0).to(self.device)  # (1, T, D')
         order = None if order is None else order.to(self.device)
-        return self.model(values.unsqueeze(0).to(self.device), text=choice.text, transcript=order)
+        data = self.run.config.data
+        starts = range(min(data.stride, len(features)) if data.interleave else 1)
+        return tuple(
+            self.model(values[:, start :: data.stride], text=choice.text, transcript=order) for start in starts
+        )
 
     @torch.inference_mode()
-    def decode(self, output: Output, choice: Choice, n_frames: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Class index and its score for each of the `n_frames` frames that the output was made from."""
+    def decode(
+        self, outputs: Sequence[Output], choice: Choice, n_frames: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Class index and its score for each of the `n_frames` frames that the outputs were made from."""
         config = self.run.config
         offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
-        scores = frame_scores(output, blocks=config.decode.blocks, offset=offset)[0]  # (T', C)
+        parts = [frame_scores(output, blocks=config.decode.blocks, offset=offset)[0] for output in outputs]  # (T', C)
+        scores = parts[0].new_empty(sum(len(part) for part in parts), parts[0].shape[1])
+        for start, part in enumerate(parts):
+            scores[start :: len(parts)] = part
         # Even a score that has become zero stays above what is ruled out.
         logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         if offset is not None:
             logs = logs.masked_fill(torch.isneginf(offset), float("-inf"))
         labels = decode_switching(logs.cpu().numpy(), config.decode.switch_penalty)
-        index = stretch(np.arange(len(labels)), config.data.stride, n_frames)
+        index = stretch(np.arange(len(labels)), 1 if config.data.interleave else config.data.stride, n_frames)
         # Rounding of the mix may end a little above one.
         confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]
         return labels[index], confidence[index]

@@ -13,6 +13,7 @@ import torch
 import fact_clip
 from fact_clip import InputError, checkpoint
 from fact_clip.data.dataset import Dataset
+from fact_clip.decoding import frame_scores
 from fact_clip.models import BlockOutput, Output
 from fact_clip.segmenter import Segmenter
 from fact_clip.training import evaluate, train
@@ -126,6 +127,22 @@ def test_a_stride_gives_a_label_to_every_frame(n_frames, tiny, tmp_path_factory,
     of_row = np.arange(n_frames) // 3 * 3  # what rows 0, 3, 6, ... get holds until the next one
     assert np.array_equal(labels, labels[of_row])
     assert np.array_equal(confidence, confidence[of_row])
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 100])
+def test_interleaved_strides_give_each_frame_the_score_of_its_own_row(n_frames, tiny_run, video):
+    trained, features = fact_clip.load(tiny_run), np.load(video)[:n_frames]
+    config = trained.run.config
+    config = config.model_copy(update={"data": config.data.model_copy(update={"stride": 3, "interleave": True})})
+    segmenter = Segmenter(dataclasses.replace(trained.run, config=config), trained.model)
+    labels, confidence = segmenter.predict(features)
+    assert len(labels) == len(confidence) == n_frames
+    rows = torch.from_numpy(trained.run.transform(features))
+    for start in range(min(3, n_frames)):
+        with torch.no_grad():  # the tiny run has no price for a change, so each frame stands alone
+            scores = frame_scores(trained.model(rows[None, start::3]))[0]
+        np.testing.assert_array_equal(labels[start::3], scores.argmax(-1))
+        np.testing.assert_allclose(confidence[start::3], scores.amax(-1), atol=1e-6)
 
 
 def test_features_stored_channels_first(tiny, workbench, video, tmp_path):

@@ -144,6 +144,7 @@ def training_batches(
     seed: int,
     epoch: int,
     stride: int = 1,
+    interleave: bool = False,
 ) -> Iterator[Batch]:
     """One epoch in a new order, augmented; the last batch may be smaller.
 
@@ -158,6 +159,7 @@ def training_batches(
         batch_size: videos a batch.
         seed, epoch: of the run.
         stride: every stride-th row of the features; labels by majority.
+        interleave: begin at any of the first rows, drawn anew each epoch, not always at the first one.
     """
     copies = transform.width // transform.input_dim if augment.whole_channels else 1
     order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
@@ -165,8 +167,10 @@ def training_batches(
         items = []
         for name in order[first : first + batch_size]:
             generator = torch.Generator().manual_seed(_draw("augment", seed, epoch, name))
-            features = _tensor(dataset.transformed(name, transform, stride))
-            labels = majority_stride(dataset.labels(name), stride, IGNORED)
+            labels = dataset.labels(name)
+            first_row = int(torch.randint(min(stride, len(labels)), (), generator=generator)) if interleave else 0
+            features = _tensor(dataset.transformed(name, transform)[first_row::stride])
+            labels = majority_stride(labels[first_row:], stride, IGNORED)
             items.append((name, *_augmented(features, labels, augment, copies, generator)))
         yield collate(items)
 

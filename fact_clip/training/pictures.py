@@ -37,7 +37,7 @@ def draw_run(run: Path, split: str, out: Path, n_videos: int = 4) -> list[Path]:
     inputs, features, labels = [], [], []
     for place, name in enumerate(names):
         raw = dataset.features(name)
-        output = segmenter.output(raw, segmenter.choose())
+        output = segmenter.outputs(raw, segmenter.choose())[0]
         last, truth = output.blocks[-1], dataset.labels(name)[:: config.data.stride]
         inputs.append(np.asarray(raw, dtype=np.float32)[:: config.data.stride])
         features.append(last.frame_features[0].numpy())

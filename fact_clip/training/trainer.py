@@ -169,7 +169,7 @@ class _Training:
         torch.manual_seed(settings.seed * 100_003 + self.epoch)  # dropout of this epoch
         data = self.dataset, self.dataset.train, self.run.transform, config.augment
         draw = settings.batch_size, settings.seed, self.epoch, config.data.stride
-        batches = training_batches(*data, *draw)
+        batches = training_batches(*data, *draw, interleave=config.data.interleave)
         self.model.train()
         n_batches = math.ceil(len(self.dataset.train) / settings.batch_size)
         rows: list[dict[str, float]] = []

@@ -15,7 +15,6 @@ from fact_clip.data.holdout import HeldOut
 from fact_clip.data.selection import Level, levels
 from fact_clip.decoding import Calibration, choose_gamma_by_cost, choose_gamma_by_harmonic_mean, factor_frames
 from fact_clip.metrics import SeenUnseenCurve, curve_of_predictions
-from fact_clip.models import Output
 from fact_clip.segmenter import Segmenter
 
 # In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
@@ -55,14 +54,14 @@ class Scored:
         own = self.choice.offset
         self.ruled_out = np.zeros(len(self.place), dtype=bool) if own is None else np.isneginf(own)
         self.lengths = [len(dataset.features(name)) for name in names]
-        self.outputs: list[Output] = [segmenter.output(dataset.features(name), self.choice) for name in names]
+        self.outputs = [segmenter.outputs(dataset.features(name), self.choice) for name in names]
         self.truth = [dataset.labels(name) for name in names]
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
         """Class indices in `vocabulary` of each video, with `offset` on the candidates' log scores."""
         choice = replace(self.choice, offset=np.where(self.ruled_out, -np.inf, offset))
         pairs = zip(self.outputs, self.lengths, strict=True)
-        return [self.place[self.segmenter.decode(output, choice, length)[0]] for output, length in pairs]
+        return [self.place[self.segmenter.decode(outputs, choice, length)[0]] for outputs, length in pairs]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""

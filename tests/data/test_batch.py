@@ -23,8 +23,8 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def epoch_of(dataset, names=TRAIN, augment=PLAIN, size=2, seed=3, epoch=0, stride=1):
-    return list(training_batches(dataset, names, IDENTITY, augment, size, seed, epoch, stride))
+def epoch_of(dataset, names=TRAIN, augment=PLAIN, size=2, seed=3, epoch=0, stride=1, interleave=False):
+    return list(training_batches(dataset, names, IDENTITY, augment, size, seed, epoch, stride, interleave))
 
 
 def by_name(batches):
@@ -179,6 +179,20 @@ def test_stride(open_set, root):
     ((name, features, full),) = evaluation_items(dataset, ("a",), IDENTITY, 3)
     assert (name, tuple(features.shape), full.shape) == ("a", (14, 5), (40,))
     np.testing.assert_array_equal(full, dataset.labels("a"))
+
+
+def test_interleaved_strides_begin_at_any_row_with_its_labels(open_set, root):
+    (root / "groundTruth" / "a.txt").write_text("\n".join(["idle"] * 5 + ["stir"] * 35))
+    dataset, starts = open_set(), set()
+    # rows 0-2 idle, 3-5 idle idle stir; or 1-3 idle, 4-6 stir by majority; or 2-4 idle, 5-7 stir
+    idle = {0: 2, 1: 1, 2: 1}
+    for epoch in range(40):
+        features, labels = by_name(epoch_of(dataset, ("a",), epoch=epoch, stride=3, interleave=True))["a"]
+        (start,) = [row for row in range(3) if np.array_equal(features[0], dataset.features("a")[row])]
+        np.testing.assert_array_equal(features, dataset.features("a")[start::3])
+        assert labels.tolist() == [0] * idle[start] + [2] * (len(features) - idle[start])
+        starts.add(start)
+    assert starts == {0, 1, 2}
 
 
 def test_context_is_taken_before_the_stride(open_set):

@@ -157,7 +157,7 @@ def test_unseen_labels_only_and_each_unseen_class(segmenter, dataset):
     truth, guesses, in_use = [], [], predictions(segmenter, dataset, names, segmenter.calibration)
     for name in names:
         features = dataset.features(name)
-        output = segmenter.output(features, segmenter.choose())
+        (output,) = segmenter.outputs(features, segmenter.choose())
         best = frame_scores(output, offset=torch.from_numpy(offset).float())[0].argmax(-1).numpy()
         guesses.append(best.repeat(4)[: len(features)].tolist())
         truth.append(dataset.labels(name).tolist())
