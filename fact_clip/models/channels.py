@@ -82,6 +82,22 @@ class NamedChannels(nn.Module):
             rows = rows + torch.relu(layer(rows * real))
         return rows.view(batch, things, width, frames).permute(0, 3, 1, 2)
 
+    def exchanged(self, x: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """The things without names in a random new order, in the input (B, T, D) and in class texts (C, S, W) alike.
+
+        A frame of "move ham" that shows the columns of the ham as those of the plate is one of "move plate" then: its
+        class keeps its index, and its word is the plate's. Source: ZEROSHOT.md 2, swap augmentation.
+        """
+        order = self.free[torch.randperm(len(self.free), device=x.device)]
+        x, text = x.clone(), text.clone()
+        x[..., self.columns[order]] = x[..., self.columns[self.free]]
+        share, thing = self.things_of(text).max(-1)  # (C,)
+        target = torch.arange(len(self.names), device=x.device)
+        target[self.free] = order
+        moved = (share > 0.5) & (target[thing] != thing)
+        text[moved, self.slot] = self.names[target[thing[moved]]]
+        return x, text
+
     def things_of(self, text: Tensor) -> Tensor:
         """(C, O) for class texts (C, S, W): how far each thing is meant by a class's word; a row sums to 1 or 0."""
         words = text[:, self.slot]  # (C, W)

@@ -183,8 +183,9 @@ class _Training:
         """One optimiser step; the loss terms as numbers."""
         bf16 = self.settings.precision == "bf16"
         transcript = transcripts(batch.labels).to(self.device) if self.run.config.model.transcript else None
+        features, text = self._exchanged(batch.features)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            output = self.model(batch.features, batch.mask, self.text, transcript)
+            output = self.model(features, batch.mask, text, transcript)
             self._check_finite("scores", output.blocks[-1].token_logits, output.blocks[-1].frame_logits)
             terms = self.criterion(output, self.place[batch.labels], batch.mask)
         self._check_finite("loss", terms.total)
@@ -196,6 +197,13 @@ class _Training:
         if self.settings.average:
             self._average()
         return terms.as_dict()
+
+    def _exchanged(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Input and texts of a step; with swap augmentation the named things of some steps are exchanged."""
+        share, channels = self.run.config.augment.swap, self.model.channels
+        if not share or channels is None or self.text is None or float(torch.rand(())) >= share:
+            return features, self.text
+        return channels.exchanged(features, self.text)
 
     def _check_finite(self, what: str, *values: Tensor) -> None:
         if not all(bool(torch.isfinite(value).all()) for value in values):

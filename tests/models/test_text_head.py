@@ -118,6 +118,31 @@ def test_things_without_names_change_places_with_their_words():
     )
 
 
+def test_swap_moves_columns_and_words_alike():
+    names = unit(4, 12, seed=9)
+    channels = NamedChannels(ChannelConfig(), SPEC, names)
+    x = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1))
+    text = torch.stack([unit(6, 12, seed=3), names[[0, 1, 2, 3, 1, 0]]], dim=1)
+    text[5] = 0  # the background
+    seen, kept_x, kept_text = set(), x.clone(), text.clone()
+    for seed in range(30):
+        torch.manual_seed(seed)
+        new_x, new_text = channels.exchanged(x, text)
+        torch.testing.assert_close(new_text[:, 0], text[:, 0])
+        torch.testing.assert_close(new_text[[3, 5]], text[[3, 5]])  # thing 3 is fixed
+        torch.testing.assert_close(new_x[..., [3, 7]], x[..., [3, 7]])
+        # where each word went, its thing's columns went
+        target = [int((names @ new_text[thing, 1]).argmax()) for thing in range(3)]
+        torch.testing.assert_close(new_text[[0, 1, 2, 4], 1], names[[*target, target[1]]])
+        assert sorted(target) == [0, 1, 2]
+        for thing in range(3):
+            torch.testing.assert_close(new_x[..., [target[thing], 4 + target[thing]]], x[..., [thing, 4 + thing]])
+        seen.add(tuple(target))
+    assert len(seen) == 6  # every order of three things
+    torch.testing.assert_close(x, kept_x)
+    torch.testing.assert_close(text, kept_text)
+
+
 def test_evidence_of_each_thing_is_that_of_one_network():
     torch.manual_seed(0)
     channels = NamedChannels(ChannelConfig(hidden=5, width=3, heads=2), SPEC, unit(4, 12)).eval()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fact_clip import checkpoint
+from fact_clip.config import Config
 from fact_clip.training import evaluate, train
 
 ZERO_SHOT = {
@@ -89,3 +90,18 @@ def test_a_closed_set_model_never_names_what_it_was_not_shown(tiny, tmp_path):
     assert used["U"] <= 1.0
     assert used["S"] > 5.0
     assert used["H"] <= 2.0
+
+
+def test_the_kscgr_recipe_with_things_exchanged(shared, tmp_path):
+    """Named columns from the data's own files; exchanging things with their words is a training of its own."""
+    small = {"hidden": 32, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "feedforward": 8}
+    sizes = [f"model.{block}.{key}={value}" for block in ("input", "update", "pooled") for key, value in small.items()]
+    runs = {}
+    for name, swap in (("never", 0.0), ("always", 1.0), ("again", 1.0)):
+        rest = ["text.encoder=hash:32", "train.epochs=1", "data.stride=16", f"augment.swap={swap}"]
+        config = Config.load("kscgr_zero_shot", [f"data.root={shared / 'data/kscgr'}", *sizes, *rest])
+        train(config, tmp_path / name)
+        runs[name] = weights(tmp_path / name)
+    assert_same(runs["always"], runs["again"])
+    # The columns reach the first layer in another order, so its gradient is another one.
+    assert not torch.equal(runs["never"]["channels.own.weight"], runs["always"]["channels.own.weight"])
