@@ -58,6 +58,9 @@ class DataConfig(_Frozen):
         None,
         description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, or a list",
     )
+    holdout_mode: Literal["mask", "drop", "show"] | None = Field(
+        None, description="unset: that of the JSON, else mask; show: nothing is hidden, the supervised bound"
+    )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
     tolerance: float = Field(0.01, ge=0, description="allowed length difference of features and labels, as a share")
     tolerance_frames: int = Field(10, ge=0, description="... or in frames, whichever is larger")

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -25,7 +25,7 @@ IGNORED = -1  # as in batch.py, which needs torch
 HOLDOUTS = RECIPES / "holdouts"
 """Choices that come with the package, NAME.json."""
 
-Mode = Literal["mask", "drop"]
+Mode = Literal["mask", "drop", "show"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
 # What such a file may say besides, for people.
 _NOTES = ("test_subjects", "subjects", "new_factor", "note")
@@ -39,7 +39,7 @@ class Holdout:
         unseen: classes of the test; nothing is trained or chosen on them.
         validation_unseen: classes that are not trained either, and by which settings are chosen.
         mode: "mask": their frames in training videos are ignored; "drop": training videos that have such a frame
-            are left out altogether.
+            are left out altogether; "show": training sees them all, the supervised bound in the same groups.
         train_videos, test_videos: None: those of the data set's split.
 
     Raises:
@@ -166,7 +166,8 @@ class HeldOut:
 
     Test videos keep all labels. In validation videos, a part of the training videos, the frames of unseen classes
     are ignored, and those of validation-unseen classes stay, because settings are chosen by them. In training videos
-    the frames of both groups are ignored ("mask"), or the videos that have any are left out ("drop").
+    the frames of both groups are ignored ("mask"), or the videos that have any are left out ("drop"). With "show"
+    nothing is hidden; the groups are those that figures are told by.
 
     Args:
         dataset: one split; the holdout may deal its videos out anew.
@@ -186,6 +187,8 @@ class HeldOut:
         )
         hidden = {*self.unseen, *self.validation_unseen}
         self.seen = tuple(index for index in range(len(self.vocabulary)) if index not in hidden)
+        shown = holdout.mode == "show"
+        self.learned = tuple(range(len(self.vocabulary))) if shown else self.seen
         learning, self.test = learning_and_test(dataset, holdout)
         classes = {name: Counter(dataset.labels(name).tolist()) for name in learning}
         share = dataset.config.validation
@@ -196,8 +199,8 @@ class HeldOut:
         if not train:
             raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
         self.train = train
-        self.hidden = tuple(sorted(hidden))
-        self._hides = dict.fromkeys(self.test, ()) | dict.fromkeys(self.validation, self.unseen)
+        self.hidden = () if shown else tuple(sorted(hidden))
+        self._hides = dict.fromkeys(self.test, ()) | dict.fromkeys(self.validation, () if shown else self.unseen)
 
     def features(self, name: str) -> NDArray[Any]:
         """Raw features (T, D); see `Dataset.features`."""
@@ -220,8 +223,9 @@ class HeldOut:
         self.check_leak()
 
     def check_leak(self) -> None:
-        """See the function of this name; looks through the training videos."""
-        check_leak(self, self.train, self.vocabulary, self.holdout)
+        """See the function of this name; looks through the training videos, unless all is shown."""
+        if self.holdout.mode != "show":
+            check_leak(self, self.train, self.vocabulary, self.holdout)
 
     def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
         """Frames of each class, (C,), in the given videos (None: the training videos); ignored ones do not count."""
@@ -244,7 +248,8 @@ def open_videos(config: DataConfig) -> Dataset | HeldOut:
     dataset = Dataset.open(config)
     if config.holdout is None:
         return dataset
-    return HeldOut(dataset, find_holdout(config.holdout, dataset))
+    holdout = find_holdout(config.holdout, dataset)
+    return HeldOut(dataset, replace(holdout, mode=config.holdout_mode or holdout.mode))
 
 
 def find_holdout(holdout: str | tuple[str | int, ...], dataset: Dataset) -> Holdout:

@@ -92,12 +92,12 @@ def model_texts(config: Config, vocabulary: Vocabulary, channels: Channels | Non
 
 
 def candidates(run: Run, dataset: Videos) -> tuple[int, ...]:
-    """The classes that training scores: with classes held out and a head that reads text the seen ones, else all.
+    """The classes that training scores: with classes held out and a text head those that it may see, else all.
 
     A head with one output a class has no other choice than to score all of them.
     """
     if isinstance(dataset, HeldOut) and run.config.model.head == "text":
-        return dataset.seen
+        return dataset.learned
     return tuple(range(len(run.vocabulary)))
 
 

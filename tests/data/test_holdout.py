@@ -145,6 +145,14 @@ class TestHeldOut:
         with pytest.raises(InputError, match=re.escape("holdout.mode: no training video of 3 is left; expected some")):
             HeldOut(kitchen(), Holdout(("cut ham",), ("cut egg",), "drop"))
 
+    def test_show_hides_nothing_and_keeps_the_groups(self, kitchen):
+        held = HeldOut(kitchen(validation=0.3), Holdout(("cut egg",), ("hold egg",), "show"))
+        for name in (*held.train, *held.validation, *held.test):
+            assert held.labels(name).tolist() == frames_of(name)
+        assert (held.seen, held.unseen, held.validation_unseen) == ((0, 1, 3), (2,), (4,))
+        assert (held.learned, held.hidden) == ((0, 1, 2, 3, 4), ())
+        held.check_leak()
+
     def test_statistics_count_seen_frames_only(self, kitchen):
         held = HeldOut(kitchen(), Holdout(("cut ham",), ("hold egg",)))
         assert held.class_counts().tolist() == [5, 0, 9, 6, 0]
