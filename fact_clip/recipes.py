@@ -30,7 +30,8 @@ def recipes() -> list[str]:
 
 def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tree of a recipe on its base; ``above``: the files that are built on it."""
-    path = Path(recipe) if str(recipe).endswith((".yaml", ".yml")) else RECIPES / f"{recipe}.yaml"
+    by_name = not str(recipe).endswith((".yaml", ".yml"))
+    path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and path.parent != RECIPES:
         path = above[-1].parent / path  # a base is named from the file that names it
     variant = ""
@@ -38,7 +39,7 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
         variant, path = path.stem, files[path.stem]
     if path.resolve() in (file.resolve() for file in above):
         raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
-    if not path.is_file() and path.parent == RECIPES:
+    if not path.is_file() and (by_name or path.parent == RECIPES):
         near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
         todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
         raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
