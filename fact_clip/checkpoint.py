@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -33,12 +32,14 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.files import read_mapping
 from fact_clip.data.benchmarks import Layout
 from fact_clip.data.features import FeatureTransform
 from fact_clip.export.formats import whole_file
 from fact_clip.models import FACT, ChannelSpec, Classes
 
 FORMAT = 1
+_COMPLETE = "a complete run folder"
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,13 @@ def open_run(path: str | Path) -> Run:
     path = run_folder(path)
     if not (path / "run.json").is_file():
         raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'")
-    facts = _read_json(path / "run.json")
+    facts = read_mapping(path / "run.json", _COMPLETE)
     if facts.get("format") != FORMAT:
         todo = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
         raise InputError(path / "run.json", f"format {facts.get('format')}", f"format {FORMAT}", todo)
-    config = Config.from_tree(_read_yaml(path / "config.yaml"), str(path / "config.yaml"))
+    config = Config.from_tree(read_mapping(path / "config.yaml", _COMPLETE), str(path / "config.yaml"))
     try:
-        vocabulary = Vocabulary.from_dict(_read_json(path / "vocabulary.json"))
+        vocabulary = Vocabulary.from_dict(read_mapping(path / "vocabulary.json", _COMPLETE))
         transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
         plain = facts["classes"]
         defaults = asdict(Classes(plain["count"])) | {"verb": plain["verb"], "noun": plain["noun"]}
@@ -228,32 +229,3 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(value, indent=1), encoding="utf-8")
-
-
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(path, "no such file", "a complete run folder")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(path, "bytes that are no text", "the text file that was written") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(path, f"not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(value, dict):
-        raise InputError(path, f"a YAML {type(value).__name__}", "a mapping of keys")
-    return value
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(path, f"not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(path, f"a JSON {type(value).__name__}", "an object")
-    return value

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from fact_clip.core.errors import InputError
+from fact_clip.core.files import read_mapping
 
 RECIPES = Path(__file__).parent / "configs"
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -29,7 +30,8 @@ def recipes() -> list[str]:
 
 def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tree of a recipe on its base; ``above``: the files that are built on it."""
-    path = Path(recipe) if str(recipe).endswith((".yaml", ".yml")) else RECIPES / f"{recipe}.yaml"
+    by_name = not str(recipe).endswith((".yaml", ".yml"))
+    path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and path.parent != RECIPES:
         path = above[-1].parent / path  # a base is named from the file that names it
     variant = ""
@@ -37,18 +39,11 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
         variant, path = path.stem, files[path.stem]
     if path.resolve() in (file.resolve() for file in above):
         raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
-    if not path.is_file():
-        if path.parent == RECIPES:
-            near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
-            todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
-            raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
-        raise InputError(path, "no such file", "a YAML recipe")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(tree, dict):
-        raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
+    if not path.is_file() and (by_name or path.parent == RECIPES):
+        near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
+        todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
+        raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
+    tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
     base = tree.pop("base", None)
     return chosen_variant(merged(read_recipe(str(base), (*above, path)), tree) if base else tree, variant, path)
 

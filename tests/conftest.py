@@ -13,6 +13,7 @@ from hypothesis import settings
 
 import fact_clip
 from fact_clip.config import Config
+from fact_clip.core import InputError
 from fact_clip.data.synthetic import write_workbench
 
 # The same examples in every run; no time limit an example, because the machines of CI are shared.
@@ -30,6 +31,20 @@ def shared() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., None]:
+    """``refused(action, *parts)``: the call is an InputError of one line that holds every part."""
+
+    def check(action: Callable[[], Any], *parts: str) -> None:
+        with pytest.raises(InputError) as caught:
+            action()
+        message = str(caught.value)
+        assert "\n" not in message
+        assert all(part in message for part in parts), message
+
+    return check
 
 
 # Large enough for the 23 classes of the workbench and their null class, small enough for an epoch in a moment.

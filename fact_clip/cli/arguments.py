@@ -25,6 +25,7 @@ Overrides = Annotated[
 def data_config(data: str, overrides: list[str] | None) -> DataConfig:
     """The data settings of a recipe, of an entry of data/benchmarks.py, or of a folder."""
     from fact_clip.config import Config, recipes
+    from fact_clip.core import InputError
     from fact_clip.data.benchmarks import BENCHMARKS
 
     given = overrides or []
@@ -32,4 +33,6 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
         return Config.load("folder", [f"data.root={json.dumps(data)}", *given]).data
     if data not in recipes() and data in BENCHMARKS:
         return Config.load("folder", [f"data.name={data}", *given]).data
+    if "/" in data and not data.endswith((".yaml", ".yml")):
+        raise InputError(data, "no such folder", "a data set: mapping.txt, groundTruth, features, splits")
     return Config.load(data, given).data

@@ -26,6 +26,7 @@ def evaluate(
         Path | None, typer.Option(help="The candidates: a name a line, or a mapping.txt; unset: the vocabulary.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Seen-unseen curve to draw: .png, .svg or .pdf.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
     """Score a run on a split.
@@ -43,7 +44,7 @@ def evaluate(
     actions = given_actions(None, actions_file)
     _check_plot(plot)
     with progress("evaluating") as report:
-        result = training.evaluate(run, split, overrides or [], progress=report, actions=actions)
+        result = training.evaluate(run, split, overrides or [], progress=report, actions=actions, device=device)
     if plot is not None:
         _plot(result, plot)
     if as_json:

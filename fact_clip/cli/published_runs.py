@@ -24,6 +24,7 @@ def train(given: Namespace) -> None:
 
     config, name = read_settings(given.cfg, given.set), Path(given.cfg[0]).stem
     _tell_device(config)
+    _tell_text(config)
     splits = Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]
     for split in splits:
         one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
@@ -50,10 +51,18 @@ def _train_one(config: Config, out: Path) -> None:
 def _tell_device(config: Config) -> None:
     import warnings
 
-    from fact_clip.training.trainer import pick_device
+    from fact_clip.training.devices import pick_device
 
     if config.train.device == "auto" and pick_device("auto").type == "cpu":
         warnings.warn("no GPU here; training on the CPU", stacklevel=2)
+
+
+def _tell_text(config: Config) -> None:
+    import warnings
+
+    if config.model.head == "fact-clip" and config.text.encoder == "minilm":
+        clip = "CLIP is text.encoder open_clip:ViT-B-32/openai, vectors of it text.encoder file:PATH text.phrase name"
+        warnings.warn(f"class names are read by the text encoder minilm; {clip}", stacklevel=2)
 
 
 def _new_run(folder: Path) -> Path:
@@ -101,7 +110,7 @@ def _scored(given: Namespace) -> dict[str, Any]:
     from fact_clip import training
     from fact_clip.checkpoint import run_folder
     from fact_clip.cli.console import progress
-    from fact_clip.cli.published_settings import overrides
+    from fact_clip.cli.published_settings import device, overrides
 
     checkpoint = given.ckpt or newest(LOGS)
     run = run_folder(checkpoint)
@@ -111,7 +120,7 @@ def _scored(given: Namespace) -> dict[str, Any]:
         run = _converted(checkpoint, given)
     with progress("evaluating") as report:
         said = overrides(given.set, ("data", "decode", "evaluation"))
-        result = training.evaluate(run, given.part, said, progress=report)
+        result = training.evaluate(run, given.part, said, progress=report, device=device(given.set))
     if given.output_dir is not None:
         name = "evaluation.json" if given.part == "test" else f"evaluation_{given.part}.json"
         given.output_dir.mkdir(parents=True, exist_ok=True)

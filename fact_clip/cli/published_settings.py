@@ -15,10 +15,10 @@ from typing import Any
 import torch
 import yaml
 
-from fact_clip.compat.convert import read_yaml
 from fact_clip.compat.reference import KEYS, SWITCHES, flatten, meaningless, translate, whole_tree
 from fact_clip.config import Config
 from fact_clip.core import InputError
+from fact_clip.core.files import read_mapping
 from fact_clip.recipes import merged, put, read_recipe
 
 _OURS = tuple(Config.model_fields)
@@ -85,7 +85,7 @@ def _read(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flat reference keys of a file, and its tree of our keys."""
     path = Path(name)
     if path.is_file():
-        tree = read_yaml(path)
+        tree = read_mapping(path, "a YAML file")
         flat = flatten({key: value for key, value in tree.items() if key not in _OURS})
         if any(key in KEYS or key in SWITCHES for key in flat):
             return flat, {key: value for key, value in tree.items() if key in _OURS}
@@ -124,6 +124,13 @@ def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
     tree = merged(translate(flat), ours)
     said = flatten({group: tree[group] for group in groups if group in tree})
     return [f"{key}={json.dumps(value)}" for key, value in said.items()]
+
+
+def device(pairs: Sequence[str]) -> str:
+    """The device that ``--set`` asks for, by train.device or aux.gpu; else "auto"."""
+    flat, ours = read_pairs(pairs)
+    gpu, own = flat.get(_GPU), ours.get("train", {}).get("device")
+    return str(own) if own is not None else "auto" if gpu is None else _device(gpu)
 
 
 def _device(gpu: Any) -> str:

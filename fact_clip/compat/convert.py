@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -19,6 +18,7 @@ from fact_clip import checkpoint as runs
 from fact_clip.compat.reference import flatten, is_position, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.files import read_mapping
 from fact_clip.data.benchmarks import BENCHMARKS, Layout
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.features import FeatureTransform
@@ -64,7 +64,8 @@ def convert(
         InputError: anything that does not fit; nothing is written then.
     """
     _check_new(out)
-    reference, weights = read_yaml(config), read_state(checkpoint)
+    reference = read_mapping(config, "the YAML that the checkpoint was trained with")
+    weights = read_state(checkpoint)
     flat = flatten(reference)
     name = str(flat.get("dataset", ""))
     known = BENCHMARKS[known_data_set(name) or "folder"]
@@ -142,19 +143,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(path, "more than parameters", "a state dict: names and tensors")
     return {name: value.float() for name, value in state.items() if not is_position(name)}
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping of a YAML file; an InputError where it is none."""
-    if not path.is_file():
-        raise InputError(path, "no such file", "the YAML that the checkpoint was trained with")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(tree, dict):
-        raise InputError(path, f"a {type(tree).__name__}", "a mapping of keys")
-    return tree
 
 
 def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:

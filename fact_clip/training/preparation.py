@@ -56,9 +56,11 @@ def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[R
 
 
 def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | None, texts: dict[str, Tensor]) -> Run:
-    raw = (dataset.features(name) for name in dataset.train)
     kinds = None if channels is None else channels.check(dataset.input_dim).kinds()
-    transform = FeatureTransform.fit(raw, config.data.context, config.data.standardize, kinds)
+    transform = FeatureTransform(config.data.context, None, None, dataset.input_dim)
+    if config.data.standardize:  # one pass over the training videos
+        raw = (dataset.features(name) for name in dataset.train)
+        transform = FeatureTransform.fit(raw, config.data.context, True, kinds)
     classes, spec = classes_of(dataset.vocabulary, config.model.head), None
     if config.model.head == "text":
         _, n_slots, width = texts["text"].shape

@@ -27,6 +27,7 @@ from fact_clip.data.holdout import HeldOut, open_videos
 from fact_clip.models import FACT
 from fact_clip.segmenter import Segmenter
 from fact_clip.training import zero_shot
+from fact_clip.training.devices import pick_device
 from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
 from fact_clip.training.loggers import FileLog, check_loggers, make_logger
 from fact_clip.training.preparation import Videos, candidates, make_criterion, prepare
@@ -65,7 +66,7 @@ def train_and_evaluate(
 ) -> dict[str, Any]:
     """One of several runs: trained, or gone on with where ``resume`` finds it begun, and its evaluation."""
     train(config, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
-    return evaluate(folder)
+    return evaluate(folder, device=config.train.device)
 
 
 def mean_figures(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -272,18 +273,6 @@ def lr_factor(settings: TrainConfig, epoch: float) -> float:
     if settings.schedule == "cosine":
         return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
     return warm
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` takes a GPU if there is one; any other name must be there."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here.get(name.split(":")[0], False):
-        raise InputError("train.device", f"{name!r} is not on this machine", "auto, cpu, cuda, cuda:N or mps")
-    return torch.device(name)
 
 
 def transcripts(labels: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from fact_clip.data.holdout import HeldOut
 from fact_clip.data.selection import Level, levels
 from fact_clip.decoding import Calibration, choose_gamma_by_cost, choose_gamma_by_harmonic_mean, factor_frames
 from fact_clip.metrics import SeenUnseenCurve, curve_of_predictions
+from fact_clip.models import Output
 from fact_clip.segmenter import Segmenter
 
 # In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
@@ -44,24 +45,31 @@ class Scored:
         dataset: where the videos are.
         names: of the videos.
         actions: candidates, as `Segmenter.segment` takes them; None: the whole vocabulary.
+        outputs: of the videos, where the model has run with these candidates already; None: it runs now.
     """
 
     def __init__(
-        self, segmenter: Segmenter, dataset: HeldOut, names: Sequence[str], actions: Sequence[str] | None = None
+        self,
+        segmenter: Segmenter,
+        dataset: HeldOut,
+        names: Sequence[str],
+        actions: Sequence[str] | None = None,
+        outputs: Sequence[Sequence[Output]] | None = None,
     ) -> None:
         self.segmenter, self.choice = segmenter, segmenter.choose(actions)
         self.vocabulary, self.place = self.choice.among(dataset.vocabulary)
         own = self.choice.offset
         self.ruled_out = np.zeros(len(self.place), dtype=bool) if own is None else np.isneginf(own)
-        self.lengths = [len(dataset.features(name)) for name in names]
-        self.outputs = [segmenter.outputs(dataset.features(name), self.choice) for name in names]
+        if outputs is None:
+            outputs = [segmenter.outputs(dataset.features(name), self.choice) for name in names]
+        self.outputs = list(outputs)
         self.truth = [dataset.labels(name) for name in names]
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
         """Class indices in `vocabulary` of each video, with `offset` on the candidates' log scores."""
         choice = replace(self.choice, offset=np.where(self.ruled_out, -np.inf, offset))
-        pairs = zip(self.outputs, self.lengths, strict=True)
-        return [self.place[self.segmenter.decode(outputs, choice, length)[0]] for outputs, length in pairs]
+        pairs = zip(self.outputs, self.truth, strict=True)
+        return [self.place[self.segmenter.decode(outputs, choice, len(labels))[0]] for outputs, labels in pairs]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -107,7 +115,11 @@ def _uncalibrated(dataset: HeldOut, prior_weight: float = 0.0) -> Calibration:
 
 
 def report(
-    segmenter: Segmenter, dataset: HeldOut, names: Sequence[str], actions: Sequence[str] | None = None
+    segmenter: Segmenter,
+    dataset: HeldOut,
+    names: Sequence[str],
+    actions: Sequence[str] | None = None,
+    outputs: Sequence[Sequence[Output]] | None = None,
 ) -> dict[str, Any]:
     """The zero-shot figures of some videos.
 
@@ -118,9 +130,9 @@ def report(
         segmenter: the model with the calibration in use.
         dataset: with its classes held out.
         names: of the videos.
-        actions: candidates, see `Scored`.
+        actions, outputs: candidates, and what the model gave where it has run already, see `Scored`.
     """
-    scored = Scored(segmenter, dataset, names, actions)
+    scored = Scored(segmenter, dataset, names, actions, outputs)
     used, known = segmenter.calibration or _uncalibrated(dataset), dataset.vocabulary
     unseen = (*dataset.unseen, *range(len(known), len(scored.vocabulary)))
     groups = (unseen, known.background_indices, dataset.validation_unseen)

@@ -63,6 +63,7 @@ def test_summary_prints_tables_or_json(fact_clip, copy):
     assert f"{first['from']}" in text.out.splitlines()[-16]
     refused = fact_clip("data", "summary", copy.parent / "nowhere")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "nowhere: no such folder; expected a data set: mapping.txt" in refused.err
 
 
 def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):

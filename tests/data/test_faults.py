@@ -8,6 +8,7 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
 from fact_clip.data.dataset import Dataset
+from fact_clip.data.features import FeatureTransform
 
 
 def fault(open_set, **keys: object) -> InputError:
@@ -47,8 +48,14 @@ def test_not_finite(open_set, root, bad):
     features = np.load(path)
     features[[17, 30], [3, 0]] = bad
     np.save(path, features)
-    error = fault(open_set)
-    assert (error.where, error.found) == (str(path), f"{bad} in frame 17, column 3")
+    dataset = open_set()
+    dataset.check()  # which reads headers alone
+    for _ in range(2):
+        with pytest.raises(InputError) as caught:
+            dataset.features("c")
+        assert (caught.value.where, caught.value.found) == (str(path), f"{bad} in frame 17, column 3")
+    with pytest.raises(InputError, match=r"c\.npy: .* in frame 17, column 3"):
+        dataset.transformed("c", FeatureTransform((), None, None, 5))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n"])

@@ -12,7 +12,7 @@ import torch
 
 from fact_clip.config import AugmentConfig, DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.data.batch import evaluation_items, training_batches
+from fact_clip.data.batch import training_batches
 from fact_clip.data.benchmarks import BENCHMARKS, verb_object_tool
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.features import FeatureTransform
@@ -181,7 +181,8 @@ def test_a_small_temporal_model_does_it(dataset):
             optimizer.step()
     right = total = 0
     with torch.no_grad():
-        for _, features, labels in evaluation_items(dataset, dataset.test, transform):
+        for name in dataset.test:
+            features, labels = torch.tensor(dataset.transformed(name, transform)), dataset.labels(name)
             right += int((model(features[None])[0].argmax(dim=0).numpy() == labels).sum())
             total += len(labels)
     assert right / total > 0.8

@@ -60,6 +60,13 @@ def test_background_and_decoding_may_be_overridden(run):
         evaluate(run, overrides=["decode.switch_price=1"])
 
 
+def test_the_device_is_asked_for_by_name(run, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert evaluate(run, device="cpu") == evaluate(run)
+    with pytest.raises(InputError, match="device: 'cuda:1' is not on this machine; expected auto, cpu, cuda"):
+        evaluate(run, device="cuda:1")
+
+
 def test_data_that_has_moved(run, workbench, tmp_path):
     expected = evaluate(run)
     copy = shutil.copytree(workbench, tmp_path / "moved")

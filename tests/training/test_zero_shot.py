@@ -16,6 +16,7 @@ import fact_clip
 from fact_clip import InputError
 from fact_clip.data.holdout import open_videos
 from fact_clip.decoding import factor_frames, frame_scores
+from fact_clip.models import FACT
 from fact_clip.segmenter import Segmenter
 from fact_clip.training import evaluate, train, zero_shot
 
@@ -128,6 +129,20 @@ def test_the_report_is_that_of_loops_over_frames(segmenter, dataset):
                 assert figures[f"{title}_f1@{overlap}"] == pytest.approx(expected)
         hits = sum(t == g for true, guess in zip(truth, guesses, strict=True) for t, g in zip(true, guess, strict=True))
         assert figures["frame_accuracy"] == pytest.approx(100 * hits / sum(map(len, truth)))
+
+
+@pytest.mark.parametrize("actions", [None, ["insert bolt", "grasp nut", "polish shaft"]])
+def test_an_evaluation_runs_the_model_once_a_video(run, segmenter, dataset, monkeypatch, actions):
+    """The outputs behind the predictions are those behind the report, whose figures are the same as from new ones."""
+    calls, forward = [], FACT.forward
+    monkeypatch.setattr(FACT, "forward", lambda self, x, **keys: calls.append(x.shape) or forward(self, x, **keys))
+    result = evaluate(run, actions=actions)
+    frames = [-(-len(dataset.labels(name)) // 4) for name in dataset.test]
+    assert calls == [(1, length, 8) for length in frames]
+    monkeypatch.undo()
+    expected = zero_shot.report(segmenter, dataset, dataset.test, actions)
+    assert json.dumps(result["zero_shot"]) == json.dumps(expected)
+    assert result["metrics"]["frame_accuracy"] == pytest.approx(expected["ways"]["in use"]["frame_accuracy"])
 
 
 def test_the_curve_is_every_gamma_decoded(segmenter, dataset):

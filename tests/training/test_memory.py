@@ -1,0 +1,116 @@
+"""Features are read when their turn comes, and what is kept of them is bounded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip import InputError
+from fact_clip.data import dataset as dataset_module
+from fact_clip.data.dataset import Dataset
+from fact_clip.data.features import FeatureTransform
+from fact_clip.training import train, trainer
+
+
+@pytest.fixture
+def events(monkeypatch) -> list[object]:
+    """Names of videos whose values are looked through, "transformed" a pass over one, and ("step", names)."""
+    seen: list[object] = []
+    check, transform, step = dataset_module.check_finite, FeatureTransform.__call__, trainer._Training._step
+    monkeypatch.setattr(
+        dataset_module, "check_finite", lambda path, rows: (seen.append(Path(path).stem), check(path, rows))[1]
+    )
+    monkeypatch.setattr(
+        FeatureTransform, "__call__", lambda self, rows: (seen.append("transformed"), transform(self, rows))[1]
+    )
+    monkeypatch.setattr(
+        trainer._Training, "_step", lambda self, batch: (seen.append(("step", *batch.names)), step(self, batch))[1]
+    )
+    return seen
+
+
+def test_videos_are_read_once_and_no_earlier_than_needed(tiny, tmp_path, events):
+    """One at a step of the first epoch, then the validation video; the second epoch takes what was kept."""
+    config = tiny(train={"epochs": 2, "batch_size": 1})
+    train(config, tmp_path / "run")
+    dataset = Dataset.open(config.data)
+    steps = [event[1] for event in events if isinstance(event, tuple)]
+    assert set(steps) == set(dataset.train)
+    assert len(steps) == 2 * len(dataset.train)
+    (held,) = dataset.validation
+    first = [event for name in steps[: len(dataset.train)] for event in (name, "transformed", ("step", name))]
+    later = [("step", name) for name in steps[len(dataset.train) :]]
+    assert events == [*first, held, "transformed", *later, "transformed"]
+
+
+def test_statistics_take_one_pass_before(tiny, tmp_path, events):
+    config = tiny(data={"standardize": True}, train={"epochs": 1, "batch_size": 1})
+    train(config, tmp_path / "run")
+    names = Dataset.open(config.data).train
+    before = events[: next(place for place, event in enumerate(events) if isinstance(event, tuple))]
+    assert before == [event for name in names for event in (name, "transformed")] + ["transformed"]
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_value_that_is_not_finite_is_told_with_its_frame(tiny, workbench, tmp_path, part):
+    copy = Path(shutil.copytree(workbench, tmp_path / "data"))
+    config = tiny(data={"root": str(copy)}, train={"epochs": 1})
+    path = copy / "features" / f"{getattr(Dataset.open(config.data), part)[0]}.npy"
+    rows = np.load(path)
+    rows[31, 2] = np.nan
+    np.save(path, rows)
+    with pytest.raises(InputError) as caught:
+        train(config, tmp_path / "run")
+    assert str(caught.value).startswith(f"{path}: nan in frame 31, column 2; expected finite numbers")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+# Two videos, then forty: 8 MB each on disk and as many in memory, of which the cache may keep 16 MB in all.
+SCRIPT = """
+import json, resource, sys
+from fact_clip.config import Config
+from fact_clip.data import dataset
+from fact_clip.training import train
+dataset.CACHE_BYTES = 16 << 20
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+tree, root = json.loads(sys.argv[1]), sys.argv[2]
+peaks = []
+for split in (1, 2):
+    tree["data"]["split"] = split
+    train(Config.from_tree(tree, "test"), f"{root}/run{split}")
+    peaks.append(peak())
+print(json.dumps(peaks))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+def test_many_videos_train_in_little_memory(tiny, tmp_path):
+    """320 MB of features add less than 48 MB to the peak of a training on 16 MB of them."""
+    (root := tmp_path / "data").mkdir()
+    for folder in ("groundTruth", "features", "splits"):
+        (root / folder).mkdir()
+    (root / "mapping.txt").write_text("".join(f"{index} action {index}\n" for index in range(8)))
+    labels = "".join(f"action {frame // 128}\n" for frame in range(1024))
+    names = [f"v{number}" for number in range(41)]
+    for name in names:
+        (root / "groundTruth" / f"{name}.txt").write_text(labels)
+        # a file with a hole for its zeros: nothing is written, all of it can be read
+        np.lib.format.open_memmap(
+            root / "features" / f"{name}.npy", mode="w+", dtype=np.float32, shape=(1024, 2048)
+        ).flush()
+    for split, count in ((1, 2), (2, 40)):
+        (root / f"splits/train.split{split}.bundle").write_text("\n".join(names[:count]))
+        (root / f"splits/test.split{split}.bundle").write_text(names[40])
+    config = tiny(data={"name": "folder", "root": str(root), "stride": 1, "validation": 0.0}, train={"epochs": 1})
+    command = [sys.executable, "-c", SCRIPT, config.model_dump_json(), str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert answer.returncode == 0, answer.stderr
+    few, many = json.loads(answer.stdout)
+    assert many - few < 48
