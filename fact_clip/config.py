@@ -185,6 +185,8 @@ class DecodeConfig(_Frozen):
 
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block, or the mean of all")
     switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
+    window: int = Field(0, ge=0, description="frames of a pass over a long video (0: all in one); see windows.py")
+    overlap: int | None = Field(None, ge=0, description="... that two passes share; unset: what convolutions see")
     prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) taken off the scores")
     gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="how validation chooses gamma")
     gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that gamma may cost")
