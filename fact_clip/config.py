@@ -194,6 +194,8 @@ class DecodeConfig(_Frozen):
 
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block, or the mean of all")
     switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
+    window: int = Field(0, ge=0, description="frames of a pass over a long video (0: all in one); see windows.py")
+    overlap: int | None = Field(None, ge=0, description="... that two passes share; unset: what convolutions see")
     prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) taken off the scores")
     gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="how validation chooses gamma")
     gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that gamma may cost")
@@ -292,9 +294,6 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
                 f"one of {', '.join(model.model_fields)}",
                 f"did you mean {prefix}{near[0]}?",
             )
-        if (
-            isinstance(field.annotation, type)
-            and issubclass(field.annotation, BaseModel)
-            and isinstance(value, Mapping)
-        ):
-            _check_keys(field.annotation, value, where, f"{prefix}{key}.")
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, Mapping):
+            _check_keys(nested, value, where, f"{prefix}{key}.")

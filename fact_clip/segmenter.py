@@ -18,6 +18,7 @@ from fact_clip.data.features import check_finite, load_features
 from fact_clip.decoding import Calibration, decode_switching, frame_scores
 from fact_clip.models import FACT, Output
 from fact_clip.text.cache import class_texts
+from fact_clip.windows import Window, cut_windows, overlap_of
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Segmenter:
         model: its model.
         device: where it runs.
         calibration: of a model that was trained with classes held out, else None.
+
+    Attributes:
+        window: frames that the model reads in one pass, 0 for all; at first ``decode.window`` of the run. A longer
+            video goes through in windows that overlap (``decode.overlap``), each frame is scored by the window in which
+            it lies deepest, and all are decoded together. In memory are one window at a time and the scores, O(T * C).
+            The result is that of one pass where the overlap covers what a frame's score depends on: twice
+            :func:`fact_clip.windows.reach` for a model of the input block alone. Update blocks look at the whole video
+            (attention, GRU over segments), so that theirs is an approximation, the nearer the longer the window.
     """
 
     def __init__(
@@ -64,6 +73,7 @@ class Segmenter:
         self.run, self.device, self.calibration = run, torch.device(device), calibration
         self.model = model.to(self.device).eval()
         self.vocabulary, self.fps = run.vocabulary, run.fps
+        self.window = run.config.decode.window
         self._choices: dict[tuple[str, ...] | None, Choice] = {}  # new names are embedded once, not once a video
 
     def segment(
@@ -98,7 +108,7 @@ class Segmenter:
             raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
         check_finite(where, features)
         choice = self.choose(actions)
-        labels, confidence = self.decode(self.outputs(features, choice, transcript), choice, len(features))
+        labels, confidence = self._predict(features, choice, transcript)
         return Segmentation.from_frames(choice.vocabulary.decode(labels), self.fps, confidence.tolist())
 
     def choose(self, actions: Sequence[str] | None = None) -> Choice:
@@ -143,22 +153,57 @@ class Segmenter:
         transcript: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Index among the candidates and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
-        choice = self.choose(actions)
-        return self.decode(self.outputs(features, choice, transcript), choice, len(features))
+        return self._predict(features, self.choose(actions), transcript)
+
+    def _predict(
+        self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Window by window, then one decoding of all scores."""
+        windows = self._windows(len(features))
+        if len(windows) > 1 and transcript is not None:
+            raise InputError(
+                "decode.window", f"{self.window}, and a transcript", "0: a transcript needs the whole video"
+            )
+        data, parts = self.run.config.data, []
+        rows = data.stride if data.interleave else 1  # of scores, for a row of a window
+        for each in windows:
+            scores = self._scores(self._outputs(self._input(features, each), choice, transcript), choice)
+            parts.append(scores[rows * (each.first - each.start) : rows * (each.last - each.start)])
+        return self._decode(torch.cat(parts), choice, len(features))
+
+    def _windows(self, n_frames: int) -> list[Window]:
+        """In rows of the model, of which each stands for ``data.stride`` frames."""
+        config = self.run.config
+        stride, overlap = config.data.stride, config.decode.overlap
+        window = -(-self.window // stride)
+        shared = overlap_of(config.model, window) if overlap is None else -(-overlap // stride)
+        return cut_windows(-(-n_frames // stride), window, shared)
+
+    def _input(self, features: NDArray[np.floating], window: Window) -> NDArray[np.float32]:
+        """A window's frames as the model takes them; context columns see beyond its ends as they would in one pass."""
+        stride, margin = self.run.config.data.stride, max(self.run.transform.context, default=0)
+        start, stop = window.start * stride, min(window.stop * stride, len(features))
+        before = min(start, margin)
+        return self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
 
     @torch.inference_mode()
     def outputs(
         self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None
     ) -> tuple[Output, ...]:
-        """The model's output on raw features (T, D), a batch of one; one a first row with ``data.interleave``."""
+        """The output on raw features (T, D) in one pass, a batch of one; one a start with ``data.interleave``."""
+        return self._outputs(self.run.transform(features), choice, transcript)
+
+    @torch.inference_mode()
+    def _outputs(
+        self, frames: NDArray[np.float32], choice: Choice, transcript: Sequence[str] | None
+    ) -> tuple[Output, ...]:
         if self.run.config.model.transcript != (transcript is not None):
             asked = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
             raise InputError("transcript", asked, "a transcript exactly where the model reads one")
         order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).unsqueeze(0)
-        values = torch.from_numpy(self.run.transform(features)).unsqueeze(0).to(self.device)  # (1, T, D')
         order = None if order is None else order.to(self.device)
-        data = self.run.config.data
-        starts = range(min(data.stride, len(features)) if data.interleave else 1)
+        values, data = torch.from_numpy(frames).unsqueeze(0).to(self.device), self.run.config.data  # (1, T, D')
+        starts = range(min(data.stride, len(frames)) if data.interleave else 1)
         return tuple(
             self.model(values[:, start :: data.stride], text=choice.text, transcript=order) for start in starts
         )
@@ -168,12 +213,23 @@ class Segmenter:
         self, outputs: Sequence[Output], choice: Choice, n_frames: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Class index and its score for each of the `n_frames` frames that the outputs were made from."""
-        config = self.run.config
-        offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
-        parts = [frame_scores(output, blocks=config.decode.blocks, offset=offset)[0] for output in outputs]  # (T', C)
+        return self._decode(self._scores(outputs, choice), choice, n_frames)
+
+    @torch.inference_mode()
+    def _scores(self, outputs: Sequence[Output], choice: Choice) -> Tensor:
+        """(T', C) scores of the candidates, a row for each row of the outputs in the order of time."""
+        blocks, shift = self.run.config.decode.blocks, self._shift(choice)
+        parts = [frame_scores(output, blocks=blocks, offset=shift)[0] for output in outputs]
         scores = parts[0].new_empty(sum(len(part) for part in parts), parts[0].shape[1])
         for start, part in enumerate(parts):
             scores[start :: len(parts)] = part
+        return scores
+
+    def _shift(self, choice: Choice) -> Tensor | None:
+        return None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
+
+    def _decode(self, scores: Tensor, choice: Choice, n_frames: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        config, offset = self.run.config, self._shift(choice)
         # Even a score that has become zero stays above what is ruled out.
         logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         if offset is not None:
