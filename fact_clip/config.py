@@ -193,6 +193,7 @@ class DecodeConfig(_Frozen):
     """From frame scores to segments, on top of the fusion of the two voters (``model.frame_weight``)."""
 
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block, or the mean of all")
+    method: Literal["switching", "transport"] = Field("switching", description="entry of decoding/methods.py")
     switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
     window: int = Field(0, ge=0, description="frames of a pass over a long video (0: all in one); see windows.py")
     overlap: int | None = Field(None, ge=0, description="... that two passes share; unset: what convolutions see")

@@ -15,7 +15,7 @@ from fact_clip.checkpoint import Run, load_model, open_run
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.data.benchmarks import parse_factors
 from fact_clip.data.features import check_finite, load_features
-from fact_clip.decoding import Calibration, decode_switching, frame_scores
+from fact_clip.decoding import METHODS, Calibration, frame_scores
 from fact_clip.models import FACT, Output
 from fact_clip.text.cache import class_texts
 from fact_clip.windows import Window, cut_windows, overlap_of
@@ -234,7 +234,7 @@ class Segmenter:
         logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         if offset is not None:
             logs = logs.masked_fill(torch.isneginf(offset), float("-inf"))
-        labels = decode_switching(logs.cpu().numpy(), config.decode.switch_penalty)
+        labels = METHODS[config.decode.method](logs.cpu().numpy(), config.decode)
         index = stretch(np.arange(len(labels)), 1 if config.data.interleave else config.data.stride, n_frames)
         # Rounding of the mix may end a little above one.
         confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]

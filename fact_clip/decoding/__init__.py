@@ -10,10 +10,12 @@ from fact_clip.decoding.calibration import (
     prior_correction,
 )
 from fact_clip.decoding.fusion import decode, frame_scores
+from fact_clip.decoding.methods import METHODS
 from fact_clip.decoding.switching import decode_switching
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
 __all__ = [
+    "METHODS",
     "Calibration",
     "TransportSettings",
     "calibrated",
