@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fact_clip.config import BlockConfig, ModelConfig
 from fact_clip.core import InputError
@@ -38,7 +39,7 @@ def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     if not 0 <= overlap < window:
         raise InputError("decode.overlap", f"{overlap} rows of a window of {window}", "fewer than the window has")
     starts = [*range(0, n_rows - window, window - overlap), n_rows - window]
-    cuts = [(left + window + right) // 2 for left, right in zip(starts, starts[1:], strict=False)]
+    cuts = [(left + window + right) // 2 for left, right in pairwise(starts)]
     return [
         Window(start, start + window, first, last)
         for start, first, last in zip(starts, [0, *cuts], [*cuts, n_rows], strict=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,8 @@ def segment(
     background_threshold: options.Threshold = None,
     smoothing: options.Smoothing = 1.0,
     minimal_duration: options.Shortest = 1.0,
+    window: options.Window = None,
+    media: options.Media = None,
     keep_going: options.KeepGoing = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; unset: RUN/segments, or segments.")] = None,
     formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
@@ -61,6 +64,8 @@ def segment(
     """
     suffixes, more, candidates = _suffixes(formats), names(more_actions) or [], given_actions(actions, actions_file)
     inputs = collect(inputs, features=True)
+    folder = out or (run / "segments" if run else Path("segments"))
+    _check_out(folder, inputs, suffixes)
     _check_plot(plot)
     check_overlay(inputs, overlay)
     extraction = (encoder, fps, keep_going)
@@ -69,10 +74,9 @@ def segment(
         candidates, more = [*(candidates or []), *more], []
         segmenter = open_training_free(candidates, extraction, rules)
     else:
-        segmenter = open_run(None if training_free else run, extraction)
+        segmenter = open_run(None if training_free else run, extraction, window)
     candidates = [*(candidates or segmenter.vocabulary), *more] if more else candidates
-    found = segment_all(segmenter, inputs, candidates)
-    folder = out or (run / "segments" if run else Path("segments"))
+    found = segment_all(segmenter, inputs, candidates, media)
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
     files += _pictures(found, segmenter, plot, overlay, keep_going)
     print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
@@ -111,6 +115,16 @@ def _suffixes(formats: str) -> list[str]:
     return [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
 
 
+def _check_out(folder: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> None:
+    """Refuse to write NAME.json over what extract wrote beside NAME.npy."""
+    from fact_clip.core import InputError
+
+    if any(
+        ".json" in suffixes and path.suffix == ".npy" and path.parent.resolve() == folder.resolve() for path in inputs
+    ):
+        raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
+
+
 def _check_plot(plot: Path | None) -> None:
     """Refuse what could not be written before any video is segmented."""
     if plot is not None:
@@ -124,7 +138,7 @@ def _plot(found: Mapping[Path, Segmentation], segmenter: SegmentSource, plot: Pa
 
     rows: dict[str, Segmentation] = {}
     for path, prediction in found.items():
-        truth = _truth(path, segmenter)
+        truth = _truth(path, prediction, segmenter)
         prefix = f"{path.stem} " if len(found) > 1 else ""
         if truth is not None:
             rows[f"{prefix}truth"] = truth
@@ -133,7 +147,7 @@ def _plot(found: Mapping[Path, Segmentation], segmenter: SegmentSource, plot: Pa
     save_timeline(rows, plot, background=segmenter.vocabulary.background, title=title)
 
 
-def _truth(path: Path, segmenter: SegmentSource) -> Segmentation | None:
+def _truth(path: Path, prediction: Segmentation, segmenter: SegmentSource) -> Segmentation | None:
     """The labels of a feature file that lies in a data set of the common layout; None elsewhere."""
     from fact_clip.core import Segmentation
     from fact_clip.data.labels import read_labels
@@ -142,7 +156,8 @@ def _truth(path: Path, segmenter: SegmentSource) -> Segmentation | None:
     if not labels.is_file():
         return None
     vocabulary = segmenter.vocabulary
-    return Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
+    truth = Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
+    return replace(truth, times=prediction.times) if truth.n_frames == prediction.n_frames else truth
 
 
 def _as_table(path: Path, segmentation: Segmentation) -> str:
