@@ -65,20 +65,23 @@ def segment(
     suffixes, more, candidates = _suffixes(formats), names(more_actions) or [], given_actions(actions, actions_file)
     inputs = collect(inputs, features=True)
     folder = out or (run / "segments" if run else Path("segments"))
-    _check_out(folder, inputs, suffixes)
-    _check_plot(plot)
+    _check_outputs(folder, inputs, suffixes, plot)
     check_overlay(inputs, overlay)
     extraction = (encoder, fps, keep_going)
     if training_free and run is None:
-        rules = (prompts, background_threshold, smoothing, minimal_duration)
         candidates, more = [*(candidates or []), *more], []
-        segmenter = open_training_free(candidates, extraction, rules)
+        rules = (prompts, background_threshold, smoothing, minimal_duration)
+        segmenter = open_training_free(candidates, extraction, rules, window)
     else:
         segmenter = open_run(None if training_free else run, extraction, window)
     candidates = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     found = segment_all(segmenter, inputs, candidates, media)
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
-    files += _pictures(found, segmenter, plot, overlay, keep_going)
+    _tell(found, files + _pictures(found, segmenter, plot, overlay, keep_going), as_json)
+
+
+def _tell(found: Mapping[Path, Segmentation], files: Sequence[Path], as_json: bool) -> None:
+    """Segments on stdout, names of files on stderr."""
     print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
     print("written: " + ", ".join(map(str, files)), file=sys.stderr)
 
@@ -115,18 +118,13 @@ def _suffixes(formats: str) -> list[str]:
     return [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
 
 
-def _check_out(folder: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> None:
-    """Refuse to write NAME.json over what extract wrote beside NAME.npy."""
+def _check_outputs(folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None) -> None:
+    """Refuse what could not be written, or would be written over what extract says of features, before the work."""
     from fact_clip.core import InputError
 
-    if any(
-        ".json" in suffixes and path.suffix == ".npy" and path.parent.resolve() == folder.resolve() for path in inputs
-    ):
+    beside = [path for path in inputs if path.suffix == ".npy" and path.parent.resolve() == folder.resolve()]
+    if beside and ".json" in suffixes and beside[0].with_suffix(".json").is_file():
         raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
-
-
-def _check_plot(plot: Path | None) -> None:
-    """Refuse what could not be written before any video is segmented."""
     if plot is not None:
         from fact_clip.report import check_suffix
 

@@ -98,7 +98,9 @@ def open_run(run: Path | None, extraction: Extraction, window: float | None = No
     return _Trained(segmenter, None if encoder is None else frame_encoder(encoder), settings)
 
 
-def open_training_free(actions: list[str] | None, extraction: Extraction, rules: Rules) -> SegmentSource:
+def open_training_free(
+    actions: list[str] | None, extraction: Extraction, rules: Rules, window: float | None = None
+) -> SegmentSource:
     """An image-text model that knows actions by their names; an InputError where encoder or names are missing."""
     from fact_clip.core import InputError
     from fact_clip.training_free import TrainingFree, TrainingFreeSettings
@@ -109,6 +111,8 @@ def open_training_free(actions: list[str] | None, extraction: Extraction, rules:
         missing = "--encoder" if encoder is None else "--actions"
         example = '--encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
         raise InputError("--training-free", f"no {missing}", example)
+    if window is not None:
+        raise InputError("--window", "with --training-free", "a run", "leave it out: pictures are compared one by one")
     how = TrainingFreeSettings(prompts, threshold=threshold, smoothing=smoothing, shortest=shortest)
     settings = Settings(keep_going=keep_going) if fps is None else Settings(fps=fps, keep_going=keep_going)
     return TrainingFree(encoder, actions, how, settings)

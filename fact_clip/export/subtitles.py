@@ -9,14 +9,14 @@ from fact_clip.export.formats import Format, milliseconds, one_line
 
 
 def write_vtt(segmentation: Segmentation, path: Path) -> None:
-    """One cue a segment, times to the millisecond; the confidence as a comment before its cue, the video as the first.
+    """One cue a segment, times to the millisecond; confidence in a comment before its cue, the video in the first line.
 
     Raises:
         InputError: no seconds are known, or a label that does not fill one line.
     """
-    blocks = ["WEBVTT\n"]
-    if segmentation.media and "-->" not in segmentation.media:
-        blocks.append(f"NOTE video {' '.join(segmentation.media.split())}\n")
+    media = " ".join((segmentation.media or "").split())
+    # an arrow may only stand in times
+    blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
     for start, stop, segment in milliseconds(path, segmentation):
         if segment.confidence is not None:
             blocks.append(f"NOTE confidence {segment.confidence!r}\n")

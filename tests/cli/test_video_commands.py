@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pympi.Elan import Eaf
 
 from fact_clip import training
 from fact_clip.export import load
+from fact_clip.video.encoders import frame_encoder
+from fact_clip.video.extract import Settings, extract
 
 
 def film(path: Path, seconds: int = 4) -> Path:
@@ -147,6 +150,7 @@ def test_segment_without_training(films, fact_clip, tmp_path, open_clip_folder, 
         (["--training-free", "--actions", "stir"], "no --encoder"),
         (["--training-free", "--encoder", "clip:ViT-B-32/openai"], "no --actions"),
         (["--training-free", "--encoder", "grid", "--actions", "stir"], "no text side"),
+        (["--training-free", "--encoder", "clip:a/b", "--actions", "stir", "--window", "9"], "leave it out"),
         (["--run", "r", "--overlay", "x.gif"], "'.gif'"),
         (["c.mkv", "--run", "r", "--overlay", "x.mp4"], "2 inputs"),
         (["--run", "r", "--overlay", "a.mp4"], "the input itself"),
@@ -163,37 +167,47 @@ def test_bad_requests_of_segment(films, fact_clip, monkeypatch, arguments, found
 TIMES = [40 * n + (300 if n > 20 else 0) + 25 * (n % 3 == 1) for n in range(50)]  # milliseconds; one picture stays long
 
 
-@pytest.fixture(scope="module")
-def uneven(tmp_path_factory) -> Path:
-    """A film of a variable rate."""
-    path = tmp_path_factory.mktemp("uneven") / "my film.mkv"
+def flicker(path: Path, seed: int, times: Sequence[int]) -> list[bool]:
+    """A film that is dark or bright for 4 to 9 pictures in turn; which they are."""
+    rng = np.random.default_rng(seed)
+    bright = [bool(turn % 2) for turn in range(20) for _ in range(rng.integers(4, 10))][: len(times)]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
-        for number, time in enumerate(TIMES):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 5 * number, dtype=np.uint8), format="rgb24")
+        for time, is_bright in zip(times, bright, strict=True):
+            image = np.clip(rng.normal(200 if is_bright else 50, 10, (48, 64, 3)), 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return bright
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory) -> Path:
+    """A film of a variable rate."""
+    path = tmp_path_factory.mktemp("uneven") / "my film.mkv"
+    flicker(path, 9, TIMES)
     return path
 
 
 @pytest.fixture(scope="module")
 def pixel_run(tiny, tmp_path_factory) -> Path:
-    """A run that reads the grid encoder's features at 10 rows a second."""
+    """A run that tells dark (rest) from bright (wander) by the grid encoder's features at 10 rows a second."""
     root = tmp_path_factory.mktemp("pixels")
     for folder in ("groundTruth", "splits", "features"):
         (root / folder).mkdir()
-    rng = np.random.default_rng(0)
-    for name in ("one", "two", "three"):
-        np.save(root / "features" / f"{name}.npy", rng.normal(size=(40, 384)).astype(np.float16))
-        (root / "groundTruth" / f"{name}.txt").write_text("rest\nwander\n" * 20)
+    for seed, name in enumerate(("one", "two", "three")):
+        bright = flicker(root / f"{name}.mkv", seed, range(0, 4000, 40))
+        extract(root / f"{name}.mkv", frame_encoder("grid"), root / "features", Settings(fps=10))
+        rows = ["wander" if bright[5 * row // 2] else "rest" for row in range(40)]
+        (root / "groundTruth" / f"{name}.txt").write_text("\n".join(rows) + "\n")
     (root / "mapping.txt").write_text("0 rest\n1 wander\n")
     (root / "splits" / "train.split1.bundle").write_text("one\ntwo\n")
     (root / "splits" / "test.split1.bundle").write_text("three\n")
-    data = {"name": "folder", "root": str(root), "fps": 10.0, "layout": "TD", "stride": 1}
-    training.train(tiny(data=data, train={"epochs": 1}), root / "run")
+    data = {"name": "folder", "root": str(root), "fps": 10.0, "layout": "TD", "stride": 1, "standardize": True}
+    training.train(tiny(data=data, model={"blocks": "i"}, train={"epochs": 20, "lr": 0.01}), root / "run")
     return root / "run"
 
 
@@ -204,7 +218,7 @@ def test_segments_of_a_variable_rate_start_with_real_frames(uneven, pixel_run, f
     assert answer.code == 0, answer.err
     (printed,) = json.loads(answer.out)
     found = load(tmp_path / "my film.json")
-    assert len(found) > 4  # a model that has learnt nothing changes its mind often
+    assert len(found) > 4
     assert found.media == printed["media"] == str(uneven)
     assert found.fps == 10
     grid = [100 * row for row in range(found.n_frames)]
@@ -220,7 +234,7 @@ def test_segments_of_a_variable_rate_start_with_real_frames(uneven, pixel_run, f
     assert annotations[-1][1] == pytest.approx(TIMES[-1] + 40, abs=45)  # the end of the film
     assert sum(start in TIMES for start, _, _ in annotations) >= len(annotations) - 3
     assert eaf.get_linked_files()[0]["MEDIA_URL"] == f"file://{uneven}"
-    assert f"NOTE video {uneven}" in (tmp_path / "my film.vtt").read_text()
+    assert (tmp_path / "my film.vtt").read_text().startswith(f"WEBVTT - {uneven}\n")
 
     how_called = ("--format", "label-studio", "--media", "https://host/clips/{name}", "--out", tmp_path / "ls")
     assert fact_clip("segment", uneven, *how[:4], *how_called).code == 0
@@ -276,6 +290,7 @@ def test_features_of_another_rate_or_encoder_are_refused(films, pixel_run, fact_
     spec = f"clip:local-dir:{open_clip_folder}"
     answer = fact_clip("segment", films / "a.mp4", "--run", pixel_run, "--encoder", spec, "--out", tmp_path / "o")
     assert answer.code == 2
-    assert f"{films / 'a.mp4'} by {spec}: 8 columns" in answer.err
+    assert f"{films / 'a.mp4'} by clip:{open_clip_folder.name}@" in answer.err
+    assert ": 8 columns (of 40 frames); expected 384" in answer.err
     over = fact_clip("segment", tmp_path / "a.npy", "--run", pixel_run, "--out", tmp_path)
     assert "where NAME.json describes the features" in over.err

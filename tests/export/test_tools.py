@@ -235,7 +235,7 @@ def test_files_point_to_the_video(tmp_path):
     assert saved(".rttm").read_text().split()[:2] == ["SPEAKER", "a_b"]
     timeline = opentimelineio.adapters.read_from_file(str(saved(".otio")))
     assert timeline.tracks[0][0].media_reference.target_url == "clips/a b.mp4"
-    assert saved(".vtt").read_text().startswith("WEBVTT\n\nNOTE video clips/a b.mp4\n\n")
+    assert saved(".vtt").read_text().startswith("WEBVTT - clips/a b.mp4\n\n")
     assert json.loads(saved(".json").read_text())["media"] == load(saved(".json")).media == "clips/a b.mp4"
 
 
