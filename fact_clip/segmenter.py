@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fact_clip.checkpoint import Run, load_model, open_run
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
+from fact_clip.data.annotations import Clock
 from fact_clip.data.benchmarks import parse_factors
 from fact_clip.data.features import check_finite, load_features
 from fact_clip.decoding import METHODS, Calibration, frame_scores
@@ -57,10 +58,10 @@ class Segmenter:
     Attributes:
         window: frames that the model reads in one pass, 0 for all; at first ``decode.window`` of the run. A longer
             video goes through in windows that overlap (``decode.overlap``), each frame is scored by the window in which
-            it lies deepest, and all are decoded together. In memory are one window at a time and the scores, O(T * C).
-            The result is that of one pass where the overlap covers what a frame's score depends on: twice
+            it lies deepest, and all scores are decoded together. In memory are one window at a time and the scores,
+            O(T * C). The result is that of one pass where the overlap covers what a frame's score depends on: twice
             :func:`fact_clip.windows.reach` for a model of the input block alone. Update blocks look at the whole video
-            (attention, GRU over segments), so that theirs is an approximation, the nearer the longer the window.
+            (attention, GRU over segments), so that with them windows are an approximation.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class Segmenter:
         """Cut one video into actions.
 
         Args:
-            features: (T, D) raw features, or the path of a feature file in the layout of the training data.
+            features: (T, D) raw features, or the path of a feature file in the layout of the training data. NAME.json
+                beside it may tell frame times and the video (:class:`fact_clip.data.annotations.Clock`).
             actions: candidates; None: the training vocabulary. A model with head "text" takes any names, others only
                 names of their vocabulary. The background is a candidate always.
             transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
@@ -94,11 +96,12 @@ class Segmenter:
             A segmentation of all T frames, with a confidence (mean score of the named class) a segment.
 
         Raises:
-            InputError: a wrong width, NaN, an unreadable file, or a name that the model does not know.
+            InputError: a wrong width, NaN, an unreadable file, another frame rate than in training, or a name that the
+                model does not know.
         """
-        where = "features"
+        where, clock = "features", Clock(fps=self.fps)
         if isinstance(features, str | Path):
-            where = str(features)
+            where, clock = str(features), self._clock(Path(features))
             features = load_features(features, self.run.layout)
         width = self.run.transform.input_dim
         if features.ndim != 2 or not len(features):
@@ -109,7 +112,14 @@ class Segmenter:
         check_finite(where, features)
         choice = self.choose(actions)
         labels, confidence = self._predict(features, choice, transcript)
-        return Segmentation.from_frames(choice.vocabulary.decode(labels), self.fps, confidence.tolist())
+        return clock.put_on(Segmentation.from_frames(choice.vocabulary.decode(labels), None, confidence.tolist()))
+
+    def _clock(self, path: Path) -> Clock:
+        clock = Clock.of_features(path, self.fps, self.run.layout)
+        if self.fps is not None and clock.fps != self.fps:
+            expected = f"{self.fps:g}, as {self.run.path} was trained with"
+            raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second", expected)
+        return clock
 
     def choose(self, actions: Sequence[str] | None = None) -> Choice:
         """The candidates for `actions` (see :meth:`segment`), with the calibration that the run was trained with."""

@@ -11,16 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary, runs
+from fact_clip.data.annotations import Clock
 from fact_clip.data.features import check_finite, load_features
 from fact_clip.decoding import TransportSettings, transport
 from fact_clip.text.cache import embed
 from fact_clip.text.encoders import TextEncoder, text_encoder
 from fact_clip.video.encoders import FrameEncoder, frame_encoder
-from fact_clip.video.extract import Progress, Settings, describe, encode_video
+from fact_clip.video.extract import Progress, Settings, describe, extracted
 from fact_clip.video.pretrained import Runtime
 
 TEXT_SIDES = {"clip": "open_clip", "transformers": "transformers"}
 """Prefix of a frame encoder -> prefix of the text encoder that shares its space."""
+
+
+_ROWS = 4096  # looked at together, so that a long file is never held at once
 
 
 @dataclass(frozen=True)
@@ -112,24 +116,30 @@ class TrainingFree:
             progress: told (rows done, rows expected, name of the video) while a video is encoded.
 
         Returns:
-            A segmentation in rows of the frame rate, with the mean soft assignment as a segment's confidence.
+            A segmentation in rows of the frame rate, with the mean soft assignment as a segment's confidence, the path
+            of the video, and frame times where they are not those of the rate.
 
         Raises:
             InputError: a faulty video or feature file, features of another encoder, or a model that does not load.
         """
         vocabulary = self.vocabulary if actions is None else self._vocabulary(actions)
-        features, fps = self._features(Path(source), progress)
+        if Path(source).suffix.lower() == ".npy":
+            return self._segment(Path(source), vocabulary)
+        with extracted(source, self.encoder, self.extraction, progress) as features:
+            return self._segment(features, vocabulary)
+
+    def _segment(self, source: Path, vocabulary: Vocabulary) -> Segmentation:
+        features, fps = self._features(source)
         names = [name for name in vocabulary if name not in vocabulary.background]
         texts = embed(self._text, Vocabulary.from_names(names), self.settings.templates).classes
         if texts.shape[1] != features.shape[1]:
             expected = f"{texts.shape[1]}, as {self._text.name} gives"
             raise InputError(source, f"{features.shape[1]} columns", expected)
         labels, confidence = decode_similarity(probabilities(features, texts, self.settings, fps), self.settings, fps)
-        return Segmentation.from_frames(vocabulary.decode(labels), fps, confidence.tolist())
+        found = Segmentation.from_frames(vocabulary.decode(labels), fps, confidence.tolist())
+        return Clock.of_features(source, layout="TD").put_on(found)
 
-    def _features(self, source: Path, progress: Progress | None) -> tuple[NDArray[np.floating], float]:
-        if source.suffix.lower() != ".npy":
-            return encode_video(source, self.encoder, self.extraction, progress), self.extraction.fps
+    def _features(self, source: Path) -> tuple[NDArray[np.floating], float]:
         features = load_features(source, "TD")
         facts = describe(source)
         if facts["encoder"] != self.encoder.name:
@@ -143,12 +153,15 @@ def probabilities(
     features: NDArray[np.floating], texts: NDArray[np.float32], settings: TrainingFreeSettings, fps: float
 ) -> NDArray[np.float32]:
     """Softmax over K actions of the smoothed cosines, (T, D) and (K, E) in unit rows -> (T, K)."""
-    rows = features.astype(np.float32)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
-    cosines = smoothed(rows @ texts.T, round(settings.smoothing * fps)) / settings.temperature
-    cosines -= cosines.max(axis=1, keepdims=True)
-    np.exp(cosines, out=cosines)
-    found: NDArray[np.float32] = (cosines / cosines.sum(axis=1, keepdims=True)).astype(np.float32)
+    cosines = np.empty((len(features), len(texts)), dtype=np.float32)
+    for start in range(0, len(features), _ROWS):
+        rows = features[start : start + _ROWS].astype(np.float32)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+        cosines[start : start + _ROWS] = rows @ texts.T
+    share = smoothed(cosines, round(settings.smoothing * fps)) / settings.temperature
+    share -= share.max(axis=1, keepdims=True)
+    np.exp(share, out=share)
+    found: NDArray[np.float32] = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,8 @@ def segment(
     background_threshold: options.Threshold = None,
     smoothing: options.Smoothing = 1.0,
     minimal_duration: options.Shortest = 1.0,
+    window: options.Window = None,
+    media: options.Media = None,
     keep_going: options.KeepGoing = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; unset: RUN/segments, or segments.")] = None,
     formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
@@ -61,20 +64,24 @@ def segment(
     """
     suffixes, more, candidates = _suffixes(formats), names(more_actions) or [], given_actions(actions, actions_file)
     inputs = collect(inputs, features=True)
-    _check_plot(plot)
+    folder = out or (run / "segments" if run else Path("segments"))
+    _check_outputs(folder, inputs, suffixes, plot)
     check_overlay(inputs, overlay)
     extraction = (encoder, fps, keep_going)
     if training_free and run is None:
-        rules = (prompts, background_threshold, smoothing, minimal_duration)
         candidates, more = [*(candidates or []), *more], []
-        segmenter = open_training_free(candidates, extraction, rules)
+        rules = (prompts, background_threshold, smoothing, minimal_duration)
+        segmenter = open_training_free(candidates, extraction, rules, window)
     else:
-        segmenter = open_run(None if training_free else run, extraction)
+        segmenter = open_run(None if training_free else run, extraction, window)
     candidates = [*(candidates or segmenter.vocabulary), *more] if more else candidates
-    found = segment_all(segmenter, inputs, candidates)
-    folder = out or (run / "segments" if run else Path("segments"))
+    found = segment_all(segmenter, inputs, candidates, media)
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
-    files += _pictures(found, segmenter, plot, overlay, keep_going)
+    _tell(found, files + _pictures(found, segmenter, plot, overlay, keep_going), as_json)
+
+
+def _tell(found: Mapping[Path, Segmentation], files: Sequence[Path], as_json: bool) -> None:
+    """Segments on stdout, names of files on stderr."""
     print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
     print("written: " + ", ".join(map(str, files)), file=sys.stderr)
 
@@ -111,8 +118,13 @@ def _suffixes(formats: str) -> list[str]:
     return [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
 
 
-def _check_plot(plot: Path | None) -> None:
-    """Refuse what could not be written before any video is segmented."""
+def _check_outputs(folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None) -> None:
+    """Refuse what could not be written, or would be written over what extract says of features, before the work."""
+    from fact_clip.core import InputError
+
+    beside = [path for path in inputs if path.suffix == ".npy" and path.parent.resolve() == folder.resolve()]
+    if beside and ".json" in suffixes and beside[0].with_suffix(".json").is_file():
+        raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
     if plot is not None:
         from fact_clip.report import check_suffix
 
@@ -124,7 +136,7 @@ def _plot(found: Mapping[Path, Segmentation], segmenter: SegmentSource, plot: Pa
 
     rows: dict[str, Segmentation] = {}
     for path, prediction in found.items():
-        truth = _truth(path, segmenter)
+        truth = _truth(path, prediction, segmenter)
         prefix = f"{path.stem} " if len(found) > 1 else ""
         if truth is not None:
             rows[f"{prefix}truth"] = truth
@@ -133,7 +145,7 @@ def _plot(found: Mapping[Path, Segmentation], segmenter: SegmentSource, plot: Pa
     save_timeline(rows, plot, background=segmenter.vocabulary.background, title=title)
 
 
-def _truth(path: Path, segmenter: SegmentSource) -> Segmentation | None:
+def _truth(path: Path, prediction: Segmentation, segmenter: SegmentSource) -> Segmentation | None:
     """The labels of a feature file that lies in a data set of the common layout; None elsewhere."""
     from fact_clip.core import Segmentation
     from fact_clip.data.labels import read_labels
@@ -142,7 +154,8 @@ def _truth(path: Path, segmenter: SegmentSource) -> Segmentation | None:
     if not labels.is_file():
         return None
     vocabulary = segmenter.vocabulary
-    return Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
+    truth = Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
+    return replace(truth, times=prediction.times) if truth.n_frames == prediction.n_frames else truth
 
 
 def _as_table(path: Path, segmentation: Segmentation) -> str:

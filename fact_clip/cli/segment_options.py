@@ -28,4 +28,14 @@ Threshold = Annotated[
 ]
 Smoothing = Annotated[float, typer.Option(help="Training-free: seconds over which similarities are averaged.")]
 Shortest = Annotated[float, typer.Option(help="Training-free: shorter segments, in seconds, go to a neighbour.")]
+Window = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds that the model of a run reads at once; longer videos go through in windows that overlap."
+    ),
+]
+Media = Annotated[
+    str | None,
+    typer.Option(help='What files call the video, "https://host/{name}" for Label Studio; unset: its path.'),
+]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Take what decodes of a damaged video, with a warning.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,20 +50,33 @@ class _Trained:
         self, source: Path, actions: Sequence[str] | None = None, progress: Progress | None = None
     ) -> Segmentation:
         from fact_clip.core import InputError
+        from fact_clip.data.annotations import Clock
+        from fact_clip.data.features import load_features
         from fact_clip.video.decode import SUFFIXES
-        from fact_clip.video.extract import encode_video
+        from fact_clip.video.extract import extracted
 
         if source.suffix.lower() not in SUFFIXES:
             return self._segmenter.segment(source, actions=actions)
         if self._encoder is None:
             todo = "say which with --encoder, or give the feature file"
             raise InputError(source, "a video", "the encoder of the features that the run was trained on", todo)
-        features = encode_video(source, self._encoder, self._settings, progress)
-        return replace(self._segmenter.segment(features, actions=actions), fps=self._settings.fps)
+        with extracted(source, self._encoder, self._settings, progress) as features:
+            try:
+                found = self._segmenter.segment(load_features(features, "TD"), actions=actions)
+            except InputError as error:
+                where = error.where if error.where != "features" else f"{source} by {self._encoder.name}"
+                raise InputError(where, error.found, error.expected, error.todo) from None
+            return Clock.of_features(features, layout="TD").put_on(found)
 
 
-def open_run(run: Path | None, extraction: Extraction) -> SegmentSource:
-    """The model of a run folder; an InputError where there is none, or where its rate is not the one asked for."""
+def open_run(run: Path | None, extraction: Extraction, window: float | None = None) -> SegmentSource:
+    """The model of a run folder; an InputError where there is none, or where its rate is not the one asked for.
+
+    Args:
+        run: its folder.
+        extraction: how features of videos are made.
+        window: seconds that the model reads in one pass; None: as the run says.
+    """
     from fact_clip.core import InputError
     from fact_clip.segmenter import load
     from fact_clip.video.encoders import frame_encoder
@@ -74,10 +88,19 @@ def open_run(run: Path | None, extraction: Extraction) -> SegmentSource:
     if fps is not None and segmenter.fps is not None and fps != segmenter.fps:
         raise InputError("--fps", f"{fps:g}", f"{segmenter.fps:g}, as {run} was trained with")
     settings = Settings(fps=fps or segmenter.fps or Settings().fps, keep_going=keep_going)
+    if window is not None:
+        rate = fps or segmenter.fps or (settings.fps if encoder else None)
+        if rate is None:
+            raise InputError("--window", f"seconds, and no frame rate in {run}", "frames a second", "set --fps")
+        if not 0 < window < math.inf:
+            raise InputError("--window", f"{window:g}", "seconds, more than 0")
+        segmenter.window = max(round(window * rate), 1)
     return _Trained(segmenter, None if encoder is None else frame_encoder(encoder), settings)
 
 
-def open_training_free(actions: list[str] | None, extraction: Extraction, rules: Rules) -> SegmentSource:
+def open_training_free(
+    actions: list[str] | None, extraction: Extraction, rules: Rules, window: float | None = None
+) -> SegmentSource:
     """An image-text model that knows actions by their names; an InputError where encoder or names are missing."""
     from fact_clip.core import InputError
     from fact_clip.training_free import TrainingFree, TrainingFreeSettings
@@ -88,21 +111,33 @@ def open_training_free(actions: list[str] | None, extraction: Extraction, rules:
         missing = "--encoder" if encoder is None else "--actions"
         example = '--encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
         raise InputError("--training-free", f"no {missing}", example)
+    if window is not None:
+        raise InputError("--window", "with --training-free", "a run", "leave it out: pictures are compared one by one")
     how = TrainingFreeSettings(prompts, threshold=threshold, smoothing=smoothing, shortest=shortest)
     settings = Settings(keep_going=keep_going) if fps is None else Settings(fps=fps, keep_going=keep_going)
     return TrainingFree(encoder, actions, how, settings)
 
 
 def segment_all(
-    segmenter: SegmentSource, inputs: Sequence[Path], actions: list[str] | None
+    segmenter: SegmentSource, inputs: Sequence[Path], actions: list[str] | None, media: str | None = None
 ) -> dict[Path, Segmentation]:
-    """Segment every input, with a bar over all and one within a video."""
+    """Segment every input, with a bar over all and one within a video.
+
+    Args:
+        segmenter: what does it.
+        inputs: feature files and videos.
+        actions: candidates; None: the segmenter's own.
+        media: what to call each video in files, with its name at {name}; None: its path.
+    """
     found: dict[Path, Segmentation] = {}
     with progress_each("segmenting") as (overall, each):
         for done, path in enumerate(inputs):
             if overall is not None:
                 overall(done, len(inputs), path.stem)
             found[path] = segmenter.segment(path, actions=actions, progress=each)
+            if media is not None:
+                name = Path(found[path].media or path).name
+                found[path] = replace(found[path], media=media.replace("{name}", name))
     return found
 
 

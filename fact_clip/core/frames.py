@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.errors import InputError
 
+_ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
+
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices and give them back as int64.
@@ -76,6 +78,25 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
     winner = votes.argmax(axis=1)
     chosen: NDArray[np.int64] = windows[np.arange(len(windows)), winner]
     return chosen
+
+
+def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray[np.float64]:
+    """When rows that were sampled from a video at n / fps seconds start, and when the last one ends: (T,) -> (T + 1,).
+
+    A row starts with the picture that it shows, which is there since a moment before n / fps. Where several rows show
+    one picture, the later ones start at n / fps, as does a row before the first picture. So the times rise.
+
+    Args:
+        shown: seconds at which the picture of each row comes up.
+        fps: rows a second.
+        end: seconds at which the video ends, where it is known; the last row ends then, or at T / fps if sooner.
+    """
+    times = np.asarray(shown, dtype=np.float64)
+    grid = np.arange(len(times) + 1) / fps
+    new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
+    starts = np.where(new, np.maximum(times, 0.0), grid[:-1])
+    last = grid[-1] if end is None or not starts[-1] + _ROUNDING < end else min(end, grid[-1])
+    return np.append(starts, last)
 
 
 def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:

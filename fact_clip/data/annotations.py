@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Segmentation
 from fact_clip.data.benchmarks import Layout
 from fact_clip.data.features import load_features
 from fact_clip.export.formats import read_text
 from fact_clip.export.json_file import is_number
 
 Unit = Literal["seconds", "frames"]
+
+_SAME = 1.5e-3  # seconds; files round times to milliseconds
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,17 @@ class Clock:
         n_frames: how many; None: as many as the annotation reaches.
         fps: frames a second; None where nobody said.
         times: seconds at the start of each frame and at the end, (n_frames + 1,), read in place of `fps`.
+        media: path of the video.
     """
 
     n_frames: int | None = None
     fps: float | None = None
     times: NDArray[np.float64] | None = None
+    media: str | None = None
 
     @classmethod
     def of_features(cls, path: Path, fps: float | None = None, layout: Layout | None = None) -> Clock:
-        """The clock of NAME.npy; NAME.json beside it may tell ``fps`` and ``times`` (T or T + 1 seconds).
+        """The clock of NAME.npy; NAME.json beside it may tell ``fps``, ``times`` (T or T + 1 seconds) and ``video``.
 
         Args:
             path: the feature file.
@@ -94,9 +98,9 @@ class Clock:
             raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
         n_frames = len(load_features(path, layout or "TD"))
         told = told or {}
-        fps = told.get("fps") or fps
+        fps, media = told.get("fps") or fps, told.get("video")
         if told.get("times") is None:
-            return cls(n_frames, fps)
+            return cls(n_frames, fps, None, media)
         times = np.asarray(told["times"], dtype=np.float64)
         if times.shape == (n_frames,):
             step = float(np.median(np.diff(times))) if n_frames > 1 else 1 / (fps or 1.0)
@@ -104,7 +108,15 @@ class Clock:
         if times.shape != (n_frames + 1,) or not (np.diff(times) > 0).all():
             found = f"{times.size} times for {n_frames} frames, or times that do not rise"
             raise InputError(path.with_suffix(".json"), found, "one a frame, and the end")
-        return cls(n_frames, fps, times)
+        return cls(n_frames, fps, times, media)
+
+    def put_on(self, segmentation: Segmentation) -> Segmentation:
+        """The segmentation with this rate and video, and with frame times where they are not those of the rate."""
+        times = self.times
+        if times is not None and self.fps and np.abs(times - np.arange(len(times)) / self.fps).max() < _SAME:
+            times = None
+        seconds = None if times is None else tuple(times.tolist())
+        return replace(segmentation, fps=self.fps, times=seconds, media=self.media)
 
     def frames(self, seconds: Sequence[float], where: str) -> NDArray[np.int64]:
         """The frame boundary nearest to each time; of two equally near the later."""
@@ -130,7 +142,9 @@ def _sidecar(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}:{error.lineno}", f"not JSON ({error.msg})", "fps and times of the features") from None
     if not isinstance(told, dict):
         raise InputError(path, "no object", "fps and times of the features")
-    fps, times = told.get("fps"), told.get("times")
+    fps, times, video = told.get("fps"), told.get("times"), told.get("video")
+    if video is not None and not isinstance(video, str):
+        raise InputError(path, f"video {video!r}", "the path of a video")
     if fps is not None and not (is_number(fps) and fps > 0):
         raise InputError(path, f"fps {fps!r}", "frames a second, more than 0")
     if times is not None and not (isinstance(times, list) and all(map(is_number, times))):

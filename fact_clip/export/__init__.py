@@ -68,7 +68,7 @@ def format_of(path: str | Path) -> Format:
 def save(segmentation: Segmentation, path: str | Path) -> Path:
     """Write a segmentation; folders on the way are made, and a file under this name is whole or not there.
 
-    Formats that point to a video name `segmentation.media`, else the file's own name without its ending.
+    Formats that must point to a video name `segmentation.media`, else the file's own name without its ending.
 
     Raises:
         InputError: unknown ending, a folder that cannot be written to, a label that the format cannot hold, no
@@ -76,7 +76,7 @@ def save(segmentation: Segmentation, path: str | Path) -> Path:
     """
     path = Path(path)
     ending = _ending(path)
-    if segmentation.media is None:
+    if segmentation.media is None and EXPORTERS[ending].needs_media:
         segmentation = replace(segmentation, media=path.name[: -len(ending)])
     with whole_file(path) as unfinished:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
@@ -14,6 +15,7 @@ CONFIDENCE = "confidence"
 def write(segmentation: Segmentation, path: Path) -> None:
     """Annotations to the millisecond, ELAN's unit, on the tier `action`.
 
+    The video is linked by its path and by the way to it from the file's folder, so that both may be moved together.
     Where a segment has a confidence it is an annotation of the tier `confidence`, associated with that of the action.
 
     Raises:
@@ -31,14 +33,25 @@ def write(segmentation: Segmentation, path: Path) -> None:
         eaf.add_linguistic_type(CONFIDENCE, "Symbolic_Association", timealignable=False)
         eaf.add_tier(CONFIDENCE, CONFIDENCE, parent=TIER)
     if segmentation.media:
-        mime = _MIME.get(Path(segmentation.media).suffix.lower(), "unknown")
-        eaf.add_linked_file(Path(segmentation.media).name, f"./{Path(segmentation.media).name}", mime)
+        eaf.add_linked_file(*_link(path, Path(segmentation.media)))
     for start, stop, segment in milliseconds(path, segmentation):
         eaf.add_annotation(TIER, start, stop, segment.label)
         if segment.confidence is not None:
             # neighbours share an end, so that only the middle says which annotation is meant
             eaf.add_ref_annotation(CONFIDENCE, TIER, (start + stop) / 2, repr(segment.confidence))
     to_eaf(path, eaf)
+
+
+def _link(path: Path, video: Path) -> tuple[str, str, str]:
+    """Address of a video, the way to it from the folder of `path`, and its kind; nothing is escaped in ELAN."""
+    mime = _MIME.get(video.suffix.lower(), "unknown")
+    if not video.is_absolute():
+        return video.name, f"./{video.name}", mime
+    try:
+        way = Path(os.path.relpath(video, path.parent.absolute())).as_posix()
+    except ValueError:  # on another drive
+        way = video.name
+    return f"file://{'' if video.as_posix().startswith('/') else '/'}{video.as_posix()}", f"./{way}", mime
 
 
 _MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov": "video/quicktime"}

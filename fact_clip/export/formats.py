@@ -26,11 +26,13 @@ class Format:
         read: file -> segmentation; None where frames cannot be read back (`fact-clip data convert` reads the
             annotations of several such tools on the frames of the features).
         note: one line for people.
+        needs_media: it cannot do without the name of a video; :func:`fact_clip.export.save` gives it the file's own.
     """
 
     write: Callable[[Segmentation, Path], None]
     read: Callable[[Path], Segmentation] | None
     note: str
+    needs_media: bool = True
 
 
 @contextmanager

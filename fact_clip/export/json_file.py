@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from fact_clip.export.formats import Format, gapless, read_text
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
-    """Plain JSON of a segmentation: fps, n_frames, segments, and times where frames are not evenly spaced."""
+    """Plain JSON of a segmentation: fps, n_frames, media where known, segments, times of uneven frames."""
     times = {} if segmentation.times is None else {"times": list(segmentation.times)}
+    media = {} if segmentation.media is None else {"media": segmentation.media}
     return {
         "fps": segmentation.fps,
         "n_frames": segmentation.n_frames,
+        **media,
         "segments": [segment_dict(segmentation, segment) for segment in segmentation],
         **times,
     }
@@ -56,8 +59,11 @@ def read(path: Path) -> Segmentation:
     times = tree.get("times")
     if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
         raise InputError(path, "times that are no list of numbers", "seconds, one a frame and one for the end")
+    media = tree.get("media")
+    if not (media is None or isinstance(media, str)):
+        raise InputError(path, f"media {media!r}", "the path of a video or null")
     segments = [read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
-    return gapless(path, segments, fps, times)
+    return replace(gapless(path, segments, fps, times), media=media)
 
 
 def read_segment(where: str, entry: Any) -> Segment:
@@ -79,4 +85,4 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-FORMAT = Format(write, read, "frame rate and segments, for programs")
+FORMAT = Format(write, read, "frame rate and segments, for programs", needs_media=False)

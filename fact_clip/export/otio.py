@@ -26,16 +26,17 @@ def write(segmentation: Segmentation, path: Path) -> None:
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
         rate, cuts = 1000.0, milliseconds(path, segmentation)
-    video = segmentation.media or "video"
+    video = Path(segmentation.media or "video")
+    address = video.as_uri() if video.is_absolute() else segmentation.media or "video"
     track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
     for start, stop, segment in cuts:
-        media = otio.schema.ExternalReference(target_url=video)
+        media = otio.schema.ExternalReference(target_url=address)
         place = otio.opentime.TimeRange(
             otio.opentime.RationalTime(start, rate), otio.opentime.RationalTime(stop - start, rate)
         )
         sure = {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
         track.append(otio.schema.Clip(segment.label, media, place, sure))
-    timeline = otio.schema.Timeline(Path(video).stem)
+    timeline = otio.schema.Timeline(video.stem)
     timeline.tracks.append(track)
     path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")
 

@@ -9,12 +9,14 @@ from fact_clip.export.formats import Format, milliseconds, one_line
 
 
 def write_vtt(segmentation: Segmentation, path: Path) -> None:
-    """One cue a segment, times to the millisecond; the confidence as a comment before its cue.
+    """One cue a segment, times to the millisecond; confidence in a comment before its cue, the video in the first line.
 
     Raises:
         InputError: no seconds are known, or a label that does not fill one line.
     """
-    blocks = ["WEBVTT\n"]
+    media = " ".join((segmentation.media or "").split())
+    # an arrow may only stand in times
+    blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
     for start, stop, segment in milliseconds(path, segmentation):
         if segment.confidence is not None:
             blocks.append(f"NOTE confidence {segment.confidence!r}\n")
@@ -42,5 +44,5 @@ def _clock(time: int, point: str) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
 
 
-VTT = Format(write_vtt, None, "WebVTT subtitles; confidence in comments")
+VTT = Format(write_vtt, None, "WebVTT subtitles; confidence in comments", needs_media=False)
 SRT = Format(write_srt, None, "SubRip subtitles")

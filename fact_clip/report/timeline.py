@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.export import whole_file
 from fact_clip.report.colours import BACKGROUND, palette
 
@@ -58,7 +58,7 @@ def check_suffix(path: Path) -> None:
 def timeline(rows: Mapping[str, Segmentation], *, background: Collection[str] = (), title: str = "") -> Figure:
     """One bar a row, from top to bottom in the order given; the convention is truth above prediction.
 
-    The axis is in seconds where every row knows its frame rate, else in frames. The legend lists the classes that
+    The axis is in seconds where every row knows its times or rate, else in frames. The legend lists the classes that
     occur, by first appearance, in as many columns as fit below; its numbers are written on the segments that are wide
     enough. Background is grey and comes last.
 
@@ -92,22 +92,29 @@ def timeline(rows: Mapping[str, Segmentation], *, background: Collection[str] = 
 
 
 def _in_seconds(rows: Mapping[str, Segmentation]) -> bool:
-    return all(row.fps is not None for row in rows.values())
+    return all(row.seconds(0) is not None for row in rows.values())
 
 
-def _rate(row: Segmentation, in_seconds: bool) -> float:
-    return row.fps if in_seconds and row.fps is not None else 1.0
+def _place(row: Segmentation, frame: int, in_seconds: bool) -> float:
+    """Where a frame starts on the axis."""
+    seconds = row.seconds(frame) if in_seconds else None
+    return frame if seconds is None else seconds
+
+
+def _span(row: Segmentation, segment: Segment, in_seconds: bool) -> tuple[float, float]:
+    """Left end and width of a segment's bar."""
+    left = _place(row, segment.start, in_seconds)
+    return left, _place(row, segment.stop, in_seconds) - left
 
 
 def _draw_rows(axes: Axes, rows: Mapping[str, Segmentation], colour_of: Mapping[str, str]) -> None:
     in_seconds = _in_seconds(rows)
     for place, row in enumerate(rows.values()):
-        rate = _rate(row, in_seconds)
-        bars = [(segment.start / rate, segment.duration / rate) for segment in row]
+        bars = [_span(row, segment, in_seconds) for segment in row]
         colours = [colour_of.get(segment.label, BACKGROUND) for segment in row]
         # no edges and no smoothing: a hairline between two segments would hide one-frame segments
         axes.broken_barh(bars, (place - 0.4, 0.8), facecolors=colours, linewidth=0, antialiased=False)
-    axes.set_xlim(0, max(row.n_frames / _rate(row, in_seconds) for row in rows.values()))
+    axes.set_xlim(0, max(_place(row, row.n_frames, in_seconds) for row in rows.values()))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [_shortened(name, 30) for name in rows], parse_math=False)
     axes.tick_params(axis="y", length=0)
@@ -153,11 +160,10 @@ def _write_numbers(
     in_seconds = _in_seconds(rows)
     inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
     for place, row in enumerate(rows.values()):
-        rate = _rate(row, in_seconds)
         for segment in row:
-            wide = segment.duration / rate * inches >= _NARROWEST
-            if wide and segment.label in number_of:
-                middle = (segment.start + segment.stop) / 2 / rate
+            left, width = _span(row, segment, in_seconds)
+            if width * inches >= _NARROWEST and segment.label in number_of:
+                middle = left + width / 2
                 ink = _ink(colour_of[segment.label])
                 axes.text(middle, place, str(number_of[segment.label]), size=7, color=ink, ha="center", va="center")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -150,7 +151,9 @@ def _need(spec: str, *packages: str) -> None:
 
 @contextmanager
 def told(where: str, expected: str, todo: Callable[[], str]) -> Iterator[None]:
-    """What goes wrong in here inside a model of others is an InputError of one line."""
+    """What goes wrong in here inside a model of others is an InputError of one line, and all that is said of it."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.ERROR))  # libraries log what they raise as well
     try:
         yield
     except InputError:
@@ -158,6 +161,8 @@ def told(where: str, expected: str, todo: Callable[[], str]) -> Iterator[None]:
     except FAILURES as error:
         reason = f"{type(error).__name__}: {str(error).strip() or '-'}".splitlines()[0][:200]
         raise InputError(where, reason, expected, todo()) from error
+    finally:
+        logging.disable(before)
 
 
 def looks_local(place: str) -> bool:

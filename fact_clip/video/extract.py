@@ -9,14 +9,16 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, row_times
 from fact_clip.video.decode import frames, probe
 from fact_clip.video.encoders import FrameEncoder
 from fact_clip.video.partial import PartialRows
@@ -79,6 +81,7 @@ def extract(
 ) -> Path:
     """Write NAME.npy, (T, D) float16, and NAME.json beside it; row n shows what is on screen at n / fps seconds.
 
+    The JSON tells encoder, rate, video, and when each row starts and the last ends (`core.row_times`).
     An interrupted extraction leaves NAME.part and goes on from there the next time; the files of its own name come
     last and whole. What is there and current is made anew all the same: see `is_current`.
 
@@ -98,7 +101,8 @@ def extract(
     """
     chosen, video = settings or Settings(), Path(video)
     target = _target(video, Path(out))
-    total = round((probe(video).seconds or 0) * chosen.fps)
+    seconds = probe(video).seconds
+    total = round((seconds or 0) * chosen.fps)
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
     with PartialRows(target.with_suffix(".part"), {**identity, "source": _source(video)}) as rows:
@@ -112,27 +116,19 @@ def extract(
                 raise
             damage = error.found
             warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
-        rows.finish(target, {"dim": rows.dim, "n_frames": rows.count, "damage": damage})
+        times = row_times(rows.times(), chosen.fps, seconds).round(6).tolist()
+        facts = {"dim": rows.dim, "n_frames": rows.count, "damage": damage, "video": str(video.absolute())}
+        rows.finish(target, {**facts, "times": times})
     return target
 
 
-def encode_video(
+@contextmanager
+def extracted(
     video: str | Path, encoder: FrameEncoder, settings: Settings | None = None, progress: Progress | None = None
-) -> NDArray[np.float16]:
-    """The features (T, D) that `extract` would write, in memory; arguments and errors as there."""
-    chosen, found, total = settings or Settings(), [], 0
-    expected = round((probe(video).seconds or 0) * chosen.fps)
-    try:
-        for _, features in _encoded(Path(video), encoder, chosen, 0):
-            found.append(features)
-            total += len(features)
-            if progress is not None:
-                progress(total, max(total, expected), Path(video).name)
-    except DamagedVideoError as error:
-        if not chosen.keep_going or not found:
-            raise
-        warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
-    return np.concatenate(found)
+) -> Iterator[Path]:
+    """NAME.npy of `extract` in a temporary folder ($TMPDIR), there as long as the context; arguments as there."""
+    with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
+        yield extract(video, encoder, folder, settings, progress)
 
 
 def describe(features: str | Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def overlay(
 
     Args:
         video: the video that was segmented.
-        segmentation: of any model; its frame rate says which moment a segment means.
+        segmentation: of any model; its frame times or rate say which moment a segment means.
         out: file to write, .mp4, .mkv or .mov (H.264, no sound).
         colours: label -> "#rrggbb"; labels that are missing are grey.
         keep_going: take what decodes of a damaged file.
@@ -50,7 +50,7 @@ def overlay(
     import av
 
     out = check_suffix(out)
-    if segmentation.fps is None:
+    if segmentation.seconds(0) is None:
         raise InputError(out, "segments without a frame rate", "rows a second", "set data.fps when training")
     info = probe(video)
     expected = round((info.seconds or 0) * (info.fps or 0))
@@ -84,8 +84,8 @@ class _Painter:
 
     def __init__(self, segmentation: Segmentation, colours: Mapping[str, str], width: int, height: int) -> None:
         self.width, self.height = width, height
-        self._segments, self._fps = segmentation, segmentation.fps or 1.0
-        self._colours = colours
+        self._segments, self._colours = segmentation, colours
+        self._starts = np.array([segmentation.seconds(row) for row in range(segmentation.n_frames + 1)], dtype=float)
         self._owner = np.repeat(np.arange(len(segmentation)), [each.duration for each in segmentation])
         self._bar_height = max(height // 24, 4)
         self._bar = self._draw_bar()
@@ -94,22 +94,26 @@ class _Painter:
     def __call__(self, image: Image, time: float) -> Image:
         """A copy of (H, W, 3) with what is done at `time` seconds."""
         painted = image[: self.height, : self.width].copy()
-        row = min(max(int(time * self._fps + 1e-3), 0), len(self._owner) - 1)
-        label = self._segments.segments[self._owner[row]].label
+        label = self._segments.segments[self._at(np.array([time + 1e-3]))[0]].label
         if label not in self._strips:
             self._strips[label] = self._draw_strip(label)
         strip = self._strips[label]
         painted[: len(strip), : strip.shape[1]] = strip
         painted[-self._bar_height :] = self._bar
-        now = min(round(time * self._fps / len(self._owner) * self.width), self.width - 1)
+        now = min(round(time / self._starts[-1] * self.width), self.width - 1)
         painted[-2 * self._bar_height :, max(now - 1, 0) : now + 1] = 255
         return painted
+
+    def _at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The segment of each moment."""
+        rows = np.searchsorted(self._starts, times, side="right") - 1
+        return self._owner[np.clip(rows, 0, len(self._owner) - 1)]
 
     def _draw_bar(self) -> NDArray[np.uint8]:
         """(bar height, W, 3), a column the colour of its moment."""
         colours = np.array([_rgb(self._colours.get(each.label, _OTHER)) for each in self._segments], dtype=np.uint8)
-        moments = (2 * np.arange(self.width) + 1) * len(self._owner) // (2 * self.width)
-        return np.repeat(colours[self._owner[moments]][None], self._bar_height, axis=0)
+        moments = (np.arange(self.width) + 0.5) / self.width * self._starts[-1]
+        return np.repeat(colours[self._at(moments)][None], self._bar_height, axis=0)
 
     def _draw_strip(self, label: str) -> NDArray[np.uint8]:
         """The name in white on black, beside a patch of its colour."""

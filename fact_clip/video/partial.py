@@ -80,6 +80,10 @@ class PartialRows:
     def _records(self) -> Any:
         return np.memmap(self.path, _record(self.dim), mode="r", offset=self._offset, shape=(self.count,))
 
+    def times(self) -> NDArray[np.float64]:
+        """(T,) of the rows so far."""
+        return np.array(self._records()["time"])
+
     def finish(self, target: Path, facts: Mapping[str, Any]) -> None:
         """Write the rows as an array (T, D) float16 to `target` and what they are to a JSON beside it; then go.
 
@@ -91,9 +95,8 @@ class PartialRows:
             for start in range(0, self.count, _ROWS):
                 rows[start : start + _ROWS] = records["row"][start : start + _ROWS]
             rows.flush()
-        times = [round(float(time), 6) for time in records["time"]]
         with whole_file(target.with_suffix(".json")) as unfinished:
-            unfinished.write_text(json.dumps({**self._identity, **facts, "times": times}) + "\n", encoding="utf-8")
+            unfinished.write_text(json.dumps({**self._identity, **facts}) + "\n", encoding="utf-8")
         self.path.unlink()
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from pympi.Elan import Eaf
 
 from fact_clip import training
 from fact_clip.export import load
+from fact_clip.video.encoders import frame_encoder
+from fact_clip.video.extract import Settings, extract
 
 
 def film(path: Path, seconds: int = 4) -> Path:
@@ -145,6 +150,7 @@ def test_segment_without_training(films, fact_clip, tmp_path, open_clip_folder, 
         (["--training-free", "--actions", "stir"], "no --encoder"),
         (["--training-free", "--encoder", "clip:ViT-B-32/openai"], "no --actions"),
         (["--training-free", "--encoder", "grid", "--actions", "stir"], "no text side"),
+        (["--training-free", "--encoder", "clip:a/b", "--actions", "stir", "--window", "9"], "leave it out"),
         (["--run", "r", "--overlay", "x.gif"], "'.gif'"),
         (["c.mkv", "--run", "r", "--overlay", "x.mp4"], "2 inputs"),
         (["--run", "r", "--overlay", "a.mp4"], "the input itself"),
@@ -156,3 +162,135 @@ def test_bad_requests_of_segment(films, fact_clip, monkeypatch, arguments, found
     assert (answer.code, answer.out) == (2, "")
     assert found in answer.err
     assert answer.err.count("\n") == 1
+
+
+TIMES = [40 * n + (300 if n > 20 else 0) + 25 * (n % 3 == 1) for n in range(50)]  # milliseconds; one picture stays long
+
+
+def flicker(path: Path, seed: int, times: Sequence[int]) -> list[bool]:
+    """A film that is dark or bright for 4 to 9 pictures in turn; which they are."""
+    rng = np.random.default_rng(seed)
+    bright = [bool(turn % 2) for turn in range(20) for _ in range(rng.integers(4, 10))][: len(times)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time, is_bright in zip(times, bright, strict=True):
+            image = np.clip(rng.normal(200 if is_bright else 50, 10, (48, 64, 3)), 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return bright
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory) -> Path:
+    """A film of a variable rate."""
+    path = tmp_path_factory.mktemp("uneven") / "my film.mkv"
+    flicker(path, 9, TIMES)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pixel_run(tiny, tmp_path_factory) -> Path:
+    """A run that tells dark (rest) from bright (wander) by the grid encoder's features at 10 rows a second."""
+    root = tmp_path_factory.mktemp("pixels")
+    for folder in ("groundTruth", "splits", "features"):
+        (root / folder).mkdir()
+    for seed, name in enumerate(("one", "two", "three")):
+        bright = flicker(root / f"{name}.mkv", seed, range(0, 4000, 40))
+        extract(root / f"{name}.mkv", frame_encoder("grid"), root / "features", Settings(fps=10))
+        rows = ["wander" if bright[5 * row // 2] else "rest" for row in range(40)]
+        (root / "groundTruth" / f"{name}.txt").write_text("\n".join(rows) + "\n")
+    (root / "mapping.txt").write_text("0 rest\n1 wander\n")
+    (root / "splits" / "train.split1.bundle").write_text("one\ntwo\n")
+    (root / "splits" / "test.split1.bundle").write_text("three\n")
+    data = {"name": "folder", "root": str(root), "fps": 10.0, "layout": "TD", "stride": 1, "standardize": True}
+    training.train(tiny(data=data, model={"blocks": "i"}, train={"epochs": 20, "lr": 0.01}), root / "run")
+    return root / "run"
+
+
+def test_segments_of_a_variable_rate_start_with_real_frames(uneven, pixel_run, fact_clip, tmp_path):
+    """Annotations that ELAN reads start at presentation times, or on the grid within a picture that stays long."""
+    how = ("--run", pixel_run, "--encoder", "grid", "--format", "eaf,json,vtt,csv", "--out", tmp_path)
+    answer = fact_clip("segment", uneven, *how, "--plot", tmp_path / "p.svg", "--overlay", tmp_path / "o.mkv", "--json")
+    assert answer.code == 0, answer.err
+    (printed,) = json.loads(answer.out)
+    found = load(tmp_path / "my film.json")
+    assert len(found) > 4
+    assert found.media == printed["media"] == str(uneven)
+    assert found.fps == 10
+    grid = [100 * row for row in range(found.n_frames)]
+    shown = [max(time for time in TIMES if time <= at + 1) for at in grid]
+    rows = [
+        time if row == 0 or time != shown[row - 1] else at
+        for row, (time, at) in enumerate(zip(shown, grid, strict=True))
+    ]
+    eaf = Eaf(tmp_path / "my film.eaf")
+    annotations = eaf.get_annotation_data_for_tier("action")
+    assert [start for start, _, _ in annotations] == [rows[each.start] for each in found]
+    assert [each[1] for each in annotations[:-1]] == [each[0] for each in annotations[1:]]
+    assert annotations[-1][1] == pytest.approx(TIMES[-1] + 40, abs=45)  # the end of the film
+    assert sum(start in TIMES for start, _, _ in annotations) >= len(annotations) - 3
+    assert eaf.get_linked_files()[0]["MEDIA_URL"] == f"file://{uneven}"
+    assert (tmp_path / "my film.vtt").read_text().startswith(f"WEBVTT - {uneven}\n")
+
+    how_called = ("--format", "label-studio", "--media", "https://host/clips/{name}", "--out", tmp_path / "ls")
+    assert fact_clip("segment", uneven, *how[:4], *how_called).code == 0
+    (task,) = json.loads((tmp_path / "ls" / "my film.label-studio.json").read_text())
+    assert task["data"]["video"] == "https://host/clips/my film.mkv"
+
+    # the same from the features that extract leaves
+    assert fact_clip("extract", uneven, "--encoder", "grid", "--fps", 10, "--out", tmp_path / "f").code == 0
+    answer = fact_clip("segment", tmp_path / "f" / "my film.npy", *how[:2], "--out", tmp_path / "again")
+    assert answer.code == 0, answer.err
+    again = load(tmp_path / "again" / "my film.json")
+    assert (again.segments, again.times, again.media) == (found.segments, found.times, found.media)
+
+
+def test_labels_of_a_tool_come_back_on_the_clock_of_the_film(uneven, pixel_run, fact_clip, tmp_path):
+    """extract, segment, correct in ELAN, convert: each row gets the label that it was given."""
+    assert fact_clip("extract", uneven, "--encoder", "grid", "--fps", 10, "--out", tmp_path / "f").code == 0
+    features = tmp_path / "f" / "my film.npy"
+    how = ("--run", pixel_run, "--format", "eaf,json", "--out", tmp_path / "out")
+    assert fact_clip("segment", features, *how).code == 0
+    labels = tmp_path / "out" / "my film.eaf"
+    answer = fact_clip(
+        "data", "convert", "--from", "eaf", labels, "--features", tmp_path / "f", "--out", tmp_path / "d"
+    )
+    assert answer.code == 0, answer.err
+    written = (tmp_path / "d" / "groundTruth" / "my film.txt").read_text().splitlines()
+    assert written == load(tmp_path / "out" / "my film.json").to_frames()
+
+
+def test_a_window_in_seconds(films, pixel_run, fact_clip, tmp_path, monkeypatch):
+    from fact_clip.segmenter import Segmenter
+
+    lengths, output = [], Segmenter._output
+    monkeypatch.setattr(
+        Segmenter, "_output", lambda self, rows, *how: lengths.append(len(rows)) or output(self, rows, *how)
+    )
+    how = ("--run", pixel_run, "--encoder", "grid", "--out", tmp_path)
+    assert fact_clip("segment", films / "c.mkv", *how, "--window", "2.5").code == 0
+    assert set(lengths) == {25}  # of 60 rows, 10 a second
+    assert len(lengths) > 2
+    assert fact_clip("segment", films / "c.mkv", *how).code == 0
+    assert lengths[-1] == 60
+    assert (
+        "--window: 0; expected seconds, more than 0" in fact_clip("segment", films / "c.mkv", *how, "--window", 0).err
+    )
+
+
+def test_features_of_another_rate_or_encoder_are_refused(films, pixel_run, fact_clip, tmp_path, open_clip_folder):
+    assert fact_clip("extract", films / "a.mp4", "--encoder", "grid", "--fps", 5, "--out", tmp_path).code == 0
+    answer = fact_clip("segment", tmp_path / "a.npy", "--run", pixel_run, "--out", tmp_path / "o")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{tmp_path / 'a.json'}: 5 rows a second; expected 10, as {pixel_run} was trained with" in answer.err
+    spec = f"clip:local-dir:{open_clip_folder}"
+    answer = fact_clip("segment", films / "a.mp4", "--run", pixel_run, "--encoder", spec, "--out", tmp_path / "o")
+    assert answer.code == 2
+    assert f"{films / 'a.mp4'} by clip:{open_clip_folder.name}@" in answer.err
+    assert ": 8 columns (of 40 frames); expected 384" in answer.err
+    over = fact_clip("segment", tmp_path / "a.npy", "--run", pixel_run, "--out", tmp_path)
+    assert "where NAME.json describes the features" in over.err

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError, majority_stride, runs, stretch
+from fact_clip.core import InputError, majority_stride, row_times, runs, stretch
 
 LABELS = st.lists(st.integers(-1, 3), min_size=1, max_size=60)
 SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
@@ -82,3 +82,23 @@ def test_bad_strides_are_errors() -> None:
         majority_stride([1], 0)
     with pytest.raises(InputError, match="3 labels at stride 4 for 13 frames; expected 4"):
         stretch([1, 2, 3], 4, 13)
+
+
+def test_rows_start_with_the_picture_that_they_show():
+    """5 rows a second of pictures at 0.04, 0.15 and 0.401 s; files round to ms, so the last is that of 0.4."""
+    found = row_times([0.04, 0.15, 0.401, 0.401], 5.0)
+    np.testing.assert_allclose(found, [0.0, 0.15, 0.401, 0.6, 0.8])
+    np.testing.assert_allclose(row_times([0.0, 0.0, 0.0, 0.55], 5.0, end=0.7), [0.0, 0.2, 0.4, 0.55, 0.7])
+    np.testing.assert_allclose(row_times([0.0], 5.0, end=9.0), [0.0, 0.2])
+    np.testing.assert_allclose(row_times([0.0], 5.0, end=0.0), [0.0, 0.2])  # an end that cannot be
+
+
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=40), st.sampled_from([1.0, 5.0, 14.985, 30.0, 100.0]))
+def test_rows_of_any_clock_rise(gaps, fps):
+    pictures = np.cumsum(gaps) / 1000
+    grid = np.arange(int(pictures[-1] * fps) + 1) / fps
+    place = np.searchsorted(pictures, grid + 1e-3, side="right") - 1
+    shown = pictures[np.maximum(place, 0)]
+    times = row_times(shown, fps, end=pictures[-1] + 0.04)
+    assert (np.diff(times) > 0).all()
+    assert (np.abs(times[:-1] - grid) <= 1 / fps).all()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Segmentation
 from fact_clip.data.annotations import Annotation, Clock, Span, to_frames
 
 
@@ -174,3 +174,11 @@ def test_frame_times_beside_the_features(times, tmp_path):
 def test_broken_files_beside_the_features(told, message, tmp_path):
     with pytest.raises(InputError, match=message):
         Clock.of_features(features(tmp_path, (3, 7), told))
+
+
+def test_a_clock_on_a_segmentation(tmp_path):
+    told = {"fps": 4.0, "times": [0, 0.25, 0.5, 0.7], "video": "/films/v.mp4"}
+    found = Clock.of_features(features(tmp_path, (3, 7), told)).put_on(Segmentation.from_frames(["a", "a", "b"]))
+    assert (found.fps, found.times, found.media) == (4.0, (0, 0.25, 0.5, 0.7), "/films/v.mp4")
+    even = Clock(3, 4.0, np.array([0, 0.2505, 0.4999, 0.75])).put_on(found)
+    assert (even.fps, even.times, even.media) == (4.0, None, None)  # the times of the rate, but for rounding

@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from pympi.Elan import Eaf
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.export import EXPORTERS, save
+from fact_clip.export import EXPORTERS, load, save
 
 
 class Seen(NamedTuple):
@@ -234,6 +235,29 @@ def test_files_point_to_the_video(tmp_path):
     assert saved(".rttm").read_text().split()[:2] == ["SPEAKER", "a_b"]
     timeline = opentimelineio.adapters.read_from_file(str(saved(".otio")))
     assert timeline.tracks[0][0].media_reference.target_url == "clips/a b.mp4"
+    assert saved(".vtt").read_text().startswith("WEBVTT - clips/a b.mp4\n\n")
+    assert json.loads(saved(".json").read_text())["media"] == load(saved(".json")).media == "clips/a b.mp4"
+
+
+def test_a_video_elsewhere_is_linked_by_its_address_and_by_the_way_there(tmp_path):
+    video = replace(EVEN, media=str(tmp_path / "clips" / "a b.mp4"))
+    (link,) = Eaf(save(video, tmp_path / "out" / "x.eaf")).get_linked_files()
+    assert link["MEDIA_URL"] == f"file://{tmp_path}/clips/a b.mp4"
+    assert link["RELATIVE_MEDIA_URL"] == "./../clips/a b.mp4"
+    assert link["MIME_TYPE"] == "video/mp4"
+    project = json.loads(save(video, tmp_path / "out" / "x.boris").read_text())
+    assert project["observations"]["a b"]["file"]["1"] == [video.media]
+    timeline = opentimelineio.adapters.read_from_file(str(save(video, tmp_path / "out" / "x.otio")))
+    assert timeline.tracks[0][0].media_reference.target_url == f"file://{tmp_path}/clips/a%20b.mp4"
+
+
+def test_json_names_no_video_where_there_is_none(tmp_path):
+    path = save(Segmentation((Segment(0, 1, "a"),), 1.0), tmp_path / "subj5.json")
+    assert "media" not in json.loads(path.read_text())
+    assert load(path).media is None
+    path.write_text(path.read_text().replace('"n_frames": 1', '"media": 1'))
+    with pytest.raises(InputError, match="media 1; expected the path of a video"):
+        load(path)
 
 
 def test_without_a_video_files_point_to_their_own_name(tmp_path):

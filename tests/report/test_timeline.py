@@ -127,3 +127,16 @@ def test_bad_input_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"'\.gif'; expected one of \.png, \.svg, \.pdf"):
         save_timeline({"a": SHORT}, tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_frame_times_place_the_bars():
+    """Three rows, of which the first lasts two seconds; a row of a rate alone stands beside it in seconds too."""
+    uneven = Segmentation((Segment(0, 1, "a"), Segment(1, 3, "b")), 4.0, (0.0, 2.0, 2.25, 2.5))
+    axes = timeline({"x": uneven, "y": Segmentation.from_frames(["a"] * 8, fps=4.0)}).axes[0]
+    bars = [[path.get_extents() for path in each.get_paths()] for each in axes.collections]
+    assert [(each.x0, each.x1) for each in bars[0]] == [(0, 2), (2, 2.5)]
+    assert [(each.x0, each.x1) for each in bars[1]] == [(0, 2)]
+    assert axes.get_xlim() == (0, 2.5)
+    assert axes.get_xlabel() == "time (s)"
+    no_rate = timeline({"x": Segmentation(uneven.segments, times=uneven.times)}).axes[0]
+    assert (no_rate.get_xlim(), no_rate.get_xlabel()) == ((0, 2.5), "time (s)")

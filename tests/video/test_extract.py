@@ -10,7 +10,7 @@ import pytest
 from fact_clip.core import InputError
 from fact_clip.video.decode import frames
 from fact_clip.video.encoders import frame_encoder
-from fact_clip.video.extract import Settings, describe, encode_video, extract, is_current
+from fact_clip.video.extract import Settings, describe, extract, extracted, is_current
 from fact_clip.video.source import DamagedVideoError
 
 GRID = frame_encoder("grid")
@@ -40,9 +40,19 @@ def test_rows_are_what_the_encoder_gives_on_the_grid_of_times(video, tmp_path):
     rows = np.load(target)
     assert rows.dtype == np.float16
     np.testing.assert_array_equal(rows, GRID.encode(np.stack(images)).astype(np.float16))
-    np.testing.assert_array_equal(encode_video(path, GRID, Settings(fps=10, batch=31)), rows)
+    with extracted(path, GRID, Settings(fps=10, batch=31)) as again:
+        np.testing.assert_array_equal(np.load(again), rows)
+    assert not again.parent.exists()
     facts = describe(target)
-    assert facts["times"] == pytest.approx([each.time for each in pictures], abs=1e-6)
+    shown = [each.time for each in pictures]
+    first = [row for row in range(len(rows)) if row == 0 or shown[row] != shown[row - 1]]
+    assert 0 < len(first) < len(rows)  # some pictures are there for two rows
+    assert [facts["times"][row] for row in first] == pytest.approx([shown[row] for row in first], abs=1e-6)
+    held = sorted(set(range(len(rows))) - set(first))
+    assert [facts["times"][row] for row in held] == pytest.approx([row / 10 for row in held], abs=1e-6)
+    assert len(facts["times"]) == len(rows) + 1
+    assert (np.diff(facts["times"]) > 0).all()
+    assert facts["video"] == str(path)
     assert (facts["encoder"], facts["fps"], facts["n_frames"], facts["dim"]) == ("grid", 10, len(rows), 384)
     assert facts["source"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["v.json", "v.npy"]
@@ -69,7 +79,7 @@ def test_a_part_of_something_else_is_begun_anew(video, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         extract(path, Stumbling(1), tmp_path, Settings(fps=5, batch=8))
     found = np.load(extract(path, GRID, tmp_path, Settings(fps=10, batch=8)))
-    np.testing.assert_array_equal(found, encode_video(path, GRID, Settings(fps=10)))
+    np.testing.assert_array_equal(found, np.load(extract(path, GRID, tmp_path / "new", Settings(fps=10))))
 
 
 def test_what_counts_as_current(video, tmp_path):
@@ -112,7 +122,7 @@ def test_a_damaged_video(video, tmp_path):
 
 def test_faults_are_told(video, tmp_path):
     with pytest.raises(InputError, match="batch: 0"):
-        encode_video(video("a.mp4"), GRID, Settings(batch=0))
+        extract(video("a.mp4"), GRID, tmp_path, Settings(batch=0))
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="a folder for features"):
         extract(video("a.mp4"), GRID, tmp_path / "file" / "below")

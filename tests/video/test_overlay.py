@@ -45,6 +45,19 @@ def test_every_moment_has_its_name_and_bar(grey, tmp_path, name):
     assert np.abs(names[0].astype(int) - names[1]).max() > 150
 
 
+def test_frame_times_say_which_moment_a_segment_means(grey, tmp_path):
+    """The second action starts with the picture at 1.31 s, though its row would be that of 1.4 s at 5 rows a second."""
+    found = Segmentation(
+        (Segment(0, 7, "stir"), Segment(7, 10, "pour milk")), 5.0, (*(n / 5 for n in range(7)), 1.31, 1.6, 1.8, 2.0)
+    )
+    for frame in frames(overlay(grey, found, tmp_path / "o.mkv", COLOURS)):
+        wanted = [255, 0, 0] if frame.time < 1.305 else [0, 0, 255]
+        assert frame.image[15, 15].astype(int) == pytest.approx(wanted, abs=40)
+        bar = frame.image[-4].astype(int)
+        assert bar[205] == pytest.approx([255, 0, 0], abs=40) or 1.1 < frame.time < 1.4
+        assert bar[217] == pytest.approx([0, 0, 255], abs=40) or 1.1 < frame.time < 1.5
+
+
 def test_what_cannot_be_is_an_error_and_leaves_nothing(grey, tmp_path):
     with pytest.raises(InputError, match=r"one of \.mp4, \.mkv, \.mov"):
         overlay(grey, SEGMENTS, tmp_path / "out.gif", COLOURS)
