@@ -65,7 +65,8 @@ def write(root: Path, shape: Shape, frames: int, videos: int) -> None:
         (root / "objects.txt").write_text("\n".join(things) + "\n")
     verbs, names = ("cut", "hold", "move"), [shape.first]
     for number in range(shape.classes - 1):
-        names.append(f"{verbs[number % 3]} {things[3 + number // 3] if shape.objects else number}")
+        # "cut food0" of KSCGR, "cut_food0" of Breakfast
+        names.append(f"{verbs[number % 3]}{' ' if shape.objects else '_'}food{number // 3}")
     (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)))
     for number in range(videos + 1):
         order = rng.integers(0, len(names), frames // shape.segment + 1)

@@ -175,7 +175,7 @@ def test_train_with_classes_held_out_as_the_line_stands(clone):
     run = checkpoint.open_run(clone / answer.stdout.splitlines()[-1].removeprefix("the model is "))
     weights, _ = checkpoint.read_weights(run.path / "model.safetensors")
     assert weights["text_embeddings"].shape == (75, 384)
-    sentence = "a person screws a hex screw into cylinder plate hole 1 with a hex screwdriver"
+    sentence = "screw a hex screw into cylinder plate hole 1 with a hex screwdriver"
     np.testing.assert_allclose(
         weights["text_embeddings"][run.vocabulary.index("sshc1dh")].numpy(),
         text_encoder("minilm").encode([sentence])[0], atol=1e-5,

@@ -15,7 +15,15 @@ from fact_clip.core import InputError
 from fact_clip.core.mapping import parse_mapping
 from fact_clip.data.benchmarks import Benchmark
 from fact_clip.data.feature_faults import feature_faults
-from fact_clip.data.labels import SPLIT_FILES, find_split, nearest_class, parse_split, read_lines, split_names
+from fact_clip.data.labels import (
+    SPLIT_FILES,
+    WRITE_SPLITS,
+    find_split,
+    nearest_class,
+    parse_split,
+    read_lines,
+    split_names,
+)
 from fact_clip.data.location import class_factors, find_benchmark, find_root
 
 Progress = Callable[[int, int, str], None]
@@ -137,7 +145,7 @@ def _look_at_factors(seen: Inspection, path: Path, found: Iterable[str]) -> None
 
 def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None:
     if not names:
-        seen.add("split", InputError(seen.root, "no splits", "splits/train.split1.bundle and the like"))
+        seen.add("split", InputError(seen.root, "no splits", "splits/train.split1.bundle", WRITE_SPLITS))
     for name in names:
         parts = seen.splits[name] = {}
         for part in ("train", "test"):

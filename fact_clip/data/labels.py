@@ -112,6 +112,9 @@ def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
     return videos, faults
 
 
+WRITE_SPLITS = "name videos to train on there, one a line, and others in test.split1.bundle beside it"
+
+
 def read_split(root: Path, part: str, name: str) -> dict[str, str]:
     """Videos of one part of a split, each with the file:line that names it.
 
@@ -128,7 +131,7 @@ def read_split(root: Path, part: str, name: str) -> dict[str, str]:
         found = split_names(root)
         expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"
         wanted = root / SPLIT_FILES[0].format(part=part, name=name)
-        raise InputError(wanted, "no such split", expected, "set data.split" if found else "")
+        raise InputError(wanted, "no such split", expected, "set data.split" if found else WRITE_SPLITS)
     videos, faults = parse_split(path)
     if faults:
         raise faults[0]
