@@ -197,6 +197,22 @@ def load_model(run: Run) -> FACT:
     return model.eval()
 
 
+def member_folders(path: Path, members: int) -> list[Path]:
+    """The run folders of an ensemble's members behind the first, which is the run itself."""
+    return [path / "members" / str(number) for number in range(2, members + 1)]
+
+
+def load_models(run: Run) -> list[FACT]:
+    """The models of a run: one, or as many as ``train.members`` says; an InputError where one is not there."""
+    folders = member_folders(run.path, run.config.train.members)
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(
+                folder, "no such folder", f"one of the {len(folders) + 1} models of the run", "copy it too"
+            )
+    return [load_model(each) for each in (run, *map(open_run, folders))]
+
+
 def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> None:
     """Load weights; a missing, unexpected or wrongly shaped parameter is one plain error.
 

@@ -48,9 +48,7 @@ class DataConfig(_Frozen):
     fps: float | None = Field(None, description="frames (feature rows) a second; unset: the benchmark's")
     background: tuple[str, ...] | None = Field(None, description="background classes by name; unset: the benchmark's")
     stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
-    interleave: bool = Field(
-        False, description="with a stride: train from any first row, predict from each in turn and merge the scores"
-    )
+    interleave: bool = Field(False, description="with a stride: train from any first row, predict from each and merge")
     standardize: bool = Field(False, description="zero mean, unit variance a column, by the training videos")
     context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
     channels: ChannelData = ChannelData()
@@ -167,8 +165,9 @@ class LossConfig(_Frozen):
     smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
     null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
-    balance: float = Field(
-        0.0, ge=0, le=1, description="an action of n frames weighs n^-balance (mean over their frames: 1)"
+    balance: float = Field(0.0, ge=0, le=1, description="an action of n frames weighs n^-this, mean over frames 1")
+    segment_balance: float = Field(
+        0.0, ge=0, le=1, description="... and, within a video, an action segment of n frames"
     )
     prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
     fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
@@ -180,9 +179,7 @@ class AugmentConfig(_Frozen):
 
     channels: float = Field(0.3, ge=0, lt=1, description="probability that a channel is dropped for a whole video")
     whole_channels: bool = Field(False, description="a dropped channel goes with its context columns")
-    swap: float = Field(
-        0.0, ge=0, le=1, description="named channels: share of steps with things and their words exchanged"
-    )
+    swap: float = Field(0.0, ge=0, le=1, description="named channels: share of steps that exchange things and words")
     speed: float = Field(0.0, ge=0, description="play videos up to (1 + this) times faster or slower")
     time_spans: int = Field(5, ge=0, description="most spans set to zero (0: none)")
     time_length: int = Field(30, ge=1, description="a span is shorter than this many frames")
@@ -215,8 +212,9 @@ class TrainConfig(_Frozen):
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
     clip_norm: float = Field(10.0, ge=0, description="largest gradient norm (0: no clipping)")
     average: float = Field(
-        0.0, ge=0, lt=1, description="decay a step of a moving average of the weights, which is then what is kept"
+        0.0, ge=0, lt=1, description="decay a step of the average of the weights, which is then kept"
     )
+    members: int = Field(1, ge=1, description="trainings side by side, a seed each, whose scores are averaged")
     seed: int = 0
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bf16"] = "float32"

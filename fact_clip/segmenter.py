@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.checkpoint import Run, load_model, open_run
+from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.data.annotations import Clock
 from fact_clip.data.benchmarks import parse_factors
@@ -51,8 +51,8 @@ class Segmenter:
 
     Args:
         run: the run folder's description.
-        model: its model.
-        device: where it runs.
+        models: its model, or several whose scores are averaged (the mean of the logs); they read the same texts.
+        device: where they run.
         calibration: of a model that was trained with classes held out, else None.
 
     Attributes:
@@ -67,15 +67,20 @@ class Segmenter:
     def __init__(
         self,
         run: Run,
-        model: FACT,
+        models: FACT | Sequence[FACT],
         device: torch.device | str = "cpu",
         calibration: Calibration | None = None,
     ) -> None:
         self.run, self.device, self.calibration = run, torch.device(device), calibration
-        self.model = model.to(self.device).eval()
+        self.models = [each.to(self.device).eval() for each in (models if isinstance(models, Sequence) else [models])]
         self.vocabulary, self.fps = run.vocabulary, run.fps
         self.window = run.config.decode.window
         self._choices: dict[tuple[str, ...] | None, Choice] = {}  # new names are embedded once, not once a video
+
+    @property
+    def model(self) -> FACT:
+        """The model, or the first of several."""
+        return self.models[0]
 
     def segment(
         self,
@@ -142,7 +147,7 @@ class Segmenter:
             return Choice(known, None, ruled_out)
         names = dict.fromkeys([*actions, *known.background])
         new = [name for name in names if name not in known]
-        whole, text = known, self.model.text
+        whole, text = known, self.models[0].text
         assert text is not None
         if new:
             config = self.run.config
@@ -200,7 +205,9 @@ class Segmenter:
     def outputs(
         self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None
     ) -> tuple[Output, ...]:
-        """The output on raw features (T, D) in one pass, a batch of one; one a start with ``data.interleave``."""
+        """The output of each model on raw features (T, D) in one pass, a batch of one; with ``data.interleave`` one a
+        start for each.
+        """
         return self._outputs(self.run.transform(features), choice, transcript)
 
     @torch.inference_mode()
@@ -215,7 +222,9 @@ class Segmenter:
         values, data = torch.from_numpy(frames).unsqueeze(0).to(self.device), self.run.config.data  # (1, T, D')
         starts = range(min(data.stride, len(frames)) if data.interleave else 1)
         return tuple(
-            self.model(values[:, start :: data.stride], text=choice.text, transcript=order) for start in starts
+            model(values[:, start :: data.stride], text=choice.text, transcript=order)
+            for model in self.models
+            for start in starts
         )
 
     @torch.inference_mode()
@@ -230,10 +239,17 @@ class Segmenter:
         """(T', C) scores of the candidates, a row for each row of the outputs in the order of time."""
         blocks, shift = self.run.config.decode.blocks, self._shift(choice)
         parts = [frame_scores(output, blocks=blocks, offset=shift)[0] for output in outputs]
-        scores = parts[0].new_empty(sum(len(part) for part in parts), parts[0].shape[1])
-        for start, part in enumerate(parts):
-            scores[start :: len(parts)] = part
-        return scores
+        starts = len(parts) // len(self.models)
+        merged = []
+        for first in range(0, len(parts), starts):
+            own = parts[first : first + starts]
+            scores = own[0].new_empty(sum(len(part) for part in own), own[0].shape[1])
+            for start, part in enumerate(own):
+                scores[start::starts] = part
+            merged.append(scores)
+        if len(merged) == 1:
+            return merged[0]
+        return torch.stack(merged).clamp(min=torch.finfo(merged[0].dtype).tiny).log().mean(0).softmax(-1)
 
     def _shift(self, choice: Choice) -> Tensor | None:
         return None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
@@ -255,7 +271,7 @@ def load(run_dir: str | Path, device: str = "cpu") -> Segmenter:
     """The segmenter of a run folder; nothing in the folder is executed.
 
     Raises:
-        InputError: see :func:`fact_clip.checkpoint.open_run` and :func:`fact_clip.checkpoint.load_model`.
+        InputError: see :func:`fact_clip.checkpoint.open_run` and :func:`fact_clip.checkpoint.load_models`.
     """
     run = open_run(run_dir)
-    return Segmenter(run, load_model(run), device, Calibration.read(run.path / "calibration.json"))
+    return Segmenter(run, load_models(run), device, Calibration.read(run.path / "calibration.json"))

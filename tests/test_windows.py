@@ -151,7 +151,7 @@ def test_a_long_file_is_never_held_at_once(tiny_run, tmp_path, monkeypatch):
     path = tmp_path / "long.npy"
     np.save(path, np.random.default_rng(0).normal(size=(20_000, 8)).astype(np.float16))
     long = windowed(segmenter, 400, 80)
-    long.model = Counting(segmenter.model)
+    long.models = [Counting(segmenter.model)]
     transform, given = type(segmenter.run.transform).__call__, []
     monkeypatch.setattr(
         type(segmenter.run.transform), "__call__", lambda self, x: given.append(len(x)) or transform(self, x)
@@ -176,6 +176,6 @@ def test_evaluation_reads_the_windows_of_a_run(tiny, workbench, tmp_path: Path):
     train(tiny(decode={"window": 64, "overlap": 16}, train={"epochs": 1}), folder)
     segmenter = fact_clip.load(folder)
     assert segmenter.window == 64
-    segmenter.model = Counting(segmenter.model)
+    segmenter.models = [Counting(segmenter.model)]
     segmenter.predict(np.zeros((200, 8), np.float32))
     assert set(segmenter.model.lengths) == {16}

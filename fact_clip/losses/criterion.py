@@ -11,7 +11,7 @@ from torch import Tensor
 from fact_clip.config import LossConfig
 from fact_clip.losses.contrastive import info_nce
 from fact_clip.losses.matching import Pairs, TrueSegments, match, matching_cost
-from fact_clip.losses.weights import class_weights, score_adjustment
+from fact_clip.losses.weights import class_weights, frame_weights, score_adjustment
 from fact_clip.models.heads import Classes
 from fact_clip.models.output import BlockOutput, Output
 
@@ -69,6 +69,7 @@ class _Video:
     pairs: Pairs
     token_classes: Tensor  # (M,) class of the matched segment, else null
     weights: Tensor  # (C+1,)
+    frame_weights: Tensor  # (T,) by the length of each frame's segment
 
     @property
     def n_known(self) -> int:
@@ -98,7 +99,7 @@ class Criterion:
         frames: Sequence[int] | None = None,
         log_prior: Sequence[float] | None = None,
     ) -> None:
-        self.config, self.classes = config, classes
+        self.config, self.classes, self.background = config, classes, tuple(background)
         self.mean_transcript_length = mean_transcript_length
         self.class_weights = class_weights(config, classes.count, background, frames)
         self.adjustment = score_adjustment(config, classes.count, log_prior)
@@ -161,7 +162,8 @@ class Criterion:
             token_classes[token] = truth.classes[segment]
         null = self.null_weight(len(probs), output.transcript is not None)
         weights = torch.cat([self.class_weights, torch.tensor([null])]).to(labels.device)
-        return _Video(truth, labels, pairs, token_classes, weights)
+        by_length = frame_weights(truth, self.background, self.config.segment_balance)
+        return _Video(truth, labels, pairs, token_classes, weights, by_length)
 
     def _block(self, output: Output, block: BlockOutput, video: _Video) -> BlockTerms:
         share = 0.5 if output.log_probabilities else 1.0  # the verb-noun model counts class terms half
@@ -228,7 +230,8 @@ def _frame_term(logp: Tensor, video: _Video) -> Tensor:
     """Weighted negative log-likelihood over labelled frames, divided by their number (not by their weights)."""
     labels = video.labels[video.truth.known]
     picked = logp[video.truth.known].gather(1, labels.unsqueeze(1)).squeeze(1)
-    return -(video.weights[labels] * picked).sum() / len(labels)
+    weights = video.weights[labels] * video.frame_weights[video.truth.known]
+    return -(weights * picked).sum() / len(labels)
 
 
 def _token_term(logp: Tensor, video: _Video, normalised: bool) -> Tensor:

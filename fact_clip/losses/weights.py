@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fact_clip.config import LossConfig
+from fact_clip.losses.matching import TrueSegments
 
 
 def class_weights(
@@ -30,6 +31,22 @@ def balanced_weights(frames: Tensor, exponent: float) -> Tensor:
     weights = torch.where(counts > 0, counts.clamp(min=1) ** -exponent, 0.0)
     scale = counts.sum() / (weights * counts).sum().clamp(min=1e-12)
     return torch.where(counts > 0, weights * scale, 1.0).float()
+
+
+def frame_weights(truth: TrueSegments, background: Collection[int], exponent: float) -> Tensor:
+    """(T,) n^-exponent for a frame of an action segment of n frames, their mean 1; 1 for background and unlabelled.
+
+    Edit and F1 count segments, a loss over frames counts seconds: without this short actions are given up.
+    """
+    weights = torch.ones(len(truth.known), device=truth.known.device)
+    actions = torch.tensor([label not in background for label in truth.classes.tolist()], device=weights.device)
+    if not exponent or not bool(actions.any()):
+        return weights
+    of_action = truth.onehot[:, actions]  # (T, S')
+    frames = of_action.sum(1) > 0
+    powers = (of_action @ of_action.sum(0))[frames] ** -exponent
+    weights[frames] = powers / powers.mean()
+    return weights
 
 
 def score_adjustment(config: LossConfig, count: int, log_prior: Sequence[float] | None = None) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.checkpoint import check_vocabulary, load_model, open_run, write_json
+from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.data.dataset import Dataset
@@ -55,7 +55,7 @@ def evaluate(
     if overrides:
         run = replace(run, config=Config.load(run.path / "config.yaml", overrides))
     calibration = Calibration.read(run.path / "calibration.json")
-    segmenter, config = Segmenter(run, load_model(run), pick_device(device, "device"), calibration), run.config
+    segmenter, config = Segmenter(run, load_models(run), pick_device(device, "device"), calibration), run.config
     dataset = open_videos(config.data)
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names, choice = split_names(dataset, split), segmenter.choose(actions)

@@ -30,6 +30,7 @@ from fact_clip.training import zero_shot
 from fact_clip.training.devices import pick_device
 from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
 from fact_clip.training.loggers import FileLog, check_loggers, make_logger
+from fact_clip.training.members import trained_beside
 from fact_clip.training.preparation import Videos, candidates, make_criterion, prepare
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -57,8 +58,19 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     check_select(config)
     dataset.check()
     run, texts = prepare(config, out, dataset, resume)
-    torch.manual_seed(config.train.seed)
-    return _Training(run, dataset, resume, texts).run_all(progress)
+    with trained_beside(run.config, out, resume):
+        torch.manual_seed(config.train.seed)
+        result = _Training(run, dataset, resume, texts).run_all(progress)
+    _calibrate(run, dataset)
+    return result
+
+
+def _calibrate(run: Run, dataset: Videos) -> None:
+    """With classes held out, what puts the scores right is chosen by what is kept."""
+    if isinstance(dataset, HeldOut) and run.config.model.head == "text":
+        segmenter = Segmenter(run, checkpoint.load_models(run), pick_device(run.config.train.device))
+        calibration = zero_shot.calibrate(segmenter, dataset)
+        checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
 
 
 def train_and_evaluate(
@@ -133,20 +145,12 @@ class _Training:
             if progress is not None:
                 best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
                 progress(self.epoch, self.settings.epochs, f"loss {row['total']:.3f}{best}")
-        self._calibrate()
         return {
             "epoch": self.epoch,
             "best": self.best if self.dataset.validation else None,
             "seconds": time.perf_counter() - started,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
-
-    def _calibrate(self) -> None:
-        """With classes held out, what puts the scores right is chosen by the model that is kept."""
-        if isinstance(self.dataset, HeldOut) and self.run.config.model.head == "text":
-            segmenter = Segmenter(self.run, checkpoint.load_model(self.run), self.device)
-            calibration = zero_shot.calibrate(segmenter, self.dataset)
-            checkpoint.write_json(self.run.path / "calibration.json", asdict(calibration))
 
     def _stopped(self) -> bool:
         return 0 < self.settings.patience <= self.since_best

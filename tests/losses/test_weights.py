@@ -7,7 +7,8 @@ import torch
 
 from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
-from fact_clip.losses.weights import balanced_weights, class_weights, score_adjustment
+from fact_clip.losses.matching import TrueSegments
+from fact_clip.losses.weights import balanced_weights, class_weights, frame_weights, score_adjustment
 from fact_clip.models import Classes
 from fact_clip.models.output import BlockOutput, Output
 
@@ -55,3 +56,32 @@ def test_the_frame_term_sees_weights_and_adjustment():
     terms = criterion(output, torch.tensor([0, 1]))
     expected = -(first * math.log(0.75) + second * math.log(0.25)) / 2
     assert terms.blocks[0].frame.item() == pytest.approx(expected)
+
+
+def test_frames_of_short_segments_weigh_more_by_hand():
+    """Background 3 frames, an action of 4, one of 1, an unlabelled stretch, the first action again, 9 frames."""
+    labels = torch.tensor([0] * 3 + [1] * 4 + [2] + [-1] * 2 + [1] * 9)
+    truth = TrueSegments.of(labels)
+    powers = [1 / 2] * 4 + [1.0] + [1 / 3] * 9  # n^-.5 of 4, 1 and 9
+    mean = sum(powers) / 14
+    action = [power / mean for power in powers]
+    expected = [1.0] * 3 + action[:5] + [1.0] * 2 + action[5:]
+    torch.testing.assert_close(frame_weights(truth, [0], 0.5), torch.tensor(expected))
+    torch.testing.assert_close(frame_weights(truth, [0], 0.0), torch.ones(19))
+    # with background alone there is no action to weigh
+    torch.testing.assert_close(frame_weights(TrueSegments.of(labels[:3]), [0], 0.5), torch.ones(3))
+
+
+def test_the_frame_term_is_weighed_by_segments():
+    """One frame voter, two classes: the loss is the weighted mean of -log p by hand."""
+    labels, logits = torch.tensor([1, 1, 1, 1, 0]), torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
+    tokens = torch.zeros(1, 2, 3)
+    block = BlockOutput(torch.zeros(1, 5, 4), logits, torch.zeros(1, 2, 4), tokens)
+    output = Output((block,), torch.ones(1, 5, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool), None, 0.5)
+    config = LossConfig(segment_balance=1.0, null_weight=1.0, smoothing=0.0)
+    found = Criterion(config, Classes(2))(output, labels).blocks[0].frame.item()
+    logp = logits[0].log_softmax(-1)
+    powers = [0.25] * 4 + [1.0]
+    mean = sum(powers) / 5
+    by_hand = -sum(power / mean * logp[frame, labels[frame]].item() for frame, power in enumerate(powers)) / 5
+    assert found == pytest.approx(by_hand, abs=1e-6)

@@ -1,0 +1,68 @@
+"""Several trainings of one recipe side by side, each a process and a run folder of its own: an ensemble's members.
+
+PyTorch makes little of a second core on models of this size; a second training makes all of it. The members differ by
+their seed alone, and :class:`fact_clip.segmenter.Segmenter` averages their scores.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from fact_clip.checkpoint import member_folders
+from fact_clip.config import Config
+
+SEED_STEP = 1000
+"""Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member."""
+
+
+@contextmanager
+def trained_beside(config: Config, out: Path, resume: bool) -> Iterator[None]:
+    """Train the members behind the first into their folders while the block trains the first.
+
+    The threads are dealt out. At the end of the block all members are done; where the block fails they are stopped.
+
+    Raises:
+        RuntimeError: a member failed; its own error stands on stderr.
+    """
+    folders = member_folders(out, config.train.members)
+    threads = torch.get_num_threads()
+    if not folders:
+        yield
+        return
+    share = max(1, threads // config.train.members)
+    torch.set_num_threads(share)
+    running = [_start(config, number, folder, resume, share) for number, folder in enumerate(folders, start=1)]
+    try:
+        yield
+        for process, folder in zip(running, folders, strict=True):
+            if process.wait():
+                raise RuntimeError(f"the training of {folder} failed with exit code {process.returncode}; see above")
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
+        torch.set_num_threads(threads)
+
+
+def _start(config: Config, number: int, folder: Path, resume: bool, threads: int) -> subprocess.Popen[bytes]:
+    seed = config.train.seed + SEED_STEP * number
+    alone = config.train.model_copy(update={"members": 1, "seed": seed, "loggers": ()})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    recipe = folder.parent / f"{folder.name}.yaml"
+    recipe.write_text(config.model_copy(update={"train": alone}).to_yaml(), encoding="utf-8")
+    resumed = resume and (folder / "run.json").is_file()
+    command = [sys.executable, "-m", __name__, str(recipe), str(folder), *(["--resume"] if resumed else [])]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+
+
+if __name__ == "__main__":
+    from fact_clip.training.trainer import train
+
+    train(Config.load(Path(sys.argv[1])), sys.argv[2], resume="--resume" in sys.argv[3:])
