@@ -128,7 +128,7 @@ def clip(rest: str, runtime: Runtime) -> PretrainedEncoder:
 
 def transformers(rest: str, runtime: Runtime) -> PretrainedEncoder:
     """The image side of CLIP or SigLIP in transformers; `rest` is a local folder or OWNER/NAME on the hub."""
-    need(f"transformers:{rest}", "text", "transformers", "torchvision")
+    need(f"transformers:{rest}", "backbones", "transformers", "torchvision")
     if not rest:
         where = "frame encoder 'transformers:'"
         raise InputError(where, "nothing after the colon", "transformers:FOLDER or transformers:OWNER/NAME")
