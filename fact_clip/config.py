@@ -178,7 +178,6 @@ class AugmentConfig(_Frozen):
     """Masking of the input while training."""
 
     channels: float = Field(0.3, ge=0, lt=1, description="probability that a channel is dropped for a whole video")
-    whole_channels: bool = Field(False, description="a dropped channel goes with its context columns")
     swap: float = Field(0.0, ge=0, le=1, description="named channels: share of steps that exchange things and words")
     speed: float = Field(0.0, ge=0, description="play videos up to (1 + this) times faster or slower")
     time_spans: int = Field(5, ge=0, description="most spans set to zero (0: none)")

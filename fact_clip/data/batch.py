@@ -28,8 +28,8 @@ class Videos(Protocol):
     def labels(self, name: str) -> NDArray[np.int64]:
         """Class indices (T,), `IGNORED` where a frame is not to be learned."""
 
-    def transformed(self, name: str, transform: FeatureTransform, stride: int = 1) -> NDArray[np.float32]:
-        """Transformed features (ceil(T / stride), width), read-only."""
+    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
+        """Transformed features (T, width), read-only."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,12 @@ def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> 
     return Batch(features, mask, labels, tuple(name for name, _, _ in items))
 
 
-def drop_channels(features: Tensor, probability: float, generator: torch.Generator, copies: int = 1) -> Tensor:
+def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Drop whole channels of a video (T, D): each with `probability`; the rest grows by 1 / (1 - probability).
 
-    A new tensor, whatever the probability. Source: FACT, channel masking ratio. With `copies` the columns are that
-    many derivates of D / copies channels (their context windows), and a channel goes with all of them.
+    A new tensor, whatever the probability. Source: FACT, channel masking ratio.
     """
-    kept = (torch.rand(features.shape[1] // copies, generator=generator) >= probability).repeat(copies)
+    kept = torch.rand(features.shape[1], generator=generator) >= probability
     return features * (kept.to(features.dtype) / (1.0 - probability))
 
 
@@ -114,12 +113,12 @@ def change_speed(features: Tensor, labels: Labels, speed: float, generator: torc
 
 
 def _augmented(
-    features: Tensor, labels: Labels, augment: AugmentConfig, copies: int, generator: torch.Generator
+    features: Tensor, labels: Labels, augment: AugmentConfig, generator: torch.Generator
 ) -> tuple[Tensor, Labels]:
     if augment.speed > 0:
         features, labels = change_speed(features, labels, augment.speed, generator)
     if augment.channels > 0:
-        features = drop_channels(features, augment.channels, generator, copies)
+        features = drop_channels(features, augment.channels, generator)
     if augment.time_spans > 0:
         features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
     return features, labels
@@ -161,7 +160,6 @@ def training_batches(
         stride: every stride-th row of the features; labels by majority.
         interleave: begin at any of the first rows, drawn anew each epoch, not always at the first one.
     """
-    copies = transform.width // transform.input_dim if augment.whole_channels else 1
     order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
     for first in range(0, len(order), batch_size):
         items = []
@@ -171,5 +169,5 @@ def training_batches(
             first_row = int(torch.randint(min(stride, len(labels)), (), generator=generator)) if interleave else 0
             features = _tensor(dataset.transformed(name, transform)[first_row::stride])
             labels = majority_stride(labels[first_row:], stride, IGNORED)
-            items.append((name, *_augmented(features, labels, augment, copies, generator)))
+            items.append((name, *_augmented(features, labels, augment, generator)))
         yield collate(items)

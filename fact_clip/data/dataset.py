@@ -54,7 +54,7 @@ class Dataset:
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._lengths: dict[str, int] = {}
         self._looked_at: set[str] = set()
-        self._transformed: dict[tuple[str, int], tuple[FeatureTransform, NDArray[np.float32]]] = {}
+        self._transformed: dict[str, tuple[FeatureTransform, NDArray[np.float32]]] = {}
         self._transformed_bytes = 0
 
     @classmethod
@@ -182,23 +182,21 @@ class Dataset:
             self._mapped(name)
         return self._all_labels(name)[: self._lengths[name]]
 
-    def transformed(self, name: str, transform: FeatureTransform, stride: int = 1) -> NDArray[np.float32]:
-        """A video as a model takes it, (ceil(T / stride), width), read-only.
+    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
+        """A video as a model takes it, (T, width), read-only.
 
-        Every stride-th row of the transformed features. Kept in memory while all that is kept stays under
-        `CACHE_BYTES`, else computed anew.
+        Kept in memory while all that is kept stays under `CACHE_BYTES`, else computed anew.
         """
-        key = (name, stride)
-        kept = self._transformed.get(key)
+        kept = self._transformed.get(name)
         if kept is not None and kept[0] is transform:
             return kept[1]
-        rows = np.ascontiguousarray(transform(self.features(name))[::stride])
+        rows = np.ascontiguousarray(transform(self.features(name)))
         rows.flags.writeable = False
         if kept is not None:
             self._transformed_bytes -= kept[1].nbytes
-            del self._transformed[key]
+            del self._transformed[name]
         if self._transformed_bytes + rows.nbytes < CACHE_BYTES:
-            self._transformed[key] = (transform, rows)
+            self._transformed[name] = (transform, rows)
             self._transformed_bytes += rows.nbytes
         return rows
 

@@ -206,9 +206,9 @@ class HeldOut:
         """Raw features (T, D); see `Dataset.features`."""
         return self.dataset.features(name)
 
-    def transformed(self, name: str, transform: FeatureTransform, stride: int = 1) -> NDArray[np.float32]:
+    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
         """A video as a model takes it; see `Dataset.transformed`."""
-        return self.dataset.transformed(name, transform, stride)
+        return self.dataset.transformed(name, transform)
 
     def labels(self, name: str) -> NDArray[np.int64]:
         """Class indices (T,), read-only; -1 where the role of the video hides a class (see the class)."""

@@ -193,8 +193,8 @@ def test_interleaved_strides_begin_at_any_row_with_its_labels(open_set, root):
 def test_context_is_taken_before_the_stride(open_set):
     dataset = open_set()
     transform = FeatureTransform.fit([dataset.features("a")], (5,), standardize=True)
-    full = transform(dataset.features("b"))
-    np.testing.assert_array_equal(dataset.transformed("b", transform, 4), full[::4])
+    (batch,) = training_batches(dataset, ("b",), transform, PLAIN, 1, 3, 0, 4)
+    np.testing.assert_array_equal(batch.features[0], transform(dataset.features("b"))[::4])
 
 
 def test_ignored_labels_pass(open_set):
@@ -213,7 +213,6 @@ def test_cache_follows_the_transform(open_set):
     dataset = open_set()
     first = dataset.transformed("a", IDENTITY)
     assert dataset.transformed("a", IDENTITY) is first
-    assert dataset.transformed("a", IDENTITY, 2).shape == (20, 5)
     double = FeatureTransform((), np.zeros(5, np.float32), np.full(5, 0.5, np.float32), 5)
     np.testing.assert_array_equal(dataset.transformed("a", double), np.clip(2 * first, -LIMIT, LIMIT))
     np.testing.assert_array_equal(dataset.transformed("a", IDENTITY), first)
@@ -259,10 +258,3 @@ def test_speed_takes_the_nearest_frames():
     assert max(lengths) in (22, 23, 24)
     one, _ = change_speed(features[:1], labels[:1], 1.0, torch.Generator().manual_seed(0))
     assert len(one) == 1
-
-
-def test_a_channel_goes_with_its_context_columns():
-    found = drop_channels(torch.ones(3, 12), 0.5, torch.Generator().manual_seed(4), copies=3)
-    assert found[0].unique().tolist() == [0, 2]
-    assert torch.equal(found[:, :4], found[:, 4:8])
-    assert torch.equal(found[:, :4], found[:, 8:])
