@@ -17,9 +17,18 @@ import torch
 
 from fact_clip.checkpoint import member_folders
 from fact_clip.config import Config
+from fact_clip.core import InputError
 
 SEED_STEP = 1000
 """Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member."""
+
+# A process of its own, not a fork: torch's threads do not survive one.
+_TRAIN = """
+import sys
+from fact_clip.config import Config
+from fact_clip.training import train
+train(Config.load(sys.argv[1]), sys.argv[2], resume="--resume" in sys.argv)
+"""
 
 
 @contextmanager
@@ -29,7 +38,7 @@ def trained_beside(config: Config, out: Path, resume: bool) -> Iterator[None]:
     The threads are dealt out. At the end of the block all members are done; where the block fails they are stopped.
 
     Raises:
-        RuntimeError: a member failed; its own error stands on stderr.
+        InputError: a member failed; its own error stands on stderr.
     """
     folders = member_folders(out, config.train.members)
     threads = torch.get_num_threads()
@@ -43,7 +52,7 @@ def trained_beside(config: Config, out: Path, resume: bool) -> Iterator[None]:
         yield
         for process, folder in zip(running, folders, strict=True):
             if process.wait():
-                raise RuntimeError(f"the training of {folder} failed with exit code {process.returncode}; see above")
+                raise InputError(folder, f"its training ended with exit code {process.returncode}", "0", "see above")
     finally:
         for process in running:
             process.terminate()
@@ -58,11 +67,5 @@ def _start(config: Config, number: int, folder: Path, resume: bool, threads: int
     recipe = folder.parent / f"{folder.name}.yaml"
     recipe.write_text(config.model_copy(update={"train": alone}).to_yaml(), encoding="utf-8")
     resumed = resume and (folder / "run.json").is_file()
-    command = [sys.executable, "-m", __name__, str(recipe), str(folder), *(["--resume"] if resumed else [])]
+    command = [sys.executable, "-c", _TRAIN, str(recipe), str(folder), *(["--resume"] if resumed else [])]
     return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-
-
-if __name__ == "__main__":
-    from fact_clip.training.trainer import train
-
-    train(Config.load(Path(sys.argv[1])), sys.argv[2], resume="--resume" in sys.argv[3:])

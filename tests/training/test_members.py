@@ -85,7 +85,7 @@ def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
         signal.raise_signal(signal.SIGINT)
     assert not (tmp_path / "run/members/2/model.safetensors").exists()
     with (
-        pytest.raises(RuntimeError, match=r"members/2 failed with exit code"),
+        pytest.raises(InputError, match=r"members/2: its training ended with exit code"),
         trained_beside(
             tiny(data={"root": str(tmp_path / "nowhere")}, train={"members": 2}), tmp_path / "bad", resume=False
         ),
