@@ -56,6 +56,7 @@ class Run:
         fps: feature rows a second, or None where it is not known.
         mean_transcript_length: mean segments of the training videos.
         channels: which columns of the model's input belong to which named thing, or None.
+        encoder: the frame encoder that made the features from videos, where it is known.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Run:
     fps: float | None
     mean_transcript_length: float | None
     channels: ChannelSpec | None = None
+    encoder: str | None = None
 
     def new_model(self, text: Tensor | None = None, channel_text: Tensor | None = None) -> FACT:
         """A model of this run's size with random weights; ``text`` and ``channel_text`` where its head reads text.
@@ -118,6 +120,7 @@ def create(run: Run) -> None:
         "layout": run.layout,
         "fps": run.fps,
         "mean_transcript_length": run.mean_transcript_length,
+        "encoder": run.encoder,
         "channels": None if run.channels is None else asdict(run.channels),
     }
     write_json(run.path / "run.json", facts)
@@ -153,7 +156,7 @@ def open_run(path: str | Path) -> Run:
         classes = Classes(**{key: _as_tuple(plain.get(key, value)) for key, value in defaults.items()})
         spec = facts.get("channels")
         channels = None if spec is None else ChannelSpec(**{key: _as_tuple(value) for key, value in spec.items()})
-        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"], channels
+        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"], channels, facts.get("encoder")
     except InputError as error:
         raise InputError(path, str(error)) from None
     except (SafetensorError, OSError) as error:

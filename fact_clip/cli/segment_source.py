@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fact_clip.cli.console import Progress, progress, progress_each
+from fact_clip.core import InputError
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation, Vocabulary
@@ -39,27 +40,33 @@ class SegmentSource(Protocol):
 
 
 class _Trained:
-    """A run folder, which also takes videos where it is told by which encoder its features were made."""
+    """A run folder, which also takes videos where it knows or is told by which encoder its features were made."""
 
     def __init__(self, segmenter: Segmenter, encoder: FrameEncoder | None, settings: Settings) -> None:
         self._segmenter, self._encoder, self._settings = segmenter, encoder, settings
+        known = segmenter.run.encoder
+        if encoder is not None and known not in (None, encoder.name):
+            raise InputError("--encoder", encoder.name, f"{known}, as {segmenter.run.path} was trained with")
         self.vocabulary: Vocabulary = segmenter.vocabulary
         self.fps: float | None = segmenter.fps
 
     def segment(
         self, source: Path, actions: Sequence[str] | None = None, progress: Progress | None = None
     ) -> Segmentation:
-        from fact_clip.core import InputError
         from fact_clip.data.annotations import Clock
         from fact_clip.data.features import load_features
         from fact_clip.video.decode import SUFFIXES
+        from fact_clip.video.encoders import frame_encoder
         from fact_clip.video.extract import extracted
 
         if source.suffix.lower() not in SUFFIXES:
             return self._segmenter.segment(source, actions=actions)
+        known = self._segmenter.run.encoder
         if self._encoder is None:
-            todo = "say which with --encoder, or give the feature file"
-            raise InputError(source, "a video", "the encoder of the features that the run was trained on", todo)
+            if known is None or "@" in known:  # a name with @ tells what a local checkpoint holds, not where it lies
+                wanted = f"the encoder of the features that the run was trained on{f', {known}' if known else ''}"
+                raise InputError(source, "a video", wanted, "name it with --encoder, or give the feature file")
+            self._encoder = frame_encoder(known)
         with extracted(source, self._encoder, self._settings, progress) as features:
             try:
                 found = self._segmenter.segment(load_features(features, "TD"), actions=actions)
@@ -77,7 +84,6 @@ def open_run(run: Path | None, extraction: Extraction, window: float | None = No
         extraction: how features of videos are made.
         window: seconds that the model reads in one pass; None: as the run says.
     """
-    from fact_clip.core import InputError
     from fact_clip.segmenter import load
     from fact_clip.video.encoders import frame_encoder
     from fact_clip.video.extract import Settings
@@ -102,7 +108,6 @@ def open_training_free(
     actions: list[str] | None, extraction: Extraction, rules: Rules, window: float | None = None
 ) -> SegmentSource:
     """An image-text model that knows actions by their names; an InputError where encoder or names are missing."""
-    from fact_clip.core import InputError
     from fact_clip.training_free import TrainingFree, TrainingFreeSettings
     from fact_clip.video.extract import Settings
 
@@ -143,7 +148,6 @@ def segment_all(
 
 def check_overlay(inputs: Sequence[Path], overlay: Path | None) -> None:
     """Refuse an overlay that could not be written before anything is segmented."""
-    from fact_clip.core import InputError
 
     if overlay is None:
         return

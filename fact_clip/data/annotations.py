@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +131,23 @@ class Clock:
             raise InputError(where, "times in seconds and no frame rate", "frames a second", "set --fps or --features")
         # what a rate and its division lose must not decide on a half
         return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)
+
+
+def encoder_of(features: Iterable[Path]) -> str | None:
+    """The frame encoder that the JSON files beside some feature files name; None where none does.
+
+    Raises:
+        InputError: two encoders; a model that was trained on both would be one for neither.
+    """
+    first: dict[str, Path] = {}
+    for path in features:
+        name = (_sidecar(path.with_suffix(".json")) or {}).get("encoder")
+        if isinstance(name, str):
+            first.setdefault(name, path)
+    if len(first) > 1:
+        (one, path), (other, further) = list(first.items())[:2]
+        raise InputError(further, f"features by {other}", f"{one}, as {path}", "extract all by one encoder")
+    return next(iter(first), None)
 
 
 def _sidecar(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.data.annotations import encoder_of
 from fact_clip.data.benchmarks import Benchmark, Layout
 from fact_clip.data.features import FeatureTransform, check_finite, lengths_agree, load_features, read_layout
 from fact_clip.data.labels import read_labels, read_split, split_names
@@ -128,6 +129,11 @@ class Dataset:
         tolerance, frames = self._tolerance
         path, n_labels = self._feature_path(name), len(self._all_labels(name))
         return load_features(path, self.layout, n_labels, tolerance=tolerance, tolerance_frames=frames)
+
+    @cached_property
+    def encoder(self) -> str | None:
+        """The frame encoder that made the training features, where files beside them tell."""
+        return encoder_of(self._feature_path(name) for name in self.train)
 
     @cached_property
     def input_dim(self) -> int:

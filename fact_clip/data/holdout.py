@@ -181,7 +181,7 @@ class HeldOut:
     def __init__(self, dataset: Dataset, holdout: Holdout) -> None:
         self.dataset, self.holdout = dataset, holdout.check(dataset.vocabulary)
         self.vocabulary, self.root, self.fps = dataset.vocabulary, dataset.root, dataset.fps
-        self.layout, self.input_dim = dataset.layout, dataset.input_dim
+        self.layout, self.input_dim, self.encoder = dataset.layout, dataset.input_dim, dataset.encoder
         self.unseen, self.validation_unseen = (
             tuple(self.vocabulary.encode(names).tolist()) for names in (holdout.unseen, holdout.validation_unseen)
         )

@@ -73,7 +73,8 @@ def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | N
             classes, evidence_slot=slot, evidence_width=config.model.channels.width, words=config.model.channels.words
         )
     length = float(dataset.mean_transcript_length(dataset.train))
-    return Run(out, config, dataset.vocabulary, classes, transform, dataset.layout, dataset.fps, length, spec)
+    clock = dataset.layout, dataset.fps, length
+    return Run(out, config, dataset.vocabulary, classes, transform, *clock, spec, dataset.encoder)
 
 
 def model_texts(config: Config, vocabulary: Vocabulary, channels: Channels | None = None) -> dict[str, Tensor]:

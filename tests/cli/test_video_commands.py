@@ -113,9 +113,18 @@ def test_segment_a_video_with_a_run(films, fact_clip, tmp_path, tiny):
     with av.open(str(tmp_path / "over.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 60
     assert (tmp_path / "p.png").is_file()
-    unknown = fact_clip("segment", films / "a.mp4", "--run", tmp_path / "run")
-    assert (unknown.code, unknown.out) == (2, "")
-    assert "--encoder" in unknown.err
+    # the run knows which encoder made its features
+    alone = load_after(fact_clip, films / "a.mp4", "--run", tmp_path / "run", "--out", tmp_path / "alone")
+    assert alone["segments"] == from_video["segments"]
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["encoder"] == "grid"
+    for encoder, message in ((None, "--encoder"), ("clip:other/one", "expected clip:other/one")):
+        (tmp_path / "run" / "run.json").write_text(json.dumps({**facts, "encoder": encoder}))
+        given = how[2:4] if encoder else ()
+        refused = fact_clip("segment", films / "a.mp4", "--run", tmp_path / "run", *given)
+        assert (refused.code, refused.out) == (2, "")
+        assert message in refused.err
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
     assert "expected 5" in fact_clip("segment", films / "a.mp4", *how, "--fps", 7).err
 
 
@@ -267,9 +276,9 @@ def test_labels_of_a_tool_come_back_on_the_clock_of_the_film(uneven, pixel_run, 
 def test_a_window_in_seconds(films, pixel_run, fact_clip, tmp_path, monkeypatch):
     from fact_clip.segmenter import Segmenter
 
-    lengths, output = [], Segmenter._output
+    lengths, outputs = [], Segmenter._outputs
     monkeypatch.setattr(
-        Segmenter, "_output", lambda self, rows, *how: lengths.append(len(rows)) or output(self, rows, *how)
+        Segmenter, "_outputs", lambda self, rows, *how: lengths.append(len(rows)) or outputs(self, rows, *how)
     )
     how = ("--run", pixel_run, "--encoder", "grid", "--out", tmp_path)
     assert fact_clip("segment", films / "c.mkv", *how, "--window", "2.5").code == 0
@@ -290,7 +299,7 @@ def test_features_of_another_rate_or_encoder_are_refused(films, pixel_run, fact_
     spec = f"clip:local-dir:{open_clip_folder}"
     answer = fact_clip("segment", films / "a.mp4", "--run", pixel_run, "--encoder", spec, "--out", tmp_path / "o")
     assert answer.code == 2
-    assert f"{films / 'a.mp4'} by clip:{open_clip_folder.name}@" in answer.err
-    assert ": 8 columns (of 40 frames); expected 384" in answer.err
+    assert f"--encoder: clip:{open_clip_folder.name}@" in answer.err
+    assert f"expected grid, as {pixel_run} was trained with" in answer.err
     over = fact_clip("segment", tmp_path / "a.npy", "--run", pixel_run, "--out", tmp_path)
     assert "where NAME.json describes the features" in over.err

@@ -98,7 +98,7 @@ def test_the_kscgr_recipe_with_things_exchanged(shared, tmp_path):
     sizes = [f"model.{block}.{key}={value}" for block in ("input", "update", "pooled") for key, value in small.items()]
     runs = {}
     for name, swap in (("never", 0.0), ("always", 1.0), ("again", 1.0)):
-        rest = ["text.encoder=hash:32", "train.epochs=1", "data.stride=16", f"augment.swap={swap}"]
+        rest = ["text.encoder=hash:32", "train.epochs=1", "train.members=1", "data.stride=16", f"augment.swap={swap}"]
         config = Config.load("kscgr_zero_shot", [f"data.root={shared / 'data/kscgr'}", *sizes, *rest])
         train(config, tmp_path / name)
         runs[name] = weights(tmp_path / name)
