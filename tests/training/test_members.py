@@ -17,8 +17,17 @@ from fact_clip.training import evaluate, train
 from fact_clip.training.members import SEED_STEP, trained_beside
 
 
+@pytest.fixture(scope="module", autouse=True)
+def two_threads():
+    """One for each member: sums of another number of threads differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def pair(tiny, tmp_path_factory) -> Path:
+def pair(two_threads, tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pair") / "run"
     train(tiny(train={"epochs": 1, "members": 2, "seed": 3}), folder)
     return folder
@@ -29,11 +38,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):
+    torch.set_num_threads(1)
     for seed, folder in ((3, pair), (3 + SEED_STEP, pair / "members" / "2")):
         train(tiny(train={"epochs": 1, "seed": seed}), tmp_path / str(seed))
         alone, member = weights(tmp_path / str(seed)), weights(folder)
         assert alone.keys() == member.keys()
         assert all(torch.equal(value, member[name]) for name, value in alone.items())
+    torch.set_num_threads(2)
 
 
 def test_scores_are_the_normalised_geometric_mean(pair, workbench):
