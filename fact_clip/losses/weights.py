@@ -39,8 +39,8 @@ def frame_weights(truth: TrueSegments, background: Collection[int], exponent: fl
     Edit and F1 count segments, a loss over frames counts seconds: without this short actions are given up.
     """
     weights = torch.ones(len(truth.known), device=truth.known.device)
-    actions = torch.tensor([label not in background for label in truth.classes.tolist()], device=weights.device)
-    if not exponent or not bool(actions.any()):
+    actions = [label not in background for label in truth.classes.tolist()] if exponent else []
+    if not any(actions):
         return weights
     of_action = truth.onehot[:, actions]  # (T, S')
     frames = of_action.sum(1) > 0
