@@ -60,6 +60,7 @@ class DataConfig(_Frozen):
         None, description="unset: that of the JSON, else mask; show: nothing is hidden, the supervised bound"
     )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
+    validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size it is")
     tolerance: float = Field(0.01, ge=0, description="allowed length difference of features and labels, as a share")
     tolerance_frames: int = Field(10, ge=0, description="... or in frames, whichever is larger")
 
@@ -214,6 +215,9 @@ class TrainConfig(_Frozen):
         0.0, ge=0, lt=1, description="decay a step of the average of the weights, which is then kept"
     )
     members: int = Field(1, ge=1, description="trainings side by side, a seed each, whose scores are averaged")
+    member_parts: bool = Field(
+        False, description="members: each has a validation part of its own, so that together they learn every video"
+    )
     seed: int = 0
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bf16"] = "float32"

@@ -76,7 +76,7 @@ class Dataset:
             if name in learning:
                 found = f"video {name!r}, also in {learning[name]}"
                 raise InputError(test[name], found, "test videos apart from training videos")
-        train, validation = carve_validation(tuple(learning), config.validation)
+        train, validation = carve_validation(tuple(learning), config.validation, config.validation_part)
         return cls(config, benchmark, root, vocabulary, (train, validation, tuple(test)), learning | test)
 
     @staticmethod

@@ -191,8 +191,8 @@ class HeldOut:
         self.learned = tuple(range(len(self.vocabulary))) if shown else self.seen
         learning, self.test = learning_and_test(dataset, holdout)
         classes = {name: Counter(dataset.labels(name).tolist()) for name in learning}
-        share = dataset.config.validation
-        self.validation = carve_covering(learning, share, classes, set(self.seen), set(self.validation_unseen))
+        share, part = dataset.config.validation, dataset.config.validation_part
+        self.validation = carve_covering(learning, share, classes, set(self.seen), set(self.validation_unseen), part)
         train = tuple(name for name in learning if name not in self.validation)
         if holdout.mode == "drop":
             train = tuple(name for name in train if not hidden & classes[name].keys())

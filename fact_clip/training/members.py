@@ -1,7 +1,8 @@
 """Several trainings of one recipe side by side, each a process and a run folder of its own: an ensemble's members.
 
 PyTorch makes little of a second core on models of this size; a second training makes all of it. The members differ by
-their seed alone, and :class:`fact_clip.segmenter.Segmenter` averages their scores.
+their seed and, with ``train.member_parts``, by the videos that validate them; :class:`fact_clip.segmenter.Segmenter`
+averages their scores.
 """
 
 from __future__ import annotations
@@ -60,12 +61,18 @@ def trained_beside(config: Config, out: Path, resume: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _alone(config: Config, number: int) -> Config:
+    """The recipe of one member; the first, number 0, is the run itself."""
+    train = {"members": 1, "seed": config.train.seed + SEED_STEP * number, "loggers": ()}
+    part = config.data.validation_part + number * int(config.train.member_parts)
+    data = config.data.model_copy(update={"validation_part": part})
+    return config.model_copy(update={"data": data, "train": config.train.model_copy(update=train)})
+
+
 def _start(config: Config, number: int, folder: Path, resume: bool, threads: int) -> subprocess.Popen[bytes]:
-    seed = config.train.seed + SEED_STEP * number
-    alone = config.train.model_copy(update={"members": 1, "seed": seed, "loggers": ()})
     folder.parent.mkdir(parents=True, exist_ok=True)
     recipe = folder.parent / f"{folder.name}.yaml"
-    recipe.write_text(config.model_copy(update={"train": alone}).to_yaml(), encoding="utf-8")
+    recipe.write_text(_alone(config, number).to_yaml(), encoding="utf-8")
     resumed = resume and (folder / "run.json").is_file()
     command = [sys.executable, "-c", _TRAIN, str(recipe), str(folder), *(["--resume"] if resumed else [])]
     return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)})

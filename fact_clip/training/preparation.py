@@ -59,7 +59,10 @@ def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | N
     kinds = None if channels is None else channels.check(dataset.input_dim).kinds()
     transform = FeatureTransform(config.data.context, None, None, dataset.input_dim)
     if config.data.standardize:  # one pass over the training videos
-        raw = (dataset.features(name) for name in dataset.train)
+        # Members share the first one's statistics, which then know no part.
+        whole = sorted((*dataset.train, *dataset.validation))
+        names = whole if config.train.member_parts else dataset.train
+        raw = (dataset.features(name) for name in names)
         transform = FeatureTransform.fit(raw, config.data.context, True, kinds)
     classes, spec = classes_of(dataset.vocabulary, config.model.head), None
     if config.model.head == "text":

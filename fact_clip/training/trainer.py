@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -67,11 +67,22 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
 
 
 def _calibrate(run: Run, dataset: Videos) -> None:
-    """With classes held out, what puts the scores right is chosen by what is kept."""
-    if isinstance(dataset, HeldOut) and run.config.model.head == "text":
-        segmenter = Segmenter(run, checkpoint.load_models(run), pick_device(run.config.train.device))
-        calibration = zero_shot.calibrate(segmenter, dataset)
-        checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
+    """With classes held out, what puts the scores right is chosen by what is kept.
+
+    Members with validation parts of their own are asked one by one, each on the videos that it did not learn.
+    """
+    if not (isinstance(dataset, HeldOut) and run.config.model.head == "text"):
+        return
+    device, settings = pick_device(run.config.train.device), run.config.train
+    parts = [run]
+    if settings.member_parts:
+        parts += [checkpoint.open_run(folder) for folder in checkpoint.member_folders(run.path, settings.members)]
+    datasets = [dataset, *(cast(HeldOut, open_videos(part.config.data)) for part in parts[1:])]
+    models = (
+        [[checkpoint.load_model(part)] for part in parts] if settings.member_parts else [checkpoint.load_models(run)]
+    )
+    segmenters = [Segmenter(part, own, device) for part, own in zip(parts, models, strict=True)]
+    checkpoint.write_json(run.path / "calibration.json", asdict(zero_shot.calibrate(segmenters, datasets)))
 
 
 def train_and_evaluate(

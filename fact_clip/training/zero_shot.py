@@ -80,32 +80,42 @@ class Scored:
         allowed = np.isin(self.place, classes) & ~self.ruled_out
         return self.decoded(np.where(allowed, 0.0, -np.inf)) if allowed.any() else None
 
-    def curve(self, calibration: Calibration, groups: Groups) -> SeenUnseenCurve:
-        """S and U over `GAMMAS`, decoded as in use."""
-        predictions = {gamma: self.calibrated(replace(calibration, gamma=gamma)) for gamma in GAMMAS}
-        return curve_of_predictions(self.truth, predictions, *groups)
+
+def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) -> SeenUnseenCurve:
+    """S and U over `GAMMAS` of all videos of the parts, decoded as in use."""
+    truth = [labels for part in parts for labels in part.truth]
+    predictions = {
+        gamma: [labels for part in parts for labels in part.calibrated(replace(calibration, gamma=gamma))]
+        for gamma in GAMMAS
+    }
+    return curve_of_predictions(truth, predictions, *groups)
 
 
-def calibrate(segmenter: Segmenter, dataset: HeldOut) -> Calibration:
+def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[HeldOut]) -> Calibration:
     """Gamma by the rule and the prior of the configuration, from the validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes
     all classes without training frames as rivals of the seen ones: it asks for S alone. No test label is read.
 
+    Args:
+        segmenters: what is used later; or the members of an ensemble that have validation videos of their own.
+        datasets: for each the data with its validation videos.
+
     Raises:
         InputError: rule "harmonic" without frames of validation-unseen classes.
     """
-    config, vocabulary = segmenter.run.config.decode, dataset.vocabulary
+    dataset, config = datasets[0], segmenters[0].run.config.decode
     start = _uncalibrated(dataset, config.prior_weight)
     if config.gamma_rule == "none" or not dataset.validation:
         return start
-    scored = Scored(segmenter, dataset, dataset.validation)
-    shown = any(np.isin(labels, dataset.validation_unseen).any() for labels in scored.truth)
+    scored = [Scored(each, own, own.validation) for each, own in zip(segmenters, datasets, strict=True)]
+    truth = [labels for each in scored for labels in each.truth]
+    shown = any(np.isin(labels, dataset.validation_unseen).any() for labels in truth)
     if config.gamma_rule == "harmonic" and not shown:
         raise InputError("decode.gamma_rule", "harmonic", "frames of validation-unseen classes", "use cost")
     unseen, others = dataset.unseen, dataset.validation_unseen
     groups = (others, unseen) if shown else (unseen, others)
-    curve = scored.curve(start, (groups[0], vocabulary.background_indices, groups[1]))
+    curve = curve_of(scored, start, (groups[0], dataset.vocabulary.background_indices, groups[1]))
     return replace(start, gamma=GAMMA_RULES[config.gamma_rule](curve, config.gamma_cost))
 
 
@@ -137,7 +147,7 @@ def report(
     unseen = (*dataset.unseen, *range(len(known), len(scored.vocabulary)))
     groups = (unseen, known.background_indices, dataset.validation_unseen)
     predictions = {way: scored.calibrated(each) for way, each in _ways(used).items()}
-    curve = scored.curve(used, groups)
+    curve = curve_of([scored], used, groups)
     seen_less = [np.where(np.isin(labels, unseen), labels, -1) for labels in scored.truth]
     alone = scored.among(dataset.unseen)
     conventional = 0.0 if alone is None else metrics.class_means(seen_less, alone, unseen, known.background_indices)[1]

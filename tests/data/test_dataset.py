@@ -161,6 +161,9 @@ def test_carving_hangs_on_names_alone():
     _, of_reversed = carve_validation(names[::-1], 0.15)
     assert set(of_reversed) == set(validation)
     # one more video moves at most one place of the choice
+    parts = [carve_validation(names, 0.3, part)[1] for part in range(3)]
+    assert sorted(name for part in parts for name in part) == sorted({name for part in parts for name in part})
+    assert carve_validation(names, 0.3, 3)[1] == parts[0]  # three whole parts of 3 in 10 names
     _, of_more = carve_validation([*names, "another"], 0.15)
     assert len(set(of_more) - set(validation)) <= 1
 

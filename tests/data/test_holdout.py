@@ -227,6 +227,13 @@ class TestCarving:
         assert len(forward) == 2
         assert set(carve_covering(tuple("hgfedcba"), 0.25, frames, {0}, set())) == set(forward)
 
+    def test_parts_are_disjoint_and_each_covers_what_is_left(self):
+        frames = {"a": {5: 1}, "b": {5: 2}, "c": {5: 3, 6: 1}, "d": {6: 1}, "e": {0: 9}}
+        parts = [carve_covering(tuple(frames), 0.4, frames, {0}, {5, 6}, part) for part in range(3)]
+        # of a, d and e, left for part 1, a and d have the classes; there are two whole parts of two
+        assert parts == [("b", "c"), ("a", "d"), ("b", "c")]
+        assert carve_covering(tuple(frames), 0.0, frames, {0}, {5, 6}, 1) == ()
+
     @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.01, 1), (0.5, 1), (0.99, 1)])
     def test_leaves_one_to_train(self, share, expected):
         assert len(carve_covering(("a", "b"), share, {"a": {0: 1}, "b": {0: 1}}, {0}, set())) == expected

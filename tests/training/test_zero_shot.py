@@ -233,7 +233,7 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
     assert any(label in dataset.validation_unseen for true in truth for label in true)
     assert not any(label in dataset.unseen for true in truth for label in true)
     seen, chosen_by = groups_of(dataset)[0], list(dataset.validation_unseen)
-    start = zero_shot.calibrate(with_rule(segmenter, gamma_rule="none"), dataset)
+    start = zero_shot.calibrate([with_rule(segmenter, gamma_rule="none")], [dataset])
     assert (start.gamma, start.prior_weight) == (0.0, 0.1)
     assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
     assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
@@ -241,14 +241,14 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
     for gamma in zero_shot.GAMMAS:
         guesses = predictions(segmenter, dataset, names, dataclasses.replace(start, gamma=gamma))
         curve[gamma] = (class_mean(truth, guesses, seen), class_mean(truth, guesses, chosen_by))
-    cost = zero_shot.calibrate(with_rule(segmenter, gamma_rule="cost", gamma_cost=0.3), dataset)
+    cost = zero_shot.calibrate([with_rule(segmenter, gamma_rule="cost", gamma_cost=0.3)], [dataset])
     within = [gamma for gamma, (s, _) in curve.items() if s >= 0.7 * curve[0.0][0] - 1e-9]
     assert cost.gamma == (max(within) if curve[0.0][0] > 0 else 0.0)  # nothing to lose, nothing to pay
-    best = zero_shot.calibrate(with_rule(segmenter, gamma_rule="harmonic"), dataset)
+    best = zero_shot.calibrate([with_rule(segmenter, gamma_rule="harmonic")], [dataset])
     top = max(harmonic(*point) for point in curve.values())
     equal = [gamma for gamma, point in curve.items() if harmonic(*point) >= top - 1e-9]
     assert abs(best.gamma) == min(map(abs, equal))
-    assert segmenter.calibration == zero_shot.calibrate(with_rule(segmenter), dataset)  # what training wrote
+    assert segmenter.calibration == zero_shot.calibrate([with_rule(segmenter)], [dataset])  # what training wrote
 
 
 def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
@@ -264,8 +264,8 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
     after = open_videos(config)
     assert (after.train, after.validation, after.test) == (before.train, before.validation, before.test)
     for rule in ("cost", "harmonic"):
-        assert zero_shot.calibrate(with_rule(segmenter, gamma_rule=rule), after) == zero_shot.calibrate(
-            with_rule(segmenter, gamma_rule=rule), before
+        assert zero_shot.calibrate([with_rule(segmenter, gamma_rule=rule)], [after]) == zero_shot.calibrate(
+            [with_rule(segmenter, gamma_rule=rule)], [before]
         )
 
 
@@ -273,8 +273,8 @@ def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
     other = type(dataset)(dataset.dataset, holdout)
     with pytest.raises(InputError, match=r"decode\.gamma_rule: harmonic; expected frames of validation-unseen"):
-        zero_shot.calibrate(with_rule(segmenter, gamma_rule="harmonic"), other)
-    assert zero_shot.calibrate(with_rule(segmenter, gamma_rule="cost"), other).gamma >= 0
+        zero_shot.calibrate([with_rule(segmenter, gamma_rule="harmonic")], [other])
+    assert zero_shot.calibrate([with_rule(segmenter, gamma_rule="cost")], [other]).gamma >= 0
 
 
 def test_candidates_in_evaluation(run, tmp_path):
