@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
-from fact_clip.config import Config
+from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.data.dataset import Dataset
 from fact_clip.data.holdout import HeldOut, open_videos
@@ -42,7 +42,8 @@ def evaluate(
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``.
+        overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``. With
+            classes held out gamma is chosen anew, on the validation videos, where the decoding is another one.
         progress: called with (done, total, video name).
         actions: candidates, see :meth:`fact_clip.segmenter.Segmenter.segment`. A label that is none of them counts as
             an error, and so does a name that the data set lacks.
@@ -51,12 +52,14 @@ def evaluate(
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``.
     """
-    run = open_run(run_dir)
+    run, torch_device = open_run(run_dir), pick_device(device, "device")
+    calibration, trained = Calibration.read(run.path / "calibration.json"), run.config
     if overrides:
         run = replace(run, config=Config.load(run.path / "config.yaml", overrides))
-    calibration = Calibration.read(run.path / "calibration.json")
-    segmenter, config = Segmenter(run, load_models(run), pick_device(device, "device"), calibration), run.config
-    dataset = open_videos(config.data)
+    config, dataset = run.config, open_videos(run.config.data)
+    if calibration is not None and isinstance(dataset, HeldOut) and _decoding(config) != _decoding(trained):
+        calibration = zero_shot.calibrate_run(run, dataset, torch_device)
+    segmenter = Segmenter(run, load_models(run), torch_device, calibration)
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
@@ -76,6 +79,11 @@ def evaluate(
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, outputs)
     write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
     return result
+
+
+def _decoding(config: Config) -> tuple[DecodeConfig, float]:
+    """All that tells how scores become labels."""
+    return config.decode, config.model.frame_weight
 
 
 def _run_through(

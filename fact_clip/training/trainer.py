@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,27 +62,10 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     with trained_beside(run.config, out, resume):
         torch.manual_seed(config.train.seed)
         result = _Training(run, dataset, resume, texts).run_all(progress)
-    _calibrate(run, dataset)
+    if isinstance(dataset, HeldOut) and run.config.model.head == "text":
+        calibration = zero_shot.calibrate_run(run, dataset, pick_device(config.train.device))
+        checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
     return result
-
-
-def _calibrate(run: Run, dataset: Videos) -> None:
-    """With classes held out, what puts the scores right is chosen by what is kept.
-
-    Members with validation parts of their own are asked one by one, each on the videos that it did not learn.
-    """
-    if not (isinstance(dataset, HeldOut) and run.config.model.head == "text"):
-        return
-    device, settings = pick_device(run.config.train.device), run.config.train
-    parts = [run]
-    if settings.member_parts:
-        parts += [checkpoint.open_run(folder) for folder in checkpoint.member_folders(run.path, settings.members)]
-    datasets = [dataset, *(cast(HeldOut, open_videos(part.config.data)) for part in parts[1:])]
-    models = (
-        [[checkpoint.load_model(part)] for part in parts] if settings.member_parts else [checkpoint.load_models(run)]
-    )
-    segmenters = [Segmenter(part, own, device) for part, own in zip(parts, models, strict=True)]
-    checkpoint.write_json(run.path / "calibration.json", asdict(zero_shot.calibrate(segmenters, datasets)))
 
 
 def train_and_evaluate(

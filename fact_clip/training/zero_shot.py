@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fact_clip import metrics
+from fact_clip.checkpoint import Run, load_model, load_models, member_folders, open_run
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.data.holdout import HeldOut
+from fact_clip.data.holdout import HeldOut, open_videos
 from fact_clip.data.selection import Level, levels
 from fact_clip.decoding import Calibration, choose_gamma_by_cost, choose_gamma_by_harmonic_mean, factor_frames
 from fact_clip.metrics import SeenUnseenCurve, curve_of_predictions
@@ -89,6 +91,23 @@ def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) 
         for gamma in GAMMAS
     }
     return curve_of_predictions(truth, predictions, *groups)
+
+
+def calibrate_run(run: Run, dataset: HeldOut, device: torch.device | str) -> Calibration:
+    """What puts the scores of a run right, chosen by its models and its validation videos.
+
+    Members with validation parts of their own are asked one by one, each on the videos that it did not learn.
+    """
+    if not run.config.train.member_parts:
+        return calibrate([Segmenter(run, load_models(run), device)], [dataset])
+    segmenters, datasets = [Segmenter(run, load_model(run), device)], [dataset]
+    for part in map(open_run, member_folders(run.path, run.config.train.members)):
+        # The run's configuration, which may be decoded otherwise now, but for the videos that validate.
+        own = {"validation_part": part.config.data.validation_part}
+        config = run.config.model_copy(update={"data": run.config.data.model_copy(update=own)})
+        segmenters.append(Segmenter(replace(part, config=config), load_model(part), device))
+        datasets.append(cast(HeldOut, open_videos(config.data)))
+    return calibrate(segmenters, datasets)
 
 
 def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[HeldOut]) -> Calibration:

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip import InputError
+from fact_clip import InputError, checkpoint
+from fact_clip.config import Config
 from fact_clip.data.holdout import open_videos
 from fact_clip.decoding import factor_frames, frame_scores
 from fact_clip.models import FACT
@@ -307,3 +308,53 @@ def test_candidates_in_evaluation(run, tmp_path):
     assert again["metrics"] == whole["metrics"]
     assert again["zero_shot"] == whole["zero_shot"]
     assert again["candidates"]["frames_left_out"] == 0
+
+
+@pytest.fixture(scope="module")
+def parts(tiny, tmp_path_factory) -> Path:
+    """Two members that validate on different videos."""
+    folder = tmp_path_factory.mktemp("parts") / "run"
+    settings = {**SETTINGS, "train": {"epochs": 3, "lr": 4e-3, "batch_size": 1, "members": 2, "member_parts": True}}
+    settings["data"] = {**SETTINGS["data"], "standardize": True}
+    train(tiny(**settings), folder)
+    return folder
+
+
+def test_members_with_parts_learn_every_video(parts):
+    run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
+    first, second = (open_videos(each.config.data) for each in (run, member))
+    assert first.validation
+    assert not {*first.validation} & {*second.validation}
+    assert {*first.train, *second.train} == {*first.train, *first.validation}
+    assert run.transform.mean is not None
+    np.testing.assert_array_equal(run.transform.mean, member.transform.mean)
+    np.testing.assert_array_equal(run.transform.std, member.transform.std)
+
+
+def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
+    run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
+    truth, guesses, used = [], {gamma: [] for gamma in zero_shot.GAMMAS}, fact_clip.load(parts).calibration
+    for each in (run, member):
+        dataset = open_videos(each.config.data)
+        truth += [dataset.labels(name).tolist() for name in dataset.validation]
+        alone = Segmenter(each, checkpoint.load_model(each))
+        for gamma in zero_shot.GAMMAS:
+            guesses[gamma] += predictions(alone, dataset, dataset.validation, dataclasses.replace(used, gamma=gamma))
+    seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
+    accuracy = {gamma: class_mean(truth, found, seen) for gamma, found in guesses.items()}
+    within = [gamma for gamma, value in accuracy.items() if value >= 0.85 * accuracy[0.0] - 1e-9]
+    assert used.gamma == (max(within) if accuracy[0.0] > 0 else 0.0)
+
+
+@pytest.mark.parametrize("folder", ["run", "parts"])
+def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
+    run = Path(shutil.copytree(request.getfixturevalue(folder), tmp_path / "run"))
+    stored = fact_clip.load(run).calibration
+    overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
+    config = Config.load(run / "config.yaml", overrides)
+    opened = dataclasses.replace(checkpoint.open_run(run), config=config)
+    anew = zero_shot.calibrate_run(opened, open_videos(config.data), "cpu")
+    figures = evaluate(run, overrides=overrides)["zero_shot"]
+    assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
+    assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
+    assert fact_clip.load(run).calibration == stored  # the run keeps its own
