@@ -33,6 +33,7 @@ class ChannelData(_Frozen):
     """
 
     file: str | None = Field(None, description="names of the things, one a line, under data.root; unset: none")
+    find: bool = Field(False, description="no file: find the things in the features, their names by the labels")
     blocks: tuple[int, ...] = Field((), description="values a thing in each block; unset: all in one block")
     slot: str = Field("object", description="slot of the vocabulary whose words are names of things")
     fixed: tuple[str, ...] = Field((), description="things that keep their identity, beside the words of other slots")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, classes_of
-from fact_clip.config import Config
+from fact_clip.config import ChannelData, Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.data.channels import Channels
 from fact_clip.data.features import FeatureTransform
@@ -30,7 +30,7 @@ def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[R
         The run, and what its model is made from beside sizes: ``{"text", "channel_text"}`` where its head reads text.
     """
     config = config.model_copy(update={"data": _located(config, dataset)})
-    channels = Channels.read(config.data.channels, dataset.root, dataset.vocabulary)
+    channels = _channels(config.data.channels, dataset)
     if config.augment.swap and channels is None:
         raise InputError("augment.swap", f"{config.augment.swap} without named channels", "0, or data.channels.file")
     texts = model_texts(config, dataset.vocabulary, channels)
@@ -53,6 +53,14 @@ def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[R
         raise InputError("loss.null_weight", str(error)) from None
     checkpoint.create(run)
     return run, texts
+
+
+def _channels(config: ChannelData, dataset: Videos) -> Channels | None:
+    if not config.find:
+        return Channels.read(config, dataset.root, dataset.vocabulary)
+    if config.file is not None:
+        raise InputError("data.channels.find", f"true, and the file {config.file}", "one of them")
+    return Channels.find(config, dataset)
 
 
 def _describe(config: Config, out: Path, dataset: Videos, channels: Channels | None, texts: dict[str, Tensor]) -> Run:
@@ -91,9 +99,12 @@ def model_texts(config: Config, vocabulary: Vocabulary, channels: Channels | Non
         if "factors" not in config.text.parts:
             raise InputError("text.parts", f"{list(config.text.parts)}", "factors, which named channels are tied to")
         slot = config.data.channels.slot
-        factors = {name: (name,) for name in channels.names}
-        things = Vocabulary.from_names(channels.names, factors=factors, slots=(slot,))
-        texts["channel_text"] = torch.from_numpy(embed_as(config.text, things).slots[slot])
+        known = [name for name in channels.names if name]
+        things = Vocabulary.from_names(known, factors={name: (name,) for name in known}, slots=(slot,))
+        vectors = torch.from_numpy(embed_as(config.text, things).slots[slot])
+        named = torch.tensor([bool(name) for name in channels.names])
+        texts["channel_text"] = vectors.new_zeros(len(named), vectors.shape[1])  # zero: of a thing without a name
+        texts["channel_text"][named] = vectors
     return texts
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fact_clip import checkpoint
+import fact_clip
+from fact_clip import InputError, checkpoint
 from fact_clip.config import Config
+from fact_clip.data.channels import Channels
+from fact_clip.data.holdout import open_videos
 from fact_clip.training import evaluate, train
 
 ZERO_SHOT = {
@@ -105,3 +108,30 @@ def test_the_kscgr_recipe_with_things_exchanged(shared, tmp_path):
     assert_same(runs["always"], runs["again"])
     # The columns reach the first layer in another order, so its gradient is another one.
     assert not torch.equal(runs["never"]["channels.own.weight"], runs["always"]["channels.own.weight"])
+
+
+def test_the_kscgr_recipe_that_finds_its_things(shared, tmp_path):
+    """Members find things by what each may see; what they found is kept with the run and names new actions."""
+    small = {"hidden": 32, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "feedforward": 8}
+    sizes = [f"model.{block}.{key}={value}" for block in ("input", "update") for key, value in small.items()]
+    rest = [f"data.root={shared / 'data/kscgr'}", "text.encoder=hash:32", "train.epochs=1", "data.stride=16", *sizes]
+    config = Config.load("kscgr_zero_shot_plain", rest)
+    train(config, tmp_path / "run")
+    segmenter = fact_clip.load(tmp_path / "run")
+    dataset = open_videos(config.data)
+    found = Channels.find(config.data.channels, dataset)
+    assert segmenter.run.channels.columns == found.with_context(5)
+    assert segmenter.run.channels.fixed == found.fixed
+    ham = found.names.index("ham")
+    text = segmenter.choose(["cut ham", "cut pan"]).text
+    assert segmenter.model.channels.things_of(text)[0].argmax() == ham
+    unnamed = [at for at, name in enumerate(found.names) if not name]
+    assert not segmenter.model.channels.names[unnamed].any()
+    labels, _ = segmenter.predict(dataset.features(dataset.test[0]), ["slice ham", "fetch pan"])
+    assert len(labels) == len(dataset.labels(dataset.test[0]))
+
+    with pytest.raises(
+        InputError, match=r"data\.channels\.find: true, and the file objects\.txt; expected one of them"
+    ):
+        train(Config.load("kscgr_zero_shot_plain", [*rest, "data.channels.file=objects.txt"]), tmp_path / "both")
+    assert not (tmp_path / "both").exists()
