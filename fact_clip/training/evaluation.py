@@ -43,7 +43,8 @@ def evaluate(
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
         overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``. With
-            classes held out gamma is chosen anew, on the validation videos, where the decoding is another one.
+            classes held out gamma is chosen anew, on the validation videos, where the decoding is another one, or
+            fewer members are asked (``train.members=1``).
         progress: called with (done, total, video name).
         actions: candidates, see :meth:`fact_clip.segmenter.Segmenter.segment`. A label that is none of them counts as
             an error, and so does a name that the data set lacks.
@@ -81,9 +82,9 @@ def evaluate(
     return result
 
 
-def _decoding(config: Config) -> tuple[DecodeConfig, float]:
-    """All that tells how scores become labels."""
-    return config.decode, config.model.frame_weight
+def _decoding(config: Config) -> tuple[DecodeConfig, float, int]:
+    """All that tells how a run's weights become labels."""
+    return config.decode, config.model.frame_weight, config.train.members
 
 
 def _run_through(

@@ -36,12 +36,12 @@ def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[R
     texts = model_texts(config, dataset.vocabulary, channels)
     if resume:
         run = checkpoint.open_run(out)
-        same = {"train": {"epochs"}}
+        same = {"train": {"epochs", "members"}}
         if run.config.model_dump(exclude=same) != config.model_dump(exclude=same):
             raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
         checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
         run = replace(run, config=run.config.model_copy(update={"train": config.train}))
-        checkpoint.create(run)  # the number of epochs may be another one
+        checkpoint.create(run)  # there may be more epochs or members
         return run, texts
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")

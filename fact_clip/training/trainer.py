@@ -46,7 +46,8 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     Args:
         config: everything that makes the run.
         out: the run folder; it must be new, unless ``resume``.
-        resume: go on after the last whole epoch of an interrupted run of the same configuration.
+        resume: go on after the last whole epoch of an interrupted run of the same configuration; epochs and members
+            may have become more.
         progress: called with (epochs done, epochs, a short text).
 
     Returns:

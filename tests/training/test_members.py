@@ -89,6 +89,19 @@ def test_resume_goes_on_with_all_members(pair, tiny, tmp_path):
         assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
 
 
+def test_resume_adds_members(pair, tiny, tmp_path):
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    first = weights(run)
+    train(tiny(train={"epochs": 1, "members": 3, "seed": 3}), run, resume=True)
+    assert all(torch.equal(value, first[name]) for name, value in weights(run).items())
+    torch.set_num_threads(1)
+    train(tiny(train={"epochs": 1, "seed": 3 + 2 * SEED_STEP}), tmp_path / "third")
+    torch.set_num_threads(2)
+    third = weights(tmp_path / "third")
+    assert all(torch.equal(value, third[name]) for name, value in weights(run / "members/3").items())
+    assert len(fact_clip.load(run).models) == 3
+
+
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     config = tiny(train={"epochs": 1000, "members": 2})
     with pytest.raises(KeyboardInterrupt), trained_beside(config, tmp_path / "run", resume=False):
