@@ -216,9 +216,7 @@ class TrainConfig(_Frozen):
         0.0, ge=0, lt=1, description="decay a step of the average of the weights, which is then kept"
     )
     members: int = Field(1, ge=1, description="trainings side by side, a seed each, whose scores are averaged")
-    member_parts: bool = Field(
-        False, description="members: each has a validation part of its own, so that together they learn every video"
-    )
+    member_parts: bool = Field(False, description="each member validates on another part of the videos")
     seed: int = 0
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bf16"] = "float32"

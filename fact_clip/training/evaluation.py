@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
+from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.data.dataset import Dataset
@@ -53,15 +54,8 @@ def evaluate(
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``.
     """
-    run, torch_device = open_run(run_dir), pick_device(device, "device")
-    calibration, trained = Calibration.read(run.path / "calibration.json"), run.config
-    if overrides:
-        run = replace(run, config=Config.load(run.path / "config.yaml", overrides))
-    config, dataset = run.config, open_videos(run.config.data)
-    if calibration is not None and isinstance(dataset, HeldOut) and _decoding(config) != _decoding(trained):
-        calibration = zero_shot.calibrate_run(run, dataset, torch_device)
-    segmenter = Segmenter(run, load_models(run), torch_device, calibration)
-    check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
+    segmenter, dataset = _opened(open_run(run_dir), overrides, pick_device(device, "device"))
+    run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
     outputs, prediction, kind = [], [], split if actions is None else f"{split}_actions"
@@ -80,6 +74,18 @@ def evaluate(
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, outputs)
     write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
     return result
+
+
+def _opened(trained: Run, overrides: Sequence[str], device: torch.device) -> tuple[Segmenter, Videos]:
+    """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
+    run, calibration = trained, Calibration.read(trained.path / "calibration.json")
+    if overrides:
+        run = replace(trained, config=Config.load(trained.path / "config.yaml", overrides))
+    dataset = open_videos(run.config.data)
+    check_vocabulary(run, dataset.vocabulary, dataset.root)
+    if calibration is not None and isinstance(dataset, HeldOut) and _decoding(run.config) != _decoding(trained.config):
+        calibration = zero_shot.calibrate_run(run, dataset, device)
+    return Segmenter(run, load_models(run), device, calibration), dataset
 
 
 def _decoding(config: Config) -> tuple[DecodeConfig, float, int]:
