@@ -196,6 +196,9 @@ class DecodeConfig(_Frozen):
     window: int = Field(0, ge=0, description="frames of a pass over a long video (0: all in one); see windows.py")
     overlap: int | None = Field(None, ge=0, description="... that two passes share; unset: what convolutions see")
     prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) taken off the scores")
+    prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
+        "factors", description="... and where p(class) comes from: entry of decoding/priors.py"
+    )
     gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="how validation chooses gamma")
     gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that gamma may cost")
 
@@ -289,12 +292,8 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
         field = model.model_fields.get(str(key))
         if field is None:
             near = difflib.get_close_matches(str(key), list(model.model_fields), n=1, cutoff=0.0)
-            raise InputError(
-                where,
-                f"unknown key {prefix}{key}",
-                f"one of {', '.join(model.model_fields)}",
-                f"did you mean {prefix}{near[0]}?",
-            )
+            expected = f"one of {', '.join(model.model_fields)}"
+            raise InputError(where, f"unknown key {prefix}{key}", expected, f"did you mean {prefix}{near[0]}?")
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, Mapping):
             _check_keys(nested, value, where, f"{prefix}{key}.")

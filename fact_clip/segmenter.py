@@ -234,6 +234,11 @@ class Segmenter:
         """Class index and its score for each of the `n_frames` frames that the outputs were made from."""
         return self._decode(self._scores(outputs, choice), choice, n_frames)
 
+    def scores(self, outputs: Sequence[Output], choice: Choice) -> NDArray[np.float32]:
+        """(T', C) class probabilities of the candidates before decoding, none of them zero."""
+        scores = self._scores(outputs, choice)
+        return scores.clamp(min=torch.finfo(scores.dtype).tiny).cpu().numpy()
+
     @torch.inference_mode()
     def _scores(self, outputs: Sequence[Output], choice: Choice) -> Tensor:
         """(T', C) scores of the candidates, a row for each row of the outputs in the order of time."""

@@ -5,18 +5,20 @@ from fact_clip.decoding.calibration import (
     calibrated,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
-    factor_frames,
-    log_mean_posterior,
     prior_correction,
 )
 from fact_clip.decoding.fusion import decode, frame_scores
 from fact_clip.decoding.methods import METHODS
+from fact_clip.decoding.priors import ASKS_MODEL, PRIORS, Known, factor_frames, factor_log_shares, log_mean_posterior
 from fact_clip.decoding.switching import decode_switching
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
 __all__ = [
+    "ASKS_MODEL",
     "METHODS",
+    "PRIORS",
     "Calibration",
+    "Known",
     "TransportSettings",
     "calibrated",
     "choose_gamma_by_cost",
@@ -25,6 +27,7 @@ __all__ = [
     "decode_switching",
     "decode_transport",
     "factor_frames",
+    "factor_log_shares",
     "frame_scores",
     "log_mean_posterior",
     "prior_correction",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.decoding.priors import factor_log_shares
 from fact_clip.metrics import SeenUnseenCurve
 
 Scores = TypeVar("Scores", NDArray[np.floating], Tensor)
@@ -29,16 +30,20 @@ class Calibration:
     """How the scores of a model that was trained on some classes are put right for any candidates.
 
     Args:
-        seen: names of the classes with training frames, background among them.
+        seen: names of the classes that training may see, background among them.
         frames: by slot the training frames of each factor; "" counts the frames without one.
-        prior_weight: share of log p(c) that is taken off, p(c) the product of its factors' shares of frames.
+        prior_weight: share of log p(c) that is taken off.
         gamma: what is taken off the scores of seen classes, in nats.
+        prior: name -> log p(c) by a rule of `decode.prior`; none: the product of the factors' shares of frames.
+        shift: with `prior`, what the product is moved by for names that it lacks.
     """
 
     seen: tuple[str, ...]
     frames: Mapping[str, Mapping[str, int]]
     prior_weight: float = 0.0
     gamma: float = 0.0
+    prior: Mapping[str, float] = field(default_factory=dict)
+    shift: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> Calibration | None:
@@ -49,7 +54,7 @@ class Calibration:
             values = json.loads(path.read_text(encoding="utf-8"))
             found = cls(**{**values, "seen": tuple(values["seen"])})
             frames = [count for counts in found.frames.values() for count in counts.values()]
-            numbers = (*frames, found.prior_weight, found.gamma)
+            numbers = (*frames, *found.prior.values(), found.prior_weight, found.gamma, found.shift)
             if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
                 raise ValueError("a value that is no finite number")
             if isinstance(values["seen"], str) or any(sum(counts.values()) <= 0 for counts in found.frames.values()):
@@ -60,30 +65,14 @@ class Calibration:
         return found
 
     def log_prior(self, vocabulary: Vocabulary) -> NDArray[np.float64]:
-        """(C,) log p(c); a factor without training frames gets the mean share of those that have some."""
-        total = np.zeros(len(vocabulary))
-        for place, slot in enumerate(vocabulary.slots):
-            counts = {factor: count for factor, count in self.frames[slot].items() if count}
-            shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}
-            unknown = sum(shares.values()) / len(shares)
-            total += [shares.get(entry[place] or "", unknown) for entry in vocabulary.factors]
-        return total
+        """(C,) log p(c)."""
+        expected = factor_log_shares(vocabulary, self.frames) + self.shift
+        return np.array([self.prior.get(name, own) for name, own in zip(vocabulary.names, expected, strict=True)])
 
     def offset(self, vocabulary: Vocabulary) -> NDArray[np.float64]:
         """(C,) what is added to the log scores of these candidates."""
         seen = np.array([name in self.seen for name in vocabulary.names])
         return -self.gamma * seen - self.prior_weight * self.log_prior(vocabulary)
-
-
-def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """By slot the training frames of each factor, "" for frames of classes without one; from frames a class (C,)."""
-    counts: dict[str, dict[str, int]] = {}
-    for place, slot in enumerate(vocabulary.slots):
-        own = counts[slot] = {}
-        for entry, count in zip(vocabulary.factors, frames.tolist(), strict=True):
-            factor = entry[place] or ""
-            own[factor] = own.get(factor, 0) + count
-    return counts
 
 
 def calibrated(log_scores: Scores, seen: NDArray[np.bool_] | Tensor, gamma: float) -> Scores:
@@ -135,25 +124,6 @@ def prior_correction(
     if not math.isfinite(weight):
         raise InputError("weight", f"{weight}", "a finite number")
     return _minus(log_scores, weight * prior)
-
-
-def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> NDArray[np.float64]:
-    """(C,) log of the mean class distribution over all frames of some videos; it needs no labels.
-
-    Args:
-        log_scores: (T, C) a video, before the softmax.
-        smoothing: share of an even distribution in the mean, so that no class has probability 0.
-
-    Raises:
-        InputError: no video or no frame, a smoothing not in (0, 1].
-    """
-    if not sum(len(table) for table in log_scores):
-        raise InputError("log_scores", "no frames", "at least one")
-    if not 0 < smoothing <= 1:
-        raise InputError("smoothing", f"{smoothing}", "a share in (0, 1]")
-    posterior = torch.cat([torch.as_tensor(np.asarray(table, dtype=np.float64)) for table in log_scores]).softmax(-1)
-    mean = posterior.mean(0)  # (C,)
-    return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
 
 
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:

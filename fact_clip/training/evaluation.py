@@ -21,6 +21,7 @@ from fact_clip.decoding import Calibration
 from fact_clip.models import Output
 from fact_clip.segmenter import Choice, Segmenter
 from fact_clip.training import zero_shot
+from fact_clip.training.calibration import calibrate_run
 from fact_clip.training.devices import pick_device
 
 Videos = Dataset | HeldOut
@@ -84,7 +85,7 @@ def _opened(trained: Run, overrides: Sequence[str], device: torch.device) -> tup
     dataset = open_videos(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
     if calibration is not None and isinstance(dataset, HeldOut) and _decoding(run.config) != _decoding(trained.config):
-        calibration = zero_shot.calibrate_run(run, dataset, device)
+        calibration = calibrate_run(run, dataset, device)
     return Segmenter(run, load_models(run), device, calibration), dataset
 
 

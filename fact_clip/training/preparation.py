@@ -16,7 +16,7 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.data.channels import Channels
 from fact_clip.data.features import FeatureTransform
 from fact_clip.data.holdout import HeldOut
-from fact_clip.decoding import Calibration, factor_frames
+from fact_clip.decoding import factor_frames, factor_log_shares
 from fact_clip.losses import Criterion
 from fact_clip.models import ChannelSpec, Classes
 from fact_clip.text.cache import class_texts, class_vectors, embed_as
@@ -125,7 +125,7 @@ def make_criterion(run: Run, dataset: Videos) -> Criterion:
     unseen = () if len(chosen) < len(run.vocabulary) or not isinstance(dataset, HeldOut) else dataset.hidden
     classes = replace(run.classes, count=len(chosen))
     counts = dataset.class_counts(dataset.train)
-    log_prior = Calibration((), factor_frames(run.vocabulary, counts)).log_prior(run.vocabulary)[list(chosen)]
+    log_prior = factor_log_shares(run.vocabulary, factor_frames(run.vocabulary, counts))[list(chosen)]
     frames = counts[list(chosen)].tolist()
     length = run.mean_transcript_length
     return Criterion(run.config.loss, classes, background, length, unseen, frames, log_prior.tolist())

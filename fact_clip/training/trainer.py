@@ -27,7 +27,7 @@ from fact_clip.data.dataset import Dataset
 from fact_clip.data.holdout import HeldOut, open_videos
 from fact_clip.models import FACT
 from fact_clip.segmenter import Segmenter
-from fact_clip.training import zero_shot
+from fact_clip.training.calibration import calibrate_run, check_prior
 from fact_clip.training.devices import pick_device
 from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
 from fact_clip.training.loggers import FileLog, check_loggers, make_logger
@@ -58,13 +58,15 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     pick_device(config.train.device)
     check_loggers(config.train.loggers)
     check_select(config)
+    if isinstance(dataset, HeldOut):
+        check_prior(config.decode, dataset)
     dataset.check()
     run, texts = prepare(config, out, dataset, resume)
     with trained_beside(run.config, out, resume):
         torch.manual_seed(config.train.seed)
         result = _Training(run, dataset, resume, texts).run_all(progress)
     if isinstance(dataset, HeldOut) and run.config.model.head == "text":
-        calibration = zero_shot.calibrate_run(run, dataset, pick_device(config.train.device))
+        calibration = calibrate_run(run, dataset, pick_device(config.train.device))
         checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
     return result
 

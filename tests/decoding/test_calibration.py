@@ -17,7 +17,6 @@ from fact_clip.decoding import (
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
     factor_frames,
-    log_mean_posterior,
     prior_correction,
 )
 from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
@@ -67,19 +66,6 @@ def test_prior_correction_by_hand():
     assert half.argmax(1).tolist() == [1]
     np.testing.assert_allclose(prior_correction(torch.from_numpy(scores), torch.from_numpy(log_prior)), half)
     np.testing.assert_allclose(prior_correction(scores, log_prior, weight=0), scores)
-
-
-def test_mean_posterior_by_hand():
-    # Two frames in two videos: (.8, .2) and (.4, .6), however the scores are shifted.
-    videos = [np.log([[0.8, 0.2]]) + 7, np.log([[0.4, 0.6]]).astype(np.float32)]
-    np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=1e-9)), [0.6, 0.4], rtol=1e-6)
-    np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=0.5)), [0.55, 0.45], rtol=1e-6)
-    gone = log_mean_posterior([np.array([[0.0, -INF]])])
-    np.testing.assert_allclose(np.exp(gone), [1 - 5e-5, 5e-5])
-    # Frames count, not videos.
-    np.testing.assert_allclose(
-        np.exp(log_mean_posterior([videos[0].repeat(3, 0), videos[1]], 1e-9)), [0.7, 0.3], rtol=1e-6
-    )
 
 
 def test_largest_gamma_within_the_cost_by_hand():
@@ -148,8 +134,6 @@ def test_rules_on_a_grid():
         (lambda s: prior_correction(s, [0.0]), r"log_prior: shape \(1,\)"),
         (lambda s: prior_correction(s, [0.0, -INF, 0.0]), "log_prior: -inf for class 1.*from its factors"),
         (lambda s: prior_correction(s, [0.0] * 3, weight=INF), "weight: inf"),
-        (lambda s: log_mean_posterior([]), "no frames"),
-        (lambda s: log_mean_posterior([s], smoothing=0), "smoothing: 0"),
         (lambda s: choose_gamma_by_cost(curve([0, 1], [90, 0], [0, 1]), cost=1.0), "cost: 1.0"),
         (
             lambda s: choose_gamma_by_cost(curve([0, 1], [90, 80], [0, 1])),
@@ -176,28 +160,6 @@ WORDS = Vocabulary.from_names(
 FRAMES = np.array([10, 30, 20, 0])  # hold egg was never trained
 
 
-def test_frames_of_each_factor_by_hand():
-    assert factor_frames(WORDS, FRAMES) == {
-        "verb": {"": 10, "cut": 50, "hold": 0},
-        "object": {"": 10, "ham": 30, "egg": 20},
-        "tool": {"": 40, "knife": 20},
-    }
-
-
-def test_log_prior_is_the_product_of_shares():
-    prior = Calibration((), factor_frames(WORDS, FRAMES)).log_prior(WORDS)
-    shares = np.array(
-        [
-            (1 / 6) * (1 / 6) * (2 / 3),
-            (5 / 6) * (1 / 2) * (2 / 3),
-            (5 / 6) * (1 / 3) * (1 / 3),
-            # "hold" has no frames: the geometric mean of the shares of "" and "cut"
-            math.sqrt(1 / 6 * 5 / 6) * (1 / 3) * (2 / 3),
-        ]
-    )
-    np.testing.assert_allclose(prior, np.log(shares))
-
-
 def test_a_factor_that_nobody_has_heard_of_is_as_one_without_frames():
     more = WORDS.extended(["hold jar"], factors={"hold jar": ("hold", "jar", None)})
     prior = Calibration((), factor_frames(WORDS, FRAMES)).log_prior(more)
@@ -216,10 +178,19 @@ def test_offset_takes_gamma_from_seen_names_wherever_they_stand():
     assert dataclasses.replace(calibration, prior_weight=0.0, gamma=0.0).offset(WORDS).tolist() == [0, 0, 0, 0]
 
 
+def test_a_class_has_the_prior_that_is_written_and_a_new_name_that_of_its_factors():
+    frames = factor_frames(WORDS, FRAMES)
+    calibration = Calibration((), frames, 0.4, 0.0, {"rest": -1.0, "hold egg": -4.0}, 0.5)
+    of_factors = Calibration((), frames).log_prior(WORDS)
+    expected = [-1.0, of_factors[1] + 0.5, of_factors[2] + 0.5, -4.0]
+    np.testing.assert_allclose(calibration.log_prior(WORDS), expected)
+    np.testing.assert_allclose(calibration.offset(WORDS), -0.4 * np.array(expected))
+
+
 def test_calibration_there_and_back(tmp_path):
     path = tmp_path / "calibration.json"
     assert Calibration.read(path) is None
-    calibration = Calibration(("rest", "cut ham"), factor_frames(WORDS, FRAMES), 0.5, 1.25)
+    calibration = Calibration(("rest", "cut ham"), factor_frames(WORDS, FRAMES), 0.5, 1.25, {"rest": -0.25}, 0.1)
     path.write_text(json.dumps(dataclasses.asdict(calibration)))
     assert Calibration.read(path) == calibration
 
@@ -243,6 +214,9 @@ GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "
         json.dumps({**GOOD, "frames": {"verb": 3}}),
         json.dumps({**GOOD, "frames": {"verb": {"cut": "3"}}}),
         json.dumps({**GOOD, "frames": {"verb": {}}}),
+        json.dumps({**GOOD, "prior": {"rest": "-1"}}),
+        json.dumps({**GOOD, "prior": ["rest"]}),
+        json.dumps({**GOOD, "shift": None}),
     ],
 )
 def test_a_damaged_calibration_is_one_line(text, tmp_path):

@@ -20,6 +20,7 @@ from fact_clip.decoding import factor_frames, frame_scores
 from fact_clip.models import FACT
 from fact_clip.segmenter import Segmenter
 from fact_clip.training import evaluate, train, zero_shot
+from fact_clip.training.calibration import GAMMAS, calibrate, calibrate_run
 
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
@@ -152,7 +153,7 @@ def test_the_curve_is_every_gamma_decoded(segmenter, dataset):
     truth = [dataset.labels(name).tolist() for name in names]
     seen, unseen = groups_of(dataset)
     points = []
-    for gamma in zero_shot.GAMMAS:
+    for gamma in GAMMAS:
         guesses = predictions(segmenter, dataset, names, dataclasses.replace(used, gamma=gamma))
         points.append((class_mean(truth, guesses, seen), class_mean(truth, guesses, unseen)))
     area = sum((u2 - u1) * (s1 + s2) / 2 for (s1, u1), (s2, u2) in pairwise(points)) / 100
@@ -160,8 +161,8 @@ def test_the_curve_is_every_gamma_decoded(segmenter, dataset):
     assert found["best_harmonic_mean"] == pytest.approx(max(harmonic(s, u) for s, u in points))
     assert points[0][1] == 0.0  # the ends are the ends
     assert points[-1][0] == 0.0
-    assert list(zero_shot.GAMMAS) == sorted(zero_shot.GAMMAS)
-    assert 0.0 in zero_shot.GAMMAS
+    assert list(GAMMAS) == sorted(GAMMAS)
+    assert 0.0 in GAMMAS
 
 
 def test_unseen_labels_only_and_each_unseen_class(segmenter, dataset):
@@ -234,22 +235,52 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
     assert any(label in dataset.validation_unseen for true in truth for label in true)
     assert not any(label in dataset.unseen for true in truth for label in true)
     seen, chosen_by = groups_of(dataset)[0], list(dataset.validation_unseen)
-    start = zero_shot.calibrate([with_rule(segmenter, gamma_rule="none")], [dataset])
+    start = calibrate([with_rule(segmenter, gamma_rule="none")], [dataset])
     assert (start.gamma, start.prior_weight) == (0.0, 0.1)
     assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
     assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
     curve = {}
-    for gamma in zero_shot.GAMMAS:
+    for gamma in GAMMAS:
         guesses = predictions(segmenter, dataset, names, dataclasses.replace(start, gamma=gamma))
         curve[gamma] = (class_mean(truth, guesses, seen), class_mean(truth, guesses, chosen_by))
-    cost = zero_shot.calibrate([with_rule(segmenter, gamma_rule="cost", gamma_cost=0.3)], [dataset])
+    cost = calibrate([with_rule(segmenter, gamma_rule="cost", gamma_cost=0.3)], [dataset])
     within = [gamma for gamma, (s, _) in curve.items() if s >= 0.7 * curve[0.0][0] - 1e-9]
     assert cost.gamma == (max(within) if curve[0.0][0] > 0 else 0.0)  # nothing to lose, nothing to pay
-    best = zero_shot.calibrate([with_rule(segmenter, gamma_rule="harmonic")], [dataset])
+    best = calibrate([with_rule(segmenter, gamma_rule="harmonic")], [dataset])
     top = max(harmonic(*point) for point in curve.values())
     equal = [gamma for gamma, point in curve.items() if harmonic(*point) >= top - 1e-9]
     assert abs(best.gamma) == min(map(abs, equal))
-    assert segmenter.calibration == zero_shot.calibrate([with_rule(segmenter)], [dataset])  # what training wrote
+    assert segmenter.calibration == calibrate([with_rule(segmenter)], [dataset])  # what training wrote
+
+
+def test_the_posterior_is_that_of_validation_videos_and_the_frames_those_of_training(segmenter, dataset):
+    asked = with_rule(segmenter, prior="frames+posterior", gamma_rule="none")
+    found = calibrate([asked], [dataset])
+    plain, total, frames = Segmenter(segmenter.run, segmenter.model), 0.0, 0
+    for name in dataset.validation:
+        (output,) = plain.outputs(dataset.features(name), plain.choose())
+        table = frame_scores(output, blocks=segmenter.run.config.decode.blocks)[0].double().numpy()
+        total, frames = total + table.sum(0), frames + len(table)
+    names = dataset.vocabulary.names
+    posterior = np.log(0.995 * total / frames + 0.005 / len(names))
+    learned = [0] * len(names)
+    for name in dataset.train:
+        for label in dataset.labels(name).tolist():
+            learned[label] += label >= 0
+    for place, name in enumerate(names):
+        if learned[place]:
+            share = np.log(learned[place] / sum(learned))
+            assert found.prior[name] == pytest.approx((share + posterior[place]) / 2, abs=1e-4)
+    assert tuple(found.prior) == names
+    only = calibrate([with_rule(segmenter, prior="posterior", gamma_rule="none")], [dataset])
+    np.testing.assert_allclose(list(only.prior.values()), posterior, atol=1e-4)
+
+
+def test_a_rule_that_asks_the_model_needs_validation_videos(tiny, tmp_path):
+    settings = {**SETTINGS, "train": {**SETTINGS["train"], "epochs": 1}, "decode": {"prior": "posterior"}}
+    settings["data"] = {**SETTINGS["data"], "validation": 0}
+    with pytest.raises(InputError, match=r"decode\.prior: posterior, and no validation videos"):
+        train(tiny(**settings), tmp_path / "run")
 
 
 def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
@@ -265,7 +296,7 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
     after = open_videos(config)
     assert (after.train, after.validation, after.test) == (before.train, before.validation, before.test)
     for rule in ("cost", "harmonic"):
-        assert zero_shot.calibrate([with_rule(segmenter, gamma_rule=rule)], [after]) == zero_shot.calibrate(
+        assert calibrate([with_rule(segmenter, gamma_rule=rule)], [after]) == calibrate(
             [with_rule(segmenter, gamma_rule=rule)], [before]
         )
 
@@ -274,8 +305,8 @@ def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
     other = type(dataset)(dataset.dataset, holdout)
     with pytest.raises(InputError, match=r"decode\.gamma_rule: harmonic; expected frames of validation-unseen"):
-        zero_shot.calibrate([with_rule(segmenter, gamma_rule="harmonic")], [other])
-    assert zero_shot.calibrate([with_rule(segmenter, gamma_rule="cost")], [other]).gamma >= 0
+        calibrate([with_rule(segmenter, gamma_rule="harmonic")], [other])
+    assert calibrate([with_rule(segmenter, gamma_rule="cost")], [other]).gamma >= 0
 
 
 def test_candidates_in_evaluation(run, tmp_path):
@@ -333,12 +364,12 @@ def test_members_with_parts_learn_every_video(parts):
 
 def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
     run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
-    truth, guesses, used = [], {gamma: [] for gamma in zero_shot.GAMMAS}, fact_clip.load(parts).calibration
+    truth, guesses, used = [], {gamma: [] for gamma in GAMMAS}, fact_clip.load(parts).calibration
     for each in (run, member):
         dataset = open_videos(each.config.data)
         truth += [dataset.labels(name).tolist() for name in dataset.validation]
         alone = Segmenter(each, checkpoint.load_model(each))
-        for gamma in zero_shot.GAMMAS:
+        for gamma in GAMMAS:
             guesses[gamma] += predictions(alone, dataset, dataset.validation, dataclasses.replace(used, gamma=gamma))
     seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
     accuracy = {gamma: class_mean(truth, found, seen) for gamma, found in guesses.items()}
@@ -353,7 +384,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(checkpoint.open_run(run), config=config)
-    anew = zero_shot.calibrate_run(opened, open_videos(config.data), "cpu")
+    anew = calibrate_run(opened, open_videos(config.data), "cpu")
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma

@@ -1,0 +1,173 @@
+"""What puts the scores of a run with classes held out right: the prior and gamma, from its validation videos alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fact_clip.checkpoint import Run, load_model, load_models, member_folders, open_run
+from fact_clip.config import DecodeConfig
+from fact_clip.core import InputError
+from fact_clip.data.holdout import HeldOut, open_videos
+from fact_clip.decoding import (
+    ASKS_MODEL,
+    PRIORS,
+    Calibration,
+    Known,
+    choose_gamma_by_cost,
+    choose_gamma_by_harmonic_mean,
+    factor_frames,
+    log_mean_posterior,
+)
+from fact_clip.metrics import SeenUnseenCurve, curve_of_predictions
+from fact_clip.models import Output
+from fact_clip.segmenter import Segmenter
+
+# In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
+_HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
+GAMMAS = (*(-gamma for gamma in reversed(_HALF)), 0.0, *_HALF)
+
+# Name in `decode.gamma_rule` -> how gamma is read off the curve of the validation videos.
+GAMMA_RULES: dict[str, Callable[[SeenUnseenCurve, float], float]] = {
+    "none": lambda curve, cost: 0.0,
+    "cost": choose_gamma_by_cost,
+    "harmonic": lambda curve, cost: choose_gamma_by_harmonic_mean(curve),
+}
+
+_SMOOTHING = 0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand
+
+Labels = list[NDArray[np.int64]]
+Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Classes that count as unseen, background, and further ones that count in no group."""
+
+
+class Scored:
+    """Some videos run through a model once, to be decoded in several ways.
+
+    Args:
+        segmenter: the model.
+        dataset: where the videos are.
+        names: of the videos.
+        actions: candidates, as `Segmenter.segment` takes them; None: the whole vocabulary.
+        outputs: of the videos, where the model has run with these candidates already; None: it runs now.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        dataset: HeldOut,
+        names: Sequence[str],
+        actions: Sequence[str] | None = None,
+        outputs: Sequence[Sequence[Output]] | None = None,
+    ) -> None:
+        self.segmenter, self.choice = segmenter, segmenter.choose(actions)
+        self.vocabulary, self.place = self.choice.among(dataset.vocabulary)
+        own = self.choice.offset
+        self.ruled_out = np.zeros(len(self.place), dtype=bool) if own is None else np.isneginf(own)
+        if outputs is None:
+            outputs = [segmenter.outputs(dataset.features(name), self.choice) for name in names]
+        self.outputs = list(outputs)
+        self.truth = [dataset.labels(name) for name in names]
+
+    def decoded(self, offset: NDArray[np.float64]) -> Labels:
+        """Class indices in `vocabulary` of each video, with `offset` on the candidates' log scores."""
+        choice = replace(self.choice, offset=np.where(self.ruled_out, -np.inf, offset))
+        pairs = zip(self.outputs, self.truth, strict=True)
+        return [self.place[self.segmenter.decode(outputs, choice, len(labels))[0]] for outputs, labels in pairs]
+
+    def calibrated(self, calibration: Calibration) -> Labels:
+        """The same with the offset of a calibration."""
+        return self.decoded(calibration.offset(self.choice.vocabulary))
+
+    def log_scores(self) -> list[NDArray[np.float64]]:
+        """(T', C) log scores of each video, nothing added to them."""
+        plain = replace(self.choice, offset=None)
+        return [np.log(self.segmenter.scores(outputs, plain)) for outputs in self.outputs]
+
+    def among(self, classes: Sequence[int]) -> Labels | None:
+        """The same where only these classes are candidates; None where none of them is one."""
+        allowed = np.isin(self.place, classes) & ~self.ruled_out
+        return self.decoded(np.where(allowed, 0.0, -np.inf)) if allowed.any() else None
+
+
+def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) -> SeenUnseenCurve:
+    """S and U over `GAMMAS` of all videos of the parts, decoded as in use."""
+    truth = [labels for part in parts for labels in part.truth]
+    predictions = {
+        gamma: [labels for part in parts for labels in part.calibrated(replace(calibration, gamma=gamma))]
+        for gamma in GAMMAS
+    }
+    return curve_of_predictions(truth, predictions, *groups)
+
+
+def calibrate_run(run: Run, dataset: HeldOut, device: torch.device | str) -> Calibration:
+    """What puts the scores of a run right, chosen by its models and its validation videos.
+
+    Members with validation parts of their own are asked one by one, each on the videos that it did not learn.
+    """
+    if not run.config.train.member_parts:
+        return calibrate([Segmenter(run, load_models(run), device)], [dataset])
+    segmenters, datasets = [Segmenter(run, load_model(run), device)], [dataset]
+    for part in map(open_run, member_folders(run.path, run.config.train.members)):
+        # The run's configuration, which may be decoded otherwise now, but for the videos that validate.
+        own = {"validation_part": part.config.data.validation_part}
+        config = run.config.model_copy(update={"data": run.config.data.model_copy(update=own)})
+        segmenters.append(Segmenter(replace(part, config=config), load_model(part), device))
+        datasets.append(cast(HeldOut, open_videos(config.data)))
+    return calibrate(segmenters, datasets)
+
+
+def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[HeldOut]) -> Calibration:
+    """Gamma by the rule and the prior of the configuration, from the validation videos and training labels alone.
+
+    Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes
+    all classes without training frames as rivals of the seen ones: it asks for S alone. No test label is read.
+
+    Args:
+        segmenters: what is used later; or the members of an ensemble that have validation videos of their own.
+        datasets: for each the data with its validation videos.
+
+    Raises:
+        InputError: rule "harmonic" without frames of validation-unseen classes.
+    """
+    dataset, config = datasets[0], segmenters[0].run.config.decode
+    check_prior(config, dataset)
+    scored = [Scored(each, own, own.validation) for each, own in zip(segmenters, datasets, strict=True)]
+    start = _with_prior(uncalibrated(dataset, config.prior_weight), dataset, config.prior, scored)
+    if config.gamma_rule == "none" or not dataset.validation:
+        return start
+    truth = [labels for each in scored for labels in each.truth]
+    shown = any(np.isin(labels, dataset.validation_unseen).any() for labels in truth)
+    if config.gamma_rule == "harmonic" and not shown:
+        raise InputError("decode.gamma_rule", "harmonic", "frames of validation-unseen classes", "use cost")
+    unseen, others = dataset.unseen, dataset.validation_unseen
+    groups = (others, unseen) if shown else (unseen, others)
+    curve = curve_of(scored, start, (groups[0], dataset.vocabulary.background_indices, groups[1]))
+    return replace(start, gamma=GAMMA_RULES[config.gamma_rule](curve, config.gamma_cost))
+
+
+def check_prior(config: DecodeConfig, dataset: HeldOut) -> None:
+    """An InputError where ``decode.prior`` asks the model on validation videos and there are none."""
+    if config.prior in ASKS_MODEL and not dataset.validation:
+        raise InputError("decode.prior", f"{config.prior}, and no validation videos", "data.validation above 0")
+
+
+def uncalibrated(dataset: HeldOut, prior_weight: float = 0.0) -> Calibration:
+    """The seen classes and the frames of each factor; nothing taken off but the prior of the factors."""
+    seen = tuple(dataset.vocabulary.names[label] for label in dataset.seen)
+    return Calibration(seen, factor_frames(dataset.vocabulary, dataset.class_counts()), prior_weight)
+
+
+def _with_prior(start: Calibration, dataset: HeldOut, rule: str, scored: Sequence[Scored]) -> Calibration:
+    """The calibration with log p(c) of all classes by a rule of `PRIORS`, the model asked on what it is `scored` on."""
+    expected, posterior = start.log_prior(dataset.vocabulary), None
+    if rule in ASKS_MODEL:
+        posterior = log_mean_posterior([table for each in scored for table in each.log_scores()], _SMOOTHING)
+    log_prior = PRIORS[rule](Known(expected, dataset.class_counts(), posterior))
+    named = dict(zip(dataset.vocabulary.names, log_prior.tolist(), strict=True))
+    return replace(start, prior=named, shift=float((log_prior - expected).mean()))

@@ -1,0 +1,106 @@
+"""How frequent a class is by its frames, its factors' frames, and the model's own posterior: all by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from fact_clip.config import DecodeConfig
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.decoding import ASKS_MODEL, PRIORS, Known, factor_frames, factor_log_shares, log_mean_posterior
+
+INF = float("inf")
+WORDS = Vocabulary.from_names(
+    ("rest", "cut ham", "cut egg with knife", "hold egg"),
+    background=("rest",),
+    factors={
+        "rest": (None, None, None),
+        "cut ham": ("cut", "ham", None),
+        "cut egg with knife": ("cut", "egg", "knife"),
+        "hold egg": ("hold", "egg", None),
+    },
+    slots=("verb", "object", "tool"),
+)
+FRAMES = np.array([10, 30, 20, 0])  # hold egg was never trained
+
+
+def test_frames_of_each_factor_by_hand():
+    assert factor_frames(WORDS, FRAMES) == {
+        "verb": {"": 10, "cut": 50, "hold": 0},
+        "object": {"": 10, "ham": 30, "egg": 20},
+        "tool": {"": 40, "knife": 20},
+    }
+
+
+def test_factors_give_the_product_of_shares():
+    prior = factor_log_shares(WORDS, factor_frames(WORDS, FRAMES))
+    shares = np.array(
+        [
+            (1 / 6) * (1 / 6) * (2 / 3),
+            (5 / 6) * (1 / 2) * (2 / 3),
+            (5 / 6) * (1 / 3) * (1 / 3),
+            # "hold" has no frames: the geometric mean of the shares of "" and "cut"
+            math.sqrt(1 / 6 * 5 / 6) * (1 / 3) * (2 / 3),
+        ]
+    )
+    np.testing.assert_allclose(prior, np.log(shares))
+
+
+def test_mean_posterior_by_hand():
+    # Two frames in two videos: (.8, .2) and (.4, .6), however the scores are shifted.
+    videos = [np.log([[0.8, 0.2]]) + 7, np.log([[0.4, 0.6]]).astype(np.float32)]
+    np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=1e-9)), [0.6, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=0.5)), [0.55, 0.45], rtol=1e-6)
+    gone = log_mean_posterior([np.array([[0.0, -INF]])])
+    np.testing.assert_allclose(np.exp(gone), [1 - 5e-5, 5e-5])
+    # Frames count, not videos.
+    np.testing.assert_allclose(
+        np.exp(log_mean_posterior([videos[0].repeat(3, 0), videos[1]], 1e-9)), [0.7, 0.3], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: log_mean_posterior([]), "no frames"),
+        (lambda: log_mean_posterior([np.zeros((4, 3))], smoothing=0), "smoothing: 0"),
+        (lambda: log_mean_posterior([np.zeros((4, 3))], smoothing=1.5), "smoothing: 1.5"),
+    ],
+)
+def test_bad_input_is_told(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_frames_count_for_a_trained_class_and_factors_on_the_same_scale_for_another():
+    expected = np.log([0.2, 0.4, 0.1, 0.3])
+    own = np.log([1 / 6, 3 / 6, 2 / 6])  # of 60 frames
+    shift = np.mean(own - expected[:3])
+    np.testing.assert_allclose(PRIORS["frames"](Known(expected, FRAMES)), [*own, expected[3] + shift])
+    # What the factors let expect may be off by a constant: only the class without frames knew it, and it is put right.
+    np.testing.assert_allclose(PRIORS["frames"](Known(expected + 7, FRAMES)), [*own, expected[3] + shift])
+
+
+def test_rules_by_hand():
+    expected, posterior = np.log([0.2, 0.4, 0.1, 0.3]), np.log([0.5, 0.1, 0.1, 0.3])
+    known = Known(expected, FRAMES, posterior)
+    assert PRIORS["factors"](known).tolist() == expected.tolist()
+    assert PRIORS["posterior"](known).tolist() == posterior.tolist()
+    np.testing.assert_allclose(PRIORS["frames+posterior"](known), (PRIORS["frames"](known) + posterior) / 2)
+
+
+@pytest.mark.parametrize("rule", PRIORS)
+def test_rules_that_ask_the_model_say_so(rule):
+    known = Known(np.zeros(4), FRAMES)
+    if rule in ASKS_MODEL:
+        with pytest.raises(ValueError, match="no mean posterior"):
+            PRIORS[rule](known)
+    else:
+        assert PRIORS[rule](known).shape == (4,)
+
+
+def test_the_configuration_has_the_names_of_the_table():
+    assert get_args(DecodeConfig.model_fields["prior"].annotation) == tuple(PRIORS)
