@@ -137,7 +137,9 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[HeldOut]) -> C
     """
     dataset, config = datasets[0], segmenters[0].run.config.decode
     check_prior(config, dataset)
-    scored = [Scored(each, own, own.validation) for each, own in zip(segmenters, datasets, strict=True)]
+    asked = config.gamma_rule != "none" or config.prior in ASKS_MODEL
+    pairs = zip(segmenters, datasets, strict=True) if asked else ()
+    scored = [Scored(each, own, own.validation) for each, own in pairs]
     start = _with_prior(uncalibrated(dataset, config.prior_weight), dataset, config.prior, scored)
     if config.gamma_rule == "none" or not dataset.validation:
         return start
