@@ -13,21 +13,45 @@ from fact_clip.config import BlockConfig
 from fact_clip.models.layers import add_position, run_gru
 
 
+class FrameConv(nn.Conv1d):
+    """A convolution over time that maps (B, T, in) to (B, T, out), zeros beyond the ends, as one matrix product.
+
+    Weights and their names are those of ``nn.Conv1d``, whose own way is slower on the CPU at these widths
+    (benchmarks/training.py).
+    """
+
+    def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
+        reach = taps // 2 * dilation
+        super().__init__(input_dim, output_dim, taps, padding=reach, dilation=dilation, groups=groups)
+        self.reach, self.step = reach, dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, in) to (B, T, out)."""
+        if self.groups > 1:
+            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+        frames, reach = x.shape[1], self.reach
+        if reach:
+            padded = nn.functional.pad(x, (0, 0, reach, reach))  # (B, T + 2*reach, in)
+            taps = [padded[:, start : start + frames] for start in range(0, 2 * reach + 1, self.step)]
+            x = torch.cat(taps, dim=-1)  # (B, T, taps*in)
+        return nn.functional.linear(x, self.weight.transpose(1, 2).flatten(1), self.bias)
+
+
 class _DilatedLayer(nn.Module):
     """x + dropout(1x1(relu(conv3_dilated(x)))), then LayerNorm over channels where asked (Farha and Gall 2019)."""
 
     def __init__(self, config: BlockConfig, dilation: int) -> None:
         super().__init__()
         width = config.frame_dim
-        self.conv_dilated = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, groups=config.frame_groups)
-        self.conv_1x1 = nn.Conv1d(width, width, 1)
+        self.conv_dilated = FrameConv(width, width, 3, dilation, config.frame_groups)
+        self.conv_1x1 = FrameConv(width, width)
         self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(width) if config.frame_norm else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, F, T) to (B, F, T); ``mask`` is (B, 1, T)."""
+        """(B, T, F) to (B, T, F); ``mask`` is (B, T, 1)."""
         x = x + self.dropout(self.conv_1x1(torch.relu(self.conv_dilated(x * mask))))
-        return x if self.norm is None else self.norm(x.transpose(1, 2)).transpose(1, 2)
+        return x if self.norm is None else self.norm(x)
 
 
 class MSTCN(nn.Module):
@@ -35,18 +59,18 @@ class MSTCN(nn.Module):
 
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
         super().__init__()
-        self.conv_1x1 = None if input_dim is None else nn.Conv1d(input_dim, config.frame_dim, 1)
+        self.conv_1x1 = None if input_dim is None else FrameConv(input_dim, config.frame_dim)
         self.layers = nn.ModuleList(_DilatedLayer(config, 2**layer) for layer in range(config.frame_layers))
-        self.conv_out = nn.Conv1d(config.frame_dim, config.hidden, 1)
+        self.conv_out = FrameConv(config.frame_dim, config.hidden)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T, in) to (B, T, H)."""
-        x, row = x.transpose(1, 2), mask.unsqueeze(1).to(x.dtype)  # (B, in, T), (B, 1, T)
+        real = mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
         if self.conv_1x1 is not None:
-            x = self.conv_1x1(x)
+            x = self.conv_1x1(x)  # (B, T, F)
         for layer in self.layers:
-            x = layer(x, row)
-        return self.conv_out(x).transpose(1, 2)
+            x = layer(x, real)
+        return self.conv_out(x)
 
 
 class MSTCNPlusPlus(nn.Module):
@@ -55,27 +79,27 @@ class MSTCNPlusPlus(nn.Module):
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
         super().__init__()
         width, depth = config.frame_dim, config.frame_layers
-        self.conv_1x1_in = None if input_dim is None else nn.Conv1d(input_dim, width, 1)
+        self.conv_1x1_in = None if input_dim is None else FrameConv(input_dim, width)
         large, small = [2 ** (depth - 1 - layer) for layer in range(depth)], [2**layer for layer in range(depth)]
-        self.conv_dilated_1 = nn.ModuleList(nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in large)
-        self.conv_dilated_2 = nn.ModuleList(nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in small)
-        self.conv_fusion = nn.ModuleList(nn.Conv1d(2 * width, width, 1) for _ in range(depth))
-        self.conv_out = nn.Conv1d(width, config.hidden, 1)
+        self.conv_dilated_1 = nn.ModuleList(FrameConv(width, width, 3, d) for d in large)
+        self.conv_dilated_2 = nn.ModuleList(FrameConv(width, width, 3, d) for d in small)
+        self.conv_fusion = nn.ModuleList(FrameConv(2 * width, width) for _ in range(depth))
+        self.conv_out = FrameConv(width, config.hidden)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T, in) to (B, T, H)."""
-        x, row = x.transpose(1, 2), mask.unsqueeze(1).to(x.dtype)  # (B, in, T), (B, 1, T)
+        real = mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
         if self.conv_1x1_in is not None:
-            x = self.conv_1x1_in(x)
+            x = self.conv_1x1_in(x)  # (B, T, F)
         last = len(self.conv_fusion) - 1
         for layer, (one, two, fuse) in enumerate(
             zip(self.conv_dilated_1, self.conv_dilated_2, self.conv_fusion, strict=True)
         ):
-            x = x * row
-            step = torch.relu(fuse(torch.cat([one(x), two(x)], dim=1)))  # (B, F, T)
+            x = x * real
+            step = torch.relu(fuse(torch.cat([one(x), two(x)], dim=-1)))  # (B, T, F)
             x = x + (step if layer == last else self.dropout(step))
-        return self.conv_out(x).transpose(1, 2)
+        return self.conv_out(x)
 
 
 class _TokenLayer(nn.Module):

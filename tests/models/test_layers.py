@@ -9,7 +9,7 @@ import torch
 
 from fact_clip.config import BlockConfig, ModelConfig
 from fact_clip.models import FACT, Classes
-from fact_clip.models.branches import FRAME_BRANCHES, Memory, SelfAttention, SelfCrossAttention
+from fact_clip.models.branches import FRAME_BRANCHES, FrameConv, Memory, SelfAttention, SelfCrossAttention
 from fact_clip.models.heads import ClosedSetHead, VerbNounHead
 from fact_clip.models.layers import (
     CrossAttention,
@@ -108,16 +108,30 @@ def test_dropout_of_ms_tcn_is_on_each_residual():
     """Everything dropped, each layer is the identity."""
     branch = drop_everything(FRAME_BRANCHES["m"](CONFIG, None))
     x = torch.randn(1, 9, 4)
-    expected = branch.conv_out(x.transpose(1, 2)).transpose(1, 2)
-    torch.testing.assert_close(branch(x, torch.ones(1, 9, dtype=torch.bool)), expected)
+    torch.testing.assert_close(branch(x, torch.ones(1, 9, dtype=torch.bool)), branch.conv_out(x))
+
+
+@pytest.mark.parametrize(("taps", "dilation", "groups"), [(1, 1, 1), (3, 1, 1), (3, 4, 1), (3, 16, 1), (3, 4, 2)])
+def test_frame_conv_is_a_convolution_with_zeros_beyond_the_ends(taps, dilation, groups):
+    torch.manual_seed(0)
+    conv, x = FrameConv(6, 8, taps, dilation, groups), torch.randn(2, 11, 6)
+    expected = torch.zeros(2, 11, 8) + conv.bias
+    for frame in range(11):
+        for tap in range(taps):
+            at = frame + (tap - taps // 2) * dilation
+            if 0 <= at < 11:
+                for group in range(groups):
+                    own, out = slice(group * 6 // groups, (group + 1) * 6 // groups), slice(group * 4, group * 4 + 4)
+                    out = out if groups > 1 else slice(None)
+                    expected[:, frame, out] += x[:, at, own] @ conv.weight[out, :, tap].T
+    torch.testing.assert_close(conv(x), expected)
 
 
 def test_dropout_of_ms_tcn_plus_plus_spares_the_last_layer():
     branch = drop_everything(FRAME_BRANCHES["m2"](CONFIG, None))
     x = torch.randn(1, 9, 4)
-    rows = x.transpose(1, 2)
-    both = torch.cat([branch.conv_dilated_1[2](rows), branch.conv_dilated_2[2](rows)], dim=1)
-    expected = branch.conv_out(rows + torch.relu(branch.conv_fusion[2](both))).transpose(1, 2)
+    both = torch.cat([branch.conv_dilated_1[2](x), branch.conv_dilated_2[2](x)], dim=-1)
+    expected = branch.conv_out(x + torch.relu(branch.conv_fusion[2](both)))
     torch.testing.assert_close(branch(x, torch.ones(1, 9, dtype=torch.bool)), expected)
 
 
