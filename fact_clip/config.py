@@ -10,15 +10,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fact_clip.core.errors import InputError
 from fact_clip.recipes import put, read_recipe, recipes
 
 __all__ = ["Config", "recipes"]
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_one_or_more = BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])
 
 
 class _Frozen(BaseModel):
@@ -54,8 +57,7 @@ class DataConfig(_Frozen):
     context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
     channels: ChannelData = ChannelData()
     holdout: str | tuple[str | int, ...] | None = Field(
-        None,
-        description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, or a list",
+        None, description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, a list"
     )
     holdout_mode: Literal["mask", "drop", "show"] | None = Field(
         None, description="unset: that of the JSON, else mask; show: nothing is hidden, the supervised bound"
@@ -90,9 +92,7 @@ _BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
 
 def _plain(block: Any) -> dict[str, Any]:
-    if isinstance(block, BaseModel):
-        return block.model_dump()
-    return dict(block or {})
+    return block.model_dump() if isinstance(block, BaseModel) else dict(block or {})
 
 
 class AlignmentConfig(_Frozen):
@@ -168,9 +168,7 @@ class LossConfig(_Frozen):
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
     null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
     balance: float = Field(0.0, ge=0, le=1, description="an action of n frames weighs n^-this, mean over frames 1")
-    segment_balance: float = Field(
-        0.0, ge=0, le=1, description="... and, within a video, an action segment of n frames"
-    )
+    segment_balance: float = Field(0.0, ge=0, le=1, description="... and, within a video, a segment of n frames")
     prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
     fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")
@@ -180,7 +178,9 @@ class AugmentConfig(_Frozen):
     """Masking of the input while training."""
 
     channels: float = Field(0.3, ge=0, lt=1, description="probability that a channel is dropped for a whole video")
-    swap: float = Field(0.0, ge=0, le=1, description="named channels: share of steps that exchange things and words")
+    swap: Annotated[tuple[_Share, ...], _one_or_more] = Field(
+        (0.0,), min_length=1, description="named channels: share of steps that exchange things; several: by member"
+    )
     speed: float = Field(0.0, ge=0, description="play videos up to (1 + this) times faster or slower")
     time_spans: int = Field(5, ge=0, description="most spans set to zero (0: none)")
     time_length: int = Field(30, ge=1, description="a span is shorter than this many frames")

@@ -1,8 +1,8 @@
 """Several trainings of one recipe side by side, each a process and a run folder of its own: an ensemble's members.
 
 PyTorch makes little of a second core on models of this size; a second training makes all of it. The members differ by
-their seed and, with ``train.member_parts``, by the videos that validate them; :class:`fact_clip.segmenter.Segmenter`
-averages their scores.
+their seed, by their entry of ``augment.swap``, and with ``train.member_parts`` by the videos that validate them;
+:class:`fact_clip.segmenter.Segmenter` averages their scores.
 """
 
 from __future__ import annotations
@@ -61,12 +61,18 @@ def trained_beside(config: Config, out: Path, resume: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def swap_of(config: Config, number: int) -> float:
+    """Share of the steps of member ``number`` that exchange named things: ``augment.swap``, its entries in turn."""
+    return config.augment.swap[number % len(config.augment.swap)]
+
+
 def _alone(config: Config, number: int) -> Config:
     """The recipe of one member; the first, number 0, is the run itself."""
     train = {"members": 1, "seed": config.train.seed + SEED_STEP * number, "loggers": ()}
     part = config.data.validation_part + number * int(config.train.member_parts)
     data = config.data.model_copy(update={"validation_part": part})
-    return config.model_copy(update={"data": data, "train": config.train.model_copy(update=train)})
+    augment = config.augment.model_copy(update={"swap": (swap_of(config, number),)})
+    return config.model_copy(update={"data": data, "augment": augment, "train": config.train.model_copy(update=train)})
 
 
 def _start(config: Config, number: int, folder: Path, resume: bool, threads: int) -> subprocess.Popen[bytes]:

@@ -31,7 +31,7 @@ from fact_clip.training.calibration import calibrate_run, check_prior
 from fact_clip.training.devices import pick_device
 from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
 from fact_clip.training.loggers import FileLog, check_loggers, make_logger
-from fact_clip.training.members import trained_beside
+from fact_clip.training.members import swap_of, trained_beside
 from fact_clip.training.preparation import Videos, candidates, make_criterion, prepare
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -205,7 +205,7 @@ class _Training:
 
     def _exchanged(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Input and texts of a step; with swap augmentation the named things of some steps are exchanged."""
-        share, channels = self.run.config.augment.swap, self.model.channels
+        share, channels = swap_of(self.run.config, 0), self.model.channels
         if not share or channels is None or self.text is None or float(torch.rand(())) >= share:
             return features, self.text
         return channels.exchanged(features, self.text)

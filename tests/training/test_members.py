@@ -14,7 +14,7 @@ from fact_clip import InputError, checkpoint
 from fact_clip.decoding import frame_scores
 from fact_clip.segmenter import Segmenter
 from fact_clip.training import evaluate, train
-from fact_clip.training.members import SEED_STEP, trained_beside
+from fact_clip.training.members import SEED_STEP, swap_of, trained_beside
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,6 +45,12 @@ def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):
         assert alone.keys() == member.keys()
         assert all(torch.equal(value, member[name]) for name, value in alone.items())
     torch.set_num_threads(2)
+
+
+def test_members_take_the_shares_of_exchange_in_turn(tiny):
+    one, three = tiny(augment={"swap": 0.5}), tiny(augment={"swap": [0.8, 0, 0.5]})
+    assert [swap_of(one, number) for number in range(3)] == [0.5, 0.5, 0.5]
+    assert [swap_of(three, number) for number in range(5)] == [0.8, 0.0, 0.5, 0.8, 0.0]
 
 
 def test_scores_are_the_normalised_geometric_mean(pair, workbench):
