@@ -14,10 +14,10 @@ from fact_clip.models.layers import add_position, run_gru
 
 
 class FrameConv(nn.Conv1d):
-    """A convolution over time that maps (B, T, in) to (B, T, out), zeros beyond the ends, as one matrix product.
+    """A convolution over time that maps (B, T, in) to (B, T, out), zeros beyond the ends; on the CPU a matrix product.
 
-    Weights and their names are those of ``nn.Conv1d``, whose own way is slower on the CPU at these widths
-    (benchmarks/training.py).
+    Weights and their names are those of ``nn.Conv1d``, whose own way is slower there at these widths
+    (benchmarks/convolution.py). It keeps a third as much for the backward pass, so a GPU has it.
     """
 
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
@@ -27,7 +27,7 @@ class FrameConv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) to (B, T, out)."""
-        if self.groups > 1:
+        if self.groups > 1 or x.device.type != "cpu":
             return super().forward(x.transpose(1, 2)).transpose(1, 2)
         frames, reach = x.shape[1], self.reach
         if reach:
