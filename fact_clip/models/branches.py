@@ -16,8 +16,8 @@ from fact_clip.models.layers import add_position, run_gru
 class FrameConv(nn.Conv1d):
     """A convolution over time that maps (B, T, in) to (B, T, out), zeros beyond the ends; on the CPU a matrix product.
 
-    Weights and their names are those of ``nn.Conv1d``, whose own way is slower there at these widths
-    (benchmarks/convolution.py). It keeps a third as much for the backward pass, so a GPU has it.
+    Weights and their names are those of ``nn.Conv1d``, whose own way is slower there, since it plans anew for each
+    length of a video (benchmarks/convolution.py). It keeps a third as much for the backward pass, so a GPU has it.
     """
 
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
