@@ -168,7 +168,7 @@ class LossConfig(_Frozen):
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
     null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
     balance: float = Field(0.0, ge=0, le=1, description="an action of n frames weighs n^-this, mean over frames 1")
-    segment_balance: float = Field(0.0, ge=0, le=1, description="... and, within a video, a segment of n frames")
+    segment_balance: float = Field(0.0, ge=0, le=1, description="... and, in a video, an action segment of n frames")
     prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
     fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")

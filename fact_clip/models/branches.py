@@ -23,16 +23,16 @@ class FrameConv(nn.Conv1d):
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
         reach = taps // 2 * dilation
         super().__init__(input_dim, output_dim, taps, padding=reach, dilation=dilation, groups=groups)
-        self.reach, self.step = reach, dilation
+        self.reach = reach
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) to (B, T, out)."""
         if self.groups > 1 or x.device.type != "cpu":
             return super().forward(x.transpose(1, 2)).transpose(1, 2)
-        frames, reach = x.shape[1], self.reach
-        if reach:
-            padded = nn.functional.pad(x, (0, 0, reach, reach))  # (B, T + 2*reach, in)
-            taps = [padded[:, start : start + frames] for start in range(0, 2 * reach + 1, self.step)]
+        if self.reach:
+            frames, ends = x.shape[1], 2 * self.reach
+            padded = nn.functional.pad(x, (0, 0, self.reach, self.reach))  # (B, T + ends, in)
+            taps = [padded[:, start : start + frames] for start in range(0, ends + 1, self.dilation[0])]
             x = torch.cat(taps, dim=-1)  # (B, T, taps*in)
         return nn.functional.linear(x, self.weight.transpose(1, 2).flatten(1), self.bias)
 

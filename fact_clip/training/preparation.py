@@ -32,7 +32,8 @@ def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[R
     config = config.model_copy(update={"data": _located(config, dataset)})
     channels = _channels(config.data.channels, dataset)
     if any(config.augment.swap) and channels is None:
-        raise InputError("augment.swap", "above 0 without named channels", "0, or data.channels.file")
+        shares = ", ".join(map(str, config.augment.swap))
+        raise InputError("augment.swap", f"{shares} without named channels", "0, or data.channels.file")
     texts = model_texts(config, dataset.vocabulary, channels)
     if resume:
         run = checkpoint.open_run(out)

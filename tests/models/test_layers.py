@@ -115,14 +115,13 @@ def test_dropout_of_ms_tcn_is_on_each_residual():
 def test_frame_conv_is_a_convolution_with_zeros_beyond_the_ends(taps, dilation, groups):
     torch.manual_seed(0)
     conv, x = FrameConv(6, 8, taps, dilation, groups), torch.randn(2, 11, 6)
+    inputs, outputs = torch.arange(6).chunk(groups), torch.arange(8).chunk(groups)
     expected = torch.zeros(2, 11, 8) + conv.bias
     for frame in range(11):
         for tap in range(taps):
             at = frame + (tap - taps // 2) * dilation
             if 0 <= at < 11:
-                for group in range(groups):
-                    own, out = slice(group * 6 // groups, (group + 1) * 6 // groups), slice(group * 4, group * 4 + 4)
-                    out = out if groups > 1 else slice(None)
+                for own, out in zip(inputs, outputs, strict=True):
                     expected[:, frame, out] += x[:, at, own] @ conv.weight[out, :, tap].T
     torch.testing.assert_close(conv(x), expected)
 
