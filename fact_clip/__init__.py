@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fact_clip import compat, data, decoding, export, losses, metrics, models, report, training
+    from fact_clip import compat, datasets, decoding, formats, losses, metrics, models, report, training
     from fact_clip.config import Config
     from fact_clip.core.errors import InputError
-    from fact_clip.core.segmentation import Segment, Segmentation
+    from fact_clip.core.segments import Segment, Segmentation
     from fact_clip.core.vocabulary import Vocabulary
-    from fact_clip.segmenter import Segmenter, load
+    from fact_clip.inference.segmenter import Segmenter, load
 
 __version__ = "0.1.0"
 
@@ -27,9 +27,9 @@ __all__ = [
     "Segmenter",
     "Vocabulary",
     "compat",
-    "data",
+    "datasets",
     "decoding",
-    "export",
+    "formats",
     "load",
     "losses",
     "metrics",
@@ -41,11 +41,11 @@ __all__ = [
 _HOME_OF = {
     "Config": "fact_clip.config",
     "InputError": "fact_clip.core.errors",
-    "Segment": "fact_clip.core.segmentation",
-    "Segmentation": "fact_clip.core.segmentation",
-    "Segmenter": "fact_clip.segmenter",
+    "Segment": "fact_clip.core.segments",
+    "Segmentation": "fact_clip.core.segments",
+    "Segmenter": "fact_clip.inference.segmenter",
     "Vocabulary": "fact_clip.core.vocabulary",
-    "load": "fact_clip.segmenter",
+    "load": "fact_clip.inference.segmenter",
 }
 
 

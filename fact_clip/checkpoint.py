@@ -16,7 +16,8 @@ Each file is written under another name and then renamed, so a killed run leaves
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,14 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from fact_clip import __version__
-from fact_clip.config import Config
+from fact_clip.config import Config, with_overrides
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import read_mapping
-from fact_clip.data.benchmarks import Layout
-from fact_clip.data.features import FeatureTransform
-from fact_clip.export.formats import whole_file
-from fact_clip.models import FACT, ChannelSpec, Classes
+from fact_clip.core.files import read_mapping, whole_file
+from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.features import FeatureTransform
+from fact_clip.models import FACT, Classes, ObjectSpec
 
-FORMAT = 1
+FORMAT = 2
 _COMPLETE = "a complete run folder"
 
 
@@ -55,7 +55,7 @@ class Run:
         layout: orientation of feature files, "TD" or "DT".
         fps: feature rows a second, or None where it is not known.
         mean_transcript_length: mean segments of the training videos.
-        channels: which columns of the model's input belong to which named thing, or None.
+        objects: which columns of the model's input belong to which named thing, or None.
         encoder: the frame encoder that made the features from videos, where it is known.
     """
 
@@ -67,17 +67,18 @@ class Run:
     layout: Layout
     fps: float | None
     mean_transcript_length: float | None
-    channels: ChannelSpec | None = None
+    objects: ObjectSpec | None = None
     encoder: str | None = None
 
-    def new_model(self, text: Tensor | None = None, channel_text: Tensor | None = None) -> FACT:
-        """A model of this run's size with random weights; ``text`` and ``channel_text`` where its head reads text.
+    def new_model(self, text: Tensor | None = None, object_text: Tensor | None = None) -> FACT:
+        """A model of this run's size with random weights; ``text`` and ``object_text`` where its head reads text.
 
         Raises:
             InputError: sizes that do not go together.
         """
         try:
-            return FACT(self.config.model, self.transform.width, self.classes, text, self.channels, channel_text)
+            sizes = self.config.model, self.transform.width, self.classes
+            return FACT(*sizes, text, self.objects, object_text, self.config.decode.frame_weight)
         except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
             raise InputError("model", str(error), "sizes that go together") from None
 
@@ -121,7 +122,7 @@ def create(run: Run) -> None:
         "fps": run.fps,
         "mean_transcript_length": run.mean_transcript_length,
         "encoder": run.encoder,
-        "channels": None if run.channels is None else asdict(run.channels),
+        "objects": None if run.objects is None else asdict(run.objects),
     }
     write_json(run.path / "run.json", facts)
 
@@ -134,8 +135,12 @@ def run_folder(path: str | Path) -> Path:
     return next((folder for folder in list(path.parents)[:2] if (folder / "run.json").is_file()), path)
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     """Read a run folder's description; ``path`` may be one of its weight files (see :func:`run_folder`).
+
+    Args:
+        path: the folder.
+        overrides: ``key=value`` settings on top of the run's configuration.
 
     Raises:
         InputError: no run folder, another format version, or a damaged file.
@@ -144,19 +149,22 @@ def open_run(path: str | Path) -> Run:
     if not (path / "run.json").is_file():
         raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'")
     facts = read_mapping(path / "run.json", _COMPLETE)
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in (1, FORMAT):
         todo = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
         raise InputError(path / "run.json", f"format {facts.get('format')}", f"format {FORMAT}", todo)
-    config = Config.from_tree(read_mapping(path / "config.yaml", _COMPLETE), str(path / "config.yaml"))
+    tree = read_mapping(path / "config.yaml", _COMPLETE)
+    if facts["format"] == 1:
+        _from_format_1(path, facts, tree)
+    config = Config.from_tree(with_overrides(tree, overrides), str(path / "config.yaml"))
     try:
         vocabulary = Vocabulary.from_dict(read_mapping(path / "vocabulary.json", _COMPLETE))
         transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
         plain = facts["classes"]
         defaults = asdict(Classes(plain["count"])) | {"verb": plain["verb"], "noun": plain["noun"]}
         classes = Classes(**{key: _as_tuple(plain.get(key, value)) for key, value in defaults.items()})
-        spec = facts.get("channels")
-        channels = None if spec is None else ChannelSpec(**{key: _as_tuple(value) for key, value in spec.items()})
-        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"], channels, facts.get("encoder")
+        spec = facts.get("objects")
+        objects = None if spec is None else ObjectSpec(**{key: _as_tuple(value) for key, value in spec.items()})
+        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"], objects, facts.get("encoder")
     except InputError as error:
         raise InputError(path, str(error)) from None
     except (SafetensorError, OSError) as error:
@@ -166,6 +174,40 @@ def open_run(path: str | Path) -> Run:
     if len(vocabulary) != classes.count:
         raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
     return Run(path, config, vocabulary, classes, transform, *rest)
+
+
+# Keys of format 1 that are gone, and the only value with which such a run still loads.
+_REMOVED = {
+    "model.objects.words": True,
+    "model.objects.layers": 0,
+    "loss.prior": 0.0,
+    "decode.method": "switching",
+}
+
+
+def _from_format_1(path: Path, facts: dict[str, Any], tree: dict[str, Any]) -> None:
+    """Rename in place what format 1 called differently; an InputError where a run uses something that is gone."""
+    groups = {name: tree.setdefault(name, {}) for name in ("data", "model", "loss", "decode")}
+    data, model, decode = groups["data"], groups["model"], groups["decode"]
+    for group in (data, model, facts):
+        if "channels" in group:
+            group["objects"] = group.pop("channels")
+    if "frame_weight" in model:
+        decode["frame_weight"] = model.pop("frame_weight")
+    if data.get("holdout_mode") == "show":
+        data["holdout_mode"] = "oracle"
+    found = {"model.head": "factored"} if model.get("head") == "factored" else {}
+    for key, kept in _REMOVED.items():
+        *outer, last = key.split(".")
+        group = tree
+        for name in outer:
+            group = group.get(name) or {}
+        if group.pop(last, kept) != kept:
+            found[key] = "set"
+    if found:
+        todo = f"use fact-clip {facts.get('fact_clip', '0.1')}"
+        raise InputError(path, f"a run that uses {', '.join(found)}", "settings that this version still has", todo)
+    facts["classes"] = {key: value for key, value in facts["classes"].items() if key not in ("factors", "words")}
 
 
 def _as_tuple(value: Any) -> Any:
@@ -195,7 +237,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
     weights, _ = read_weights(run.path / "model.safetensors")
-    model = run.new_model(weights.get("text_embeddings"), weights.get("channels.names"))
+    weights = {re.sub("^channels[.]", "objects.", name): value for name, value in weights.items()}  # format 1
+    model = run.new_model(weights.get("text_embeddings"), weights.get("objects.names"))
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
 

@@ -8,6 +8,8 @@ the resolved copy lies beside every checkpoint.
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +18,118 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fact_clip.core.errors import InputError
-from fact_clip.recipes import put, read_recipe, recipes
+from fact_clip.core.files import read_mapping
+
+RECIPES = Path(__file__).parent / "configs"
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+def recipes() -> list[str]:
+    """Names of the recipes that come with the package, those of one file that stands for several included."""
+    return sorted({*(path.stem for path in RECIPES.glob("*.yaml")), *variant_files(RECIPES)})
+
+
+def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tree of a recipe on its base; ``above``: the files that are built on it."""
+    by_name = not str(recipe).endswith((".yaml", ".yml"))
+    path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
+    if above and path.parent != RECIPES:
+        path = above[-1].parent / path  # a base is named from the file that names it
+    variant = ""
+    if not path.is_file() and path.stem in (files := variant_files(path.parent)):
+        variant, path = path.stem, files[path.stem]
+    if path.resolve() in (file.resolve() for file in above):
+        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
+    if not path.is_file() and (by_name or path.parent == RECIPES):
+        near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
+        todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
+        raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
+    tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
+    base = tree.pop("base", None)
+    return chosen_variant(merged(read_recipe(str(base), (*above, path)), tree) if base else tree, variant, path)
+
+
+def merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of `base` with what `top` says besides or instead, group by group; neither is changed."""
+    result = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(dict(result[key]), value) if both else value
+    return result
+
+
+def put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:
+    """Set the value of nested keys in a recipe's tree; an InputError where one of them is a value already."""
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise InputError(where, f"{key!r} is a value, not a group of keys")
+    tree[keys[-1]] = value
+
+
+def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The tree of a recipe with ``key=value`` settings put into it; an InputError where one is malformed."""
+    for override in overrides:
+        key, sep, value = override.partition("=")
+        if not sep:
+            raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
+        try:
+            put(tree, key.split("."), yaml.safe_load(value), override)
+        except yaml.YAMLError:
+            raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
+    return tree
+
+
+def expand(pattern: str) -> list[str]:
+    """Every name of a pattern, the last alternatives changing first: "a{0,1}" -> ["a0", "a1"]."""
+    parts = _BRACES.split(pattern)  # text, alternatives, text, ...
+    choices = [part.split(",") if place % 2 else [part] for place, part in enumerate(parts)]
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def several(pattern: str) -> list[list[str]]:
+    """The alternatives of a pattern where there is more than one: "a{0,1}_{b}" -> [["0", "1"]]."""
+    return [choice for choice in (part.split(",") for part in _BRACES.findall(pattern)) if len(choice) > 1]
+
+
+def variant_files(folder: Path) -> dict[str, Path]:
+    """Name of each variant -> the file of `folder` that it comes from."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        pattern = re.search(r"^variants: *(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if pattern is not None:
+            found.update(dict.fromkeys(expand(str(yaml.safe_load(pattern[1]))), path))
+    return found
+
+
+def chosen_variant(tree: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """A recipe without its key ``variants``: that of the name, or the first where the name is empty.
+
+    Raises:
+        InputError: a text of the recipe with another number of alternatives.
+    """
+    rest = dict(tree)
+    pattern = rest.pop("variants", None)
+    if pattern is None:
+        return rest
+    names = expand(str(pattern))
+    return _chosen(rest, names.index(name) if name in names else 0, len(names), path)
+
+
+def _chosen(tree: Mapping[str, Any], number: int, count: int, path: Path) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            value = _chosen(value, number, count, path)
+        elif isinstance(value, str) and _BRACES.search(value):
+            texts = expand(value)
+            if len(texts) != count:
+                found = f"{key}: {value} has {len(texts)} alternatives"
+                raise InputError(path, found, f"{count}, one for each of the variants")
+            value = texts[number]
+        result[key] = value
+    return result
+
 
 __all__ = ["Config", "recipes"]
 
@@ -28,7 +141,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ChannelData(_Frozen):
+class ObjectData(_Frozen):
     """Which columns of a feature file belong to which named thing.
 
     The file names O things, one a line. The columns come in blocks: with ``blocks: [1, 2]`` column 0 to O-1 are the
@@ -55,12 +168,12 @@ class DataConfig(_Frozen):
     interleave: bool = Field(False, description="with a stride: train from any first row, predict from each and merge")
     standardize: bool = Field(False, description="zero mean, unit variance a column, by the training videos")
     context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
-    channels: ChannelData = ChannelData()
+    objects: ObjectData = ObjectData()
     holdout: str | tuple[str | int, ...] | None = Field(
         None, description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, a list"
     )
-    holdout_mode: Literal["mask", "drop", "show"] | None = Field(
-        None, description="unset: that of the JSON, else mask; show: nothing is hidden, the supervised bound"
+    holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
+        None, description="unset: that of the JSON, else mask; oracle: nothing is hidden, the supervised bound"
     )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
     validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size it is")
@@ -103,8 +216,8 @@ class AlignmentConfig(_Frozen):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class ChannelConfig(_Frozen):
-    """Named channels (models/channels.py); on where ``data.channels`` names a file."""
+class ObjectConfig(_Frozen):
+    """Object columns (models/channels.py); on where ``data.objects`` names a file."""
 
     hidden: int = Field(32, ge=1, description="width of the network that things share")
     width: int = Field(16, ge=1, description="width of a thing's evidence")
@@ -122,10 +235,9 @@ class ModelConfig(_Frozen):
     head: str = Field("closed", description="entry of models/heads.py")
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
-    frame_weight: float = Field(0.1, ge=0, le=1, description="share of the frame voter in decoding (mwt)")
     alignment: AlignmentConfig = AlignmentConfig()
     key_width: int = Field(64, ge=1, description="head 'text': width in which features and text are compared")
-    channels: ChannelConfig = ChannelConfig()
+    objects: ObjectConfig = ObjectConfig()
     input: BlockConfig = BlockConfig()
     update: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
     pooled: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
@@ -179,7 +291,7 @@ class AugmentConfig(_Frozen):
 
     channels: float = Field(0.3, ge=0, lt=1, description="probability that a channel is dropped for a whole video")
     swap: Annotated[tuple[_Share, ...], _one_or_more] = Field(
-        (0.0,), min_length=1, description="named channels: share of steps that exchange things; several: by member"
+        (0.0,), min_length=1, description="object columns: share of steps that exchange things; several: by member"
     )
     speed: float = Field(0.0, ge=0, description="play videos up to (1 + this) times faster or slower")
     time_spans: int = Field(5, ge=0, description="most spans set to zero (0: none)")
@@ -188,8 +300,11 @@ class AugmentConfig(_Frozen):
 
 
 class DecodeConfig(_Frozen):
-    """From frame scores to segments, on top of the fusion of the two voters (``model.frame_weight``)."""
+    """From frame scores to segments, after the fusion of the two voters."""
 
+    frame_weight: float = Field(
+        0.1, ge=0, le=1, description="share of the frame voter; the token voter has the rest (mwt)"
+    )
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block, or the mean of all")
     method: Literal["switching", "transport"] = Field("switching", description="entry of decoding/methods.py")
     switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
@@ -259,16 +374,7 @@ class Config(_Frozen):
         Raises:
             InputError: no such recipe, an unknown key, or a value of the wrong kind.
         """
-        tree = read_recipe(recipe)
-        for override in overrides:
-            key, sep, value = override.partition("=")
-            if not sep:
-                raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
-            try:
-                put(tree, key.split("."), yaml.safe_load(value), override)
-            except yaml.YAMLError:
-                raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
-        return cls.from_tree(tree, str(recipe))
+        return cls.from_tree(with_overrides(read_recipe(recipe), overrides), str(recipe))
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:

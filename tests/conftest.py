@@ -14,7 +14,7 @@ from hypothesis import settings
 import fact_clip
 from fact_clip.config import Config
 from fact_clip.core import InputError
-from fact_clip.data.synthetic import write_workbench
+from fact_clip.datasets.synthetic import write_workbench
 
 # The same examples in every run; no time limit an example, because the machines of CI are shared.
 settings.register_profile("house", derandomize=True, deadline=None)
@@ -53,7 +53,6 @@ TINY: dict[str, dict[str, Any]] = {
     "model": {
         "blocks": "iu",
         "tokens": 40,
-        "frame_weight": 0.5,
         "input": {
             "hidden": 40,
             "frame": "m",
@@ -66,6 +65,7 @@ TINY: dict[str, dict[str, Any]] = {
         },
         "update": {"frame_layers": 1},
     },
+    "decode": {"frame_weight": 0.5},
     "train": {"epochs": 2, "batch_size": 2, "lr": 1e-3, "device": "cpu"},
 }
 

@@ -12,8 +12,8 @@ import torch
 import fact_clip
 from fact_clip import InputError
 from fact_clip.decoding import Calibration
-from fact_clip.segmenter import Choice, Segmenter
-from fact_clip.text.encoders import HashEncoder
+from fact_clip.encoders.sentence import HashEncoder
+from fact_clip.inference.segmenter import Choice, Segmenter
 from fact_clip.training import train
 
 KNOWN = ("place gear", "screw nut with wrench", "grasp nut")

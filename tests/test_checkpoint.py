@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from fact_clip import InputError, Vocabulary, checkpoint
 from fact_clip.config import Config
-from fact_clip.data.features import FeatureTransform
+from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import Classes
 
 

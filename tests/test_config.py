@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fact_clip.config import Config, ModelConfig, recipes
-from fact_clip.recipes import RECIPES
+from fact_clip.config import RECIPES, Config, ModelConfig, recipes
 
 # --- recipes and files ------------------------------------------------------------------------------
 
@@ -151,7 +150,7 @@ def test_an_override_changes_its_key_alone():
         ("train.optimizer=adamm", ["'adamm'", "'adam', 'adamw' or 'sgd'"]),
         ("model.blocks=ui", ["model.blocks = 'ui'", "pattern '^[iI][uU]*$'"]),
         ("train.lr=-1", ["train.lr = -1", "greater than 0"]),
-        ("model.frame_weight=1.5", ["model.frame_weight = 1.5"]),
+        ("decode.frame_weight=1.5", ["decode.frame_weight = 1.5"]),
         ("data.validation=1", ["data.validation = 1"]),
         ("train.epochs.more=3", ["train.epochs.more=3", "'epochs' is a value, not a group"]),
         ("train=3", ["train = 3"]),

@@ -28,7 +28,7 @@ def test_import_contract_holds():
 
 
 @pytest.mark.parametrize(
-    "module", ["fact_clip", "fact_clip.core", "fact_clip.metrics", "fact_clip.export", "fact_clip.cli"]
+    "module", ["fact_clip", "fact_clip.core", "fact_clip.metrics", "fact_clip.formats", "fact_clip.cli"]
 )
 def test_import_is_light(module):
     result = run_python(f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])")

@@ -18,13 +18,13 @@ import yaml
 
 from fact_clip import checkpoint, training
 from fact_clip.cli import main
-from fact_clip.cli.published_settings import device, read_settings
+from fact_clip.compat.reference import device, read_settings
 from fact_clip.config import Config, recipes
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.data.holdout import HOLDOUTS, Holdout, open_videos
-from fact_clip.data.selection import lost_factors
+from fact_clip.datasets.holdout import HOLDOUTS, Holdout, open_videos
+from fact_clip.datasets.selection import lost_factors
+from fact_clip.encoders.sentence import text_encoder
 from fact_clip.text import havid
-from fact_clip.text.encoders import text_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 DIM = 16

@@ -17,12 +17,11 @@ import pytest
 from fact_clip import checkpoint, training
 from fact_clip.cli import main
 from fact_clip.cli.train import pair_table
-from fact_clip.config import Config, recipes
+from fact_clip.config import Config, expand, recipes, several
 from fact_clip.core import Vocabulary, runs
-from fact_clip.data.benchmarks import BENCHMARKS
-from fact_clip.data.dataset import Dataset
-from fact_clip.data.faults import inspect
-from fact_clip.recipes import expand, several
+from fact_clip.datasets.benchmarks import BENCHMARKS
+from fact_clip.datasets.check import inspect
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.text import havid
 
 Videos = dict[str, list[str]]  # name -> one class name a frame

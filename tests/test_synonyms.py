@@ -9,9 +9,9 @@ import pytest
 
 import fact_clip
 from fact_clip.config import Config
-from fact_clip.data.dataset import Dataset
-from fact_clip.data.synthetic import write_workbench
-from fact_clip.text.encoders import text_encoder
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.encoders.sentence import text_encoder
 from fact_clip.training import train
 
 PAIRS = [("bearing", "ball bearing"), ("phillips screw", "phillips head screw"), ("insert ", "inserting ")]

@@ -11,11 +11,8 @@ import typer
 
 from fact_clip.cli import (
     convert,
-    data_check,
-    data_convert,
+    data,
     data_holdout,
-    data_init,
-    data_summary,
     demo,
     evaluate,
     extract,
@@ -32,11 +29,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "extract": extract.extract,
     "segment": segment.segment,
     "convert": convert.convert,
-    "data check": data_check.check,
-    "data convert": data_convert.convert,
+    "data check": data.check,
+    "data convert": data.convert,
     "data holdout": data_holdout.holdout,
-    "data summary": data_summary.summary,
-    "data init": data_init.init,
+    "data summary": data.summary,
+    "data init": data.init,
 }
 
 GROUPS = {"data": "Look after data sets."}

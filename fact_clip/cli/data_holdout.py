@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fact_clip.cli.arguments import Overrides, data_config
-from fact_clip.cli.console import names, table
+from fact_clip.cli.console import Overrides, data_config, names, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fact_clip.core import Vocabulary
-    from fact_clip.data.dataset import Dataset
-    from fact_clip.data.holdout import Holdout
-    from fact_clip.data.selection import Level
+    from fact_clip.datasets.dataset import Dataset
+    from fact_clip.datasets.holdout import Holdout
+    from fact_clip.datasets.selection import Level
 
 Classes = Annotated[
     str, typer.Argument(metavar="NAME|DIR|FILE", help="Recipe, data set, its folder, or a mapping.txt.")
@@ -62,7 +61,7 @@ def holdout(
     source = _open(data, overrides)
     chosen = _given(source.dataset, (unseen, validation_unseen, file, count), mode)
     if count is not None:
-        from fact_clip.data.selection import select
+        from fact_clip.datasets.selection import select
 
         wanted: dict[str, Any] = {"counts": source.counts, "candidates": source.tested}
         chosen = select(
@@ -88,8 +87,8 @@ def _open(data: str, overrides: list[str] | None) -> _Source:
     """A data set with the frames of each class in its training videos, or the names of a mapping file."""
     from fact_clip.config import Config
     from fact_clip.core import Vocabulary
-    from fact_clip.data.benchmarks import BENCHMARKS
-    from fact_clip.data.dataset import Dataset
+    from fact_clip.datasets.benchmarks import BENCHMARKS
+    from fact_clip.datasets.dataset import Dataset
 
     if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
         config = Config.load("folder", overrides or []).data
@@ -114,7 +113,7 @@ def _given(
 ) -> Holdout | None:
     """The hold-out of --unseen or --file; None where neither is given, an InputError where several ways are."""
     from fact_clip.core import InputError
-    from fact_clip.data.holdout import Holdout
+    from fact_clip.datasets.holdout import Holdout
 
     unseen, validation_unseen, file, count = ways
     if sum(way is not None for way in (unseen, file, count)) > 1:
@@ -128,8 +127,8 @@ def _given(
 
 
 def _looked_at(source: _Source, chosen: Holdout | None, seed: int) -> dict[str, Any]:
-    from fact_clip.data.holdout import learning_and_test
-    from fact_clip.data.selection import levels, rank, summary
+    from fact_clip.datasets.holdout import learning_and_test
+    from fact_clip.datasets.selection import levels, rank, summary
 
     counts = source.counts
     if chosen is not None and source.dataset is not None:

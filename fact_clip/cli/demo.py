@@ -13,8 +13,8 @@ from fact_clip.cli.segment import segment_table
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
-    from fact_clip.data.holdout import HeldOut
-    from fact_clip.segmenter import Segmenter
+    from fact_clip.datasets.holdout import HeldOut
+    from fact_clip.inference.segmenter import Segmenter
 
 HOLDOUT = "zero_shot/A.json"
 """Of the workbench: three compositional classes to hold out, and two by which gamma is chosen."""
@@ -34,9 +34,9 @@ def demo(
     """
     from fact_clip import load
     from fact_clip.config import Config
-    from fact_clip.data.dataset import Dataset
-    from fact_clip.data.holdout import HeldOut, Holdout
-    from fact_clip.data.synthetic import write_workbench
+    from fact_clip.datasets.dataset import Dataset
+    from fact_clip.datasets.holdout import HeldOut, Holdout
+    from fact_clip.datasets.synthetic import write_workbench
 
     data = out / "data"
     print(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fact_clip.cli.console import progress_each
-from fact_clip.cli.inputs import collect
+from fact_clip.cli.segment import collect
 
 if TYPE_CHECKING:
     from fact_clip.core import InputError
-    from fact_clip.video.encoders import FrameEncoder
+    from fact_clip.encoders.frame import FrameEncoder
     from fact_clip.video.extract import Settings
 
 
@@ -46,9 +46,9 @@ def extract(
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
-    from fact_clip.video.encoders import frame_encoder
+    from fact_clip.encoders.frame import frame_encoder
+    from fact_clip.encoders.image_text import Runtime
     from fact_clip.video.extract import Settings
-    from fact_clip.video.pretrained import Runtime
 
     listed = collect(videos)
     model = frame_encoder(encoder, Runtime(device, precision, compiled))

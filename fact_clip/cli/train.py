@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fact_clip.cli.arguments import Overrides, Recipe
-from fact_clip.cli.console import progress, table
+from fact_clip.cli.console import Overrides, Recipe, progress, table
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
@@ -115,7 +114,7 @@ def seed_table(result: dict[str, Any]) -> str:
 
 def pair_table(pattern: str, results: dict[str, dict[str, Any]]) -> str:
     """Two alternatives of a pattern against each other, F1@50 / Edit / Acc a cell; empty of another number of them."""
-    from fact_clip.recipes import expand, several
+    from fact_clip.config import expand, several
 
     axes = several(pattern)
     if len(axes) != 2:

@@ -19,11 +19,11 @@ from fact_clip.compat.reference import flatten, is_position, known_data_set, rea
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import read_mapping
-from fact_clip.data.benchmarks import BENCHMARKS, Layout
-from fact_clip.data.dataset import Dataset
-from fact_clip.data.features import FeatureTransform
+from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.features import FeatureTransform
+from fact_clip.encoders.cache import class_vectors
 from fact_clip.models import Classes
-from fact_clip.text.cache import class_vectors
 
 # What torch.load and safetensors raise on files that are broken or hold more than weights.
 _BROKEN = (

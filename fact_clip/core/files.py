@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +39,41 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     if not isinstance(value, dict):
         raise InputError(path, f"a {type(value).__name__}", "an object" if kind == "JSON" else "a mapping of keys")
     return value
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; a missing or unreadable one is an InputError."""
+    try:
+        # bytes, because text mode would change line ends inside quoted names
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "a file of segments") from None
+    except UnicodeDecodeError:
+        raise InputError(path, "not UTF-8 text", "a file of segments") from None
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Lend a name beside `path` to write to, and rename it to `path` when all went well.
+
+    Folders on the way are made. After a failure nothing new lies there, and an older file is as it was.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(path, f"cannot be written ({error.strerror})", "a place to write to") from None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number (true and false are not)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

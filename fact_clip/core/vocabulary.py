@@ -3,19 +3,153 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.errors import InputError
-from fact_clip.core.factors import Factors, FactorSource, resolve_factors
-from fact_clip.core.frames import frame_labels
-from fact_clip.core.mapping import read_mapping
+from fact_clip.core.segments import frame_labels
+
+_LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
+
+
+def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
+    """Names by id, and every fault of the file: a malformed line, an id or a name twice (file:line), a missing id.
+
+    UTF-8, else latin-1; CRLF and blank lines are tolerated. A faulty line gives no name.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    by_id: dict[int, str] = {}
+    line_of: dict[str, int] = {}
+    faults = []
+    # not splitlines(): that also cuts at characters which latin-1 names may hold
+    for number, line in enumerate(_text(file).split("\n"), start=1):
+        line = line.strip(" \t\r")
+        if not line:
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            faults.append(InputError(f"{file}:{number}", repr(line), '"id name", as in "0 background"'))
+            continue
+        index, name = int(match[1]), match[2]
+        if index in by_id:
+            faults.append(InputError(f"{file}:{number}", f"id {index} twice", "each id once"))
+        elif name in line_of:
+            found = f"{name!r} again, as in line {line_of[name]}"
+            faults.append(InputError(f"{file}:{number}", found, "each name once"))
+        else:
+            by_id[index], line_of[name] = name, number
+    missing = next((index for index in range(len(by_id)) if index not in by_id), None)
+    if missing is not None or not by_id:
+        found = "no classes" if missing is None else f"no id {missing}"
+        faults.append(InputError(file, found, f"the ids 0 to {max(len(by_id) - 1, 0)}, each once"))
+    return tuple(by_id[index] for index in sorted(by_id)), faults
+
+
+def read_mapping(file: Path) -> tuple[str, ...]:
+    """Names by id of a file without a fault; else the first fault is raised."""
+    names, faults = parse_mapping(file)
+    if faults:
+        raise faults[0]
+    return names
+
+
+def _text(file: Path) -> str:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise InputError(file, f"cannot be read ({error.strerror})", 'a mapping file, "id name" a line') from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+Factors: TypeAlias = tuple[str | None, ...]
+OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
+FactorSource: TypeAlias = Mapping[str, OneClass] | Callable[[str], OneClass]
+
+WHOLE_NAME = ("phrase",)
+"""The slots of a vocabulary of which nothing is known but names."""
+
+
+def _raw(name: str, source: FactorSource, is_background: bool) -> OneClass | None:
+    if callable(source):
+        return source(name)
+    if name in source:
+        return source[name]
+    if is_background:
+        return None
+    raise InputError(f"class {name!r}", "no factors", "an entry in `factors` for each class that is not background")
+
+
+def _slots_from(raw: Iterable[OneClass | None]) -> tuple[str, ...]:
+    named: dict[str, None] = {}
+    widths: set[int] = set()
+    for entry in raw:
+        if isinstance(entry, Mapping):
+            named.update(dict.fromkeys(entry))
+        elif entry is not None:
+            widths.add(len(entry))
+    if named:
+        return tuple(named)
+    if len(widths) != 1:
+        raise InputError("factors", f"tuples of {sorted(widths)} entries", "tuples of one length, one entry a slot")
+    width = widths.pop()
+    return WHOLE_NAME if width == 1 else tuple(f"slot{place}" for place in range(1, width + 1))
+
+
+def _tidy(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:
+    if entry is None:
+        return (None,) * len(slots)
+    if isinstance(entry, str):
+        raise InputError(f"class {name!r}", f"factors {entry!r}", f"a tuple with one entry for each of {slots}")
+    if not isinstance(entry, Mapping):
+        return tuple(entry)
+    unknown = [slot for slot in entry if slot not in slots]
+    if unknown:
+        raise InputError(f"class {name!r}", f"slot {unknown[0]!r}", f"slots among {slots}")
+    return tuple(entry.get(slot) for slot in slots)
+
+
+def resolve_factors(
+    names: Sequence[str],
+    background: Iterable[str],
+    source: FactorSource | None,
+    slots: Sequence[str] | None,
+) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
+    """Slots and factors of `names`.
+
+    Args:
+        names: action names, length C.
+        background: those of them that are background; they may be missing from a mapping.
+        source: tuples or slot-to-factor mappings, by name or from a function of the name; None where a
+            name is its own and only factor.
+        slots: names of the slots; None reads them off the mappings, or numbers the places of the tuples.
+
+    Returns:
+        The slot names, and C tuples with one factor a slot (None where a class lacks it).
+
+    Raises:
+        InputError: a class without entry, an unknown slot, or slots that do not fit.
+    """
+    if source is None:
+        chosen = WHOLE_NAME if slots is None else tuple(slots)
+        if len(chosen) != 1:
+            raise InputError("factors", "none", f"factors for the slots {chosen}", "pass `factors` along with `slots`")
+        return chosen, tuple((name,) for name in names)
+    left_out = set(background)
+    raw = [_raw(name, source, name in left_out) for name in names]
+    chosen = _slots_from(raw) if slots is None else tuple(slots)
+    return chosen, tuple(_tidy(name, entry, chosen) for name, entry in zip(names, raw, strict=True))
 
 
 @dataclass(frozen=True)

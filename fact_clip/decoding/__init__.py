@@ -1,16 +1,19 @@
 """Model output to one class a frame."""
 
 from fact_clip.decoding.calibration import (
+    ASKS_MODEL,
+    PRIORS,
     Calibration,
+    Known,
     calibrated,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
+    factor_frames,
+    factor_log_shares,
+    log_mean_posterior,
     prior_correction,
 )
-from fact_clip.decoding.fusion import decode, frame_scores
-from fact_clip.decoding.methods import METHODS
-from fact_clip.decoding.priors import ASKS_MODEL, PRIORS, Known, factor_frames, factor_log_shares, log_mean_posterior
-from fact_clip.decoding.switching import decode_switching
+from fact_clip.decoding.fusion import METHODS, decode, decode_switching, frame_scores
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
 __all__ = [

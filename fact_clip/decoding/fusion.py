@@ -2,10 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from fact_clip.config import DecodeConfig
+from fact_clip.decoding.transport import decode_transport
 from fact_clip.models.output import Output
+
+Method = Callable[[NDArray[np.floating], DecodeConfig], NDArray[np.int64]]
+
+
+def _switching(log_scores: NDArray[np.floating], config: DecodeConfig) -> NDArray[np.int64]:
+    return decode_switching(log_scores, config.switch_penalty)
+
+
+def _transport(log_scores: NDArray[np.floating], config: DecodeConfig) -> NDArray[np.int64]:
+    # A class that is ruled out has no part in the plan, whose classes are drawn to equal shares.
+    candidates = np.flatnonzero(np.isfinite(log_scores).any(axis=0))
+    return candidates[decode_transport(np.exp(log_scores[:, candidates]))]
+
+
+METHODS: dict[str, Method] = {"switching": _switching, "transport": _transport}
+"""Name -> (log scores (T, C), -inf where a class is no candidate; configuration) to class indices (T,)."""
+
+
+Scores = NDArray[np.floating]
+
+
+def decode_switching(scores: Scores, penalty: float) -> NDArray[np.int64]:
+    """The labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
+
+    Args:
+        scores: (T, C), log-probabilities; -inf rules a class out.
+        penalty: price of a change, in the unit of the scores (nats); 0 is the argmax of each frame.
+
+    Returns:
+        (T,) class indices. Time O(T * C), memory O(T * C) bytes.
+    """
+    n_frames, n_classes = scores.shape
+    stayed = np.ones((n_frames, n_classes), dtype=bool)
+    source = np.zeros(n_frames, dtype=np.int64)
+    total = scores[0].astype(np.float64)
+    for frame in range(1, n_frames):
+        source[frame] = total.argmax()
+        switched = total[source[frame]] - penalty
+        stayed[frame] = total >= switched
+        total = np.maximum(total, switched) + scores[frame]
+    labels = np.empty(n_frames, dtype=np.int64)
+    labels[-1] = total.argmax()
+    for frame in range(n_frames - 1, 0, -1):
+        label = labels[frame]
+        labels[frame - 1] = label if stayed[frame, label] else source[frame]
+    return labels
 
 
 def frame_scores(

@@ -9,11 +9,85 @@ import torch
 from torch import Tensor
 
 from fact_clip.config import LossConfig
-from fact_clip.losses.contrastive import info_nce
 from fact_clip.losses.matching import Pairs, TrueSegments, match, matching_cost
-from fact_clip.losses.weights import class_weights, frame_weights, score_adjustment
 from fact_clip.models.heads import Classes
 from fact_clip.models.output import BlockOutput, Output
+
+
+def class_weights(
+    config: LossConfig, count: int, background: Collection[int], frames: Sequence[int] | None = None
+) -> Tensor:
+    """(C,) ``background_weight`` for background; 1 for actions, or their balance by ``frames`` a class (C,)."""
+    weights = torch.ones(count)
+    if config.balance:
+        if frames is None:
+            raise ValueError("loss.balance is above 0, which needs the training frames of each class")
+        actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
+        weights = balanced_weights(actions, config.balance)
+    weights[list(background)] = config.background_weight
+    return weights
+
+
+def balanced_weights(frames: Tensor, exponent: float) -> Tensor:
+    """(C,) n^-exponent a class of n frames, scaled so that the mean over all frames is 1; 1 where there are none."""
+    counts = frames.double()
+    weights = torch.where(counts > 0, counts.clamp(min=1) ** -exponent, 0.0)
+    scale = counts.sum() / (weights * counts).sum().clamp(min=1e-12)
+    return torch.where(counts > 0, weights * scale, 1.0).float()
+
+
+def frame_weights(truth: TrueSegments, background: Collection[int], exponent: float) -> Tensor:
+    """(T,) n^-exponent for a frame of an action segment of n frames, their mean 1; 1 for background and unlabelled.
+
+    Edit and F1 count segments, a loss over frames counts seconds: without this short actions are given up.
+    """
+    weights = torch.ones(len(truth.known), device=truth.known.device)
+    actions = [label not in background for label in truth.classes.tolist()] if exponent else []
+    if not any(actions):
+        return weights
+    of_action = truth.onehot[:, actions]  # (T, S')
+    frames = of_action.sum(1) > 0
+    powers = (of_action @ of_action.sum(0))[frames] ** -exponent
+    weights[frames] = powers / powers.mean()
+    return weights
+
+
+def score_adjustment(config: LossConfig, count: int, log_prior: Sequence[float] | None = None) -> Tensor:
+    """(C+1,) what training adds to the scores and the decoder does not, so that rare classes are not given up.
+
+    ``prior`` times log p(c), (C,); null is no class and keeps its scores. Logit adjustment: Menon et al., ICLR 2021.
+    """
+    adjustment = torch.zeros(count + 1)
+    if config.prior:
+        if log_prior is None:
+            raise ValueError("loss.prior is above 0, which needs log p(class)")
+        adjustment[:-1] = config.prior * torch.tensor(log_prior)
+    return adjustment
+
+
+def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
+    """Mean of video-to-text and text-to-video cross entropy over the seen classes, mean over the videos.
+
+    Args:
+        similarity: (B, T, C) frame-text similarity over the temperature.
+        labels: (B, T) class indices, -1 where a frame is left out.
+        seen: (K,) the seen classes.
+    """
+    return torch.stack([_one(s, y, seen) for s, y in zip(similarity, labels, strict=True)]).mean()
+
+
+def _one(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
+    column = torch.full((similarity.shape[1] + 1,), -1, device=labels.device)
+    column[seen] = torch.arange(len(seen), device=labels.device)
+    target = column[labels]  # (T,) position among the seen classes; the spare last entry answers label -1
+    used = target >= 0
+    if not bool(used.any()):
+        return similarity.sum() * 0
+    scores, target = similarity[used][:, seen], target[used]  # (T', K)
+    to_text = torch.nn.functional.cross_entropy(scores, target)
+    onehot = torch.nn.functional.one_hot(target, len(seen)).to(scores.dtype)
+    to_video = -(scores.log_softmax(0) * onehot).sum(0) / onehot.sum(0).clamp(min=1)  # (K,)
+    return (to_text + to_video.mean()) / 2
 
 
 @dataclass(frozen=True)

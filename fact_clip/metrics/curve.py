@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.frames import frame_labels
-from fact_clip.metrics.frame import FrameCounts
-from fact_clip.metrics.videos import class_set, paired
+from fact_clip.core.segments import frame_labels
+from fact_clip.metrics.frame import FrameCounts, class_set, paired
 from fact_clip.metrics.zero_shot import class_groups, frame_figures
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fact_clip.core import InputError
-from fact_clip.metrics.frame import FrameCounts
+from fact_clip.metrics.frame import FrameCounts, Video, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
     SegmentCounts,
@@ -20,7 +20,6 @@ from fact_clip.metrics.segmental import (
     f1_smoothed,
     segments,
 )
-from fact_clip.metrics.videos import Video, paired, percent, without_true
 from fact_clip.metrics.zero_shot import class_groups, frame_figures, segment_figures
 
 

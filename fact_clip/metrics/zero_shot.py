@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from numpy.typing import ArrayLike
 
 from fact_clip.core import InputError
-from fact_clip.metrics.frame import FrameCounts
+from fact_clip.metrics.frame import FrameCounts, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
-from fact_clip.metrics.videos import class_set, paired
 
 
 def class_groups(unseen: Iterable[int], background: Iterable[int] = ()) -> tuple[frozenset[int], frozenset[int]]:

@@ -11,9 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
-from fact_clip.models.branches import ACTION_BRANCHES, FRAME_BRANCHES, Memory
+from fact_clip.models.branches import (
+    ACTION_BRANCHES,
+    FRAME_BRANCHES,
+    CrossAttention,
+    Memory,
+    cut_segments,
+    pool_segments,
+    run_gru,
+)
 from fact_clip.models.heads import Candidates, HeadFactory
-from fact_clip.models.layers import CrossAttention, cut_segments, pool_segments, run_gru
 from fact_clip.models.output import BlockOutput, Segments
 
 
@@ -28,7 +35,7 @@ class Scene:
         token_content: (B, M, A) the tokens' start.
         token_position: (B or 1, M, A).
         text: the candidates, for heads that read text.
-        evidence: (B, T, E, O) of named channels, or None.
+        evidence: (B, T, E, O) of object columns, or None.
     """
 
     mask: Tensor

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from fact_clip.config import AlignmentConfig, BlockConfig, ModelConfig
 from fact_clip.models.blocks import BLOCKS, Scene
-from fact_clip.models.channels import ChannelSpec, NamedChannels
+from fact_clip.models.branches import sinusoidal_positions
 from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection, TextHead
-from fact_clip.models.layers import sinusoidal_positions
+from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import Output
 
 
@@ -22,8 +22,9 @@ class FACT(nn.Module):
         classes: the class count, and verb and noun of each class for a verb-noun head.
         text: unit text vectors of the vocabulary, kept as a buffer; needed by heads that read text. (C, E), or
             (C, slots, E) for the text head, zero where a class has no word.
-        channels: which columns belong to which named thing, or None.
-        channel_text: (O, E) unit text vectors of their names.
+        objects: which columns belong to which named thing, or None.
+        object_text: (O, E) unit text vectors of their names.
+        frame_weight: the frame voter's share that outputs are decoded with unless another is given.
     """
 
     def __init__(
@@ -32,14 +33,16 @@ class FACT(nn.Module):
         input_dim: int,
         classes: Classes,
         text: Tensor | None = None,
-        channels: ChannelSpec | None = None,
-        channel_text: Tensor | None = None,
+        objects: ObjectSpec | None = None,
+        object_text: Tensor | None = None,
+        frame_weight: float = 0.1,
     ) -> None:
         super().__init__()
         if config.head not in HEADS:
             raise ValueError(f"no head {config.head!r}; one of {', '.join(HEADS)}")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
+        self.frame_weight = frame_weight
         self.log_probabilities = head_type.log_probabilities
         first = config.input
         if config.transcript:
@@ -50,12 +53,12 @@ class FACT(nn.Module):
             self.action_query = nn.Parameter(torch.randn(config.tokens, 1, first.action_dim))
         self.block_list = nn.ModuleList()
         width = input_dim
-        self.channels: NamedChannels | None = None
-        if channels is not None:
-            if not issubclass(head_type, TextHead) or channel_text is None:
-                raise ValueError("named channels need model.head=text and the text vectors of their names")
-            self.channels = NamedChannels(config.channels, channels, channel_text)
-            width = self.channels.width
+        self.objects: ObjectEvidence | None = None
+        if objects is not None:
+            if not issubclass(head_type, TextHead) or object_text is None:
+                raise ValueError("object columns need model.head=text and the text vectors of their names")
+            self.objects = ObjectEvidence(config.objects, objects, object_text)
+            width = self.objects.width
         for letter, block in zip(config.blocks, block_configs(config), strict=True):
             self.block_list.append(BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null)))
             width = block.hidden
@@ -101,8 +104,8 @@ class FACT(nn.Module):
             text = self.text
         evidence = None
         x = features
-        if self.channels is not None:
-            x, evidence = self.channels(features, mask)
+        if self.objects is not None:
+            x, evidence = self.objects(features, mask)
         scene = self._scene(mask, self._candidates(text), evidence, transcript)
         state = self.block_list[0](x, scene)
         blocks = [state]
@@ -115,7 +118,7 @@ class FACT(nn.Module):
             mask,
             scene.token_mask,
             transcript,
-            self.config.frame_weight,
+            self.frame_weight,
             self.log_probabilities,
             embeddings,
             similarity,
@@ -129,7 +132,7 @@ class FACT(nn.Module):
         if text.shape[1:] != (self.classes.n_slots, self.classes.text_width):
             expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
             raise ValueError(f"text is {tuple(text.shape)}; expected {expected}")
-        return Candidates(text, None if self.channels is None else self.channels.things_of(text))
+        return Candidates(text, None if self.objects is None else self.objects.objects_of(text))
 
     def _scene(
         self, mask: Tensor, text: Candidates | None, evidence: Tensor | None, transcript: Tensor | None

@@ -28,7 +28,7 @@ class Classes:
         n_slots: for a text head, text vectors a class.
         text_width: ... and their width.
         key_width: ... and the width that they and the features are compared in.
-        evidence_slot: ... and the slot that named channels are tied to.
+        evidence_slot: ... and the slot that object columns are tied to.
         evidence_width: ... and the width of their evidence; 0: there are none.
     """
 
@@ -57,7 +57,7 @@ class Candidates:
 
     Attributes:
         text: (C, S, W) one vector a slot; zero where a class has no word there (the background has none at all).
-        things: (C, O) share of each named thing in a class's word, where there are named channels.
+        things: (C, O) share of each named thing in a class's word, where there are object columns.
     """
 
     text: Tensor
@@ -149,7 +149,7 @@ class TextHead(Head):
 
     With one slot that is the text head on whole sentences; with several the factored one. A slot without a word (no
     tool; the background has no word in any slot) is a learned vector, and so is null. The expected text vector of each
-    slot, softmax(scores) V T, is what is fed back. With named channels the words of their slot are scored by pointing
+    slot, softmax(scores) V T, is what is fed back. With object columns the words of their slot are scored by pointing
     at the evidence too, and the expected evidence is fed back in place of the text, so that no identity comes in.
     """
 
@@ -202,7 +202,7 @@ class TextHead(Head):
         return torch.where((text != 0).any(-1, keepdim=True), keys, self.absent)
 
     def _expected(self, probs: Tensor, keys: Tensor, things: Tensor | None, evidence: Tensor | None) -> Tensor:
-        """What is fed back: of each slot the expected key, or of the named channels' slot the expected evidence."""
+        """What is fed back: of each slot the expected key, or of the object columns' slot the expected evidence."""
         words = probs @ keys[:, self.rest].flatten(1)
         if self.point is None:
             return words

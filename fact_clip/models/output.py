@@ -69,7 +69,7 @@ class Output:
         mask: (B, T) true at real frames.
         token_mask: (B, M) true at real tokens (shorter transcripts are padded).
         transcript: (B, M) class of each token where a transcript was given, -1 at padding; else None.
-        frame_weight: the frame voter's share in decoding, from the model's configuration.
+        frame_weight: the frame voter's share in decoding unless another is given.
         log_probabilities: the scores are log-probabilities already (verb-noun) and are not normalised again.
         frame_embeddings: (B, T, E) unit vectors of an alignment head, else None.
         alignment_logits: (B, T, C) their similarity to each class text over the temperature, else None.

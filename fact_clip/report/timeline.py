@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise, product
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.export import whole_file
-from fact_clip.report.colours import BACKGROUND, palette
+from fact_clip.core.files import whole_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -175,3 +178,96 @@ def _ink(colour: str) -> str:
 
 def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+Points = Mapping[str, Sequence[float]]
+"""Lists "gamma", "seen" and "unseen" of one length, as `SeenUnseenCurve.to_dict` gives."""
+
+
+def save_curve(curves: Mapping[str, Points], path: str | Path, *, used: Mapping[str, float] | None = None) -> Path:
+    """Draw `curve` into a picture file whose suffix names the format (.png, .svg, .pdf).
+
+    Raises:
+        InputError: no curve, another suffix, or a place that cannot be written to.
+    """
+    path = Path(path)
+    check_suffix(path)
+    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}), whole_file(path) as unfinished:
+        curve(curves, used=used).savefig(unfinished, dpi=150, metadata=metadata)
+    return path
+
+
+def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = None) -> Figure:
+    """S over U as gamma grows, a line a curve; both axes in percent.
+
+    Args:
+        curves: name -> points.
+        used: {"S", "U"} of the gamma in use, drawn as a dot.
+
+    Raises:
+        InputError: no curve.
+    """
+    if not curves:
+        raise InputError("curve", "none", "at least one seen-unseen curve")
+    figure = Figure(figsize=(5.0, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, points in curves.items():
+        axes.plot(points["unseen"], points["seen"], label=name)
+    if used is not None:
+        axes.plot([used["U"]], [used["S"]], "o", color="black", label="gamma in use")
+    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="unseen class-mean accuracy, U (%)")
+    axes.set_ylabel("seen class-mean accuracy, S (%)")
+    axes.legend(loc="upper right")
+    return figure
+
+
+BACKGROUND = "#d9d9d9"
+
+# OKLab: linear sRGB -> cone responses -> cube root -> lightness and two opponent axes (Björn Ottosson, 2020).
+_CONES = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_OPPONENTS = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def oklab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sRGB in [0, 1], (N, 3) -> OKLab (N, 3), where Euclidean distance is about the distance that is seen."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.cbrt(linear @ _CONES.T) @ _OPPONENTS.T
+
+
+@lru_cache(maxsize=8)
+def palette(count: int) -> tuple[str, ...]:
+    """`count` colours as "#rrggbb", always the same; a shorter palette is the beginning of a longer one.
+
+    Each next colour is the one of a grid of sRGB that is farthest in OKLab from those before it, from white (paper)
+    and from the grey of background. Greyish, glaring, very dark and very light ones are left out.
+    """
+    grid = np.array(list(product(np.linspace(0, 1, 18), repeat=3)))
+    seen = oklab(grid)
+    lightness, chroma = seen[:, 0], np.hypot(seen[:, 1], seen[:, 2])
+    usable = (lightness > 0.36) & (lightness < 0.90) & (chroma > 0.055) & (chroma < 0.26)
+    grid, seen = grid[usable], seen[usable]
+    taken = oklab(np.array([[1.0, 1.0, 1.0], _rgb(BACKGROUND)]))
+    distance = np.min(np.linalg.norm(seen[:, None] - taken[None], axis=2), axis=1)
+    chosen = [int(np.argmin(np.linalg.norm(grid - _rgb("#1f77b4"), axis=1)))]  # a calm blue to begin with
+    while len(chosen) < count:
+        distance = np.minimum(distance, np.linalg.norm(seen - seen[chosen[-1]], axis=1))
+        chosen.append(int(np.argmax(distance)))
+    return tuple("#" + "".join(f"{round(255 * part):02x}" for part in grid[index]) for index in chosen[:count])
+
+
+def _rgb(colour: str) -> list[float]:
+    return [int(colour[left:right], 16) / 255 for left, right in pairwise((1, 3, 5, 7))]

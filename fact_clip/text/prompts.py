@@ -198,3 +198,6 @@ def _entry(where: str, table: Mapping[str, T], name: str) -> T:
     if name not in table:
         raise InputError(where, repr(name), f"one of {', '.join(table)}")
     return table[name]
+
+
+# One syllable that ends in one vowel and one consonant doubles it: cut, cutting; but screw, screwing and open, opening.

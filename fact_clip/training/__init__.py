@@ -1,7 +1,7 @@
 """Training and scoring."""
 
 from fact_clip.training.evaluation import evaluate
-from fact_clip.training.repeats import train_seeds
+from fact_clip.training.sweep import train_seeds
 from fact_clip.training.trainer import train, train_all_splits
 from fact_clip.training.variants import train_variants
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fact_clip.checkpoint import Run, load_model, load_models, member_folders, open_run
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
-from fact_clip.data.holdout import HeldOut, open_videos
+from fact_clip.datasets.holdout import HeldOut, open_videos
 from fact_clip.decoding import (
     ASKS_MODEL,
     PRIORS,
@@ -24,9 +24,9 @@ from fact_clip.decoding import (
     factor_frames,
     log_mean_posterior,
 )
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics import SeenUnseenCurve, curve_of_predictions
 from fact_clip.models import Output
-from fact_clip.segmenter import Segmenter
 
 # In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
 _HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)

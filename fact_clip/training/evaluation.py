@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from fact_clip import metrics
 from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.data.dataset import Dataset
-from fact_clip.data.holdout import HeldOut, open_videos
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.holdout import HeldOut, open_videos
 from fact_clip.decoding import Calibration
+from fact_clip.encoders.joint import pick_device
+from fact_clip.inference.segmenter import Choice, Segmenter
 from fact_clip.models import Output
-from fact_clip.segmenter import Choice, Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
-from fact_clip.training.devices import pick_device
 
 Videos = Dataset | HeldOut
 Progress = Callable[[int, int, str], None]
@@ -79,9 +78,7 @@ def evaluate(
 
 def _opened(trained: Run, overrides: Sequence[str], device: torch.device) -> tuple[Segmenter, Videos]:
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
-    run, calibration = trained, Calibration.read(trained.path / "calibration.json")
-    if overrides:
-        run = replace(trained, config=Config.load(trained.path / "config.yaml", overrides))
+    run, calibration = open_run(trained.path, overrides), Calibration.read(trained.path / "calibration.json")
     dataset = open_videos(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
     if calibration is not None and isinstance(dataset, HeldOut) and _decoding(run.config) != _decoding(trained.config):
@@ -89,9 +86,9 @@ def _opened(trained: Run, overrides: Sequence[str], device: torch.device) -> tup
     return Segmenter(run, load_models(run), device, calibration), dataset
 
 
-def _decoding(config: Config) -> tuple[DecodeConfig, float, int]:
+def _decoding(config: Config) -> tuple[DecodeConfig, int]:
     """All that tells how a run's weights become labels."""
-    return config.decode, config.model.frame_weight, config.train.members
+    return config.decode, config.train.members
 
 
 def _run_through(

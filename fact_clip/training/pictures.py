@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 
 from fact_clip.checkpoint import check_vocabulary
-from fact_clip.data.holdout import open_videos
+from fact_clip.datasets.holdout import open_videos
+from fact_clip.inference.segmenter import load
 from fact_clip.report.embeddings import class_scores, embeddings, save_figures
-from fact_clip.segmenter import load
 from fact_clip.training.evaluation import split_names
 
 

@@ -22,17 +22,17 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
 from fact_clip.config import Config, TrainConfig
 from fact_clip.core import InputError
-from fact_clip.data.batch import training_batches
-from fact_clip.data.dataset import Dataset
-from fact_clip.data.holdout import HeldOut, open_videos
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.holdout import HeldOut, open_videos
+from fact_clip.datasets.loader import training_batches
+from fact_clip.encoders.joint import pick_device
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
-from fact_clip.segmenter import Segmenter
 from fact_clip.training.calibration import calibrate_run, check_prior
-from fact_clip.training.devices import pick_device
+from fact_clip.training.ensemble import swap_of, trained_beside
 from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
-from fact_clip.training.loggers import FileLog, check_loggers, make_logger
-from fact_clip.training.members import swap_of, trained_beside
-from fact_clip.training.preparation import Videos, candidates, make_criterion, prepare
+from fact_clip.training.logs import FileLog, check_loggers, make_logger
+from fact_clip.training.setup import Videos, candidates, make_criterion, prepare
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -188,7 +188,7 @@ class _Training:
         """One optimiser step; the loss terms as numbers."""
         bf16 = self.settings.precision == "bf16"
         transcript = transcripts(batch.labels).to(self.device) if self.run.config.model.transcript else None
-        features, text = self._exchanged(batch.features)
+        features, text = self._swapped(batch.features)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
             output = self.model(features, batch.mask, text, transcript)
             self._check_finite("scores", output.blocks[-1].token_logits, output.blocks[-1].frame_logits)
@@ -203,12 +203,12 @@ class _Training:
             self._average()
         return terms.as_dict()
 
-    def _exchanged(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Input and texts of a step; with swap augmentation the named things of some steps are exchanged."""
-        share, channels = swap_of(self.run.config, 0), self.model.channels
-        if not share or channels is None or self.text is None or float(torch.rand(())) >= share:
+    def _swapped(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Input and texts of a step; with swap augmentation the named things of some steps are swapped."""
+        share, objects = swap_of(self.run.config, 0), self.model.objects
+        if not share or objects is None or self.text is None or float(torch.rand(())) >= share:
             return features, self.text
-        return channels.exchanged(features, self.text)
+        return objects.swapped(features, self.text)
 
     def _check_finite(self, what: str, *values: Tensor) -> None:
         if not all(bool(torch.isfinite(value).all()) for value in values):

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip import checkpoint
-from fact_clip.config import Config
-from fact_clip.data.dataset import Dataset
-from fact_clip.recipes import expand
+from fact_clip.config import Config, expand
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.training.evaluation import Progress
 from fact_clip.training.trainer import mean_figures, train_all_splits, train_and_evaluate
 

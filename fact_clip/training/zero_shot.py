@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
-from fact_clip.data.holdout import HeldOut
-from fact_clip.data.selection import Level, levels
+from fact_clip.datasets.holdout import HeldOut
+from fact_clip.datasets.selection import Level, levels
 from fact_clip.decoding import Calibration
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import Output
-from fact_clip.segmenter import Segmenter
 from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated
 
 IN_USE = "in use"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.export import whole_file
+from fact_clip.core.files import whole_file
 from fact_clip.video.decode import Image, frames, probe
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from fact_clip import training
 from fact_clip.cli import COMMANDS
 from fact_clip.cli.console import names, table
 from fact_clip.config import Config
-from fact_clip.export import load
+from fact_clip.formats import load
 
 PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.config import Config
-from fact_clip.data.synthetic import write_workbench
+from fact_clip.datasets.synthetic import write_workbench
 
 
 @pytest.fixture

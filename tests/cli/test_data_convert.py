@@ -9,9 +9,9 @@ import pytest
 
 from fact_clip.config import Config
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.data.convert import Target, convert_annotations
-from fact_clip.data.dataset import Dataset
-from fact_clip.export import EXPORTERS, save
+from fact_clip.datasets.convert import Target, convert_annotations
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.formats import EXPORTERS, save
 
 VIDEO = Segmentation((Segment(0, 4, "idle"), Segment(4, 9, "pour"), Segment(9, 20, "stir")), fps=5.0)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fact_clip.data.holdout import Holdout
+from fact_clip.datasets.holdout import Holdout
 
 NOT_COMPOSITIONAL = "sshc1dh, sshc2dh, sshc3dh, sshc4dh, sftg1, sftg1ws, sftg2, sntn5wn, iglft, isbn3"
 COMPOSITIONAL = "sntft, sntn5, sshc2, sshc4, sntsbwn"

@@ -15,8 +15,8 @@ import pytest
 from pympi.Elan import Eaf
 
 from fact_clip import training
-from fact_clip.export import load
-from fact_clip.video.encoders import frame_encoder
+from fact_clip.encoders.frame import frame_encoder
+from fact_clip.formats import load
 from fact_clip.video.extract import Settings, extract
 
 
@@ -274,7 +274,7 @@ def test_labels_of_a_tool_come_back_on_the_clock_of_the_film(uneven, pixel_run, 
 
 
 def test_a_window_in_seconds(films, pixel_run, fact_clip, tmp_path, monkeypatch):
-    from fact_clip.segmenter import Segmenter
+    from fact_clip.inference.segmenter import Segmenter
 
     lengths, outputs = [], Segmenter._outputs
     monkeypatch.setattr(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fact_clip import InputError, training
-from fact_clip.cli.actions import given_actions, read_actions
-from fact_clip.cli.zero_shot_table import zero_shot_table
+from fact_clip.cli.evaluate import zero_shot_table
+from fact_clip.cli.segment import given_actions, read_actions
 from fact_clip.config import Config
 
 SETTINGS = {

@@ -113,7 +113,7 @@ def test_every_key_finds_its_place():
         BU__s_layers=3,
     )
     model, loss, augment, settings = config.model, config.loss, config.augment, config.train
-    assert (model.tokens, model.frame_weight, model.frame_positions, model.transcript) == (7, 0.25, True, True)
+    assert (model.tokens, config.decode.frame_weight, model.frame_positions, model.transcript) == (7, 0.25, True, True)
     assert (model.input.frame_groups, model.pooled.segment_layers, model.head) == (2, 3, "fact-clip")
     assert (loss.class_cost, loss.overlap_cost, loss.match) == (0.3, 0.6, "o2m")
     assert (loss.background_weight, loss.null_weight, loss.smoothing) == (0.5, 0.05, 2.5)
@@ -253,7 +253,7 @@ def test_recipes_of_the_table(name):
     config, unknown = read_config(keys)
     assert unknown == ()
     model = config.model
-    assert (model.blocks, model.tokens, model.frame_weight) == (blocks, tokens, mwt)
+    assert (model.blocks, model.tokens, config.decode.frame_weight) == (blocks, tokens, mwt)
     built = block_configs(model)
     assert [block.frame_layers for block in built] == layers
     for block in built:

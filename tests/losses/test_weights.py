@@ -7,8 +7,8 @@ import torch
 
 from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
+from fact_clip.losses.criterion import balanced_weights, class_weights, frame_weights, score_adjustment
 from fact_clip.losses.matching import TrueSegments
-from fact_clip.losses.weights import balanced_weights, class_weights, frame_weights, score_adjustment
 from fact_clip.models import Classes
 from fact_clip.models.output import BlockOutput, Output
 

@@ -9,16 +9,20 @@ import torch
 
 from fact_clip.config import BlockConfig, ModelConfig
 from fact_clip.models import FACT, Classes
-from fact_clip.models.branches import FRAME_BRANCHES, FrameConv, Memory, SelfAttention, SelfCrossAttention
-from fact_clip.models.heads import ClosedSetHead, VerbNounHead
-from fact_clip.models.layers import (
+from fact_clip.models.branches import (
+    FRAME_BRANCHES,
     CrossAttention,
+    FrameConv,
+    Memory,
+    SelfAttention,
+    SelfCrossAttention,
     add_position,
     cut_segments,
     pool_segments,
     run_gru,
     sinusoidal_positions,
 )
+from fact_clip.models.heads import ClosedSetHead, VerbNounHead
 
 CONFIG = BlockConfig(
     hidden=6, frame_dim=4, frame_layers=3, action_dim=4, action_layers=1, heads=2, feedforward=5, dropout=0.5

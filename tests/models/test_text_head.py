@@ -1,16 +1,16 @@
-"""The text head and named channels, by hand and against slow loops."""
+"""The text head and object columns, by hand and against slow loops."""
 
 import math
 
 import pytest
 import torch
 
-from fact_clip.config import BlockConfig, ChannelConfig, ModelConfig
-from fact_clip.models import FACT, ChannelSpec, Classes
-from fact_clip.models.channels import NamedChannels
+from fact_clip.config import BlockConfig, ModelConfig, ObjectConfig
+from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import Candidates, TextHead
+from fact_clip.models.objects import ObjectEvidence
 
-SPEC = ChannelSpec(columns=((0, 4), (1, 5), (2, 6), (3, 7)), fixed=(3,), slot=1)
+SPEC = ObjectSpec(columns=((0, 4), (1, 5), (2, 6), (3, 7)), fixed=(3,), slot=1)
 BLOCK = BlockConfig(
     hidden=16, frame_dim=8, frame_layers=2, action_dim=8, action_layers=1, heads=2, feedforward=16, frame="m"
 )
@@ -28,9 +28,9 @@ def texts(n_classes=5, seed=0):
     return text
 
 
-def model(seed=0, channels=True, blocks="iuU", layers=2):
+def model(seed=0, objects=True, blocks="iuU", layers=2):
     torch.manual_seed(seed)
-    evidence = {"evidence_slot": 1, "evidence_width": 6} if channels else {}
+    evidence = {"evidence_slot": 1, "evidence_width": 6} if objects else {}
     classes = Classes(5, n_slots=2, text_width=12, key_width=8, **evidence)
     config = ModelConfig(
         blocks=blocks,
@@ -39,9 +39,9 @@ def model(seed=0, channels=True, blocks="iuU", layers=2):
         input=BLOCK,
         update=BLOCK.model_dump() | {"action": "sa"},
         pooled=BLOCK.model_dump() | {"action": "sa"},
-        channels=ChannelConfig(hidden=10, width=6, heads=2, layers=layers),
+        objects=ObjectConfig(hidden=10, width=6, heads=2, layers=layers),
     )
-    spec = (SPEC, unit(4, 12, seed=9)) if channels else (None, None)
+    spec = (SPEC, unit(4, 12, seed=9)) if objects else (None, None)
     return FACT(config, 8, classes, texts(), *spec).eval()
 
 
@@ -98,12 +98,12 @@ def test_a_class_with_the_text_of_another_gets_its_scores():
 
 
 def test_things_without_names_change_places_with_their_words():
-    """Equivariance: columns of two things exchanged, and the words that mean them, give exchanged scores."""
+    """Equivariance: columns of two things swapped, and the words that mean them, give swapped scores."""
     built, x = model(), torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(4))
-    names = built.channels.names
+    names = built.objects.names
     text = torch.stack([unit(4, 12, seed=3)[[0, 0, 1, 1]], names[[0, 1, 0, 1]]], dim=1)
-    exchanged = x[..., [1, 0, 2, 3, 5, 4, 6, 7]]
-    before, after = built(x, text=text), built(exchanged, text=text)
+    swapped = x[..., [1, 0, 2, 3, 5, 4, 6, 7]]
+    before, after = built(x, text=text), built(swapped, text=text)
     swap = [1, 0, 3, 2]
     # the pointing term moves along; the cosine term with the word itself reads no identity, and stays
     for one, other in zip(before.blocks, after.blocks, strict=True):
@@ -112,7 +112,7 @@ def test_things_without_names_change_places_with_their_words():
         for module in built.modules():
             if isinstance(module, TextHead):
                 module.key[1] = 0  # without the words' own say
-    before, after = built(x, text=text), built(exchanged, text=text)
+    before, after = built(x, text=text), built(swapped, text=text)
     torch.testing.assert_close(
         before.blocks[0].frame_logits, after.blocks[0].frame_logits[..., swap], atol=1e-4, rtol=1e-4
     )
@@ -120,14 +120,14 @@ def test_things_without_names_change_places_with_their_words():
 
 def test_swap_moves_columns_and_words_alike():
     names = unit(4, 12, seed=9)
-    channels = NamedChannels(ChannelConfig(), SPEC, names)
+    objects = ObjectEvidence(ObjectConfig(), SPEC, names)
     x = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1))
     text = torch.stack([unit(6, 12, seed=3), names[[0, 1, 2, 3, 1, 0]]], dim=1)
     text[5] = 0  # the background
     seen, kept_x, kept_text = set(), x.clone(), text.clone()
     for seed in range(30):
         torch.manual_seed(seed)
-        new_x, new_text = channels.exchanged(x, text)
+        new_x, new_text = objects.swapped(x, text)
         torch.testing.assert_close(new_text[:, 0], text[:, 0])
         torch.testing.assert_close(new_text[[3, 5]], text[[3, 5]])  # thing 3 is fixed
         torch.testing.assert_close(new_x[..., [3, 7]], x[..., [3, 7]])
@@ -145,15 +145,15 @@ def test_swap_moves_columns_and_words_alike():
 
 def test_evidence_of_each_thing_is_that_of_one_network():
     torch.manual_seed(0)
-    channels = NamedChannels(ChannelConfig(hidden=5, width=3, heads=2), SPEC, unit(4, 12)).eval()
+    objects = ObjectEvidence(ObjectConfig(hidden=5, width=3, heads=2), SPEC, unit(4, 12)).eval()
     x = torch.randn(2, 6, 8)
-    stream, evidence = channels(x, torch.ones(2, 6, dtype=torch.bool))
+    stream, evidence = objects(x, torch.ones(2, 6, dtype=torch.bool))
     assert evidence.shape == (2, 6, 3, 4)  # (B, T, E, O)
-    assert stream.shape == (2, 6, channels.width)
+    assert stream.shape == (2, 6, objects.width)
     fixed = x[..., [3, 7]]
     for thing in range(4):
         own = x[..., [thing, 4 + thing]]
-        expected = torch.relu(channels.out(torch.relu(channels.own(own) + channels.beside(fixed))))
+        expected = torch.relu(objects.out(torch.relu(objects.own(own) + objects.beside(fixed))))
         torch.testing.assert_close(evidence[..., thing], expected)
     torch.testing.assert_close(stream[..., :2], fixed)
     torch.testing.assert_close(stream[..., -3:], evidence[..., :3].amax(-1))  # thing 3 keeps its identity
@@ -161,10 +161,10 @@ def test_evidence_of_each_thing_is_that_of_one_network():
 
 def test_words_find_their_things():
     names = unit(4, 12)
-    channels = NamedChannels(ChannelConfig(), SPEC, names)
+    objects = ObjectEvidence(ObjectConfig(), SPEC, names)
     text = torch.zeros(3, 2, 12)
     text[0, 1], text[1, 1] = names[2], torch.nn.functional.normalize(names[0] + 0.1 * names[3], dim=-1)
-    share = channels.things_of(text)
+    share = objects.objects_of(text)
     assert share.argmax(1)[:2].tolist() == [2, 0]
     torch.testing.assert_close(share.sum(1), torch.tensor([1.0, 1.0, 0.0]))
     cosines = (text[:2, 1] @ names.T) * 50
@@ -190,6 +190,6 @@ def test_what_is_missing_is_told():
     with pytest.raises(ValueError, match="needs text vectors"):
         FACT(ModelConfig(head="text", input=BLOCK), 8, classes)
     with pytest.raises(ValueError, match=r"text is \(5, 1, 12\); expected \(C, 2, 12\)"):
-        model(channels=False)(torch.randn(1, 4, 8), text=texts()[:, :1])
-    with pytest.raises(ValueError, match="named channels need"):
+        model(objects=False)(torch.randn(1, 4, 8), text=texts()[:, :1])
+    with pytest.raises(ValueError, match="object columns need"):
         FACT(ModelConfig(input=BLOCK.model_copy(update={"hidden": 16})), 8, Classes(5), None, SPEC)

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.report import save_timeline, timeline
-from fact_clip.report.colours import BACKGROUND, oklab, palette
+from fact_clip.report.timeline import BACKGROUND, oklab, palette
 
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
 

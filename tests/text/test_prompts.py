@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.data.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
+from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
 from fact_clip.text import havid
 from fact_clip.text.prompts import TEMPLATES, Templates, make_prompts, tidy
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fact_clip import InputError, checkpoint, metrics
-from fact_clip.data.dataset import Dataset
-from fact_clip.segmenter import load
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.inference.segmenter import load
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import validate
 

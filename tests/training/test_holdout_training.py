@@ -12,8 +12,8 @@ import torch
 import fact_clip
 from fact_clip import InputError, checkpoint
 from fact_clip.config import Config
-from fact_clip.data.channels import Channels
-from fact_clip.data.holdout import open_videos
+from fact_clip.datasets.holdout import open_videos
+from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.training import evaluate, train
 
 ZERO_SHOT = {
@@ -39,7 +39,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 @pytest.mark.parametrize("head", ["text", "closed"])
 def test_frames_of_unseen_classes_have_no_say(head, tiny, workbench, tmp_path):
-    """Their labels exchanged among themselves: the same weights after an epoch, the same calibration."""
+    """Their labels swapped among themselves: the same weights after an epoch, the same calibration."""
     copy = Path(shutil.copytree(workbench, tmp_path / "data"))
     setting = json.loads((copy / "zero_shot/A.json").read_text())
     unseen = setting["unseen"]
@@ -107,7 +107,7 @@ def test_the_kscgr_recipe_with_things_exchanged(shared, tmp_path):
         runs[name] = weights(tmp_path / name)
     assert_same(runs["always"], runs["again"])
     # The columns reach the first layer in another order, so its gradient is another one.
-    assert not torch.equal(runs["never"]["channels.own.weight"], runs["always"]["channels.own.weight"])
+    assert not torch.equal(runs["never"]["objects.own.weight"], runs["always"]["objects.own.weight"])
 
 
 def test_the_kscgr_recipe_that_finds_its_things(shared, tmp_path):
@@ -119,19 +119,17 @@ def test_the_kscgr_recipe_that_finds_its_things(shared, tmp_path):
     train(config, tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run")
     dataset = open_videos(config.data)
-    found = Channels.find(config.data.channels, dataset)
-    assert segmenter.run.channels.columns == found.with_context(5)
-    assert segmenter.run.channels.fixed == found.fixed
+    found = ObjectColumns.find(config.data.objects, dataset)
+    assert segmenter.run.objects.columns == found.with_context(5)
+    assert segmenter.run.objects.fixed == found.fixed
     ham = found.names.index("ham")
     text = segmenter.choose(["cut ham", "cut pan"]).text
-    assert segmenter.model.channels.things_of(text)[0].argmax() == ham
+    assert segmenter.model.objects.objects_of(text)[0].argmax() == ham
     unnamed = [at for at, name in enumerate(found.names) if not name]
-    assert not segmenter.model.channels.names[unnamed].any()
+    assert not segmenter.model.objects.names[unnamed].any()
     labels, _ = segmenter.predict(dataset.features(dataset.test[0]), ["slice ham", "fetch pan"])
     assert len(labels) == len(dataset.labels(dataset.test[0]))
 
-    with pytest.raises(
-        InputError, match=r"data\.channels\.find: true, and the file objects\.txt; expected one of them"
-    ):
-        train(Config.load("kscgr_zero_shot_plain", [*rest, "data.channels.file=objects.txt"]), tmp_path / "both")
+    with pytest.raises(InputError, match=r"data\.objects\.find: true, and the file objects\.txt; expected one of them"):
+        train(Config.load("kscgr_zero_shot_plain", [*rest, "data.objects.file=objects.txt"]), tmp_path / "both")
     assert not (tmp_path / "both").exists()

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from fact_clip import InputError
-from fact_clip.data import dataset as dataset_module
-from fact_clip.data.dataset import Dataset
-from fact_clip.data.features import FeatureTransform
+from fact_clip.datasets import dataset as dataset_module
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.features import FeatureTransform
 from fact_clip.training import train, trainer
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from fact_clip import InputError, checkpoint, load
 from fact_clip.training import evaluate, train, train_all_splits, trainer
-from fact_clip.training.loggers import FileLog
+from fact_clip.training.logs import FileLog
 
 # Everything random that there is: dropout, channel and time masking.
 RANDOM = {

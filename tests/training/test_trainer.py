@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from fact_clip import InputError, checkpoint
 from fact_clip.config import Config, TrainConfig
-from fact_clip.data.dataset import Dataset
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.training import train, trainer
 
 
@@ -232,7 +232,7 @@ def test_transcripts_by_hand():
         ({"model": {"input": {"hidden": 20}}}, ["23 class scores do not fit in 20 channels", "model.input.hidden"]),
         ({"model": {"input": {"heads": 3}}}, ["model: ", "divisible"]),
         ({"model": {"input": {"frame_groups": 3}}}, ["model: ", "divisible"]),
-        ({"augment": {"swap": 0.5}}, ["augment.swap: 0.5 without named channels", "data.channels.file"]),
+        ({"augment": {"swap": 0.5}}, ["augment.swap: 0.5 without object columns", "data.objects.file"]),
         ({"model": {"head": "verb-nuon"}}, ["verb-nuon", "verb-noun"]),
         ({"data": {"split": "all"}}, ["data.split", "1, 2, 3"]),
     ],

@@ -15,10 +15,10 @@ import torch
 import fact_clip
 from fact_clip import InputError, checkpoint
 from fact_clip.config import Config
-from fact_clip.data.holdout import open_videos
+from fact_clip.datasets.holdout import open_videos
 from fact_clip.decoding import factor_frames, frame_scores
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
-from fact_clip.segmenter import Segmenter
 from fact_clip.training import evaluate, train, zero_shot
 from fact_clip.training.calibration import GAMMAS, calibrate, calibrate_run
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError
+from fact_clip.encoders.frame import frame_encoder
 from fact_clip.video.decode import frames
-from fact_clip.video.encoders import frame_encoder
 from fact_clip.video.extract import Settings, describe, extract, extracted, is_current
 from fact_clip.video.source import DamagedVideoError
 

@@ -9,7 +9,7 @@ import pytest
 
 from fact_clip import metrics
 from fact_clip.cli import main
-from fact_clip.export import load
+from fact_clip.formats import load
 
 from .conftest import write_video
 from .scene import NAMES, RATE, images, labels, script, write_labels

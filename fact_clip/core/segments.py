@@ -1,0 +1,319 @@
+"""Segments of a video: half-open frame ranges with a name."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fact_clip.core.errors import InputError
+
+_ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
+
+
+def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
+    """Check that `labels` are per-frame class indices and give them back as int64.
+
+    Args:
+        labels: integers, (T,); anything that numpy reads as an array.
+        where: what to call them in the message of an error.
+
+    Raises:
+        InputError: not one-dimensional, or not integers. Empty is left to the caller.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise InputError(where, f"an array of shape {array.shape}", "one label a frame, shape (T,)")
+    if array.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if array.dtype.kind not in "iu":
+        raise InputError(where, f"labels of type {array.dtype}", "integer class indices")
+    return array.astype(np.int64, copy=False)
+
+
+def _not_empty(labels: NDArray[np.int64], where: str) -> NDArray[np.int64]:
+    if labels.size == 0:
+        raise InputError(where, "no frames", "at least one frame")
+    return labels
+
+
+def _check_stride(stride: int) -> None:
+    if stride < 1:
+        raise InputError("stride", str(stride), "a whole number of frames, 1 or more")
+
+
+def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
+    """Cut per-frame labels (T,) into their maximal runs of one label.
+
+    Returns:
+        (start, stop, label) a run, half-open frame ranges in order, covering [0, T).
+
+    Raises:
+        InputError: no frames, not one-dimensional, or not integers.
+    """
+    array = _not_empty(frame_labels(labels, "labels"), "labels")
+    edges = np.flatnonzero(array[1:] != array[:-1]) + 1
+    starts = [0, *edges.tolist()]
+    stops = [*edges.tolist(), array.size]
+    return list(zip(starts, stops, array[starts].tolist(), strict=True))
+
+
+def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
+    """Most frequent label of each stride: labels (T,) -> (ceil(T / stride),).
+
+    Of equally frequent labels the one that comes first in the stride wins. Frames labelled `ignore`
+    have no vote; a stride gets `ignore` only where all its frames have it.
+
+    Raises:
+        InputError: no frames, not one-dimensional, not integers, or a stride below 1.
+    """
+    _check_stride(stride)
+    array = _not_empty(frame_labels(labels, "labels"), "labels")
+    padded = np.append(array, np.full(-array.size % stride, ignore, dtype=np.int64))
+    windows = padded.reshape(-1, stride)  # (N, stride)
+    votes = np.zeros(windows.shape, dtype=np.int64)
+    for offset in range(stride):
+        votes += windows == windows[:, offset : offset + 1]
+    votes[windows == ignore] = 0
+    # argmax takes the first frame of the highest count, hence the label that comes first
+    winner = votes.argmax(axis=1)
+    chosen: NDArray[np.int64] = windows[np.arange(len(windows)), winner]
+    return chosen
+
+
+def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray[np.float64]:
+    """When rows that were sampled from a video at n / fps seconds start, and when the last one ends: (T,) -> (T + 1,).
+
+    A row starts with the picture that it shows, which is there since a moment before n / fps. Where several rows show
+    one picture, the later ones start at n / fps, as does a row before the first picture. So the times rise.
+
+    Args:
+        shown: seconds at which the picture of each row comes up.
+        fps: rows a second.
+        end: seconds at which the video ends, where it is known; the last row ends then, or at T / fps if sooner.
+    """
+    times = np.asarray(shown, dtype=np.float64)
+    grid = np.arange(len(times) + 1) / fps
+    new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
+    starts = np.where(new, np.maximum(times, 0.0), grid[:-1])
+    last = grid[-1] if end is None or not starts[-1] + _ROUNDING < end else min(end, grid[-1])
+    return np.append(starts, last)
+
+
+def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
+    """Labels of strides back to full rate: labels (N,) -> (n_frames,); frame t gets label t // stride.
+
+    Raises:
+        InputError: N is not ceil(n_frames / stride), not one-dimensional, not integers, or a stride below 1.
+    """
+    _check_stride(stride)
+    array = _not_empty(frame_labels(labels, "labels"), "labels")
+    if array.size != -(-n_frames // stride):
+        raise InputError(
+            "labels",
+            f"{array.size} labels at stride {stride} for {n_frames} frames",
+            f"{-(-n_frames // stride)} labels",
+        )
+    return array[np.arange(n_frames) // stride]
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """One action of a video. Ordered by start, then stop, then label; confidence does not take part.
+
+    Args:
+        start: first frame.
+        stop: first frame after it; `[start, stop)` is half-open.
+        label: name of the action.
+        confidence: how sure the segmenter is, or None where nobody said.
+
+    Raises:
+        InputError: a negative start, no frame in the range, or a confidence that is not finite.
+    """
+
+    start: int
+    stop: int
+    label: str
+    confidence: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            # plain integers, so that numpy's own never reach a file
+            object.__setattr__(self, "start", operator.index(self.start))
+            object.__setattr__(self, "stop", operator.index(self.stop))
+        except TypeError as error:
+            found = f"frames [{self.start!r}, {self.stop!r})"
+            raise InputError(f"segment {self.label!r}", found, "whole frame numbers") from error
+        if self.start < 0 or self.stop <= self.start:
+            raise InputError(f"segment {self.label!r}", f"frames [{self.start}, {self.stop})", "0 <= start < stop")
+        if self.confidence is not None and not math.isfinite(self.confidence):
+            raise InputError(f"segment {self.label!r}", f"confidence {self.confidence}", "a finite number")
+
+    @property
+    def duration(self) -> int:
+        """Length in frames."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A video cut into segments without gap or overlap, from frame 0 to its last.
+
+    `from_frames` makes maximal runs of one label. Segments given by hand may follow each other with the
+    same label (two cups poured one after the other); the way through frames joins them.
+
+    Args:
+        segments: at least one, in order, the first starting at 0 and each where the last one stopped.
+        fps: frames a second, or None where nobody knows.
+        times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video
+            whose frames are not evenly spaced; None: `fps` tells. Read for seconds in place of `fps`.
+        media: name of the video file, for formats that point to it. Does not take part in equality.
+
+    Raises:
+        InputError: no segments, a gap, an overlap, a frame rate that is not a positive number, or times of
+            another length or that do not rise.
+    """
+
+    segments: tuple[Segment, ...]
+    fps: float | None = None
+    times: tuple[float, ...] | None = None
+    media: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", tuple(self.segments))
+        if not self.segments:
+            raise InputError("segmentation", "no segments", "at least one")
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise InputError("fps", str(self.fps), "frames a second, more than 0, or None")
+        expected = 0
+        for segment in self.segments:
+            if segment.start != expected:
+                fault = "gap" if segment.start > expected else "overlap"
+                raise InputError(
+                    f"segment {segment.label!r}",
+                    f"start {segment.start} ({fault})",
+                    f"start {expected}, where the segment before stops",
+                )
+            expected = segment.stop
+        if self.times is not None:
+            object.__setattr__(self, "times", _rising(self.times, self.n_frames))
+
+    @classmethod
+    def from_frames(
+        cls,
+        labels: Sequence[str],
+        fps: float | None = None,
+        confidence: Sequence[float] | None = None,
+        times: Sequence[float] | None = None,
+    ) -> Segmentation:
+        """Cut one label a frame into maximal runs.
+
+        Args:
+            labels: names, length T.
+            fps: frames a second.
+            confidence: one number a frame, length T; a segment gets the mean over its frames.
+            times: seconds at the start of each frame and at the end, length T + 1.
+
+        Raises:
+            InputError: no frames, a label that is no text, or confidences of another length or not finite.
+        """
+        if isinstance(labels, str):
+            raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one a frame")
+        names = list(labels)
+        if not names:
+            raise InputError("labels", "no frames", "at least one frame")
+        for frame, name in enumerate(names):
+            if not isinstance(name, str):
+                raise InputError(f"labels, frame {frame}", repr(name), "a name", "decode indices by Vocabulary.decode")
+        values = None if confidence is None else np.asarray(confidence, dtype=np.float64)
+        if values is not None and values.shape != (len(names),):
+            raise InputError("confidence", f"shape {values.shape}", f"one number a frame, shape ({len(names)},)")
+        segments, start = [], 0
+        for name, group in groupby(names):
+            stop = start + sum(1 for _ in group)
+            mean = None if values is None else float(values[start:stop].mean())
+            segments.append(Segment(start, stop, str(name), mean))
+            start = stop
+        return cls(tuple(segments), fps, None if times is None else tuple(times))
+
+    def to_frames(self) -> list[str]:
+        """One label a frame, length `n_frames`."""
+        return [segment.label for segment in self.segments for _ in range(segment.duration)]
+
+    @property
+    def transcript(self) -> tuple[str, ...]:
+        """Labels of the segments in order."""
+        return tuple(segment.label for segment in self.segments)
+
+    @property
+    def n_frames(self) -> int:
+        """Length of the video in frames."""
+        return self.segments[-1].stop
+
+    def seconds(self, frame: int) -> float | None:
+        """Time at which a frame starts (`n_frames`: the end); None where neither times nor rate are known."""
+        if self.times is not None:
+            return self.times[frame]
+        return None if self.fps is None else frame / self.fps
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __iter__(self) -> Iterator[Segment]:
+        return iter(self.segments)
+
+    def resample(self, n_frames: int) -> Segmentation:
+        """The same video in `n_frames` frames, by nearest neighbour; the frame rate changes along.
+
+        The middle of each new frame decides which old frame it copies. Segments that get no frame vanish,
+        and neighbours of one label are joined. Confidence is kept where every segment has one; frame times
+        are interpolated.
+
+        Raises:
+            InputError: fewer than one frame.
+        """
+        if n_frames < 1:
+            raise InputError("n_frames", str(n_frames), "at least one frame")
+        source = (2 * np.arange(n_frames) + 1) * self.n_frames // (2 * n_frames)
+        owner = np.repeat(np.arange(len(self)), [segment.duration for segment in self.segments])[source]
+        labels = [self.segments[index].label for index in owner]
+        known = [segment.confidence for segment in self.segments if segment.confidence is not None]
+        confidence = np.asarray(known)[owner].tolist() if len(known) == len(self) else None
+        fps = None if self.fps is None else self.fps * n_frames / self.n_frames
+        times = None
+        if self.times is not None:
+            clock = np.interp(np.arange(n_frames + 1) * self.n_frames / n_frames, range(len(self.times)), self.times)
+            times = clock.tolist()
+        return replace(Segmentation.from_frames(labels, fps, confidence, times), media=self.media)
+
+    def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
+        """The segments whose label is not among `labels`, in order; for leaving out background."""
+        left_out = {labels} if isinstance(labels, str) else set(labels)
+        return tuple(segment for segment in self.segments if segment.label not in left_out)
+
+    def save(self, path: str | Path) -> Path:
+        """Write to a file whose suffix names the format (see `fact_clip.export`), and give back its path.
+
+        Raises:
+            InputError: no format has this suffix, or the format needs a frame rate and there is none.
+        """
+        # The one arrow upward in the house; imported here so that core stays alone until someone saves.
+        from fact_clip.formats import save
+
+        return save(self, path)
+
+
+def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:
+    values = np.asarray(tuple(times), dtype=np.float64)
+    if values.shape != (n_frames + 1,):
+        expected = f"({n_frames + 1},): the start of each of {n_frames} frames, and the end"
+        raise InputError("times", f"shape {values.shape}", expected)
+    if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) <= 0).any():
+        raise InputError("times", "negative, not finite or not rising", "seconds, each more than the one before")
+    return tuple(values.tolist())

@@ -1,0 +1,221 @@
+"""Annotations and features of others into the common layout: mapping.txt, groundTruth/, features/."""
+
+from __future__ import annotations
+
+import re
+import tokenize
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core.clock import Clock
+from fact_clip.core.files import whole_file
+from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.features import read_clock
+from fact_clip.formats import save
+from fact_clip.formats.annotation_tables import Options, read_csv, read_epic, read_runs
+from fact_clip.formats.annotation_tools import read_boris, read_eaf, read_label_studio, read_via
+from fact_clip.formats.annotations import Annotation, Frames, to_frames
+
+READERS: dict[str, Callable[[Path, Options], list[Annotation]]] = {
+    "eaf": read_eaf,
+    "boris": read_boris,
+    "via": read_via,
+    "label-studio": read_label_studio,
+    "csv": read_csv,
+    "runs": read_runs,
+    "epic": read_epic,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The frames that labels are made for.
+
+    Args:
+        fps: frames a second of the features.
+        features: folder of NAME.npy (and NAME.json with fps and times); None: the annotation says how long.
+        layout: of the feature files; None: (T, D) where there is a JSON file.
+        background: name of frames of no segment.
+        mapping: the only classes allowed; None: those found, after those of ROOT/mapping.txt.
+    """
+
+    fps: float | None = None
+    features: Path | None = None
+    layout: Layout | None = None
+    background: str = "background"
+    mapping: Path | None = None
+
+    def clock(self, name: str) -> Clock:
+        """The frames of one video."""
+        if self.features is None:
+            return Clock(fps=self.fps)
+        return read_clock(self.features / f"{name}.npy", self.fps, self.layout)
+
+
+def convert_annotations(
+    files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
+) -> dict[str, Frames]:
+    """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files.
+
+    Nothing is written before all files are read. Label files of the same names are replaced; classes of a mapping
+    that is there keep their numbers, new ones follow. A new mapping begins with the background and goes on by name.
+
+    Args:
+        files: annotation files, each of one video or several.
+        kind: a key of `READERS`.
+        root: folder of the data set; made where it is missing.
+        target: frames, background and classes.
+        options: what the files leave open.
+
+    Returns:
+        What became of each video.
+
+    Raises:
+        InputError: a broken file, a video that comes twice, a class that `target.mapping` lacks; see `to_frames`.
+    """
+    found: dict[str, Frames] = {}
+    origin: dict[str, str] = {}
+    for path in files:
+        for annotation in READERS[kind](path, options or Options()):
+            if annotation.name in found:
+                raise InputError(path, f"video {annotation.name!r} again", f"once, as in {origin[annotation.name]}")
+            found[annotation.name] = to_frames(annotation, target.clock(annotation.name), target.background)
+            origin[annotation.name] = str(path)
+    if not found:
+        raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
+    classes = _classes(root / "mapping.txt", found, target)
+    with whole_file(root / "mapping.txt") as unfinished:
+        unfinished.write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)), encoding="utf-8")
+    for name, frames in found.items():
+        save(Segmentation.from_frames(frames.labels), root / "groundTruth" / f"{name}.txt")
+    return found
+
+
+def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]:
+    """Names in the order of the mapping to be written."""
+    used = {label for frames in found.values() for label in frames.labels}
+    if target.mapping is not None:
+        known = list(Vocabulary.from_mapping(target.mapping))
+        strange = sorted(used - set(known))
+        if strange:
+            more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+            todo = "name the class of the gaps by --background" if strange == [target.background] else ""
+            raise InputError(target.mapping, f"no class {strange[0]!r}{more}", "every label of the files", todo)
+        return known
+    known = list(Vocabulary.from_mapping(there)) if there.is_file() else []
+    new = used - set(known)
+    return known + [name for name in [target.background] if name in new] + sorted(new - {target.background})
+
+
+def convert_features(files: Sequence[Path], kind: str, root: Path, axes: str = "TD") -> dict[str, tuple[int, int]]:
+    """Write `root`/features/NAME.npy, (T, D), from feature files (kind "npy") or databases of frames ("lmdb").
+
+    Returns:
+        (T, D) of each video.
+
+    Raises:
+        InputError: see `read_array` and `read_lmdb`; a video that comes twice.
+    """
+    shapes: dict[str, tuple[int, int]] = {}
+    for path, name, array in _arrays(files, kind, axes):
+        if name in shapes:
+            raise InputError(path, f"video {name!r} again", "each once")
+        with whole_file(root / "features" / f"{name}.npy") as unfinished:
+            np.save(unfinished, np.ascontiguousarray(array))
+        shapes[name] = (array.shape[0], array.shape[1])
+    return shapes
+
+
+def _arrays(files: Iterable[Path], kind: str, axes: str) -> Iterator[tuple[Path, str, NDArray[Any]]]:
+    for path in files:
+        if kind == "lmdb":
+            for name, array in read_lmdb(path):
+                yield path, name, array
+        else:
+            yield path, path.stem, read_array(path, axes)
+
+
+# "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg"
+_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>\d+)(?:\.\w+)?")
+
+
+def read_array(path: Path, axes: str) -> NDArray[Any]:
+    """A feature array as (T, D).
+
+    Args:
+        path: .npy file.
+        axes: a letter an axis of the file: T time, D channels, any other is averaged over (crops). "DT" is I3D as
+            MS-TCN keeps it, "CTD" ten crops a clip.
+
+    Returns:
+        (T, D) in the type of the file; float32 where it was averaged.
+
+    Raises:
+        InputError: unreadable, another number of axes, not numbers, empty, or axes without one T and one D.
+    """
+    letters = axes.upper()
+    if letters.count("T") != 1 or letters.count("D") != 1 or not letters.isalpha():
+        raise InputError("--axes", axes, "a letter an axis, T and D once each: TD, DT, CTD")
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "a feature file") from None
+    except (ValueError, OSError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        raise InputError(path, "no array of numbers", "an array saved by numpy.save")
+    if array.ndim != len(letters) or array.size == 0:
+        raise InputError(path, f"an array of shape {array.shape}", f"{len(letters)} axes, {letters}", "set --axes")
+    others = tuple(place for place, letter in enumerate(letters) if letter not in "TD")
+    if others:
+        array = array.mean(axis=others, dtype=np.float32)
+    return array if letters.index("T") < letters.index("D") else array.T
+
+
+def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Videos of an LMDB that keeps a float32 vector a frame, as the Epic-Kitchens features come.
+
+    Yields:
+        Name of a video and its features (T, D) in the order of frames, one video after another in memory.
+
+    Raises:
+        InputError: not an LMDB, keys that name no frame, vectors of different length, a frame that is missing, or lmdb
+            is not installed.
+    """
+    try:
+        import lmdb
+    except ImportError:
+        raise InputError(path, "lmdb is not installed", "", "pip install 'fact-clip[lmdb]'") from None
+    try:
+        store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
+    except lmdb.Error as error:
+        raise InputError(path, f"not an LMDB ({error})", "a database of frame features") from None
+    with store, store.begin() as reading:
+        frames: dict[str, dict[int, bytes]] = {}
+        for key in reading.cursor().iternext(values=False):
+            match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
+            if match is None:
+                raise InputError(path, f"key {key!r}", "VIDEO/frame_0000000001.jpg")
+            frames.setdefault(match["video"].replace("/", "_"), {})[int(match["frame"])] = key
+        if not frames:
+            raise InputError(path, "no frames", "a database of frame features")
+        for video, keys in frames.items():
+            order = sorted(keys)
+            missing = next((frame for frame in range(order[0], order[-1]) if frame not in keys), None)
+            if missing is not None:
+                raise InputError(path, f"{video!r} without frame {missing}", f"frames {order[0]} to {order[-1]}")
+            yield video, _stacked(f"{path}, {video!r}", [reading.get(keys[frame], b"") for frame in order])
+
+
+def _stacked(where: str, values: list[bytes]) -> NDArray[np.float32]:
+    widths = sorted({len(value) for value in values})
+    if len(widths) > 1 or widths[0] == 0 or widths[0] % 4:
+        raise InputError(where, f"vectors of {', '.join(map(str, widths))} bytes", "float32 of one length")
+    return np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)

@@ -1,0 +1,323 @@
+"""A data set in the common layout: names of videos, their labels and their memory-mapped features."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.config import DataConfig
+from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.datasets.benchmarks import Benchmark, Layout
+from fact_clip.datasets.features import (
+    FeatureTransform,
+    check_finite,
+    encoder_of,
+    lengths_agree,
+    load_features,
+    read_layout,
+)
+from fact_clip.datasets.layout import (
+    check_folders,
+    find_benchmark,
+    find_root,
+    read_labels,
+    read_split,
+    read_vocabulary,
+    split_names,
+)
+
+CACHE_BYTES = 1 << 30
+"""Transformed features of a data set stay in memory while their total is under this, 1 GiB; the rest is read anew."""
+
+
+class Dataset:
+    """One split of a data set. Made by `Dataset.open`.
+
+    Args:
+        config: what was asked for.
+        benchmark: what is known of the data set.
+        root: its folder.
+        vocabulary: its classes.
+        train, validation, test: videos; validation is a part of the training videos of the split.
+        sources: video -> file:line of the split that names it.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        benchmark: Benchmark,
+        root: Path,
+        vocabulary: Vocabulary,
+        parts: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+        sources: dict[str, str],
+    ) -> None:
+        self.config = config
+        self.root, self._features = root, root / benchmark.features
+        self.vocabulary = vocabulary
+        self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
+        self.train, self.validation, self.test = parts
+        self._given_layout: Layout | None = config.layout or benchmark.layout
+        self._sources = sources
+        self._labels: dict[str, NDArray[np.int64]] = {}
+        self._lengths: dict[str, int] = {}
+        self._looked_at: set[str] = set()
+        self._transformed: dict[str, tuple[FeatureTransform, NDArray[np.float32]]] = {}
+        self._transformed_bytes = 0
+
+    @classmethod
+    def open(cls, config: DataConfig) -> Dataset:
+        """Find the folder, read mapping and split; labels and features are read when asked for.
+
+        Raises:
+            InputError: unknown benchmark, no folder, a faulty mapping, or a faulty or unknown split.
+        """
+        benchmark, root = find_benchmark(config.name), find_root(config)
+        check_folders(root, benchmark)
+        vocabulary = read_vocabulary(config, root)
+        if str(config.split) == "all":
+            raise InputError("data.split", "all", f"one of {', '.join(split_names(root))}", "open one split at a time")
+        learning = read_split(root, "train", str(config.split))
+        test = read_split(root, "test", str(config.split))
+        for name in test:
+            if name in learning:
+                found = f"video {name!r}, also in {learning[name]}"
+                raise InputError(test[name], found, "test videos apart from training videos")
+        train, validation = carve_validation(tuple(learning), config.validation, config.validation_part)
+        return cls(config, benchmark, root, vocabulary, (train, validation, tuple(test)), learning | test)
+
+    @staticmethod
+    def splits(config: DataConfig) -> list[str]:
+        """Names of the splits that the data set's folder has; an InputError where it has none."""
+        root = find_root(config)
+        check_folders(root, find_benchmark(config.name))
+        found = split_names(root)
+        if not found:
+            raise InputError(root, "no splits", "splits/train.split1.bundle and the like")
+        return found
+
+    def _label_path(self, name: str) -> Path:
+        return self.root / "groundTruth" / f"{name}.txt"
+
+    def _feature_path(self, name: str) -> Path:
+        return self._features / f"{name}.npy"
+
+    def _all_labels(self, name: str) -> NDArray[np.int64]:
+        if name not in self._labels:
+            self._labels[name] = read_labels(self._label_path(name), self.vocabulary)
+            self._labels[name].flags.writeable = False
+        return self._labels[name]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Orientation of the feature files: as configured, else the benchmark's, else that of the first video
+        of which the shape and the labels tell it.
+
+        Raises:
+            InputError: no video tells it, or a file is faulty.
+        """
+        if self._given_layout is not None:
+            return self._given_layout
+        for name in (*self.train, *self.validation, *self.test):
+            # numpy reads the header only; the array is turned by nobody here
+            stored = load_features(self._feature_path(name), "TD")
+            n_labels = len(self._all_labels(name))
+            layout = read_layout(self._feature_path(name), stored.shape, n_labels, *self._tolerance)
+            if layout is not None:
+                return layout
+        found = "feature files of which both sides fit the labels"
+        raise InputError(self._features, found, "one side that is time", "set data.layout to TD or DT")
+
+    @property
+    def _tolerance(self) -> tuple[float, int]:
+        return self.config.tolerance, self.config.tolerance_frames
+
+    def _raw(self, name: str) -> NDArray[Any]:
+        tolerance, frames = self._tolerance
+        path, n_labels = self._feature_path(name), len(self._all_labels(name))
+        return load_features(path, self.layout, n_labels, tolerance=tolerance, tolerance_frames=frames)
+
+    @cached_property
+    def encoder(self) -> str | None:
+        """The frame encoder that made the training features, where files beside them tell."""
+        return encoder_of(self._feature_path(name) for name in self.train)
+
+    @cached_property
+    def input_dim(self) -> int:
+        """D, columns of the feature files (those of the first training video; the others are held to it)."""
+        return int(self._raw(self.train[0]).shape[1])
+
+    def features(self, name: str) -> NDArray[Any]:
+        """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
+
+        When a video is first asked for all of it is looked through, once, for a NaN or an infinity. Where labels and
+        features differ in length within the tolerance both are cut to the shorter, with one warning a video.
+
+        Raises:
+            InputError: see `load_features`; lengths further apart; another D than the first training video has; a
+                value that is not finite, by its frame and column.
+        """
+        mapped = self._mapped(name)
+        if name not in self._looked_at:
+            check_finite(self._feature_path(name), mapped)
+            self._looked_at.add(name)
+        return mapped
+
+    def _mapped(self, name: str) -> NDArray[Any]:
+        """`features`, of which the header alone has been read."""
+        raw, n_labels = self._raw(name), len(self._all_labels(name))
+        if raw.shape[1] != self.input_dim:
+            found = f"{raw.shape[1]} columns (shape {raw.shape})"
+            raise InputError(self._feature_path(name), found, f"{self.input_dim}, as in {self.train[0]}")
+        if not lengths_agree(len(raw), n_labels, *self._tolerance):
+            share, frames = self._tolerance
+            raise InputError(
+                self._feature_path(name),
+                f"{len(raw)} feature rows for {n_labels} labels",
+                f"a difference of at most {share:.0%} or {frames} frames",
+                "extract features and labels at one frame rate, or raise data.tolerance",
+            )
+        length = min(len(raw), n_labels)
+        if name not in self._lengths:
+            self._lengths[name] = length
+            if len(raw) != n_labels:
+                text = f"{self._feature_path(name)}: {len(raw)} feature rows for {n_labels} labels; cut to {length}"
+                warnings.warn(text, stacklevel=2)
+        return raw[:length]
+
+    def labels(self, name: str) -> NDArray[np.int64]:
+        """Class indices (T,) of a video, read-only and as long as its features.
+
+        Raises:
+            InputError: a missing or empty label file, or an unknown name (file:line); see also `features`.
+        """
+        if name not in self._lengths:
+            self._mapped(name)
+        return self._all_labels(name)[: self._lengths[name]]
+
+    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
+        """A video as a model takes it, (T, width), read-only.
+
+        Kept in memory while all that is kept stays under `CACHE_BYTES`, else computed anew.
+        """
+        kept = self._transformed.get(name)
+        if kept is not None and kept[0] is transform:
+            return kept[1]
+        rows = np.ascontiguousarray(transform(self.features(name)))
+        rows.flags.writeable = False
+        if kept is not None:
+            self._transformed_bytes -= kept[1].nbytes
+            del self._transformed[name]
+        if self._transformed_bytes + rows.nbytes < CACHE_BYTES:
+            self._transformed[name] = (transform, rows)
+            self._transformed_bytes += rows.nbytes
+        return rows
+
+    def check(self) -> None:
+        """Look at what can be wrong with the files of this split: all labels, and the headers of all features.
+
+        Values are looked at when a video is first read (`features`), so that a training on many gigabytes begins at
+        once; ``fact-clip data check --full`` reads them all.
+
+        Raises:
+            InputError: the first fault: a split that names a video without labels or features, an unknown
+                label, an empty video, a wrong orientation, width or length.
+        """
+        names = (*self.train, *self.validation, *self.test)
+        for name in names:
+            for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
+                if not path.is_file():
+                    found = f"video {name!r} without {kind}"
+                    raise InputError(self._sources[name], found, str(path), "add the file or take the line out")
+        for name in names:
+            self._all_labels(name)
+        for name in names:
+            self._mapped(name)
+
+    def mean_transcript_length(self, names: Iterable[str]) -> float:
+        """Mean number of segments (runs of one label) a video; an InputError without videos."""
+        counts = [len(runs(self.labels(name))) for name in names]
+        if not counts:
+            raise InputError("videos", "none", "at least one")
+        return sum(counts) / len(counts)
+
+    def class_counts(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Frames of each class in the given videos, (C,)."""
+        counts = np.zeros(len(self.vocabulary), dtype=np.int64)
+        for name in names:
+            counts += np.bincount(self.labels(name), minlength=len(self.vocabulary))
+        return counts
+
+
+def carve_validation(names: Sequence[str], share: float, part: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cut training videos into (train, validation); both keep the order given.
+
+    The videos with the smallest hashes of their names validate, so the choice hangs on neither order nor seed.
+    With a share above 0 at least one video validates, and at least one is left to train. Part 1, 2, ... are the videos
+    with the next hashes, as long as there are whole parts; then it is part 0 again.
+    """
+    count = _count(names, share)
+    first = _part(names, count, part) * count
+    chosen = set(_by_hash(names)[first : first + count])
+    return tuple(n for n in names if n not in chosen), tuple(n for n in names if n in chosen)
+
+
+def _count(names: Sequence[str], share: float) -> int:
+    return min(max(round(share * len(names)), 1), len(names) - 1) if share > 0 else 0
+
+
+def _part(names: Sequence[str], count: int, part: int) -> int:
+    return part % max(len(names) // max(count, 1), 1)
+
+
+def _by_hash(names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+
+
+def carve_covering(
+    learning: Sequence[str],
+    share: float,
+    frames: Mapping[str, Mapping[int, int]],
+    seen: set[int],
+    validation_unseen: set[int],
+    part: int = 0,
+) -> tuple[str, ...]:
+    """Videos that validate: as many as `Dataset` takes, but such that validation-unseen classes occur in them.
+
+    One by one: the video with the most validation-unseen classes that no chosen one has; of those, the one that
+    takes the fewest seen classes out of training for good; of those, the one with the most frames of
+    validation-unseen classes; of those, the smallest hash of its name.
+
+    Args:
+        learning: videos to choose from; the choice keeps their order.
+        share: how large a part of them validates.
+        frames: for each, class index -> frames.
+        seen, validation_unseen: class indices.
+        part: 0: the videos so chosen; 1, 2, ...: the same from those that no earlier part has, see `carve_validation`.
+    """
+    count = _count(learning, share)
+    left, chosen = _by_hash(learning), list[str]()
+    for turn in range(count * (_part(learning, count, part) + 1)):
+        if turn % count == 0:
+            chosen = []
+        uncovered = validation_unseen.difference(*(frames[name] for name in chosen))
+        holders = Counter(index for name in learning if name not in chosen for index in frames[name])
+        last = {index for index in seen if holders[index] == 1}
+        cost = {
+            name: (
+                -len(uncovered & found.keys()),
+                len(last & found.keys()),
+                -sum(found.get(index, 0) for index in validation_unseen),
+            )
+            for name, found in ((name, frames[name]) for name in left)
+        }
+        chosen.append(min(cost, key=cost.__getitem__))
+        left.remove(chosen[-1])
+    return tuple(name for name in learning if name in chosen)

@@ -1,0 +1,248 @@
+"""What a data set holds, counted over the labels of all its videos; and what follows for a model."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.config import DataConfig
+from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.datasets.check import inspect
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.layout import every_video, find_benchmark, find_root, read_labels, read_vocabulary, split_names
+
+Run = tuple[int, int, int]
+Progress = Callable[[int, int, str], None]
+
+
+def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str, Any]:
+    """Count videos, frames, segments and transitions of a data set, whatever its split.
+
+    Args:
+        config: which data set.
+        progress: called with (done, total, video).
+
+    Returns:
+        Plain JSON. "video_frames", "segment_frames" and "transcript_length" are {"mean", "median", "least", "most"};
+        "per_class" has a row a class; "balance" says how even the classes are; "transitions" are ordered by count;
+        "suggested" holds `model.tokens` and the null weight that `loss.null_weight: -1` gives with it.
+
+    Raises:
+        InputError: no such data set, a faulty mapping or label file, or no videos.
+    """
+    root = find_root(config)
+    vocabulary = read_vocabulary(config, root)
+    names = every_video(root)
+    if not names:
+        raise InputError(root / "groundTruth", "no videos", "a label file a video")
+    videos: list[list[Run]] = []
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(done, len(names), name)
+        videos.append(runs(read_labels(root / "groundTruth" / f"{name}.txt", vocabulary)))
+    per_class = _per_class(vocabulary, videos)
+    transcripts = [len(video) for video in videos]
+    return {
+        "root": str(root),
+        "splits": split_names(root),
+        "fps": config.fps if config.fps is not None else find_benchmark(config.name).fps,
+        "videos": len(videos),
+        "classes": len(vocabulary),
+        "background": list(vocabulary.background),
+        "frames": sum(video[-1][1] for video in videos),
+        "segments": sum(transcripts),
+        "video_frames": _spread([video[-1][1] for video in videos]),
+        "segment_frames": _spread([stop - start for video in videos for start, stop, _ in video]),
+        "transcript_length": _spread(transcripts),
+        "per_class": per_class,
+        "balance": _balance([row["frames"] for row in per_class]),
+        "transitions": _transitions(vocabulary, videos),
+        "suggested": _suggested(vocabulary, transcripts),
+    }
+
+
+def _spread(values: Sequence[int]) -> dict[str, float]:
+    if not values:
+        return {"mean": 0.0, "median": 0.0, "least": 0, "most": 0}
+    return {
+        "mean": float(np.mean(values)),
+        "median": float(np.median(values)),
+        "least": int(min(values)),
+        "most": int(max(values)),
+    }
+
+
+def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
+    durations: list[list[int]] = [[] for _ in vocabulary]
+    occurs: list[Counter[int]] = [Counter() for _ in vocabulary]  # video -> segments of the class
+    for number, video in enumerate(videos):
+        for start, stop, label in video:
+            durations[label].append(stop - start)
+            occurs[label][number] += 1
+    total = sum(map(sum, durations))
+    return [
+        {
+            "class": label,
+            "name": name,
+            "background": name in vocabulary.background,
+            "videos": len(occurs[label]),
+            "frames": sum(durations[label]),
+            "share": sum(durations[label]) / total,
+            "segments": len(durations[label]),
+            "segments_per_video": len(durations[label]) / max(len(occurs[label]), 1),
+            "segment_frames": _spread(durations[label]),
+            "transcript_length": _spread([len(videos[number]) for number in occurs[label]]),
+        }
+        for label, name in enumerate(vocabulary)
+    ]
+
+
+def _balance(frames: Sequence[int]) -> dict[str, Any]:
+    """How even the classes are: their entropy over that of equal classes, and the most frequent over the least."""
+    counts: NDArray[np.float64] = np.array([count for count in frames if count], dtype=np.float64)
+    shares = counts / counts.sum()
+    even = math.log(len(frames)) if len(frames) > 1 else 1.0
+    return {
+        "evenness": float(-(shares * np.log(shares)).sum() / even),
+        "most_over_least": float(counts.max() / counts.min()),
+        "classes_without_frames": len(frames) - len(counts),
+    }
+
+
+def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
+    pairs = Counter((before[2], after[2]) for video in videos for before, after in pairwise(video))
+    leaving: Counter[int] = Counter()
+    for (before, _), count in pairs.items():
+        leaving[before] += count
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        {
+            "from": vocabulary.names[before],
+            "to": vocabulary.names[after],
+            "count": count,
+            "share": count / leaving[before],
+        }
+        for (before, after), count in ordered
+    ]
+
+
+def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, float]:
+    """A tenth more tokens than the longest video has segments, in tens, so that each segment finds one.
+
+    Their null weight is M / ((M - mean transcript length) * C) (FACT.md, 'weights'), with (verbs + nouns) / 2 for C
+    where actions are pairs.
+    """
+    tokens = 10 * math.ceil(max(transcripts) * 1.1 / 10)
+    divisor = float(len(vocabulary))
+    if vocabulary.slots == ("verb", "noun"):
+        # a background has a verb and a noun of its own
+        sizes = [len(vocabulary.factor_indices(slot)[0]) + bool(vocabulary.background) for slot in vocabulary.slots]
+        divisor = sum(sizes) / 2
+    return {"tokens": tokens, "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor)}
+
+
+# What people call "no action".
+BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
+
+STEPS = 4000
+"""Training steps that are aimed at, with one video a batch; the recipes here lie between 1,500 and 11,000."""
+
+_HARMLESS = ("never trained", "split")  # faults that a training can live with; a split's own stop Dataset.open
+_VIDEOS, _ROWS = 20, 500  # looked at for the scale of the columns
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Settings on top of the recipe `folder`, each with the reason for it.
+
+    Attributes:
+        settings: (key, value, reason), keys with dots.
+        videos, classes: of the data set.
+        notes: what a person should know.
+    """
+
+    settings: tuple[tuple[str, Any, str], ...]
+    videos: int
+    classes: int
+    notes: tuple[str, ...]
+
+
+def suggest(config: DataConfig) -> Suggestion:
+    """Measure a data set in the common layout.
+
+    Args:
+        config: its root; background, fps, layout and split where a person knows them.
+
+    Raises:
+        InputError: the data has faults that a training would not survive.
+    """
+    seen = inspect(config)
+    severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
+    if severe:
+        found = f"{len(severe)} faults, the first: {severe[0]}"
+        raise InputError(seen.root, found, "none", f"see them all with: fact-clip data check {seen.root}")
+    names = list(seen.splits)
+    split = str(config.split) if str(config.split) in names or not names else names[0]
+    config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
+    background, why_background = _background(config, seen.names)
+    dataset = Dataset.open(config.model_copy(update={"background": background}))
+    counted = summarize(dataset.config)
+    stride, why_stride = _stride(counted)
+    standardize, why_standardize = _standardize(dataset)
+    n_train = len(dataset.train)
+    width = 256 if len(seen.names) < 128 else 256 * math.ceil((len(seen.names) + 129) / 256)
+    longest = counted["transcript_length"]["most"]
+    settings = (
+        ("data.root", str(seen.root.resolve()), ""),
+        ("data.split", config.split, f"of {', '.join(names)}"),
+        ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
+        ("data.fps", config.fps, "as given" if config.fps else "unknown; feature rows a second, for times in seconds"),
+        ("data.background", list(background), why_background),
+        ("data.stride", stride, why_stride),
+        ("data.standardize", standardize, why_standardize),
+        ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
+        ("model.input.hidden", width, f"room for {len(seen.names)} classes"),
+        ("train.epochs", _epochs(n_train), f"about {STEPS} steps of one of {n_train} training videos"),
+        ("evaluation.count_background", not background, "background counts in edit and F1"),
+    )
+    notes = tuple(str(fault) for _, fault in seen.faults)
+    return Suggestion(settings, len(seen.videos), len(seen.names), notes)
+
+
+def _background(config: DataConfig, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    if config.background is not None:
+        return config.background, "as given"
+    guessed = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
+    return guessed, "GUESSED by its name" if guessed else "GUESSED: no class has a name that says no action"
+
+
+def _stride(counted: dict[str, Any]) -> tuple[int, str]:
+    """About 5,000 rows a video, but no more than half of a short segment in one stride."""
+    rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
+    stride = max(1, min(int(rows // 5000), int(segment // 8)))
+    return stride, f"half of the videos have {rows:g} rows or more, half of the segments {segment:g}"
+
+
+def _standardize(dataset: Dataset) -> tuple[bool, str]:
+    """Whether columns are far from zero mean and unit deviation, by rows spread over some training videos."""
+    rows = []
+    for name in dataset.train[:_VIDEOS]:
+        features = dataset.features(name)
+        rows.append(np.asarray(features[:: max(1, len(features) // _ROWS)], dtype=np.float64))
+    table = np.concatenate(rows)
+    mean, deviation = np.abs(table.mean(axis=0)), table.std(axis=0)
+    moving = deviation[deviation > 0]
+    needed = not moving.size or bool(np.median(mean) > 0.25 or moving.min() < 0.5 or moving.max() > 2)
+    low, high = (float(moving.min()), float(moving.max())) if moving.size else (0.0, 0.0)
+    return needed, f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {np.median(mean):.3g}"
+
+
+def _epochs(n_train: int) -> int:
+    return int(min(max(10 * round(STEPS / n_train / 10), 20), 400))

@@ -1,0 +1,173 @@
+"""From videos to padded batches, and the masking of training inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fact_clip.config import AugmentConfig
+from fact_clip.core import InputError, majority_stride
+from fact_clip.datasets.features import FeatureTransform
+
+Labels = NDArray[np.int64]
+
+IGNORED = -1
+"""Label of padding and of frames that no loss and no metric looks at."""
+
+
+class Videos(Protocol):
+    """What batches need of a data set; `Dataset` has it, and so may anything that wraps one."""
+
+    def labels(self, name: str) -> NDArray[np.int64]:
+        """Class indices (T,), `IGNORED` where a frame is not to be learned."""
+
+    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
+        """Transformed features (T, width), read-only."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Videos padded to the longest.
+
+    Args:
+        features: (B, T, D) float32, zero at padding.
+        mask: (B, T) bool, true at real frames.
+        labels: (B, T) int64, -1 at padding and at ignored frames.
+        names: the B videos.
+    """
+
+    features: Tensor
+    mask: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(self.features.to(device), self.mask.to(device), self.labels.to(device), self.names)
+
+
+def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> Batch:
+    """Pad (name, features (T, D), labels (T,)) to one batch.
+
+    Raises:
+        InputError: no items, features of different width, or labels of another length than their features.
+    """
+    if not items:
+        raise InputError("batch", "no videos", "at least one")
+    width, longest = items[0][1].shape[1], max(len(features) for _, features, _ in items)
+    features = torch.zeros(len(items), longest, width)
+    mask = torch.zeros(len(items), longest, dtype=torch.bool)
+    labels = torch.full((len(items), longest), IGNORED, dtype=torch.int64)
+    for row, (name, own, own_labels) in enumerate(items):
+        if own.shape[1] != width or len(own) != len(own_labels):
+            found = f"features {tuple(own.shape)}, labels {tuple(own_labels.shape)}"
+            raise InputError(f"video {name!r}", found, f"(T, {width}) and (T,)")
+        features[row, : len(own)] = own
+        mask[row, : len(own)] = True
+        labels[row, : len(own)] = torch.as_tensor(own_labels)
+    return Batch(features, mask, labels, tuple(name for name, _, _ in items))
+
+
+def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Drop whole channels of a video (T, D): each with `probability`; the rest grows by 1 / (1 - probability).
+
+    A new tensor, whatever the probability. Source: FACT, channel masking ratio.
+    """
+    kept = torch.rand(features.shape[1], generator=generator) >= probability
+    return features * (kept.to(features.dtype) / (1.0 - probability))
+
+
+def mask_time(features: Tensor, spans: int, length: int, share: float, generator: torch.Generator) -> Tensor:
+    """Set up to `spans` spans of a video (T, D) to zero, in a new tensor.
+
+    The length of a span is uniform in [0, `length`), at most floor(`share` * T); a span of length zero ends it.
+    Spans may overlap. Source: FACT, time masking.
+    """
+    masked = features.clone()
+    n_frames = len(features)
+    for _ in range(spans):
+        span = min(int(torch.randint(length, (), generator=generator)), int(share * n_frames))
+        if span == 0:
+            break
+        start = int(torch.randint(n_frames - span + 1, (), generator=generator))
+        masked[start : start + span] = 0.0
+    return masked
+
+
+def change_speed(features: Tensor, labels: Labels, speed: float, generator: torch.Generator) -> tuple[Tensor, Labels]:
+    """Play a video (T, D) and its labels (T,) faster or slower, log-uniform in [1 / (1 + speed), 1 + speed].
+
+    The nearest frame is taken. A factor f gives max(1, round(T / f)) frames.
+    """
+    factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
+    n_frames = max(1, round(len(features) / factor))
+    source = ((torch.arange(n_frames) + 0.5) * (len(features) / n_frames)).long()
+    return features[source], labels[source.numpy()]
+
+
+def _augmented(
+    features: Tensor, labels: Labels, augment: AugmentConfig, generator: torch.Generator
+) -> tuple[Tensor, Labels]:
+    if augment.speed > 0:
+        features, labels = change_speed(features, labels, augment.speed, generator)
+    if augment.channels > 0:
+        features = drop_channels(features, augment.channels, generator)
+    if augment.time_spans > 0:
+        features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
+    return features, labels
+
+
+def _draw(purpose: str, seed: int, epoch: int, name: str) -> int:
+    """A number in [0, 2^63) that hangs on nothing but its arguments: what makes a resumed run the same run."""
+    digest = hashlib.sha256(f"{purpose}\n{seed}\n{epoch}\n{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _tensor(array: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(array.copy())  # a tensor over the read-only cache could write into it
+
+
+def training_batches(
+    dataset: Videos,
+    names: Sequence[str],
+    transform: FeatureTransform,
+    augment: AugmentConfig,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    stride: int = 1,
+    interleave: bool = False,
+) -> Iterator[Batch]:
+    """One epoch in a new order, augmented; the last batch may be smaller.
+
+    Order and augmentation hang on (seed, epoch) and each video's name alone: not on the other videos, on
+    earlier epochs or on any global random state.
+
+    Args:
+        dataset: where videos come from.
+        names: videos of the epoch, in any order.
+        transform: raw features -> input.
+        augment: what to mask.
+        batch_size: videos a batch.
+        seed, epoch: of the run.
+        stride: every stride-th row of the features; labels by majority.
+        interleave: begin at any of the first rows, drawn anew each epoch, not always at the first one.
+    """
+    order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
+    for first in range(0, len(order), batch_size):
+        items = []
+        for name in order[first : first + batch_size]:
+            generator = torch.Generator().manual_seed(_draw("augment", seed, epoch, name))
+            labels = dataset.labels(name)
+            first_row = int(torch.randint(min(stride, len(labels)), (), generator=generator)) if interleave else 0
+            features = _tensor(dataset.transformed(name, transform)[first_row::stride])
+            labels = majority_stride(labels[first_row:], stride, IGNORED)
+            items.append((name, *_augmented(features, labels, augment, generator)))
+        yield collate(items)

@@ -1,0 +1,248 @@
+"""The procedural workbench: people assemble parts by hand, as features and labels made on the spot.
+
+Every action is a verb, an object and perhaps a tool, and a frame shows evidence of each: a direction an object, a
+direction a tool, and for a verb a faint direction and a movement at its own pace. Around that lies what makes frames
+hard to tell alone: parts that stay in view, glances that miss the object, a style a person, drift, noise and soft
+borders. The frames of one action agree only over time, which is what temporal models are for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError
+from fact_clip.datasets.benchmarks import NO_ACTION, Factors
+
+Floats = NDArray[np.float64]
+
+# Seconds that an action of this verb takes (median), and the pace of its movement in cycles a second.
+VERBS: dict[str, tuple[float, float]] = {
+    "grasp": (1.3, 0.4),
+    "place": (1.8, 0.7),
+    "insert": (2.4, 1.1),
+    "screw": (4.0, 1.7),
+    "tap": (2.5, 2.6),
+    "rotate": (2.2, 3.6),
+}
+_IDLE_SECONDS = 1.4
+_SHORTEST, _LONGEST, _SPREAD = 1.0, 8.0, 0.4  # seconds, seconds, deviation of the log-normal
+
+Step = tuple[str, str | None, float]  # verb, tool, probability that the step is done
+
+# What is done with each part, in order.
+STEPS: dict[str, tuple[Step, ...]] = {
+    "shaft": (("grasp", None, 1.0), ("insert", None, 1.0), ("tap", "mallet", 0.6), ("rotate", None, 0.5)),
+    "gear": (("grasp", None, 1.0), ("place", None, 1.0), ("tap", "mallet", 0.5), ("rotate", None, 0.6)),
+    "bearing": (("grasp", None, 1.0), ("place", None, 1.0), ("tap", "mallet", 0.7)),
+    "bolt": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "wrench", 0.6)),
+    "nut": (("grasp", None, 1.0), ("screw", "wrench", 1.0)),
+    "hex screw": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "hex screwdriver", 0.9)),
+    "phillips screw": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "phillips screwdriver", 0.9)),
+}
+
+# A part that is only assembled after another one, where both are in the video.
+AFTER = {"gear": "shaft", "bearing": "shaft", "nut": "bolt"}
+
+
+def _name(verb: str, part: str, tool: str | None) -> str:
+    return f"{verb} {part} with {tool}" if tool else f"{verb} {part}"
+
+
+FACTORS: dict[str, Factors] = {
+    NO_ACTION: (None, None, None),
+    **{_name(verb, part, tool): (verb, part, tool) for part, steps in STEPS.items() for verb, tool, _ in steps},
+}
+"""Class name -> (verb, object, tool), in the order of the class ids; `benchmarks.verb_object_tool` reads the same."""
+
+UNSEEN = ("insert bolt", "screw nut with wrench", "tap shaft with mallet")
+"""Classes to hold out: each verb, object and tool of theirs is in some other class."""
+
+VALIDATION_UNSEEN = ("rotate gear", "place bearing")
+"""Further ones, to choose by; every factor of both groups is still in some class outside both."""
+
+_WORLD = 20240607  # one set of prototypes for every seed, so that a model trained on some videos fits new ones
+
+# How strongly each thing shows, against columns of white noise with deviation 1.
+_VERB, _MOVEMENT, _OBJECT, _TOOL = 2.6, 2.8, 4.0, 3.8
+_IN_VIEW, _GLANCE, _STYLE, _DRIFT, _SLOW_NOISE = 0.9, 0.2, 0.28, 0.3, 0.35
+_BORDER_SECONDS = 0.35
+
+
+@dataclass(frozen=True)
+class _Prototypes:
+    """Unit directions (dim,): one a verb, object and tool, two a verb's movement, and a few of drift."""
+
+    verbs: dict[str, Floats]
+    movements: dict[str, Floats]  # (2, dim)
+    objects: dict[str, Floats]
+    tools: dict[str, Floats]
+    drift: Floats  # (4, dim)
+
+    @classmethod
+    def of(cls, dim: int) -> _Prototypes:
+        rng = np.random.default_rng([_WORLD, dim])
+
+        def directions(count: int) -> Floats:
+            drawn = rng.standard_normal((count, dim))
+            return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+        tools = sorted({tool for steps in STEPS.values() for _, tool, _ in steps if tool})
+        return cls(
+            dict(zip(VERBS, directions(len(VERBS)), strict=True)),
+            {verb: directions(2) for verb in VERBS},
+            dict(zip(STEPS, directions(len(STEPS)), strict=True)),
+            dict(zip(tools, directions(len(tools)), strict=True)),
+            directions(4),
+        )
+
+
+def _plan(rng: np.random.Generator) -> list[str]:
+    """The actions of one video: some parts in an order that `AFTER` allows, some of each part's steps, some idling."""
+    parts = list(rng.choice(list(STEPS), size=rng.integers(4, 7), replace=False))
+    ordered: list[str] = []
+    while parts:
+        ready = [part for part in parts if AFTER.get(part) not in parts]
+        ordered.append(ready[rng.integers(len(ready))])
+        parts.remove(ordered[-1])
+    plan = [NO_ACTION]
+    for part in ordered:
+        repeats = int(rng.integers(1, 3)) if part.endswith("screw") else 1
+        for _ in range(repeats):
+            plan += [_name(verb, part, tool) for verb, tool, share in STEPS[part] if rng.random() < share]
+            if rng.random() < 0.45:
+                plan.append(NO_ACTION)
+    return plan if plan[-1] == NO_ACTION else [*plan, NO_ACTION]
+
+
+def _durations(plan: list[str], fps: float, pace: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Frames of each action, log-normal about its verb's median times the person's pace."""
+    medians = np.array([_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan])
+    seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
+    return np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
+
+
+def _moving_average(rows: Floats, window: int) -> Floats:
+    """Centred mean over `window` frames (made odd), the ends repeated; (T, D) -> (T, D)."""
+    half = window // 2
+    padded = np.pad(rows, ((half + 1, half), (0, 0)), mode="edge")
+    total = np.cumsum(padded, axis=0)
+    return (total[2 * half + 1 :] - total[: -(2 * half + 1)]) / (2 * half + 1)
+
+
+def _evidence(
+    plan: list[str], frames: NDArray[np.int64], fps: float, world: _Prototypes, rng: np.random.Generator
+) -> Floats:
+    """What the actions show, (T, dim), borders still sharp."""
+    dim = world.drift.shape[1]
+    rows = np.zeros((int(frames.sum()), dim))
+    in_view = np.zeros(dim)
+    start = 0
+    for name, count in zip(plan, frames, strict=True):
+        here = rows[start : start + count]
+        here += _IN_VIEW * in_view
+        start += int(count)
+        verb, part, tool = FACTORS[name]
+        if verb is None or part is None:
+            continue
+        phase = 2 * np.pi * (VERBS[verb][1] * rng.normal(1.0, 0.06) * np.arange(count) / fps + rng.random())
+        swing = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # (T, 2)
+        strength = rng.lognormal(0.0, 0.2)
+        here += strength * _VERB * world.verbs[verb] + _MOVEMENT * swing @ world.movements[verb]
+        # a glance away, or a hand before it, hides part and tool for a moment
+        seen = _moving_average((rng.random((count, 1)) > _GLANCE).astype(np.float64), 3)
+        here += seen * (strength * _OBJECT * world.objects[part])
+        if tool is not None:
+            here += seen * (strength * _TOOL * world.tools[tool])
+        if verb in ("place", "insert"):
+            in_view = 0.7 * in_view + rng.uniform(0.5, 1.0) * world.objects[part]
+    return rows
+
+
+def _nuisance(n_frames: int, style: Floats, fps: float, world: _Prototypes, rng: np.random.Generator) -> Floats:
+    """Style of the person, slow drift of the camera, noise that lasts and noise that does not; (T, dim)."""
+    dim = len(style)
+    walk = np.cumsum(rng.standard_normal((n_frames, 4)), axis=0) / np.sqrt(max(n_frames, 1))
+    lasting = _moving_average(rng.standard_normal((n_frames, dim)), max(round(fps), 1)) * np.sqrt(fps)
+    white = rng.standard_normal((n_frames, dim))
+    return _STYLE * style + _DRIFT * 4 * walk @ world.drift + _SLOW_NOISE * lasting + white
+
+
+def _video(
+    person: int, fps: float, world: _Prototypes, seed: int, number: int
+) -> tuple[NDArray[np.float16], list[str]]:
+    """Features (T, dim) and labels of one video."""
+    dim: int = world.drift.shape[1]
+    habits = np.random.default_rng([_WORLD, seed, person])
+    style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))
+    rng = np.random.default_rng([seed, number])
+    plan = _plan(rng)
+    frames = _durations(plan, fps, pace, rng)
+    rows = _moving_average(_evidence(plan, frames, fps, world, rng), round(_BORDER_SECONDS * fps))
+    rows += _nuisance(len(rows), style, fps, world, rng)
+    labels = [name for name, count in zip(plan, frames, strict=True) for _ in range(count)]
+    return rows.astype(np.float16), labels
+
+
+def _write_splits(root: Path, persons: dict[str, int]) -> None:
+    """Up to three splits that part the videos by person, and the hold-out of classes for the first."""
+    for split in range(1, min(3, len(set(persons.values()))) + 1):
+        test = [name for name, person in persons.items() if person % 3 == split - 1]
+        train = [name for name in persons if name not in test]
+        for part, names in (("train", train), ("test", test)):
+            (root / "splits" / f"{part}.split{split}.bundle").write_text("\n".join(names) + "\n", encoding="utf-8")
+        if split == 1:
+            setting = {
+                "unseen": UNSEEN,
+                "validation_unseen": VALIDATION_UNSEEN,
+                "train_videos": train,
+                "test_videos": test,
+            }
+            (root / "zero_shot" / "A.json").write_text(json.dumps(setting, indent=1) + "\n", encoding="utf-8")
+
+
+def write_workbench(
+    root: str | Path, *, videos: int = 24, seed: int = 0, dim: int = 64, fps: float = 15.0, persons: int = 6
+) -> Path:
+    """Write a workbench data set in the common layout, to be read as benchmark "workbench".
+
+    The same arguments give the same files, byte for byte. What actions look like hangs on `dim` alone, so a
+    model trained on one seed fits the videos of another.
+
+    Args:
+        root: folder to write to, made where missing; files of the same names are replaced.
+        videos: how many, of about 400 to 900 frames at 15 fps.
+        seed: of the videos and of the people in them.
+        dim: D, columns of a feature file.
+        fps: feature rows a second. The benchmark says 15; read other rates with data.fps.
+        persons: who take turns; splits keep each person on one side.
+
+    Returns:
+        `root`, with mapping.txt, groundTruth/, features/ (float16, time first), splits/ (1 to 3), zero_shot/A.json.
+
+    Raises:
+        InputError: fewer than two videos or persons, fewer than 8 columns, or a frame rate under 8.
+    """
+    least = {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8), "fps": (fps, 8)}
+    for name, (value, minimum) in least.items():
+        if value < minimum:
+            raise InputError(f"workbench, {name}", str(value), f"{minimum} or more")
+    root = Path(root)
+    for folder in ("groundTruth", "features", "splits", "zero_shot"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    mapping = "".join(f"{index} {name}\n" for index, name in enumerate(FACTORS))
+    (root / "mapping.txt").write_text(mapping, encoding="utf-8")
+    world, owners = _Prototypes.of(dim), {}
+    for number in range(videos):
+        person = number % persons
+        name = f"person{person + 1}_video{number // persons + 1}"
+        owners[name] = person
+        features, labels = _video(person, fps, world, seed, number)
+        np.save(root / "features" / f"{name}.npy", features)
+        (root / "groundTruth" / f"{name}.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    _write_splits(root, owners)
+    return root

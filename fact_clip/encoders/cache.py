@@ -1,0 +1,205 @@
+"""Text matrices, and the embeddings behind them kept on disk by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from fact_clip.config import TextConfig
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.encoders.sentence import TextEncoder, check_vectors, text_encoder
+from fact_clip.text.prompts import Templates, make_prompts
+
+FORMAT = "fact-clip text 1"
+"""Part of what a cache file must say; a change of what is stored takes the next number."""
+
+
+@dataclass(frozen=True)
+class TextMatrix:
+    """What a text head needs of a vocabulary.
+
+    Args:
+        encoder: name of the encoder, which stands for its content.
+        names: the C class names.
+        classes: (C, E) float32 in unit rows; background classes have a row like any other.
+        factors: by slot the K factors, in the order of `Vocabulary.factor_indices`.
+        slots: by slot (K, E) float32 in unit rows.
+    """
+
+    encoder: str
+    names: tuple[str, ...]
+    classes: NDArray[np.float32]
+    factors: Mapping[str, tuple[str, ...]]
+    slots: Mapping[str, NDArray[np.float32]]
+
+    def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
+        """(C, S, E): what the text head reads. Zero where a class has no word: the background, a missing factor.
+
+        Args:
+            vocabulary: the one that was embedded.
+            parts: "sentence" for the vector of the whole name, "factors" for one vector a slot; in this order.
+        """
+        columns = []
+        if "sentence" in parts:
+            action = np.array([name not in vocabulary.background for name in vocabulary.names])
+            columns.append(self.classes * action[:, None])
+        if "factors" in parts:
+            for slot in vocabulary.slots:
+                index = vocabulary.factor_indices(slot)[1]
+                known = self.slots[slot] if len(self.slots[slot]) else np.zeros_like(self.classes[:1])
+                columns.append(known[index] * (index >= 0)[:, None])
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+def embed(
+    encoder: TextEncoder | str,
+    vocabulary: Vocabulary,
+    templates: str | Templates = "plain",
+    *,
+    phrase: str | Callable[[str], str] = "name",
+    synonyms: Mapping[str, Sequence[str]] | None = None,
+    cache_dir: str | Path | None = None,
+) -> TextMatrix:
+    """Embed every class and every factor of a vocabulary.
+
+    Where a class or factor has several prompts, its vector is the mean of theirs, brought back to length 1.
+
+    Args:
+        encoder: an encoder, or the specification of one.
+        vocabulary: the classes.
+        templates, phrase, synonyms: see `make_prompts`.
+        cache_dir: folder of embeddings, made if need be; None keeps nothing.
+
+    Raises:
+        InputError: see `make_prompts` and `text_encoder`; an encoder that fails or breaks its promise; prompts that
+            cancel out; a folder that cannot be written.
+    """
+    chosen = text_encoder(encoder) if isinstance(encoder, str) else encoder
+    prompts = make_prompts(vocabulary, templates, phrase=phrase, synonyms=synonyms)
+    texts = prompts.texts()
+    rows = encode_cached(chosen, texts, cache_dir)
+    row_of = dict(zip(texts, rows, strict=True))
+
+    def matrix(entries: Sequence[tuple[str, ...]]) -> NDArray[np.float32]:
+        means = [_mean(chosen.name, entry, np.stack([row_of[text] for text in entry])) for entry in entries]
+        return np.stack(means) if means else np.zeros((0, rows.shape[1]), dtype=np.float32)
+
+    return TextMatrix(
+        chosen.name,
+        vocabulary.names,
+        matrix(prompts.classes),
+        {slot: vocabulary.factor_indices(slot)[0] for slot in vocabulary.slots},
+        {slot: matrix(entries) for slot, entries in prompts.slots.items()},
+    )
+
+
+def class_texts(config: TextConfig, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed`."""
+    return embed_as(config, vocabulary).stacked(vocabulary, config.parts)
+
+
+def class_vectors(config: TextConfig, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """(C, E): one vector a class, by its whole name alone; background classes have one like any other."""
+    return embed_as(config, Vocabulary.from_names(vocabulary.names, vocabulary.background)).classes
+
+
+def embed_as(config: TextConfig, vocabulary: Vocabulary) -> TextMatrix:
+    """`embed` with the settings of a recipe."""
+    return embed(config.encoder, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache)
+
+
+def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    if len(rows) == 1:
+        return rows[0]
+    mean = rows.astype(np.float64).mean(axis=0)
+    length = np.linalg.norm(mean)
+    if length < 1e-6:
+        raise InputError(
+            f"text encoder {name!r}", f"vectors that cancel out for {list(texts)}", "a mean of some length"
+        )
+    return (mean / length).astype(np.float32)
+
+
+def encode_cached(
+    encoder: TextEncoder, texts: Sequence[str], cache_dir: str | Path | None = None
+) -> NDArray[np.float32]:
+    """Embeddings (N, E) of N texts, from the cache where it has them.
+
+    A file of the cache belongs to one encoder and one list of texts. One that is damaged, or that holds something
+    else than it should, is written anew with one warning.
+
+    Raises:
+        InputError: see `embed`.
+    """
+    listed = list(texts)
+    if cache_dir is None:
+        return check_vectors(encoder.name, encoder.encode(listed), listed)
+    path = _path(Path(cache_dir).expanduser(), encoder.name, listed)
+    if path.exists():
+        try:
+            return _read(path, encoder.name, listed)
+        except (ValueError, SafetensorError, OSError) as error:
+            warnings.warn(f"{path}: {error}; embedding the {len(listed)} texts anew", stacklevel=2)
+    vectors = check_vectors(encoder.name, encoder.encode(listed), listed)
+    _write(path, vectors, encoder.name, listed)
+    return vectors
+
+
+def _path(folder: Path, name: str, texts: list[str]) -> Path:
+    key = hashlib.sha256(json.dumps([FORMAT, name, texts]).encode()).hexdigest()
+    readable = re.sub(r"[^\w.@-]+", "_", name)[:60]
+    return folder / f"{readable}-{key[:24]}.safetensors"
+
+
+def _metadata(vectors: NDArray[np.float32], name: str, texts: list[str]) -> dict[str, str]:
+    return {
+        "format": FORMAT,
+        "encoder": name,
+        "texts": json.dumps(texts),
+        "sha256": hashlib.sha256(np.ascontiguousarray(vectors, dtype="<f4").tobytes()).hexdigest(),
+    }
+
+
+def _read(path: Path, name: str, texts: list[str]) -> NDArray[np.float32]:
+    with safe_open(path, framework="numpy") as file:
+        stored = file.metadata() or {}
+        if list(file.keys()) != ["vectors"]:
+            raise ValueError("not a file of text embeddings")
+        vectors: NDArray[np.float32] = file.get_tensor("vectors")
+    for key, value in _metadata(vectors, name, texts).items():
+        if stored.get(key) != value:
+            raise ValueError(
+                "damaged, the checksum differs" if key == "sha256" else f"holds other {key} than asked for"
+            )
+    return check_vectors(name, vectors, texts)
+
+
+def _write(path: Path, vectors: NDArray[np.float32], name: str, texts: list[str]) -> None:
+    raw = save({"vectors": np.ascontiguousarray(vectors)}, metadata=_metadata(vectors, name, texts))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # whole or not at all: written beside its place, then moved into it
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(raw)
+            Path(beside).replace(path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            path.parent, f"cannot be written ({error.strerror})", "a folder for text embeddings"
+        ) from error

@@ -1,0 +1,1 @@
+"""The front door: features or videos in, segmentations out."""

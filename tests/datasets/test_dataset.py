@@ -1,0 +1,218 @@
+"""Reading a data set: splits, labels, lengths, what the folder is allowed to look like."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from fact_clip.config import DataConfig
+from fact_clip.core import InputError
+from fact_clip.datasets.dataset import Dataset, carve_validation
+
+
+def test_reads_what_was_written(open_set, root):
+    dataset = open_set()
+    dataset.check()
+    assert (dataset.train, dataset.validation, dataset.test) == (("a", "b", "c"), (), ("d",))
+    assert (dataset.root, dataset.layout, dataset.fps, dataset.input_dim) == (root, "TD", None, 5)
+    assert dataset.vocabulary.names == ("idle", "pour milk", "stir")
+    assert dataset.vocabulary.slots == ("phrase",)
+    assert Dataset.splits(dataset.config) == ["1"]
+    # 40 frames: frame * 3 // 40 is 0 up to frame 13, 1 up to frame 26
+    assert dataset.labels("a").tolist() == [0] * 14 + [1] * 13 + [2] * 13
+    np.testing.assert_array_equal(dataset.features("a"), np.load(root / "features" / "a.npy"))
+
+
+def test_summaries(open_set, root):
+    (root / "groundTruth" / "b.txt").write_text("\n".join(["stir"] * 20 + ["idle"] * 15 + ["stir"] * 20))
+    dataset = open_set()
+    assert dataset.mean_transcript_length(("a", "b")) == 3.0
+    assert dataset.mean_transcript_length(("a",)) == 3.0
+    assert dataset.class_counts(("a", "b")).tolist() == [14 + 15, 13, 13 + 40]
+    with pytest.raises(InputError, match="at least one"):
+        dataset.mean_transcript_length(())
+
+
+def test_fps_and_background_of_the_config_win(open_set):
+    dataset = open_set(fps=12.5, background=["idle"])
+    assert dataset.fps == 12.5
+    assert dataset.vocabulary.background == ("idle",)
+    with pytest.raises(InputError, match="'nothing', named as background"):
+        open_set(background=["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("end", "encoding"), [("\n", "utf-8"), ("\r\n", "utf-8"), ("\n", "latin-1"), ("\r\n", "utf-8-sig")]
+)
+@pytest.mark.parametrize("last", ["", "\n", "\n\n  \n"])
+def test_line_ends_and_encodings(open_set, root, end, encoding, last):
+    last = last.replace("\n", end)
+    names = ["crème brûlée", "idle", "stir"]
+    (root / "mapping.txt").write_bytes(end.join(f"{i} {n}" for i, n in enumerate(names)).encode("utf-8"))
+    for name, length in {"a": 40, "b": 55, "c": 61, "d": 38}.items():
+        text = end.join(["idle"] * (length - 1) + ["crème brûlée"]) + last
+        (root / "groundTruth" / f"{name}.txt").write_bytes(text.encode(encoding))
+    (root / "splits" / "train.split1.bundle").write_bytes((end.join(["a.txt", "", "b", "c.txt"]) + last).encode())
+    dataset = open_set()
+    dataset.check()
+    assert dataset.train == ("a", "b", "c")
+    assert dataset.labels("a").tolist() == [1] * 39 + [0]
+
+
+def test_labels_cut_neither_at_next_line_nor_at_form_feed(open_set, root):
+    # latin-1 0x85 ends a line for str.splitlines, and so does a form feed
+    odd = "wait\x85here\x0cnow"
+    (root / "mapping.txt").write_bytes(f"0 {odd}\n".encode("latin-1"))
+    for name, length in {"a": 40, "b": 55, "c": 61, "d": 38}.items():
+        (root / "groundTruth" / f"{name}.txt").write_bytes("\n".join([odd] * length).encode("latin-1"))
+    assert open_set().labels("d").tolist() == [0] * 38
+
+
+@pytest.mark.parametrize(("rows", "labels", "kept"), [(40, 45, 40), (50, 40, 40)])
+def test_lengths_within_the_tolerance_are_cut_with_one_warning(open_set, root, rows, labels, kept):
+    np.save(root / "features" / "a.npy", np.ones((rows, 5), np.float32))
+    (root / "groundTruth" / "a.txt").write_text("\n".join(["stir"] * labels))
+    dataset = open_set(layout="TD")
+    with pytest.warns(UserWarning, match=rf"a\.npy: {rows} feature rows for {labels} labels; cut to {kept}"):
+        features = dataset.features("a")
+    assert features.shape == (kept, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dataset.labels("a").shape == (kept,)
+        assert dataset.features("a").shape == (kept, 5)
+
+
+def test_labels_asked_first_are_cut_as_well(open_set, root):
+    np.save(root / "features" / "a.npy", np.ones((35, 5), np.float32))
+    dataset = open_set(layout="TD")
+    with pytest.warns(UserWarning, match="cut to 35"):
+        assert dataset.labels("a").shape == (35,)
+
+
+def test_tolerance_is_the_larger_of_share_and_frames(open_set, root):
+    np.save(root / "features" / "a.npy", np.ones((36, 5), np.float32))
+    with pytest.raises(InputError):
+        open_set(layout="TD", tolerance=0.05, tolerance_frames=3).features("a")  # 2 or 3 of 40
+    with pytest.warns(UserWarning, match="cut to 36"):
+        open_set(layout="TD", tolerance=0.1, tolerance_frames=0).features("a")  # 4 of 40
+
+
+def test_turned_files_are_read_by_their_shapes(open_set, root):
+    for path in (root / "features").glob("*.npy"):
+        np.save(path, np.load(path).T)
+    dataset = open_set()
+    assert (dataset.layout, dataset.input_dim) == ("DT", 5)
+    assert dataset.features("b").shape == (55, 5)
+
+
+def test_one_video_that_tells_the_layout_is_enough(open_set, root):
+    # 40 labels and 40 x 41 values: either side could be time; b of 55 x 41 settles it... 55 - 41 > 10
+    for name, length in {"a": 40, "b": 55, "c": 61, "d": 38}.items():
+        np.save(root / "features" / f"{name}.npy", np.ones((41, length), np.float32))
+    dataset = open_set()
+    dataset.check()
+    assert dataset.layout == "DT"
+    assert dataset.features("a").shape == (40, 41)
+
+
+def test_splits_in_the_other_place_and_by_name(open_set, root):
+    for split in ("10", "2", "cooks"):
+        (root / "splits" / f"train.split{split}.bundle").write_text("a\n")
+        (root / "splits" / f"test.split{split}.bundle").write_text("d\n")
+    (root / "wide.train").write_text("b\nc")
+    (root / "wide.test").write_text("a")
+    dataset = open_set(split="wide")
+    assert (dataset.train, dataset.test) == (("b", "c"), ("a",))
+    assert Dataset.splits(dataset.config) == ["1", "2", "10", "cooks", "wide"]
+    assert open_set(split="cooks").train == ("a",)
+    assert open_set(split=10).train == ("a",)
+
+
+def test_a_numbered_split_at_the_root(open_set, root):
+    """As FACT's own lists are named: "split3.train" is split 3."""
+    (root / "split3.train").write_text("b")
+    (root / "split3.test").write_text("a")
+    dataset = open_set(split=3)
+    assert (dataset.train, dataset.test) == (("b",), ("a",))
+    assert open_set(split="split3").train == ("b",)
+    assert Dataset.splits(dataset.config) == ["1", "3"]
+
+
+def test_validation_is_a_fixed_part_of_training(open_set):
+    dataset = open_set(validation=0.34)
+    again = open_set(validation=0.34)
+    assert dataset.validation == again.validation
+    assert len(dataset.validation) == 1
+    assert set(dataset.train) | set(dataset.validation) == {"a", "b", "c"}
+    assert dataset.test == ("d",)
+
+
+def test_carving_hangs_on_names_alone():
+    names = [f"video{number}" for number in range(20)]
+    train, validation = carve_validation(names, 0.15)
+    assert len(validation) == 3
+    assert sorted(train + validation) == sorted(names)
+    # by sha256 of the name, recorded so that runs of other versions stay comparable
+    assert validation == ("video0", "video8", "video12")
+    assert list(train) == [name for name in names if name not in validation]
+    _, of_reversed = carve_validation(names[::-1], 0.15)
+    assert set(of_reversed) == set(validation)
+    # one more video moves at most one place of the choice
+    parts = [carve_validation(names, 0.3, part)[1] for part in range(3)]
+    assert sorted(name for part in parts for name in part) == sorted({name for part in parts for name in part})
+    assert carve_validation(names, 0.3, 3)[1] == parts[0]  # three whole parts of 3 in 10 names
+    _, of_more = carve_validation([*names, "another"], 0.15)
+    assert len(set(of_more) - set(validation)) <= 1
+
+
+@pytest.mark.parametrize(("count", "share", "held"), [(1, 0.5, 0), (2, 0.01, 1), (3, 0.99, 2), (10, 0.0, 0)])
+def test_carving_leaves_someone_on_each_side(count, share, held):
+    train, validation = carve_validation([str(number) for number in range(count)], share)
+    assert (len(train), len(validation)) == (count - held, held)
+
+
+def test_root_from_the_environment(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACT_CLIP_DATA", str(tmp_path.parent))
+    renamed = tmp_path.parent / "workbench"
+    tmp_path.rename(renamed)
+    (renamed / "mapping.txt").write_text("0 no action\n1 pour milk\n2 stir tea with spoon\n")
+    for name, length in {"a": 40, "b": 55, "c": 61, "d": 38}.items():
+        (renamed / "groundTruth" / f"{name}.txt").write_text("no action\n" * length)
+    dataset = Dataset.open(DataConfig(name="workbench"))
+    assert dataset.root == renamed
+    assert (dataset.fps, dataset.layout, dataset.vocabulary.background) == (15.0, "TD", ("no action",))
+    assert dataset.vocabulary.factors == ((None, None, None), ("pour", "milk", None), ("stir", "tea", "spoon"))
+    # without its background flag "no action" is an action like any other
+    plain = Dataset.open(DataConfig(name="workbench", background=()))
+    assert plain.vocabulary.factors[0] == ("no action", None, None)
+
+
+def test_labels_cannot_be_written_to(open_set):
+    dataset = open_set()
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.labels("a")[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.features("a")[0, 0] = 1
+
+
+def test_kscgr(shared):
+    dataset = Dataset.open(DataConfig(name="kscgr", root=str(shared / "data" / "kscgr"), split=5, validation=0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset.check()
+    assert (len(dataset.vocabulary), dataset.input_dim, dataset.fps) == (67, 180, 6.0)
+    assert dataset.test == ("subj5_boiledegg", "subj5_kinshiegg", "subj5_omelette", "subj5_scrambledegg")
+    everything = dataset.train + dataset.test
+    # the figures of the data set's README: 30 recordings, 35,795 frames, 1,851 segments, 23 % "no action"
+    assert len(everything) == 30
+    counts = dataset.class_counts(everything)
+    assert counts.sum() == 35795
+    assert round(dataset.mean_transcript_length(everything) * 30) == 1851
+    assert round(100 * counts[66] / counts.sum()) == 23
+    assert dataset.vocabulary.factors[29] == ("move", "boiled egg", "chopstick")
+    assert dataset.vocabulary.factors[12] == ("hold", "hard-boiled egg", None)
+    # nothing in the data set's own shapes contradicts them
+    folder = Dataset.open(DataConfig(root=str(shared / "data" / "kscgr")))
+    assert folder.layout == "TD"

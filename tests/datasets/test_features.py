@@ -1,0 +1,216 @@
+"""Feature files and the transform, against slow loops and values worked out by hand."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fact_clip.core import InputError
+from fact_clip.datasets.features import LIMIT, FeatureTransform, check_finite, lengths_agree, load_features
+
+
+def slow_context(features: np.ndarray, context: tuple[int, ...]) -> np.ndarray:
+    """Frame by frame: the columns, then mean and deviation of the frames in each window."""
+    rows = []
+    for frame in range(len(features)):
+        row = [features[frame]]
+        for window in context:
+            start = frame - window // 2
+            inside = [features[t] for t in range(start, start + window) if 0 <= t < len(features)]
+            row += [np.mean(inside, axis=0), np.std(inside, axis=0)]
+        rows.append(np.concatenate(row))
+    return np.stack(rows)
+
+
+VIDEOS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 30), st.integers(1, 4)),
+    elements=st.integers(-40, 40).map(lambda value: value / 8),
+)
+
+
+@given(VIDEOS, st.lists(st.integers(1, 40), max_size=3).map(tuple))
+def test_context_is_the_slow_loop(features, context):
+    transform = FeatureTransform(context, None, None, features.shape[1])
+    out = transform(features)
+    assert out.dtype == np.float32
+    assert out.shape == (len(features), transform.width)
+    # a windowed variance is a difference of sums: below 1e-5 of the scale a deviation counts as none
+    np.testing.assert_allclose(out, slow_context(features.astype(np.float64), context), atol=2e-4, rtol=1e-5)
+
+
+def test_context_by_hand():
+    features = np.array([[1.0], [3.0], [8.0], [0.0]], np.float16)
+    out = FeatureTransform((3, 2), None, None, 1)(features)
+    # windows of 3: frames 0-1, 0-2, 1-3, 2-3; windows of 2: frame 0, 0-1, 1-2, 2-3
+    np.testing.assert_allclose(out[:, 1], [2, 4, 11 / 3, 4], rtol=1e-6)
+    np.testing.assert_allclose(out[:, 2], [1, np.sqrt(26 / 3), np.sqrt(98 / 9), 4], rtol=1e-6)
+    np.testing.assert_allclose(out[:, 3], [1, 2, 5.5, 4], rtol=1e-6)
+    np.testing.assert_allclose(out[:, 4], [0, 1, 2.5, 4], rtol=1e-6)
+
+
+def test_context_far_from_zero_and_many_columns():
+    # the deviation of values near 10,000 must not drown in their squares; more columns than one block
+    rng = np.random.default_rng(0)
+    features = 10_000 + rng.standard_normal((200, 300))
+    out = FeatureTransform((5,), None, None, 300)(features)
+    np.testing.assert_allclose(out[:, 600:], slow_context(features, (5,))[:, 600:], rtol=1e-4)
+
+
+def test_a_column_that_never_changes_has_no_deviation():
+    features = np.full((100, 2), 0.1)
+    features[:, 1] = np.arange(100)
+    out = FeatureTransform((7,), None, None, 2)(features)
+    assert (out[:, 4] == 0).all()
+
+
+@given(st.lists(VIDEOS.filter(lambda v: v.shape[1] == 2), min_size=1, max_size=4), st.sampled_from([(), (3,)]))
+def test_standardised_training_frames(videos, context):
+    transform = FeatureTransform.fit(videos, context, standardize=True)
+    plain = FeatureTransform(context, None, None, 2)
+    everything = np.concatenate([plain(video) for video in videos]).astype(np.float64)
+    deviation = everything.std(axis=0)
+    constant = deviation <= 1e-6 * np.abs(everything.mean(axis=0))
+    np.testing.assert_allclose(transform.mean, everything.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(transform.std, np.where(constant, 1.0, deviation), rtol=1e-4, atol=1e-6)
+    out = np.concatenate([transform(video) for video in videos])
+    np.testing.assert_allclose(out.mean(axis=0), 0, atol=1e-3)
+
+
+def test_fit_by_hand():
+    videos = [np.array([[1.0, 7.0], [3.0, 7.0]]), np.array([[8.0, 7.0]])]
+    transform = FeatureTransform.fit(videos, (), standardize=True)
+    assert transform.mean is not None
+    assert transform.std is not None
+    np.testing.assert_allclose(transform.mean, [4, 7])
+    np.testing.assert_allclose(transform.std, [np.sqrt(26 / 3), 1])
+    np.testing.assert_allclose(transform(videos[1]), [[4 / np.sqrt(26 / 3), 0]], rtol=1e-6)
+
+
+def test_without_standardising_columns_stay_as_they_are():
+    features = np.array([[1.5, -2.0]], np.float16)
+    transform = FeatureTransform.fit([features])
+    assert (transform.mean, transform.std, transform.input_dim) == (None, None, 2)
+    out = transform(features)
+    assert out.tolist() == [[1.5, -2.0]]
+    out[:] = 9
+    assert features.tolist() == [[1.5, -2.0]]
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_arrays_there_and_back(standardize):
+    features = np.random.default_rng(0).standard_normal((30, 4))
+    transform = FeatureTransform.fit([features], (5, 9), standardize)
+    arrays = transform.to_arrays()
+    assert set(arrays) == {"context", "input_dim"} | ({"mean", "std"} if standardize else set())
+    again = FeatureTransform.from_arrays(arrays)
+    assert (again.context, again.input_dim, again.width) == ((5, 9), 4, 20)
+    np.testing.assert_array_equal(again(features), transform(features))
+
+
+def test_transform_refuses():
+    transform = FeatureTransform((), None, None, 4)
+    with pytest.raises(InputError, match=r"shape \(10, 5\); expected \(T, 4\)"):
+        transform(np.ones((10, 5)))
+    with pytest.raises(InputError, match="a window of 0 frames"):
+        FeatureTransform((5, 0), None, None, 4)
+    with pytest.raises(InputError, match=r"mean: shape \(3,\); expected \(4,\)"):
+        FeatureTransform((), np.zeros(3, np.float32), np.ones(3, np.float32), 4)
+    with pytest.raises(InputError, match="only one of mean and std"):
+        FeatureTransform((), np.zeros(4, np.float32), None, 4)
+    with pytest.raises(InputError, match="at least one to fit"):
+        FeatureTransform.fit([])
+    with pytest.raises(InputError, match=r"shape \(3, 5\)"):
+        FeatureTransform.fit([np.ones((3, 4)), np.ones((3, 5))], standardize=True)
+    with pytest.raises(InputError, match="no array 'input_dim'"):
+        FeatureTransform.from_arrays({"context": np.zeros(0, np.int64)})
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "agree"), [(990, 1000, True), (989, 1000, False), (2020, 2000, True), (2021, 2000, False)]
+)
+def test_lengths_agree(rows, labels, agree):
+    assert lengths_agree(rows, labels, 0.01, 10) is agree
+
+
+def test_layouts(tmp_path):
+    stored = np.arange(60.0).reshape(20, 3)
+    np.save(tmp_path / "td.npy", stored)
+    np.save(tmp_path / "dt.npy", stored.T)
+    for name, layout, n_labels in (
+        ("td", "TD", None),
+        ("td", "TD", 20),
+        ("td", None, 20),
+        ("dt", "DT", None),
+        ("dt", "DT", 20),
+        ("dt", None, 20),
+    ):
+        loaded = load_features(tmp_path / f"{name}.npy", layout, n_labels, tolerance_frames=5)
+        np.testing.assert_array_equal(loaded, stored)
+        assert not loaded.flags.writeable
+    with pytest.raises(InputError, match=r"both sides fit the 12 labels; expected one side that is time"):
+        load_features(tmp_path / "td.npy", None, 12)
+    with pytest.raises(InputError, match=r"shape \(20, 3\) and no layout"):
+        load_features(tmp_path / "td.npy", None)
+    with pytest.raises(InputError, match=r"shape \(20, 3\) read as DT: 3 frames for 20 labels"):
+        load_features(tmp_path / "td.npy", "DT", 20)
+
+
+def test_large_files_stay_on_disk(tmp_path):
+    # 400 MB that take no room on disk: the file has holes where nothing was written
+    path = tmp_path / "large.npy"
+    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(2000, 50_000))
+    mapped[7, 49_000] = np.nan
+    del mapped
+    tracemalloc.start()
+    features = load_features(path, "DT", 50_000)
+    assert features.shape == (50_000, 2000)
+    assert features[49_000, 7] != features[49_000, 7]
+    opened = tracemalloc.get_traced_memory()[1]
+    with pytest.raises(InputError, match=r"large\.npy: nan in frame 49000, column 7"):
+        check_finite(path, features)
+    checked = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert opened < 1e6
+    assert checked < 40e6  # booleans of one chunk of frames
+
+
+def test_far_off_values_are_cut():
+    """A column that is 0 but once in training has a deviation of .1; a value of 9 elsewhere is cut at the limit."""
+    training = np.zeros((100, 1), np.float32)
+    training[3] = 1
+    transform = FeatureTransform.fit([training], (), standardize=True)
+    found = transform(np.array([[0.0], [9.0], [-9.0]], np.float32))[:, 0]
+    assert found.tolist() == pytest.approx([-0.01 / np.sqrt(0.0099), LIMIT, -LIMIT], rel=1e-5)
+
+
+def test_columns_of_one_kind_share_their_statistics():
+    """As if their values stood in one column; context columns have kinds of their own."""
+    rng = np.random.default_rng(0)
+    videos = [rng.normal(3, 2, (40, 4)), rng.normal(-1, 5, (25, 4))]
+    kinds = np.array([0, 1, 0, 1])
+    transform = FeatureTransform.fit(videos, (5,), standardize=True, kinds=kinds)
+    plain = FeatureTransform((5,), None, None, 4)
+    everything = np.concatenate([plain(video) for video in videos]).astype(np.float64)
+    for copy in range(3):
+        for kind in (0, 1):
+            own = [4 * copy + column for column in np.flatnonzero(kinds == kind)]
+            np.testing.assert_allclose(transform.mean[own], everything[:, own].mean(), rtol=1e-4)
+            np.testing.assert_allclose(transform.std[own], everything[:, own].std(), rtol=1e-4)
+
+
+def test_kinds_by_hand():
+    video = np.array([[1.0, 5.0, 7.0], [3.0, 9.0, 7.0]])
+    transform = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([0, 0, 1]))
+    assert transform.mean is not None
+    assert transform.std is not None
+    np.testing.assert_allclose(transform.mean, [4.5, 4.5, 7])
+    # of 1, 3, 5, 9 about 4.5: (12.25 + 2.25 + .25 + 20.25) / 4
+    np.testing.assert_allclose(transform.std, [np.sqrt(8.75), np.sqrt(8.75), 1])
+    apart = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([2, 1, 0]))
+    np.testing.assert_allclose(apart.mean, FeatureTransform.fit([video], (), standardize=True).mean)

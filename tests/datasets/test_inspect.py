@@ -1,0 +1,271 @@
+"""Every fault that is planted in a data set is found, by its kind, its place and its words; a clean set has none."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip.config import DataConfig
+from fact_clip.core import InputError
+from fact_clip.datasets import check as feature_faults
+from fact_clip.datasets.check import Inspection, inspect
+
+
+@pytest.fixture
+def look(root: Path) -> Callable[..., Inspection]:
+    def looked(split: str | None = None, **keys: object) -> Inspection:
+        return inspect(DataConfig.model_validate({"root": str(root), **keys}), split)
+
+    return looked
+
+
+def write(root: Path, name: str, text: str | bytes) -> None:
+    (root / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def labels(root: Path, video: str, change: Callable[[list[str]], list[str]]) -> None:
+    path = root / "groundTruth" / f"{video}.txt"
+    path.write_text("\n".join(change(path.read_text().split("\n")[:-1])) + "\n")
+
+
+def features(root: Path, video: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    path = root / "features" / f"{video}.npy"
+    np.save(path, change(np.load(path)))
+
+
+def poisoned(array: np.ndarray) -> np.ndarray:
+    array[17, 3] = np.nan
+    return array
+
+
+TRAIN, TEST = "splits/train.split1.bundle", "splits/test.split1.bundle"
+
+# name -> (plant it, every finding: kind, where, found)
+PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = {
+    "no labels of a video": (
+        lambda root: (root / "groundTruth/b.txt").unlink(),
+        [("labels", "{root}/" + TRAIN + ":2", "video 'b' without labels")],
+    ),
+    "no features of a video": (
+        lambda root: (root / "features/b.npy").unlink(),
+        [("features", "{root}/" + TRAIN + ":2", "video 'b' without features")],
+    ),
+    "a video that is not there": (
+        lambda root: write(root, TRAIN, "a\nb\nc\nghost.txt"),
+        [
+            ("labels", "{root}/" + TRAIN + ":4", "video 'ghost' without labels"),
+            ("features", "{root}/" + TRAIN + ":4", "video 'ghost' without features"),
+        ],
+    ),
+    "label not in the mapping": (
+        lambda root: labels(root, "b", lambda lines: [*lines[:20], "pour mlik", *lines[21:]]),
+        [("labels", "{root}/groundTruth/b.txt:21", "label 'pour mlik' (1 frames in 1 videos)")],
+    ),
+    "blank line between labels": (
+        lambda root: labels(root, "a", lambda lines: [lines[0], "", *lines[2:]]),
+        [("labels", "{root}/groundTruth/a.txt:2", "a blank line between labels")],
+    ),
+    "empty video": (
+        lambda root: write(root, "groundTruth/c.txt", b"\r\n"),
+        [("labels", "{root}/groundTruth/c.txt", "no labels")],
+    ),
+    "lengths": (
+        lambda root: features(root, "a", lambda array: np.tile(array, (2, 1))),
+        [("length", "{root}/features/a.npy", "80 feature rows for 40 labels")],
+    ),
+    "orientation": (
+        lambda root: features(root, "c", np.transpose),
+        [("orientation", "{root}/features/c.npy", "shape (5, 61) read as TD: 5 frames for 61 labels")],
+    ),
+    "ambiguous orientation": (
+        lambda root: [features(root, video, lambda array: np.ones((len(array), len(array)))) for video in "abcd"],
+        [("orientation", "{root}/features", "feature files whose shapes and labels do not tell which side is time")],
+    ),
+    "width": (
+        lambda root: features(root, "d", lambda array: array[:, :4]),
+        [("width", "{root}/features/d.npy", "4 columns (shape (38, 4))")],
+    ),
+    "NaN": (
+        lambda root: features(root, "b", poisoned),
+        [("not finite", "{root}/features/b.npy", "nan in frame 17, column 3")],
+    ),
+    "unreadable .npy": (
+        lambda root: write(root, "features/a.npy", b"not an array"),
+        [("features", "{root}/features/a.npy", "not readable as .npy (*")],
+    ),
+    "features without frames": (
+        lambda root: features(root, "b", lambda array: array[:0]),
+        [("features", "{root}/features/b.npy", "an empty array of shape (0, 5)")],
+    ),
+    "video twice in a list": (
+        lambda root: write(root, TRAIN, "a\nb\nc\na.txt\n"),
+        [("split", "{root}/" + TRAIN + ":4", "video 'a' again")],
+    ),
+    "video in training and test": (
+        lambda root: write(root, TEST, "d\nb\n"),
+        [("overlap", "{root}/" + TEST + ":2", "video 'b', also in {root}/" + TRAIN + ":2")],
+    ),
+    "empty list and a video in none": (
+        lambda root: write(root, TEST, "\n"),
+        [
+            ("split", "{root}/" + TEST, "no videos"),
+            ("split", "{root}/groundTruth/d.txt", "video 'd' is in no split"),
+        ],
+    ),
+    "list missing": (
+        lambda root: write(root, "splits/train.split2.bundle", "a\nb\nc\nd\n"),
+        [("split", "{root}/splits/test.split2.bundle", "split 2 has no list of test videos")],
+    ),
+    "split without some videos": (
+        lambda root: [
+            write(root, f"splits/{part}.split2.bundle", names) for part, names in (("train", "d\nb"), ("test", "a"))
+        ],
+        [("split", "{root}/splits", "split 2 has video 'c' in neither part")],
+    ),
+    "no splits": (
+        lambda root: shutil.rmtree(root / "splits"),
+        [("split", "{root}", "no splits")],
+    ),
+    "class never trained": (
+        lambda root: [labels(root, video, lambda lines: ["idle"] * len(lines)) for video in "abc"],
+        [("never trained", "{root}/splits", "split 1 tests 2 classes that it never trains: pour milk, stir")],
+    ),
+    "class that nobody has": (
+        lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n3 whisk\n"),
+        [("never trained", "{root}/mapping.txt", "1 classes that no video has: whisk")],
+    ),
+    "id twice": (
+        lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n1 whisk\n"),
+        [("mapping", "{root}/mapping.txt:4", "id 1 twice")],
+    ),
+    "name twice": (
+        lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n3 idle\n"),
+        [("mapping", "{root}/mapping.txt:4", "'idle' again, as in line 1")],
+    ),
+    "gap in the ids": (
+        lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n3 stir\n"),
+        [("mapping", "{root}/mapping.txt", "no id 2")],
+    ),
+    "malformed line": (
+        lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\nwhisk\n"),
+        [("mapping", "{root}/mapping.txt:4", "'whisk'")],
+    ),
+    "no mapping": (
+        lambda root: (root / "mapping.txt").unlink(),
+        [("mapping", "{root}/mapping.txt", "cannot be read (No such file or directory)")],
+    ),
+    "no features at all": (
+        lambda root: shutil.rmtree(root / "features"),
+        [("folder", "{root}/features", "no such folder")],
+    ),
+    "no labels at all": (
+        lambda root: shutil.rmtree(root / "groundTruth"),
+        [("folder", "{root}/groundTruth", "no such folder")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_each_planted_fault_is_found_and_nothing_else(name, look, root):
+    plant, expected = PLANTED[name]
+    plant(root)
+    faults = look().faults
+    assert len(faults) == len(expected), faults
+    for (kind, fault), (kind_wanted, where, found) in zip(faults, expected, strict=True):
+        assert (kind, fault.where) == (kind_wanted, where.format(root=root))
+        found = found.format(root=root)
+        assert fault.found.startswith(found[:-1]) if found.endswith("*") else fault.found == found
+        assert "\n" not in str(fault)
+
+
+@pytest.mark.parametrize(("end", "encoding"), [("\n", "utf-8"), ("\r\n", "latin-1"), ("\r\n", "utf-8-sig")])
+def test_nothing_is_said_of_a_clean_set(look, root, end, encoding):
+    """CRLF, latin-1 and a byte-order mark are no faults."""
+    names = ("crème brûlée", "pour milk", "stir")
+    write(root, "mapping.txt", end.join(f"{i} {n}" for i, n in enumerate(names)).encode(encoding))
+    for path in (root / "groundTruth").glob("*.txt"):
+        text = path.read_text().replace("idle", names[0]).replace("\n", end)
+        path.write_bytes(text.encode(encoding))
+    write(root, TRAIN, end.join(["a", "b.txt", "", "c"]).encode(encoding))
+    seen = look()
+    assert seen.faults == []
+    assert (list(seen.videos), seen.columns, seen.looked_at) == (["a", "b", "c", "d"], 5, 1.0)
+
+
+def test_all_faults_are_listed_at_once(look, root):
+    planted = ("no features of a video", "label not in the mapping", "width", "video in training and test", "id twice")
+    for name in planted:
+        PLANTED[name][0](root)
+    found = {(kind, fault.found) for kind, fault in look().faults}
+    assert found == {(kind, text.format(root=root)) for name in planted for kind, _, text in PLANTED[name][1]}
+    assert len(found) == 5
+
+
+def test_one_unknown_label_is_one_line_with_its_frames(look, root):
+    for video in "ab":
+        labels(root, video, lambda lines: ["pouring"] * 3 + lines[3:])
+    (kind, fault), *rest = look().faults
+    assert (kind, fault.found, rest) == ("labels", "label 'pouring' (6 frames in 2 videos)", [])
+
+
+def test_background_and_layout_that_do_not_fit(look, root):
+    (kind, fault), *rest = look(background=["idel"], layout="TD").faults
+    assert (kind, rest) == ("background", [])
+    assert fault.found == "no class 'idel', named as background"
+    assert fault.todo == "set data.background; did you mean 'idle'?"
+    assert {kind for kind, _ in look(layout="DT").faults} == {"orientation"}
+
+
+def test_what_a_benchmark_says_is_held_against_the_files(look, root):
+    """Its background, its names and its splits."""
+    found = [(kind, fault.found) for kind, fault in look(name="breakfast", layout="TD").faults]
+    assert found == [
+        ("background", "no class 'SIL', named as background"),
+        ("factors", "class 'idle': a name that does not parse"),
+        ("factors", "class 'pour milk': a name that does not parse"),
+        ("factors", "class 'stir': a name that does not parse"),
+        *[("split", f"no split {number}") for number in (2, 3, 4)],
+    ]
+
+
+def test_verbs_and_nouns_are_held_against_their_files(look, root):
+    (root / "processed").mkdir()
+    names = ("background,background", "pour,milk", "stir,milk")
+    write(root, "processed/mapping.txt", "".join(f"{i} {n}\n" for i, n in enumerate(names)))
+    write(root, "processed/verb_mapping.txt", "0 background\n1 pour\n2 whisk\n")
+    write(root, "processed/noun_mapping.txt", "0 background\n1 milk\n")
+    replaced = dict(zip(("idle", "pour milk", "stir"), names, strict=True))
+    for video in "abcd":
+        labels(root, video, lambda lines: [replaced[line] for line in lines])
+    (kind, fault), *rest = look(name="epic").faults
+    assert (kind, fault.found, rest) == ("factors", "no 'stir', which classes of the mapping have", [])
+
+
+def test_a_large_set_is_looked_at_in_part(look, root, monkeypatch):
+    """A video whose features broke off is found in a few rows; --full reads all."""
+    monkeypatch.setattr(feature_faults, "LOOK_BYTES", 1000)
+    features(root, "b", lambda array: np.where(np.arange(len(array))[:, None] > 30, np.nan, array))
+    seen = look()
+    assert [(kind, fault.found) for kind, fault in seen.faults] == [("not finite", "nan in frame 33, column 0")]
+    assert 0.2 < seen.looked_at < 0.4  # 1000 of 3,880 bytes, in whole rows
+    full = inspect(DataConfig(root=str(root)), full=True)
+    assert (full.faults[0][1].found, full.looked_at) == ("nan in frame 31, column 0", 1.0)
+    for video in "abcd":  # the same values in the other order in memory: frames lie apart, columns in one piece
+        features(root, video, np.asfortranarray)
+    assert look().faults[0][1].found == "nan in frame 31, column 0"
+    for video in "abcd":
+        features(root, video, lambda array: np.ascontiguousarray(array.T))
+    assert look().faults[0][1].found == "nan in frame 31, column 0"
+
+
+def test_one_split_alone(look, root):
+    write(root, "splits/train.split2.bundle", "a\nghost\n")
+    write(root, "splits/test.split2.bundle", "b\n")
+    assert look("1").faults == []
+    assert len(look("2").faults) == 2
+    with pytest.raises(InputError, match="no such split; expected one of the splits 1, 2"):
+        look("3")

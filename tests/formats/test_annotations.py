@@ -1,0 +1,186 @@
+"""Segments with gaps and overlaps to one label a frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fact_clip.core import InputError, Segmentation
+from fact_clip.core.clock import Clock
+from fact_clip.datasets.features import read_clock
+from fact_clip.formats.annotations import Annotation, Span, to_frames
+
+
+def annotated(*spans: tuple[float, float, str], unit="seconds", fps=None, end=None) -> Annotation:
+    return Annotation("v", tuple(Span(*span, "f") for span in spans), unit, "f", fps, end)
+
+
+def test_gaps_become_background_by_hand():
+    frames = to_frames(annotated((0.5, 1.0, "a"), (1.6, 2.0, "b")), Clock(12, fps=5), "none")
+    # boundaries at 0.2 s: 0.5 lies between 0.4 and 0.6 and goes up
+    assert frames.labels == ["none"] * 3 + ["a"] * 2 + ["none"] * 3 + ["b"] * 2 + ["none"] * 2
+    assert (frames.gaps, frames.contested, frames.lost) == (8, 0, 0)
+
+
+def test_of_two_segments_the_one_that_started_last_has_the_frame():
+    frames = to_frames(annotated((0, 10, "a"), (2, 5, "b"), (4, 8, "c")), Clock(fps=1), "-")
+    assert "".join(frames.labels) == "aabbccccaa"
+    assert (frames.contested, frames.gaps, frames.lost) == (6, 0, 0)
+
+
+def test_of_two_that_start_together_the_shorter_has_the_frame():
+    frames = to_frames(annotated((0, 2, "b"), (0, 4, "a")), Clock(fps=1), "-")
+    assert ("".join(frames.labels), frames.contested) == ("bbaa", 2)
+
+
+def test_overlaps_of_one_label_decide_nothing():
+    frames = to_frames(annotated((0, 3, "a"), (2, 5, "a")), Clock(fps=1), "-")
+    assert ("".join(frames.labels), frames.contested) == ("aaaaa", 0)
+
+
+def test_segments_without_a_frame_are_counted():
+    frames = to_frames(
+        annotated((0, 3, "a"), (3.1, 3.2, "b"), (4, 4, "c"), (5, 6, "d"), (5, 6, "e")), Clock(fps=1), "-"
+    )
+    assert "".join(frames.labels) == "aaa--e"
+    assert frames.lost == 3
+
+
+def slow(spans: list[tuple[float, float, str]], n_frames: int) -> tuple[list[str], int]:
+    """The rule read word by word, frame by frame."""
+    labels, contested = [], 0
+    for frame in range(n_frames):
+        here = [(start, -stop, label) for start, stop, label in spans if start <= frame < stop]
+        contested += len({label for *_, label in here}) > 1
+        labels.append(max(here)[2] if here else "-")
+    return labels, contested
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 20), st.sampled_from("abcd")), min_size=1, max_size=12))
+def test_the_rule_frame_by_frame(found):
+    # equal start and stop: the later in the list, which the slow version tells by a tiny shift
+    spans = [(start, start + length, label) for start, length, label in found]
+    if len({span[:2] for span in spans}) < len(spans):
+        return
+    frames = to_frames(annotated(*spans), Clock(70, fps=1), "-")
+    labels, contested = slow(spans, 70)
+    assert (frames.labels, frames.contested) == (labels, contested)
+
+
+def test_frames_of_another_rate_are_moved_onto_the_clock():
+    spans = annotated((30, 60, "a"), (60, 75, "b"), unit="frames", fps=30)
+    assert "".join(to_frames(spans, Clock(fps=2), "-").labels) == "--aab"  # 2.5 s are five frames
+
+
+def test_frames_without_a_rate_are_those_of_the_features():
+    assert "".join(to_frames(annotated((1, 3, "a"), unit="frames"), Clock(5, fps=9), "-").labels) == "-aa--"
+
+
+def test_frame_times_of_an_uneven_clock():
+    times = np.array([0.0, 0.1, 0.5, 0.6, 1.0])
+    clock = Clock(4, times=times)
+    assert clock.frames([0.0, 0.04, 0.06, 0.29, 0.31, 0.58, 1.0], "f").tolist() == [0, 0, 1, 1, 2, 3, 4]
+    assert "".join(to_frames(annotated((0.1, 0.6, "a")), clock, "-").labels) == "-aa-"
+    # what lies far behind the end counts on by the usual step, 0.25 s
+    assert clock.frames([2.0], "f").tolist() == [8]
+
+
+@pytest.mark.parametrize("fps", [5, 15, 29.97, 30000 / 1001, 59.94])
+def test_times_of_frames_are_those_frames(fps):
+    frames = np.arange(20000)
+    assert (Clock(fps=fps).frames(frames / fps, "f") == frames).all()
+    assert (Clock(fps=fps).frames(np.round(frames / fps, 3), "f") == frames).all()
+    assert (Clock(times=np.arange(20001) / fps).frames(frames / fps, "f") == frames).all()
+
+
+def test_the_length_that_the_file_tells_counts():
+    assert "".join(to_frames(annotated((0, 1, "a"), end=2.5), Clock(fps=2), "-").labels) == "aa---"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "clock", "message"),
+    [
+        (annotated((0, 1, "a")), Clock(), r"times in seconds and no frame rate; .*set --fps or --features"),
+        (
+            annotated((0, 30, "a")),
+            Clock(10, fps=1),
+            r"segments of 'v' to frame 30, features of 10 frames; .*check --fps",
+        ),
+        (annotated(), Clock(fps=1), "no segments for 'v'"),
+        (
+            annotated((0, 1.5, "a"), unit="frames"),
+            Clock(fps=1),
+            "frame 1.5; expected whole frame numbers; or are these",
+        ),
+    ],
+)
+def test_what_cannot_be_brought_to_frames(annotation, clock, message):
+    with pytest.raises(InputError, match=message):
+        to_frames(annotation, clock, "-")
+
+
+def test_a_little_beyond_the_end_is_cut():
+    assert to_frames(annotated((0, 20, "a")), Clock(10, fps=1), "-").labels == ["a"] * 10
+
+
+@pytest.mark.parametrize(
+    ("span", "message"),
+    [
+        ((-0.5, 1.0, "a"), r"f: 'a' from -0.5 to 1; expected times that are 0 or more"),
+        ((2.0, 1.0, "a"), r"f: 'a' from 2 to 1; expected a stop after the start"),
+        ((0.0, float("nan"), "a"), "times that are 0 or more"),
+        ((0.0, 1.0, " "), r"label '' from 0 to 1; expected a name of one line"),
+        ((0.0, 1.0, "a\nb"), "expected a name of one line"),
+    ],
+)
+def test_spans_check_themselves(span, message):
+    with pytest.raises(InputError, match=message):
+        Span(*span, "f")
+
+
+def features(folder: Path, shape: tuple[int, int], told: object = None) -> Path:
+    np.save(folder / "v.npy", np.zeros(shape, dtype=np.float16))
+    if told is not None:
+        (folder / "v.json").write_text(told if isinstance(told, str) else json.dumps(told))
+    return folder / "v.npy"
+
+
+def test_the_clock_of_a_feature_file(tmp_path):
+    path = features(tmp_path, (3, 7))
+    assert read_clock(path, 5.0, "TD").n_frames == 3
+    assert read_clock(path, 5.0, "DT").n_frames == 7
+    with pytest.raises(InputError, match=r"v.npy: no .json beside it and no layout; expected TD or DT; set --layout"):
+        read_clock(path, 5.0)
+    clock = read_clock(features(tmp_path, (3, 7), {"fps": 4.0}), 5.0)
+    assert (clock.n_frames, clock.fps, clock.times) == (3, 4.0, None)
+
+
+@pytest.mark.parametrize("times", [[0, 0.5, 0.75], [0, 0.5, 0.75, 1.125]])
+def test_frame_times_beside_the_features(times, tmp_path):
+    clock = read_clock(features(tmp_path, (3, 7), {"times": times}))
+    assert clock.times is not None
+    assert clock.times.tolist() == [0, 0.5, 0.75, 1.125]  # the last frame lasts the median step
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [("{", "v.json:1: not JSON"), ([], "v.json: no object"), ({"times": [0, 1]}, "2 times for 3 frames"),
+     ({"times": [0, 1, 1]}, "do not rise"), ({"fps": "x"}, "v.json: fps 'x'"), ({"fps": -1}, "v.json: fps -1"),
+     ({"times": ["a"]}, "v.json: times that are no list of numbers")],
+)  # fmt: skip
+def test_broken_files_beside_the_features(told, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        read_clock(features(tmp_path, (3, 7), told))
+
+
+def test_a_clock_on_a_segmentation(tmp_path):
+    told = {"fps": 4.0, "times": [0, 0.25, 0.5, 0.7], "video": "/films/v.mp4"}
+    found = read_clock(features(tmp_path, (3, 7), told)).put_on(Segmentation.from_frames(["a", "a", "b"]))
+    assert (found.fps, found.times, found.media) == (4.0, (0, 0.25, 0.5, 0.7), "/films/v.mp4")
+    even = Clock(3, 4.0, np.array([0, 0.2505, 0.4999, 0.75])).put_on(found)
+    assert (even.fps, even.times, even.media) == (4.0, None, None)  # the times of the rate, but for rounding

@@ -1,0 +1,205 @@
+"""Every format of the table, and what each promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.formats import EXPORTERS, Format, ending_of, load, save
+
+RATES = [6.0, 15.0, 24.0, 25.0, 29.97, 30.0, 59.94, 24000 / 1001, 30000 / 1001, 60000 / 1001, 1.0, 0.5, 12.5, 240.0]
+POUR = Segmentation(
+    (Segment(0, 3, "no action", 0.5), Segment(3, 4, 'pour "milk", cold'), Segment(4, 10, "pour", 1 / 3)), fps=6.0
+)
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+field_rates = st.none() | st.sampled_from(RATES)
+confidences = st.none() | st.floats(0, 1)
+
+
+@st.composite
+def segmentations(draw, labels=names, rates=field_rates):
+    segments, start = [], 0
+    for _ in range(draw(st.integers(1, 6))):
+        stop = start + draw(st.integers(1, 2000))
+        segments.append(Segment(start, stop, draw(labels), draw(confidences)))
+        start = stop
+    return Segmentation(tuple(segments), draw(rates))
+
+
+def same(left: Segmentation, right: Segmentation) -> bool:
+    """Equality with confidence, which segments leave out of theirs."""
+    return left == right and [s.confidence for s in left] == [s.confidence for s in right]
+
+
+@pytest.mark.parametrize("suffix", EXPORTERS)
+def test_every_format_leaves_one_whole_file(suffix, tmp_path):
+    path = save(POUR, tmp_path / f"deep/er/video{suffix}")
+    assert path == tmp_path / f"deep/er/video{suffix}"
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert EXPORTERS[suffix].note
+
+
+@pytest.mark.parametrize("suffix", [ending for ending, known in EXPORTERS.items() if known.read is not None])
+def test_what_is_read_back_keeps_the_frames(suffix, tmp_path):
+    assert load(save(POUR, tmp_path / f"video{suffix}")).to_frames() == POUR.to_frames()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
+@given(segmentation=segmentations(labels=any_text))
+def test_csv_json_and_jsonl_give_back_all(suffix, segmentation, tmp_path_factory):
+    assert same(load(save(segmentation, tmp_path_factory.mktemp("round") / f"a{suffix}")), segmentation)
+
+
+@given(segmentation=segmentations(rates=st.none()))
+def test_txt_gives_back_the_frames(segmentation, tmp_path_factory):
+    path = save(segmentation, tmp_path_factory.mktemp("round") / "a.txt")
+    assert load(path) == Segmentation.from_frames(segmentation.to_frames())
+
+
+@given(segmentation=segmentations(rates=st.floats(0.1, 300)))
+def test_csv_seconds_survive_any_rate(segmentation, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("round")
+    first = save(segmentation, folder / "a.csv")
+    second = save(load(first), folder / "b.csv")
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("n_frames", [1, 7, 999, 123457])
+def test_csv_recovers_the_rate_of_one_segment(fps, n_frames, tmp_path):
+    assert load(save(Segmentation((Segment(0, n_frames, "a"),), fps), tmp_path / "a.csv")).fps == fps
+
+
+def test_csv_as_a_spreadsheet_sees_it(tmp_path):
+    text = save(POUR, tmp_path / "a.csv").read_bytes().decode()
+    assert text == (
+        "start,stop,start_seconds,stop_seconds,action,confidence\r\n"
+        "0,3,0.0,0.5,no action,0.5\r\n"
+        '3,4,0.5,0.6666666666666666,"pour ""milk"", cold",\r\n'
+        "4,10,0.6666666666666666,1.6666666666666667,pour,0.3333333333333333\r\n"
+    )
+
+
+def test_csv_without_rate_leaves_seconds_empty(tmp_path):
+    text = save(Segmentation((Segment(0, 3, "a"),)), tmp_path / "a.csv").read_text()
+    assert text.splitlines()[1] == "0,3,,,a,"
+
+
+def test_json_as_a_program_sees_it(tmp_path):
+    tree = json.loads(save(POUR, tmp_path / "a.json").read_text())
+    assert (tree["fps"], tree["n_frames"], len(tree["segments"])) == (6.0, 10, 3)
+    assert tree["segments"][0] == {
+        "start": 0, "stop": 3, "start_seconds": 0.0, "stop_seconds": 0.5, "action": "no action", "confidence": 0.5,
+    }  # fmt: skip
+
+
+def test_txt_is_one_line_a_frame(tmp_path):
+    text = save(POUR, tmp_path / "a.txt").read_bytes()
+    assert text == b"no action\n" * 3 + b'pour "milk", cold\n' + b"pour\n" * 6
+
+
+def test_json_keeps_frame_times(tmp_path):
+    video = Segmentation.from_frames(["a", "a", "b"], times=(0.0, 0.1, 0.5, 0.6))
+    tree = json.loads(save(video, tmp_path / "a.json").read_text())
+    assert [(entry["start_seconds"], entry["stop_seconds"]) for entry in tree["segments"]] == [(0.0, 0.5), (0.5, 0.6)]
+    assert load(tmp_path / "a.json") == video
+    assert load(save(video, tmp_path / "a.csv")) == Segmentation.from_frames(["a", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("csv", ".csv"), (".CSV", ".csv"), ("boris", ".boris"), ("boris.tsv", ".boris.tsv"), ("via", ".via.json"),
+     ("audacity", ".audacity.txt"), ("label-studio", ".label-studio.json"), ("txt", ".txt")],
+)  # fmt: skip
+def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
+    assert ending_of(name) == ending
+
+
+@pytest.mark.parametrize("name", ["xls", "", "bor", "tsv"])
+def test_an_unknown_format_lists_the_known(name):
+    with pytest.raises(InputError, match=rf"--format: no format '{name}'; expected one of csv, json, jsonl, txt, vtt"):
+        ending_of(name, "--format")
+
+
+def test_segmentation_saves_itself(tmp_path):
+    assert load(POUR.save(tmp_path / "a.JSON")) == POUR
+
+
+HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "start,stop\n0,3\n", "a.csv: no column 'start_seconds'"),
+        ("a.csv", "", "a.csv: no column 'start'"),
+        ("a.csv", HEADER, "a.csv: segmentation: no segments"),
+        ("a.csv", HEADER + "0,3,,,a,\n3,x,,,b,\n", "a.csv:3: stop is 'x'; expected a number"),
+        ("a.csv", HEADER + "0\n", "a.csv:2: stop is 'empty'; expected a number"),
+        ("a.csv", HEADER + "0,2.5,,,a,\n", "a.csv:2: frames 0 to 2.5; expected whole frame numbers"),
+        ("a.csv", HEADER + "3,3,,,a,\n", "a.csv:2: frames [3, 3)"),
+        ("a.csv", HEADER + "0,3,,,a,\n4,5,,,b,\n", "a.csv: segment 'b': start 4 (gap)"),
+        ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:1: not CSV (unexpected end of data)"),
+        ("a.json", "{", "a.json:1: not JSON"),
+        ("a.json", "[]", "a.json: no list 'segments'"),
+        ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0: {'start': 0}"),
+        ("a.json", '{"fps": "x", "segments": []}', "a.json: fps 'x'"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1.5, "action": "a"}]}', "segment 0: frames [0, 1.5)"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "times: shape (1,)"),
+        ("a.json", '{"segments": [], "times": "x"}', "a.json: times that are no list of numbers"),
+        ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2: not JSON"),
+        ("a.jsonl", "[]", "a.jsonl:1: []; expected an object with start, stop, action"),
+        ("a.txt", "\n\n", "a.txt: no frames"),
+        ("a.txt", "a\n\nb\n", "a.txt:2: a blank line"),
+        ("a.xls", "", "no format for the suffix '.xls'; expected one of csv, json, jsonl, txt, vtt"),
+    ],
+)
+def test_bad_files_are_one_plain_line(name, text, message, tmp_path):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        load(path)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_and_binary_files_are_input_errors(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        load(tmp_path / "none.csv")
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load(tmp_path / "b.csv")
+
+
+def test_seconds_by_hand_leave_the_rate_open(tmp_path):
+    (tmp_path / "a.csv").write_text(HEADER + "0,3,0,1,a,\n3,6,1,5,b,\n")
+    assert load(tmp_path / "a.csv").fps is None
+
+
+def test_a_label_of_two_lines_has_no_place_in_txt(tmp_path):
+    with pytest.raises(InputError, match=r"/a\.txt: label 'a\\nb'; .*write \.csv or \.json"):
+        save(Segmentation((Segment(0, 1, "a\nb"),)), tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    def fail(segmentation: Segmentation, path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    path = save(POUR, tmp_path / "a.csv")
+    before = path.read_bytes()
+    monkeypatch.setitem(EXPORTERS, ".csv", Format(fail, None, ""))
+    with pytest.raises(InputError, match="No space left"):
+        save(POUR, path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
+    with pytest.raises(InputError, match="only written"):
+        load(path)

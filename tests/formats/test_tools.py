@@ -1,0 +1,335 @@
+"""What other people's tools see in the files written for them; read by the tool's own library where there is one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import opentimelineio
+import pytest
+import srt
+import webvtt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pympi.Elan import Eaf
+
+from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.formats import EXPORTERS, load, save
+
+
+class Seen(NamedTuple):
+    """A segment in the eyes of a tool; confidence None where it has none."""
+
+    start: float
+    stop: float
+    label: str
+    confidence: float | None = None
+
+
+def number(text: str) -> float | None:
+    return float(text.removeprefix("confidence ")) if text else None
+
+
+def vtt(path: Path) -> list[Seen]:
+    cues = webvtt.read(path)
+    unescaped = [cue.text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") for cue in cues]
+    cues[0].comments = cues.header_comments  # the library gives the comments before the first cue to the file
+    sure = [number("".join(cue.comments)) for cue in cues]
+    return [Seen(_vtt(cue.start), _vtt(cue.end), text, c) for cue, text, c in zip(cues, unescaped, sure, strict=True)]
+
+
+def _vtt(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+
+
+def subrip(path: Path) -> list[Seen]:
+    cues = list(srt.parse(path.read_text(encoding="utf-8")))
+    assert [cue.index for cue in cues] == list(range(1, len(cues) + 1))
+    return [Seen(cue.start.total_seconds(), cue.end.total_seconds(), cue.content) for cue in cues]
+
+
+def elan(path: Path) -> list[Seen]:
+    eaf = Eaf(path)
+    sure = {}
+    if "confidence" in eaf.get_tier_names():
+        assert eaf.get_parameters_for_tier("confidence")["PARENT_REF"] == "action"
+        sure = {parent: float(value) for parent, value, _, _ in eaf.tiers["confidence"][1].values()}
+    return [
+        Seen(eaf.timeslots[start] / 1000, eaf.timeslots[stop] / 1000, label, sure.get(name))
+        for name, (start, stop, label, _) in eaf.tiers["action"][0].items()
+    ]
+
+
+def boris(path: Path) -> list[Seen]:
+    (observation,) = json.loads(path.read_text(encoding="utf-8"))["observations"].values()
+    rows = [(time, code, comment) for time, _, code, _, comment, _ in observation["events"]]
+    return [Seen(a[0], b[0], a[1], number(a[2])) for a, b in zip(rows[::2], rows[1::2], strict=True) if a[1] == b[1]]
+
+
+def boris_events(path: Path) -> list[Seen]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    kinds = [row["Behavior type"] for row in rows]
+    assert kinds == ["START", "STOP"] * (len(rows) // 2)
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return [Seen(float(a["Time"]), float(b["Time"]), a["Behavior"], number(a["Comment"])) for a, b in pairs]
+
+
+def label_studio(path: Path) -> list[Seen]:
+    (task,) = json.loads(path.read_text(encoding="utf-8"))
+    rate, seen = task["data"]["fps"], []
+    for region in task["predictions"][0]["result"]:
+        (label,), (frames,) = region["value"]["timelinelabels"], region["value"]["ranges"]
+        assert (region["type"], region["to_name"]) == ("timelinelabels", "video")
+        # frame 1 is the first, the last one is part of the range
+        seen.append(Seen((frames["start"] - 1) / rate, frames["end"] / rate, label, region.get("score")))
+    return seen
+
+
+def via(path: Path) -> list[Seen]:
+    project = json.loads(path.read_text(encoding="utf-8"))
+    (action,) = (key for key, kind in project["attribute"].items() if kind["aname"] == "action")
+    (sure,) = (key for key, kind in project["attribute"].items() if kind["aname"] == "confidence")
+    options = project["attribute"][action]["options"]
+    found = project["metadata"].values()
+    return [Seen(*one["z"], options[one["av"][action]], number(one["av"].get(sure, ""))) for one in found]
+
+
+def rttm(path: Path) -> list[Seen]:
+    seen = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        kind, _, channel, start, duration, _, _, name, sure, _ = line.split(" ")
+        assert (kind, channel) == ("SPEAKER", "1")
+        seen.append(Seen(float(start), float(start) + float(duration), name, number(sure.replace("<NA>", ""))))
+    return seen
+
+
+def audacity(path: Path) -> list[Seen]:
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Seen(float(start), float(stop), label) for start, stop, label in rows]
+
+
+def otio(path: Path) -> list[Seen]:
+    (track,) = opentimelineio.adapters.read_from_file(str(path)).tracks
+    seen = []
+    for clip in track:
+        place = clip.range_in_parent()
+        # played from the start, the timeline shows the video in sync
+        assert place.start_time.to_seconds() == pytest.approx(clip.source_range.start_time.to_seconds() - offset(track))
+        start, stop = clip.source_range.start_time, clip.source_range.end_time_exclusive()
+        sure = clip.metadata.get("fact_clip", {}).get("confidence")
+        seen.append(Seen(start.to_seconds(), stop.to_seconds(), clip.name, sure))
+    return seen
+
+
+def offset(track: opentimelineio.schema.Track) -> float:
+    return track[0].source_range.start_time.to_seconds()
+
+
+def with_frames(path: Path) -> list[Seen]:
+    """The formats with frames: seconds from a program of a few lines, not from `load`."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".csv":
+        rows = list(csv.DictReader(text.splitlines(keepends=True)))
+    else:
+        rows = json.loads(text)["segments"] if path.suffix == ".json" else list(map(json.loads, text.splitlines()))
+    keys = ("start_seconds", "stop_seconds", "action", "confidence")
+    cells = ([row[key] for key in keys] for row in rows)
+    return [
+        Seen(float(a), float(b), name, float(sure) if sure not in (None, "") else None) for a, b, name, sure in cells
+    ]
+
+
+class Reader(NamedTuple):
+    read: Callable[[Path], list[Seen]]
+    grain: float  # seconds within which times are kept
+    confidence: bool
+
+
+READERS = {
+    ".csv": Reader(with_frames, 0, True),
+    ".json": Reader(with_frames, 0, True),
+    ".jsonl": Reader(with_frames, 0, True),
+    ".vtt": Reader(vtt, 5e-4, True),
+    ".srt": Reader(subrip, 5e-4, False),
+    ".eaf": Reader(elan, 5e-4, True),
+    ".boris": Reader(boris, 5e-4, True),
+    ".boris.tsv": Reader(boris_events, 5e-4, True),
+    ".label-studio.json": Reader(label_studio, 0.5 / 6, True),
+    ".via.json": Reader(via, 0, True),
+    ".rttm": Reader(rttm, 1e-6, True),
+    ".audacity.txt": Reader(audacity, 5e-7, False),
+    ".otio": Reader(otio, 5e-4, True),
+}
+EVEN = Segmentation(
+    (
+        Segment(0, 3, "no_action", 0.5),
+        Segment(3, 4, "take"),
+        Segment(4, 10, "pour", 1 / 3),
+        Segment(10, 12, "pour", 1.0),
+    ),
+    fps=6.0,
+    media="clips/a b.mp4",
+)
+# twelve frames of a clock that starts late, stumbles and then runs three times as fast
+UNEVEN = Segmentation(
+    EVEN.segments, 6.0, (0.04, 0.2, 0.4, 0.6, 1.1, 1.2, 1.25, 1.3, 1.35, 1.4, 1.45, 1.6, 1.7001), media="a.mp4"
+)
+
+
+def test_every_format_with_seconds_has_a_reader():
+    assert set(READERS) == set(EXPORTERS) - {".txt"}
+
+
+@pytest.mark.parametrize("ending", READERS)
+@pytest.mark.parametrize("video", [EVEN, UNEVEN], ids=["even", "uneven"])
+def test_the_tool_sees_every_segment_at_its_time(video, ending, tmp_path):
+    reader = READERS[ending]
+    seen = reader.read(save(video, tmp_path / f"deep/er{ending}"))
+    assert [each.label for each in seen] == list(video.transcript)
+    assert [each.confidence for each in seen] == [each.confidence if reader.confidence else None for each in video]
+    times = [(video.seconds(each.start), video.seconds(each.stop)) for each in video]
+    for each, (start, stop) in zip(seen, times, strict=True):
+        assert (each.start, each.stop) == pytest.approx((start, stop), abs=reader.grain + 1e-12)
+
+
+@settings(max_examples=25)
+@given(
+    lengths=st.lists(st.integers(1, 400), min_size=1, max_size=12),
+    fps=st.sampled_from([5.0, 12.5, 15.0, 24000 / 1001, 29.97, 59.94, 120.0]),
+)
+@pytest.mark.parametrize("ending", READERS)
+def test_frames_come_back_exactly_from_seconds(ending, lengths, fps, tmp_path_factory):
+    labels = [f"a{number % 3}" for number, length in enumerate(lengths) for _ in range(length)]
+    video = Segmentation.from_frames(labels, fps)
+    seen = READERS[ending].read(save(video, tmp_path_factory.mktemp("round") / f"a{ending}"))
+    frames = [Segment(round(each.start * fps), round(each.stop * fps), each.label) for each in seen]
+    assert tuple(frames) == video.segments
+
+
+ODD = 'pour <b>&"milk", cold → ü --> 50 %'
+
+
+@pytest.mark.parametrize("ending", READERS)
+def test_any_name_of_one_line_is_kept(ending, tmp_path):
+    seen = READERS[ending].read(save(Segmentation((Segment(0, 5, ODD),), 5.0), tmp_path / f"a{ending}"))
+    assert [each.label for each in seen] == [ODD.replace(" ", "_") if ending == ".rttm" else ODD]
+
+
+def test_files_point_to_the_video(tmp_path):
+    def saved(ending: str) -> Path:
+        return save(EVEN, tmp_path / f"x{ending}")
+
+    assert Eaf(saved(".eaf")).get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "./a b.mp4"
+    project = json.loads(saved(".boris").read_text())
+    assert project["observations"]["a b"]["file"]["1"] == ["clips/a b.mp4"]
+    assert project["observations"]["a b"]["media_info"]["length"] == {"clips/a b.mp4": 2.001}
+    assert json.loads(saved(".label-studio.json").read_text())[0]["data"] == {"video": "clips/a b.mp4", "fps": 6.0}
+    assert json.loads(saved(".via.json").read_text())["file"]["1"]["src"] == "clips/a b.mp4"
+    assert saved(".rttm").read_text().split()[:2] == ["SPEAKER", "a_b"]
+    timeline = opentimelineio.adapters.read_from_file(str(saved(".otio")))
+    assert timeline.tracks[0][0].media_reference.target_url == "clips/a b.mp4"
+    assert saved(".vtt").read_text().startswith("WEBVTT - clips/a b.mp4\n\n")
+    assert json.loads(saved(".json").read_text())["media"] == load(saved(".json")).media == "clips/a b.mp4"
+
+
+def test_a_video_elsewhere_is_linked_by_its_address_and_by_the_way_there(tmp_path):
+    video = replace(EVEN, media=str(tmp_path / "clips" / "a b.mp4"))
+    (link,) = Eaf(save(video, tmp_path / "out" / "x.eaf")).get_linked_files()
+    assert link["MEDIA_URL"] == f"file://{tmp_path}/clips/a b.mp4"
+    assert link["RELATIVE_MEDIA_URL"] == "./../clips/a b.mp4"
+    assert link["MIME_TYPE"] == "video/mp4"
+    project = json.loads(save(video, tmp_path / "out" / "x.boris").read_text())
+    assert project["observations"]["a b"]["file"]["1"] == [video.media]
+    timeline = opentimelineio.adapters.read_from_file(str(save(video, tmp_path / "out" / "x.otio")))
+    assert timeline.tracks[0][0].media_reference.target_url == f"file://{tmp_path}/clips/a%20b.mp4"
+
+
+def test_json_names_no_video_where_there_is_none(tmp_path):
+    path = save(Segmentation((Segment(0, 1, "a"),), 1.0), tmp_path / "subj5.json")
+    assert "media" not in json.loads(path.read_text())
+    assert load(path).media is None
+    path.write_text(path.read_text().replace('"n_frames": 1', '"media": 1'))
+    with pytest.raises(InputError, match="media 1; expected the path of a video"):
+        load(path)
+
+
+def test_without_a_video_files_point_to_their_own_name(tmp_path):
+    text = save(Segmentation((Segment(0, 1, "a"),), 1.0), tmp_path / "subj5.via.json").read_text()
+    assert json.loads(text)["file"]["1"]["fname"] == "subj5"
+
+
+def test_boris_knows_every_class_as_a_state(tmp_path):
+    project = json.loads(save(EVEN, tmp_path / "a.boris").read_text())
+    states = [(each["code"], each["type"]) for each in project["behaviors_conf"].values()]
+    assert states == [(code, "State event") for code in ("no_action", "pour", "take")]
+
+
+def test_boris_events_are_those_of_its_project(tmp_path):
+    video = Segmentation(UNEVEN.segments, times=UNEVEN.times, media="d/a.mp4")  # no rate: the mean of the times
+    with save(video, tmp_path / "a.boris.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    (observation,) = json.loads(save(video, tmp_path / "a.boris").read_text())["observations"].values()
+    assert [[float(row["Time"]), row["Behavior"], int(row["Image index"])] for row in rows] == [
+        [time, code, frame] for time, _, code, _, _, frame in observation["events"]
+    ]
+    assert {(row["Media duration (s)"], row["FPS"], row["Source"]) for row in rows} == {
+        ("1.700", "7.228", "player #1:d/a.mp4")  # twelve frames in 1.6601 s
+    }
+    assert observation["media_info"]["fps"]["d/a.mp4"] == pytest.approx(12 / 1.6601)
+
+
+def test_label_studio_frames_are_counted_from_one(tmp_path):
+    (task,) = json.loads(save(EVEN, tmp_path / "a.label-studio.json").read_text())
+    ranges = [region["value"]["ranges"] for region in task["predictions"][0]["result"]]
+    assert ranges == [
+        [{"start": 1, "end": 3}],
+        [{"start": 4, "end": 4}],
+        [{"start": 5, "end": 10}],
+        [{"start": 11, "end": 12}],
+    ]
+    assert task["predictions"][0]["score"] == pytest.approx((0.5 + 1 / 3 + 1) / 3)
+
+
+@pytest.mark.parametrize("ending", READERS)
+def test_formats_of_seconds_ask_for_a_rate(ending, tmp_path):
+    video = Segmentation((Segment(0, 3, "a"),))
+    if ending in (".csv", ".json", ".jsonl", ".label-studio.json"):
+        assert save(video, tmp_path / f"a{ending}").is_file()
+        return
+    with pytest.raises(InputError, match=r"/a\.[a-z.]+: no frame rate and no frame times; expected seconds"):
+        save(video, tmp_path / f"a{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".vtt", ".srt", ".boris", ".boris.tsv", ".rttm", ".audacity.txt"])
+@pytest.mark.parametrize("label", ["a\nb", "a\tb", " "])
+def test_labels_without_a_place_are_refused(ending, label, tmp_path):
+    with pytest.raises(InputError, match="expected a name of one line"):
+        save(Segmentation((Segment(0, 1, label),), 1.0), tmp_path / f"a{ending}")
+
+
+def test_rttm_refuses_names_that_become_one(tmp_path):
+    with pytest.raises(InputError, match="differ in blanks only"):
+        save(Segmentation((Segment(0, 1, "a b"), Segment(1, 2, "a_b")), 1.0), tmp_path / "a.rttm")
+
+
+@pytest.mark.parametrize("ending", [".vtt", ".srt", ".eaf"])
+def test_a_segment_below_a_millisecond_is_refused(ending, tmp_path):
+    with pytest.raises(InputError, match="without length; expected a millisecond or more"):
+        save(Segmentation((Segment(0, 1, "a"), Segment(1, 9, "b")), 9000.0), tmp_path / f"a{ending}")
+
+
+@pytest.mark.parametrize(
+    ("ending", "module", "extra"), [(".eaf", "pympi.Elan", "annotation"), (".otio", "opentimelineio", "otio")]
+)
+def test_a_missing_library_is_named(ending, module, extra, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf"not installed; pip install 'fact-clip\[{extra}\]'"):
+        save(EVEN, tmp_path / f"a{ending}")

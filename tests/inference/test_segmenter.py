@@ -1,0 +1,195 @@
+"""The front door: features in, segments out."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fact_clip
+from fact_clip import checkpoint
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.decoding import frame_scores
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.models import BlockOutput, Output
+from fact_clip.training import evaluate, train
+
+
+@pytest.fixture(scope="module")
+def segmenter(tiny_run) -> Segmenter:
+    return fact_clip.load(tiny_run)
+
+
+@pytest.fixture
+def video(workbench) -> Path:
+    return workbench / "features" / "person1_video1.npy"
+
+
+def test_array_and_path_give_the_same(segmenter, video):
+    features = np.load(video)
+    found = segmenter.segment(features)
+    assert segmenter.segment(video) == segmenter.segment(str(video)) == found
+    assert found.n_frames == len(features)
+    assert found.fps == segmenter.fps == 15.0
+    assert set(found.transcript) <= set(segmenter.vocabulary.names)
+    assert segmenter.segment(features.astype(np.float64)) == found
+    assert features.tobytes() == np.load(video).tobytes()  # left as they were
+
+
+def test_confidence_is_a_share(segmenter, video):
+    segments = segmenter.segment(video).segments
+    assert all(0 <= segment.confidence <= 1 for segment in segments)
+    _, confidence = segmenter.predict(np.load(video))
+    first = segments[0]
+    assert first.confidence == pytest.approx(confidence[: first.stop].mean(), abs=1e-6)
+
+
+class Fixed(torch.nn.Module):
+    """A model of one block without tokens' say: the frame scores are the logits that it is given."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, features, text=None, transcript=None):
+        n_frames = features.shape[1]
+        logits = self.logits.expand(1, n_frames, -1)
+        tokens = torch.zeros(1, 1, self.logits.shape[-1] + 1)
+        block = BlockOutput(torch.zeros(1, n_frames, 1), logits, torch.zeros(1, 1, 1), tokens)
+        mask = torch.ones(1, n_frames, dtype=torch.bool)
+        return Output((block,), mask, torch.ones(1, 1, dtype=torch.bool), None, 1.0)
+
+
+def test_candidates_share_the_score_and_the_background_is_one_always(segmenter, video):
+    logits = torch.randn(23, generator=torch.Generator().manual_seed(3))
+    fixed, chosen = Segmenter(segmenter.run, Fixed(logits)), ["screw nut with wrench", "place gear"]
+    labels, confidence = fixed.predict(np.load(video), actions=chosen)
+    index = segmenter.vocabulary.encode(["no action", *chosen])
+    shares = np.exp(logits[index].numpy()) / np.exp(logits[index].numpy()).sum()
+    assert set(labels.tolist()) == {index[shares.argmax()]}
+    np.testing.assert_allclose(confidence, shares.max(), rtol=1e-5)
+    assert set(segmenter.segment(video, actions=["place gear"]).to_frames()) <= {"place gear", "no action"}
+    assert segmenter.segment(video, actions=segmenter.vocabulary.names) == segmenter.segment(video)
+
+
+def test_a_candidate_whose_score_has_vanished_is_still_named(segmenter, video):
+    """Scores of 1 for one class and of exactly 0 in float32 for all others."""
+    logits = torch.full((23,), -500.0)
+    logits[segmenter.vocabulary.index("tap gear with mallet")] = 0.0
+    sure = Segmenter(segmenter.run, Fixed(logits))
+    assert sure.segment(video).transcript == ("tap gear with mallet",)
+    found = sure.segment(video, actions=["place gear", "grasp nut"])
+    assert set(found.transcript) <= {"place gear", "grasp nut", "no action"}
+    assert [segment.confidence for segment in found] == pytest.approx([1 / 3] * len(found))  # nothing tells them apart
+
+
+def test_a_price_of_changes_gives_fewer_segments(segmenter, video):
+    counts = []
+    for penalty in (0.0, 0.05, 100.0):
+        config = segmenter.run.config
+        decode = config.decode.model_copy(update={"switch_penalty": penalty})
+        run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"decode": decode}))
+        counts.append(len(Segmenter(run, segmenter.model).segment(video)))
+    assert counts[0] >= counts[1] >= counts[2] == 1
+
+
+def test_the_same_as_in_evaluation(tiny_run, workbench, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    result = evaluate(run)
+    segmenter = fact_clip.load(run)
+    assert result["videos"] == list(Dataset.open(segmenter.run.config.data).test)
+    for name in result["videos"]:
+        written = (run / "predictions" / "test" / f"{name}.txt").read_text().splitlines()
+        assert segmenter.segment(workbench / "features" / f"{name}.npy").to_frames() == written
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 400])
+def test_a_stride_gives_a_label_to_every_frame(n_frames, tiny, tmp_path_factory, video):
+    folder = tmp_path_factory.getbasetemp() / "stride3"
+    if not folder.is_dir():
+        train(tiny(data={"stride": 3}, train={"epochs": 1}), folder)
+    segmenter, features = fact_clip.load(folder), np.load(video)[:n_frames]
+    labels, confidence = segmenter.predict(features)
+    assert segmenter.segment(features).n_frames == len(labels) == len(confidence) == n_frames
+    of_row = np.arange(n_frames) // 3 * 3  # what rows 0, 3, 6, ... get holds until the next one
+    assert np.array_equal(labels, labels[of_row])
+    assert np.array_equal(confidence, confidence[of_row])
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 100])
+def test_interleaved_strides_give_each_frame_the_score_of_its_own_row(n_frames, tiny_run, video):
+    trained, features = fact_clip.load(tiny_run), np.load(video)[:n_frames]
+    config = trained.run.config
+    config = config.model_copy(update={"data": config.data.model_copy(update={"stride": 3, "interleave": True})})
+    segmenter = Segmenter(dataclasses.replace(trained.run, config=config), trained.model)
+    labels, confidence = segmenter.predict(features)
+    assert len(labels) == len(confidence) == n_frames
+    rows = torch.from_numpy(trained.run.transform(features))
+    for start in range(min(3, n_frames)):
+        with torch.no_grad():  # the tiny run has no price for a change, so each frame stands alone
+            scores = frame_scores(trained.model(rows[None, start::3]))[0]
+        np.testing.assert_array_equal(labels[start::3], scores.argmax(-1))
+        np.testing.assert_allclose(confidence[start::3], scores.amax(-1), atol=1e-6)
+
+
+def test_features_stored_channels_first(tiny, workbench, video, tmp_path, refused):
+    """The layout of the training data is that of the files that are segmented."""
+    copy = Path(shutil.copytree(workbench, tmp_path / "data"))
+    for path in (copy / "features").iterdir():
+        np.save(path, np.load(path).T)
+    train(tiny(data={"root": str(copy), "layout": "DT"}, train={"epochs": 1}), tmp_path / "run")
+    segmenter = fact_clip.load(tmp_path / "run")
+    assert segmenter.segment(copy / "features" / video.name) == segmenter.segment(np.load(video))
+    refused(lambda: segmenter.segment(video), str(video), "columns", "expected 8")
+
+
+def test_features_that_do_not_fit(segmenter, tiny_run, tmp_path, refused):
+    refused(
+        lambda: segmenter.segment(np.zeros((40, 7), np.float32)),
+        "7 columns (of 40 frames)",
+        "expected 8",
+        str(tiny_run),
+    )
+    refused(lambda: segmenter.segment(np.zeros(8, np.float32)), "shape (8,)", "(T, 8)")
+    refused(lambda: segmenter.segment(np.zeros((0, 8), np.float32)), "shape (0, 8)", "at least one frame")
+    path = tmp_path / "wide.npy"
+    np.save(path, np.zeros((40, 9)))
+    refused(lambda: segmenter.segment(path), str(path), "9 columns", "expected 8")
+    refused(lambda: segmenter.segment(tmp_path / "none.npy"), "none.npy", "no such file")
+
+
+def test_features_that_are_not_finite(segmenter, tmp_path, refused):
+    features = np.zeros((40, 8), np.float32)
+    features[17, 3], features[30, 0] = np.nan, np.inf
+    refused(lambda: segmenter.segment(features), "nan in frame 17, column 3")
+    path = tmp_path / "holes.npy"
+    np.save(path, features)
+    refused(lambda: segmenter.segment(path), f"{path}: nan in frame 17")
+
+
+def test_actions_that_are_unknown_or_none(segmenter, video, refused):
+    refused(lambda: segmenter.segment(video, actions=["screw nutt with wrench"]), "'screw nutt with wrench'", "nearest")
+    refused(lambda: segmenter.segment(video, actions=[]), "actions: none", "at least one")
+
+
+def test_a_transcript_is_given_exactly_where_it_is_read(segmenter, video, tiny, tmp_path, refused):
+    refused(lambda: segmenter.segment(video, transcript=["no action"]), "transcript", "without model.transcript")
+    train(tiny(model={"transcript": True}, loss={"match": "seq"}, train={"epochs": 1}), tmp_path / "run")
+    aligning = fact_clip.load(tmp_path / "run")
+    refused(lambda: aligning.segment(video), "transcript")
+    order = ["no action", "grasp gear", "place gear"]
+    found = aligning.segment(video, transcript=order)
+    assert set(found.transcript) <= set(order)
+    assert all(0 <= segment.confidence <= 1 for segment in found)
+
+
+def test_models_of_every_head_and_block_segment_a_single_frame(tiny, tmp_path):
+    for number, model in enumerate(({"blocks": "iuU"}, {"blocks": "IuU", "head": "verb-noun"}, {"blocks": "i"})):
+        train(tiny(model=model, train={"epochs": 1}), tmp_path / str(number))
+        segmenter = fact_clip.load(tmp_path / str(number))
+        assert segmenter.segment(np.zeros((1, 8), np.float32)).n_frames == 1
+        assert checkpoint.open_run(tmp_path / str(number)).classes == segmenter.model.classes

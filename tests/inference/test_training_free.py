@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.encoders.cache import embed
+from fact_clip.inference.training_free import (
+    TrainingFree,
+    TrainingFreeSettings,
+    absorb_short,
+    decode_similarity,
+    probabilities,
+    smoothed,
+)
+
+PLAIN = TrainingFreeSettings(smoothing=0, shortest=0)
+
+
+def test_smoothing_by_hand():
+    values = np.array([[0.0], [3.0], [6.0], [0.0], [1.0]])
+    np.testing.assert_allclose(smoothed(values, 3)[:, 0], [1.5, 3, 3, 7 / 3, 0.5])
+    np.testing.assert_array_equal(smoothed(values, 0), values)
+
+
+def test_probabilities_by_hand():
+    features = np.array([[3.0, 0.0], [1.0, 1.0]])
+    texts = np.eye(2, dtype=np.float32)
+    found = probabilities(features, texts, TrainingFreeSettings(temperature=0.5, smoothing=0), 5.0)
+    first = 1 / (1 + np.exp(-2))
+    np.testing.assert_allclose(found, [[first, 1 - first], [0.5, 0.5]], atol=1e-6)
+
+
+def test_short_segments_go_to_the_likelier_neighbour():
+    labels = np.array([0] * 5 + [1] * 2 + [2] * 5 + [0])
+    scores = np.zeros((13, 3))
+    scores[5:7] = [0.3, 0.6, 0.1]
+    assert absorb_short(labels, scores, 3).tolist() == [0] * 7 + [2] * 6
+    scores[5:7] = [0.1, 0.6, 0.3]
+    assert absorb_short(labels, scores, 3).tolist() == [0] * 5 + [2] * 8
+    assert absorb_short(labels, scores, 1).tolist() == labels.tolist()
+    assert set(absorb_short(labels, scores, 99).tolist()) <= {0, 1, 2}
+    assert len(set(absorb_short(labels, scores, 99).tolist())) == 1
+
+
+def stepped(noise: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of three actions in the order 2, 0, 2, with noise, and the labels; action 1 never occurs."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([2, 0, 2], [60, 50, 40])
+    scores = rng.random((150, 3)) * noise
+    scores[np.arange(150), labels] += 0.5
+    return (scores / scores.sum(1, keepdims=True)).astype(np.float32), labels
+
+
+def test_an_unordered_list_of_which_not_all_occur():
+    scores, labels = stepped(0.8)
+    found, confidence = decode_similarity(scores, TrainingFreeSettings(), fps=5)
+    assert (found == labels).mean() > 0.95
+    assert len(confidence) == 150
+    assert (confidence[found == labels] > 0.5).mean() > 0.95
+    assert (scores.argmax(1) == labels).mean() < 0.95  # each frame alone is worse
+
+
+def test_the_threshold_makes_background_where_no_action_is_likely():
+    scores, labels = stepped()
+    scores[70:100] = 1 / 3
+    found, _ = decode_similarity(scores, TrainingFreeSettings(threshold=0.45), fps=5)
+    labels[70:100] = 3
+    assert (found == labels).mean() > 0.93
+    assert (found[75:95] == 3).all()
+    assert 3 not in decode_similarity(scores, TrainingFreeSettings(), fps=5)[0]
+
+
+def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
+    """Rows that are the vectors of the texts themselves come back as those actions."""
+    spec = f"clip:local-dir:{open_clip_folder}"
+    actions = ["crack an egg", "pour milk", "stir"]
+    segmenter = TrainingFree(spec, actions, TrainingFreeSettings(templates="plain"))
+    texts = embed(f"open_clip:local-dir:{open_clip_folder}", Vocabulary.from_names(actions), "plain").classes
+    labels = np.repeat([1, 0, 2], [40, 30, 30])
+    np.save(tmp_path / "x.npy", 5 * texts[labels].astype(np.float16))
+    facts = {"format": "fact-clip features 1", "encoder": segmenter.encoder.name, "fps": 10.0}
+    (tmp_path / "x.json").write_text(json.dumps(facts))
+    found = segmenter.segment(tmp_path / "x.npy")
+    assert found.transcript == ("pour milk", "crack an egg", "stir")
+    assert [each.stop for each in found] == pytest.approx([40, 70, 100], abs=2)
+    assert found.fps == 10
+    assert all(0 < each.confidence <= 1 for each in found)
+    assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
+
+    (tmp_path / "x.json").write_text(json.dumps({**facts, "encoder": "grid"}))
+    with pytest.raises(InputError, match=re.escape(f"features by grid; expected {segmenter.encoder.name}")):
+        segmenter.segment(tmp_path / "x.npy")
+    (tmp_path / "x.json").write_text(json.dumps(facts))
+    np.save(tmp_path / "x.npy", np.zeros((5, 3)))
+    with pytest.raises(InputError, match="3 columns; expected 8"):
+        segmenter.segment(tmp_path / "x.npy")
+    (tmp_path / "x.json").unlink()
+    with pytest.raises(InputError, match="what fact-clip extract writes beside features"):
+        segmenter.segment(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (lambda: TrainingFree("grid", ["stir"]), "no text side"),
+        (lambda: TrainingFree("timm:resnet18", ["stir"]), "no text side"),
+        (lambda: TrainingFree("clip:ViT-B-32/openai", []), "actions: none"),
+        (lambda: TrainingFree("clip:ViT-B-32/openai", ["stir", "stir"]), "'stir' twice"),
+        (lambda: TrainingFreeSettings(threshold=2), "threshold: 2"),
+        (lambda: TrainingFreeSettings(temperature=0), "temperature: 0"),
+        (lambda: TrainingFreeSettings(shortest=-1), "shortest: -1"),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(make, found):
+    with pytest.raises(InputError, match=re.escape(found)):
+        make()

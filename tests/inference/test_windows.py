@@ -1,0 +1,183 @@
+"""Long videos in windows."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fact_clip
+from fact_clip import InputError
+from fact_clip.config import Config, ModelConfig
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.windows import Window, convolution_reach, cut_windows, overlap_of, reach
+from fact_clip.models import FACT
+from fact_clip.training import train
+
+
+def test_windows_by_hand():
+    assert cut_windows(10, 0, 0) == cut_windows(10, 10, 4) == cut_windows(10, 99, 98) == [Window(0, 10, 0, 10)]
+    # starts 0, 4, 8, and 9 so that the last ends with the video; parted in the middle of what two share
+    assert cut_windows(15, 6, 2) == [
+        Window(0, 6, 0, 5),
+        Window(4, 10, 5, 9),
+        Window(8, 14, 9, 11),
+        Window(9, 15, 11, 15),
+    ]
+    assert cut_windows(5, 2, 0) == [Window(0, 2, 0, 2), Window(2, 4, 2, 3), Window(3, 5, 3, 5)]
+    with pytest.raises(InputError, match=r"decode.overlap: 6 rows of a window of 6; expected fewer"):
+        cut_windows(15, 6, 6)
+
+
+@given(n_rows=st.integers(1, 200), window=st.integers(1, 60), data=st.data())
+def test_every_row_is_kept_once_and_deep_enough(n_rows, window, data):
+    overlap = data.draw(st.integers(0, window - 1))
+    found = cut_windows(n_rows, window, overlap)
+    assert [row for each in found for row in range(each.first, each.last)] == list(range(n_rows))
+    for each in found:
+        assert each.stop - each.start == min(window, n_rows)
+        assert 0 <= each.start <= each.first < each.last <= each.stop <= n_rows
+        assert each.start == 0 or each.first - each.start >= overlap // 2
+        assert each.stop == n_rows or each.stop - each.last >= overlap // 2
+
+
+def model_config(blocks: str, **block: object) -> ModelConfig:
+    small = {"hidden": 24, "frame_dim": 8, "action_dim": 8, "action_layers": 1, "heads": 2, "feedforward": 8, **block}
+    return ModelConfig.model_validate({"blocks": blocks, "tokens": 4, "input": small})
+
+
+@pytest.mark.parametrize(("frame", "layers", "far"), [("m", 3, 7), ("m2", 3, 10), ("m", 1, 1), ("m2", 4, 24)])
+def test_the_reach_is_where_gradients_end(frame, layers, far):
+    """m, 3 layers: 1 + 2 + 4; m2: 4 + 2 + 4; m2, 4 layers: 8 + 4 + 4 + 8."""
+    config = model_config("i", frame=frame, frame_layers=layers)
+    assert reach(config) == convolution_reach(config) == far
+    torch.manual_seed(0)
+    from fact_clip.models.heads import Classes
+
+    model = FACT(config, 5, Classes(3)).double().eval()
+    features = torch.randn(1, 101, 5, dtype=torch.float64, requires_grad=True)
+    model(features).blocks[-1].frame_logits[0, 50].sum().backward()
+    seen = features.grad[0].abs().sum(-1).nonzero().flatten().tolist()
+    assert (min(seen), max(seen)) == (50 - far, 50 + far)
+
+
+def test_update_blocks_see_the_whole_video():
+    config = model_config("iu", frame="m", frame_layers=2)
+    assert reach(config) is None
+    assert convolution_reach(config) == 3 + 31  # u has five layers of m where nothing is said
+    assert (overlap_of(config, 1000), overlap_of(config, 20)) == (68, 10)
+    assert reach(model_config("I", frame="m", frame_layers=2)) == 3
+    assert (
+        convolution_reach(
+            model_config("i", frame="m", frame_layers=1).model_copy(
+                update={"objects": Config().model.objects.model_copy(update={"layers": 2})}
+            )
+        )
+        == 1 + 1 + 4
+    )
+
+
+def windowed(segmenter: Segmenter, window: int, overlap: int | None = None) -> Segmenter:
+    config = segmenter.run.config
+    decode = config.decode.model_copy(update={"window": window, "overlap": overlap})
+    run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"decode": decode}))
+    return Segmenter(run, segmenter.model, calibration=segmenter.calibration)
+
+
+@pytest.fixture(
+    scope="module", params=[(1, False), (3, False), (3, True)], ids=["every frame", "stride", "interleaved"]
+)
+def convolutions(request, tiny, tmp_path_factory) -> Segmenter:
+    """Input block alone, reach 3 rows; standardised, with context columns that reach 4 frames further."""
+    folder = tmp_path_factory.mktemp("windows") / "run"
+    stride, interleave = request.param
+    data = {"stride": stride, "interleave": interleave, "standardize": True, "context": [5, 8]}
+    model = {"blocks": "i"}
+    train(
+        tiny(data=data, model=model, decode={"frame_weight": 1.0, "switch_penalty": 0.02}, train={"epochs": 2}), folder
+    )
+    return fact_clip.load(folder)
+
+
+@pytest.mark.parametrize("window", [12, 13, 29, 150])
+@pytest.mark.parametrize("n_frames", [1, 12, 13, 40, 301])
+def test_windows_give_what_one_pass_gives(convolutions, workbench, window, n_frames):
+    stride = convolutions.run.config.data.stride
+    rng = np.random.default_rng(n_frames)
+    features = rng.normal(size=(n_frames, 8)).astype(np.float32).cumsum(0) / 4
+    labels, confidence = convolutions.predict(features)
+    for overlap in (None, 6 * stride, 7 * stride):
+        in_windows = windowed(convolutions, window * stride, overlap)
+        found, sure = in_windows.predict(features)
+        np.testing.assert_allclose(sure, confidence, atol=1e-5)
+        np.testing.assert_array_equal(found, labels)
+        assert in_windows.segment(features).to_frames() == convolutions.segment(features).to_frames()
+
+
+def test_too_little_overlap_is_noticed_by_the_test_above(convolutions):
+    features = np.random.default_rng(0).normal(size=(301, 8)).astype(np.float32)
+    _, confidence = convolutions.predict(features)
+    _, sure = windowed(convolutions, 12 * convolutions.run.config.data.stride, 0).predict(features)
+    assert np.abs(sure - confidence).max() > 1e-4
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_window_as_long_as_the_video_is_one_pass_for_any_model(tiny_run, workbench, length):
+    segmenter = fact_clip.load(tiny_run)
+    video = workbench / "features" / "person1_video1.npy"
+    n_frames = len(np.load(video))
+    assert segmenter.window == 0
+    assert windowed(segmenter, n_frames + length).segment(video) == segmenter.segment(video)
+
+
+class Counting(torch.nn.Module):
+    """Notes the length of each pass of a model."""
+
+    def __init__(self, model: FACT) -> None:
+        super().__init__()
+        self.model, self.lengths = model, []
+
+    def forward(self, features, **how):
+        self.lengths.append(features.shape[1])
+        return self.model(features, **how)
+
+
+def test_a_long_file_is_never_held_at_once(tiny_run, tmp_path, monkeypatch):
+    """What the transform is given and what the model reads stay as long as a window (and its context)."""
+    segmenter = fact_clip.load(tiny_run)  # stride 4, context 5
+    path = tmp_path / "long.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(20_000, 8)).astype(np.float16))
+    long = windowed(segmenter, 400, 80)
+    long.models = [Counting(segmenter.model)]
+    transform, given = type(segmenter.run.transform).__call__, []
+    monkeypatch.setattr(
+        type(segmenter.run.transform), "__call__", lambda self, x: given.append(len(x)) or transform(self, x)
+    )
+    assert long.segment(path).n_frames == 20_000
+    assert set(long.model.lengths) == {100}
+    assert len(long.model.lengths) == 63  # (5000 - 100) / 80 = 61.25, and the first and the last
+    assert max(given) == 410
+
+
+def test_a_transcript_is_aligned_in_one_pass(tiny, tmp_path):
+    train(tiny(model={"transcript": True}, loss={"match": "seq"}, train={"epochs": 1}), tmp_path / "run")
+    aligning = windowed(fact_clip.load(tmp_path / "run"), 40)
+    order = ["no action", "grasp gear", "place gear"]
+    assert aligning.segment(np.zeros((40, 8), np.float32), transcript=order).n_frames == 40
+    with pytest.raises(InputError, match=r"decode.window: 40, and a transcript; expected 0"):
+        aligning.segment(np.zeros((41, 8), np.float32), transcript=order)
+
+
+def test_evaluation_reads_the_windows_of_a_run(tiny, workbench, tmp_path: Path):
+    folder = tmp_path / "run"
+    train(tiny(decode={"window": 64, "overlap": 16}, train={"epochs": 1}), folder)
+    segmenter = fact_clip.load(folder)
+    assert segmenter.window == 64
+    segmenter.models = [Counting(segmenter.model)]
+    segmenter.predict(np.zeros((200, 8), np.float32))
+    assert set(segmenter.model.lengths) == {16}

@@ -1,0 +1,122 @@
+"""An ensemble's members: trained side by side, scored as one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fact_clip
+from fact_clip import InputError, checkpoint
+from fact_clip.decoding import frame_scores
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.training import evaluate, train
+from fact_clip.training.ensemble import SEED_STEP, swap_of, trained_beside
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_threads():
+    """One for each member: sums of another number of threads differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def pair(two_threads, tiny, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pair") / "run"
+    train(tiny(train={"epochs": 1, "members": 2, "seed": 3}), folder)
+    return folder
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.read_weights(folder / "model.safetensors")[0]
+
+
+def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):
+    torch.set_num_threads(1)
+    for seed, folder in ((3, pair), (3 + SEED_STEP, pair / "members" / "2")):
+        train(tiny(train={"epochs": 1, "seed": seed}), tmp_path / str(seed))
+        alone, member = weights(tmp_path / str(seed)), weights(folder)
+        assert alone.keys() == member.keys()
+        assert all(torch.equal(value, member[name]) for name, value in alone.items())
+    torch.set_num_threads(2)
+
+
+def test_members_take_the_shares_of_exchange_in_turn(tiny):
+    one, three = tiny(augment={"swap": 0.5}), tiny(augment={"swap": [0.8, 0, 0.5]})
+    assert [swap_of(one, number) for number in range(3)] == [0.5, 0.5, 0.5]
+    assert [swap_of(three, number) for number in range(5)] == [0.8, 0.0, 0.5, 0.8, 0.0]
+
+
+def test_scores_are_the_normalised_geometric_mean(pair, workbench):
+    segmenter, features = fact_clip.load(pair), np.load(workbench / "features" / "person1_video1.npy")
+    assert len(segmenter.models) == 2
+    rows = torch.from_numpy(segmenter.run.transform(features)[:: segmenter.run.config.data.stride]).unsqueeze(0)
+    with torch.no_grad():
+        one, two = (frame_scores(model(rows))[0].double() for model in segmenter.models)
+    product = (one * two) ** 0.5
+    expected = product / product.sum(1, keepdim=True)
+    labels, confidence = segmenter.predict(features)
+    rows_of = np.arange(len(features)) // segmenter.run.config.data.stride
+    np.testing.assert_array_equal(labels, expected.argmax(1).numpy()[rows_of])
+    np.testing.assert_allclose(confidence, expected.amax(1).numpy()[rows_of], atol=1e-6)
+    # of one model twice the mean is that model
+    twice = Segmenter(segmenter.run, [segmenter.model, segmenter.model])
+    np.testing.assert_array_equal(
+        twice.predict(features)[0], Segmenter(segmenter.run, segmenter.model).predict(features)[0]
+    )
+
+
+def test_evaluate_scores_the_pair_as_segment_does(pair, workbench, tmp_path):
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    for name in evaluate(run)["videos"]:
+        written = (run / "predictions" / "test" / f"{name}.txt").read_text().splitlines()
+        assert fact_clip.load(run).segment(workbench / "features" / f"{name}.npy").to_frames() == written
+
+
+def test_a_member_that_is_missing_is_an_error(pair, tmp_path):
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    shutil.rmtree(run / "members" / "2")
+    with pytest.raises(InputError, match="members/2"):
+        fact_clip.load(run)
+
+
+def test_resume_goes_on_with_all_members(pair, tiny, tmp_path):
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    train(tiny(train={"epochs": 2, "members": 2, "seed": 3}), run, resume=True)
+    train(tiny(train={"epochs": 2, "members": 2, "seed": 3}), tmp_path / "whole")
+    for folder in (Path(), Path("members/2")):
+        resumed, whole = weights(run / folder), weights(tmp_path / "whole" / folder)
+        assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
+
+
+def test_resume_adds_members(pair, tiny, tmp_path):
+    run = Path(shutil.copytree(pair, tmp_path / "run"))
+    first = weights(run)
+    train(tiny(train={"epochs": 1, "members": 3, "seed": 3}), run, resume=True)
+    assert all(torch.equal(value, first[name]) for name, value in weights(run).items())
+    torch.set_num_threads(1)
+    train(tiny(train={"epochs": 1, "seed": 3 + 2 * SEED_STEP}), tmp_path / "third")
+    torch.set_num_threads(2)
+    third = weights(tmp_path / "third")
+    assert all(torch.equal(value, third[name]) for name, value in weights(run / "members/3").items())
+    assert len(fact_clip.load(run).models) == 3
+
+
+def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
+    config = tiny(train={"epochs": 1000, "members": 2})
+    with pytest.raises(KeyboardInterrupt), trained_beside(config, tmp_path / "run", resume=False):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "run/members/2/model.safetensors").exists()
+    with (
+        pytest.raises(InputError, match=r"members/2: its training ended with exit code"),
+        trained_beside(
+            tiny(data={"root": str(tmp_path / "nowhere")}, train={"members": 2}), tmp_path / "bad", resume=False
+        ),
+    ):
+        pass
