@@ -13,16 +13,16 @@ from fact_clip.decoding.calibration import (
     log_mean_posterior,
     prior_correction,
 )
-from fact_clip.decoding.fusion import METHODS, decode, decode_switching, frame_scores
+from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, voters
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
 __all__ = [
     "ASKS_MODEL",
-    "METHODS",
     "PRIORS",
     "Calibration",
     "Known",
     "TransportSettings",
+    "Voters",
     "calibrated",
     "choose_gamma_by_cost",
     "choose_gamma_by_harmonic_mean",
@@ -32,7 +32,9 @@ __all__ = [
     "factor_frames",
     "factor_log_shares",
     "frame_scores",
+    "fuse",
     "log_mean_posterior",
     "prior_correction",
     "transport",
+    "voters",
 ]

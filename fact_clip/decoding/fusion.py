@@ -1,39 +1,141 @@
-"""Fusion of the frame voter and the token voter (FACT section 3.5; FACT.md, 'Decoding')."""
+"""From the model's output to labels: the two voters of a frame, their fusion, and a price for every change of action.
+
+The fusion is that of FACT, section 3.5; see docs/method.md, 'Decoding'.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.config import DecodeConfig
-from fact_clip.decoding.transport import decode_transport
 from fact_clip.models.output import Output
 
-Method = Callable[[NDArray[np.floating], DecodeConfig], NDArray[np.int64]]
+
+@dataclass(frozen=True)
+class Voters:
+    """What the two voters say of each frame, before an offset, the fusion and the switching price.
+
+    It is all that decoding needs of a model's output, in O(T * C).
+
+    Attributes:
+        frames: (B, T, C) probabilities of the frame voter.
+        tokens: (B, T, C) scores of the token that each frame attends to most, null left out; with a transcript the
+            attention of each class. None: a model without token attention.
+        kept: (B, T) whether there is a token that is not null; elsewhere the frame voter decides alone.
+        aligned: a transcript was given, so the tokens are probabilities already and an offset is not used.
+    """
+
+    frames: Tensor
+    tokens: Tensor | None
+    kept: Tensor
+    aligned: bool = False
+
+    @classmethod
+    def joined(cls, parts: Sequence[Voters]) -> Voters:
+        """The voters of a video from those of its consecutive stretches."""
+        tokens = [part.tokens for part in parts if part.tokens is not None]
+        return cls(
+            torch.cat([part.frames for part in parts], 1),
+            torch.cat(tokens, 1) if tokens else None,
+            torch.cat([part.kept for part in parts], 1),
+            parts[0].aligned,
+        )
+
+    def rows(self, index: slice) -> Voters:
+        """Those of some frames."""
+        tokens = None if self.tokens is None else self.tokens[:, index]
+        return replace(self, frames=self.frames[:, index], tokens=tokens, kept=self.kept[:, index])
 
 
-def _switching(log_scores: NDArray[np.floating], config: DecodeConfig) -> NDArray[np.int64]:
-    return decode_switching(log_scores, config.switch_penalty)
+def voters(output: Output, blocks: str = "last") -> Voters:
+    """The two voters of an output (FACT, section 3.5).
+
+    Args:
+        output: the model's output.
+        blocks: the frame voter is the "last" block, or the geometric mean of "all" blocks.
+    """
+    last = output.blocks[-1]
+    frames = _frame_voter(output, blocks)  # (B, T, C)
+    if last.a2f_attention is None:
+        return Voters(frames, None, output.mask)
+    if output.transcript is not None:
+        return _aligned(output, output.transcript, last.a2f_attention, frames)
+    n_classes = last.frame_logits.shape[-1]
+    kept = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
+    attention = last.a2f_attention.masked_fill(~kept.unsqueeze(1), -1.0)  # (B, T, M)
+    choice = attention.argmax(-1)  # (B, T)
+    tokens = last.token_logits[..., :n_classes].gather(1, choice.unsqueeze(-1).expand(-1, -1, n_classes))  # (B, T, C)
+    return Voters(frames, tokens, kept.any(1, keepdim=True).expand_as(choice))
 
 
-def _transport(log_scores: NDArray[np.floating], config: DecodeConfig) -> NDArray[np.int64]:
-    # A class that is ruled out has no part in the plan, whose classes are drawn to equal shares.
-    candidates = np.flatnonzero(np.isfinite(log_scores).any(axis=0))
-    return candidates[decode_transport(np.exp(log_scores[:, candidates]))]
+def fuse(of: Voters, frame_weight: float, offset: Tensor | None = None) -> Tensor:
+    """(B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
+
+    Args:
+        of: the voters.
+        frame_weight: w.
+        offset: (C,) added to the log scores of both voters before the softmax: calibration, prior correction, and -inf
+            for a class that is no candidate.
+    """
+    frames = of.frames
+    if of.aligned and of.tokens is not None:
+        return (1 - frame_weight) * of.tokens + frame_weight * frames
+    if offset is not None:
+        frames = (frames.clamp(min=torch.finfo(frames.dtype).tiny).log() + offset).softmax(-1)
+    if of.tokens is None:
+        return frames
+    tokens = (of.tokens if offset is None else of.tokens + offset).softmax(-1)
+    mixed = (1 - frame_weight) * tokens + frame_weight * frames
+    return torch.where(of.kept.unsqueeze(-1), mixed, frames)
 
 
-METHODS: dict[str, Method] = {"switching": _switching, "transport": _transport}
-"""Name -> (log scores (T, C), -inf where a class is no candidate; configuration) to class indices (T,)."""
+def frame_scores(
+    output: Output, frame_weight: float | None = None, blocks: str = "last", offset: Tensor | None = None
+) -> Tensor:
+    """(B, T, C) class scores of each frame: `fuse` of the `voters` of an output.
+
+    Args:
+        output: the model's output.
+        frame_weight: w; None: the model's own.
+        blocks, offset: see `voters` and `fuse`.
+    """
+    return fuse(voters(output, blocks), output.frame_weight if frame_weight is None else frame_weight, offset)
 
 
-Scores = NDArray[np.floating]
+def decode(output: Output, frame_weight: float | None = None) -> Tensor:
+    """(B, T) class index of each frame, -1 at padding. ``frame_weight`` as in :func:`frame_scores`."""
+    return frame_scores(output, frame_weight).argmax(-1).masked_fill(~output.mask, -1)
 
 
-def decode_switching(scores: Scores, penalty: float) -> NDArray[np.int64]:
+def _frame_voter(output: Output, blocks: str) -> Tensor:
+    if output.alignment_logits is not None:
+        return output.alignment_logits.softmax(-1)
+    if blocks == "last":
+        return output.log_probs(output.blocks[-1].frame_logits).exp()
+    return torch.stack([output.log_probs(block.frame_logits) for block in output.blocks]).mean(0).softmax(-1)
+
+
+def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor) -> Voters:
+    """With a transcript (B, M): the attention of each class that stands in it, 0 for the others.
+
+    A class may stand there several times: it gets the attention of its best entry.
+    """
+    absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
+    # The published decoder takes a softmax of the attention weights themselves, once more.
+    attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
+    index = transcript.clamp(min=0).unsqueeze(1).expand_as(attention)
+    tokens = torch.zeros_like(frames).scatter_reduce(2, index, attention, "amax", include_self=True)
+    # The verb-noun model aligns by attention alone.
+    frames = tokens if output.log_probabilities else frames.masked_fill(tokens == 0, 0.0)
+    return Voters(frames, tokens, output.mask, aligned=True)
+
+
+def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np.int64]:
     """The labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
 
     Args:
@@ -58,65 +160,3 @@ def decode_switching(scores: Scores, penalty: float) -> NDArray[np.int64]:
         label = labels[frame]
         labels[frame - 1] = label if stayed[frame, label] else source[frame]
     return labels
-
-
-def frame_scores(
-    output: Output, frame_weight: float | None = None, blocks: str = "last", offset: Tensor | None = None
-) -> Tensor:
-    """(B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
-
-    Each frame's token voter is the class distribution (null left out) of the kept token that it attends to
-    most; tokens whose best class is null are not kept. Where no token is kept the frame voter decides alone.
-
-    Args:
-        output: the model's output.
-        frame_weight: w; None: the model's own.
-        blocks: the frame voter is the "last" block, or the geometric mean of "all" blocks.
-        offset: (C,) added to the log scores of both voters before the softmax: calibration, prior correction, and -inf
-            for a class that is no candidate. With a transcript it is not used.
-    """
-    weight = output.frame_weight if frame_weight is None else frame_weight
-    last = output.blocks[-1]
-    frames = _frame_voter(output, blocks)  # (B, T, C)
-    if offset is not None and output.transcript is None:
-        frames = (frames.clamp(min=torch.finfo(frames.dtype).tiny).log() + offset).softmax(-1)
-    if last.a2f_attention is None:
-        return frames
-    if output.transcript is not None:
-        return _aligned_scores(output, output.transcript, last.a2f_attention, frames, weight)
-    n_classes = last.frame_logits.shape[-1]
-    kept = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
-    attention = last.a2f_attention.masked_fill(~kept.unsqueeze(1), -1.0)  # (B, T, M)
-    choice = attention.argmax(-1)  # (B, T)
-    logits = last.token_logits[..., :n_classes]
-    distribution = (logits if offset is None else logits + offset).softmax(-1)  # (B, M, C)
-    tokens = distribution.gather(1, choice.unsqueeze(-1).expand(-1, -1, n_classes))  # (B, T, C)
-    mixed = (1 - weight) * tokens + weight * frames
-    return torch.where(kept.any(1)[:, None, None], mixed, frames)
-
-
-def decode(output: Output, frame_weight: float | None = None) -> Tensor:
-    """(B, T) class index of each frame, -1 at padding. ``frame_weight`` as in :func:`frame_scores`."""
-    return frame_scores(output, frame_weight).argmax(-1).masked_fill(~output.mask, -1)
-
-
-def _frame_voter(output: Output, blocks: str) -> Tensor:
-    if output.alignment_logits is not None:
-        return output.alignment_logits.softmax(-1)
-    if blocks == "last":
-        return output.log_probs(output.blocks[-1].frame_logits).exp()
-    return torch.stack([output.log_probs(block.frame_logits) for block in output.blocks]).mean(0).softmax(-1)
-
-
-def _aligned_scores(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor, weight: float) -> Tensor:
-    """With a transcript (B, M): mix per transcript entry, then write each entry's score to its class."""
-    absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
-    # The published decoder takes a softmax of the attention weights themselves, once more.
-    attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)
-    if output.log_probabilities:
-        weight = 0.0  # the verb-noun model aligns by attention alone
-    index = transcript.clamp(min=0).unsqueeze(1).expand_as(attention)
-    mixed = (1 - weight) * attention + weight * frames.gather(2, index)
-    mixed = mixed.masked_fill(absent, -1.0)
-    # A class may stand in the transcript several times: its score is that of its best entry.
-    return torch.zeros_like(frames).scatter_reduce(2, index, mixed, "amax", include_self=True)

@@ -16,7 +16,7 @@ from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.benchmarks import parse_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
-from fact_clip.decoding import METHODS, Calibration, frame_scores
+from fact_clip.decoding import Calibration, decode_switching, frame_scores
 from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.windows import Window, cut_windows, overlap_of
 from fact_clip.models import FACT, Output
@@ -265,7 +265,7 @@ class Segmenter:
         logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
         if offset is not None:
             logs = logs.masked_fill(torch.isneginf(offset), float("-inf"))
-        labels = METHODS[config.decode.method](logs.cpu().numpy(), config.decode)
+        labels = decode_switching(logs.cpu().numpy(), config.decode.switch_penalty)
         index = stretch(np.arange(len(labels)), 1 if config.data.interleave else config.data.stride, n_frames)
         # Rounding of the mix may end a little above one.
         confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]
