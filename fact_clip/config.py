@@ -25,8 +25,8 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 def recipes() -> list[str]:
-    """Names of the recipes that come with the package, those of one file that stands for several included."""
-    return sorted({*(path.stem for path in RECIPES.glob("*.yaml")), *variant_files(RECIPES)})
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -35,9 +35,6 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
     path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and path.parent != RECIPES:
         path = above[-1].parent / path  # a base is named from the file that names it
-    variant = ""
-    if not path.is_file() and path.stem in (files := variant_files(path.parent)):
-        variant, path = path.stem, files[path.stem]
     if path.resolve() in (file.resolve() for file in above):
         raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
     if not path.is_file() and (by_name or path.parent == RECIPES):
@@ -46,7 +43,7 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
         raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
     tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
     base = tree.pop("base", None)
-    return chosen_variant(merged(read_recipe(str(base), (*above, path)), tree) if base else tree, variant, path)
+    return merged(read_recipe(str(base), (*above, path)), tree) if base else tree
 
 
 def merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,45 +87,6 @@ def expand(pattern: str) -> list[str]:
 def several(pattern: str) -> list[list[str]]:
     """The alternatives of a pattern where there is more than one: "a{0,1}_{b}" -> [["0", "1"]]."""
     return [choice for choice in (part.split(",") for part in _BRACES.findall(pattern)) if len(choice) > 1]
-
-
-def variant_files(folder: Path) -> dict[str, Path]:
-    """Name of each variant -> the file of `folder` that it comes from."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        pattern = re.search(r"^variants: *(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-        if pattern is not None:
-            found.update(dict.fromkeys(expand(str(yaml.safe_load(pattern[1]))), path))
-    return found
-
-
-def chosen_variant(tree: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
-    """A recipe without its key ``variants``: that of the name, or the first where the name is empty.
-
-    Raises:
-        InputError: a text of the recipe with another number of alternatives.
-    """
-    rest = dict(tree)
-    pattern = rest.pop("variants", None)
-    if pattern is None:
-        return rest
-    names = expand(str(pattern))
-    return _chosen(rest, names.index(name) if name in names else 0, len(names), path)
-
-
-def _chosen(tree: Mapping[str, Any], number: int, count: int, path: Path) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            value = _chosen(value, number, count, path)
-        elif isinstance(value, str) and _BRACES.search(value):
-            texts = expand(value)
-            if len(texts) != count:
-                found = f"{key}: {value} has {len(texts)} alternatives"
-                raise InputError(path, found, f"{count}, one for each of the variants")
-            value = texts[number]
-        result[key] = value
-    return result
 
 
 __all__ = ["Config", "recipes"]
