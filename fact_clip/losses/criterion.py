@@ -193,6 +193,11 @@ class Criterion:
             raise ValueError(f"labels are {tuple(labels.shape)}; expected {tuple(mask.shape)}, one a frame")
         if int(labels.max()) >= self.classes.count:
             raise ValueError(f"label {int(labels.max())} is not one of the {self.classes.count} classes")
+        with torch.autocast(mask.device.type, enabled=False):
+            return self._loss(output.float(), labels, mask)
+
+    def _loss(self, output: Output, labels: Tensor, mask: Tensor) -> LossTerms:
+        """In float32, whatever the precision of the model: sums over frames lose too much in less."""
         videos, matches = [], []
         for index in range(len(labels)):
             single = _alone(output, index, int(mask[index].sum()))

@@ -50,18 +50,21 @@ def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
 
 
 def pool_segments(x: Tensor, segments: Segments, mask: Tensor) -> Tensor:
-    """(B, S, D) mean of the frames (B, T, D) of each segment, zero where there is none."""
+    """(B, S, D) mean of the frames (B, T, D) of each segment, zero where there is none; in float32 under autocast."""
+    x = x.float()
     index = segments.of_frame.unsqueeze(-1).expand_as(x)
     total = x.new_zeros(*segments.mask.shape, x.shape[-1]).scatter_add(1, index, x * mask.unsqueeze(-1))
     return total / segments.length.clamp(min=1).unsqueeze(-1)
 
 
 def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor) -> Tensor:
-    """A bidirectional GRU over (B, N, D) that stops at each sequence's own end, zero behind it."""
-    if bool(mask.all()):
-        return gru(x)[0]
-    packed = nn.utils.rnn.pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
-    return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+    """A bidirectional GRU over (B, N, D), zero after each sequence's own end; in float32 under autocast."""
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.float()
+        if bool(mask.all()):
+            return gru(x)[0]
+        packed = nn.utils.rnn.pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
 
 class CrossAttention(nn.Module):

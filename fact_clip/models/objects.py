@@ -101,5 +101,6 @@ class ObjectEvidence(nn.Module):
     def objects_of(self, text: Tensor) -> Tensor:
         """(C, O) for class texts (C, S, W): how far each thing is meant by a class's word; a row sums to 1 or 0."""
         words = text[:, self.slot]  # (C, W)
-        share = (_SHARPNESS * words @ self.names.T).softmax(-1)
+        with torch.autocast(text.device.type, enabled=False):
+            share = (_SHARPNESS * words @ self.names.T).softmax(-1)
         return share * (words.abs().sum(-1, keepdim=True) > 0)

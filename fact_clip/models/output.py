@@ -5,7 +5,8 @@ Symbols: B videos, T frames, M tokens, C classes, S predicted segments, H width,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -60,6 +61,18 @@ class BlockOutput:
     f2a_attention_logits: Tensor | None = None
 
 
+_Value = TypeVar("_Value", "BlockOutput", "Output")
+
+
+def _in_float32(value: _Value) -> _Value:
+    tensors: dict[str, Any] = {}
+    for field in fields(value):
+        entry = getattr(value, field.name)
+        if isinstance(entry, Tensor) and entry.is_floating_point():
+            tensors[field.name] = entry.float()
+    return replace(value, **tensors)
+
+
 @dataclass(frozen=True)
 class Output:
     """The model's output: a :class:`BlockOutput` a block and what reading them needs.
@@ -83,6 +96,10 @@ class Output:
     log_probabilities: bool = False
     frame_embeddings: Tensor | None = None
     alignment_logits: Tensor | None = None
+
+    def float(self) -> Output:
+        """The same output with features, scores and attention in float32."""
+        return replace(_in_float32(self), blocks=tuple(map(_in_float32, self.blocks)))
 
     def log_probs(self, scores: Tensor) -> Tensor:
         """Log-probabilities over the last axis of any of the class scores above."""
