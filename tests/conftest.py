@@ -100,6 +100,23 @@ def tiny_run(tiny: Callable[..., Config], tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a file of `numbered` images: ``video("a.mkv", 150)``; the same call gives the same file."""
+    from .films import numbered, write_video
+
+    folder = tmp_path_factory.mktemp("videos")
+
+    def make(name: str, count: int = 150, **how: object) -> Path:
+        path = folder / str(sorted(how)) / str(count) / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_video(path, numbered(count), **how)
+        return path
+
+    return make
+
+
 TINY_CLIP = {
     "embed_dim": 8,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},

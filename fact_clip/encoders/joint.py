@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
@@ -275,6 +274,8 @@ def _load_transformers(source: str) -> Embed:
 
 def pick_device(name: str, where: str = "train.device") -> torch.device:
     """``auto`` takes a GPU if there is one; any other name must be there. ``where`` names the setting in the error."""
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

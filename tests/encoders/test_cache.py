@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_a_cached_matrix_needs_no_model(open_clip_folder, tmp_path, monkeypatch):
     spec = f"open_clip:local-dir:{open_clip_folder}"
     first = embed(spec, KITCHEN, cache_dir=tmp_path)
-    monkeypatch.setattr("fact_clip.text.pretrained._load_open_clip", None)
+    monkeypatch.setattr("fact_clip.encoders.joint._load_open_clip", None)
     second = embed(spec, KITCHEN, cache_dir=tmp_path)
     np.testing.assert_array_equal(first.classes, second.classes)
     assert first.classes.shape == (4, 8)

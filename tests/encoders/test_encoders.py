@@ -96,7 +96,7 @@ def test_every_encoder_has_an_example_of_its_prefix():
 
 def test_encoders_load_nothing_before_they_encode():
     code = (
-        "import sys; from fact_clip.text.encoders import EXAMPLES, text_encoder\n"
+        "import sys; from fact_clip.encoders.sentence import EXAMPLES, text_encoder\n"
         "[text_encoder(spec) for spec in EXAMPLES.values()]\n"
         "print([name for name in ('torch', 'transformers', 'open_clip') if name in sys.modules])"
     )

@@ -206,6 +206,6 @@ def test_a_specification_that_cannot_be_is_told_before_anything_is_loaded(spec, 
 
 def test_the_table_is_light():
     code = (
-        "import sys, fact_clip.video.encoders; print([m for m in ('torch', 'av', 'transformers') if m in sys.modules])"
+        "import sys, fact_clip.encoders.frame; print([m for m in ('torch', 'av', 'transformers') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

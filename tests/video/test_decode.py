@@ -13,7 +13,7 @@ from fact_clip.core import InputError
 from fact_clip.video.decode import frames, probe
 from fact_clip.video.source import DamagedVideoError
 
-from .conftest import number_of, write_video
+from ..films import number_of, write_video
 
 TIMES = np.cumsum(np.random.default_rng(3).integers(10, 200, 120)).tolist()
 TIMES = [time - TIMES[0] for time in TIMES]  # milliseconds

@@ -7,7 +7,7 @@ from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.video.decode import frames, probe
 from fact_clip.video.overlay import overlay
 
-from .conftest import write_video
+from ..films import write_video
 
 COLOURS = {"stir": "#ff0000", "pour milk": "#0000ff"}
 SEGMENTS = Segmentation((Segment(0, 4, "stir"), Segment(4, 8, "pour milk"), Segment(8, 10, "idle")), fps=5.0)

@@ -11,7 +11,7 @@ from fact_clip import metrics
 from fact_clip.cli import main
 from fact_clip.formats import load
 
-from .conftest import write_video
+from ..films import write_video
 from .scene import NAMES, RATE, images, labels, script, write_labels
 
 FPS = 5

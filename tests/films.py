@@ -1,8 +1,8 @@
-"""Video files made on the spot."""
+"""Video files made on the spot. Importing this skips the tests of a file where PyAV is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -54,18 +54,3 @@ def number_of(image: np.ndarray) -> int:
     height, width = image.shape[:2]
     columns = image[: height // 2].mean(axis=(0, 2)).reshape(8, width // 8).mean(axis=1)
     return sum(1 << bit for bit in range(8) if columns[bit] > 127)
-
-
-@pytest.fixture(scope="session")
-def video(tmp_path_factory) -> Callable[..., Path]:
-    """Make a file of `numbered` images: ``video("a.mkv", 150)``; the same call gives the same file."""
-    folder = tmp_path_factory.mktemp("videos")
-
-    def make(name: str, count: int = 150, **how: object) -> Path:
-        path = folder / str(sorted(how)) / str(count) / name
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_video(path, numbered(count), **how)
-        return path
-
-    return make
