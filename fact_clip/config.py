@@ -1,8 +1,8 @@
 """The configuration: frozen values, read from short YAML recipes and ``key=value`` overrides.
 
-A recipe holds only what differs from the defaults below; ``base: NAME`` builds it on another recipe.
-Unknown keys are refused with the nearest valid name. A configuration is never changed after it is made:
-the resolved copy lies beside every checkpoint.
+A recipe holds only what differs from the defaults below; ``base: NAME`` builds it on another recipe. Unknown keys are
+refused, with the nearest valid name. Every run folder holds its whole configuration. docs/configuration.md lists
+recipes and keys; it is generated from this file.
 """
 
 from __future__ import annotations
@@ -20,78 +20,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from fact_clip.core.errors import InputError
 from fact_clip.core.files import read_mapping
 
-RECIPES = Path(__file__).parent / "configs"
-_BRACES = re.compile(r"\{([^{}]*)\}")
-
-
-def recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
-def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The tree of a recipe on its base; ``above``: the files that are built on it."""
-    by_name = not str(recipe).endswith((".yaml", ".yml"))
-    path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
-    if above and path.parent != RECIPES:
-        path = above[-1].parent / path  # a base is named from the file that names it
-    if path.resolve() in (file.resolve() for file in above):
-        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
-    if not path.is_file() and (by_name or path.parent == RECIPES):
-        near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
-        todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
-        raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
-    tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
-    base = tree.pop("base", None)
-    return merged(read_recipe(str(base), (*above, path)), tree) if base else tree
-
-
-def merged(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of `base` with what `top` says besides or instead, group by group; neither is changed."""
-    result = dict(base)
-    for key, value in top.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(dict(result[key]), value) if both else value
-    return result
-
-
-def put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:
-    """Set the value of nested keys in a recipe's tree; an InputError where one of them is a value already."""
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise InputError(where, f"{key!r} is a value, not a group of keys")
-    tree[keys[-1]] = value
-
-
-def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The tree of a recipe with ``key=value`` settings put into it; an InputError where one is malformed."""
-    for override in overrides:
-        key, sep, value = override.partition("=")
-        if not sep:
-            raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
-        try:
-            put(tree, key.split("."), yaml.safe_load(value), override)
-        except yaml.YAMLError:
-            raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
-    return tree
-
-
-def expand(pattern: str) -> list[str]:
-    """Every name of a pattern, the last alternatives changing first: "a{0,1}" -> ["a0", "a1"]."""
-    parts = _BRACES.split(pattern)  # text, alternatives, text, ...
-    choices = [part.split(",") if place % 2 else [part] for place, part in enumerate(parts)]
-    return ["".join(chosen) for chosen in itertools.product(*choices)]
-
-
-def several(pattern: str) -> list[list[str]]:
-    """The alternatives of a pattern where there is more than one: "a{0,1}_{b}" -> [["0", "1"]]."""
-    return [choice for choice in (part.split(",") for part in _BRACES.findall(pattern)) if len(choice) > 1]
-
-
 __all__ = ["Config", "recipes"]
 
+RECIPES = Path(__file__).parent / "configs"
+
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Count = Annotated[int, Field(ge=1)]
 _one_or_more = BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])
 
 
@@ -100,64 +34,72 @@ class _Frozen(BaseModel):
 
 
 class ObjectData(_Frozen):
-    """Which columns of a feature file belong to which named thing.
+    """Which feature columns belong to which named object.
 
-    The file names O things, one a line. The columns come in blocks: with ``blocks: [1, 2]`` column 0 to O-1 are the
-    first value of each thing, and the next 2 O columns two values of each, thing by thing.
+    The file names O objects, one a line. The columns come in blocks: with ``blocks: [1, 2]`` columns 0 to O-1 are the
+    first value of each object, and the next 2 O columns hold two values of each, object by object.
     """
 
-    file: str | None = Field(None, description="names of the things, one a line, under data.root; unset: none")
-    find: bool = Field(False, description="no file: find the things in the features, their names by the labels")
-    blocks: tuple[int, ...] = Field((), description="values a thing in each block; unset: all in one block")
-    slot: str = Field("object", description="slot of the vocabulary whose words are names of things")
-    fixed: tuple[str, ...] = Field((), description="things that keep their identity, beside the words of other slots")
+    file: str | None = Field(None, description="names of the objects, one a line; under data.root. Unset: none")
+    find: bool = Field(False, description="without a file: find the objects in the features, and their names by labels")
+    blocks: tuple[_Count, ...] = Field((), description="values per object in each block; unset: one block of all")
+    slot: str = Field("object", description="vocabulary slot whose words are names of objects")
+    fixed: tuple[str, ...] = Field((), description="objects that keep their identity, beside the words of other slots")
 
 
 class DataConfig(_Frozen):
-    """Which videos, and how their features are read."""
+    """Which videos are used, and how their features are read."""
 
-    name: str = Field("folder", description="entry of data/benchmarks.py; 'folder' is any own data set")
+    name: str = Field("folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own")
     root: str | None = Field(None, description="folder of the data; else $FACT_CLIP_DATA/NAME, else ./data/NAME")
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
-    layout: Literal["TD", "DT"] | None = Field(None, description="orientation of feature files; unset: the benchmark's")
-    fps: float | None = Field(None, description="frames (feature rows) a second; unset: the benchmark's")
-    background: tuple[str, ...] | None = Field(None, description="background classes by name; unset: the benchmark's")
+    layout: Literal["TD", "DT"] | None = Field(
+        None, description="feature files with time first (TD) or channels first (DT); unset: the benchmark's"
+    )
+    fps: float | None = Field(None, gt=0, description="frames (feature rows) per second; unset: the benchmark's")
+    background: tuple[str, ...] | None = Field(None, description="names of background classes; unset: the benchmark's")
     stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
-    interleave: bool = Field(False, description="with a stride: train from any first row, predict from each and merge")
-    standardize: bool = Field(False, description="zero mean, unit variance a column, by the training videos")
-    context: tuple[int, ...] = Field((), description="windows in frames whose mean and deviation join the columns")
+    interleave: bool = Field(False, description="with a stride: train from any first row; predict from each and merge")
+    standardize: bool = Field(False, description="scale columns to mean 0 and variance 1 over the training videos")
+    context: tuple[_Count, ...] = Field((), description="windows in frames whose mean and deviation become columns too")
     objects: ObjectData = ObjectData()
     holdout: str | tuple[str | int, ...] | None = Field(
-        None, description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, a list"
+        None, description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, or a list"
     )
     holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
-        None, description="unset: that of the JSON, else mask; oracle: nothing is hidden, the supervised bound"
+        None,
+        description="mask their frames, drop their videos, or hide nothing (the supervised bound); "
+        "unset: as the JSON says, else mask",
     )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
-    validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size it is")
-    tolerance: float = Field(0.01, ge=0, description="allowed length difference of features and labels, as a share")
-    tolerance_frames: int = Field(10, ge=0, description="... or in frames, whichever is larger")
+    validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size is used")
+    tolerance: float = Field(
+        0.01, ge=0, description="features and labels may differ in length by this share of the labels"
+    )
+    tolerance_frames: int = Field(10, ge=0, description="... or by this many frames, if that is more")
 
 
 class BlockConfig(_Frozen):
-    """Sizes of one kind of block (FACT.md, 'Blocks')."""
+    """Sizes of one kind of block (docs/method.md, 'Blocks')."""
 
     hidden: int = Field(512, ge=1, description="H, width of what blocks pass on")
-    dropout: float = Field(0.0, ge=0, lt=1)
-    frame: Literal["m", "m2"] = Field("m2", description="temporal convolution: MS-TCN or MS-TCN++")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout in both branches")
+    frame: Literal["m", "m2"] = Field("m2", description="frame branch: MS-TCN (m) or MS-TCN++ (m2)")
     frame_dim: int = Field(512, ge=1, description="F, width inside the frame branch")
-    frame_layers: int = Field(10, ge=1)
+    frame_layers: int = Field(10, ge=1, description="layers of the frame branch")
     frame_norm: bool = Field(False, description="LayerNorm over channels after each layer of 'm'")
     frame_groups: int = Field(1, ge=1, description="groups of the dilated convolution of 'm'")
-    action: Literal["sca", "sa", "gru_om"] = Field("sca", description="action branch")
+    action: Literal["sca", "sa", "gru_om"] = Field(
+        "sca", description="action branch: self- and cross-attention, self-attention alone, or a GRU over a transcript"
+    )
     action_dim: int = Field(512, ge=1, description="A, width inside the action branch")
-    action_layers: int = Field(6, ge=1)
-    heads: int = Field(8, ge=1)
-    feedforward: int = Field(512, ge=1)
+    action_layers: int = Field(6, ge=1, description="layers of the action branch")
+    heads: int = Field(8, ge=1, description="attention heads of the action branch")
+    feedforward: int = Field(512, ge=1, description="width of its feed-forward layers")
     segment_layers: int = Field(1, ge=1, description="layers of the segment GRU in 'U'")
 
 
-# What a later block does not inherit from the block before it.
+# What a block does not inherit from the one before it.
 _OWN_DEFAULTS: dict[str, Any] = {"action": "sa", "action_layers": 1, "frame_layers": 5, "segment_layers": 1}
 _BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
@@ -169,26 +111,26 @@ def _plain(block: Any) -> dict[str, Any]:
 class AlignmentConfig(_Frozen):
     """FACT-CLIP's alignment of frames to class texts (head 'fact-clip')."""
 
-    temperature: float = Field(0.07, gt=0)
+    temperature: float = Field(0.07, gt=0, description="temperature of the cosine similarities")
     projection_dim: int = Field(512, ge=1, description="hidden width of the projection")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the projection")
 
 
 class ObjectConfig(_Frozen):
-    """Object columns (models/channels.py); on where ``data.objects`` names a file."""
+    """Object columns; used where ``data.objects`` names a file or finds them."""
 
-    hidden: int = Field(32, ge=1, description="width of the network that things share")
-    width: int = Field(16, ge=1, description="width of a thing's evidence")
+    hidden: int = Field(32, ge=1, description="width of the network that all objects share")
+    width: int = Field(16, ge=1, description="width of an object's evidence")
     words: bool = Field(True, description="a thing is named by its word's text beside its evidence")
     layers: int = Field(0, ge=0, description="dilated convolutions over the evidence of each thing, dilation 4^l")
-    heads: int = Field(4, ge=1, description="attention heads that pool the evidence of unnamed things")
-    dropout: float = Field(0.0, ge=0, lt=1)
+    heads: int = Field(4, ge=1, description="attention heads that pool the evidence of objects")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of the evidence")
 
 
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
-    blocks: str = Field("iuUU", pattern=r"^[iI][uU]*$", description="one letter a block, first the input block")
+    blocks: str = Field("iuUU", pattern=r"^[iI][uU]*$", description="one letter per block: i or I first, then u and U")
     tokens: int = Field(60, ge=0, description="M, action tokens (0 with a transcript)")
     head: str = Field("closed", description="entry of models/heads.py")
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
@@ -219,98 +161,113 @@ class ModelConfig(_Frozen):
 
 
 class TextConfig(_Frozen):
-    """The text of a class, for head 'text'."""
+    """How class names become vectors (heads 'text' and 'fact-clip')."""
 
-    encoder: str = Field("minilm", description="entry of text/encoders.py, as minilm, hash:64, open_clip:MODEL/WEIGHTS")
-    parts: tuple[Literal["sentence", "factors"], ...] = Field(("sentence",), description="vectors of a class")
-    templates: str = Field("plain", description="entry of TEMPLATES in text/prompts.py")
-    phrase: str = Field("name", description="entry of PHRASES in text/prompts.py: how class names are read")
-    cache: str | None = Field(None, description="folder that keeps embeddings")
+    encoder: str = Field(
+        "minilm", description="entry of encoders/sentence.py: minilm, hash:64, open_clip:MODEL/WEIGHTS, file:PATH"
+    )
+    parts: tuple[Literal["sentence", "factors"], ...] = Field(
+        ("sentence",), description="vectors of a class: its whole sentence, one for each word slot, or both"
+    )
+    templates: str = Field("plain", description="prompts around the name: entry of TEMPLATES in text/prompts.py")
+    phrase: str = Field("name", description="how class names are read: entry of PHRASES in text/prompts.py")
+    cache: str | None = Field(None, description="folder that keeps vectors; unset: none is kept")
 
 
 class LossConfig(_Frozen):
-    """Matching and loss (FACT.md, 'Matching and loss')."""
+    """Matching and loss (docs/method.md, 'Matching and loss')."""
 
-    match: Literal["o2o", "o2m", "seq"] = "o2o"
-    class_cost: float = Field(0.2, description="weight of the class probability in the matching cost (pc)")
-    overlap_cost: float = Field(1.0, description="weight of the attention overlap in the matching cost (a2fc)")
+    match: Literal["o2o", "o2m", "seq"] = Field(
+        "o2o", description="tokens to segments: one to one, one to many, or in the order of the transcript"
+    )
+    class_cost: float = Field(0.2, ge=0, description="weight of the class probability in the matching cost (pc)")
+    overlap_cost: float = Field(1.0, ge=0, description="weight of the attention overlap in the matching cost (a2fc)")
     smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
-    null_weight: float = Field(-1.0, description="weight of the null class; -1: from token and transcript counts")
-    balance: float = Field(0.0, ge=0, le=1, description="an action of n frames weighs n^-this, mean over frames 1")
-    segment_balance: float = Field(0.0, ge=0, le=1, description="... and, in a video, an action segment of n frames")
+    null_weight: float = Field(
+        -1.0, ge=-1, description="weight of the null class; -1: computed from the numbers of tokens and segments"
+    )
+    balance: float = Field(0.0, ge=0, le=1, description="a class of n frames weighs n^-this, scaled to mean 1")
+    segment_balance: float = Field(0.0, ge=0, le=1, description="the same for a segment of n frames within its video")
     prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
     fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")
 
 
 class AugmentConfig(_Frozen):
-    """Masking of the input while training."""
+    """Changes to the input while training."""
 
-    channels: float = Field(0.3, ge=0, lt=1, description="probability that a channel is dropped for a whole video")
-    swap: Annotated[tuple[_Share, ...], _one_or_more] = Field(
-        (0.0,), min_length=1, description="object columns: share of steps that exchange things; several: by member"
+    channels: float = Field(
+        0.3, ge=0, lt=1, description="probability that a feature column is zeroed for a whole video (cmr)"
     )
-    speed: float = Field(0.0, ge=0, description="play videos up to (1 + this) times faster or slower")
-    time_spans: int = Field(5, ge=0, description="most spans set to zero (0: none)")
+    swap: Annotated[tuple[_Share, ...], _one_or_more] = Field(
+        (0.0,),
+        min_length=1,
+        description="object columns: share of steps that swap named objects; one value, or one per member",
+    )
+    speed: float = Field(0.0, ge=0, description="play each video up to (1 + this) times faster or slower")
+    time_spans: int = Field(5, ge=0, description="number of time spans that are zeroed, at most (0: none)")
     time_length: int = Field(30, ge=1, description="a span is shorter than this many frames")
     time_share: float = Field(0.05, ge=0, le=1, description="... and at most this share of the video")
 
 
 class DecodeConfig(_Frozen):
-    """From frame scores to segments, after the fusion of the two voters."""
+    """From the model's scores to segments."""
 
     frame_weight: float = Field(
-        0.1, ge=0, le=1, description="share of the frame voter; the token voter has the rest (mwt)"
+        0.1, ge=0, le=1, description="weight of the frame voter; the token voter has the rest (mwt)"
     )
-    blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block, or the mean of all")
+    blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
     method: Literal["switching", "transport"] = Field("switching", description="entry of decoding/methods.py")
-    switch_penalty: float = Field(0.0, ge=0, description="price in nats of a change of action (0: each frame alone)")
-    window: int = Field(0, ge=0, description="frames of a pass over a long video (0: all in one); see windows.py")
-    overlap: int | None = Field(None, ge=0, description="... that two passes share; unset: what convolutions see")
-    prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) taken off the scores")
-    prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
-        "factors", description="... and where p(class) comes from: entry of decoding/priors.py"
+    switch_penalty: float = Field(0.0, ge=0, description="cost in nats of changing the action (0: each frame alone)")
+    window: int = Field(0, ge=0, description="frames per pass over a long video (0: one pass); docs/long_videos.md")
+    overlap: int | None = Field(
+        None, ge=0, description="frames that two passes share; unset: the reach of the convolutions"
     )
-    gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="how validation chooses gamma")
-    gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that gamma may cost")
+    prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) that is subtracted")
+    prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
+        "factors", description="where p(class) comes from (docs/protocol.md)"
+    )
+    gamma_rule: Literal["none", "cost", "harmonic"] = Field(
+        "cost", description="how validation chooses gamma (docs/protocol.md)"
+    )
+    gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that may be lost")
 
 
 class TrainConfig(_Frozen):
     """Optimisation."""
 
-    epochs: int = Field(150, ge=1)
-    batch_size: int = Field(4, ge=1)
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["step", "cosine", "constant"] = "step"
+    epochs: int = Field(150, ge=1, description="passes over the training videos")
+    batch_size: int = Field(4, ge=1, description="videos per step")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd has momentum 0.9")
+    lr: float = Field(1e-4, gt=0, description="learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay")
+    schedule: Literal["step", "cosine", "constant"] = Field("step", description="course of the learning rate")
     lr_decay: int = Field(80, ge=1, description="'step': epochs until the learning rate falls to a tenth")
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
     clip_norm: float = Field(10.0, ge=0, description="largest gradient norm (0: no clipping)")
-    average: float = Field(
-        0.0, ge=0, lt=1, description="decay a step of the average of the weights, which is then kept"
-    )
-    members: int = Field(1, ge=1, description="trainings side by side, a seed each, whose scores are averaged")
+    average: float = Field(0.0, ge=0, lt=1, description="decay per step of a moving average of the weights (0: none)")
+    members: int = Field(1, ge=1, description="models trained side by side with a seed each; their scores are averaged")
     member_parts: bool = Field(False, description="each member validates on another part of the videos")
-    seed: int = 0
+    seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the device has it natively, else float32"
+    )
     select: str = Field(
-        "score",
-        description="validation metric that picks the best checkpoint; 'score': mean of accuracy, edit and F1@10",
+        "score", description="validation metric that picks the checkpoint; score: mean of accuracy, edit and F1@10"
     )
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     validate_from: float = Field(0.0, ge=0, lt=1, description="share of the epochs before the first validation")
     patience: int = Field(0, ge=0, description="stop after this many validations without a better one (0: never)")
-    loggers: tuple[str, ...] = Field((), description="beside CSV and JSONL: tensorboard, wandb")
+    loggers: tuple[str, ...] = Field((), description="tensorboard, wandb; CSV and JSONL are always written")
 
 
 class EvaluationConfig(_Frozen):
     """How predictions are scored."""
 
-    profile: str = "fact"
-    count_background: bool = Field(True, description="background counts in edit and F1 (eval_bg)")
+    profile: str = Field("fact", description="whose rules: fact, mstcn, mstcn-legacy or ltcontext (docs/metrics.md)")
+    count_background: bool = Field(True, description="whether background counts in edit and F1 (eval_bg)")
 
 
 class Config(_Frozen):
@@ -327,7 +284,7 @@ class Config(_Frozen):
 
     @classmethod
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
-        """Read a recipe by name (``configs/NAME.yaml``) or path and apply ``key=value`` overrides.
+        """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
 
         Raises:
             InputError: no such recipe, an unknown key, or a value of the wrong kind.
@@ -337,27 +294,123 @@ class Config(_Frozen):
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
         """Check a nested mapping; ``where`` names it in errors."""
-        _check_keys(cls, tree, where, "")
+        _check_keys(cls, tree, where)
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             message = first["msg"][:1].lower() + first["msg"][1:]  # names and patterns keep their case
-            raise InputError(where, f"{key} = {first['input']!r}", message) from None
+            todo = _CHANGED.get(f"{key}={first['input']}", "")
+            raise InputError(where, f"{key} = {first['input']!r}", message, todo) from None
 
     def to_yaml(self) -> str:
-        """The resolved configuration, every key with its value."""
+        """The whole configuration, every key with its value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, prefix: str) -> None:
-    for key, value in tree.items():
-        field = model.model_fields.get(str(key))
+# --- keys ---------------------------------------------------------------------------------------------
+
+# Keys and values of earlier versions.
+_CHANGED = {
+    "data.channels": "it is called data.objects now",
+    "model.channels": "it is called model.objects now",
+    "model.frame_weight": "it is called decode.frame_weight now",
+    "data.holdout_mode=show": "it is called oracle now",
+    **dict.fromkeys(
+        ("decode.method", "loss.prior", "model.objects.layers", "model.objects.words"), "it was removed: leave it out"
+    ),
+}
+
+
+def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, prefix: str = "") -> None:
+    for name, value in tree.items():
+        key, field = f"{prefix}{name}", model.model_fields.get(str(name))
         if field is None:
-            near = difflib.get_close_matches(str(key), list(model.model_fields), n=1, cutoff=0.0)
-            expected = f"one of {', '.join(model.model_fields)}"
-            raise InputError(where, f"unknown key {prefix}{key}", expected, f"did you mean {prefix}{near[0]}?")
+            near = difflib.get_close_matches(str(name), list(model.model_fields), n=1, cutoff=0.0)
+            todo = _CHANGED.get(key, f"did you mean {prefix}{near[0]}?")
+            raise InputError(where, f"unknown key {key}", f"one of {', '.join(model.model_fields)}", todo)
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, Mapping):
-            _check_keys(nested, value, where, f"{prefix}{key}.")
+            _check_keys(nested, value, where, f"{key}.")
+
+
+def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
+    """Set the value of nested keys; an InputError where one of the outer ones has a value already."""
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise InputError(where, f"{key!r} is a value, not a group of keys")
+    tree[keys[-1]] = value
+
+
+def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The tree of a recipe, changed by ``key=value`` settings; an InputError where one is malformed."""
+    for override in overrides:
+        key, sep, value = override.partition("=")
+        if not sep:
+            raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
+        try:
+            set_key(tree, key.split("."), yaml.safe_load(value), override)
+        except yaml.YAMLError:
+            raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
+    return tree
+
+
+# --- recipes ------------------------------------------------------------------------------------------
+
+
+def recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tree of a recipe, merged into that of its base.
+
+    Args:
+        recipe: the name of a recipe of the package, or the path of a YAML file.
+        above: files that build on this one, nearest last; a relative path starts from the last of them.
+
+    Raises:
+        InputError: no such recipe, not YAML, or a base that leads back to its own recipe.
+    """
+    by_name = not str(recipe).endswith((".yaml", ".yml"))
+    path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
+    if above and not by_name:
+        path = above[-1].parent / path
+    if path.resolve() in (file.resolve() for file in above):
+        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
+    if not path.is_file() and (by_name or path.parent == RECIPES):
+        near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
+        todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
+        raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
+    tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
+    base = tree.pop("base", None)
+    return merged(read_recipe(str(base), (*above, path)), tree) if base else tree
+
+
+def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """A new tree: `base` with what `top` adds or replaces, group by group."""
+    result = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+# --- patterns of data set names: until training has its sweep ----------------------------------------------
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+def expand(pattern: str) -> list[str]:
+    """Every name of a pattern, the last alternatives changing first: "a{0,1}" -> ["a0", "a1"]."""
+    parts = _BRACES.split(pattern)  # text, alternatives, text, ...
+    choices = [part.split(",") if place % 2 else [part] for place, part in enumerate(parts)]
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def several(pattern: str) -> list[list[str]]:
+    """The alternatives of a pattern where there is more than one: "a{0,1}_{b}" -> [["0", "1"]]."""
+    return [choice for choice in (part.split(",") for part in _BRACES.findall(pattern)) if len(choice) > 1]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import runpy
+from pathlib import Path
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fact_clip.config import RECIPES, Config, ModelConfig, recipes
 
@@ -148,6 +152,52 @@ def test_overrides_that_are_wrong(override, parts, refused):
     refused(lambda: Config.load("kscgr", [override]), *parts)
 
 
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("data.channels.file=objects.txt", ["unknown key data.channels", "it is called data.objects now"]),
+        ("model.channels={hidden: 8}", ["unknown key model.channels", "it is called model.objects now"]),
+        ("model.frame_weight=0.9", ["unknown key model.frame_weight", "it is called decode.frame_weight now"]),
+        ("data.holdout_mode=show", ["data.holdout_mode = 'show'", "'oracle'", "it is called oracle now"]),
+    ],
+)
+def test_earlier_names_are_told_their_new_ones(override, parts, refused):
+    refused(lambda: Config.load("kscgr", [override]), *parts)
+
+
+# --- keys -------------------------------------------------------------------------------------------
+
+
+def leaves(model=Config, prefix=""):
+    """(key, field) of each single setting."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+@pytest.mark.parametrize(("key", "field"), list(leaves()), ids=[key for key, _ in leaves()])
+def test_every_key_is_described_and_every_number_has_a_bound(key, field):
+    assert field.description
+    numbers = re.search(r"\b(int|float)\b", str(field.annotation)) and key != "data.split"  # a name
+    if numbers and not str(field.annotation).startswith("str | tuple"):  # data.holdout: names
+        bounds = str(field.metadata) + str(field.annotation)
+        assert "Ge(ge=" in bounds or "Gt(gt=" in bounds
+
+
+def test_the_page_of_keys_is_current():
+    generate = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "generate.py"))
+    page = generate["page"]()
+    assert generate["PAGE"].read_text(encoding="utf-8") == page, "run: python docs/generate.py"
+    rows = dict(line.strip("| ").split(" | ", 1) for line in page.splitlines() if line.startswith("| `"))
+    assert rows["`train.lr`"] == "float, more than 0 | `0.0001` | learning rate"
+    assert rows["`frame_layers`"] == "int, at least 1 | `10` | `5` | layers of the frame branch"
+    assert {key for key, _ in leaves() if "." in key and key.split(".")[1] not in ("input", "update", "pooled")} <= {
+        key.strip("`") for key in rows
+    }
+
+
 # --- a value ----------------------------------------------------------------------------------------
 
 
@@ -180,7 +230,7 @@ def test_every_configuration_comes_back_from_its_yaml(epochs, lr, context, block
     assert Config.from_tree(yaml.safe_load(config.to_yaml()), "test") == config
 
 
-# --- what blocks take from each other (FACT.md, 'Reference configuration') ----------------------------
+# --- what blocks take from each other (docs/method.md, 'Reference configuration') ----------------------------
 
 OWN = {"hidden": 96, "frame": "m", "frame_dim": 32, "action_dim": 24, "heads": 3, "feedforward": 40, "dropout": 0.25}
 

@@ -19,7 +19,7 @@ import yaml
 from torch import Tensor
 
 from fact_clip.checkpoint import load_strictly
-from fact_clip.config import Config, merged, put, read_recipe
+from fact_clip.config import Config, merged, read_recipe, set_key
 from fact_clip.core import InputError
 from fact_clip.core.files import read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS
@@ -123,7 +123,7 @@ def whole_tree(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str,
     tree = translate({**missing, **given}, verb_noun=verb_noun)
     whole: dict[str, Any] = {}
     for key, value in _DEFAULTS.items():
-        put(whole, key.split("."), value, key)
+        set_key(whole, key.split("."), value, key)
     return merged(whole, tree)
 
 
@@ -166,7 +166,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
         ours["model.blocks"] = str(ours["model.blocks"])
     tree: dict[str, Any] = {}
     for key, value in ours.items():
-        put(tree, key.split("."), value, key)
+        set_key(tree, key.split("."), value, key)
     return tree
 
 
@@ -280,7 +280,7 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
     if dead:
         warnings.warn(f"keys without a meaning here: {', '.join(dead)}", stacklevel=2)
     if settings.known.get(_GPU) is not None and "device" not in ours.get("train", {}):
-        put(settings.tree, ["train", "device"], _device(settings.known[_GPU]), _GPU)
+        set_key(settings.tree, ["train", "device"], _device(settings.known[_GPU]), _GPU)
     return Config.from_tree(settings.tree, " + ".join([*files, *(["--set"] if pairs else [])]))
 
 
@@ -311,7 +311,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         except yaml.YAMLError:
             raise InputError(f"--set {key}", f"{text!r} is not YAML", "a value as in a recipe") from None
         if key.split(".")[0] in _OURS:
-            put(ours, key.split("."), value, key)
+            set_key(ours, key.split("."), value, key)
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):
             flat[key] = None if value == "None" else value
         else:
