@@ -21,7 +21,8 @@ from fact_clip.cli import main
 from fact_clip.compat.reference import device, read_settings
 from fact_clip.config import Config, recipes
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.datasets.holdout import HOLDOUTS, Holdout, open_videos
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.holdout import HOLDOUTS, Holdout
 from fact_clip.datasets.selection import lost_factors
 from fact_clip.encoders.sentence import text_encoder
 from fact_clip.text import havid
@@ -323,7 +324,7 @@ def test_select_holdout_classes(line, clone):
     code, out, _ = line("scripts/select_holdout_classes.py --number 4 --output chosen.json")
     assert code == 0
     assert out == "written: chosen.json; train with data.holdout=chosen.json\n"
-    dataset = open_videos(read_settings(["havid_view0_lh_pt"], ["data.holdout", "chosen.json"]).data)
+    dataset = Dataset.open(read_settings(["havid_view0_lh_pt"], ["data.holdout", "chosen.json"]).data)
     holdout = Holdout.read(clone / "chosen.json")
     assert len(holdout.unseen) == 4
     assert set(dataset.unseen) <= set(dataset.labels("S3").tolist())
@@ -428,12 +429,12 @@ def test_holdouts_by_name_number_and_file(clone, monkeypatch, classes):
         ([9, "isbn3"], {classes[9], "isbn3"}),
     ):
         config = Config.load("havid_view0_lh_pt", [f"data.holdout={json.dumps(given)}"])
-        assert set(open_videos(config.data).holdout.unseen) == expected
+        assert set(Dataset.open(config.data).holdout.unseen) == expected
     config = Config.load("havid_view0_lh_pt", ["data.holdout=[75]"])
     with pytest.raises(InputError, match="class number 75; expected 0 to 74"):
-        open_videos(config.data)
+        Dataset.open(config.data)
     with pytest.raises(InputError, match="havid_publish"):
-        open_videos(Config.load("havid_view0_lh_pt", ["data.holdout=havid_publish"]).data)
+        Dataset.open(Config.load("havid_view0_lh_pt", ["data.holdout=havid_publish"]).data)
 
 
 # --- installing -------------------------------------------------------------------------------------

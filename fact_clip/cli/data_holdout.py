@@ -97,10 +97,9 @@ def _open(data: str, overrides: list[str] | None) -> _Source:
         background = [name for name in config.background or entry.background if name in listed]
         return _Source(Vocabulary.from_names(listed, background, entry.factors, entry.slots))
     config = data_config(data, overrides)
-    dataset = Dataset.open(
-        config.model_copy(update={"split": Dataset.splits(config)[0]}) if config.split == "all" else config
-    )
-    counts = dataset.class_counts((*dataset.train, *dataset.validation))
+    split = Dataset.splits(config)[0] if config.split == "all" else config.split
+    dataset = Dataset.open(config.model_copy(update={"split": split, "holdout": None}))
+    counts = dataset.class_counts(dataset.learning)
     tests = dataset.class_counts(dataset.test) if dataset.test else counts
     tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
     return _Source(dataset.vocabulary, dataset, counts, tested)
@@ -127,12 +126,11 @@ def _given(
 
 
 def _looked_at(source: _Source, chosen: Holdout | None, seed: int) -> dict[str, Any]:
-    from fact_clip.datasets.holdout import learning_and_test
     from fact_clip.datasets.selection import levels, rank, summary
 
     counts = source.counts
     if chosen is not None and source.dataset is not None:
-        counts = source.dataset.class_counts(learning_and_test(source.dataset, chosen)[0])
+        counts = source.dataset.class_counts(source.dataset.videos_of(chosen)[0])
     frames = {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
     if chosen is None:
         shown = rank(source.vocabulary, (), counts, seed)

@@ -13,7 +13,7 @@ from fact_clip.cli.segment import segment_table
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
-    from fact_clip.datasets.holdout import HeldOut
+    from fact_clip.datasets.dataset import Dataset
     from fact_clip.inference.segmenter import Segmenter
 
 HOLDOUT = "zero_shot/A.json"
@@ -35,7 +35,6 @@ def demo(
     from fact_clip import load
     from fact_clip.config import Config
     from fact_clip.datasets.dataset import Dataset
-    from fact_clip.datasets.holdout import HeldOut, Holdout
     from fact_clip.datasets.synthetic import write_workbench
 
     data = out / "data"
@@ -45,8 +44,8 @@ def demo(
     write_workbench(data)
     config = Config.load("demo")
     config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(data), "holdout": HOLDOUT})})
-    dataset = HeldOut(Dataset.open(config.data), Holdout.read(data / HOLDOUT))
-    n_videos, names = len(dataset.train) + len(dataset.validation), dataset.vocabulary.names
+    dataset = Dataset.open(config.data)
+    n_videos, names = len(dataset.learning), dataset.vocabulary.names
     unseen = ", ".join(names[label] for label in dataset.unseen)
     print(f"2. {n_videos} videos of {len(names)} classes to train on, {len(dataset.test)} for the test.")
     print(f"   Held out, no frame of theirs is trained: {unseen}. Their words occur in other actions.")
@@ -86,7 +85,7 @@ def _comparison(results: dict[str, dict[str, Any]]) -> str:
     return table(["model", "seen", "unseen", "H", "AUSUC", "edit", "frame accuracy"], rows, right=range(1, 7))
 
 
-def _show_one(segmenter: Segmenter, dataset: HeldOut, out: Path) -> None:
+def _show_one(segmenter: Segmenter, dataset: Dataset, out: Path) -> None:
     """Segment the first test video, print its table, and draw it below its labels."""
     from fact_clip.core import Segmentation
     from fact_clip.report import save_timeline

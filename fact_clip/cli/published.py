@@ -70,8 +70,8 @@ def _select(given: Namespace) -> None:
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.selection import rank, select, summary
 
-    dataset = Dataset.open(read_settings(given.cfg, given.set).data)
-    vocabulary, learning = dataset.vocabulary, (*dataset.train, *dataset.validation)
+    dataset = Dataset.open(read_settings(given.cfg, given.set).data.model_copy(update={"holdout": None}))
+    vocabulary, learning = dataset.vocabulary, dataset.learning
     counts = dataset.class_counts(learning)
     there = {int(label) for name in dataset.test for label in np.unique(dataset.labels(name))}
     tested = [name for index, name in enumerate(vocabulary.names) if index in there]

@@ -94,7 +94,8 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
         InputError: anything that does not fit; nothing is written then.
     """
     _check_new(out)
-    weights, dataset = read_state(checkpoint), Dataset.open(config.data)
+    weights = read_state(checkpoint)
+    dataset = Dataset.open(config.data.model_copy(update={"holdout": None}))
     vocabulary, classes = dataset.vocabulary, Classes(len(dataset.vocabulary))
     if config.model.head == "verb-noun":
         classes = _verbs_and_nouns(dataset.root / BENCHMARKS[config.data.name].mapping, vocabulary)

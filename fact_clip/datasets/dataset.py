@@ -24,6 +24,7 @@ from fact_clip.datasets.features import (
     load_features,
     read_layout,
 )
+from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout, nearest
 from fact_clip.datasets.layout import (
     check_folders,
     find_benchmark,
@@ -34,20 +35,41 @@ from fact_clip.datasets.layout import (
     split_names,
 )
 
+IGNORED = -1
+"""Label of frames that no loss and no metric looks at, and of padding."""
+
 CACHE_BYTES = 1 << 30
 """Transformed features of a data set stay in memory while their total is under this, 1 GiB; the rest is read anew."""
 
 
 class Dataset:
-    """One split of a data set. Made by `Dataset.open`.
+    """One split of a data set, with the classes of a holdout hidden where there is one. Made by `Dataset.open`.
+
+    Which labels a holdout hides depends on the role of a video (docs/protocol.md, Masking). Test videos keep all
+    labels. Validation videos lose those of unseen classes; those of validation-unseen classes stay, because settings
+    are chosen by them. Training videos lose both ("mask"), or are left out if they have any ("drop"). With "oracle"
+    nothing is hidden, and the groups only say how results are reported.
 
     Args:
         config: what was asked for.
         benchmark: what is known of the data set.
         root: its folder.
         vocabulary: its classes.
-        train, validation, test: videos; validation is a part of the training videos of the split.
+        parts: training, validation and test videos of the split. A holdout that lists videos replaces them, and
+            validation videos are then chosen so that validation-unseen classes occur in them.
         sources: video -> file:line of the split that names it.
+        holdout: the classes to hold out, or None.
+
+    Attributes:
+        train, validation, test: names of videos.
+        fps: frames per second of the features, None where unknown.
+        seen, unseen, validation_unseen: class indices of each group; without a holdout all are seen.
+        learned: classes that training may see: the seen ones, or all in oracle mode.
+        hidden: classes that training must not see.
+
+    Raises:
+        InputError: a class or video of the holdout that the data set lacks, a video to train and to test on, or no
+            training video left.
     """
 
     def __init__(
@@ -58,26 +80,60 @@ class Dataset:
         vocabulary: Vocabulary,
         parts: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
         sources: dict[str, str],
+        holdout: Holdout | None = None,
     ) -> None:
-        self.config = config
-        self.root, self._features = root, root / benchmark.features
-        self.vocabulary = vocabulary
+        self.config, self.root, self.vocabulary, self.holdout = config, root, vocabulary, holdout
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
-        self.train, self.validation, self.test = parts
+        self._benchmark, self._parts, self._sources = benchmark, parts, sources
+        self._features = root / benchmark.features
         self._given_layout: Layout | None = config.layout or benchmark.layout
-        self._sources = sources
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._lengths: dict[str, int] = {}
         self._looked_at: set[str] = set()
         self._transformed: dict[str, tuple[FeatureTransform, NDArray[np.float32]]] = {}
         self._transformed_bytes = 0
 
+        self.train, self.validation, self.test = parts
+        self.seen = self.learned = tuple(range(len(vocabulary)))
+        self.unseen: tuple[int, ...] = ()
+        self.validation_unseen: tuple[int, ...] = ()
+        self.hidden: tuple[int, ...] = ()
+        self._hidden_in: dict[str, tuple[int, ...]] = {}  # where it is not `hidden`
+        if holdout is not None:
+            self._hold_out(holdout.check(vocabulary))
+
+    def _hold_out(self, holdout: Holdout) -> None:
+        self.unseen = tuple(self.vocabulary.encode(holdout.unseen).tolist())
+        self.validation_unseen = tuple(self.vocabulary.encode(holdout.validation_unseen).tolist())
+        both = {*self.unseen, *self.validation_unseen}
+        self.seen = tuple(index for index in self.learned if index not in both)
+        if holdout.mode != "oracle":
+            self.learned, self.hidden = self.seen, tuple(sorted(both))
+        learning, self.test = self.videos_of(holdout)
+        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
+        share, part = self.config.validation, self.config.validation_part
+        groups = set(self.seen), set(self.validation_unseen)
+        self.validation = carve_covering(learning, share, frames, *groups, part)
+        self.train = tuple(
+            name
+            for name in learning
+            if name not in self.validation and not (holdout.mode == "drop" and both & frames[name].keys())
+        )
+        self._hidden_in = dict.fromkeys(self.test, ())
+        if self.hidden:
+            self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
+        if not self.train:
+            raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
+
     @classmethod
     def open(cls, config: DataConfig) -> Dataset:
-        """Find the folder, read mapping and split; labels and features are read when asked for.
+        """Find the folder, read mapping and split, and hold out the classes of ``data.holdout``.
+
+        Without a holdout labels and features are read when asked for; with one, all labels are read here.
 
         Raises:
-            InputError: unknown benchmark, no folder, a faulty mapping, or a faulty or unknown split.
+            InputError: unknown benchmark, no folder, a faulty mapping, or a faulty or unknown split; with a holdout
+                also a faulty file of it, and what the class and `labels` raise.
         """
         benchmark, root = find_benchmark(config.name), find_root(config)
         check_folders(root, benchmark)
@@ -91,7 +147,37 @@ class Dataset:
                 found = f"video {name!r}, also in {learning[name]}"
                 raise InputError(test[name], found, "test videos apart from training videos")
         train, validation = carve_validation(tuple(learning), config.validation, config.validation_part)
-        return cls(config, benchmark, root, vocabulary, (train, validation, tuple(test)), learning | test)
+        holdout = find_holdout(config, root, vocabulary)
+        return cls(config, benchmark, root, vocabulary, (train, validation, tuple(test)), learning | test, holdout)
+
+    def with_holdout(self, holdout: Holdout | None) -> Dataset:
+        """The same split with other classes held out, or with none."""
+        return Dataset(self.config, self._benchmark, self.root, self.vocabulary, self._parts, self._sources, holdout)
+
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """The training videos, then the validation videos."""
+        return (*self.train, *self.validation)
+
+    def videos_of(self, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Videos to learn from (training and validation) and to test on: the holdout's, else those of the split.
+
+        Raises:
+            InputError: a video that the split does not name, or one in both lists.
+        """
+        train, validation, split_test = self._parts
+        known = (*train, *validation, *split_test)
+        for field in ("train_videos", "test_videos"):
+            for name in getattr(holdout, field) or ():
+                if name not in known:
+                    found = f"no video {name!r} in split {self.config.split} of {self.root}"
+                    raise InputError(f"holdout.{field}", found, "videos of the data set", nearest(name, known))
+        learning = holdout.train_videos or (*train, *validation)
+        test = holdout.test_videos or split_test
+        for name in test:
+            if name in learning:
+                raise InputError("holdout.test_videos", f"video {name!r}, also a training video", "either of them")
+        return learning, test
 
     @staticmethod
     def splits(config: DataConfig) -> list[str]:
@@ -125,7 +211,7 @@ class Dataset:
         """
         if self._given_layout is not None:
             return self._given_layout
-        for name in (*self.train, *self.validation, *self.test):
+        for name in self._sources:
             # numpy reads the header only; the array is turned by nobody here
             stored = load_features(self._feature_path(name), "TD")
             n_labels = len(self._all_labels(name))
@@ -151,8 +237,8 @@ class Dataset:
 
     @cached_property
     def input_dim(self) -> int:
-        """D, columns of the feature files (those of the first training video; the others are held to it)."""
-        return int(self._raw(self.train[0]).shape[1])
+        """D, columns of the feature files: those of the split's first training video; all others must agree."""
+        return int(self._raw(self._parts[0][0]).shape[1])
 
     def features(self, name: str) -> NDArray[Any]:
         """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
@@ -175,7 +261,7 @@ class Dataset:
         raw, n_labels = self._raw(name), len(self._all_labels(name))
         if raw.shape[1] != self.input_dim:
             found = f"{raw.shape[1]} columns (shape {raw.shape})"
-            raise InputError(self._feature_path(name), found, f"{self.input_dim}, as in {self.train[0]}")
+            raise InputError(self._feature_path(name), found, f"{self.input_dim}, as in {self._parts[0][0]}")
         if not lengths_agree(len(raw), n_labels, *self._tolerance):
             share, frames = self._tolerance
             raise InputError(
@@ -192,15 +278,24 @@ class Dataset:
                 warnings.warn(text, stacklevel=2)
         return raw[:length]
 
+    def _cut_labels(self, name: str) -> NDArray[np.int64]:
+        """All labels of a video, as long as its features."""
+        if name not in self._lengths:
+            self._mapped(name)
+        return self._all_labels(name)[: self._lengths[name]]
+
     def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,) of a video, read-only and as long as its features.
+        """Class indices (T,) of a video, read-only and as long as its features; -1 where a holdout hides a class.
 
         Raises:
             InputError: a missing or empty label file, or an unknown name (file:line); see also `features`.
         """
-        if name not in self._lengths:
-            self._mapped(name)
-        return self._all_labels(name)[: self._lengths[name]]
+        labels, hidden = self._cut_labels(name), self._hidden_in.get(name, self.hidden)
+        if not hidden:
+            return labels
+        masked = np.where(np.isin(labels, hidden), IGNORED, labels)
+        masked.flags.writeable = False
+        return masked
 
     def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
         """A video as a model takes it, (T, width), read-only.
@@ -223,36 +318,41 @@ class Dataset:
     def check(self) -> None:
         """Look at what can be wrong with the files of this split: all labels, and the headers of all features.
 
+        Then look for frames of held-out classes in the training labels.
+
         Values are looked at when a video is first read (`features`), so that a training on many gigabytes begins at
         once; ``fact-clip data check --full`` reads them all.
 
         Raises:
             InputError: the first fault: a split that names a video without labels or features, an unknown
-                label, an empty video, a wrong orientation, width or length.
+                label, an empty video, a wrong orientation, width or length, a leak.
         """
-        names = (*self.train, *self.validation, *self.test)
-        for name in names:
+        for name, source in self._sources.items():
             for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
                 if not path.is_file():
-                    found = f"video {name!r} without {kind}"
-                    raise InputError(self._sources[name], found, str(path), "add the file or take the line out")
-        for name in names:
+                    raise InputError(
+                        source, f"video {name!r} without {kind}", str(path), "add the file or take the line out"
+                    )
+        for name in self._sources:
             self._all_labels(name)
-        for name in names:
+        for name in self._sources:
             self._mapped(name)
+        if self.hidden:
+            check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
 
     def mean_transcript_length(self, names: Iterable[str]) -> float:
-        """Mean number of segments (runs of one label) a video; an InputError without videos."""
-        counts = [len(runs(self.labels(name))) for name in names]
+        """Mean number of segments (runs of one label) a video, without ignored ones; an InputError without videos."""
+        counts = [sum(label != IGNORED for _, _, label in runs(self.labels(name))) for name in names]
         if not counts:
             raise InputError("videos", "none", "at least one")
         return sum(counts) / len(counts)
 
-    def class_counts(self, names: Iterable[str]) -> NDArray[np.int64]:
-        """Frames of each class in the given videos, (C,)."""
+    def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
+        """Frames of each class, (C,), in the given videos (None: the training videos); ignored ones do not count."""
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for name in names:
-            counts += np.bincount(self.labels(name), minlength=len(self.vocabulary))
+        for name in self.train if names is None else names:
+            labels = self.labels(name)
+            counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
         return counts
 
 

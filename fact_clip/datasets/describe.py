@@ -192,7 +192,7 @@ def suggest(config: DataConfig) -> Suggestion:
     split = str(config.split) if str(config.split) in names or not names else names[0]
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     background, why_background = _background(config, seen.names)
-    dataset = Dataset.open(config.model_copy(update={"background": background}))
+    dataset = Dataset.open(config.model_copy(update={"background": background, "holdout": None}))
     counted = summarize(dataset.config)
     stride, why_stride = _stride(counted)
     standardize, why_standardize = _standardize(dataset)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import RECIPES, DataConfig
-from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.datasets.dataset import Dataset, carve_covering
-from fact_clip.datasets.features import FeatureTransform
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.layout import read_lines
 
-IGNORED = -1  # as in batch.py, which needs torch
 HOLDOUTS = RECIPES / "holdouts"
 """Choices that come with the package, NAME.json."""
 
@@ -83,7 +79,7 @@ class Holdout:
             raise InputError(where, found, "an object with 'unseen'")
         for key in values:
             if key not in (*_KEYS, *_NOTES):
-                raise InputError(where, f"unknown key {key!r}", f"keys among {_KEYS}", _nearest(key, _KEYS))
+                raise InputError(where, f"unknown key {key!r}", f"keys among {_KEYS}", nearest(key, _KEYS))
         fields: dict[str, Any] = {key: values[key] for key in _KEYS if values.get(key) is not None}
         for key in set(fields) - {"mode"}:
             names = fields[key]
@@ -113,7 +109,7 @@ class Holdout:
         for field, names in (("unseen", self.unseen), ("validation_unseen", self.validation_unseen)):
             for name in names:
                 if name not in vocabulary:
-                    todo = _nearest(name, vocabulary.names)
+                    todo = nearest(name, vocabulary.names)
                     raise InputError(f"holdout.{field}", f"no class {name!r} among {len(vocabulary)}", todo=todo)
                 if name in vocabulary.background:
                     raise InputError(f"holdout.{field}", f"{name!r}, which is background", "actions only")
@@ -131,139 +127,46 @@ def _once(what: str, fields: Mapping[str, tuple[str, ...]]) -> None:
             first[name] = field
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A hint with the most similar of some names."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
     return f"the nearest is {close[0]!r}" if close else ""
 
 
-class Labelled(Protocol):
-    """What has labels by video."""
-
-    def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,), -1 where a frame is ignored."""
-
-
-def check_leak(videos: Labelled, names: Iterable[str], vocabulary: Vocabulary, holdout: Holdout) -> None:
-    """Look through the labels that training sees, frame by frame, for a class that it must not see.
+def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]) -> None:
+    """Look through the labels of training videos, frame by frame, for a class that training must not see.
 
     Raises:
         InputError: the first such frame, with its video; frames count from 0.
     """
-    hidden = vocabulary.encode(holdout.hidden)
-    for name in names:
-        labels = videos.labels(name)
-        frames = np.flatnonzero(np.isin(labels, hidden))
+    for name, own in labels.items():
+        frames = np.flatnonzero(np.isin(own, hidden))
         if frames.size:
-            label = vocabulary.names[labels[frames[0]]]
+            label = vocabulary.names[own[frames[0]]]
             found = f"label {label!r} at frame {frames[0]} ({frames.size} such frames)"
             raise InputError(f"training video {name!r}", found, "no class that is held out", "mask or drop it")
 
 
-class HeldOut:
-    """A data set as training, validation and test see it with classes held out. Has what `batch.Videos` asks for.
-
-    Test videos keep all labels. In validation videos, a part of the training videos, the frames of unseen classes
-    are ignored, and those of validation-unseen classes stay, because settings are chosen by them. In training videos
-    the frames of both groups are ignored ("mask"), or the videos that have any are left out ("drop"). With "oracle"
-    nothing is hidden; the groups are those that figures are told by.
-
-    Args:
-        dataset: one split; the holdout may deal its videos out anew.
-        holdout: what to hold out.
-
-    Raises:
-        InputError: a class or video that the data set lacks, a training video that is a test video too, or no
-            training video left.
-    """
-
-    def __init__(self, dataset: Dataset, holdout: Holdout) -> None:
-        self.dataset, self.holdout = dataset, holdout.check(dataset.vocabulary)
-        self.vocabulary, self.root, self.fps = dataset.vocabulary, dataset.root, dataset.fps
-        self.layout, self.input_dim, self.encoder = dataset.layout, dataset.input_dim, dataset.encoder
-        self.unseen, self.validation_unseen = (
-            tuple(self.vocabulary.encode(names).tolist()) for names in (holdout.unseen, holdout.validation_unseen)
-        )
-        hidden = {*self.unseen, *self.validation_unseen}
-        self.seen = tuple(index for index in range(len(self.vocabulary)) if index not in hidden)
-        shown = holdout.mode == "oracle"
-        self.learned = tuple(range(len(self.vocabulary))) if shown else self.seen
-        learning, self.test = learning_and_test(dataset, holdout)
-        classes = {name: Counter(dataset.labels(name).tolist()) for name in learning}
-        share, part = dataset.config.validation, dataset.config.validation_part
-        self.validation = carve_covering(learning, share, classes, set(self.seen), set(self.validation_unseen), part)
-        train = tuple(name for name in learning if name not in self.validation)
-        if holdout.mode == "drop":
-            train = tuple(name for name in train if not hidden & classes[name].keys())
-        if not train:
-            raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
-        self.train = train
-        self.hidden = () if shown else tuple(sorted(hidden))
-        self._hides = dict.fromkeys(self.test, ()) | dict.fromkeys(self.validation, () if shown else self.unseen)
-
-    def features(self, name: str) -> NDArray[Any]:
-        """Raw features (T, D); see `Dataset.features`."""
-        return self.dataset.features(name)
-
-    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
-        """A video as a model takes it; see `Dataset.transformed`."""
-        return self.dataset.transformed(name, transform)
-
-    def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,), read-only; -1 where the role of the video hides a class (see the class)."""
-        labels = self.dataset.labels(name)
-        masked = np.where(np.isin(labels, self._hides.get(name, self.hidden)), IGNORED, labels)
-        masked.flags.writeable = False
-        return masked
-
-    def check(self) -> None:
-        """Look at all files of the split, and then for leaks; raises the first fault as an InputError."""
-        self.dataset.check()
-        self.check_leak()
-
-    def check_leak(self) -> None:
-        """See the function of this name; looks through the training videos, unless all is shown."""
-        if self.holdout.mode != "oracle":
-            check_leak(self, self.train, self.vocabulary, self.holdout)
-
-    def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
-        """Frames of each class, (C,), in the given videos (None: the training videos); ignored ones do not count."""
-        counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for name in self.train if names is None else names:
-            labels = self.labels(name)
-            counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
-        return counts
-
-    def mean_transcript_length(self, names: Iterable[str]) -> float:
-        """Mean number of segments a video, without ignored stretches; an InputError without videos."""
-        counts = [sum(label != IGNORED for _, _, label in runs(self.labels(name))) for name in names]
-        if not counts:
-            raise InputError("videos", "none", "at least one")
-        return sum(counts) / len(counts)
-
-
-def open_videos(config: DataConfig) -> Dataset | HeldOut:
-    """The data set of a configuration, with its classes held out where ``data.holdout`` names any."""
-    dataset = Dataset.open(config)
-    if config.holdout is None:
-        return dataset
-    holdout = find_holdout(config.holdout, dataset)
-    return HeldOut(dataset, replace(holdout, mode=config.holdout_mode or holdout.mode))
-
-
-def find_holdout(holdout: str | tuple[str | int, ...], dataset: Dataset) -> Holdout:
+def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
     """The holdout of ``data.holdout``: a file under the root, a path, the name of one in `HOLDOUTS`, or the classes.
+
+    ``data.holdout_mode`` replaces its mode. None where the configuration has no holdout.
 
     Raises:
         InputError: see `Holdout.read`; a class number that the vocabulary lacks.
     """
-    if isinstance(holdout, str):
-        places = (dataset.root / holdout, Path(holdout), HOLDOUTS / f"{holdout}.json")
-        return Holdout.read(next((path for path in places if path.is_file()), places[1]))
-    names = dataset.vocabulary.names
-    for one in holdout:
-        if isinstance(one, int) and not 0 <= one < len(names):
-            raise InputError("data.holdout", f"class number {one}", f"0 to {len(names) - 1}")
-    return Holdout(tuple(names[one] if isinstance(one, int) else one for one in holdout))
+    asked, names = config.holdout, vocabulary.names
+    if asked is None:
+        return None
+    if isinstance(asked, str):
+        places = (root / asked, Path(asked), HOLDOUTS / f"{asked}.json")
+        holdout = Holdout.read(next((path for path in places if path.is_file()), places[1]))
+    else:
+        for one in asked:
+            if isinstance(one, int) and not 0 <= one < len(names):
+                raise InputError("data.holdout", f"class number {one}", f"0 to {len(names) - 1}")
+        holdout = Holdout(tuple(names[one] if isinstance(one, int) else one for one in asked))
+    return replace(holdout, mode=config.holdout_mode or holdout.mode)
 
 
 def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
@@ -273,23 +176,3 @@ def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
         if holdout.mode == "mask" and set(holdout.hidden) == set(classes):
             return path.stem
     return tuple(classes)
-
-
-def learning_and_test(dataset: Dataset, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Videos to learn from (training and validation) and to test on: the holdout's, else those of the split.
-
-    Raises:
-        InputError: a video that the split does not name, or one in both lists.
-    """
-    known = (*dataset.train, *dataset.validation, *dataset.test)
-    for field in ("train_videos", "test_videos"):
-        for name in getattr(holdout, field) or ():
-            if name not in known:
-                found = f"no video {name!r} in split {dataset.config.split} of {dataset.root}"
-                raise InputError(f"holdout.{field}", found, "videos of the data set", _nearest(name, known))
-    learning = holdout.train_videos or (*dataset.train, *dataset.validation)
-    test = holdout.test_videos or dataset.test
-    for name in test:
-        if name in learning:
-            raise InputError("holdout.test_videos", f"video {name!r}, also a training video", "either of them")
-    return learning, test

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,22 +13,10 @@ from torch import Tensor
 
 from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, majority_stride
+from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.features import FeatureTransform
 
 Labels = NDArray[np.int64]
-
-IGNORED = -1
-"""Label of padding and of frames that no loss and no metric looks at."""
-
-
-class Videos(Protocol):
-    """What batches need of a data set; `Dataset` has it, and so may anything that wraps one."""
-
-    def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,), `IGNORED` where a frame is not to be learned."""
-
-    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
-        """Transformed features (T, width), read-only."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +122,7 @@ def _tensor(array: NDArray[np.float32]) -> Tensor:
 
 
 def training_batches(
-    dataset: Videos,
+    dataset: Dataset,
     names: Sequence[str],
     transform: FeatureTransform,
     augment: AugmentConfig,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
 Rows = Sequence[Sequence[int]]
@@ -110,27 +111,6 @@ def name_objects(
 Array = NDArray[Any]
 
 
-class Videos(Protocol):
-    """What `ObjectColumns.find` reads: a data set, or one with classes held out."""
-
-    vocabulary: Vocabulary
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-
-    @property
-    def input_dim(self) -> int:
-        """D, columns of the feature files."""
-
-    def features(self, name: str) -> Array:
-        """Raw features (T, D)."""
-
-    def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,), -1 where a frame is ignored."""
-
-    def class_counts(self, names: Iterable[str]) -> NDArray[np.int64]:
-        """Frames of each class, (C,)."""
-
-
 @dataclass(frozen=True)
 class ObjectColumns:
     """O named things with k columns of a feature file each.
@@ -174,7 +154,7 @@ class ObjectColumns:
         return cls(names, columns, fixed, slot, sum(len(row) for row in columns))
 
     @classmethod
-    def find(cls, config: ObjectData, dataset: Videos) -> ObjectColumns:
+    def find(cls, config: ObjectData, dataset: Dataset) -> ObjectColumns:
         """Find the things in the training features and their names by the training labels (data/things.py).
 
         Things without a name, and those that a word of another slot names too (tools), keep their identity.
@@ -182,13 +162,13 @@ class ObjectColumns:
         Raises:
             InputError: a slot that the vocabulary lacks, features without things.
         """
-        vocabulary, videos = dataset.vocabulary, sorted((*dataset.train, *dataset.validation))
+        vocabulary, videos = dataset.vocabulary, sorted(dataset.learning)
         slot = _slot_of(config, vocabulary)
         rows = find_objects(lambda: (dataset.features(name) for name in videos))
         if not rows:
             found = f"{dataset.input_dim} columns, of which no two are zero in the same frames"
             raise InputError("data.objects.find", found, "columns of things that come and go", "set it to false")
-        counts = dataset.class_counts(dataset.train)
+        counts = dataset.class_counts()
         shown = [entry for entry, count in zip(vocabulary.factors, counts.tolist(), strict=True) if count]
         words = tuple(sorted({entry[slot] or "" for entry in shown} - {""}))
         said = np.array([[word in entry for word in words] for entry in vocabulary.factors])  # (C, W)

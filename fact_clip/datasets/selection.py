@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Holdout, Mode, learning_and_test
+from fact_clip.datasets.holdout import Holdout, Mode
 
 Factor = tuple[str, str]
 """A slot and what stands in it."""
@@ -180,7 +180,7 @@ def summary(dataset: Dataset, holdout: Holdout) -> dict[str, dict[str, int]]:
     hidden = dataset.vocabulary.encode(holdout.check(dataset.vocabulary).hidden)
     result = {way: {"videos": 0, "frames": 0, "segments": 0, "classes": 0} for way in ("all", "mask", "drop")}
     classes: dict[str, set[int]] = {way: set() for way in result}
-    for name in learning_and_test(dataset, holdout)[0]:
+    for name in dataset.videos_of(holdout)[0]:
         found = runs(dataset.labels(name))
         masked = [run for run in found if run[2] not in hidden]
         ways = {"all": found, "mask": masked, "drop": found if len(masked) == len(found) else []}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from fact_clip.checkpoint import Run, load_model, load_models, member_folders, open_run
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
-from fact_clip.datasets.holdout import HeldOut, open_videos
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import (
     ASKS_MODEL,
     PRIORS,
@@ -60,7 +59,7 @@ class Scored:
     def __init__(
         self,
         segmenter: Segmenter,
-        dataset: HeldOut,
+        dataset: Dataset,
         names: Sequence[str],
         actions: Sequence[str] | None = None,
         outputs: Sequence[Sequence[Output]] | None = None,
@@ -105,7 +104,7 @@ def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) 
     return curve_of_predictions(truth, predictions, *groups)
 
 
-def calibrate_run(run: Run, dataset: HeldOut, device: torch.device | str) -> Calibration:
+def calibrate_run(run: Run, dataset: Dataset, device: torch.device | str) -> Calibration:
     """What puts the scores of a run right, chosen by its models and its validation videos.
 
     Members with validation parts of their own are asked one by one, each on the videos that it did not learn.
@@ -118,11 +117,11 @@ def calibrate_run(run: Run, dataset: HeldOut, device: torch.device | str) -> Cal
         own = {"validation_part": part.config.data.validation_part}
         config = run.config.model_copy(update={"data": run.config.data.model_copy(update=own)})
         segmenters.append(Segmenter(replace(part, config=config), load_model(part), device))
-        datasets.append(cast(HeldOut, open_videos(config.data)))
+        datasets.append(Dataset.open(config.data))
     return calibrate(segmenters, datasets)
 
 
-def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[HeldOut]) -> Calibration:
+def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> Calibration:
     """Gamma by the rule and the prior of the configuration, from the validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes
@@ -153,19 +152,19 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[HeldOut]) -> C
     return replace(start, gamma=GAMMA_RULES[config.gamma_rule](curve, config.gamma_cost))
 
 
-def check_prior(config: DecodeConfig, dataset: HeldOut) -> None:
+def check_prior(config: DecodeConfig, dataset: Dataset) -> None:
     """An InputError where ``decode.prior`` asks the model on validation videos and there are none."""
     if config.prior in ASKS_MODEL and not dataset.validation:
         raise InputError("decode.prior", f"{config.prior}, and no validation videos", "data.validation above 0")
 
 
-def uncalibrated(dataset: HeldOut, prior_weight: float = 0.0) -> Calibration:
+def uncalibrated(dataset: Dataset, prior_weight: float = 0.0) -> Calibration:
     """The seen classes and the frames of each factor; nothing taken off but the prior of the factors."""
     seen = tuple(dataset.vocabulary.names[label] for label in dataset.seen)
     return Calibration(seen, factor_frames(dataset.vocabulary, dataset.class_counts()), prior_weight)
 
 
-def _with_prior(start: Calibration, dataset: HeldOut, rule: str, scored: Sequence[Scored]) -> Calibration:
+def _with_prior(start: Calibration, dataset: Dataset, rule: str, scored: Sequence[Scored]) -> Calibration:
     """The calibration with log p(c) of all classes by a rule of `PRIORS`, the model asked on what it is `scored` on."""
     expected, posterior = start.log_prior(dataset.vocabulary), None
     if rule in ASKS_MODEL:

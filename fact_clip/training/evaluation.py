@@ -15,7 +15,6 @@ from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, w
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import HeldOut, open_videos
 from fact_clip.decoding import Calibration
 from fact_clip.encoders.joint import pick_device
 from fact_clip.inference.segmenter import Choice, Segmenter
@@ -23,7 +22,6 @@ from fact_clip.models import Output
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 
-Videos = Dataset | HeldOut
 Progress = Callable[[int, int, str], None]
 
 
@@ -61,7 +59,7 @@ def evaluate(
     outputs, prediction, kind = [], [], split if actions is None else f"{split}_actions"
     (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
     for name, own, found in _run_through(segmenter, dataset, names, choice, progress):
-        outputs += [own] if isinstance(dataset, HeldOut) else []  # decoded in other ways below
+        outputs += [own] if dataset.holdout is not None else []  # decoded in other ways below
         prediction.append(place[found])
         lines = vocabulary.decode(prediction[-1])
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -70,18 +68,18 @@ def evaluate(
     result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
-    if isinstance(dataset, HeldOut):
+    if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, outputs)
     write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
     return result
 
 
-def _opened(trained: Run, overrides: Sequence[str], device: torch.device) -> tuple[Segmenter, Videos]:
+def _opened(trained: Run, overrides: Sequence[str], device: torch.device) -> tuple[Segmenter, Dataset]:
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
     run, calibration = open_run(trained.path, overrides), Calibration.read(trained.path / "calibration.json")
-    dataset = open_videos(run.config.data)
+    dataset = Dataset.open(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
-    if calibration is not None and isinstance(dataset, HeldOut) and _decoding(run.config) != _decoding(trained.config):
+    if calibration is not None and dataset.holdout is not None and _decoding(run.config) != _decoding(trained.config):
         calibration = calibrate_run(run, dataset, device)
     return Segmenter(run, load_models(run), device, calibration), dataset
 
@@ -92,7 +90,7 @@ def _decoding(config: Config) -> tuple[DecodeConfig, int]:
 
 
 def _run_through(
-    segmenter: Segmenter, dataset: Videos, names: Sequence[str], choice: Choice, progress: Progress | None
+    segmenter: Segmenter, dataset: Dataset, names: Sequence[str], choice: Choice, progress: Progress | None
 ) -> Iterator[tuple[str, tuple[Output, ...], NDArray[np.int64]]]:
     """The model once over each video: its name, what it gave, and the candidate of each frame."""
     for done, name in enumerate(names):
@@ -119,7 +117,7 @@ def _candidates(choice: Choice, vocabulary: Vocabulary, truth: list[NDArray[np.i
     }
 
 
-def split_names(dataset: Videos, split: str) -> tuple[str, ...]:
+def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
     """Video names of a split; an InputError where there are none."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
     if split not in parts:
@@ -144,7 +142,7 @@ def score(
     }
 
 
-def validate(segmenter: Segmenter, config: Config, dataset: Videos, names: Sequence[str]) -> dict[str, float]:
+def validate(segmenter: Segmenter, config: Config, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
     """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10."""
     truth = [dataset.labels(name) for name in names]
     prediction = []
@@ -173,12 +171,12 @@ def _figures(
     return numbers
 
 
-def _transcript(dataset: Videos, labels: NDArray[np.int64]) -> list[str]:
+def _transcript(dataset: Dataset, labels: NDArray[np.int64]) -> list[str]:
     """The names of the labels' segments in order."""
     return [dataset.vocabulary.names[label] for _, _, label in runs(labels) if label >= 0]
 
 
-def _given_transcript(dataset: Videos, name: str) -> list[str]:
+def _given_transcript(dataset: Dataset, name: str) -> list[str]:
     """A transcript that came with the data; it is never read off the labels that are scored."""
     path = dataset.root / "transcripts" / f"{name}.txt"
     if not path.is_file():

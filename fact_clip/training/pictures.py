@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from fact_clip.checkpoint import check_vocabulary
-from fact_clip.datasets.holdout import open_videos
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.segmenter import load
 from fact_clip.report.embeddings import class_scores, embeddings, save_figures
 from fact_clip.training.evaluation import split_names
@@ -30,7 +30,7 @@ def draw_run(run: Path, split: str, out: Path, n_videos: int = 4) -> list[Path]:
     """
     segmenter = load(run)
     config = segmenter.run.config
-    dataset = open_videos(config.data)
+    dataset = Dataset.open(config.data)
     check_vocabulary(segmenter.run, dataset.vocabulary, dataset.root)
     names, vocabulary = split_names(dataset, split), dataset.vocabulary
     figures: dict[Path, Figure] = {}

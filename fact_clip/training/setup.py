@@ -13,17 +13,16 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, classes_of
 from fact_clip.config import Config, ObjectData
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.holdout import HeldOut
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.decoding import factor_frames, factor_log_shares
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.losses import Criterion
 from fact_clip.models import Classes, ObjectSpec
-from fact_clip.training.evaluation import Videos
 
 
-def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[Run, dict[str, Tensor]]:
+def prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> tuple[Run, dict[str, Tensor]]:
     """Write the run folder's description, or check that it is that of the run to be resumed.
 
     Returns:
@@ -56,7 +55,7 @@ def prepare(config: Config, out: Path, dataset: Videos, resume: bool) -> tuple[R
     return run, texts
 
 
-def _objects(config: ObjectData, dataset: Videos) -> ObjectColumns | None:
+def _objects(config: ObjectData, dataset: Dataset) -> ObjectColumns | None:
     if not config.find:
         return ObjectColumns.read(config, dataset.root, dataset.vocabulary)
     if config.file is not None:
@@ -65,13 +64,13 @@ def _objects(config: ObjectData, dataset: Videos) -> ObjectColumns | None:
 
 
 def _describe(
-    config: Config, out: Path, dataset: Videos, objects: ObjectColumns | None, texts: dict[str, Tensor]
+    config: Config, out: Path, dataset: Dataset, objects: ObjectColumns | None, texts: dict[str, Tensor]
 ) -> Run:
     kinds = None if objects is None else objects.check(dataset.input_dim).kinds()
     transform = FeatureTransform(config.data.context, None, None, dataset.input_dim)
     if config.data.standardize:  # one pass over the training videos
         # Members share the first one's statistics, which then know no part.
-        whole = sorted((*dataset.train, *dataset.validation))
+        whole = sorted(dataset.learning)
         names = whole if config.train.member_parts else dataset.train
         raw = (dataset.features(name) for name in names)
         transform = FeatureTransform.fit(raw, config.data.context, True, kinds)
@@ -111,21 +110,21 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     return texts
 
 
-def candidates(run: Run, dataset: Videos) -> tuple[int, ...]:
+def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:
     """The classes that training scores: with classes held out and a text head those that it may see, else all.
 
     A head with one output a class has no other choice than to score all of them.
     """
-    if isinstance(dataset, HeldOut) and run.config.model.head == "text":
+    if dataset.holdout is not None and run.config.model.head == "text":
         return dataset.learned
     return tuple(range(len(run.vocabulary)))
 
 
-def make_criterion(run: Run, dataset: Videos) -> Criterion:
+def make_criterion(run: Run, dataset: Dataset) -> Criterion:
     """The criterion over the classes that training scores."""
     chosen = candidates(run, dataset)
     background = [place for place, label in enumerate(chosen) if label in run.vocabulary.background_indices]
-    unseen = () if len(chosen) < len(run.vocabulary) or not isinstance(dataset, HeldOut) else dataset.hidden
+    unseen = () if len(chosen) < len(run.vocabulary) or dataset.holdout is None else dataset.hidden
     classes = replace(run.classes, count=len(chosen))
     counts = dataset.class_counts(dataset.train)
     log_prior = factor_log_shares(run.vocabulary, factor_frames(run.vocabulary, counts))[list(chosen)]
@@ -134,6 +133,6 @@ def make_criterion(run: Run, dataset: Videos) -> Criterion:
     return Criterion(run.config.loss, classes, background, length, unseen, frames, log_prior.tolist())
 
 
-def _located(config: Config, dataset: Videos) -> Any:
+def _located(config: Config, dataset: Dataset) -> Any:
     """The data configuration with its root as it was found, so that the run can be evaluated from anywhere."""
     return config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})

@@ -23,7 +23,6 @@ from fact_clip.checkpoint import Run
 from fact_clip.config import Config, TrainConfig
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import HeldOut, open_videos
 from fact_clip.datasets.loader import training_batches
 from fact_clip.encoders.joint import pick_device
 from fact_clip.inference.segmenter import Segmenter
@@ -32,7 +31,7 @@ from fact_clip.training.calibration import calibrate_run, check_prior
 from fact_clip.training.ensemble import swap_of, trained_beside
 from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
 from fact_clip.training.logs import FileLog, check_loggers, make_logger
-from fact_clip.training.setup import Videos, candidates, make_criterion, prepare
+from fact_clip.training.setup import candidates, make_criterion, prepare
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -53,19 +52,19 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the run.
     """
-    out, dataset = Path(out), open_videos(config.data)
+    out, dataset = Path(out), Dataset.open(config.data)
     # What would otherwise be told after minutes, with a folder half written.
     pick_device(config.train.device)
     check_loggers(config.train.loggers)
     check_select(config)
-    if isinstance(dataset, HeldOut):
+    if dataset.holdout is not None:
         check_prior(config.decode, dataset)
     dataset.check()
     run, texts = prepare(config, out, dataset, resume)
     with trained_beside(run.config, out, resume):
         torch.manual_seed(config.train.seed)
         result = _Training(run, dataset, resume, texts).run_all(progress)
-    if isinstance(dataset, HeldOut) and run.config.model.head == "text":
+    if dataset.holdout is not None and run.config.model.head == "text":
         calibration = calibrate_run(run, dataset, pick_device(config.train.device))
         checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
     return result
@@ -106,7 +105,7 @@ def train_all_splits(
 class _Training:
     """The state of one training: model, optimiser, and the best validation so far."""
 
-    def __init__(self, run: Run, dataset: Videos, resume: bool, texts: dict[str, Tensor]) -> None:
+    def __init__(self, run: Run, dataset: Dataset, resume: bool, texts: dict[str, Tensor]) -> None:
         self.run, self.dataset, self.settings = run, dataset, run.config.train
         self.device = pick_device(self.settings.device)
         self.model = run.new_model(**texts).to(self.device)

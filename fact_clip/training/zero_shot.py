@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.holdout import HeldOut
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.selection import Level, levels
 from fact_clip.decoding import Calibration
 from fact_clip.inference.segmenter import Segmenter
@@ -24,7 +24,7 @@ IN_USE = "in use"
 
 def report(
     segmenter: Segmenter,
-    dataset: HeldOut,
+    dataset: Dataset,
     names: Sequence[str],
     actions: Sequence[str] | None = None,
     outputs: Sequence[Sequence[Output]] | None = None,
@@ -90,13 +90,14 @@ def _figures(truth: Labels, prediction: Labels, groups: Groups) -> dict[str, flo
     }
 
 
-def _levels(dataset: HeldOut) -> dict[str, Level]:
+def _levels(dataset: Dataset) -> dict[str, Level]:
     """Name of each unseen class -> its level, with all classes of both groups held out."""
+    assert dataset.holdout is not None
     found = levels(dataset.vocabulary, dataset.holdout)
     return {dataset.vocabulary.names[label]: found[dataset.vocabulary.names[label]] for label in dataset.unseen}
 
 
-def _by_level(truth: Labels, prediction: Labels, dataset: HeldOut, groups: Groups) -> dict[str, dict[str, Any]]:
+def _by_level(truth: Labels, prediction: Labels, dataset: Dataset, groups: Groups) -> dict[str, dict[str, Any]]:
     """The same figures with the unseen classes of one level alone; those of the other count in no group."""
     unseen, background, others = groups
     kinds: dict[str, list[str]] = {}
@@ -111,7 +112,7 @@ def _by_level(truth: Labels, prediction: Labels, dataset: HeldOut, groups: Group
 
 
 def _unseen_classes(
-    truth: Labels, prediction: Labels, alone: Labels | None, dataset: HeldOut
+    truth: Labels, prediction: Labels, alone: Labels | None, dataset: Dataset
 ) -> dict[str, dict[str, Any]]:
     """Of each unseen class: level, new factors, frames, and accuracy as in use and with unseen labels only."""
     true, guess = np.concatenate(truth), np.concatenate(prediction)

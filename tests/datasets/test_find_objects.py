@@ -7,7 +7,7 @@ import pytest
 
 from fact_clip.config import Config, ObjectData
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.datasets.holdout import open_videos
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns, changes, correlation, find_objects, name_objects, present
 
 # Three things in the columns (0, 4, 5), (1, 6, 7) and (2, 8, 9): there or not, and two values; column 3 never changes,
@@ -79,7 +79,7 @@ class _Videos:
         {"rest": (None,) * 3, "move a": ("move", "a", None), "move b with a": ("move", "b", "a")},
         ("verb", "object", "tool"),
     )
-    train, validation, input_dim = ("u", "v"), ("w",), 11
+    train, learning, input_dim = ("u", "v"), ("u", "v", "w"), 11
 
     def __init__(self) -> None:
         self._scenes = {name: scene(seed=seed) for seed, name in enumerate("uvw")}
@@ -92,8 +92,8 @@ class _Videos:
         assert name in self.train
         return np.array([0, 1, 2, -1])[self._scenes[name][1] + 1]
 
-    def class_counts(self, names):
-        labels = np.concatenate([self.labels(name) for name in names])
+    def class_counts(self):
+        labels = np.concatenate([self.labels(name) for name in self.train])
         return np.bincount(labels[labels >= 0], minlength=3)
 
 
@@ -124,7 +124,7 @@ def test_the_things_of_kscgr(shared, setting):
     """Of each word that training shows the thing found is the one that the data's own list has."""
     root = shared / "data" / "kscgr"
     config = Config.load("kscgr_zero_shot_plain", [f"data.root={root}", f"data.holdout=zero_shot/{setting}.json"])
-    dataset = open_videos(config.data)
+    dataset = Dataset.open(config.data)
     found = ObjectColumns.find(config.data.objects, dataset)
     listed = [line.replace("_", " ") for line in (root / "objects.txt").read_text().split()]
     # column 0 to 29: there or not, in the order of the list; table and stove are always there

@@ -12,7 +12,7 @@ from fact_clip.config import AugmentConfig, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset, carve_covering
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.holdout import HeldOut, Holdout, check_leak, learning_and_test
+from fact_clip.datasets.holdout import Holdout, check_leak
 from fact_clip.datasets.loader import training_batches
 
 NAMES = ("rest", "cut ham", "cut egg", "hold ham", "hold egg")
@@ -115,9 +115,9 @@ class TestHoldout:
             holdout.check(Vocabulary.from_names(NAMES, ("rest",)))
 
 
-class TestHeldOut:
+class TestHeldOutClasses:
     def test_mask_hides_both_groups_in_training_and_none_in_test(self, kitchen):
-        held = HeldOut(kitchen(), Holdout(("cut ham",), ("hold egg",)))
+        held = kitchen().with_holdout(Holdout(("cut ham",), ("hold egg",)))
         assert (held.train, held.validation, held.test) == (("u", "v", "w"), (), ("x",))
         assert held.labels("u").tolist() == [0, 0, 0, -1, -1, -1, -1, 0, 0]
         assert held.labels("v").tolist() == [2] * 5 + [-1] * 5
@@ -126,34 +126,34 @@ class TestHeldOut:
         with pytest.raises(ValueError, match="read-only"):
             held.labels("u")[0] = 1
         # the data set itself is as it was
-        assert held.dataset.labels("u").tolist() == frames_of("u")
+        assert held.with_holdout(None).labels("u").tolist() == frames_of("u")
 
     def test_validation_hides_the_unseen_group_only(self, kitchen):
-        held = HeldOut(kitchen(validation=0.3), Holdout(("cut egg",), ("hold egg",)))
+        held = kitchen(validation=0.3).with_holdout(Holdout(("cut egg",), ("hold egg",)))
         assert (set(held.train), held.validation) == ({"u", "w"}, ("v",))
         assert held.labels("v").tolist() == [-1] * 5 + [4] * 5
         assert held.labels("w").tolist() == [3] * 6 + [1] + [-1] * 4
 
     def test_drop_leaves_out_videos_and_hides_nothing_in_the_others(self, kitchen):
-        held = HeldOut(kitchen(), Holdout(("cut ham",), (), "drop"))
+        held = kitchen().with_holdout(Holdout(("cut ham",), (), "drop"))
         assert held.train == ("v",)
         assert held.labels("v").tolist() == frames_of("v")
-        held.check_leak()
+        held.check()
 
     def test_drop_that_leaves_nothing(self, kitchen):
         with pytest.raises(InputError, match=re.escape("holdout.mode: no training video of 3 is left; expected some")):
-            HeldOut(kitchen(), Holdout(("cut ham",), ("cut egg",), "drop"))
+            kitchen().with_holdout(Holdout(("cut ham",), ("cut egg",), "drop"))
 
     def test_show_hides_nothing_and_keeps_the_groups(self, kitchen):
-        held = HeldOut(kitchen(validation=0.3), Holdout(("cut egg",), ("hold egg",), "oracle"))
+        held = kitchen(validation=0.3).with_holdout(Holdout(("cut egg",), ("hold egg",), "oracle"))
         for name in (*held.train, *held.validation, *held.test):
             assert held.labels(name).tolist() == frames_of(name)
         assert (held.seen, held.unseen, held.validation_unseen) == ((0, 1, 3), (2,), (4,))
         assert (held.learned, held.hidden) == ((0, 1, 2, 3, 4), ())
-        held.check_leak()
+        held.check()
 
     def test_statistics_count_seen_frames_only(self, kitchen):
-        held = HeldOut(kitchen(), Holdout(("cut ham",), ("hold egg",)))
+        held = kitchen().with_holdout(Holdout(("cut ham",), ("hold egg",)))
         assert held.class_counts().tolist() == [5, 0, 9, 6, 0]
         assert held.class_counts(held.test).tolist() == [0, 2, 2, 2, 2]
         # u: rest, rest again; v: cut egg; w: hold ham, cut egg
@@ -162,19 +162,19 @@ class TestHeldOut:
             held.mean_transcript_length([])
 
     def test_batches_ignore_what_is_masked(self, kitchen):
-        held = HeldOut(kitchen(), Holdout(("cut ham",), ("hold egg",)))
+        held = kitchen().with_holdout(Holdout(("cut ham",), ("hold egg",)))
         transform = FeatureTransform.fit((held.features(name) for name in held.train), (), False)
         (batch,) = training_batches(held, held.train, transform, AugmentConfig(), 3, 0, 0, 1)
         assert set(batch.labels.unique().tolist()) == {-1, 0, 2, 3}
 
     def test_what_does_not_hang_on_classes_is_the_data_set_s(self, kitchen):
         dataset = kitchen(fps=7)
-        held = HeldOut(dataset, Holdout(("cut ham",)))
+        held = dataset.with_holdout(Holdout(("cut ham",)))
         assert (held.root, held.fps, held.layout, held.input_dim) == (dataset.root, 7.0, "TD", 3)
         held.check()
 
     def test_videos_are_dealt_out_anew(self, kitchen):
-        held = HeldOut(kitchen(), Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))
+        held = kitchen().with_holdout(Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))
         assert (held.train, held.test) == (("x", "v"), ("u",))
         assert held.labels("x").tolist() == [-1, -1, 2, 2, 3, 3, 4, 4]
         assert held.labels("u").tolist() == frames_of("u")
@@ -190,18 +190,18 @@ class TestHeldOut:
     )
     def test_videos_that_do_not_fit(self, kitchen, videos, message):
         with pytest.raises(InputError, match=re.escape(message)):
-            learning_and_test(kitchen(), Holdout(("cut ham",), **videos))
+            kitchen().videos_of(Holdout(("cut ham",), **videos))
 
 
 def test_a_leak_names_video_and_frame(kitchen):
     dataset = kitchen()
-    holdout = Holdout(("cut egg",), ("hold egg",))
+    labels = {name: dataset.labels(name) for name in dataset.train}
     message = "training video 'v': label 'cut egg' at frame 0 (10 such frames); expected no class that is held out"
     with pytest.raises(InputError, match=re.escape(message)):
-        check_leak(dataset, dataset.train, dataset.vocabulary, holdout)
-    check_leak(dataset, ["u"], dataset.vocabulary, holdout)
+        check_leak(labels, dataset.vocabulary, (2, 4))
+    check_leak({"u": labels["u"]}, dataset.vocabulary, (2, 4))
     with pytest.raises(InputError, match=re.escape("training video 'w': label 'cut ham' at frame 6 (1 such frames)")):
-        check_leak(dataset, ["v", "w"], dataset.vocabulary, Holdout(("cut ham",)))
+        check_leak({name: labels[name] for name in "vw"}, dataset.vocabulary, (1,))
 
 
 class TestCarving:
@@ -242,7 +242,7 @@ class TestCarving:
 def test_kscgr_settings_are_sound(shared, setting):
     root = shared / "data" / "kscgr"
     path = root / "zero_shot" / f"{setting}.json"
-    held = HeldOut(Dataset.open(DataConfig(name="kscgr", root=str(root), split=5)), Holdout.read(path))
+    held = Dataset.open(DataConfig(name="kscgr", root=str(root), split=5, holdout=f"zero_shot/{setting}.json"))
     held.check()
     values = json.loads(path.read_text())
     assert sorted((*held.train, *held.validation)) == sorted(values["train_videos"])

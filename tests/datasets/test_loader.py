@@ -198,14 +198,14 @@ def test_context_is_taken_before_the_stride(open_set):
 
 
 def test_ignored_labels_pass(open_set):
-    class HeldOut:
+    class Masked:
         """A data set with one class masked, as hold-out does it."""
 
         def __init__(self, inner):
             self.transformed = inner.transformed
             self.labels = lambda name: np.where(inner.labels(name) == 1, -1, inner.labels(name))
 
-    labels = by_name(epoch_of(HeldOut(open_set()), ("a",)))["a"][1]
+    labels = by_name(epoch_of(Masked(open_set()), ("a",)))["a"][1]
     assert labels.tolist() == [0] * 14 + [-1] * 13 + [2] * 13
 
 

@@ -12,7 +12,7 @@ import torch
 import fact_clip
 from fact_clip import InputError, checkpoint
 from fact_clip.config import Config
-from fact_clip.datasets.holdout import open_videos
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.training import evaluate, train
 
@@ -118,7 +118,7 @@ def test_the_kscgr_recipe_that_finds_its_things(shared, tmp_path):
     config = Config.load("kscgr_zero_shot_plain", rest)
     train(config, tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run")
-    dataset = open_videos(config.data)
+    dataset = Dataset.open(config.data)
     found = ObjectColumns.find(config.data.objects, dataset)
     assert segmenter.run.objects.columns == found.with_context(5)
     assert segmenter.run.objects.fixed == found.fixed

@@ -15,7 +15,7 @@ import torch
 import fact_clip
 from fact_clip import InputError, checkpoint
 from fact_clip.config import Config
-from fact_clip.datasets.holdout import open_videos
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import factor_frames, frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
@@ -45,7 +45,7 @@ def segmenter(run) -> Segmenter:
 
 @pytest.fixture
 def dataset(segmenter):
-    return open_videos(segmenter.run.config.data)
+    return Dataset.open(segmenter.run.config.data)
 
 
 def with_rule(segmenter: Segmenter, **keys) -> Segmenter:
@@ -199,7 +199,7 @@ def test_levels_stand_apart(segmenter, dataset, workbench):
     names = dataset.vocabulary.names
     hidden = ["grasp nut", "screw nut with wrench", "tap shaft with mallet"]
     holdout = dataclasses.replace(dataset.holdout, unseen=tuple(hidden), validation_unseen=())
-    other = type(dataset)(dataset.dataset, holdout)
+    other = dataset.with_holdout(holdout)
     found = zero_shot.report(segmenter, other, other.test)
     assert found["by_level"]["new factor"]["classes"] == hidden[:2]
     assert found["by_level"]["compositional"]["classes"] == hidden[2:]
@@ -287,13 +287,13 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
     """Other labels in the test videos, and other test-unseen labels elsewhere, leave the calibration as it is."""
     copy = Path(shutil.copytree(workbench, tmp_path / "data"))
     config = segmenter.run.config.data.model_copy(update={"root": str(copy)})
-    before, unseen = open_videos(config), json.loads((copy / "zero_shot/A.json").read_text())["unseen"]
+    before, unseen = Dataset.open(config), json.loads((copy / "zero_shot/A.json").read_text())["unseen"]
     swap = dict(zip(unseen, [*unseen[1:], unseen[0]], strict=True))
     for path in (copy / "groundTruth").iterdir():
         lines = path.read_text().splitlines()
         lines = lines[::-1] if path.stem in before.test else [swap.get(line, line) for line in lines]
         path.write_text("\n".join(lines) + "\n")
-    after = open_videos(config)
+    after = Dataset.open(config)
     assert (after.train, after.validation, after.test) == (before.train, before.validation, before.test)
     for rule in ("cost", "harmonic"):
         assert calibrate([with_rule(segmenter, gamma_rule=rule)], [after]) == calibrate(
@@ -303,7 +303,7 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
 
 def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
-    other = type(dataset)(dataset.dataset, holdout)
+    other = dataset.with_holdout(holdout)
     with pytest.raises(InputError, match=r"decode\.gamma_rule: harmonic; expected frames of validation-unseen"):
         calibrate([with_rule(segmenter, gamma_rule="harmonic")], [other])
     assert calibrate([with_rule(segmenter, gamma_rule="cost")], [other]).gamma >= 0
@@ -321,7 +321,7 @@ def test_candidates_in_evaluation(run, tmp_path):
     found = result["candidates"]
     assert found["names"] == [*actions, "no action"]
     assert found["new"] == ["polish nut"]
-    dataset = open_videos(fact_clip.load(run).run.config.data)
+    dataset = Dataset.open(fact_clip.load(run).run.config.data)
     labels = np.concatenate([dataset.labels(name) for name in dataset.test])
     kept = dataset.vocabulary.encode(["screw nut with wrench", "grasp nut", "no action"])
     assert found["frames_left_out"] == int((~np.isin(labels, kept)).sum())
@@ -353,7 +353,7 @@ def parts(tiny, tmp_path_factory) -> Path:
 
 def test_members_with_parts_learn_every_video(parts):
     run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
-    first, second = (open_videos(each.config.data) for each in (run, member))
+    first, second = (Dataset.open(each.config.data) for each in (run, member))
     assert first.validation
     assert not {*first.validation} & {*second.validation}
     assert {*first.train, *second.train} == {*first.train, *first.validation}
@@ -366,7 +366,7 @@ def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
     run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
     truth, guesses, used = [], {gamma: [] for gamma in GAMMAS}, fact_clip.load(parts).calibration
     for each in (run, member):
-        dataset = open_videos(each.config.data)
+        dataset = Dataset.open(each.config.data)
         truth += [dataset.labels(name).tolist() for name in dataset.validation]
         alone = Segmenter(each, checkpoint.load_model(each))
         for gamma in GAMMAS:
@@ -384,7 +384,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(checkpoint.open_run(run), config=config)
-    anew = calibrate_run(opened, open_videos(config.data), "cpu")
+    anew = calibrate_run(opened, Dataset.open(config.data), "cpu")
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
