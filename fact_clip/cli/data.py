@@ -115,7 +115,7 @@ def convert(
     """
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.convert import Target, convert_annotations, convert_features
-    from fact_clip.formats.annotation_tables import Options
+    from fact_clip.formats.annotations import Options
 
     if kind in ("npy", "lmdb"):
         shapes = convert_features(files, kind, out, axes)

@@ -298,15 +298,26 @@ class Segmentation:
         return tuple(segment for segment in self.segments if segment.label not in left_out)
 
     def save(self, path: str | Path) -> Path:
-        """Write to a file whose suffix names the format (see `fact_clip.export`), and give back its path.
+        """Write to a file whose ending tells the format (docs/formats.md), and give back its path.
 
         Raises:
-            InputError: no format has this suffix, or the format needs a frame rate and there is none.
+            InputError: no format has this ending, or the format needs a frame rate and there is none.
         """
         # The one arrow upward in the house; imported here so that core stays alone until someone saves.
         from fact_clip.formats import save
 
         return save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Segmentation:
+        """Read a file that `save` wrote, in a format that comes back (docs/formats.md).
+
+        Raises:
+            InputError: no format has this ending, the format is only written, or the file is broken.
+        """
+        from fact_clip.formats import load
+
+        return load(path)
 
 
 def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tokenize
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,8 @@ from fact_clip.core.clock import Clock
 from fact_clip.core.files import whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import read_clock
-from fact_clip.formats import save
-from fact_clip.formats.annotation_tables import Options, read_csv, read_epic, read_runs
-from fact_clip.formats.annotation_tools import read_boris, read_eaf, read_label_studio, read_via
-from fact_clip.formats.annotations import Annotation, Frames, to_frames
-
-READERS: dict[str, Callable[[Path, Options], list[Annotation]]] = {
-    "eaf": read_eaf,
-    "boris": read_boris,
-    "via": read_via,
-    "label-studio": read_label_studio,
-    "csv": read_csv,
-    "runs": read_runs,
-    "epic": read_epic,
-}
+from fact_clip.formats import READERS, save
+from fact_clip.formats.annotations import Frames, Options, to_frames
 
 
 @dataclass(frozen=True)

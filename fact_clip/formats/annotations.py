@@ -1,10 +1,12 @@
-"""What people annotate, brought to one label a frame: segments in seconds or frames, with gaps and overlaps."""
+"""Annotations: segments in seconds or frames, with gaps and overlaps, and the way to one label per frame."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,14 +16,35 @@ from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
 
 Unit = Literal["seconds", "frames"]
+OURS = "action"  # the tier, attribute or control that our writers use
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a reader must be told where the file leaves it open.
+
+    Args:
+        tier: which of several tiers (ELAN), subjects (BORIS), attributes (VIA) or controls (Label Studio) to read.
+        unit: unit of the columns `start` and `stop` (CSV).
+        fps: frames per second of the frame numbers in the file; None: as the file says, else those of the features.
+        classes: names by index (run-length JSON).
+        verbs, nouns: the class files of Epic-Kitchens, both or neither.
+    """
+
+    tier: str | None = None
+    unit: Unit | None = None
+    fps: float | None = None
+    classes: tuple[str, ...] = ()
+    verbs: Path | None = None
+    nouns: Path | None = None
 
 
 @dataclass(frozen=True)
 class Span:
-    """A labelled stretch, half-open, in the unit of its annotation; it may be empty where start and stop agree.
+    """A labelled stretch `[start, stop)` in the unit of its annotation; it may be empty.
 
     Raises:
-        InputError: a time that is negative or not finite, stop before start, or a blank label; it names `where`.
+        InputError: a time is negative or not finite, stop is before start, or the label is not one line; names `where`.
     """
 
     start: float
@@ -42,15 +65,15 @@ class Span:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a file says of one video.
+    """What a file says about one video.
 
     Args:
         name: name of the video without folder and ending.
-        spans: in any order, with gaps and overlaps.
-        unit: of the spans.
-        where: the file, for messages.
-        fps: frames a second that `frames` are counted at; None: they are those of the features.
-        end: length of the video in `unit`, where the file tells it.
+        spans: the segments in any order, with gaps and overlaps.
+        unit: unit of the spans.
+        where: the file, for error messages.
+        fps: frames per second of the frame numbers; None: they are frames of the features.
+        end: length of the video in `unit`, if the file tells it.
     """
 
     name: str
@@ -63,13 +86,13 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Frames:
-    """One label a frame, and what it cost to get there.
+    """One label per frame, and what was decided on the way.
 
     Args:
         labels: (T,) names.
-        gaps: frames of no segment.
-        contested: frames that segments of different labels claimed; the rule of `to_frames` decided them.
-        lost: segments without a frame: shorter than one, or wholly under others.
+        gaps: frames without a segment.
+        contested: frames that segments of different labels claimed.
+        lost: segments that got no frame, because they are too short or others cover them.
     """
 
     labels: list[str]
@@ -78,15 +101,18 @@ class Frames:
     lost: int
 
 
+Reader = Callable[[Path, Options], list[Annotation]]
+
+
 def to_frames(annotation: Annotation, clock: Clock, background: str) -> Frames:
-    """One label a frame of the features.
+    """One label per frame of the features.
 
     A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap, the one that
-    started last has the frame; of those that start together, the shorter.** Frames of no segment are background.
+    started last gets the frame; if they started together, the shorter one.** Frames without a segment are background.
 
     Raises:
-        InputError: seconds without a frame rate, no frames, or segments beyond the end of the features (more than
-            1 % and 10 frames; less is cut).
+        InputError: seconds without a frame rate, no frames, or segments that reach more than 10 frames and more than
+            1 % beyond the end of the features (less is cut off).
     """
     spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
     cuts = _cuts(annotation, [span.start for span in spans] + [span.stop for span in spans], clock)
@@ -123,3 +149,37 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
             raise InputError(annotation.where, f"frame {broken:g}", "whole frame numbers", "or are these seconds?")
         return np.asarray(values, dtype=np.int64)
     return clock.frames([value / annotation.fps for value in values], annotation.where)
+
+
+def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None) -> str:
+    """The `tier` if given, else the only one of `names`, else `OURS`; otherwise an InputError lists them.
+
+    `kind` is what the tool calls a tier; `names` are those that have segments.
+    """
+    listed = list(dict.fromkeys(names))
+    if not listed:
+        raise InputError(where, f"no {kind} with segments", "at least one")
+    if tier is not None and tier not in listed:
+        raise InputError(where, f"no {kind} {tier!r}", f"one of {', '.join(map(repr, listed))}")
+    if tier is None and len(listed) > 1 and OURS not in listed:
+        raise InputError(where, f"several: {', '.join(map(repr, listed))}", f"one {kind}", "choose it with --tier")
+    return tier if tier is not None else OURS if OURS in listed else listed[0]
+
+
+def expects(form: str) -> Callable[[Reader], Reader]:
+    """Decorate a reader of nested data so that a part of an unexpected type is an InputError: "expected `form`"."""
+
+    def decorate(reader: Reader) -> Reader:
+        @wraps(reader)
+        def read(path: Path, options: Options) -> list[Annotation]:
+            try:
+                return reader(path, options)
+            except InputError:
+                raise
+            except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise InputError(path, f"an unexpected part ({reason})", form) from error
+
+        return read
+
+    return decorate

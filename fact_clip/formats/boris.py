@@ -1,14 +1,15 @@
-"""BORIS: a project (.boris) to open and correct, and the table of events that it exports (.boris.tsv)."""
+"""BORIS: a project (.boris) to open and correct, and the table of events that BORIS exports (.boris.tsv)."""
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from fact_clip.core import Segment, Segmentation
-from fact_clip.formats.base import Format, mean_rate, now, one_line, span
+from fact_clip.core import InputError, Segmentation
+from fact_clip.formats.annotations import Annotation, Options, Span, choose, expects
+from fact_clip.formats.base import mean_rate, now, one_line, read_json, seconds, span, table, video_name
 
 COLUMNS = (
     "Observation id", "Observation date", "Description", "Observation duration", "Observation type", "Source",
@@ -18,20 +19,42 @@ COLUMNS = (
 
 
 def write_project(segmentation: Segmentation, path: Path) -> None:
-    """A project of one observation: each class a state behaviour, each segment its start and its stop.
+    """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event.
 
     Times are seconds to the millisecond, as BORIS keeps them; the confidence is the comment of the start.
 
     Raises:
-        InputError: no seconds are known, or a label that does not fill one line.
+        InputError: no seconds are known, or a label is not one line.
     """
     video = segmentation.media or "video"
-    codes = sorted({one_line(path, label) for label in segmentation.transcript})
     date = now().removesuffix("+00:00")
-    events = [
-        [time, "", segment.label, "", _comment(segment) if kind == "START" else "", frame]
-        for time, kind, frame, segment in _events(segmentation, path)
-    ]
+    events = _events(segmentation, path)
+    empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
+    codes = sorted(set(segmentation.transcript))
+    observation = {
+        "file": {str(player): [video] if player == 1 else [] for player in range(1, 9)},
+        "type": "MEDIA",
+        "date": date,
+        "description": "",
+        "time offset": 0.0,
+        "events": [[time, "", code, "", comment, frame] for time, _, code, comment, frame in events],
+        "observation time interval": [0, 0],
+        "independent_variables": {},
+        "visualize_spectrogram": False,
+        "visualize_waveform": False,
+        "media_creation_date_as_offset": False,
+        "media_scan_sampling_duration": 0,
+        "image_display_duration": 1,
+        "close_behaviors_between_videos": False,
+        "media_info": {
+            # a millisecond more: BORIS drops a last stop that, as a decimal, is above the binary fraction of the length
+            "length": {video: round(events[-1][0] + 0.001, 3)},
+            "fps": {video: mean_rate(segmentation)},
+            "hasVideo": {video: True},
+            "hasAudio": {video: False},
+            "offset": {"1": 0.0},
+        },
+    }
     project = {
         "time_format": "hh:mm:ss",
         "project_date": date,
@@ -39,8 +62,8 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "project_description": "written by fact-clip",
         "project_format_version": "7.0",
         "subjects_conf": {},
-        "behaviors_conf": {str(number): _behaviour(code) for number, code in enumerate(codes)},
-        "observations": {Path(video).stem: _observation(segmentation, video, date, events)},
+        "behaviors_conf": {str(n): {"type": "State event", "code": code, **empty} for n, code in enumerate(codes)},
+        "observations": {Path(video).stem: observation},
         "behavioral_categories": [],
         "independent_variables": {},
         "coding_map": {},
@@ -51,7 +74,7 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
 
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
-    """The table that BORIS 8 exports as tabular events: two rows a segment, START and STOP, tabs between columns.
+    """Write the table that BORIS 8 exports as tabular events: a row START and a row STOP per segment.
 
     Raises:
         InputError: as `write_project`.
@@ -64,57 +87,87 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
-        for time, kind, frame, segment in events:
-            event = (one_line(path, segment.label), "", kind, f"{time:.3f}", video, frame, "NA")
-            rows.writerow([*fixed, *event, _comment(segment) if kind == "START" else ""])
+        for time, kind, code, comment, frame in events:
+            rows.writerow([*fixed, code, "", kind, f"{time:.3f}", video, frame, "NA", comment])
 
 
-def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, int, Segment]]:
-    """(seconds, START or STOP, frame, segment) in the order of time."""
+def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
+    """(seconds, START or STOP, class, comment, frame) in the order of time."""
     events = []
     for segment in segmentation:
-        start, stop = span(path, segmentation, segment)
-        events.append((round(start, 3), "START", segment.start, segment))
-        events.append((round(stop, 3), "STOP", segment.stop, segment))
+        code = one_line(path, segment.label)
+        start, stop = (round(time, 3) for time in span(path, segmentation, segment))
+        comment = "" if segment.confidence is None else f"confidence {segment.confidence!r}"
+        events.append((start, "START", code, comment, segment.start))
+        events.append((stop, "STOP", code, "", segment.stop))
     return events
 
 
-def _comment(segment: Segment) -> str:
-    return "" if segment.confidence is None else f"confidence {segment.confidence!r}"
+@expects("a BORIS project")
+def read_annotations(path: Path, options: Options) -> list[Annotation]:
+    """The state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
+
+    A video is named after its media file, or after the observation if that has several. Point events and modifiers
+    are left out.
+
+    Raises:
+        InputError: another kind of file, several subjects and no `options.tier`, or a start without a stop.
+    """
+    if path.suffix.lower() in (".tsv", ".csv"):
+        return _read_events(path, options)
+    project = read_json(path, "a BORIS project", dict)
+    if not isinstance(project.get("observations"), dict):
+        raise InputError(path, "no observations", "a BORIS project")
+    behaviours = project.get("behaviors_conf", {}).values()
+    points = {each["code"] for each in behaviours if str(each.get("type", "")).lower().startswith("point")}
+    found = []
+    for name, observation in project["observations"].items():
+        where = f"{path}, observation {name!r}"
+        media = [file for files in observation.get("file", {}).values() for file in files]
+        video = video_name(media[0]) if len(media) == 1 else name
+        lengths = [float(length) for length in observation.get("media_info", {}).get("length", {}).values()]
+        try:
+            rows = [(float(row[0]), str(row[1]), str(row[2])) for row in observation.get("events", [])]
+        except (TypeError, ValueError, IndexError, KeyError):
+            raise InputError(where, "events of another form", "[time, subject, behaviour, ...]") from None
+        rows = [row for row in rows if row[2] not in points]
+        if not rows:  # not coded yet
+            continue
+        chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
+        events = [(time, code) for time, subject, code in rows if subject == chosen]
+        end = lengths[0] if len(lengths) == 1 else None
+        found.append(Annotation(video, tuple(_states(where, events)), "seconds", str(path), end=end))
+    return found
 
 
-def _behaviour(code: str) -> dict[str, Any]:
-    empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
-    return {"type": "State event", "code": code, **empty}
+def _read_events(path: Path, options: Options) -> list[Annotation]:
+    rows = list(table(path, ("Behavior",)))
+    subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), options.tier)
+    events: dict[str, list[tuple[float, str]]] = {}
+    spans: dict[str, list[Span]] = {}
+    for where, row in rows:
+        kind = row.get("Behavior type") or row.get("Status") or ""
+        if row.get("Subject", "") != subject or kind.upper() == "POINT":
+            continue
+        media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
+        name = video_name(media) if media else row.get("Observation id") or path.name.partition(".")[0]
+        if row.get("Start (s)") and row.get("Stop (s)"):
+            start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
+            spans.setdefault(name, []).append(Span(start, stop, row["Behavior"], where))
+        else:
+            events.setdefault(name, []).append((seconds(where, row.get("Time", ""), "Time"), row["Behavior"]))
+    for name, found in events.items():
+        spans.setdefault(name, []).extend(_states(f"{path}, {name!r}", found))
+    return [Annotation(name, tuple(listed), "seconds", str(path)) for name, listed in spans.items()]
 
 
-def _observation(segmentation: Segmentation, video: str, date: str, events: list[list[Any]]) -> dict[str, Any]:
-    info = {
-        # a millisecond more: BORIS drops a last stop whose decimal is above the binary fraction of the length
-        "length": {video: round(events[-1][0] + 0.001, 3)},
-        "fps": {video: mean_rate(segmentation)},
-        "hasVideo": {video: True},
-        "hasAudio": {video: False},
-        "offset": {"1": 0.0},
-    }
-    return {
-        "file": {str(player): [video] if player == 1 else [] for player in range(1, 9)},
-        "type": "MEDIA",
-        "date": date,
-        "description": "",
-        "time offset": 0.0,
-        "events": events,
-        "observation time interval": [0, 0],
-        "independent_variables": {},
-        "visualize_spectrogram": False,
-        "visualize_waveform": False,
-        "media_creation_date_as_offset": False,
-        "media_scan_sampling_duration": 0,
-        "image_display_duration": 1,
-        "close_behaviors_between_videos": False,
-        "media_info": info,
-    }
-
-
-PROJECT = Format(write_project, None, "BORIS project: a state behaviour a class; confidence in comments")
-EVENTS = Format(write_events, None, "BORIS tabular events: START and STOP rows; confidence in comments")
+def _states(where: str, events: list[tuple[float, str]]) -> Iterator[Span]:
+    """Pair (seconds, behaviour) events: the first one of a behaviour starts it, the next one stops it."""
+    running: dict[str, float] = {}
+    for time, code in sorted(events, key=lambda event: event[0]):
+        if code in running:
+            yield Span(running.pop(code), time, code, where)
+        else:
+            running[code] = time
+    for code, start in running.items():
+        raise InputError(where, f"{code!r} starts at {start:g} s and never stops", "a stop", "add it in BORIS")

@@ -1,23 +1,22 @@
-"""CSV: one segment a row, with frames and seconds; opens in any spreadsheet."""
+"""CSV: one segment per row, for spreadsheets; segment lists of other programs; the annotations of Epic-Kitchens."""
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.files import read_text
-from fact_clip.formats.base import Format, gapless, rate_of
+from fact_clip.core import InputError, Segmentation
+from fact_clip.formats.annotations import Annotation, Options, Span, Unit
+from fact_clip.formats.base import Row, gapless, rate_of, seconds, segment_at, table, video_name
 
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """One row a segment under `COLUMNS`; numbers in full precision, empty where there is no rate or confidence."""
+    """Write the `COLUMNS` in full precision; cells without a rate or a confidence are empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        # with \r\n at line ends csv quotes either character inside a name
+        # with \r\n as line end, csv quotes either character inside a name
         rows = csv.writer(file, lineterminator="\r\n")
         rows.writerow(COLUMNS)
         for segment in segmentation:
@@ -26,44 +25,87 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def read(path: Path) -> Segmentation:
-    """What `write` wrote; the frame rate comes from the seconds (`formats.rate_of`), frame times are not kept.
+    """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost.
 
     Raises:
-        InputError: no such file, a missing column, a cell that is no number (file:line), a gap or an overlap.
+        InputError: the file cannot be read, a column is missing, a cell is not a number, or there is a gap or overlap.
     """
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    segments: list[Segment] = []
-    times: list[tuple[int, float]] = []
-    try:
-        missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise InputError(path, f"no column {missing[0]!r}", f"the columns {', '.join(COLUMNS)}")
-        for row in rows:
-            where = f"{path}:{rows.line_num}"
-            segments.append(_segment(where, row))
-            if row["stop_seconds"]:
-                times.append((segments[-1].stop, _number(where, row, "stop_seconds")))
-    except csv.Error as error:
-        raise InputError(f"{path}:{rows.line_num}", f"not CSV ({error})", f"the columns {', '.join(COLUMNS)}") from None
+    segments, times = [], []
+    for where, row in table(path, COLUMNS):
+        start, stop = (seconds(where, row[column], column) for column in ("start", "stop"))
+        if not (start.is_integer() and stop.is_integer()):
+            raise InputError(where, f"frames {row['start']} to {row['stop']}", "whole frame numbers")
+        confidence = seconds(where, row["confidence"], "confidence") if row["confidence"] else None
+        segments.append(segment_at(where, int(start), int(stop), row["action"], confidence))
+        if row["stop_seconds"]:
+            times.append((int(stop), seconds(where, row["stop_seconds"], "stop_seconds")))
     return gapless(path, segments, rate_of(times))
 
 
-def _segment(where: str, row: Mapping[str, str | None]) -> Segment:
-    start, stop = _number(where, row, "start"), _number(where, row, "stop")
-    if not (start.is_integer() and stop.is_integer()):
-        raise InputError(where, f"frames {row['start']} to {row['stop']}", "whole frame numbers")
-    confidence = _number(where, row, "confidence") if row["confidence"] else None
-    try:
-        return Segment(int(start), int(stop), row["action"] or "", confidence)
-    except InputError as error:
-        raise InputError(where, error.found, error.expected) from None
+def read_annotations(path: Path, options: Options) -> list[Annotation]:
+    """Rows of start, stop and label (or action), separated by commas, semicolons or tabs.
+
+    The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or `start` and `stop` in
+    `options.unit`. A time may be written 00:01:02.5. Without a column `video` the file is one video.
+
+    Raises:
+        InputError: a column is missing, the unit is not known, or a cell is not a time.
+    """
+    rows = list(table(path))
+    header = list(rows[0][1]) if rows else []
+    label = next((name for name in ("label", "action") if name in header), None)
+    if label is None:
+        raise InputError(path, "no column 'label'" if rows else "no rows", "columns start, stop, label")
+    start, stop, unit = _columns(path, header, rows, options.unit)
+    spans: dict[str, list[Span]] = {}
+    for where, row in rows:
+        name = video_name(row["video"]) if row.get("video") else path.name.partition(".")[0]
+        times = seconds(where, row[start], start), seconds(where, row[stop], stop)
+        spans.setdefault(name, []).append(Span(*times, row[label], where))
+    return [Annotation(name, tuple(found), unit, str(path), options.fps) for name, found in spans.items()]
 
 
-def _number(where: str, row: Mapping[str, str | None], column: str) -> float:
-    try:
-        return float(row[column] or "")
-    except ValueError:
-        raise InputError(where, f"{column} is {row[column] or 'empty'!r}", "a number") from None
+def _columns(path: Path, header: Sequence[str], rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
+    if unit != "frames" and {"start_seconds", "stop_seconds"} <= set(header):
+        if all(row["start_seconds"] for _, row in rows):
+            return "start_seconds", "stop_seconds", "seconds"
+        unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
+    if unit != "seconds" and {"start_frame", "stop_frame"} <= set(header):
+        return "start_frame", "stop_frame", "frames"
+    if not {"start", "stop"} <= set(header):
+        raise InputError(path, f"columns {', '.join(header)}", "columns start, stop, label")
+    if unit is None:
+        raise InputError(path, "columns 'start' and 'stop' without a unit", "seconds or frames", "set --unit")
+    return "start", "stop", unit
 
 
-FORMAT = Format(write, read, "one segment a row, frames and seconds")
+def read_epic(path: Path, options: Options) -> list[Annotation]:
+    """The annotation CSV of Epic-Kitchens: one action "verb,noun" per row, in seconds, with overlaps.
+
+    The names come from the class files `options.verbs` and `options.nouns`; without them they are class numbers.
+
+    Raises:
+        InputError: a column is missing, a class file lacks a number, or a cell is not a time.
+    """
+    needed = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
+    if (options.verbs is None) != (options.nouns is None):
+        raise InputError("--verbs and --nouns", "only one of them", "both or none")
+    verbs, nouns = _class_names(options.verbs), _class_names(options.nouns)
+    spans: dict[str, list[Span]] = {}
+    for where, row in table(path, needed):
+        label = f"{_class_name(where, row['verb_class'], verbs)},{_class_name(where, row['noun_class'], nouns)}"
+        start, stop = (seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
+        spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
+    return [Annotation(name, tuple(found), "seconds", str(path)) for name, found in spans.items()]
+
+
+def _class_names(path: Path | None) -> dict[str, str] | None:
+    return None if path is None else {row["id"]: row["key"] for _, row in table(path, ("id", "key"))}
+
+
+def _class_name(where: str, number: str, names: Mapping[str, str] | None) -> str:
+    if names is None:
+        return number
+    if number not in names:
+        raise InputError(where, f"class {number}", f"one of the {len(names)} in the class file")
+    return names[number]

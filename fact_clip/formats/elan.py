@@ -1,59 +1,94 @@
-"""ELAN (.eaf): actions on one tier, their confidence on a tier below it."""
+"""ELAN (.eaf): actions on one tier, their confidence on a tier below it; read and written by pympi."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.base import Format, milliseconds, now
+from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
+from fact_clip.formats.base import milliseconds, now
 
-TIER = "action"
 CONFIDENCE = "confidence"
+_MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov": "video/quicktime"}
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Annotations to the millisecond, ELAN's unit, on the tier `action`.
+    """Write annotations to the millisecond, ELAN's unit, on the tier `action`.
 
-    The video is linked by its path and by the way to it from the file's folder, so that both may be moved together.
-    Where a segment has a confidence it is an annotation of the tier `confidence`, associated with that of the action.
+    The confidence of a segment is an annotation on the tier `confidence`, associated with that of the action. The
+    video is linked by its path, and by its path relative to the file, so that both can be moved together.
 
     Raises:
-        InputError: no seconds are known, a segment shorter than a millisecond, or pympi-ling is missing.
+        InputError: no seconds are known, a segment is shorter than a millisecond, or pympi-ling is not installed.
     """
-    try:
-        from pympi.Elan import Eaf, to_eaf
-    except ImportError:
-        raise InputError(path, "pympi-ling is not installed", "", "pip install 'fact-clip[annotation]'") from None
-    eaf = Eaf(author="fact-clip")
+    pympi = _pympi(path)
+    eaf = pympi.Eaf(author="fact-clip")
     eaf.adocument["DATE"] = now()
     eaf.remove_tier("default")
-    eaf.add_tier(TIER)
+    eaf.add_tier(OURS)
     if any(segment.confidence is not None for segment in segmentation):
         eaf.add_linguistic_type(CONFIDENCE, "Symbolic_Association", timealignable=False)
-        eaf.add_tier(CONFIDENCE, CONFIDENCE, parent=TIER)
+        eaf.add_tier(CONFIDENCE, CONFIDENCE, parent=OURS)
     if segmentation.media:
         eaf.add_linked_file(*_link(path, Path(segmentation.media)))
     for start, stop, segment in milliseconds(path, segmentation):
-        eaf.add_annotation(TIER, start, stop, segment.label)
+        eaf.add_annotation(OURS, start, stop, segment.label)
         if segment.confidence is not None:
-            # neighbours share an end, so that only the middle says which annotation is meant
-            eaf.add_ref_annotation(CONFIDENCE, TIER, (start + stop) / 2, repr(segment.confidence))
-    to_eaf(path, eaf)
+            # neighbours share an end, so only the middle tells which annotation is meant
+            eaf.add_ref_annotation(CONFIDENCE, OURS, (start + stop) / 2, repr(segment.confidence))
+    pympi.to_eaf(path, eaf)
 
 
 def _link(path: Path, video: Path) -> tuple[str, str, str]:
-    """Address of a video, the way to it from the folder of `path`, and its kind; nothing is escaped in ELAN."""
+    """Address of a video, its path relative to the folder of `path`, and its type; ELAN escapes nothing."""
     mime = _MIME.get(video.suffix.lower(), "unknown")
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
     try:
-        way = Path(os.path.relpath(video, path.parent.absolute())).as_posix()
+        relative = Path(os.path.relpath(video, path.parent.absolute())).as_posix()
     except ValueError:  # on another drive
-        way = video.name
-    return f"file://{'' if video.as_posix().startswith('/') else '/'}{video.as_posix()}", f"./{way}", mime
+        relative = video.name
+    return f"file://{'' if video.as_posix().startswith('/') else '/'}{video.as_posix()}", f"./{relative}", mime
 
 
-_MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov": "video/quicktime"}
+@expects("an ELAN document")
+def read_annotations(path: Path, options: Options) -> list[Annotation]:
+    """The aligned annotations of one tier, in seconds; the video is named after the file.
 
-FORMAT = Format(write, None, "ELAN: a tier of actions, a tier of confidence below it")
+    Raises:
+        InputError: not an ELAN document, no tier with aligned annotations or several and no `options.tier`, an
+            annotation with an end that has no time, or pympi-ling is not installed.
+    """
+    pympi = _pympi(path)
+    try:  # pympi does not say what is wrong with a file that is not ELAN's
+        root = ElementTree.parse(path).getroot()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "an ELAN document") from None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise InputError(path, f"not XML ({error})", "an ELAN document") from None
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise InputError(path, f"XML of <{root.tag}>", "an ELAN document, <ANNOTATION_DOCUMENT>")
+    eaf = pympi.Eaf()
+    # pympi deletes this attribute, and would fail on a document without it
+    eaf.adocument["{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"] = ""
+    pympi.parse_eaf(path, eaf, suppress_version_warning=True)
+    tier = choose(path, "tier", (name for name, (aligned, *_) in eaf.tiers.items() if aligned), options.tier)
+    spans = []
+    for key, (first, last, label, _) in eaf.tiers[tier][0].items():
+        where = f"{path}, tier {tier!r}, annotation {key}"
+        start, stop = eaf.timeslots.get(first), eaf.timeslots.get(last)
+        if start is None or stop is None:
+            raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
+        spans.append(Span(start / 1000, stop / 1000, label, where))
+    return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path))]
+
+
+def _pympi(path: Path) -> Any:
+    try:
+        import pympi.Elan
+    except ImportError:
+        raise InputError(path, "pympi-ling is not installed", "", "pip install 'fact-clip[annotation]'") from None
+    return pympi.Elan

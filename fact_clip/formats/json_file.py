@@ -1,32 +1,28 @@
-"""JSON: the frame rate, the length and a list of segments; made for other programs."""
+"""JSON, for other programs: a segmentation as one object, or as one line per segment; run-length labels."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import is_number, read_text
-from fact_clip.formats.base import Format, gapless
+from fact_clip.formats.annotations import Annotation, Options, Span
+from fact_clip.formats.base import gapless, rate_of, read_json, segment_at
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
-    """Plain JSON of a segmentation: fps, n_frames, media where known, segments, times of uneven frames."""
+    """A segmentation as plain JSON: fps, n_frames, media if known, segments, and the times of uneven frames."""
     times = {} if segmentation.times is None else {"times": list(segmentation.times)}
     media = {} if segmentation.media is None else {"media": segmentation.media}
-    return {
-        "fps": segmentation.fps,
-        "n_frames": segmentation.n_frames,
-        **media,
-        "segments": [segment_dict(segmentation, segment) for segment in segmentation],
-        **times,
-    }
+    segments = [_segment_dict(segmentation, segment) for segment in segmentation]
+    return {"fps": segmentation.fps, "n_frames": segmentation.n_frames, **media, "segments": segments, **times}
 
 
-def segment_dict(segmentation: Segmentation, segment: Segment) -> dict[str, Any]:
-    """Plain JSON of one segment; null where there is no rate or confidence."""
+def _segment_dict(segmentation: Segmentation, segment: Segment) -> dict[str, Any]:
     return {
         "start": segment.start,
         "stop": segment.stop,
@@ -43,42 +39,90 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def read(path: Path) -> Segmentation:
-    """What `write` wrote; seconds and n_frames may be missing, frames and fps count.
+    """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide.
 
     Raises:
-        InputError: no such file, not JSON, a key that is missing or of another kind, a gap or an overlap.
+        InputError: the file cannot be read, a key is missing or of the wrong type, or there is a gap or overlap.
     """
-    try:
-        tree = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}", f"not JSON ({error.msg})", "fps and segments") from None
-    if not isinstance(tree, dict) or not isinstance(tree.get("segments"), list):
+    tree = read_json(path, "an object with fps and segments", dict)
+    if not isinstance(tree.get("segments"), list):
         raise InputError(path, "no list 'segments'", "an object with fps and segments")
-    fps = tree.get("fps")
+    fps, times, media = tree.get("fps"), tree.get("times"), tree.get("media")
     if not (fps is None or is_number(fps)):
         raise InputError(path, f"fps {fps!r}", "a number or null")
-    times = tree.get("times")
     if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
-        raise InputError(path, "times that are no list of numbers", "seconds, one a frame and one for the end")
-    media = tree.get("media")
+        raise InputError(
+            path, "times that are not a list of numbers", "the start of each frame and the end, in seconds"
+        )
     if not (media is None or isinstance(media, str)):
         raise InputError(path, f"media {media!r}", "the path of a video or null")
-    segments = [read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
+    segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
     return replace(gapless(path, segments, fps, times), media=media)
 
 
-def read_segment(where: str, entry: Any) -> Segment:
-    """A segment of what `segment_dict` gave; an InputError names `where`."""
-    keys = ("start", "stop", "action")
-    if not isinstance(entry, dict) or any(key not in entry for key in keys):
-        raise InputError(where, repr(entry), f"an object with {', '.join(keys)}")
+def write_lines(segmentation: Segmentation, path: Path) -> None:
+    """Write the `segments` of the JSON file, one per line."""
+    lines = [json.dumps(_segment_dict(segmentation, segment), ensure_ascii=False) + "\n" for segment in segmentation]
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read_lines(path: Path) -> Segmentation:
+    """Read what `write_lines` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost.
+
+    Raises:
+        InputError: the file cannot be read, a line is not JSON or lacks a key, or there is a gap or overlap.
+    """
+    segments, times = [], []
+    # not splitlines: JSON may contain the other line ends of Unicode
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(where, f"not JSON ({error.msg})", "one segment per line") from None
+        segments.append(_read_segment(where, entry))
+        if is_number(entry.get("stop_seconds")):
+            times.append((segments[-1].stop, float(entry["stop_seconds"])))
+    return gapless(path, segments, rate_of(times))
+
+
+def _read_segment(where: str, entry: Any) -> Segment:
+    if not isinstance(entry, dict) or not {"start", "stop", "action"} <= set(entry):
+        raise InputError(where, repr(entry), "an object with start, stop, action")
     confidence = entry.get("confidence")
     if not isinstance(entry["action"], str) or not (confidence is None or is_number(confidence)):
         raise InputError(where, repr(entry), "a name as action, a number or null as confidence")
-    try:
-        return Segment(entry["start"], entry["stop"], entry["action"], confidence)
-    except InputError as error:
-        raise InputError(where, error.found, error.expected) from None
+    return segment_at(where, entry["start"], entry["stop"], entry["action"], confidence)
 
 
-FORMAT = Format(write, read, "frame rate and segments, for programs", needs_media=False)
+def read_runs(path: Path, options: Options) -> list[Annotation]:
+    """Run-length labels: NAME -> [[class, frames], ...]; a class is a name or an index into `options.classes`.
+
+    Raises:
+        InputError: JSON of another form, or an index without a name.
+    """
+    found = []
+    for name, runs in read_json(path, "NAME: [[class, frames], ...]", dict).items():
+        if not isinstance(runs, list) or "/" in name or "\\" in name:
+            raise InputError(path, f"{name!r}: {str(runs)[:40]}", "a name and its list of [class, frames]")
+        spans: list[Span] = []
+        start = 0
+        for number, run in enumerate(runs):
+            where = f"{path}, {name!r}, run {number}"
+            if not isinstance(run, list) or len(run) != 2 or type(run[1]) is not int or run[1] < 1:
+                raise InputError(where, repr(run), "[class, frames]")
+            spans.append(Span(start, start + run[1], _class_name(where, run[0], options.classes), where))
+            start += run[1]
+        found.append(Annotation(name, tuple(spans), "frames", str(path), options.fps))
+    return found
+
+
+def _class_name(where: str, value: Any, classes: Sequence[str]) -> str:
+    if isinstance(value, str):
+        return value
+    if type(value) is int and 0 <= value < len(classes):
+        return classes[value]
+    indices, todo = (f" (0 to {len(classes) - 1})", "") if classes else ("", "give the names with --mapping")
+    raise InputError(where, f"class {value!r}", f"a name or an index into the mapping{indices}", todo)

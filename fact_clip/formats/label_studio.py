@@ -1,23 +1,24 @@
-"""Label Studio (.label-studio.json): a task with pre-annotations for timeline labels on a video."""
+"""Label Studio (.label-studio.json): a task with pre-annotations for timeline labels on a video, and its exports."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import Segment, Segmentation
-from fact_clip.formats.base import Format, mean_rate
-
-CONTROL = "action"
+from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
+from fact_clip.formats.base import mean_rate, read_json, video_name
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """One task with one prediction, a region a segment; the confidence is the region's score.
+    """Write a task with one prediction: one region per segment, whose score is the confidence.
 
-    Label Studio counts frames from 1, both ends included, at the frame rate of its <Video> tag: set
-    ``frameRate="$fps"`` there. With frame times, frames are those of an even clock of that rate; without
-    times or rate they are those of the segmentation. A labelling setup that fits::
+    Label Studio counts frames from 1, both ends included, at the frame rate of its <Video> tag, so that tag needs
+    ``frameRate="$fps"``. If the segmentation has frame times, they are brought to an even clock of the mean rate;
+    without times or rate the frames are written as they are. A labelling setup that fits::
 
         <View>
           <Video name="video" value="$video" frameRate="$fps"/>
@@ -42,11 +43,63 @@ def _region(segmentation: Segmentation, number: int, segment: Segment, rate: flo
     region = {
         "id": f"segment-{number}",
         "type": "timelinelabels",
-        "from_name": CONTROL,
+        "from_name": OURS,
         "to_name": "video",
         "value": {"ranges": [{"start": start + 1, "end": max(stop, start + 1)}], "timelinelabels": [segment.label]},
     }
     return region if segment.confidence is None else {**region, "score": segment.confidence}
 
 
-FORMAT = Format(write, None, "Label Studio: pre-annotations as timeline labels, with scores")
+@expects("an export of Label Studio as JSON")
+def read_annotations(path: Path, options: Options) -> list[Annotation]:
+    """The timeline labels of a Label Studio export (JSON, not JSON-MIN), or of its pre-annotations.
+
+    Of several annotations of a task, the last one that was not cancelled is read; without any, the last prediction.
+    Frames count from 1, both ends included, at `options.fps`, else at the task's `data.fps`. Labels on a sound track
+    are in seconds.
+
+    Raises:
+        InputError: another kind of file, or several controls with labels and no `options.tier`.
+    """
+    tasks = read_json(path, "an export of Label Studio as JSON")
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
+        raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
+    found = []
+    for number, task in enumerate(tasks):
+        where = f"{path}, task {task.get('id', number)}"
+        media = str(task.get("file_upload") or task["data"].get("video") or "")
+        name = re.sub(r"^[0-9a-f]{8}-", "", video_name(media))  # Label Studio puts eight digits before an upload
+        if not name:
+            raise InputError(where, "no data.video", "the video of the task")
+        answers = [each for each in task.get("annotations") or [] if not each.get("was_cancelled")]
+        answers = answers or task.get("predictions") or []
+        if not answers:  # not labelled yet
+            continue
+        regions = [region for region in answers[-1].get("result") or [] if _labels(region)]
+        control = choose(where, "control", (str(each.get("from_name")) for each in regions), options.tier)
+        regions = [region for region in regions if region.get("from_name") == control]
+        in_frames = {"ranges" in region["value"] for region in regions}
+        if len(in_frames) > 1:
+            raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
+        spans = tuple(span for region in regions for span in _spans(where, region))
+        fps = options.fps or task["data"].get("fps")
+        found.append(Annotation(name, spans, "frames" if True in in_frames else "seconds", str(path), fps))
+    return found
+
+
+def _labels(region: Mapping[str, Any]) -> list[str]:
+    value = region.get("value", {})
+    return list(value.get("timelinelabels") or (value.get("labels") if "start" in value else None) or [])
+
+
+def _spans(where: str, region: Mapping[str, Any]) -> Iterator[Span]:
+    value, where = region["value"], f"{where}, region {region.get('id')!r}"
+    try:
+        if "ranges" in value:
+            ends = [(each["start"] - 1, each["end"]) for each in value["ranges"]]
+        else:
+            ends = [(value["start"], value["end"])]
+        for start, stop in ends:
+            yield Span(float(start), float(stop), str(_labels(region)[0]), where)
+    except (KeyError, TypeError):
+        raise InputError(where, f"{value}", "start and end") from None

@@ -1,26 +1,26 @@
-"""OpenTimelineIO (.otio): a timeline with a clip a segment, for video editors."""
+"""OpenTimelineIO (.otio): a timeline with one clip per segment, for video editors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.base import Format, milliseconds, span
+from fact_clip.formats.base import milliseconds, span
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """One video track, a clip a segment named by its action; the confidence is metadata of the clip.
+    """Write one video track with a clip per segment, named by its action; the confidence is metadata of the clip.
 
-    The time base is the frame rate; with frame times it is the millisecond, as one rate cannot say them.
+    The time base is the frame rate, or the millisecond if the segmentation has frame times.
 
     Raises:
-        InputError: no seconds are known, or OpenTimelineIO is missing.
+        InputError: no seconds are known, or OpenTimelineIO is not installed.
     """
     try:
         import opentimelineio as otio
     except ImportError:
         raise InputError(path, "OpenTimelineIO is not installed", "", "pip install 'fact-clip[otio]'") from None
-    span(path, segmentation, segmentation.segments[0])
+    span(path, segmentation, segmentation.segments[0])  # refuses a segmentation without seconds
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
@@ -31,14 +31,9 @@ def write(segmentation: Segmentation, path: Path) -> None:
     track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
     for start, stop, segment in cuts:
         media = otio.schema.ExternalReference(target_url=address)
-        place = otio.opentime.TimeRange(
-            otio.opentime.RationalTime(start, rate), otio.opentime.RationalTime(stop - start, rate)
-        )
-        sure = {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
-        track.append(otio.schema.Clip(segment.label, media, place, sure))
+        times = (otio.opentime.RationalTime(time, rate) for time in (start, stop - start))
+        metadata = {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
+        track.append(otio.schema.Clip(segment.label, media, otio.opentime.TimeRange(*times), metadata))
     timeline = otio.schema.Timeline(video.stem)
     timeline.tracks.append(track)
     path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")
-
-
-FORMAT = Format(write, None, "OpenTimelineIO: a clip a segment, for video editors")

@@ -11,7 +11,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.formats import EXPORTERS, save
+from fact_clip.formats import FORMATS, save
 
 VIDEO = Segmentation((Segment(0, 4, "idle"), Segment(4, 9, "pour"), Segment(9, 20, "stir")), fps=5.0)
 
@@ -135,9 +135,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, message, fact_c
 
 def test_predictions_go_out_to_every_tool_and_come_back(tiny_run, workbench, fact_clip, tmp_path):
     video = workbench / "features" / "person1_video1.npy"
-    names = [ending.removeprefix(".") for ending in EXPORTERS]
-    answer = fact_clip("segment", "--run", tiny_run, video, "--out", tmp_path / "o", "--format", ",".join(names))
-    assert (answer.code, len(list((tmp_path / "o").iterdir()))) == (0, len(EXPORTERS))
+    answer = fact_clip("segment", "--run", tiny_run, video, "--out", tmp_path / "o", "--format", ",".join(FORMATS))
+    assert (answer.code, len(list((tmp_path / "o").iterdir()))) == (0, len(FORMATS))
     predicted = (tmp_path / "o/person1_video1.txt").read_text()
     endings = {"eaf": ".eaf", "boris": ".boris", "via": ".via.json", "label-studio": ".label-studio.json"}
     for kind, ending in endings.items():

@@ -11,10 +11,9 @@ from pympi.Elan import Eaf, to_eaf
 
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
-from fact_clip.datasets.convert import READERS
-from fact_clip.formats import save
-from fact_clip.formats.annotation_tables import Options, video_name
-from fact_clip.formats.annotations import to_frames
+from fact_clip.formats import READERS, save
+from fact_clip.formats.annotations import Options, to_frames
+from fact_clip.formats.base import video_name
 
 VIDEO = Segmentation(
     (
@@ -67,7 +66,7 @@ def test_eaf_of_pympi(tmp_path):
     to_eaf(tmp_path / "P2.eaf", eaf)
     assert spans(tmp_path / "P2.eaf", "eaf", tier="right hand") == {"P2": [(0.0, 0.1, "hold")]}
     with pytest.raises(
-        InputError, match=r"P2.eaf: several: 'left hand', 'right hand'; expected one tier; choose by --tier"
+        InputError, match=r"P2.eaf: several: 'left hand', 'right hand'; expected one tier; choose it with --tier"
     ):
         spans(tmp_path / "P2.eaf", "eaf")
     with pytest.raises(InputError, match=r"no tier 'both'; expected one of 'left hand', 'right hand'"):
@@ -215,9 +214,9 @@ def test_names_of_videos():
 
 
 XML = '<?xml version="1.0" encoding="{}"?><ANNOTATION_DOCUMENT><TIME_ORDER>{}</TIME_ORDER>{}</ANNOTATION_DOCUMENT>'
-SLOTS = '<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="{}"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="{}"/>'
+SLOTS = '<TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="{}"/><TIME_SLOT TIME_SLOT_ID="ts2" TIME_VALUE="{}"/>'
 TIER = (
-    '<TIER TIER_ID="t"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="a" TIME_SLOT_REF2="{}">'
+    '<TIER TIER_ID="t"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="{}">'
     "<ANNOTATION_VALUE>x</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>"
 )
 EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
@@ -228,12 +227,22 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
     [
         ("eaf", "no xml", "f: not XML (syntax error: line 1, column 0); expected an ELAN document"),
         ("eaf", XML.format("klingon", "", ""), "f: not XML (unknown encoding"),
+        ("eaf", '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><a>&e;</a>', "f: not XML (undefined entity &e;"),
         ("eaf", "<html/>", "f: XML of <html>; expected an ELAN document"),
         ("eaf", XML.format("UTF-8", "", ""), "f: no tier with segments"),
-        ("eaf", XML.format("UTF-8", SLOTS.format(-5, 9), TIER.format("b")), "annotation a1: 'x' from -0.005 to 0.009"),
-        ("eaf", XML.format("UTF-8", SLOTS.format(50, 9), TIER.format("b")), "expected a stop after the start"),
-        ("eaf", XML.format("UTF-8", SLOTS.format(5, 9), TIER.format("c")), "annotation a1: an end without a time"),
-        ("eaf", XML.format("UTF-8", SLOTS.format("x", 9), TIER.format("b")), "time slot is 'x'"),
+        (
+            "eaf",
+            XML.format("UTF-8", SLOTS.format(-5, 9), TIER.format("ts2")),
+            "annotation a1: 'x' from -0.005 to 0.009",
+        ),
+        ("eaf", XML.format("UTF-8", SLOTS.format(50, 9), TIER.format("ts2")), "expected a stop after the start"),
+        ("eaf", XML.format("UTF-8", SLOTS.format(5, 9), TIER.format("ts3")), "annotation a1: an end without a time"),
+        (
+            "eaf",
+            XML.format("UTF-8", SLOTS.format("x", 9), TIER.format("ts2")),
+            "f: an unexpected part (invalid literal for int() with base 10: 'x'); expected an ELAN document",
+        ),
+        ("eaf", XML.format("UTF-8", "", "<TIER/>"), "f: an unexpected part ('TIER_ID'); expected an ELAN document"),
         ("boris", "{", "f:1: not JSON"),
         ("boris", "[]", "f: a list; expected a BORIS project"),
         ("boris", "{}", "f: no observations"),
@@ -246,7 +255,7 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
         ("label-studio", "{}", "f: no list of tasks with data"),
         ("label-studio", '[{"data": {}}]', "task 0: no data.video"),
         ("label-studio", '[{"data": {"video": "a"}, "annotations": [{"result": []}]}]', "no control with segments"),
-        ("csv", "", "f: no rows"),
+        ("csv", "", "f: no rows; expected a header"),
         ("csv", "start,stop\n0,1\n", "f: no column 'label'"),
         ("csv", "begin,label\n0,a\n", "f: columns begin, label; expected columns start, stop, label"),
         ("csv", "start,stop,label\n0,1,a\n", "columns 'start' and 'stop' without a unit; expected seconds or frames"),
@@ -258,8 +267,10 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
         ("runs", '{"v": 3}', "f: 'v': 3; expected a name and its list"),
         ("runs", '{"../v": []}', "f: '../v': []"),
         ("runs", '{"v": [[0, 5]]}', "run 0: class 0; expected a name or an index into the mapping; give the names"),
+        ("runs", '{"v": [[null, 5]]}', "run 0: class None; expected a name or an index into the mapping"),
         ("runs", '{"v": [["a", 0]]}', "'v', run 0: ['a', 0]; expected [class, frames]"),
-        ("epic", "a,b\n1,2\n", "f: no such columns; expected columns video_id, start_timestamp"),
+        ("epic", "a,b\n1,2\n", "f: no column 'video_id'; expected columns video_id, start_timestamp"),
+        ("epic", "video_id,start_timestamp\nstop_timestamp,1\n", "f: no column 'stop_timestamp'"),
         ("epic", EPIC + "P,0:0,x,1,2\n", "f:2: stop_timestamp is 'x'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""docs/formats.md shows what the exporters write."""
+"""docs/formats.md shows what the formats write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fact_clip.core import Segment, Segmentation
-from fact_clip.formats import EXPORTERS, ending_of, save
+from fact_clip.formats import FORMATS, save
 
 DOC = Path(__file__).resolve().parents[2] / "docs/formats.md"
 TAKE = Segmentation(
@@ -17,19 +17,20 @@ TAKE = Segmentation(
     fps=5.0,
     media="take.mp4",
 )
+ENDINGS = [known.ending for known in FORMATS.values()]
 SECTIONS = dict(re.findall(r"^## [^\n]+ `take(\S+)`\n(.+?)(?=^## |\Z)", DOC.read_text(encoding="utf-8"), re.M | re.S))
 
 
 def test_the_table_has_every_format():
     rows = re.findall(r"^\| (\S+) \| `(\.\S+)` \|", DOC.read_text(encoding="utf-8"), re.M)
-    assert {ending_of(name): ending for name, ending in rows} == {ending: ending for ending in EXPORTERS}
+    assert rows == [(name, known.ending) for name, known in FORMATS.items()]
 
 
 def test_every_format_has_a_section():
-    assert list(SECTIONS) == list(EXPORTERS)
+    assert list(SECTIONS) == ENDINGS
 
 
-@pytest.mark.parametrize("ending", EXPORTERS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_excerpts_are_what_is_written(ending, tmp_path):
     written = save(TAKE, tmp_path / f"take{ending}").read_text(encoding="utf-8").splitlines()
     blocks = re.findall(r"^```(\w*)\n(.+?)^```", SECTIONS[ending], re.M | re.S)
@@ -41,7 +42,7 @@ def test_excerpts_are_what_is_written(ending, tmp_path):
 
 def test_lines_with_prompts_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for ending in EXPORTERS:
+    for ending in ENDINGS:
         save(TAKE, f"take{ending}")
     blocks = "\n".join(re.findall(r"^```pycon\n(.+?)^```", DOC.read_text(encoding="utf-8"), re.M | re.S))
     test = doctest.DocTestParser().get_doctest(blocks, {}, "formats.md", str(DOC), 0)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.formats import EXPORTERS, Format, ending_of, load, save
+from fact_clip.formats import FORMATS, Format, ending_of, load, save
 
 RATES = [6.0, 15.0, 24.0, 25.0, 29.97, 30.0, 59.94, 24000 / 1001, 30000 / 1001, 60000 / 1001, 1.0, 0.5, 12.5, 240.0]
 POUR = Segmentation(
@@ -38,15 +38,14 @@ def same(left: Segmentation, right: Segmentation) -> bool:
     return left == right and [s.confidence for s in left] == [s.confidence for s in right]
 
 
-@pytest.mark.parametrize("suffix", EXPORTERS)
+@pytest.mark.parametrize("suffix", [known.ending for known in FORMATS.values()])
 def test_every_format_leaves_one_whole_file(suffix, tmp_path):
     path = save(POUR, tmp_path / f"deep/er/video{suffix}")
     assert path == tmp_path / f"deep/er/video{suffix}"
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-    assert EXPORTERS[suffix].note
 
 
-@pytest.mark.parametrize("suffix", [ending for ending, known in EXPORTERS.items() if known.read is not None])
+@pytest.mark.parametrize("suffix", [known.ending for known in FORMATS.values() if known.read is not None])
 def test_what_is_read_back_keeps_the_frames(suffix, tmp_path):
     assert load(save(POUR, tmp_path / f"video{suffix}")).to_frames() == POUR.to_frames()
 
@@ -128,8 +127,8 @@ def test_an_unknown_format_lists_the_known(name):
         ending_of(name, "--format")
 
 
-def test_segmentation_saves_itself(tmp_path):
-    assert load(POUR.save(tmp_path / "a.JSON")) == POUR
+def test_segmentation_saves_and_loads_itself(tmp_path):
+    assert Segmentation.load(POUR.save(tmp_path / "a.JSON")) == load(tmp_path / "a.JSON") == POUR
 
 
 HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
@@ -142,18 +141,20 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
         ("a.csv", "", "a.csv: no column 'start'"),
         ("a.csv", HEADER, "a.csv: segmentation: no segments"),
         ("a.csv", HEADER + "0,3,,,a,\n3,x,,,b,\n", "a.csv:3: stop is 'x'; expected a number"),
-        ("a.csv", HEADER + "0\n", "a.csv:2: stop is 'empty'; expected a number"),
+        ("a.csv", HEADER + "0,,,,a,\n", "a.csv:2: stop is 'empty'; expected a number"),
+        ("a.csv", HEADER + "0\n", "a.csv:2: 1 cells; expected 6, as in the header"),
         ("a.csv", HEADER + "0,2.5,,,a,\n", "a.csv:2: frames 0 to 2.5; expected whole frame numbers"),
         ("a.csv", HEADER + "3,3,,,a,\n", "a.csv:2: frames [3, 3)"),
         ("a.csv", HEADER + "0,3,,,a,\n4,5,,,b,\n", "a.csv: segment 'b': start 4 (gap)"),
-        ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:1: not CSV (unexpected end of data)"),
+        ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:2: not a table (unexpected end of data)"),
         ("a.json", "{", "a.json:1: not JSON"),
-        ("a.json", "[]", "a.json: no list 'segments'"),
+        ("a.json", "[]", "a.json: a list; expected an object with fps and segments"),
+        ("a.json", "{}", "a.json: no list 'segments'"),
         ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0: {'start': 0}"),
         ("a.json", '{"fps": "x", "segments": []}', "a.json: fps 'x'"),
         ("a.json", '{"segments": [{"start": 0, "stop": 1.5, "action": "a"}]}', "segment 0: frames [0, 1.5)"),
         ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "times: shape (1,)"),
-        ("a.json", '{"segments": [], "times": "x"}', "a.json: times that are no list of numbers"),
+        ("a.json", '{"segments": [], "times": "x"}', "a.json: times that are not a list of numbers"),
         ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2: not JSON"),
         ("a.jsonl", "[]", "a.jsonl:1: []; expected an object with start, stop, action"),
         ("a.txt", "\n\n", "a.txt: no frames"),
@@ -178,6 +179,19 @@ def test_missing_and_binary_files_are_input_errors(tmp_path):
         load(tmp_path / "b.csv")
 
 
+@pytest.mark.parametrize(
+    ("ending", "message"),
+    [
+        (".vtt", "expected one of csv, json, jsonl, txt"),
+        (".eaf", "expected one of csv, json, jsonl, txt; `fact-clip data convert --from eaf` reads its annotations"),
+        (".boris.tsv", "`fact-clip data convert --from boris` reads its annotations"),
+    ],
+)
+def test_formats_without_frames_are_only_written(ending, message, tmp_path):
+    with pytest.raises(InputError, match=rf"/a{ending}: a format that is only written; .*{message}$"):
+        load(save(POUR, tmp_path / f"a{ending}"))
+
+
 def test_seconds_by_hand_leave_the_rate_open(tmp_path):
     (tmp_path / "a.csv").write_text(HEADER + "0,3,0,1,a,\n3,6,1,5,b,\n")
     assert load(tmp_path / "a.csv").fps is None
@@ -196,7 +210,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
     path = save(POUR, tmp_path / "a.csv")
     before = path.read_bytes()
-    monkeypatch.setitem(EXPORTERS, ".csv", Format(fail, None, ""))
+    monkeypatch.setitem(FORMATS, "csv", Format(".csv", fail))
     with pytest.raises(InputError, match="No space left"):
         save(POUR, path)
     assert path.read_bytes() == before

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from pympi.Elan import Eaf
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.formats import EXPORTERS, load, save
+from fact_clip.formats import FORMATS, load, save
+from fact_clip.formats import READERS as READ_ANNOTATIONS
+from fact_clip.formats.annotations import Options
 
 
 class Seen(NamedTuple):
@@ -184,7 +186,7 @@ UNEVEN = Segmentation(
 
 
 def test_every_format_with_seconds_has_a_reader():
-    assert set(READERS) == set(EXPORTERS) - {".txt"}
+    assert set(READERS) == {known.ending for known in FORMATS.values()} - {".txt"}
 
 
 @pytest.mark.parametrize("ending", READERS)
@@ -333,3 +335,10 @@ def test_a_missing_library_is_named(ending, module, extra, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"not installed; pip install 'fact-clip\[{extra}\]'"):
         save(EVEN, tmp_path / f"a{ending}")
+
+
+def test_reading_elan_needs_pympi_too(tmp_path, monkeypatch):
+    path = save(EVEN, tmp_path / "a.eaf")
+    monkeypatch.setitem(sys.modules, "pympi.Elan", None)
+    with pytest.raises(InputError, match=r"a.eaf: pympi-ling is not installed; pip install 'fact-clip\[annotation\]'"):
+        READ_ANNOTATIONS["eaf"](path, Options())

@@ -1,0 +1,109 @@
+"""Plain text: frame labels, subtitles (WebVTT, SubRip), Audacity labels, RTTM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fact_clip.core import InputError, Segmentation
+from fact_clip.core.files import read_text
+from fact_clip.formats.base import milliseconds, one_line, span
+
+
+def write_frames(segmentation: Segmentation, path: Path) -> None:
+    """One label per line, one line per frame, as in MS-TCN's groundTruth folder.
+
+    The frame rate, the confidence and the cut between two neighbours of one label are lost.
+
+    Raises:
+        InputError: a label is empty or contains a line end.
+    """
+    for label in segmentation.transcript:
+        if not label or "\n" in label or "\r" in label:
+            raise InputError(path, f"label {label!r}", "a name of one line", "write .csv or .json")
+    _write(path, (f"{label}\n" for label in segmentation.to_frames()))
+
+
+def read_frames(path: Path) -> Segmentation:
+    """Maximal runs of equal lines; CRLF is allowed, a blank line before the end is an InputError."""
+    text = read_text(path).replace("\r\n", "\n").rstrip("\r\n")
+    if not text:
+        raise InputError(path, "no frames", "one label per line")
+    lines = text.split("\n")
+    if "" in lines:
+        raise InputError(f"{path}:{lines.index('') + 1}", "a blank line", "one label per line")
+    return Segmentation.from_frames(lines)
+
+
+def write_vtt(segmentation: Segmentation, path: Path) -> None:
+    """WebVTT: one cue per segment, its confidence in a comment before it, the video in the first line.
+
+    Raises:
+        InputError: no seconds are known, a segment is shorter than a millisecond, or a label is not one line.
+    """
+    media = " ".join((segmentation.media or "").split())
+    # an arrow may only stand between times
+    blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
+    for start, stop, segment in milliseconds(path, segmentation):
+        if segment.confidence is not None:
+            blocks.append(f"\nNOTE confidence {segment.confidence!r}\n")
+        text = one_line(path, segment.label).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        blocks.append(f"\n{_clock(start, '.')} --> {_clock(stop, '.')}\n{text}\n")
+    _write(path, blocks)
+
+
+def write_srt(segmentation: Segmentation, path: Path) -> None:
+    """SubRip: one numbered subtitle per segment; the confidence is lost.
+
+    Raises:
+        InputError: as `write_vtt`.
+    """
+    blocks = [
+        f"{number}\n{_clock(start, ',')} --> {_clock(stop, ',')}\n{one_line(path, segment.label)}\n"
+        for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1)
+    ]
+    _write(path, ["\n".join(blocks)])
+
+
+def _clock(time: int, point: str) -> str:
+    """Milliseconds as 00:00:00.000."""
+    minutes, rest = divmod(time, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def write_audacity(segmentation: Segmentation, path: Path) -> None:
+    """Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost.
+
+    Raises:
+        InputError: no seconds are known, or a label is not one line.
+    """
+    lines = []
+    for segment in segmentation:
+        start, stop = span(path, segmentation, segment)
+        lines.append(f"{start:.6f}\t{stop:.6f}\t{one_line(path, segment.label)}\n")
+    _write(path, lines)
+
+
+def write_rttm(segmentation: Segmentation, path: Path) -> None:
+    """NIST's RTTM: one SPEAKER line per segment with file, channel 1, start, duration, label, confidence.
+
+    Blanks end a field, so blanks in names become underscores.
+
+    Raises:
+        InputError: no seconds are known, a label is not one line, or two labels become one.
+    """
+    names = {label: "_".join(one_line(path, label).split()) for label in segmentation.transcript}
+    if len(set(names.values())) < len(names):
+        raise InputError(path, "two labels that differ in blanks only", "names that differ", "write .csv or .json")
+    video = "_".join(Path(segmentation.media or "video").stem.split()) or "video"
+    lines = []
+    for segment in segmentation:
+        start, stop = (round(time, 6) for time in span(path, segmentation, segment))
+        confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
+        name = names[segment.label]
+        lines.append(f"SPEAKER {video} 1 {start:.6f} {stop - start:.6f} <NA> <NA> {name} {confidence} <NA>\n")
+    _write(path, lines)
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
