@@ -1,6 +1,6 @@
 """python scripts/select_holdout_classes.py [--number N] [--output FILE]: choose classes to hold out."""
 
-from fact_clip.cli.published import select_holdout_classes
+from fact_clip.cli.compat import select_holdout_classes
 
 if __name__ == "__main__":
     raise SystemExit(select_holdout_classes())

@@ -1,25 +1,16 @@
-"""The command line. One file a command; each imports what it needs when it runs, so that --help is quick."""
+"""The command line: one file per command or group. Each imports what it needs when it runs, so that --help is quick."""
 
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Annotated
 
 import typer
 
-from fact_clip.cli import (
-    convert,
-    data,
-    data_holdout,
-    demo,
-    evaluate,
-    extract,
-    segment,
-    train,
-)
-from fact_clip.core.errors import InputError
+from fact_clip import __version__
+from fact_clip.cli import compat, data, data_holdout, demo, evaluate, extract, segment, train
+from fact_clip.cli.console import answered
 
 # "GROUP NAME" is a command inside a group.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -28,7 +19,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "extract": extract.extract,
     "segment": segment.segment,
-    "convert": convert.convert,
+    "convert": compat.convert,
     "data check": data.check,
     "data convert": data.convert,
     "data holdout": data_holdout.holdout,
@@ -36,18 +27,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data init": data.init,
 }
 
-GROUPS = {"data": "Look after data sets."}
+GROUPS = {"data": "Check, convert and describe data sets."}
 
 
 def make_app() -> typer.Typer:
     """The program with every command of the table."""
-    app = typer.Typer(
-        help="Cut untrimmed videos into actions: train, score and use FACT models.",
-        epilog="Begin with: fact-clip demo",
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
+    app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback()(_program)
     groups = {name: typer.Typer(help=text) for name, text in GROUPS.items()}
     for name, group in groups.items():
         app.add_typer(group, name=name)
@@ -63,37 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return answered(lambda: make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False))
 
 
-def answered(command: Callable[[], object]) -> int:
-    """Run something, with warnings and bad input as one line each on stderr, and give back the exit code."""
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning  # one line, without a line of source
-        try:
-            code = command()
-        except InputError as error:
-            return _refuse(str(error))
-        except typer.TyperException as error:
-            return _refuse(f"{error.format_message().rstrip('.')}; see {_command(error)} --help")
-        except OSError as error:
-            return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    return code if isinstance(code, int) else 0
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"fact-clip {__version__}")
+        raise typer.Exit
 
 
-def _refuse(message: str) -> int:
-    print(f"fact-clip: {' '.join(message.splitlines())}", file=sys.stderr)
-    return 2
-
-
-def _command(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    return context.command_path if context is not None else "fact-clip"
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    print(f"fact-clip: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
+    """Cut untrimmed videos into actions: train, score and use FACT models."""

@@ -1,9 +1,11 @@
-"""What commands show: progress on stderr, plain tables on stdout."""
+"""What all commands share: arguments, progress and messages on stderr, plain tables on stdout, exit codes."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,30 +13,91 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fact_clip.core.errors import InputError
+
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
 
+
+def _recipe_names(begun: str) -> list[str]:
+    from fact_clip.config import recipes
+
+    return [name for name in recipes() if name.startswith(begun)]
+
+
 Recipe = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="Recipe that comes with the package, or the path of a YAML file.")
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A recipe by name (docs/configuration.md lists them), or a YAML file.",
+        autocompletion=_recipe_names,
+    ),
 ]
 DataSet = Annotated[
-    str, typer.Argument(metavar="NAME|DIR", help="Recipe or data set by name, a YAML file, or a data set's folder.")
+    str,
+    typer.Argument(metavar="NAME|DIR", help="A recipe or data set by name, a YAML file, or the folder of a data set."),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Single settings, as data.root=FOLDER train.epochs=20.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings, such as data.root=FOLDER train.epochs=20.")
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def answered(command: Callable[[], object]) -> int:
+    """Run a command and give back its exit code: 0 or its own, 2 for bad input, 130 for Ctrl-C.
+
+    Bad input is one line on stderr, and so is each warning. What the library logs (logger ``fact_clip``) is shown there
+    as well: warnings always, the rest where no progress bar is shown because stderr is not a terminal.
+    """
+    logger, lines = logging.getLogger("fact_clip"), _Lines()
+    before = logger.level, logger.propagate
+    logger.addHandler(lines)
+    logger.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
+    logger.propagate = False  # some libraries give the root logger a handler, which would repeat each line
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: logger.warning("%s", message)
+            code = command()
+    except InputError as error:
+        return _refuse(str(error))
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        program = context.command_path if context is not None else "fact-clip"
+        return _refuse(f"{error.format_message().rstrip('.')}; see {program} --help")
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+    return code if isinstance(code, int) else 0
+
+
+class _Lines(logging.Handler):
+    """Log records as lines on stderr, looked up anew for each: a progress bar takes it over while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        prefix = "fact-clip: warning: " if record.levelno >= logging.WARNING else ""
+        print(prefix + " ".join(record.getMessage().splitlines()), file=sys.stderr)
+
+
+def _refuse(message: str) -> int:
+    print(f"fact-clip: {' '.join(message.splitlines())}", file=sys.stderr)
+    return 2
 
 
 def data_config(data: str, overrides: list[str] | None) -> DataConfig:
-    """The data settings of a recipe, of an entry of data/benchmarks.py, or of a folder."""
+    """The data settings of a recipe, of an entry of datasets/benchmarks.py, or of a folder."""
     from fact_clip.config import Config, recipes
-    from fact_clip.core import InputError
     from fact_clip.datasets.benchmarks import BENCHMARKS
 
     given = overrides or []
-    if data not in recipes() and Path(data).is_dir():
+    if data in recipes():
+        return Config.load(data, given).data
+    if Path(data).is_dir():
         return Config.load("folder", [f"data.root={json.dumps(data)}", *given]).data
-    if data not in recipes() and data in BENCHMARKS:
+    if data in BENCHMARKS:
         return Config.load("folder", [f"data.name={data}", *given]).data
     if "/" in data and not data.endswith((".yaml", ".yml")):
         raise InputError(data, "no such folder", "a data set: mapping.txt, groundTruth, features, splits")
@@ -46,22 +109,22 @@ Progress = Callable[[int, int, str], None]
 
 @contextmanager
 def progress(title: str) -> Iterator[Progress | None]:
-    """A progress bar on stderr as a function of (done, total, text); None where stderr is no terminal."""
-    with _bars(title) as bars:
-        yield bars[0] if bars else None
+    """A progress bar on stderr, as a function of (done, total, text); None where stderr is not a terminal."""
+    with _bars(title) as (bar,):
+        yield bar
 
 
 @contextmanager
 def progress_each(title: str) -> Iterator[tuple[Progress | None, Progress | None]]:
-    """Two bars: over all files, and within the one at hand; each as of `progress`."""
-    with _bars(title, "") as bars:
-        yield (bars[0], bars[1]) if bars else (None, None)
+    """Two bars: one over all files and one within the current file, each as of `progress`."""
+    with _bars(title, "") as (overall, each):
+        yield overall, each
 
 
 @contextmanager
-def _bars(*titles: str) -> Iterator[list[Progress] | None]:
+def _bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
     if not sys.stderr.isatty():
-        yield None
+        yield [None] * len(titles)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -79,7 +142,7 @@ def _bars(*titles: str) -> Iterator[list[Progress] | None]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows under a header as aligned text, `right` columns to the right; nothing is cut off, so it can be piped."""
+    """Rows under a header as aligned text, with the columns `right` aligned to the right; nothing is cut off."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
@@ -93,7 +156,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 
 def names(text: str | None) -> list[str] | None:
-    """Names from "a, b, c"; a name that holds a comma stands in double quotes. None stays None."""
+    """The names in "a, b, c"; a name with a comma stands in double quotes. None stays None."""
     import csv
 
     if text is None:

@@ -1,0 +1,306 @@
+"""fact-clip convert, and the command lines of the published code: what the files of ``scripts/`` call."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import warnings
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from fact_clip.cli.console import answered, names, progress
+from fact_clip.core.errors import InputError
+
+if TYPE_CHECKING:
+    from fact_clip.config import Config
+
+LOGS = Path("logs")
+BEST = Path("ckpts", "best.net")
+"""In a run folder: a link to its model.safetensors, where the published code keeps its weights."""
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of the published FACT code.")],
+    *,
+    config: Annotated[Path, typer.Option(help="The YAML file that it was trained with.")],
+    mapping: Annotated[Path, typer.Option(help="mapping.txt of its classes.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write; a new one.")],
+    background: Annotated[str, typer.Option(help='Names of background classes, such as "SIL".')] = "",
+    layout: Annotated[
+        Literal["TD", "DT"] | None,
+        typer.Option(help="Feature files with time first or channels first; unset: as published for its data set."),
+    ] = None,
+) -> None:
+    """Turn a published checkpoint into a run folder.
+
+    Every parameter must fit: a missing or unexpected one is an error.
+
+    \b
+    Example:
+      fact-clip convert fact_breakfast.pth --config breakfast.yaml --mapping mapping.txt --out runs/bf
+    """
+    from fact_clip import compat
+
+    written = compat.convert(checkpoint, config, out, mapping, background=names(background) or (), layout=layout)
+    print(f"the run folder is {written}; use it with: fact-clip segment --run {written} FEATURES.npy")
+
+
+# --- arguments of the scripts -----------------------------------------------------------------------------
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(self.prog, message, todo="see --help")
+
+
+def _script(what: str, add: Callable[[ArgumentParser], None], run: Callable[[Namespace], None]) -> Callable[..., int]:
+    """A function that runs a script and gives back its exit code, as `fact_clip.cli.main` does."""
+
+    def script(argv: Sequence[str] | None = None) -> int:
+        parser = _Parser(description=what)
+        add(parser)
+        return answered(lambda: run(parser.parse_args(argv)))
+
+    return script
+
+
+def _add_settings(parser: ArgumentParser, required: bool = False, default: Sequence[str] = ()) -> None:
+    files = "recipes or published YAML files, by path or name, merged in order"
+    parser.add_argument("--cfg", nargs="+", required=required, default=list(default), metavar="FILE", help=files)
+    pairs = "KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md"
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help=pairs)
+
+
+def _add_train(parser: ArgumentParser) -> None:
+    _add_settings(parser, required=True)
+
+
+def _add_checkpoint(parser: ArgumentParser, required: bool = True) -> None:
+    where = "a run folder, its ckpts/best.net, or published weights with --cfg"
+    default = "" if required else "; without it, the newest run in logs/"
+    parser.add_argument(
+        "--ckpt", "--checkpoint_path", type=Path, required=required, metavar="FILE", help=where + default
+    )
+    parser.add_argument("--part", default="test", choices=("test", "validation", "train"), help="which videos")
+    parser.add_argument("--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well")
+    _add_settings(parser)
+
+
+def _add_any_checkpoint(parser: ArgumentParser) -> None:
+    _add_checkpoint(parser, required=False)
+
+
+def _add_select(parser: ArgumentParser) -> None:
+    _add_settings(parser, default=("havid_view0_lh_pt",))
+    parser.add_argument("--number", type=int, default=10, metavar="N", help="unseen classes")
+    parser.add_argument("--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes")
+    parser.add_argument("--min_support", type=int, default=1, metavar="N", help="trained classes that have each word")
+    parser.add_argument("--seed", type=int, default=0, help="breaks ties")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON for data.holdout; without it, it is printed")
+
+
+def _add_viz(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--logdir", type=Path, required=True, metavar="DIR", help="a run, or a folder of runs: the newest is taken"
+    )
+    parser.add_argument("--split", default="test", help="test, validation or train; or split1: the runs of that split")
+    parser.add_argument("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("--videos", type=int, default=4, metavar="N", help="videos whose class scores are drawn")
+
+
+# --- train ------------------------------------------------------------------------------------------------
+
+
+def _train(given: Namespace) -> None:
+    """Train what ``--cfg`` and ``--set`` say; with data.split=all each split, into a run of its own."""
+    from fact_clip.compat.reference import read_settings
+    from fact_clip.datasets.dataset import Dataset
+
+    config, name = read_settings(given.cfg, given.set), Path(given.cfg[0]).stem
+    _warn(config)
+    splits = Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]
+    for split in splits:
+        one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
+        _train_one(one, _new_run(LOGS / name / f"split{str(split).removeprefix('split')}"))
+
+
+def _warn(config: Config) -> None:
+    """Say what a person who knows the published code would not expect."""
+    from fact_clip.encoders.joint import pick_device
+
+    if config.train.device == "auto" and pick_device("auto").type == "cpu":
+        warnings.warn("no GPU here; training on the CPU", stacklevel=2)
+    if config.model.head == "fact-clip" and config.text.encoder == "minilm":
+        clip = "text.encoder open_clip:ViT-B-32/openai is CLIP; text.encoder file:PATH text.phrase name reads vectors"
+        warnings.warn(f"class names are read by the text encoder minilm; {clip}", stacklevel=2)
+
+
+def _new_run(folder: Path) -> Path:
+    """``folder/runN`` with the next free number; it is made when something is written."""
+    taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
+    return folder / f"run{max(taken, default=0) + 1}"
+
+
+def _train_one(config: Config, out: Path) -> None:
+    from fact_clip import training
+    from fact_clip.cli.train import how_to_go_on
+
+    try:
+        with progress("training") as report:
+            facts = training.train(config, out, progress=report)
+    except KeyboardInterrupt:
+        print(f"fact-clip: interrupted; {how_to_go_on(str(out / 'config.yaml'), [], out)}", file=sys.stderr)
+        raise SystemExit(130) from None
+    finally:
+        _link_best(out)
+    print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters")
+    print(f"the model is {out / BEST}")
+
+
+def _link_best(run: Path) -> None:
+    """Make ``RUN/ckpts/best.net`` a link to the chosen weights, or a copy where there are no links."""
+    if not (run / "model.safetensors").is_file():
+        return
+    best = run / BEST
+    best.parent.mkdir(exist_ok=True)
+    best.unlink(missing_ok=True)
+    try:
+        best.symlink_to(Path("..", "model.safetensors"))
+    except OSError:
+        shutil.copyfile(run / "model.safetensors", best)
+
+
+# --- score ------------------------------------------------------------------------------------------------
+
+
+def _run_eval(given: Namespace) -> None:
+    """Score ``--ckpt`` and print the table."""
+    from fact_clip.cli.evaluate import show
+
+    show(_scored(given))
+
+
+def _eval_holdout(given: Namespace) -> None:
+    """Score ``--ckpt`` and print the tables, that of seen and unseen classes included."""
+    from fact_clip.cli.evaluate import show
+
+    result = _scored(given)
+    if "zero_shot" not in result:
+        raise InputError(result["run"], "a run without classes held out", "one trained with data.holdout")
+    show(result)
+
+
+def _scored(given: Namespace) -> dict[str, Any]:
+    """The result of `training.evaluate` for the arguments of `_add_checkpoint`."""
+    from fact_clip import training
+    from fact_clip.checkpoint import run_folder
+    from fact_clip.compat.reference import device, overrides
+
+    checkpoint = given.ckpt or newest(LOGS)
+    run = run_folder(checkpoint)
+    if (run / "run.json").is_file():
+        _check_same_data(run, given)
+    else:
+        run = _converted(checkpoint, given)
+    with progress("evaluating") as report:
+        changes = overrides(given.set, ("data", "decode", "evaluation"))
+        result = training.evaluate(run, given.part, changes, progress=report, device=device(given.set))
+    if given.output_dir is not None:
+        name = "evaluation.json" if given.part == "test" else f"evaluation_{given.part}.json"
+        given.output_dir.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run / name, given.output_dir / name)
+    return result
+
+
+def _check_same_data(run: Path, given: Namespace) -> None:
+    """A run has its own configuration; a ``--cfg`` given with it must name the same data and split."""
+    from fact_clip.checkpoint import open_run
+    from fact_clip.compat.reference import read_settings
+
+    if given.cfg:
+        own, asked = open_run(run).config.data, read_settings(given.cfg, given.set).data
+        if (own.name, str(own.split)) != (asked.name, str(asked.split)):
+            found = f"{asked.name}, split {asked.split}"
+            raise InputError("--cfg", found, f"{own.name}, split {own.split}, which {run} was trained on")
+
+
+def _converted(checkpoint: Path, given: Namespace) -> Path:
+    """The run folder of published weights, ``FILE.run`` beside them; made anew where the weights are newer."""
+    from fact_clip.checkpoint import open_run
+    from fact_clip.compat.convert import convert_for
+    from fact_clip.compat.reference import read_settings
+
+    if not given.cfg:
+        todo = "give --cfg if these are weights of the published code"
+        raise InputError(checkpoint, "not in a run folder", "a run of scripts/train.py or fact-clip train", todo)
+    config, out = read_settings(given.cfg, given.set), checkpoint.with_name(f"{checkpoint.name}.run")
+    weights = out / "model.safetensors"
+    if weights.is_file() and checkpoint.is_file() and weights.stat().st_mtime >= checkpoint.stat().st_mtime:
+        if open_run(out).config.model != config.model:
+            raise InputError(out, "made with another configuration", f"that of {' + '.join(given.cfg)}", "remove it")
+        return out
+    return convert_for(checkpoint, config, out)
+
+
+def newest(folder: Path) -> Path:
+    """The run in a folder that was started last."""
+    runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        raise InputError(folder, "no run in it", "a folder of runs", "train one first, or name a checkpoint")
+    return runs[-1].parent
+
+
+# --- choosing classes, pictures ---------------------------------------------------------------------------
+
+
+def _select(given: Namespace) -> None:
+    from fact_clip.compat.reference import read_settings
+    from fact_clip.datasets.dataset import Dataset
+    from fact_clip.datasets.selection import rank, select, summary
+
+    dataset = Dataset.open(read_settings(given.cfg, given.set).data.model_copy(update={"holdout": None}))
+    vocabulary, counts = dataset.vocabulary, dataset.class_counts(dataset.learning)
+    tested = [name for name, frames in zip(vocabulary, dataset.class_counts(dataset.test), strict=True) if frames]
+    numbers = given.number, given.validation_number
+    limits = {"counts": counts, "candidates": tested, "min_support": given.min_support, "seed": given.seed}
+    holdout = select(vocabulary, *numbers, **limits)
+    support = {one.name: one for one in rank(vocabulary, (), counts)}
+    for name in holdout.hidden:
+        group = "unseen" if name in holdout.unseen else "validation-unseen"
+        frames = counts[vocabulary.index(name)]
+        print(f"{name}: {group}, {frames} training frames, {support[name].rarest}", file=sys.stderr)
+    for way, left in summary(dataset, holdout).items():
+        print(f"{way}: " + ", ".join(f"{count} {what}" for what, count in left.items()), file=sys.stderr)
+    if given.output is None:
+        print(json.dumps(holdout.to_dict(), indent=1))
+    else:
+        print(f"written: {holdout.save_json(given.output)}; train with data.holdout={given.output}")
+
+
+def _viz(given: Namespace) -> None:
+    from fact_clip.checkpoint import run_folder
+    from fact_clip.training.pictures import draw_run
+
+    folder, part = run_folder(given.logdir), given.split
+    if not (folder / "run.json").is_file():
+        inner = folder / f"split{part.removeprefix('split')}"
+        folder = newest(inner if inner.is_dir() else folder)
+    if part not in ("test", "validation", "train"):
+        part = "test"
+    for path in draw_run(folder, part, given.outdir, given.videos):
+        print(path)
+
+
+_SCORE = "Score a run, or weights of the published code."
+
+train = _script("Train into logs/RECIPE/SPLIT/RUN.", _add_train, _train)
+run_eval = _script(_SCORE, _add_checkpoint, _run_eval)
+evaluate = _script(_SCORE, _add_any_checkpoint, _run_eval)
+eval_holdout = _script("Score held-out classes.", _add_checkpoint, _eval_holdout)
+select_holdout_classes = _script("Choose classes to hold out, so that every word is trained.", _add_select, _select)
+visualise = _script("Draw the input, features and class scores of a run.", _add_viz, _viz)
