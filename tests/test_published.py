@@ -226,7 +226,7 @@ def test_run_eval_of_other_data_is_refused(line, closed):
     code, _, err = line(f"scripts/run_eval.py --cfg fact_clip/configs/havid_view1_rh_pt.yaml --ckpt {closed}")
     assert code == 2
     assert err.startswith(
-        "fact-clip: --cfg: havid_view1_rh_pt, split 1; expected havid_view0_lh_pt, split 1, that logs/"
+        "fact-clip: --cfg: havid_view1_rh_pt, split 1; expected havid_view0_lh_pt, split 1, which logs/"
     )
 
 
@@ -243,9 +243,10 @@ def test_eval_holdout(line, clone, aligned):
     result = json.loads((clone / "scored/evaluation.json").read_text())
     assert result == json.loads((clone / aligned.parents[1] / "evaluation.json").read_text())
     used = result["zero_shot"]["ways"]["in use"]
-    row = next(text for text in out.splitlines() if text.startswith("in use"))
-    assert " ".join(f"{used[key]:.1f}" for key in ("S", "U", "H")) in " ".join(row.split())
-    assert "zero-shot: 10 unseen classes" in out
+    lines = [text.split() for text in out.splitlines()]
+    start = next(place for place, words in enumerate(lines) if words[:2] == ["in", "use"])
+    assert [words[:2] for words in lines[start + 1 : start + 4]] == [[key, f"{used[key]:.1f}"] for key in ("S", "U", "H")]
+    assert "zero-shot: 65 seen classes (background included), 10 unseen, 0 validation-unseen" in out
     assert sum(row["level"] == "new factor" for row in result["zero_shot"]["unseen"].values()) == 8
     assert "new factor: object large gear" in next(text for text in out.splitlines() if text.startswith("iglft"))
 
@@ -313,7 +314,7 @@ def test_weights_that_hold_more_than_weights(line, clone):
     assert not (clone / "executed").exists()
     code, _, err = line("scripts/eval.py --ckpt bomb.net")
     assert code == 2
-    assert "give --cfg where these are weights of the published code" in err
+    assert "give --cfg if these are weights of the published code" in err
 
 
 # --- choosing classes, pictures ---------------------------------------------------------------------

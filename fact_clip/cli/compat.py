@@ -136,7 +136,9 @@ def _warn(config: Config) -> None:
     if config.train.device == "auto" and pick_device("auto").type == "cpu":
         warnings.warn("no GPU here; training on the CPU", stacklevel=2)
     if config.model.head == "fact-clip" and config.text.encoder == "minilm":
-        clip = "text.encoder open_clip:ViT-B-32/openai is CLIP; text.encoder file:PATH text.phrase name reads vectors"
+        clip = (
+            "CLIP is text.encoder open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH text.phrase name"
+        )
         warnings.warn(f"class names are read by the text encoder minilm; {clip}", stacklevel=2)
 
 

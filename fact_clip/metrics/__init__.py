@@ -2,7 +2,7 @@
 
 from fact_clip.metrics.curve import SeenUnseenCurve, ausuc, curve_of_predictions, seen_unseen_curve
 from fact_clip.metrics.frame import frame_accuracy
-from fact_clip.metrics.report import PROFILES, Profile, evaluate, format_table, per_class
+from fact_clip.metrics.report import PROFILES, Profile, evaluate, figure_name, format_table, per_class
 from fact_clip.metrics.segmental import boundary_scores, edit, f1
 from fact_clip.metrics.zero_shot import class_means, group_f1, harmonic_mean
 
@@ -17,6 +17,7 @@ __all__ = [
     "edit",
     "evaluate",
     "f1",
+    "figure_name",
     "format_table",
     "frame_accuracy",
     "group_f1",

@@ -169,7 +169,7 @@ def format_table(metrics: Mapping[str, Any]) -> str:
             continue
         group, _, rest = key.partition("_")
         column, figure = (group, rest) if group in groups else ("all", key)
-        rows.setdefault(_title(figure), {})[column] = float(value)
+        rows.setdefault(figure_name(figure), {})[column] = float(value)
     if not rows:
         return ""
     columns, width = ["all", *groups], max(map(len, rows))
@@ -181,5 +181,6 @@ def format_table(metrics: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _title(key: str) -> str:
-    return key.replace("f1@", "F1@").replace("_", " ")
+def figure_name(key: str) -> str:
+    """What tables call a figure: "f1@10" -> "F1@10", "unseen_frame_accuracy" -> "unseen frame accuracy"."""
+    return "AUSUC" if key == "ausuc" else key.replace("f1@", "F1@").replace("_", " ")

@@ -50,26 +50,28 @@ def test_evaluate_prints_the_zero_shot_figures(named, fact_clip, tmp_path):
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
     found = json.loads((run / "evaluation.json").read_text())["zero_shot"]
     lines = answer.out.splitlines()
-    header = next(line for line in lines if line.startswith("way "))
-    assert header.split() == [
-        "way",
+    start = next(place for place, line in enumerate(lines) if line.strip().startswith("in use"))
+    rows = {line[:18].strip(): line[18:].split() for line in lines[start + 1 : start + 15]}
+    assert list(rows) == [
         "S",
         "U",
         "H",
-        "sF1@10",
-        "sF1@25",
-        "sF1@50",
-        "uF1@10",
-        "uF1@25",
-        "uF1@50",
-        "Edit",
-        "Acc",
+        "frame accuracy",
+        "edit",
+        "F1@10",
+        "F1@25",
+        "F1@50",
+        "seen F1@10",
+        "seen F1@25",
+        "seen F1@50",
+        "unseen F1@10",
+        "unseen F1@25",
+        "unseen F1@50",
     ]
     used = found["ways"]["in use"]
-    row = next(line for line in lines if line.startswith("in use"))
-    assert row.split()[-11:-8] == [f"{used[key]:.1f}" for key in ("S", "U", "H")]
-    assert row.split()[-5] == f"{used['unseen_f1@10']:.1f}"
-    assert f"AUSUC {found['ausuc']:.1f}; gamma {found['gamma']:g}" in answer.out
+    keys = [name.lower().replace(" ", "_") if len(name) > 1 else name for name in rows]
+    assert [row[0] for row in rows.values()] == [f"{used[key]:.1f}" for key in keys]
+    assert f"AUSUC {found['ausuc']:.1f}; in use: gamma {found['gamma']:g}, prior weight" in answer.out
     assert f"unseen labels only {found['unseen_labels_only']:.1f}; chance 4.3" in answer.out
     for name, figures in found["unseen"].items():
         line = next(line for line in lines if line.startswith(name))
@@ -80,7 +82,7 @@ def test_evaluate_prints_the_zero_shot_figures(named, fact_clip, tmp_path):
 
 def test_levels_are_printed_apart_where_both_occur(named):
     found = json.loads((named / "evaluation.json").read_text())["zero_shot"]
-    assert "unseen classes  " not in zero_shot_table(found)
+    assert "unseen: compositional" not in zero_shot_table(found)
     figures = found["by_level"]["compositional"]
     found["by_level"]["new factor"] = {**figures, "U": 12.345}
     found["unseen"]["grasp jar"] = {
@@ -91,8 +93,10 @@ def test_levels_are_printed_apart_where_both_occur(named):
         "unseen_labels_only": None,
     }
     text = zero_shot_table(found)
-    row = next(line for line in text.splitlines() if line.startswith("new factor"))
-    assert row.split()[3] == "12.3"
+    lines = text.splitlines()
+    start = next(place for place, line in enumerate(lines) if "unseen: compositional" in line)
+    assert lines[start].split() == ["unseen:", "compositional", "unseen:", "new", "factor"]
+    assert lines[start + 2].split() == ["U", f"{figures['U']:.1f}", "12.3"]
     jar = next(line for line in text.splitlines() if line.startswith("grasp jar"))
     assert jar.split()[2:] == ["0", "-", "-", "new", "factor:", "object", "jar"]
 
@@ -106,7 +110,7 @@ def test_evaluate_with_other_candidates(named, fact_clip, tmp_path):
     found = json.loads((run / "evaluation_actions.json").read_text())["candidates"]
     share = found["frames_left_out"] / found["frames"]
     assert answer.out.splitlines()[1] == (
-        "4 candidates, 1 of them new to the data set; 20 of its classes are none, and their"
+        "4 candidates, 1 of them new to the data set; 20 of its classes are no candidates, so that their"
         f" {found['frames_left_out']} frames ({share:.1%}) count as errors"
     )
     plain = fact_clip("evaluate", run, "--actions-file", run.parent / "none.txt")
@@ -193,11 +197,11 @@ def test_demo_shows_both_models_and_chance(fact_clip, tiny, tmp_path, monkeypatc
     assert "SYNTHETIC" in lines[0]
     assert any("insert bolt, screw nut with wrench, tap shaft with mallet" in line for line in lines)
     at = next(place for place, line in enumerate(lines) if line.startswith("model "))
-    assert lines[at].split() == ["model", "seen", "unseen", "H", "AUSUC", "edit", "frame", "accuracy"]
+    assert lines[at].split() == ["model", "S", "U", "H", "AUSUC", "frame", "accuracy", "edit"]
     for line, run in ((lines[at + 1], "run"), (lines[at + 2], "closed")):
         found = json.loads((tmp_path / run / "evaluation.json").read_text())["zero_shot"]
         used = found["ways"]["in use"]
-        numbers = [used["S"], used["U"], used["H"], found["ausuc"], used["edit"], used["frame_accuracy"]]
+        numbers = [used["S"], used["U"], used["H"], found["ausuc"], used["frame_accuracy"], used["edit"]]
         assert line.split()[2:] == [f"{number:.1f}" for number in numbers]
     assert lines[at + 3].split()[:4] == ["chance", "4.3", "4.3", "4.3"]
     assert (tmp_path / "timeline.png").is_file()
