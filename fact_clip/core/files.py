@@ -29,7 +29,7 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
         raise InputError(path, "no such file", expected)
     kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)
     try:
-        value = parse(path.read_text(encoding="utf-8"))
+        value = parse(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(path, f"not {kind} (bytes that are no text)") from None
     except (yaml.YAMLError, json.JSONDecodeError) as error:

@@ -1,6 +1,6 @@
-"""Every fault of a data set, found by looking at its files: one line a fault.
+"""Every fault of a data set, for `fact-clip data check`.
 
-`Dataset.check` stops at the first fault of one split, before a training; this looks at all splits and goes on.
+`Dataset.check` stops at the first fault of one split, before a training. This looks at all splits and goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,39 +19,45 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Benchmark, Layout
-from fact_clip.datasets.features import check_finite, lengths_agree, load_features, read_layout
+from fact_clip.datasets.features import (
+    check_finite,
+    length_fault,
+    load_features,
+    not_finite,
+    read_layout,
+)
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
     WRITE_SPLITS,
     class_factors,
+    did_you_mean,
     find_benchmark,
     find_root,
     find_split,
-    nearest_class,
     parse_split,
     read_lines,
     split_names,
 )
 
-if TYPE_CHECKING:
-    pass
-
 Progress = Callable[[int, int, str], None]
+
+LOOK_BYTES = 256 << 20
+"""Feature values that are checked for NaN unless all are asked for; a disk reads them in about a second."""
 
 
 @dataclass
 class Inspection:
-    """What there is of a data set, and what is wrong with it.
+    """What a data set holds, and what is wrong with it.
 
     Attributes:
         root: its folder.
         benchmark: what is known of it beforehand.
         names: its classes.
         splits: split -> part -> video -> file:line that names it.
-        classes: video -> its labels without repetition, unknown ones left out.
-        lengths: video -> labels (frames) of it.
-        columns: D, of most feature files; None without any.
-        looked_at: share of the feature values that were looked at for NaN.
+        classes: video -> the classes that occur in its labels, unknown ones left out.
+        lengths: video -> number of labels (frames).
+        columns: D of most feature files; None without any.
+        looked_at: share of the feature values that were checked for NaN.
         faults: kind of fault, and the fault.
     """
 
@@ -78,6 +84,10 @@ class Inspection:
                 found |= {video: where for video, where in part.items() if video not in found}
         return found or {path.stem: str(path) for path in sorted((self.root / "groundTruth").glob("*.txt"))}
 
+    def feature_path(self, video: str) -> Path:
+        """The feature file of a video."""
+        return self.root / self.benchmark.features / f"{video}.npy"
+
 
 def inspect(
     config: DataConfig, split: str | None = None, *, full: bool = False, progress: Progress | None = None
@@ -86,8 +96,8 @@ def inspect(
 
     Args:
         config: which data set, with its background, layout and tolerance.
-        split: look at this one only; None: at all of them.
-        full: look at every feature value for NaN; else, of a large set, at rows spread over each file.
+        split: look at this split only; None: at all of them.
+        full: check every feature value for NaN; otherwise, in a large set, some rows of each file.
         progress: called with (done, total, video).
 
     Raises:
@@ -105,52 +115,55 @@ def inspect(
         _look_at_labels(seen, whole=split is None)
         _look_for_untrained(seen)
     else:
-        seen.add("folder", InputError(root / "groundTruth", "no such folder", "a label file a video"))
-    feature_faults(config, seen, full, progress)
+        seen.add("folder", InputError(root / "groundTruth", "no such folder", "a label file per video"))
+    if (root / seen.benchmark.features).is_dir():
+        _look_at_features(config, seen, full, progress)
+    else:
+        seen.add("folder", InputError(root / seen.benchmark.features, "no such folder", "a .npy file per video"))
     return seen
+
+
+def _parsed(seen: Inspection, path: Path) -> tuple[str, ...]:
+    """The names of a mapping file; its faults are noted."""
+    try:
+        names, faults = parse_mapping(path)
+    except InputError as fault:
+        names, faults = (), [fault]
+    seen.add("mapping", *faults)
+    return names
 
 
 def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
     path, benchmark = seen.root / seen.benchmark.mapping, seen.benchmark
-    try:
-        seen.names, faults = parse_mapping(path)
-    except InputError as fault:
-        seen.add("mapping", fault)
+    seen.names = _parsed(seen, path)
+    if not seen.names:
         return
-    seen.add("mapping", *faults)
     background = []
     for one in benchmark.background if config.background is None else config.background:
         name = one if isinstance(one, str) else seen.names[one] if one < len(seen.names) else f"id {one}"
         if name in seen.names:
             background.append(name)
         else:
-            todo = "set data.background" + nearest_class(name, seen.names, "; did you mean {}?")
+            todo = f"set data.background; {did_you_mean(name, seen.names)}".removesuffix("; ")
             seen.add("background", InputError(path, f"no class {name!r}, named as background", todo=todo))
     factors = class_factors(benchmark, background)
     if factors is None:
         return
-    found: list[Counter[str]] = [Counter() for _ in benchmark.slots or ()]
+    found: list[dict[str, None]] = [{} for _ in benchmark.slots or ()]  # the factors in each slot, in order
     for name in seen.names:
         try:
-            for counter, factor in zip(found, factors(name), strict=True):
-                counter.update([factor] if factor is not None else [])
+            for own, factor in zip(found, factors(name), strict=True):
+                if factor is not None:
+                    own[factor] = None
         except InputError as fault:
             seen.add("factors", InputError(path, f"{fault.where}: {fault.found}", fault.expected, fault.todo))
-    for counter, file in zip(found, benchmark.factor_mappings, strict=False):
-        _look_at_factors(seen, seen.root / file, counter)
-
-
-def _look_at_factors(seen: Inspection, path: Path, found: Iterable[str]) -> None:
-    try:
-        listed, faults = parse_mapping(path)
-    except InputError as fault:
-        seen.add("mapping", fault)
-        return
-    seen.add("mapping", *faults)
-    for name in found:
-        if name not in listed:
-            expected = f"one of the {len(listed)} of {path.name}"
-            seen.add("factors", InputError(path, f"no {name!r}, which classes of the mapping have", expected))
+    for own, file in zip(found, benchmark.factor_mappings, strict=False):
+        listed = _parsed(seen, seen.root / file)
+        for factor in own if listed else ():
+            if factor not in listed:
+                found_there = f"no {factor!r}, which classes of the mapping have"
+                expected = f"one of the {len(listed)} names in this file"
+                seen.add("factors", InputError(seen.root / file, found_there, expected))
 
 
 def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None:
@@ -162,7 +175,7 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
             path = find_split(seen.root, part, name)
             if path is None:
                 wanted = seen.root / SPLIT_FILES[0].format(part=part, name=name)
-                seen.add("split", InputError(wanted, f"split {name} has no list of {part} videos", "one NAME a line"))
+                seen.add("split", InputError(wanted, f"split {name} has no list of {part} videos", "one NAME per line"))
                 continue
             parts[part], faults = parse_split(path)
             seen.add("split", *faults)
@@ -170,32 +183,25 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
             if video in parts.get("train", {}):
                 found = f"video {video!r}, also in {parts['train'][video]}"
                 seen.add("overlap", InputError(where, found, "test videos apart from training videos"))
-    if whole:
-        for name in seen.benchmark.splits:
-            if name not in names and names:
-                expected = f"the published ones, {', '.join(seen.benchmark.splits)}"
-                seen.add("split", InputError(seen.root / "splits", f"no split {name}", expected))
-        _look_for_gaps(seen)
-
-
-def _look_for_gaps(seen: Inspection) -> None:
-    """Numbered splits deal out the same videos; named ones may be of different sources."""
+    if not whole:
+        return
+    for name in seen.benchmark.splits if names else ():
+        if name not in names:
+            expected = f"the published ones, {', '.join(seen.benchmark.splits)}"
+            seen.add("split", InputError(seen.root / "splits", f"no split {name}", expected))
+    # numbered splits divide the same videos; named ones may come from different sources
     numbered = {name: parts for name, parts in seen.splits.items() if name.isdigit() and len(parts) == 2}
-    everything = {
-        video: where for parts in numbered.values() for part in parts.values() for video, where in part.items()
-    }
+    named_in = {video: where for parts in numbered.values() for part in parts.values() for video, where in part.items()}
     for name, parts in numbered.items():
-        for video in everything:
+        for video, where in named_in.items():
             if not any(video in part for part in parts.values()):
                 found = f"split {name} has video {video!r} in neither part"
-                seen.add(
-                    "split", InputError(seen.root / "splits", found, "in train or test", f"see {everything[video]}")
-                )
+                seen.add("split", InputError(seen.root / "splits", found, "in train or test", f"see {where}"))
 
 
 def _look_at_labels(seen: Inspection, whole: bool) -> None:
     videos = seen.videos
-    unknown: dict[str, tuple[str, Counter[str]]] = {}  # label -> where first, frames a video
+    unknown: dict[str, tuple[str, Counter[str]]] = {}  # label -> where it is first, and its frames in each video
     for video, where in videos.items():
         path = seen.root / "groundTruth" / f"{video}.txt"
         if not path.is_file():
@@ -203,7 +209,7 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
             continue
         lines = read_lines(path, "a label file")
         if not lines:
-            seen.add("labels", InputError(path, "no labels", "one class name a frame"))
+            seen.add("labels", InputError(path, "no labels", "one class name per frame"))
             continue
         labels = set(lines)
         seen.lengths[video], seen.classes[video] = len(lines), labels.intersection(seen.names)
@@ -212,10 +218,10 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
             if label:
                 unknown.setdefault(label, (line, Counter()))[1][video] = lines.count(label)
             else:
-                seen.add("labels", InputError(line, "a blank line between labels", "one class name a frame"))
+                seen.add("labels", InputError(line, "a blank line between labels", "one class name per frame"))
     for label, (where, frames) in unknown.items() if seen.names else ():
         found = f"label {label!r} ({frames.total()} frames in {len(frames)} videos)"
-        todo = nearest_class(label, seen.names, "did you mean {}?") or "add it to the mapping"
+        todo = did_you_mean(label, seen.names) or "add it to the mapping"
         seen.add("labels", InputError(where, found, f"one of the {len(seen.names)} classes of the mapping", todo))
     for path in sorted((seen.root / "groundTruth").glob("*.txt")) if whole else ():
         if path.stem not in videos:
@@ -223,68 +229,67 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
 
 
 def _look_for_untrained(seen: Inspection) -> None:
-    def of(videos: Iterable[str]) -> set[str]:
+    def classes_of(videos: Iterable[str]) -> set[str]:
         return set[str]().union(*(seen.classes.get(video, set()) for video in videos))
 
     for name, parts in seen.splits.items():
-        tested = of(parts.get("test", {})) - of(parts.get("train", {}))
+        tested = classes_of(parts.get("test", {})) - classes_of(parts.get("train", {}))
         if tested and "train" in parts:
             found = f"split {name} tests {len(tested)} classes that it never trains: {', '.join(sorted(tested))}"
             seen.add("never trained", InputError(seen.root / "splits", found))
-    nowhere = [name for name in seen.names if name not in of(seen.classes)]
+    occurring = classes_of(seen.classes)
+    nowhere = [name for name in seen.names if name not in occurring]
     if nowhere and seen.classes:
         found = f"{len(nowhere)} classes that no video has: {', '.join(nowhere)}"
         seen.add("never trained", InputError(seen.root / seen.benchmark.mapping, found))
 
 
-Arrays = dict[str, NDArray[Any]]
-
-LOOK_BYTES = 256 << 20
-"""Feature values that a check reads for NaN unless all are asked for; what a disk gives in about a second."""
-
-
-def feature_faults(
-    config: DataConfig, seen: Inspection, full: bool, progress: Callable[[int, int, str], None] | None
-) -> None:
-    """Add the faults of all feature files to what was seen: missing and unreadable ones, orientation, length, width,
-    NaN.
-    """
-    folder = seen.root / seen.benchmark.features
-    if not folder.is_dir():
-        seen.add("folder", InputError(folder, "no such folder", "a .npy file a video"))
-        return
-    stored: Arrays = {}
+def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress: Progress | None) -> None:
+    """Missing and unreadable files, orientation, length, width and NaN."""
+    features: dict[str, NDArray[Any]] = {}
     for video, where in seen.videos.items():
-        path = folder / f"{video}.npy"
+        path = seen.feature_path(video)
         try:
             if path.is_file():
-                stored[video] = load_features(path, "TD")  # as it lies in the file
+                features[video] = load_features(path, "TD")  # as stored, until the layout is known
             else:
                 seen.add("features", InputError(where, f"video {video!r} without features", str(path)))
         except InputError as fault:
             seen.add("features", fault)
-    layout = _layout(config, seen, stored)
+    layout = _layout(config, seen, features)
     if layout is None:
         return
-    turned = _look_at_shapes(config, seen, stored, layout)
-    _look_at_widths(seen, {video: array for video, array in stored.items() if video not in turned}, layout)
-    _look_for_nan(seen, stored, layout, full, progress)
+    if layout == "DT":
+        features = {video: array.T for video, array in features.items()}
+    turned: set[str] = set()
+    for video in (video for video in features if video in seen.lengths):
+        found = length_fault(seen.feature_path(video), features[video], layout, seen.lengths[video], config)
+        if found is not None:
+            seen.faults.append(found)
+            turned |= {video} if found[0] == "orientation" else set()
+    widths = {video: array.shape[1] for video, array in features.items() if video not in turned}
+    if widths:
+        seen.columns = Counter(widths.values()).most_common(1)[0][0]  # of equally frequent widths the first
+    for video, width in widths.items():
+        if width != seen.columns:
+            stored = features[video].shape if layout == "TD" else features[video].shape[::-1]
+            columns = f"{width} columns (shape {stored})"
+            seen.add("width", InputError(seen.feature_path(video), columns, f"{seen.columns}, as in most files"))
+    _look_for_nan(seen, features, full, progress)
 
 
-def _layout(config: DataConfig, seen: Inspection, stored: Arrays) -> Layout | None:
+def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]]) -> Layout | None:
     """The orientation that is known, else the one that most videos tell."""
     given = config.layout or seen.benchmark.layout
     if given is not None or not stored:
         return given
     votes: Counter[Layout] = Counter()
-    allowed = config.tolerance, config.tolerance_frames
-    for video, n_labels in seen.lengths.items():
-        if video in stored:
-            try:
-                vote = read_layout(video, stored[video].shape, n_labels, *allowed)
-            except InputError:
-                continue
-            votes.update([vote] if vote is not None else [])
+    for video in (video for video in seen.lengths if video in stored):
+        try:
+            vote = read_layout(video, stored[video].shape, seen.lengths[video], config)
+        except InputError:
+            continue
+        votes.update([vote] if vote is not None else [])
     if votes:
         return votes.most_common(1)[0][0]
     if seen.lengths:
@@ -294,83 +299,40 @@ def _layout(config: DataConfig, seen: Inspection, stored: Arrays) -> Layout | No
     return None
 
 
-def _look_at_shapes(config: DataConfig, seen: Inspection, stored: Arrays, layout: Layout) -> set[str]:
-    """Orientation and length against the labels; the videos that are turned."""
-    allowed = config.tolerance, config.tolerance_frames
-    turned = set()
-    for video, array in stored.items():
-        if video not in seen.lengths:
-            continue
-        path, n_labels = seen.root / seen.benchmark.features / f"{video}.npy", seen.lengths[video]
-        time, other = array.shape if layout == "TD" else array.shape[::-1]
-        if lengths_agree(time, n_labels, *allowed):
-            continue
-        if lengths_agree(other, n_labels, *allowed):
-            turned.add(video)
-            found = f"shape {array.shape} read as {layout}: {time} frames for {n_labels} labels"
-            seen.add("orientation", InputError(path, found, f"labels of shape ({time},)", "the other layout fits"))
-        else:
-            expected = f"a difference of at most {allowed[0]:.0%} or {allowed[1]} frames"
-            seen.add("length", InputError(path, f"{time} feature rows for {n_labels} labels", expected))
-    return turned
-
-
-def _look_at_widths(seen: Inspection, stored: Arrays, layout: Layout) -> None:
-    widths = {video: array.shape[1 if layout == "TD" else 0] for video, array in stored.items()}
-    if not widths:
-        return
-    # of equally frequent widths the first
-    seen.columns = Counter(widths.values()).most_common(1)[0][0]
-    for video, width in widths.items():
-        if width != seen.columns:
-            path = seen.root / seen.benchmark.features / f"{video}.npy"
-            found = f"{width} columns (shape {stored[video].shape})"
-            seen.add("width", InputError(path, found, f"{seen.columns}, as in most files"))
-
-
-def _look_for_nan(
-    seen: Inspection, stored: Arrays, layout: Layout, full: bool, progress: Callable[[int, int, str], None] | None
-) -> None:
-    total = sum(array.nbytes for array in stored.values())
-    everything = full or total <= LOOK_BYTES
-    looked_at = 0
-    for done, (video, array) in enumerate(stored.items()):
+def _look_for_nan(seen: Inspection, features: dict[str, NDArray[Any]], full: bool, progress: Progress | None) -> None:
+    total = sum(array.nbytes for array in features.values())
+    seen.looked_at = 1.0 if full or total <= LOOK_BYTES else LOOK_BYTES / total
+    for done, (video, array) in enumerate(features.items()):
         if progress is not None:
-            progress(done, len(stored), video)
-        path = seen.root / seen.benchmark.features / f"{video}.npy"
+            progress(done, len(features), video)
         try:
-            if everything:
-                check_finite(path, array if layout == "TD" else array.T)
-                continue
-            lies: Layout = layout
-            if array.flags.f_contiguous and not array.flags.c_contiguous:  # saved in Fortran's order
-                array, lies = array.T, "DT" if layout == "TD" else "TD"
-            n_rows = min(len(array), max(3, LOOK_BYTES * len(array) // total))
-            looked_at += n_rows * array[0].nbytes
-            _check_rows(path, array, np.linspace(0, len(array) - 1, n_rows).astype(np.int64), lies)
+            if seen.looked_at == 1:
+                check_finite(seen.feature_path(video), array)
+            else:
+                _check_some(seen.feature_path(video), array, seen.looked_at)
         except InputError as fault:
             seen.add("not finite", fault)
-    seen.looked_at = 1.0 if everything else looked_at / total
 
 
-def _check_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64], layout: Layout) -> None:
-    """Look at some rows of a file as it is stored; each lies in one piece on the disk.
+def _check_some(path: Path, features: NDArray[Any], share: float) -> None:
+    """Check a share of the stored rows (frames or columns) of a file, spread evenly, for NaN.
 
-    Read and not mapped: a mapped file makes the system read far more around each row than is asked for.
+    They are read and not mapped, because a mapped file makes the system read far more around each row.
     """
-    assert isinstance(array, np.memmap)
-    if array.dtype.kind != "f":
+    if features.dtype.kind != "f":
         return
-    n_bytes = array[0].nbytes
+    by_frame = features.flags.c_contiguous
+    stored = features if by_frame else features.T
+    assert isinstance(stored, np.memmap)
+    n_bytes, n_rows = stored[0].nbytes, min(len(stored), max(3, int(share * len(stored))))
     with path.open("rb", buffering=0) as file:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        for row in rows.tolist():
-            file.seek(array.offset + row * n_bytes)
-            values = np.frombuffer(file.read(n_bytes), array.dtype)
-            fine = np.isfinite(values)
-            if not fine.all():
-                column = int(fine.argmin())
-                frame, channel = (row, column) if layout == "TD" else (column, row)
-                found = f"{values[column]} in frame {frame}, column {channel}"
-                raise InputError(path, found, "finite numbers", "extract the features of this video again")
+        for row in np.linspace(0, len(stored) - 1, n_rows).astype(np.int64).tolist():
+            file.seek(stored.offset + row * n_bytes)
+            values = np.frombuffer(file.read(n_bytes), stored.dtype)
+            finite = np.isfinite(values)
+            if not finite.all():
+                place = int(finite.argmin())
+                frame, column = (row, place) if by_frame else (place, row)
+                raise not_finite(path, values[place], frame, column)

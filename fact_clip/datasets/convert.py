@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.core.files import whole_file
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import read_clock
+from fact_clip.datasets.features import open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, to_frames
 
@@ -150,16 +149,8 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not letters.isalpha():
         raise InputError("--axes", axes, "a letter an axis, T and D once each: TD, DT, CTD")
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "a feature file") from None
-    except (ValueError, OSError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        raise InputError(path, "no array of numbers", "an array saved by numpy.save")
-    if array.ndim != len(letters) or array.size == 0:
+    array = open_array(path)
+    if array.ndim != len(letters):
         raise InputError(path, f"an array of shape {array.shape}", f"{len(letters)} axes, {letters}", "set --axes")
     others = tuple(place for place, letter in enumerate(letters) if letter not in "TD")
     if others:

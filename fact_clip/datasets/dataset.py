@@ -20,7 +20,7 @@ from fact_clip.datasets.features import (
     FeatureTransform,
     check_finite,
     encoder_of,
-    lengths_agree,
+    length_fault,
     load_features,
     read_layout,
 )
@@ -39,7 +39,7 @@ IGNORED = -1
 """Label of frames that no loss and no metric looks at, and of padding."""
 
 CACHE_BYTES = 1 << 30
-"""Transformed features of a data set stay in memory while their total is under this, 1 GiB; the rest is read anew."""
+"""Transformed features stay in memory while their total is under this, 1 GiB; the rest is read again."""
 
 
 class Dataset:
@@ -51,7 +51,7 @@ class Dataset:
     nothing is hidden, and the groups only say how results are reported.
 
     Args:
-        config: what was asked for.
+        config: the data section of a configuration.
         benchmark: what is known of the data set.
         root: its folder.
         vocabulary: its classes.
@@ -89,7 +89,7 @@ class Dataset:
         self._given_layout: Layout | None = config.layout or benchmark.layout
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._lengths: dict[str, int] = {}
-        self._looked_at: set[str] = set()
+        self._checked: set[str] = set()
         self._transformed: dict[str, tuple[FeatureTransform, NDArray[np.float32]]] = {}
         self._transformed_bytes = 0
 
@@ -129,11 +129,11 @@ class Dataset:
     def open(cls, config: DataConfig) -> Dataset:
         """Find the folder, read mapping and split, and hold out the classes of ``data.holdout``.
 
-        Without a holdout labels and features are read when asked for; with one, all labels are read here.
+        Labels and features are read when asked for; a holdout reads the labels of all training videos at once.
 
         Raises:
-            InputError: unknown benchmark, no folder, a faulty mapping, or a faulty or unknown split; with a holdout
-                also a faulty file of it, and what the class and `labels` raise.
+            InputError: an unknown benchmark, a missing folder, a faulty mapping, a faulty or unknown split; with a
+                holdout also what `find_holdout`, the class and `labels` raise.
         """
         benchmark, root = find_benchmark(config.name), find_root(config)
         check_folders(root, benchmark)
@@ -181,12 +181,12 @@ class Dataset:
 
     @staticmethod
     def splits(config: DataConfig) -> list[str]:
-        """Names of the splits that the data set's folder has; an InputError where it has none."""
+        """Names of the splits in the folder of the data set; an InputError where there are none."""
         root = find_root(config)
         check_folders(root, find_benchmark(config.name))
         found = split_names(root)
         if not found:
-            raise InputError(root, "no splits", "splits/train.split1.bundle and the like")
+            raise InputError(root, "no splits", "splits/train.split1.bundle")
         return found
 
     def _label_path(self, name: str) -> Path:
@@ -203,8 +203,8 @@ class Dataset:
 
     @cached_property
     def layout(self) -> Layout:
-        """Orientation of the feature files: as configured, else the benchmark's, else that of the first video
-        of which the shape and the labels tell it.
+        """Orientation of the feature files: as configured, else as the benchmark says, else as the first video tells
+        whose labels fit one side only.
 
         Raises:
             InputError: no video tells it, or a file is faulty.
@@ -212,71 +212,61 @@ class Dataset:
         if self._given_layout is not None:
             return self._given_layout
         for name in self._sources:
-            # numpy reads the header only; the array is turned by nobody here
-            stored = load_features(self._feature_path(name), "TD")
-            n_labels = len(self._all_labels(name))
-            layout = read_layout(self._feature_path(name), stored.shape, n_labels, *self._tolerance)
+            path = self._feature_path(name)
+            stored = load_features(path, "TD")  # as it lies in the file
+            layout = read_layout(path, stored.shape, len(self._all_labels(name)), self.config)
             if layout is not None:
                 return layout
         found = "feature files of which both sides fit the labels"
         raise InputError(self._features, found, "one side that is time", "set data.layout to TD or DT")
 
-    @property
-    def _tolerance(self) -> tuple[float, int]:
-        return self.config.tolerance, self.config.tolerance_frames
-
-    def _raw(self, name: str) -> NDArray[Any]:
-        tolerance, frames = self._tolerance
+    def _opened(self, name: str) -> NDArray[Any]:
+        """A feature file (T, D) that is about as long as its labels; only its header has been read."""
         path, n_labels = self._feature_path(name), len(self._all_labels(name))
-        return load_features(path, self.layout, n_labels, tolerance=tolerance, tolerance_frames=frames)
+        features = load_features(path, self.layout)
+        fault = length_fault(path, features, self.layout, n_labels, self.config)
+        if fault is not None:
+            raise fault[1]
+        return features
 
     @cached_property
     def encoder(self) -> str | None:
-        """The frame encoder that made the training features, where files beside them tell."""
+        """The frame encoder that made the training features, where the JSON files beside them name it."""
         return encoder_of(self._feature_path(name) for name in self.train)
 
     @cached_property
     def input_dim(self) -> int:
         """D, columns of the feature files: those of the split's first training video; all others must agree."""
-        return int(self._raw(self._parts[0][0]).shape[1])
+        return int(self._opened(self._parts[0][0]).shape[1])
 
     def features(self, name: str) -> NDArray[Any]:
         """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
 
-        When a video is first asked for all of it is looked through, once, for a NaN or an infinity. Where labels and
-        features differ in length within the tolerance both are cut to the shorter, with one warning a video.
+        The first time, all values of the video are checked for a NaN or an infinity. Where labels and features differ
+        in length within the tolerance, both are cut to the shorter, with one warning per video.
 
         Raises:
             InputError: see `load_features`; lengths further apart; another D than the first training video has; a
-                value that is not finite, by its frame and column.
+                value that is not finite, with its frame and column.
         """
-        mapped = self._mapped(name)
-        if name not in self._looked_at:
-            check_finite(self._feature_path(name), mapped)
-            self._looked_at.add(name)
-        return mapped
+        features = self._mapped(name)
+        if name not in self._checked:
+            check_finite(self._feature_path(name), features)
+            self._checked.add(name)
+        return features
 
     def _mapped(self, name: str) -> NDArray[Any]:
-        """`features`, of which the header alone has been read."""
-        raw, n_labels = self._raw(name), len(self._all_labels(name))
-        if raw.shape[1] != self.input_dim:
-            found = f"{raw.shape[1]} columns (shape {raw.shape})"
-            raise InputError(self._feature_path(name), found, f"{self.input_dim}, as in {self._parts[0][0]}")
-        if not lengths_agree(len(raw), n_labels, *self._tolerance):
-            share, frames = self._tolerance
-            raise InputError(
-                self._feature_path(name),
-                f"{len(raw)} feature rows for {n_labels} labels",
-                f"a difference of at most {share:.0%} or {frames} frames",
-                "extract features and labels at one frame rate, or raise data.tolerance",
-            )
-        length = min(len(raw), n_labels)
-        if name not in self._lengths:
-            self._lengths[name] = length
-            if len(raw) != n_labels:
-                text = f"{self._feature_path(name)}: {len(raw)} feature rows for {n_labels} labels; cut to {length}"
-                warnings.warn(text, stacklevel=2)
-        return raw[:length]
+        """`features`, of which only the header has been read."""
+        path, features, n_labels = self._feature_path(name), self._opened(name), len(self._all_labels(name))
+        if features.shape[1] != self.input_dim:
+            found = f"{features.shape[1]} columns (shape {features.shape})"
+            raise InputError(path, found, f"{self.input_dim}, as in {self._parts[0][0]}")
+        length = min(len(features), n_labels)
+        if name not in self._lengths and len(features) != n_labels:
+            text = f"{path}: {len(features)} feature rows for {n_labels} labels; cut to {length}"
+            warnings.warn(text, stacklevel=2)
+        self._lengths[name] = length
+        return features[:length]
 
     def _cut_labels(self, name: str) -> NDArray[np.int64]:
         """All labels of a video, as long as its features."""
@@ -298,9 +288,9 @@ class Dataset:
         return masked
 
     def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
-        """A video as a model takes it, (T, width), read-only.
+        """The input of a model, (T, width), read-only.
 
-        Kept in memory while all that is kept stays under `CACHE_BYTES`, else computed anew.
+        Kept in memory while the total stays under `CACHE_BYTES`, otherwise computed again.
         """
         kept = self._transformed.get(name)
         if kept is not None and kept[0] is transform:
@@ -316,16 +306,14 @@ class Dataset:
         return rows
 
     def check(self) -> None:
-        """Look at what can be wrong with the files of this split: all labels, and the headers of all features.
+        """Check the files of this split, all labels and the headers of all features, and look for leaks.
 
-        Then look for frames of held-out classes in the training labels.
-
-        Values are looked at when a video is first read (`features`), so that a training on many gigabytes begins at
-        once; ``fact-clip data check --full`` reads them all.
+        Feature values are checked when a video is first read (`features`), so that training on many gigabytes starts
+        at once; ``fact-clip data check --full`` reads them all.
 
         Raises:
-            InputError: the first fault: a split that names a video without labels or features, an unknown
-                label, an empty video, a wrong orientation, width or length, a leak.
+            InputError: the first fault: a split that names a video without labels or features, an unknown label, an
+                empty video, a wrong orientation, width or length, a held-out class in the training labels.
         """
         for name, source in self._sources.items():
             for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
@@ -357,16 +345,58 @@ class Dataset:
 
 
 def carve_validation(names: Sequence[str], share: float, part: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Cut training videos into (train, validation); both keep the order given.
+    """Divide training videos into (train, validation); both keep the order given.
 
-    The videos with the smallest hashes of their names validate, so the choice hangs on neither order nor seed.
-    With a share above 0 at least one video validates, and at least one is left to train. Part 1, 2, ... are the videos
-    with the next hashes, as long as there are whole parts; then it is part 0 again.
+    The videos with the smallest hashes of their names validate, so the choice depends on neither order nor seed.
+    With a share above 0, at least one video validates and at least one is left to train on. Part 1, 2, ... are the
+    videos with the next hashes; after the last whole part comes part 0 again.
     """
     count = _count(names, share)
     first = _part(names, count, part) * count
     chosen = set(_by_hash(names)[first : first + count])
     return tuple(n for n in names if n not in chosen), tuple(n for n in names if n in chosen)
+
+
+def carve_covering(
+    learning: Sequence[str],
+    share: float,
+    frames: Mapping[str, Mapping[int, int]],
+    seen: set[int],
+    validation_unseen: set[int],
+    part: int = 0,
+) -> tuple[str, ...]:
+    """Choose as many validation videos as `carve_validation`, but so that validation-unseen classes occur in them.
+
+    Videos are chosen one by one (docs/protocol.md, Validation): the one with the most validation-unseen classes that
+    no chosen video has; of those, the one that takes the last training video from the fewest seen classes; of those,
+    the one with the most frames of validation-unseen classes; of those, the one with the smallest hash of its name.
+
+    Args:
+        learning: videos to choose from; the choice keeps their order.
+        share: how large a part of them validates.
+        frames: video -> class index -> frames.
+        seen, validation_unseen: class indices.
+        part: 0, or 1, 2, ... to choose from the videos that no earlier part has, see `carve_validation`.
+    """
+    count = _count(learning, share)
+    left, chosen = _by_hash(learning), list[str]()
+    for turn in range(count * (_part(learning, count, part) + 1)):
+        if turn % count == 0:
+            chosen = []
+        uncovered = validation_unseen.difference(*(frames[name] for name in chosen))
+        holders = Counter(index for name in learning if name not in chosen for index in frames[name])
+        last = {index for index in seen if holders[index] == 1}
+        cost = {
+            name: (
+                -len(uncovered & frames[name].keys()),
+                len(last & frames[name].keys()),
+                -sum(frames[name].get(index, 0) for index in validation_unseen),
+            )
+            for name in left
+        }
+        chosen.append(min(cost, key=cost.__getitem__))
+        left.remove(chosen[-1])
+    return tuple(name for name in learning if name in chosen)
 
 
 def _count(names: Sequence[str], share: float) -> int:
@@ -379,45 +409,3 @@ def _part(names: Sequence[str], count: int, part: int) -> int:
 
 def _by_hash(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-
-
-def carve_covering(
-    learning: Sequence[str],
-    share: float,
-    frames: Mapping[str, Mapping[int, int]],
-    seen: set[int],
-    validation_unseen: set[int],
-    part: int = 0,
-) -> tuple[str, ...]:
-    """Videos that validate: as many as `Dataset` takes, but such that validation-unseen classes occur in them.
-
-    One by one: the video with the most validation-unseen classes that no chosen one has; of those, the one that
-    takes the fewest seen classes out of training for good; of those, the one with the most frames of
-    validation-unseen classes; of those, the smallest hash of its name.
-
-    Args:
-        learning: videos to choose from; the choice keeps their order.
-        share: how large a part of them validates.
-        frames: for each, class index -> frames.
-        seen, validation_unseen: class indices.
-        part: 0: the videos so chosen; 1, 2, ...: the same from those that no earlier part has, see `carve_validation`.
-    """
-    count = _count(learning, share)
-    left, chosen = _by_hash(learning), list[str]()
-    for turn in range(count * (_part(learning, count, part) + 1)):
-        if turn % count == 0:
-            chosen = []
-        uncovered = validation_unseen.difference(*(frames[name] for name in chosen))
-        holders = Counter(index for name in learning if name not in chosen for index in frames[name])
-        last = {index for index in seen if holders[index] == 1}
-        cost = {
-            name: (
-                -len(uncovered & found.keys()),
-                len(last & found.keys()),
-                -sum(found.get(index, 0) for index in validation_unseen),
-            )
-            for name, found in ((name, frames[name]) for name in left)
-        }
-        chosen.append(min(cost, key=cost.__getitem__))
-        left.remove(chosen[-1])
-    return tuple(name for name in learning if name in chosen)

@@ -1,41 +1,39 @@
-"""Feature files, and what is done to features before a model sees them. NumPy only."""
+"""Feature files, and the transform from raw features to the input of a model. NumPy and SciPy only."""
 
 from __future__ import annotations
 
-import json
 import tokenize
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
+from fact_clip.config import DataConfig
 from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import is_number, read_text
+from fact_clip.core.files import is_number, read_mapping
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]
 
-_ROWS = 4096  # frames looked at together: bounds the memory of a pass over a mapped file
+_ROWS = 4096  # frames checked together, to bound the memory of a pass over a mapped file
 _COLUMNS = 256  # columns widened to float64 together, for the same reason
-_ROUNDING = 1e-10  # share of the largest square below which a windowed variance is cumulative-sum rounding
+_ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
 # What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
 _BROKEN = (ValueError, OSError, EOFError, SyntaxError, OverflowError, tokenize.TokenError)
 
 
-def lengths_agree(n_rows: int, n_labels: int, tolerance: float, tolerance_frames: int) -> bool:
-    """Whether a feature and a label count are close enough to cut both to the shorter.
+def open_array(path: str | Path) -> Array:
+    """Open a .npy file of numbers, memory-mapped and read-only.
 
-    The allowance is the larger of a share of the labels and a number of frames.
+    Raises:
+        InputError: missing, unreadable, not numbers, or empty.
     """
-    return abs(n_rows - n_labels) <= max(tolerance * n_labels, tolerance_frames)
-
-
-def _open(path: Path) -> Array:
     try:
         array: Array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
@@ -43,24 +41,42 @@ def _open(path: Path) -> Array:
     except _BROKEN as error:
         reason = " ".join(str(error).split())
         raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
-    if array.ndim != 2:
-        raise InputError(path, f"an array of shape {array.shape}", "two dimensions, time and channels")
     if array.dtype.kind not in "fiub":
         raise InputError(path, f"values of type {array.dtype}", "numbers")
     if array.size == 0:
-        raise InputError(path, f"an empty array of shape {array.shape}", "at least one frame and one channel")
+        raise InputError(path, f"an empty array of shape {array.shape}", "at least one frame and one column")
     return array
 
 
-def read_layout(
-    path: str | Path, shape: tuple[int, ...], n_labels: int, tolerance: float = 0.01, tolerance_frames: int = 10
-) -> Layout | None:
-    """Orientation of a feature file by its label count; None where both sides fit.
+def load_features(path: str | Path, layout: Layout | None) -> Array:
+    """Open a feature file as (T, D), memory-mapped and read-only, in the type of the file.
+
+    Raises:
+        InputError: see `open_array`; not two-dimensional; no layout.
+    """
+    array = open_array(path)
+    if array.ndim != 2:
+        raise InputError(path, f"an array of shape {array.shape}", "two dimensions, time and columns")
+    if layout is None:
+        raise InputError(path, f"shape {array.shape} and no layout", "layout TD or DT", "set data.layout")
+    return array if layout == "TD" else array.T
+
+
+def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:
+    """Whether two lengths are close enough to cut both to the shorter.
+
+    They may differ by ``data.tolerance`` (a share of the labels) or ``data.tolerance_frames``, whichever is larger.
+    """
+    return abs(n_rows - n_labels) <= max(config.tolerance * n_labels, config.tolerance_frames)
+
+
+def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig) -> Layout | None:
+    """Orientation of a stored array by the number of labels; None where both sides fit.
 
     Raises:
         InputError: neither side fits.
     """
-    rows, columns = (lengths_agree(side, n_labels, tolerance, tolerance_frames) for side in shape)
+    rows, columns = (lengths_agree(side, n_labels, config) for side in shape)
     if not rows and not columns:
         raise InputError(path, f"features of shape {shape}", f"one side near the {n_labels} labels of the video")
     if rows and columns:
@@ -68,46 +84,26 @@ def read_layout(
     return "TD" if rows else "DT"
 
 
-def load_features(
-    path: str | Path,
-    layout: Layout | None,
-    n_labels: int | None = None,
-    *,
-    tolerance: float = 0.01,
-    tolerance_frames: int = 10,
-) -> Array:
-    """Open a feature file as (T, D), memory-mapped: nothing is read before it is used.
-
-    Args:
-        path: .npy file.
-        layout: "TD", "DT", or None: the side that is as long as the labels is time.
-        n_labels: labels of this video; None leaves the orientation unchecked.
-        tolerance, tolerance_frames: see `lengths_agree`; only to tell the sides apart, nothing is cut here.
+def length_fault(
+    path: str | Path, features: Array, layout: Layout, n_labels: int, config: DataConfig
+) -> tuple[str, InputError] | None:
+    """What is wrong with the length of features (T, D), read from a file with this layout, beside their labels.
 
     Returns:
-        A read-only view (T, D) in the type of the file.
-
-    Raises:
-        InputError: unreadable, not two-dimensional, not numbers or empty; an orientation that cannot be told,
-            or one that only fits the labels when turned.
+        The kind of fault, "orientation" where only the other side fits the labels, else "length", and the error; None
+        where the lengths agree.
     """
-    path = Path(path)
-    array = _open(path)
-    if layout is None and n_labels is None:
-        raise InputError(path, f"shape {array.shape} and no layout", "layout TD or DT", "set data.layout")
-    if layout is None:
-        assert n_labels is not None
-        layout = read_layout(path, array.shape, n_labels, tolerance, tolerance_frames)
-        if layout is None:
-            found = f"shape {array.shape}, where both sides fit the {n_labels} labels"
-            raise InputError(path, found, "one side that is time", "set data.layout to TD or DT")
-    elif n_labels is not None:
-        time, other = array.shape if layout == "TD" else array.shape[::-1]
-        turned = lengths_agree(other, n_labels, tolerance, tolerance_frames)
-        if turned and not lengths_agree(time, n_labels, tolerance, tolerance_frames):
-            found = f"shape {array.shape} read as {layout}: {time} frames for {n_labels} labels"
-            raise InputError(path, found, f"labels of shape ({time},)", "the other layout fits: set data.layout")
-    return array if layout == "TD" else array.T
+    n_rows, other = features.shape
+    if lengths_agree(n_rows, n_labels, config):
+        return None
+    if lengths_agree(other, n_labels, config):
+        shape = features.shape if layout == "TD" else features.shape[::-1]
+        found = f"shape {shape} read as {layout}: {n_rows} frames for {n_labels} labels"
+        error = InputError(path, found, f"about {n_labels} frames", "the other layout fits: set data.layout")
+        return "orientation", error
+    allowed = f"a difference of at most {config.tolerance:.0%} or {config.tolerance_frames} frames"
+    todo = "extract features and labels at one frame rate, or raise data.tolerance"
+    return "length", InputError(path, f"{n_rows} feature rows for {n_labels} labels", allowed, todo)
 
 
 def check_finite(path: str | Path, features: Array) -> None:
@@ -115,28 +111,31 @@ def check_finite(path: str | Path, features: Array) -> None:
     if features.dtype.kind != "f":
         return
     for start in range(0, len(features), _ROWS):
-        fine = np.isfinite(features[start : start + _ROWS]).all(axis=1)
-        if not fine.all():
-            frame = start + int(fine.argmin())
+        finite = np.isfinite(features[start : start + _ROWS]).all(axis=1)
+        if not finite.all():
+            frame = start + int(finite.argmin())
             column = int(np.isfinite(features[frame]).argmin())
-            found = f"{features[frame, column]} in frame {frame}, column {column}"
-            raise InputError(path, found, "finite numbers", "extract the features of this video again")
+            raise not_finite(path, features[frame, column], frame, column)
+
+
+def not_finite(path: str | Path, value: float, frame: int, column: int) -> InputError:
+    """The error for a NaN or an infinity in a feature file."""
+    found = f"{value} in frame {frame}, column {column}"
+    return InputError(path, found, "finite numbers", "extract the features of this video again")
 
 
 def _window_statistics(columns: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of (T, d) over frames [t - window // 2, t - window // 2 + window) that exist."""
-    n_frames = len(columns)
-    start = np.arange(n_frames) - window // 2
-    stop = np.minimum(start + window, n_frames)
-    start = np.maximum(start, 0)
-    count = (stop - start)[:, None]
+
+    def total(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        sums: NDArray[np.float64] = uniform_filter1d(rows, window, axis=0, mode="constant") * window
+        return sums
+
     centre = columns.mean(axis=0)
     shifted = columns - centre  # keeps the difference of squares below from cancelling
-    zero = np.zeros((1, columns.shape[1]))
-    total = np.concatenate([zero, np.cumsum(shifted, axis=0)])
-    squares = np.concatenate([zero, np.cumsum(shifted**2, axis=0)])
-    mean = (total[stop] - total[start]) / count
-    variance = (squares[stop] - squares[start]) / count - mean**2
+    count = np.rint(total(np.ones((len(columns), 1))))
+    mean = total(shifted) / count
+    variance = total(shifted**2) / count - mean**2
     variance[variance < _ROUNDING * (shifted**2).max(axis=0)] = 0.0
     return mean + centre, np.sqrt(variance)
 
@@ -158,7 +157,7 @@ def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32
 
 
 def _share_by_kind(mean: NDArray[np.float64], variance: NDArray[np.float64], kinds: NDArray[np.int64]) -> None:
-    """Put the mean and the variance over all columns of a kind in the place of each column's own."""
+    """Replace the mean and variance of each column by those over all columns of its kind."""
     for kind in np.unique(kinds):
         own = kinds == kind
         middle = mean[own].mean()
@@ -166,19 +165,19 @@ def _share_by_kind(mean: NDArray[np.float64], variance: NDArray[np.float64], kin
         mean[own] = middle
 
 
-# A column that hardly moves in training may lie hundreds of deviations off in another video (885 in KSCGR, which
-# made a whole video unreadable); standardised values are cut at this many.
+# A column that hardly changes in training may lie hundreds of deviations off in another video (885 in KSCGR, where it
+# spoilt every prediction of that video), so standardised values are clipped.
 LIMIT = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTransform:
-    """What turns raw features into a model's input; fitted on training videos, kept in the checkpoint.
+    """Turns raw features into the input of a model. It is fitted on training videos and kept in the checkpoint.
 
     Args:
-        context: windows in frames (feature rows before any stride), centred; of an even window the odd frame
-            lies before. Each adds its mean and its standard deviation of every column.
-        mean, std: (width,) float32, subtracted and divided by, the result cut at +-LIMIT; None: no change.
+        context: centred windows in frames (feature rows before any stride); an even window has its extra frame before
+            the centre. Each window adds the mean and the standard deviation of every column.
+        mean, std: (width,) float32 for standardisation, clipped at +-LIMIT; None: no standardisation.
         input_dim: D, columns of a feature file.
     """
 
@@ -210,11 +209,11 @@ class FeatureTransform:
         standardize: bool = False,
         kinds: NDArray[np.int64] | None = None,
     ) -> FeatureTransform:
-        """Fit on the (T, D) features of training videos, one after another in memory.
+        """Fit on the (T, D) features of training videos, with one video in memory at a time.
 
-        The mean and standard deviation are those of all frames together, after the context columns; a column
-        that never changes keeps its scale. Columns of one kind (``kinds``, (D,)) share theirs, as the boxes of all
-        things do, so that one network can read them all.
+        Mean and standard deviation are taken over all frames, after the context columns are added; a column that
+        never changes keeps its scale. Columns of one kind (``kinds``, (D,)) share both, so that one network can read
+        the boxes of all objects.
 
         Raises:
             InputError: no videos, or videos of different width.
@@ -226,7 +225,7 @@ class FeatureTransform:
             transform = cls(windows, None, None, dim)
             if not standardize:
                 return transform
-            # one video merged into the rest (Chan et al. 1979), so that no large sums of squares cancel
+            # merging video by video (Chan et al. 1979) avoids large sums of squares that cancel
             columns = transform(video).astype(np.float64)
             own_mean = columns.mean(axis=0)
             own_spread = ((columns - own_mean) ** 2).sum(axis=0)
@@ -257,7 +256,7 @@ class FeatureTransform:
         return out
 
     def to_arrays(self) -> dict[str, Array]:
-        """Plain arrays for a checkpoint; mean and std are missing where there are none."""
+        """Plain arrays for a checkpoint, mean and std only if there are any."""
         arrays: dict[str, Array] = {
             "context": np.array(self.context, dtype=np.int64),
             "input_dim": np.array([self.input_dim], dtype=np.int64),
@@ -268,49 +267,56 @@ class FeatureTransform:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
-        """The inverse of `to_arrays`; an InputError names a missing array."""
+        """The inverse of `to_arrays`.
+
+        Raises:
+            InputError: an array is missing.
+        """
         for name in ("context", "input_dim"):
             if name not in arrays:
-                raise InputError("feature transform", f"no array {name!r}", "the arrays that to_arrays gave")
+                raise InputError("feature transform", f"no array {name!r}", "the arrays of to_arrays")
         context = tuple(int(window) for window in arrays["context"])
         return cls(context, arrays.get("mean"), arrays.get("std"), int(arrays["input_dim"][0]))
 
 
 def read_clock(path: Path, fps: float | None = None, layout: Layout | None = None) -> Clock:
-    """The clock of NAME.npy; NAME.json beside it may tell ``fps``, ``times`` (T or T + 1 seconds) and ``video``.
+    """The clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times`` (seconds) and ``video``.
 
     Args:
         path: the feature file.
-        fps: used where the JSON file tells neither.
-        layout: of the array; None: (T, D) where there is a JSON file, else an InputError.
+        fps: the frame rate where the JSON file has none.
+        layout: of the array; may be None where there is a JSON file, which belongs to (T, D).
+
+    Raises:
+        InputError: no such feature file, neither layout nor JSON file, or a faulty JSON file.
     """
-    told = _sidecar(path.with_suffix(".json"))
-    if layout is None and told is None:
+    features, beside = load_features(path, layout or "TD"), path.with_suffix(".json")
+    known = _sidecar(beside)
+    if layout is None and not beside.is_file():
         raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
-    n_frames = len(load_features(path, layout or "TD"))
-    told = told or {}
-    fps, media = told.get("fps") or fps, told.get("video")
-    if told.get("times") is None:
-        return Clock(n_frames, fps, None, media)
-    times = np.asarray(told["times"], dtype=np.float64)
-    if times.shape == (n_frames,):
-        step = float(np.median(np.diff(times))) if n_frames > 1 else 1 / (fps or 1.0)
-        times = np.append(times, times[-1] + step)
-    if times.shape != (n_frames + 1,) or not (np.diff(times) > 0).all():
-        found = f"{times.size} times for {n_frames} frames, or times that do not rise"
-        raise InputError(path.with_suffix(".json"), found, "one a frame, and the end")
-    return Clock(n_frames, fps, times, media)
+    n_frames, times = len(features), known.get("times")
+    clock = Clock(n_frames, known.get("fps") or fps, None, known.get("video"))
+    if times is None:
+        return clock
+    starts = np.asarray(times, dtype=np.float64)
+    if starts.shape == (n_frames,):
+        step = float(np.median(np.diff(starts))) if n_frames > 1 else 1 / (clock.fps or 1.0)
+        starts = np.append(starts, starts[-1] + step)
+    if starts.shape != (n_frames + 1,) or not (np.diff(starts) > 0).all():
+        found = f"{starts.size} times for {n_frames} frames, or times that do not rise"
+        raise InputError(beside, found, "one per frame, and the end")
+    return replace(clock, times=starts)
 
 
 def encoder_of(features: Iterable[Path]) -> str | None:
-    """The frame encoder that the JSON files beside some feature files name; None where none does.
+    """The frame encoder named in the JSON files beside some feature files; None where none is named.
 
     Raises:
-        InputError: two encoders; a model that was trained on both would be one for neither.
+        InputError: two different encoders.
     """
     first: dict[str, Path] = {}
     for path in features:
-        name = (_sidecar(path.with_suffix(".json")) or {}).get("encoder")
+        name = _sidecar(path.with_suffix(".json")).get("encoder")
         if isinstance(name, str):
             first.setdefault(name, path)
     if len(first) > 1:
@@ -319,20 +325,16 @@ def encoder_of(features: Iterable[Path]) -> str | None:
     return next(iter(first), None)
 
 
-def _sidecar(path: Path) -> dict[str, Any] | None:
+def _sidecar(path: Path) -> dict[str, Any]:
+    """The JSON file beside a feature file; empty where there is none."""
     if not path.is_file():
-        return None
-    try:
-        told = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}", f"not JSON ({error.msg})", "fps and times of the features") from None
-    if not isinstance(told, dict):
-        raise InputError(path, "no object", "fps and times of the features")
-    fps, times, video = told.get("fps"), told.get("times"), told.get("video")
+        return {}
+    known = read_mapping(path, "fps and times of the features")
+    fps, times, video = known.get("fps"), known.get("times"), known.get("video")
     if video is not None and not isinstance(video, str):
         raise InputError(path, f"video {video!r}", "the path of a video")
     if fps is not None and not (is_number(fps) and fps > 0):
-        raise InputError(path, f"fps {fps!r}", "frames a second, more than 0")
+        raise InputError(path, f"fps {fps!r}", "frames per second, more than 0")
     if times is not None and not (isinstance(times, list) and all(map(is_number, times))):
-        raise InputError(path, "times that are no list of numbers", "seconds, one a frame, and the end")
-    return told
+        raise InputError(path, "times that are no list of numbers", "seconds, one per frame, and the end")
+    return known

@@ -1,4 +1,4 @@
-"""Hold classes out of training: which, from whom, and what is left."""
+"""Holdouts: which classes training must not see (docs/protocol.md), and the check that it does not."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.layout import read_lines
 
 HOLDOUTS = RECIPES / "holdouts"
-"""Choices that come with the package, NAME.json."""
+"""Holdouts that come with the package, NAME.json."""
 
 Mode = Literal["mask", "drop", "oracle"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
-# What such a file may say besides, for people.
+# Further keys that such a file may have, for people.
 _NOTES = ("test_subjects", "subjects", "new_factor", "note")
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """Classes that training does not see, and the videos that it is tried on.
+    """Classes that training does not see, and optionally the videos to train and test on.
 
     Args:
         unseen: classes of the test; nothing is trained or chosen on them.
-        validation_unseen: classes that are not trained either, and by which settings are chosen.
-        mode: "mask": their frames in training videos are ignored; "drop": training videos that have such a frame
-            are left out altogether; "oracle": training sees them all, the supervised bound in the same groups.
+        validation_unseen: classes that are not trained either; settings are chosen by them.
+        mode: "mask": their frames in training videos are ignored; "drop": training videos with such a frame are left
+            out; "oracle": training sees all classes, which gives an upper bound for the same groups.
         train_videos, test_videos: None: those of the data set's split.
 
     Raises:
-        InputError: no unseen class, a name twice or in both groups, a video in both lists, or an unknown mode.
+        InputError: no unseen class, a class or a video twice, or an unknown mode.
     """
 
     unseen: tuple[str, ...]
@@ -50,30 +50,31 @@ class Holdout:
         if not self.unseen:
             raise InputError("holdout.unseen", "no classes", "at least one")
         if self.mode not in get_args(Mode):
-            raise InputError("holdout.mode", repr(self.mode), f"one of {', '.join(get_args(Mode))}")
-        _once("class", {"unseen": self.unseen, "validation_unseen": self.validation_unseen})
-        _once("video", {"train_videos": self.train_videos or (), "test_videos": self.test_videos or ()})
+            todo = "show is called oracle now" if self.mode == "show" else ""
+            raise InputError("holdout.mode", repr(self.mode), f"one of {', '.join(get_args(Mode))}", todo)
+        _check_once("class", {"unseen": self.unseen, "validation_unseen": self.validation_unseen})
+        _check_once("video", {"train_videos": self.train_videos or (), "test_videos": self.test_videos or ()})
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
-        """Read a JSON file of the fields above or of a list of names, or a text file with an unseen name a line.
+        """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line.
 
         Raises:
-            InputError: an unreadable file, an unknown key, or values that are no lists of names; and see the class.
+            InputError: an unreadable file, an unknown key, values that are not lists of names; and see the class.
         """
         file = Path(path)
-        lines = read_lines(file, "classes to hold out, as JSON or one name a line")
+        lines = read_lines(file, "classes to hold out, as JSON or one name per line")
         if file.suffix != ".json":
             return cls(tuple(line for line in lines if line))
         try:
             value = json.loads("\n".join(lines))
         except json.JSONDecodeError as error:
-            raise InputError(f"{file}:{error.lineno}", f"no JSON ({error.msg})", "an object with 'unseen'") from None
+            raise InputError(f"{file}:{error.lineno}", f"not JSON ({error.msg})", "an object with 'unseen'") from None
         return cls.from_dict({"unseen": value} if isinstance(value, list) else value, str(file))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "holdout") -> Holdout:
-        """Make one of plain JSON; errors as in `read`, with `where` in them."""
+        """The inverse of `to_dict`; errors as in `read`, with `where` as their place."""
         if not isinstance(values, Mapping) or "unseen" not in values:
             found = f"the keys {sorted(values)}" if isinstance(values, Mapping) else type(values).__name__
             raise InputError(where, found, "an object with 'unseen'")
@@ -89,23 +90,28 @@ class Holdout:
         return cls(**fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON, which `from_dict` reads."""
-        values = ((key, getattr(self, key)) for key in _KEYS)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values if value is not None}
+        """Plain JSON; fields that are None are left out."""
+        values = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def save_json(self, path: str | Path) -> Path:
-        """Write a file that `read` reads."""
+        """Write a JSON file for `read`."""
         file = Path(path)
         file.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return file
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """Both groups: what training must not see."""
+        """The classes of both groups."""
         return (*self.unseen, *self.validation_unseen)
 
     def check(self, vocabulary: Vocabulary) -> Holdout:
-        """Hold the names to a vocabulary; an unknown one (with the nearest) or a background class is an InputError."""
+        """This holdout, if it fits a vocabulary.
+
+        Raises:
+            InputError: an unknown class (the error names the most similar one), a background class, or no action left
+                to train on.
+        """
         for field, names in (("unseen", self.unseen), ("validation_unseen", self.validation_unseen)):
             for name in names:
                 if name not in vocabulary:
@@ -118,7 +124,7 @@ class Holdout:
         return self
 
 
-def _once(what: str, fields: Mapping[str, tuple[str, ...]]) -> None:
+def _check_once(what: str, fields: Mapping[str, tuple[str, ...]]) -> None:
     first: dict[str, str] = {}
     for field, names in fields.items():
         for name in names:
@@ -128,16 +134,21 @@ def _once(what: str, fields: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint with the most similar of some names."""
+    """A hint with the most similar name."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
     return f"the nearest is {close[0]!r}" if close else ""
 
 
 def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]) -> None:
-    """Look through the labels of training videos, frame by frame, for a class that training must not see.
+    """Search the labels of training videos, frame by frame, for a class that training must not see.
+
+    Args:
+        labels: video -> class indices (T,) as training sees them.
+        vocabulary: the classes.
+        hidden: class indices.
 
     Raises:
-        InputError: the first such frame, with its video; frames count from 0.
+        InputError: the first such frame, counted from 0, and its video.
     """
     for name, own in labels.items():
         frames = np.flatnonzero(np.isin(own, hidden))
@@ -148,9 +159,10 @@ def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, 
 
 
 def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
-    """The holdout of ``data.holdout``: a file under the root, a path, the name of one in `HOLDOUTS`, or the classes.
+    """The holdout of a configuration; None where it has none.
 
-    ``data.holdout_mode`` replaces its mode. None where the configuration has no holdout.
+    ``data.holdout`` is a file under the root, a path, the name of one in `HOLDOUTS`, or a list of classes by name or
+    number. ``data.holdout_mode`` replaces its mode.
 
     Raises:
         InputError: see `Holdout.read`; a class number that the vocabulary lacks.
@@ -170,7 +182,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
 
 
 def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
-    """The name of the choice in `HOLDOUTS` that masks exactly these classes, else the classes as they are."""
+    """The name of the holdout in `HOLDOUTS` that masks exactly these classes, else the classes as they are."""
     for path in sorted(HOLDOUTS.glob("*.json")):
         holdout = Holdout.read(path)
         if holdout.mode == "mask" and set(holdout.hidden) == set(classes):

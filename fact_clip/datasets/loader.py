@@ -27,7 +27,7 @@ class Batch:
         features: (B, T, D) float32, zero at padding.
         mask: (B, T) bool, true at real frames.
         labels: (B, T) int64, -1 at padding and at ignored frames.
-        names: the B videos.
+        names: of the B videos.
     """
 
     features: Tensor
@@ -63,9 +63,9 @@ def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> 
 
 
 def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Drop whole channels of a video (T, D): each with `probability`; the rest grows by 1 / (1 - probability).
+    """Set each channel of a video (T, D) to zero with `probability` and scale the rest by 1 / (1 - probability).
 
-    A new tensor, whatever the probability. Source: FACT, channel masking ratio.
+    Always a new tensor. Source: FACT, channel masking ratio.
     """
     kept = torch.rand(features.shape[1], generator=generator) >= probability
     return features * (kept.to(features.dtype) / (1.0 - probability))
@@ -74,7 +74,7 @@ def drop_channels(features: Tensor, probability: float, generator: torch.Generat
 def mask_time(features: Tensor, spans: int, length: int, share: float, generator: torch.Generator) -> Tensor:
     """Set up to `spans` spans of a video (T, D) to zero, in a new tensor.
 
-    The length of a span is uniform in [0, `length`), at most floor(`share` * T); a span of length zero ends it.
+    The length of a span is uniform in [0, `length`), at most floor(`share` * T); a span of length zero is the last.
     Spans may overlap. Source: FACT, time masking.
     """
     masked = features.clone()
@@ -91,7 +91,7 @@ def mask_time(features: Tensor, spans: int, length: int, share: float, generator
 def change_speed(features: Tensor, labels: Labels, speed: float, generator: torch.Generator) -> tuple[Tensor, Labels]:
     """Play a video (T, D) and its labels (T,) faster or slower, log-uniform in [1 / (1 + speed), 1 + speed].
 
-    The nearest frame is taken. A factor f gives max(1, round(T / f)) frames.
+    Frames are resampled to the nearest one; factor f gives max(1, round(T / f)) frames.
     """
     factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
     n_frames = max(1, round(len(features) / factor))
@@ -112,7 +112,7 @@ def _augmented(
 
 
 def _draw(purpose: str, seed: int, epoch: int, name: str) -> int:
-    """A number in [0, 2^63) that hangs on nothing but its arguments: what makes a resumed run the same run."""
+    """A number in [0, 2^63) that depends only on its arguments, so that a resumed run is the same run."""
     digest = hashlib.sha256(f"{purpose}\n{seed}\n{epoch}\n{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -134,18 +134,18 @@ def training_batches(
 ) -> Iterator[Batch]:
     """One epoch in a new order, augmented; the last batch may be smaller.
 
-    Order and augmentation hang on (seed, epoch) and each video's name alone: not on the other videos, on
+    Order and augmentation depend only on (seed, epoch) and the name of each video: not on the other videos, on
     earlier epochs or on any global random state.
 
     Args:
-        dataset: where videos come from.
+        dataset: where the videos come from.
         names: videos of the epoch, in any order.
         transform: raw features -> input.
-        augment: what to mask.
-        batch_size: videos a batch.
+        augment: how to augment them.
+        batch_size: videos per batch.
         seed, epoch: of the run.
-        stride: every stride-th row of the features; labels by majority.
-        interleave: begin at any of the first rows, drawn anew each epoch, not always at the first one.
+        stride: take every stride-th row of the features; labels by majority.
+        interleave: start at one of the first `stride` rows, drawn anew in each epoch, instead of at the first.
     """
     order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
     for first in range(0, len(order), batch_size):

@@ -118,4 +118,4 @@ def test_init_needs_a_split(fact_clip, copy):
     answer = fact_clip("data", "init", copy)
     assert (answer.code, answer.out) == (2, "")
     assert "train.split1.bundle: no such split" in answer.err
-    assert "name videos to train on there, one a line, and others in test.split1.bundle beside it" in answer.err
+    assert "list the videos to train on there, one per line; the others in test.split1.bundle beside it" in answer.err

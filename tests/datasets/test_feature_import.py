@@ -41,7 +41,7 @@ def test_crops_are_averaged(axes, place, tmp_path):
     [
         (TD, "CTD", r"v.npy: an array of shape \(4, 3\); expected 3 axes, CTD; set --axes"),
         (TD, "TT", "--axes: TT; expected a letter an axis, T and D once each"),
-        (np.array(["a"]), "TD", "no array of numbers"),
+        (np.array(["a"]), "TD", "values of type <U1; expected numbers"),
         (np.zeros((0, 3)), "TD", r"shape \(0, 3\)"),
         (np.array([{}], dtype=object), "TD", "not readable as .npy"),
     ],

@@ -10,8 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fact_clip.config import DataConfig
 from fact_clip.core import InputError
-from fact_clip.datasets.features import LIMIT, FeatureTransform, check_finite, lengths_agree, load_features
+from fact_clip.datasets.features import (
+    LIMIT,
+    FeatureTransform,
+    check_finite,
+    length_fault,
+    lengths_agree,
+    load_features,
+    read_clock,
+    read_layout,
+)
 
 
 def slow_context(features: np.ndarray, context: tuple[int, ...]) -> np.ndarray:
@@ -135,30 +145,36 @@ def test_transform_refuses():
     ("rows", "labels", "agree"), [(990, 1000, True), (989, 1000, False), (2020, 2000, True), (2021, 2000, False)]
 )
 def test_lengths_agree(rows, labels, agree):
-    assert lengths_agree(rows, labels, 0.01, 10) is agree
+    assert lengths_agree(rows, labels, DataConfig(tolerance=0.01, tolerance_frames=10)) is agree
 
 
 def test_layouts(tmp_path):
-    stored = np.arange(60.0).reshape(20, 3)
+    stored, config = np.arange(60.0).reshape(20, 3), DataConfig(tolerance_frames=5)
     np.save(tmp_path / "td.npy", stored)
     np.save(tmp_path / "dt.npy", stored.T)
-    for name, layout, n_labels in (
-        ("td", "TD", None),
-        ("td", "TD", 20),
-        ("td", None, 20),
-        ("dt", "DT", None),
-        ("dt", "DT", 20),
-        ("dt", None, 20),
-    ):
-        loaded = load_features(tmp_path / f"{name}.npy", layout, n_labels, tolerance_frames=5)
+    for name, layout in (("td", "TD"), ("dt", "DT")):
+        loaded = load_features(tmp_path / f"{name}.npy", layout)
         np.testing.assert_array_equal(loaded, stored)
         assert not loaded.flags.writeable
-    with pytest.raises(InputError, match=r"both sides fit the 12 labels; expected one side that is time"):
-        load_features(tmp_path / "td.npy", None, 12)
+        assert read_layout("v", np.load(tmp_path / f"{name}.npy").shape, 20, config) == layout
+        assert length_fault("v", loaded, layout, 20, config) is None
+    assert read_layout("v", (20, 17), 18, config) is None
+    with pytest.raises(InputError, match=r"v: features of shape \(20, 3\); expected one side near the 60 labels"):
+        read_layout("v", (20, 3), 60, config)
     with pytest.raises(InputError, match=r"shape \(20, 3\) and no layout"):
         load_features(tmp_path / "td.npy", None)
-    with pytest.raises(InputError, match=r"shape \(20, 3\) read as DT: 3 frames for 20 labels"):
-        load_features(tmp_path / "td.npy", "DT", 20)
+    kind, error = length_fault("v", load_features(tmp_path / "td.npy", "DT"), "DT", 20, config)
+    assert (kind, error.found) == ("orientation", "shape (20, 3) read as DT: 3 frames for 20 labels")
+    kind, error = length_fault("v", stored, "TD", 60, config)
+    assert (kind, error.found) == ("length", "20 feature rows for 60 labels")
+
+
+def test_a_missing_file_is_told_as_missing(tmp_path):
+    """Not as one without a layout."""
+    path = tmp_path / "none.npy"
+    for call in (lambda: load_features(path, None), lambda: read_clock(path), lambda: read_clock(path, 5.0, "TD")):
+        with pytest.raises(InputError, match=r"none\.npy: no such file; expected a feature file"):
+            call()
 
 
 def test_large_files_stay_on_disk(tmp_path):
@@ -168,7 +184,7 @@ def test_large_files_stay_on_disk(tmp_path):
     mapped[7, 49_000] = np.nan
     del mapped
     tracemalloc.start()
-    features = load_features(path, "DT", 50_000)
+    features = load_features(path, "DT")
     assert features.shape == (50_000, 2000)
     assert features[49_000, 7] != features[49_000, 7]
     opened = tracemalloc.get_traced_memory()[1]

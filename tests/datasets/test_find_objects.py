@@ -1,4 +1,4 @@
-"""Things found in anonymous columns, and the words that go with them."""
+"""Objects found in anonymous columns, and the words that go with them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns, changes, correlation, find_objects, name_objects, present
 
-# Three things in the columns (0, 4, 5), (1, 6, 7) and (2, 8, 9): there or not, and two values; column 3 never changes,
-# column 10 is other than zero exactly where the second thing moves, column 11 is noise.
+# Three objects in the columns (0, 4, 5), (1, 6, 7) and (2, 8, 9): there or not, and two values; column 3 never changes,
+# column 10 is other than zero exactly where the second object moves, column 11 is noise.
 PLACES = ((0, 4, 5), (1, 6, 7), (2, 8, 9))
 
 
 def scene(frames: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (T, 12), and the thing that moves in each frame (-1: none); one moves at a time, all can rest."""
+    """Features (T, 12), and the object that moves in each frame (-1: none); one moves at a time, all can rest."""
     random = np.random.default_rng(seed)
     features, mover = np.zeros((frames, 12), dtype=np.float32), np.repeat(random.integers(-1, 3, frames // 10), 10)
     features[:, 3], features[:, 11] = 7, random.integers(0, 2, frames)
-    for thing, (seen, x, y) in enumerate(PLACES):
-        there = np.repeat(random.random(frames // 20) < 0.7, 20) | (mover == thing)
-        place = 1 + np.cumsum(random.random((frames, 2)) * (mover == thing)[:, None], axis=0)
+    for number, (seen, x, y) in enumerate(PLACES):
+        there = np.repeat(random.random(frames // 20) < 0.7, 20) | (mover == number)
+        place = 1 + np.cumsum(random.random((frames, 2)) * (mover == number)[:, None], axis=0)
         features[:, [seen]] = there[:, None]
         features[:, [x, y]] = there[:, None] * place
-        if thing == 1:
+        if number == 1:
             features[1:, 10] = (mover[1:] == 1) & there[:-1]
     return features, mover
 
@@ -47,16 +47,16 @@ def test_changes_and_presence_by_hand():
     assert present(features, ((0,), (0, 1), (2,))).astype(int).tolist() == [[0, 1, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1]]
 
 
-def test_columns_that_come_and_go_together_are_one_thing():
+def test_columns_that_come_and_go_together_are_one_object():
     videos = [scene(seed=seed)[0] for seed in range(3)]
-    # The column that tells the second thing's motion joins it; then three columns are still the commonest number.
+    # The column that tells the second object's motion joins it; then three columns are still the commonest number.
     assert find_objects(lambda: iter(videos)) == (PLACES[0], PLACES[2])
     without = [np.delete(video, 10, axis=1) for video in videos]
     assert find_objects(lambda: iter(without)) == PLACES
     assert find_objects(lambda: iter([np.random.default_rng(0).normal(size=(50, 6))])) == ()
 
 
-def test_a_thing_has_the_word_in_whose_frames_it_moves():
+def test_an_object_has_the_word_in_whose_frames_it_moves():
     words = ("nobody", "third", "first", "second")
     videos = []
     for seed in range(3):
@@ -88,7 +88,7 @@ class _Videos:
         return np.delete(self._scenes[name][0], 10, axis=1)
 
     def labels(self, name):
-        # The third thing moves unlabelled; the validation video's labels are not asked for.
+        # The third object moves unlabelled; the validation video's labels are not asked for.
         assert name in self.train
         return np.array([0, 1, 2, -1])[self._scenes[name][1] + 1]
 
@@ -97,18 +97,18 @@ class _Videos:
         return np.bincount(labels[labels >= 0], minlength=3)
 
 
-def test_channels_are_found_and_named():
+def test_columns_are_found_and_named():
     found = ObjectColumns.find(ObjectData(find=True), _Videos())
     assert (found.names, found.columns) == (("a", "b", ""), PLACES)
     assert found.fixed == (0, 2)  # a is a tool too, and nobody knows the third
     assert (found.slot, found.width) == (1, 11)
     assert found.check(11) is found
-    # columns of no thing are kinds of their own
+    # columns of no object are kinds of their own
     assert found.kinds().tolist() == [0, 0, 0, 6, 1, 2, 1, 2, 1, 2, 13]
     assert found.with_context(2)[1] == (1, 6, 7, 12, 17, 18)
 
 
-def test_features_without_things_are_refused():
+def test_features_without_objects_are_refused():
     class Dense(_Videos):
         def features(self, name):
             return np.random.default_rng(0).normal(size=(400, 11))
@@ -120,8 +120,8 @@ def test_features_without_things_are_refused():
 
 
 @pytest.mark.parametrize("setting", ["A", "B"])
-def test_the_things_of_kscgr(shared, setting):
-    """Of each word that training shows the thing found is the one that the data's own list has."""
+def test_the_objects_of_kscgr(shared, setting):
+    """Of each word that training shows the object found is the one that the data's own list has."""
     root = shared / "data" / "kscgr"
     config = Config.load("kscgr_zero_shot_plain", [f"data.root={root}", f"data.holdout=zero_shot/{setting}.json"])
     dataset = Dataset.open(config.data)

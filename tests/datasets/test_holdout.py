@@ -75,7 +75,7 @@ class TestHoldout:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("{", "holdout.json:1: no JSON"),
+            ("{", "holdout.json:1: not JSON"),
             ("3", "holdout.json: int; expected an object with 'unseen'"),
             ('{"seen": []}', "the keys ['seen']; expected an object with 'unseen'"),
             ('{"unseen": []}', "holdout.unseen: no classes"),
@@ -83,6 +83,10 @@ class TestHoldout:
             ('{"unseen": [1]}', "unseen is [1]; expected a list of names"),
             ('{"unseen": ["a"], "validation_unsen": ["b"]}', "the nearest is 'validation_unseen'"),
             ('{"unseen": ["a"], "mode": "hide"}', "holdout.mode: 'hide'; expected one of mask, drop"),
+            (
+                '{"unseen": ["a"], "mode": "show"}',
+                "holdout.mode: 'show'; expected one of mask, drop, oracle; show is called oracle now",
+            ),
             ('{"unseen": ["a", "a"]}', "class 'a' again, as in unseen"),
             (
                 '{"unseen": ["a"], "validation_unseen": ["a"]}',
@@ -144,7 +148,7 @@ class TestHeldOutClasses:
         with pytest.raises(InputError, match=re.escape("holdout.mode: no training video of 3 is left; expected some")):
             kitchen().with_holdout(Holdout(("cut ham",), ("cut egg",), "drop"))
 
-    def test_show_hides_nothing_and_keeps_the_groups(self, kitchen):
+    def test_oracle_hides_nothing_and_keeps_the_groups(self, kitchen):
         held = kitchen(validation=0.3).with_holdout(Holdout(("cut egg",), ("hold egg",), "oracle"))
         for name in (*held.train, *held.validation, *held.test):
             assert held.labels(name).tolist() == frames_of(name)

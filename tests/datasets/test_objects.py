@@ -1,4 +1,4 @@
-"""Which columns of a feature file belong to which named thing."""
+"""Which columns of a feature file belong to which named object."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def read(root, **keys):
     return ObjectColumns.read(ObjectData(file="objects.txt", **keys), root, KITCHEN)
 
 
-def test_no_file_is_no_channels(root):
+def test_no_file_is_no_columns(root):
     assert ObjectColumns.read(ObjectData(), root, KITCHEN) is None
 
 
 def test_blocks_by_hand(root):
     found = read(root, blocks=(1, 2), fixed=("person",))
     assert found.names == ("ham", "baked egg", "knife", "person")
-    # 0-3 the first value of each thing, 4-11 two values of each, thing by thing
+    # 0-3 the first value of each object, 4-11 two values of each, object by object
     assert found.columns == ((0, 4, 5), (1, 6, 7), (2, 8, 9), (3, 10, 11))
     assert found.fixed == (2, 3)  # the knife is the word of a tool
     assert found.slot == 1
@@ -60,7 +60,7 @@ def test_context_columns_stand_behind_as_whole_copies(root):
     assert found.columns[1] == (1, 5)
     assert found.with_context(3)[1] == (1, 5, 9, 13, 17, 21)  # the columns, their means, their deviations
     assert found.with_context(1) == found.columns
-    # each thing has the same kind of value in the same place
+    # each object has the same kind of value in the same place
     columns = np.array(found.with_context(3))
     assert (np.diff(columns, axis=0) == 1).all()
     assert sorted(columns.ravel().tolist()) == list(range(24))
@@ -76,7 +76,7 @@ def test_kscgr(shared):
     found = ObjectColumns.read(config, root, vocabulary)
     width = np.load(next((root / "features").glob("*.npy")), mmap_mode="r").shape[1]
     assert found.check(width).kinds().shape == (width,)
-    assert {found.names[thing] for thing in found.fixed} == {"person", "knife"}
+    assert {found.names[at] for at in found.fixed} == {"person", "knife"}
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_settings_that_do_not_fit(root, keys, message):
 
 
 def test_files_that_do_not_fit(root):
-    with pytest.raises(InputError, match=r"data\.objects\.blocks: 12 columns for 4 things; expected the 10 of"):
+    with pytest.raises(InputError, match=r"data\.objects\.blocks: 12 columns for 4 objects; expected the 10 of"):
         read(root, blocks=(1, 2)).check(10)
     (root / "objects.txt").write_text("ham\nbaked egg\nbaked_egg\n")
-    with pytest.raises(InputError, match=r"objects\.txt: 3 names, 2 of them different; expected one name a line"):
+    with pytest.raises(InputError, match=r"objects\.txt: 3 names, 2 of them different; expected one name per line"):
         read(root)
     (root / "objects.txt").write_text("\n")
     with pytest.raises(InputError, match=r"objects\.txt: 0 names"):
         read(root)
     (root / "objects.txt").unlink()
-    with pytest.raises(InputError, match=r"objects\.txt: no such file; expected names, one a line"):
+    with pytest.raises(InputError, match=r"objects\.txt: no such file; expected names, one per line"):
         read(root)
