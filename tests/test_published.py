@@ -245,7 +245,9 @@ def test_eval_holdout(line, clone, aligned):
     used = result["zero_shot"]["ways"]["in use"]
     lines = [text.split() for text in out.splitlines()]
     start = next(place for place, words in enumerate(lines) if words[:2] == ["in", "use"])
-    assert [words[:2] for words in lines[start + 1 : start + 4]] == [[key, f"{used[key]:.1f}"] for key in ("S", "U", "H")]
+    assert [words[:2] for words in lines[start + 1 : start + 4]] == [
+        [key, f"{used[key]:.1f}"] for key in ("S", "U", "H")
+    ]
     assert "zero-shot: 65 seen classes (background included), 10 unseen, 0 validation-unseen" in out
     assert sum(row["level"] == "new factor" for row in result["zero_shot"]["unseen"].values()) == 8
     assert "new factor: object large gear" in next(text for text in out.splitlines() if text.startswith("iglft"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,63 +19,94 @@ if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.holdout import Holdout
-    from fact_clip.datasets.selection import Level
-
-Classes = Annotated[
-    str, typer.Argument(metavar="NAME|DIR|FILE", help="Recipe, data set, its folder, or a mapping.txt.")
-]
-Unseen = Annotated[str | None, typer.Option(help='Unseen classes by name: "cut ham, hold egg".')]
-ValidationUnseen = Annotated[str | None, typer.Option(help="Further ones, by which settings are chosen.")]
-File = Annotated[Path | None, typer.Option(help="A hold-out to look at: JSON, or an unseen name a line.")]
-Count = Annotated[int | None, typer.Option(help="Choose so many unseen classes.", min=1)]
-ValidationCount = Annotated[int, typer.Option(help="... and so many validation-unseen ones.", min=0)]
-MinSupport = Annotated[int, typer.Option(help="Seen classes that must show each factor of a chosen class.", min=1)]
 
 
 def holdout(
-    data: Classes,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR|FILE", help="A recipe or data set by name, the folder of a data set, or a mapping.txt."
+        ),
+    ],
     overrides: Overrides = None,
-    unseen: Unseen = None,
-    validation_unseen: ValidationUnseen = None,
-    file: File = None,
-    count: Count = None,
-    validation_count: ValidationCount = 0,
-    min_support: MinSupport = 1,
-    seed: Annotated[int, typer.Option(help="Breaks ties of --count.")] = 0,
-    mode: Annotated[Literal["mask", "drop"], typer.Option(help="What training does with unseen frames.")] = "mask",
+    unseen: Annotated[str | None, typer.Option(help='Names of unseen classes: "cut ham, hold egg".')] = None,
+    validation_unseen: Annotated[
+        str | None, typer.Option(help="With --unseen: names of further classes, by which settings are chosen.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A choice to look at: JSON, or one unseen name per line.")] = None,
+    count: Annotated[int | None, typer.Option(help="Choose this many unseen classes.", min=1)] = None,
+    validation_count: Annotated[
+        int, typer.Option(help="With --count: and this many validation-unseen ones.", min=0)
+    ] = 0,
+    min_support: Annotated[
+        int, typer.Option(help="With --count: seen classes that must have each factor of a chosen class.", min=1)
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="With --count: breaks ties.")] = 0,
+    mode: Annotated[
+        Literal["mask", "drop"],
+        typer.Option(help="In training, mask the frames of these classes or drop their videos."),
+    ] = "mask",
     out: Annotated[Path | None, typer.Option(help="JSON to write, for data.holdout=FILE.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Choose classes to hold out, or look at such a choice.
+    """Choose classes to hold out, or look at a choice.
 
-    Without a choice: ranks classes by how many others show the rarest of their factors. With --unseen, --file or
-    --count: says whether the set as a whole stays compositional, which factors no seen class has, and what remains for
-    training when unseen frames are masked or their videos dropped. Of a mapping file names alone are looked at; say
-    with data.name=NAME how they are read.
+    Without a choice: ranks the classes by how many others have their rarest factor. With --unseen, --file or --count:
+    says whether the choice as a whole is compositional, which factors no seen class has, and what remains for training
+    if unseen frames are masked or their videos dropped. A mapping.txt has names only; data.name=NAME says how to read
+    them.
 
     \b
     Example:
       fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
       fact-clip data holdout mapping.txt data.name=havid_view0_lh_pt --unseen "sntft, sntn5"
     """
-    source = _open(data, overrides)
-    chosen = _given(source.dataset, (unseen, validation_unseen, file, count), mode)
-    if count is not None:
-        from fact_clip.datasets.selection import select
+    from fact_clip.core import InputError
+    from fact_clip.datasets.holdout import Holdout
+    from fact_clip.datasets.selection import select
 
-        wanted: dict[str, Any] = {"counts": source.counts, "candidates": source.tested}
+    if sum(way is not None for way in (unseen, file, count)) > 1:
+        raise InputError("data holdout", "several of --unseen, --file and --count", "one of them")
+    if unseen is None and validation_unseen is not None:
+        raise InputError("--validation-unseen", "without --unseen", "both")
+    source, chosen = _open(data, overrides), None
+    if unseen is not None:
+        chosen = Holdout(tuple(names(unseen) or ()), tuple(names(validation_unseen) or ()), mode)
+    elif file is not None:
+        inside = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
+        chosen = Holdout.read(inside if inside is not None and inside.is_file() else file)
+    elif count is not None:
         chosen = select(
-            source.vocabulary, count, validation_count, **wanted, min_support=min_support, seed=seed, mode=mode
+            source.vocabulary,
+            count,
+            validation_count,
+            counts=source.counts,
+            candidates=source.tested,
+            min_support=min_support,
+            seed=seed,
+            mode=mode,
         )
-    result = _looked_at(source, chosen, seed)
-    print(json.dumps(result, indent=1, ensure_ascii=False) if as_json else _text(source.vocabulary, result))
-    if out is not None:
-        _write(chosen, out)
+    elif out is not None:
+        raise InputError("--out", "nothing chosen", "--unseen, --file or --count with it")
+    result = {"ranking": _ranking(source, seed)} if chosen is None else _description(source, chosen)
+    if as_json:
+        print(json.dumps(result, indent=1, ensure_ascii=False))
+    else:
+        print(_ranking_text(source.vocabulary, result["ranking"]) if chosen is None else _description_text(result))
+    if chosen is not None and out is not None:
+        print(f"written: {chosen.save_json(out)}; train with data.holdout={out}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Classes, and what their videos say of them; None where there are only names."""
+    """Classes, and what is known of their videos; None where there are only names.
+
+    Attributes:
+        vocabulary: the classes.
+        dataset: the data set, with nothing held out.
+        counts: frames of each class in the videos for training, (C,).
+        tested: classes that occur in the test videos.
+    """
 
     vocabulary: Vocabulary
     dataset: Dataset | None = None
@@ -84,7 +115,6 @@ class _Source:
 
 
 def _open(data: str, overrides: list[str] | None) -> _Source:
-    """A data set with the frames of each class in its training videos, or the names of a mapping file."""
     from fact_clip.config import Config
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.benchmarks import BENCHMARKS
@@ -105,39 +135,35 @@ def _open(data: str, overrides: list[str] | None) -> _Source:
     return _Source(dataset.vocabulary, dataset, counts, tested)
 
 
-def _given(
-    dataset: Dataset | None,
-    ways: tuple[str | None, str | None, Path | None, int | None],
-    mode: Literal["mask", "drop"],
-) -> Holdout | None:
-    """The hold-out of --unseen or --file; None where neither is given, an InputError where several ways are."""
-    from fact_clip.core import InputError
-    from fact_clip.datasets.holdout import Holdout
-
-    unseen, validation_unseen, file, count = ways
-    if sum(way is not None for way in (unseen, file, count)) > 1:
-        raise InputError("data holdout", "several of --unseen, --file and --count", "one of them")
-    if unseen is None and validation_unseen is not None:
-        raise InputError("--validation-unseen", "without --unseen", "both")
-    if file is not None:
-        inside = None if dataset is None else dataset.root / file  # as data.holdout is looked for
-        return Holdout.read(inside if inside is not None and inside.is_file() else file)
-    return None if unseen is None else Holdout(tuple(names(unseen) or ()), tuple(names(validation_unseen) or ()), mode)
+def _frames(source: _Source, counts: NDArray[Any] | None) -> dict[str, int]:
+    return {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
 
 
-def _looked_at(source: _Source, chosen: Holdout | None, seed: int) -> dict[str, Any]:
-    from fact_clip.datasets.selection import levels, rank, summary
+def _ranking(source: _Source, seed: int) -> list[dict[str, Any]]:
+    from fact_clip.datasets.selection import rank
 
-    counts = source.counts
-    if chosen is not None and source.dataset is not None:
-        counts = source.dataset.class_counts(source.dataset.videos_of(chosen)[0])
-    frames = {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
-    if chosen is None:
-        shown = rank(source.vocabulary, (), counts, seed)
-        rows = [{"name": s.name, "support": s.classes, "rarest": s.rarest, "frames": frames.get(s.name)} for s in shown]
-        return {"ranking": rows}
-    found: dict[str, Level] = levels(source.vocabulary, chosen, counts)
-    lost = {factor: None for level in found.values() for factor in level.new}
+    frames = _frames(source, source.counts)
+    return [
+        {"name": one.name, "support": one.classes, "rarest": one.rarest, "frames": frames.get(one.name)}
+        for one in rank(source.vocabulary, (), source.counts, seed)
+    ]
+
+
+def _ranking_text(vocabulary: Vocabulary, ranking: Sequence[Mapping[str, Any]]) -> str:
+    rows = [[row["name"], str(row["support"]), _factor(row["rarest"]), _count(row["frames"])] for row in ranking]
+    head = (
+        f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}; support: other classes with the rarest factor"
+    )
+    return f"{head}\n{table(['class', 'support', 'rarest factor', 'training frames'], rows, right=(1, 3))}"
+
+
+def _description(source: _Source, chosen: Holdout) -> dict[str, Any]:
+    from fact_clip.datasets.selection import levels, summary
+
+    dataset = source.dataset
+    counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
+    frames, found = _frames(source, counts), levels(source.vocabulary, chosen, counts)
+    lost = list(dict.fromkeys(factor for level in found.values() for factor in level.new))
     return {
         "holdout": chosen.to_dict(),
         "compositional": not lost,
@@ -152,31 +178,18 @@ def _looked_at(source: _Source, chosen: Holdout | None, seed: int) -> dict[str, 
             }
             for name, level in found.items()
         ],
-        "remains": None if source.dataset is None else summary(source.dataset, chosen),
+        "remains": None if dataset is None else summary(dataset, chosen),
     }
 
 
-def _text(vocabulary: Vocabulary, found: dict[str, Any]) -> str:
-    if "ranking" in found:
-        rows = [
-            [row["name"], str(row["support"]), _factor(row["rarest"]), _count(row["frames"])]
-            for row in found["ranking"]
-        ]
-        head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}; support: others with the rarest factor"
-        return head + "\n" + table(["class", "support", "rarest factor", "training frames"], rows, right=(1, 3))
+def _description_text(found: Mapping[str, Any]) -> str:
     rows = [
-        [
-            row["name"],
-            row["group"],
-            _count(row["frames"]),
-            row["level"],
-            ", ".join(map(_factor, row["new"])),
-        ]
+        [row["name"], row["group"], _count(row["frames"]), row["level"], ", ".join(map(_factor, row["new"]))]
         for row in found["classes"]
     ]
     parts = [table(["class", "group", "training frames", "level", "factors that no seen class has"], rows, right=(2,))]
     if found["compositional"]:
-        parts.append("compositional as a whole: every factor of every class is in a seen class")
+        parts.append("compositional as a whole: a seen class has every factor of every class")
     else:
         parts.append(f"NOT compositional as a whole; lost: {', '.join(map(_factor, found['lost_factors']))}")
     if found["remains"] is not None:
@@ -192,11 +205,3 @@ def _count(frames: int | None) -> str:
 
 def _factor(pair: Sequence[str] | None) -> str:
     return "none" if pair is None else f"{pair[0]} {pair[1]}"
-
-
-def _write(chosen: Holdout | None, out: Path) -> None:
-    from fact_clip.core import InputError
-
-    if chosen is None:
-        raise InputError("--out", "nothing chosen", "--unseen, --file or --count beside it")
-    print(f"written: {chosen.save_json(out)}; train with data.holdout={out}", file=sys.stderr)
