@@ -150,13 +150,13 @@ def _new_run(folder: Path) -> Path:
 
 def _train_one(config: Config, out: Path) -> None:
     from fact_clip import training
-    from fact_clip.cli.train import how_to_go_on
+    from fact_clip.cli.train import how_to_continue
 
     try:
         with progress("training") as report:
             facts = training.train(config, out, progress=report)
     except KeyboardInterrupt:
-        print(f"fact-clip: interrupted; {how_to_go_on(str(out / 'config.yaml'), [], out)}", file=sys.stderr)
+        print(f"fact-clip: interrupted; {how_to_continue(str(out / 'config.yaml'), [], out)}", file=sys.stderr)
         raise SystemExit(130) from None
     finally:
         _link_best(out)

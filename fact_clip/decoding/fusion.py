@@ -46,6 +46,17 @@ class Voters:
             parts[0].aligned,
         )
 
+    @classmethod
+    def interleaved(cls, parts: Sequence[Voters]) -> Voters:
+        """The voters of a video from those of its rows 0, n, 2n, ..., of its rows 1, n + 1, ... and so on."""
+        if len(parts) == 1:
+            return parts[0]
+        joined = cls.joined(parts)
+        starts = [torch.arange(start, joined.frames.shape[1], len(parts)) for start in range(len(parts))]
+        order = torch.cat(starts).argsort().to(joined.frames.device)  # row in time -> row of `joined`
+        tokens = None if joined.tokens is None else joined.tokens[:, order]
+        return replace(joined, frames=joined.frames[:, order], tokens=tokens, kept=joined.kept[:, order])
+
     def rows(self, index: slice) -> Voters:
         """Those of some frames."""
         tokens = None if self.tokens is None else self.tokens[:, index]

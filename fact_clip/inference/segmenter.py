@@ -1,10 +1,14 @@
-"""The front door: features in, segments out."""
+"""The front door: an array, a feature file or a video in, segments out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,33 +16,84 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.checkpoint import Run, load_models, open_run
+from fact_clip.config import ModelConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.benchmarks import parse_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
-from fact_clip.decoding import Calibration, decode_switching, frame_scores
+from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, voters
 from fact_clip.encoders.cache import class_texts
-from fact_clip.inference.windows import Window, cut_windows, overlap_of
-from fact_clip.models import FACT, Output
+from fact_clip.encoders.frame import FrameEncoder, frame_encoder
+from fact_clip.encoders.image_text import Runtime
+from fact_clip.encoders.joint import pick_device
+from fact_clip.inference.windows import convolution_reach
+from fact_clip.models import FACT
+from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.extract import Settings, extracted
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, str], None]
+Input = TypeVar("Input", str, Path)
+
+
+class SegmentsMany:
+    """What every segmenter can do with many inputs."""
+
+    def segment(
+        self, source: str | Path, actions: Sequence[str] | None = None, *, progress: Progress | None = None
+    ) -> Segmentation:
+        """Cut one video into actions."""
+        raise TypeError(f"{type(self).__name__} does not segment")
+
+    def segment_all(
+        self,
+        inputs: Iterable[Input],
+        actions: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
+        within: Progress | None = None,
+    ) -> Iterator[tuple[Input, Segmentation]]:
+        """Segment inputs one by one, each result as soon as it is there.
+
+        Args:
+            inputs: feature files and videos.
+            actions: candidates, as in `segment`.
+            progress: called with (inputs done, inputs, name) before each input.
+            within: called with (rows done, rows expected, name) while a video is encoded.
+
+        Raises:
+            InputError: an input that cannot be segmented; those before it have been yielded.
+        """
+        listed = list(inputs)
+        for done, source in enumerate(listed):
+            if progress is not None:
+                progress(done, len(listed), Path(source).name)
+            yield source, self.segment(source, actions, progress=within)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What frames are named with.
+    """The candidates that frames are named with.
 
     Attributes:
-        vocabulary: the candidates; class indices count from its start.
+        vocabulary: the candidates; class indices refer to it.
         text: (C, S, E) for a head that reads text; None: that of the training vocabulary.
         offset: (C,) added to the log scores before the softmax (see :class:`fact_clip.decoding.Calibration`), -inf for
-            what is no candidate; None: nothing.
+            a class of the vocabulary that is no candidate; None: nothing.
     """
 
     vocabulary: Vocabulary
     text: Tensor | None = None
     offset: NDArray[np.float64] | None = None
 
+    @property
+    def ruled_out(self) -> NDArray[np.bool_]:
+        """(C,) classes of the vocabulary that are no candidates."""
+        return np.zeros(len(self.vocabulary), dtype=bool) if self.offset is None else np.isneginf(self.offset)
+
     def among(self, vocabulary: Vocabulary) -> tuple[Vocabulary, NDArray[np.int64]]:
-        """Another vocabulary with the candidates that it lacks behind its classes, and each candidate's place in it."""
+        """Another vocabulary, extended by the candidates that it lacks, and the index of each candidate in it."""
         own = self.vocabulary
         new = [name for name in own if name not in vocabulary]
         factors = dict(zip(own.names, own.factors, strict=True))
@@ -46,35 +101,42 @@ class Choice:
         return whole, whole.encode(own.names)
 
 
-class Segmenter:
-    """A trained model with its vocabulary and feature statistics.
+class Segmenter(SegmentsMany):
+    """A trained model with its vocabulary and feature statistics. Made by :func:`load`.
 
     Args:
-        run: the run folder's description.
-        models: its model, or several whose scores are averaged (the mean of the logs); they read the same texts.
-        device: where they run.
+        run: the description of the run folder.
+        models: its model, or several whose scores are averaged (the mean of their logs); they read the same texts.
+        device: where they run: auto, cpu, cuda, cuda:N or mps.
         calibration: of a model that was trained with classes held out, else None.
+        encoder: what turns videos into features; None: the encoder of the training features, where the run names it.
+        extraction: how videos are read; None: at the rate of the run.
 
     Attributes:
         window: frames that the model reads in one pass, 0 for all; at first ``decode.window`` of the run. A longer
             video goes through in windows that overlap (``decode.overlap``), each frame is scored by the window in which
-            it lies deepest, and all scores are decoded together. In memory are one window at a time and the scores,
-            O(T * C). The result is that of one pass where the overlap covers what a frame's score depends on: twice
-            :func:`fact_clip.windows.reach` for a model of the input block alone. Update blocks look at the whole video
-            (attention, GRU over segments), so that with them windows are an approximation.
+            it lies deepest, and all scores are decoded together. Memory holds one window and the scores, O(T * C).
+            The result is that of one pass where the overlap covers what the score of a frame depends on; see
+            docs/long_videos.md.
     """
 
     def __init__(
         self,
         run: Run,
         models: FACT | Sequence[FACT],
-        device: torch.device | str = "cpu",
+        device: torch.device | str = "auto",
         calibration: Calibration | None = None,
+        *,
+        encoder: FrameEncoder | None = None,
+        extraction: Settings | None = None,
     ) -> None:
-        self.run, self.device, self.calibration = run, torch.device(device), calibration
+        self.run, self.calibration = run, calibration
+        self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.models = [each.to(self.device).eval() for each in (models if isinstance(models, Sequence) else [models])]
         self.vocabulary, self.fps = run.vocabulary, run.fps
         self.window = run.config.decode.window
+        self.extraction = extraction or Settings(fps=run.fps or Settings().fps)
+        self._encoder = encoder
         self._choices: dict[tuple[str, ...] | None, Choice] = {}  # new names are embedded once, not once a video
 
     @property
@@ -84,30 +146,49 @@ class Segmenter:
 
     def segment(
         self,
-        features: NDArray[np.floating] | str | Path,
+        source: NDArray[np.floating] | str | Path,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Segmentation:
         """Cut one video into actions.
 
         Args:
-            features: (T, D) raw features, or the path of a feature file in the layout of the training data. NAME.json
-                beside it may tell frame times and the video (:class:`fact_clip.data.annotations.Clock`).
+            source: raw features (T, D), the path of a feature file in the layout of the training data, or a video.
+                NAME.json beside a feature file may hold frame times and the path of the video.
             actions: candidates; None: the training vocabulary. A model with head "text" takes any names, others only
-                names of their vocabulary. The background is a candidate always.
+                names of their vocabulary. The background is always a candidate.
             transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
+            progress: called with (rows done, rows expected, name) while a video is encoded.
 
         Returns:
-            A segmentation of all T frames, with a confidence (mean score of the named class) a segment.
+            A segmentation of all T frames; the confidence of a segment is the mean score of its class.
 
         Raises:
-            InputError: a wrong width, NaN, an unreadable file, another frame rate than in training, or a name that the
-                model does not know.
+            InputError: a wrong width, NaN, an unreadable file, another frame rate than in training, a video and no
+                known encoder, or a name that the model does not know.
         """
-        where, clock = "features", Clock(fps=self.fps)
-        if isinstance(features, str | Path):
-            where, clock = str(features), self._clock(Path(features))
-            features = load_features(features, self.run.layout)
+        if not isinstance(source, str | Path):
+            return self._segment(source, "features", Clock(fps=self.fps), actions, transcript)
+        path = Path(source)
+        if path.suffix.lower() not in SUFFIXES:
+            return self._segment(
+                load_features(path, self.run.layout), str(path), self._clock(path), actions, transcript
+            )
+        encoder = self._encoder_for(path)
+        with extracted(path, encoder, self.extraction, progress) as file:
+            features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
+            return self._segment(features, where, read_clock(file, layout="TD"), actions, transcript)
+
+    def _segment(
+        self,
+        features: NDArray[np.floating],
+        where: str,
+        clock: Clock,
+        actions: Sequence[str] | None,
+        transcript: Sequence[str] | None,
+    ) -> Segmentation:
         width = self.run.transform.input_dim
         if features.ndim != 2 or not len(features):
             raise InputError(where, f"an array of shape {features.shape}", f"(T, {width}), at least one frame")
@@ -115,9 +196,9 @@ class Segmenter:
             expected = f"{width}, as {self.run.path} was trained with"
             raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
         check_finite(where, features)
-        choice = self.choose(actions)
-        labels, confidence = self._predict(features, choice, transcript)
-        return clock.put_on(Segmentation.from_frames(choice.vocabulary.decode(labels), None, confidence.tolist()))
+        labels, confidence = self.predict(features, actions, transcript)
+        names = self.choose(actions).vocabulary.decode(labels)
+        return clock.put_on(Segmentation.from_frames(names, None, confidence.tolist()))
 
     def _clock(self, path: Path) -> Clock:
         clock = read_clock(path, self.fps, self.run.layout)
@@ -125,6 +206,15 @@ class Segmenter:
             expected = f"{self.fps:g}, as {self.run.path} was trained with"
             raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second", expected)
         return clock
+
+    def _encoder_for(self, video: Path) -> FrameEncoder:
+        if self._encoder is None:
+            known = self.run.encoder
+            if known is None or "@" in known:  # a name with @ says what a local checkpoint holds, not where it lies
+                wanted = f"the encoder of the features that the run was trained on{f', {known}' if known else ''}"
+                raise InputError(video, "a video", wanted, "name it with --encoder, or give the feature file")
+            self._encoder = frame_encoder(known, Runtime(str(self.device)))
+        return self._encoder
 
     def choose(self, actions: Sequence[str] | None = None) -> Choice:
         """The candidates for `actions` (see :meth:`segment`), with the calibration that the run was trained with."""
@@ -142,12 +232,10 @@ class Segmenter:
         if not actions:
             raise InputError("actions", "none", "at least one")
         if self.run.config.model.head != "text":
-            ruled_out = np.full(len(known), -np.inf)
-            ruled_out[[*known.encode(actions), *known.background_indices]] = 0
-            return Choice(known, None, ruled_out)
+            return Choice(known, None, self._only(actions))
         names = dict.fromkeys([*actions, *known.background])
         new = [name for name in names if name not in known]
-        whole, text = known, self.models[0].text
+        whole, text = known, self.model.text
         assert text is not None
         if new:
             config = self.run.config
@@ -157,6 +245,17 @@ class Segmenter:
             text = torch.cat([text, added.to(text)])
         vocabulary = whole.subset(names)
         return Choice(vocabulary, text[whole.encode(names).tolist()], self._offset(vocabulary))
+
+    def _only(self, actions: Sequence[str]) -> NDArray[np.float64]:
+        """(C,) the offset of a closed-set model that rules out all but some of its classes and the background."""
+        try:
+            allowed = self.vocabulary.encode(actions)
+        except InputError as error:
+            todo = "a run trained with model.head=text takes any name"
+            raise InputError(error.where, error.found, error.expected, "; ".join(filter(None, [error.todo, todo]))) from None
+        offset = np.full(len(self.vocabulary), -np.inf)
+        offset[[*allowed, *self.vocabulary.background_indices]] = 0
+        return offset
 
     def _offset(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
         return None if self.calibration is None else self.calibration.offset(vocabulary)
@@ -168,26 +267,29 @@ class Segmenter:
         transcript: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Index among the candidates and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
-        return self._predict(features, self.choose(actions), transcript)
+        choice = self.choose(actions)
+        return self.decode(self.voters(features, choice, transcript), choice, len(features))
 
-    def _predict(
-        self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Window by window, then one decoding of all scores."""
+    @torch.inference_mode()
+    def voters(
+        self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None
+    ) -> list[Voters]:
+        """What each model says of raw features (T, D), window by window: all that decoding needs of them."""
         windows = self._windows(len(features))
         if len(windows) > 1 and transcript is not None:
-            raise InputError(
-                "decode.window", f"{self.window}, and a transcript", "0: a transcript needs the whole video"
-            )
-        data, parts = self.run.config.data, []
-        rows = data.stride if data.interleave else 1  # of scores, for a row of a window
+            todo = "0: a transcript needs the whole video"
+            raise InputError("decode.window", f"{self.window}, and a transcript", todo)
+        data = self.run.config.data
+        scale = data.stride if data.interleave else 1  # rows of scores for a row of a window
+        parts = []
         for each in windows:
-            scores = self._scores(self._outputs(self._input(features, each), choice, transcript), choice)
-            parts.append(scores[rows * (each.first - each.start) : rows * (each.last - each.start)])
-        return self._decode(torch.cat(parts), choice, len(features))
+            kept = slice(scale * (each.first - each.start), scale * (each.last - each.start))
+            found = self._read(self._input(features, each), choice, transcript)
+            parts.append([of_model.rows(kept) for of_model in found])
+        return [Voters.joined(of_model) for of_model in zip(*parts, strict=True)]
 
     def _windows(self, n_frames: int) -> list[Window]:
-        """In rows of the model, of which each stands for ``data.stride`` frames."""
+        """In rows of the model, each of which stands for ``data.stride`` frames."""
         config = self.run.config
         stride, overlap = config.data.stride, config.decode.overlap
         window = -(-self.window // stride)
@@ -195,88 +297,143 @@ class Segmenter:
         return cut_windows(-(-n_frames // stride), window, shared)
 
     def _input(self, features: NDArray[np.floating], window: Window) -> NDArray[np.float32]:
-        """A window's frames as the model takes them; context columns see beyond its ends as they would in one pass."""
+        """The frames of a window as the model takes them; context columns see beyond its ends as in one pass."""
         stride, margin = self.run.config.data.stride, max(self.run.transform.context, default=0)
         start, stop = window.start * stride, min(window.stop * stride, len(features))
         before = min(start, margin)
         return self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
 
-    @torch.inference_mode()
-    def outputs(
-        self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None
-    ) -> tuple[Output, ...]:
-        """The output of each model on raw features (T, D) in one pass, a batch of one; with ``data.interleave`` one a
-        start for each.
-        """
-        return self._outputs(self.run.transform(features), choice, transcript)
+    def _read(
+        self, frames: NDArray[np.float32], choice: Choice, transcript: Sequence[str] | None
+    ) -> list[Voters]:
+        """The voters of each model on one window (T, D'), its interleaved starts put in the order of time."""
+        config = self.run.config
+        if config.model.transcript != (transcript is not None):
+            found = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
+            raise InputError("transcript", found, "a transcript exactly where the model reads one")
+        order = None
+        if transcript is not None:
+            order = torch.from_numpy(self.vocabulary.encode(transcript)).unsqueeze(0).to(self.device)  # (1, M)
+        values, data = torch.from_numpy(frames).unsqueeze(0).to(self.device), config.data  # (1, T, D')
+        starts = range(min(data.stride, len(frames)) if data.interleave else 1)
+        return [
+            Voters.interleaved(
+                [
+                    voters(model(values[:, start :: data.stride], text=choice.text, transcript=order), config.decode.blocks)
+                    for start in starts
+                ]
+            )
+            for model in self.models
+        ]
 
     @torch.inference_mode()
-    def _outputs(
-        self, frames: NDArray[np.float32], choice: Choice, transcript: Sequence[str] | None
-    ) -> tuple[Output, ...]:
-        if self.run.config.model.transcript != (transcript is not None):
-            asked = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
-            raise InputError("transcript", asked, "a transcript exactly where the model reads one")
-        order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).unsqueeze(0)
-        order = None if order is None else order.to(self.device)
-        values, data = torch.from_numpy(frames).unsqueeze(0).to(self.device), self.run.config.data  # (1, T, D')
-        starts = range(min(data.stride, len(frames)) if data.interleave else 1)
-        return tuple(
-            model(values[:, start :: data.stride], text=choice.text, transcript=order)
-            for model in self.models
-            for start in starts
-        )
+    def scores(self, of: Sequence[Voters], choice: Choice) -> Tensor:
+        """(T', C) class probabilities of the candidates before decoding: of one model, or the mean over several."""
+        offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
+        found = [fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of]
+        if len(found) == 1:
+            return found[0]
+        return torch.stack(found).clamp(min=torch.finfo(found[0].dtype).tiny).log().mean(0).softmax(-1)
 
     @torch.inference_mode()
     def decode(
-        self, outputs: Sequence[Output], choice: Choice, n_frames: int
+        self, of: Sequence[Voters], choice: Choice, n_frames: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Class index and its score for each of the `n_frames` frames that the outputs were made from."""
-        return self._decode(self._scores(outputs, choice), choice, n_frames)
+        """Index among the candidates and its score for each of the `n_frames` frames that the voters were made from.
 
-    def scores(self, outputs: Sequence[Output], choice: Choice) -> NDArray[np.float32]:
-        """(T', C) class probabilities of the candidates before decoding, none of them zero."""
-        scores = self._scores(outputs, choice)
-        return scores.clamp(min=torch.finfo(scores.dtype).tiny).cpu().numpy()
-
-    @torch.inference_mode()
-    def _scores(self, outputs: Sequence[Output], choice: Choice) -> Tensor:
-        """(T', C) scores of the candidates, a row for each row of the outputs in the order of time."""
-        blocks, shift = self.run.config.decode.blocks, self._shift(choice)
-        parts = [frame_scores(output, blocks=blocks, offset=shift)[0] for output in outputs]
-        starts = len(parts) // len(self.models)
-        merged = []
-        for first in range(0, len(parts), starts):
-            own = parts[first : first + starts]
-            scores = own[0].new_empty(sum(len(part) for part in own), own[0].shape[1])
-            for start, part in enumerate(own):
-                scores[start::starts] = part
-            merged.append(scores)
-        if len(merged) == 1:
-            return merged[0]
-        return torch.stack(merged).clamp(min=torch.finfo(merged[0].dtype).tiny).log().mean(0).softmax(-1)
-
-    def _shift(self, choice: Choice) -> Tensor | None:
-        return None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
-
-    def _decode(self, scores: Tensor, choice: Choice, n_frames: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        config, offset = self.run.config, self._shift(choice)
-        # Even a score that has become zero stays above what is ruled out.
-        logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
-        if offset is not None:
-            logs = logs.masked_fill(torch.isneginf(offset), float("-inf"))
-        labels = decode_switching(logs.cpu().numpy(), config.decode.switch_penalty)
-        index = stretch(np.arange(len(labels)), 1 if config.data.interleave else config.data.stride, n_frames)
-        # Rounding of the mix may end a little above one.
+        This is the one way from scores to labels: `segment`, validation, evaluation and calibration all decode here.
+        """
+        config, scores = self.run.config, self.scores(of, choice)
+        # A score that has become zero still stays above what is ruled out.
+        logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log().cpu().numpy()
+        logs[:, choice.ruled_out] = -np.inf
+        labels = decode_switching(logs, config.decode.switch_penalty)
+        # The rounding of a mean may end a little above one.
         confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]
+        index = stretch(np.arange(len(labels)), 1 if config.data.interleave else config.data.stride, n_frames)
         return labels[index], confidence[index]
 
 
-def load(run_dir: str | Path, device: str = "cpu") -> Segmenter:
+def load(
+    run_dir: str | Path,
+    device: str = "auto",
+    *,
+    encoder: str | None = None,
+    fps: float | None = None,
+    window: float | None = None,
+    keep_going: bool = False,
+) -> Segmenter:
     """The segmenter of a run folder; nothing in the folder is executed.
 
+    Args:
+        run_dir: the folder, or its ckpts/best.net.
+        device: auto, cpu, cuda, cuda:N or mps.
+        encoder: frame encoder for videos, as "clip:ViT-B-32/openai"; None: that of the training features.
+        fps: rows a second of features that are made from videos; None: those of the run, or 5.
+        window: seconds of a video that the model reads in one pass; None: as ``decode.window`` of the run says.
+        keep_going: take what decodes of a damaged video, with a warning.
+
     Raises:
-        InputError: see :func:`fact_clip.checkpoint.open_run` and :func:`fact_clip.checkpoint.load_models`.
+        InputError: see :func:`fact_clip.checkpoint.open_run` and :func:`fact_clip.checkpoint.load_models`; an encoder or
+            a rate that is not that of the run.
     """
     run = open_run(run_dir)
-    return Segmenter(run, load_models(run), device, Calibration.read(run.path / "calibration.json"))
+    if fps is not None and run.fps is not None and fps != run.fps:
+        raise InputError("--fps", f"{fps:g}", f"{run.fps:g}, as {run.path} was trained with")
+    place = pick_device(device, "device")
+    given = None if encoder is None else frame_encoder(encoder, Runtime(str(place)))
+    if given is not None and run.encoder not in (None, given.name):
+        raise InputError("--encoder", given.name, f"{run.encoder}, as {run.path} was trained with")
+    settings = Settings(fps=fps or run.fps or Settings().fps, keep_going=keep_going)
+    calibration = Calibration.read(run.path / "calibration.json")
+    segmenter = Segmenter(run, load_models(run), place, calibration, encoder=given, extraction=settings)
+    if window is not None:
+        rate = fps or run.fps or (settings.fps if given else None)
+        if rate is None:
+            raise InputError("--window", f"seconds, and no frame rate in {run.path}", "frames a second", "set --fps")
+        if not 0 < window < math.inf:
+            raise InputError("--window", f"{window:g}", "seconds, more than 0")
+        segmenter.window = max(round(window * rate), 1)
+    return segmenter
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows [start, stop) that a model reads in one pass, and the rows [first, last) of them that are kept."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
+    """Windows over a video; each row is kept from exactly one of them, the one in which it lies deepest.
+
+    Two neighbours meet in the middle of what they share, so that a row has at least ``overlap // 2`` rows of its window
+    on each side, or the end of the video. All windows have the same length; the last one is moved back to end with the
+    video and shares more with the one before.
+
+    Args:
+        n_rows: length of the video, 1 or more.
+        window: rows of a window; 0, or a video that is no longer: one window for all.
+        overlap: rows that neighbours share.
+
+    Raises:
+        InputError: an overlap as long as the window.
+    """
+    if window == 0 or n_rows <= window:
+        return [Window(0, n_rows, 0, n_rows)]
+    if not 0 <= overlap < window:
+        raise InputError("decode.overlap", f"{overlap} rows of a window of {window}", "fewer than the window has")
+    starts = [*range(0, n_rows - window, window - overlap), n_rows - window]
+    cuts = [(left + window + right) // 2 for left, right in pairwise(starts)]
+    return [
+        Window(start, start + window, first, last)
+        for start, first, last in zip(starts, [0, *cuts], [*cuts, n_rows], strict=True)
+    ]
+
+
+def overlap_of(config: ModelConfig, window: int) -> int:
+    """Rows that neighbours share unless told: what the convolutions see, and at most half a window."""
+    return min(2 * convolution_reach(config), window // 2)

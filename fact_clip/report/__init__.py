@@ -1,12 +1,13 @@
 """Results as pictures."""
 
-from fact_clip.report.embeddings import class_scores, embeddings, principal_components, save_figures
+from fact_clip.report.embeddings import class_scores, draw_frames, embeddings, principal_components, save_figures
 from fact_clip.report.timeline import check_suffix, curve, save_curve, save_timeline, timeline
 
 __all__ = [
     "check_suffix",
     "class_scores",
     "curve",
+    "draw_frames",
     "embeddings",
     "principal_components",
     "save_curve",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,35 @@ from fact_clip.report.timeline import BACKGROUND, check_suffix, palette
 
 _MOST_POINTS = 5000  # more dots only hide each other
 _FLOOR = -10.0  # nats; what is less likely looks the same
+
+
+Frames = tuple[str, NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.int64]]
+"""Of one video: name, input (T, D), features of the last block (T, H), log scores (T, C) and labels (T,)."""
+
+
+def draw_frames(videos: Iterable[Frames], vocabulary: Vocabulary, out: Path, *, title: str, n_scores: int = 4) -> list[Path]:
+    """Draw ``input.png``, ``features.png`` and, of the first videos, ``scores_NAME.png`` into ``out``.
+
+    Args:
+        videos: what a model makes of each, see `fact_clip.training.evaluation.frame_states`.
+        vocabulary: the classes.
+        out: folder of the pictures.
+        title: begins the line above each picture.
+        n_scores: how many videos get a picture of their class scores; the other two show all videos.
+
+    Returns:
+        The files.
+    """
+    listed = list(videos)
+    figures: dict[Path, Figure] = {}
+    for name, _, _, scores, labels in listed[:n_scores]:
+        figures[out / f"scores_{name}.png"] = class_scores(scores, labels, vocabulary.names, title=f"{title}: {name}")
+    labels = np.concatenate([video[-1] for video in listed])
+    for what, place in (("input", 1), ("features", 2)):
+        rows = np.concatenate([np.asarray(video[place], dtype=np.float32) for video in listed])
+        over = f"{title}: {what}, {len(listed)} videos"
+        figures[out / f"{what}.png"] = embeddings(rows, labels, vocabulary, title=over)
+    return save_figures(figures)
 
 
 def principal_components(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

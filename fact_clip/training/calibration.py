@@ -18,6 +18,7 @@ from fact_clip.decoding import (
     PRIORS,
     Calibration,
     Known,
+    Voters,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
     factor_frames,
@@ -25,7 +26,6 @@ from fact_clip.decoding import (
 )
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics import SeenUnseenCurve, curve_of_predictions
-from fact_clip.models import Output
 
 # In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
 _HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
@@ -46,14 +46,14 @@ Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
 class Scored:
-    """Some videos run through a model once, to be decoded in several ways.
+    """Some videos read by a model once, to be decoded in several ways.
 
     Args:
         segmenter: the model.
         dataset: where the videos are.
         names: of the videos.
         actions: candidates, as `Segmenter.segment` takes them; None: the whole vocabulary.
-        outputs: of the videos, where the model has run with these candidates already; None: it runs now.
+        voters: of the videos, where the model has read them with these candidates already; None: it reads them now.
     """
 
     def __init__(
@@ -62,22 +62,20 @@ class Scored:
         dataset: Dataset,
         names: Sequence[str],
         actions: Sequence[str] | None = None,
-        outputs: Sequence[Sequence[Output]] | None = None,
+        voters: Sequence[Sequence[Voters]] | None = None,
     ) -> None:
         self.segmenter, self.choice = segmenter, segmenter.choose(actions)
         self.vocabulary, self.place = self.choice.among(dataset.vocabulary)
-        own = self.choice.offset
-        self.ruled_out = np.zeros(len(self.place), dtype=bool) if own is None else np.isneginf(own)
-        if outputs is None:
-            outputs = [segmenter.outputs(dataset.features(name), self.choice) for name in names]
-        self.outputs = list(outputs)
+        if voters is None:
+            voters = [segmenter.voters(dataset.features(name), self.choice) for name in names]
+        self.voters = list(voters)
         self.truth = [dataset.labels(name) for name in names]
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
-        """Class indices in `vocabulary` of each video, with `offset` on the candidates' log scores."""
-        choice = replace(self.choice, offset=np.where(self.ruled_out, -np.inf, offset))
-        pairs = zip(self.outputs, self.truth, strict=True)
-        return [self.place[self.segmenter.decode(outputs, choice, len(labels))[0]] for outputs, labels in pairs]
+        """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
+        choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
+        pairs = zip(self.voters, self.truth, strict=True)
+        return [self.place[self.segmenter.decode(of, choice, len(labels))[0]] for of, labels in pairs]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -86,11 +84,12 @@ class Scored:
     def log_scores(self) -> list[NDArray[np.float64]]:
         """(T', C) log scores of each video, nothing added to them."""
         plain = replace(self.choice, offset=None)
-        return [np.log(self.segmenter.scores(outputs, plain)) for outputs in self.outputs]
+        scores = (self.segmenter.scores(of, plain).cpu().numpy() for of in self.voters)
+        return [np.log(np.maximum(each, np.finfo(each.dtype).tiny)) for each in scores]
 
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
-        allowed = np.isin(self.place, classes) & ~self.ruled_out
+        allowed = np.isin(self.place, classes) & ~self.choice.ruled_out
         return self.decoded(np.where(allowed, 0.0, -np.inf)) if allowed.any() else None
 
 

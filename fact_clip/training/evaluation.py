@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, write_json
+from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
-from fact_clip.encoders.joint import pick_device
+from fact_clip.encoders import pick_device
 from fact_clip.inference.segmenter import Choice, Segmenter
-from fact_clip.models import Output
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 
 Progress = Callable[[int, int, str], None]
+Frames = tuple[str, NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.int64]]
 
 
 def evaluate(
@@ -42,25 +42,29 @@ def evaluate(
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
         overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``. With
-            classes held out gamma is chosen anew, on the validation videos, where the decoding is another one, or
-            fewer members are asked (``train.members=1``).
+            classes held out gamma is chosen anew, on the validation videos, where the decoding differs from that of the
+            training, or where fewer members take part (``train.members=1``).
         progress: called with (done, total, video name).
-        actions: candidates, see :meth:`fact_clip.segmenter.Segmenter.segment`. A label that is none of them counts as
-            an error, and so does a name that the data set lacks.
+        actions: candidates, see :meth:`fact_clip.inference.segmenter.Segmenter.segment`. A label that is none of them
+            counts as an error, and so does a name that the data set lacks.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
-        ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``.
+        ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
-    segmenter, dataset = _opened(open_run(run_dir), overrides, pick_device(device, "device"))
+    segmenter, dataset = _opened(run_dir, overrides, device)
     run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
-    outputs, prediction, kind = [], [], split if actions is None else f"{split}_actions"
+    voters, prediction, kind = [], [], split if actions is None else f"{split}_actions"
     (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
-    for name, own, found in _run_through(segmenter, dataset, names, choice, progress):
-        outputs += [own] if dataset.holdout is not None else []  # decoded in other ways below
-        prediction.append(place[found])
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(done, len(names), name)
+        features = dataset.features(name)
+        of = segmenter.voters(features, choice, _given_transcript(dataset, name) if config.model.transcript else None)
+        voters += [of] if dataset.holdout is not None else []  # decoded in other ways below
+        prediction.append(place[segmenter.decode(of, choice, len(features))[0]])
         lines = vocabulary.decode(prediction[-1])
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     truth = [dataset.labels(name) for name in names]
@@ -69,43 +73,30 @@ def evaluate(
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
-        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, outputs)
+        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
     write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
     return result
 
 
-def _opened(trained: Run, overrides: Sequence[str], device: torch.device) -> tuple[Segmenter, Dataset]:
+def _opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
-    run, calibration = open_run(trained.path, overrides), Calibration.read(trained.path / "calibration.json")
+    trained, run, place = open_run(run_dir), open_run(run_dir, overrides), pick_device(device, "device")
     dataset = Dataset.open(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
+    calibration = Calibration.read(run.path / "calibration.json")
     if calibration is not None and dataset.holdout is not None and _decoding(run.config) != _decoding(trained.config):
-        calibration = calibrate_run(run, dataset, device)
-    return Segmenter(run, load_models(run), device, calibration), dataset
+        calibration = calibrate_run(run, dataset, place)
+    return Segmenter(run, load_models(run), place, calibration), dataset
 
 
 def _decoding(config: Config) -> tuple[DecodeConfig, int]:
-    """All that tells how a run's weights become labels."""
+    """Everything that decides how the weights of a run become labels."""
     return config.decode, config.train.members
-
-
-def _run_through(
-    segmenter: Segmenter, dataset: Dataset, names: Sequence[str], choice: Choice, progress: Progress | None
-) -> Iterator[tuple[str, tuple[Output, ...], NDArray[np.int64]]]:
-    """The model once over each video: its name, what it gave, and the candidate of each frame."""
-    for done, name in enumerate(names):
-        if progress is not None:
-            progress(done, len(names), name)
-        transcript = _given_transcript(dataset, name) if segmenter.run.config.model.transcript else None
-        features = dataset.features(name)
-        outputs = segmenter.outputs(features, choice, transcript)
-        yield name, outputs, segmenter.decode(outputs, choice, len(features))[0]
 
 
 def _candidates(choice: Choice, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]) -> dict[str, Any]:
     """Which names were candidates, and the labelled frames whose label was none of them."""
-    ruled_out = np.zeros(len(choice.vocabulary), dtype=bool) if choice.offset is None else np.isneginf(choice.offset)
-    names = [name for name, out in zip(choice.vocabulary.names, ruled_out, strict=True) if not out]
+    names = [name for name, out in zip(choice.vocabulary.names, choice.ruled_out, strict=True) if not out]
     left_out = [name for name in vocabulary if name not in names]
     labels = np.concatenate(truth)
     return {
@@ -142,8 +133,9 @@ def score(
     }
 
 
-def validate(segmenter: Segmenter, config: Config, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
+def validate(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
     """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10."""
+    config = segmenter.run.config
     truth = [dataset.labels(name) for name in names]
     prediction = []
     for name, labels in zip(names, truth, strict=True):
@@ -184,3 +176,27 @@ def _given_transcript(dataset: Dataset, name: str) -> list[str]:
             path, "no such file", "one action name a line, in order", "this model aligns a given transcript"
         )
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
+    """What the (first) model of a run makes of the videos of a split, for `report.draw_frames`.
+
+    Returns:
+        The classes, and for each video its name, input (T, D), features of the last block (T, H), log scores (T, C) and
+        labels (T,), in rows of the model.
+    """
+    segmenter, dataset = _opened(run_dir, (), device)
+    stride = segmenter.run.config.data.stride
+
+    def states() -> Iterator[Frames]:
+        for name in names:
+            raw = dataset.features(name)
+            rows = torch.from_numpy(segmenter.run.transform(raw)[::stride]).unsqueeze(0).to(segmenter.device)
+            with torch.inference_mode():
+                output = segmenter.model(rows)
+            last = output.blocks[-1]
+            scores = output.log_probs(last.frame_logits)[0].cpu().numpy()
+            yield name, raw[::stride], last.frame_features[0].cpu().numpy(), scores, dataset.labels(name)[::stride]
+
+    names = split_names(dataset, split)
+    return dataset.vocabulary, states()

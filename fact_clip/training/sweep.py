@@ -1,69 +1,300 @@
-"""One recipe with several seeds: each trained and scored, then mean and standard deviation."""
+"""Several trainings of one recipe: the members of an ensemble side by side, and sweeps over settings.
+
+:func:`train` makes one run, of one model or of several. :func:`sweep` makes a run for each combination of some settings
+(splits, seeds, data sets, anything else), scores it, and sums up. Both call the trainer, which knows one model alone.
+"""
 
 from __future__ import annotations
 
+import itertools
+import logging
+import os
+import signal
 import statistics
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+import yaml
+
 from fact_clip import checkpoint
-from fact_clip.config import Config
+from fact_clip.checkpoint import member_folders
+from fact_clip.config import Config, put
 from fact_clip.core import InputError
-from fact_clip.training.evaluation import Progress
-from fact_clip.training.trainer import train_all_splits, train_and_evaluate
-from fact_clip.training.variants import train_variants
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.encoders import pick_device
+from fact_clip.training.calibration import calibrate_run, check_prior
+from fact_clip.training.evaluation import Progress, check_select, evaluate
+from fact_clip.training.logs import check_loggers
+from fact_clip.training.setup import prepare
+from fact_clip.training.trainer import train_model
 from fact_clip.training.zero_shot import IN_USE
 
+logger = logging.getLogger(__name__)
 
-def train_seeds(
-    config: Config, out: str | Path, seeds: Sequence[int], *, resume: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Train and evaluate one run a seed into ``out/seedN``; with ``resume`` each goes on where it was cut off.
+SEED_STEP = 1000
+"""Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member."""
 
-    A recipe with ``data.split=all``, or of several data sets, gives its means for each seed.
+# A process of its own, not a fork: torch's threads do not survive one. It ends when its parent closes its end of stdin,
+# that is, however the parent ends.
+_MEMBER = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(1)), daemon=True).start()
+from fact_clip.config import Config
+from fact_clip.core import InputError
+from fact_clip.training import train
+try:
+    train(Config.load(sys.argv[1]), sys.argv[2], resume="--resume" in sys.argv)
+except InputError as error:
+    sys.exit(f"fact-clip: {error}")
+"""
+
+
+def train(config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+    """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
+
+    The weights that are kept (``model.safetensors``) are the best on the validation videos, a part of the training
+    videos; without validation videos they are the last. The test split is not read.
 
     Args:
-        config: the recipe; its ``train.seed`` is replaced.
-        out: folder of the runs.
-        seeds: the seeds, each once.
-        resume, progress: as in :func:`fact_clip.training.train`.
+        config: everything that makes the run.
+        out: the run folder; it must be new, unless ``resume``.
+        resume: continue after the last whole epoch of an interrupted run of the same configuration; the number of epochs
+            and of members may have grown.
+        progress: called with (epochs done, epochs, a short text).
 
     Returns:
-        ``{"seeds": {seed: figures}, "mean": figures, "sd": figures}``, written to ``out/evaluation.json`` with the mean
-        as "metrics". The figures are those of `main_figures`; sd is that of a sample (n - 1), 0 with one seed.
+        ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
+    """
+    out, dataset = Path(out), Dataset.open(config.data)
+    # Everything that would otherwise fail after minutes, with a folder half written.
+    device = pick_device(config.train.device, "train.device")
+    check_loggers(config.train.loggers)
+    check_select(config)
+    if dataset.holdout is not None:
+        check_prior(config.decode, dataset)
+    dataset.check()
+    run, texts = prepare(config, out, dataset, resume)
+    with _members_beside(run.config, out, resume) as check_members:
+        result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
+    if dataset.holdout is not None and run.config.model.head == "text":
+        calibration = calibrate_run(run, dataset, device)
+        checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
+    return result
+
+
+# --- the members of an ensemble -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
+    """Train all members but the first in processes of their own while the block trains the first.
+
+    PyTorch gains little from a second core on models of this size; a second training uses all of it, so the threads are
+    dealt out. At the end of the block all members are done. However the block ends, no process is left.
+
+    Yields:
+        A function that raises an InputError as soon as a member has failed; its own error is on stderr.
+    """
+    folders = member_folders(out, config.train.members)
+    if not folders:
+        yield lambda: None
+        return
+    threads = torch.get_num_threads()
+    share = max(1, threads // config.train.members)
+    running: dict[Path, subprocess.Popen[bytes]] = {}
+
+    def check() -> None:
+        for folder, process in running.items():
+            if process.poll():
+                raise InputError(folder, f"the training of this member ended with exit code {process.returncode}", "0")
+
+    with _signals_raise():
+        try:
+            torch.set_num_threads(share)
+            for number, folder in enumerate(folders, start=1):
+                running[folder] = _start_member(config, number, folder, resume, share)
+            yield check
+            for process in running.values():
+                while process.poll() is None:
+                    check()
+                    _wait(process)
+            check()
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+            torch.set_num_threads(threads)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=0.5)
+    except subprocess.TimeoutExpired:
+        return
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as an exception does, so that what it began is cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def raised(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, raised) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start_member(config: Config, number: int, folder: Path, resume: bool, threads: int) -> subprocess.Popen[bytes]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    recipe = folder.parent / f"{folder.name}.yaml"
+    recipe.write_text(member_config(config, number).to_yaml(), encoding="utf-8")
+    resumed = resume and (folder / "run.json").is_file()
+    command = [sys.executable, "-c", _MEMBER, str(recipe), str(folder), *(["--resume"] if resumed else [])]
+    # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def member_config(config: Config, number: int) -> Config:
+    """The recipe of one member; the first, number 0, is the run itself.
+
+    Members differ in their seed, in their entry of ``augment.swap``, and with ``train.member_parts`` in the videos that
+    validate them. :class:`fact_clip.inference.segmenter.Segmenter` averages their scores.
+    """
+    swap = config.augment.swap[number % len(config.augment.swap)]
+    part = config.data.validation_part + number * int(config.train.member_parts)
+    values = {
+        "train.members": 1,
+        "train.seed": config.train.seed + SEED_STEP * number,
+        "train.loggers": [],
+        "data.validation_part": part,
+        "augment.swap": [swap],
+    }
+    return with_values(config, values)
+
+
+# --- sweeps -------------------------------------------------------------------------------------------------------------
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration with some keys (with dots) set to other values, checked as those of a recipe are."""
+    tree = config.model_dump(mode="json")
+    for key, value in values.items():
+        put(tree, key.split("."), value, key)
+    return Config.from_tree(tree, ", ".join(values))
+
+
+def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """The settings of a sweep, ``KEY=VALUE,VALUE,...`` each, as key -> values.
 
     Raises:
-        InputError: no seed, or one twice.
+        InputError: no ``=``, no value, a value twice, or a key twice.
     """
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise InputError("--seeds", f"{list(seeds)}", "different whole numbers, as 0,1,2")
-    out = Path(out)
-    results: dict[str, dict[str, float]] = {}
-    for seed in seeds:
-        one = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
-        results[str(seed)] = _one(one, out / f"seed{seed}", resume, progress)
-    table = {key: [figures[key] for figures in results.values()] for key in next(iter(results.values()))}
-    mean = {key: statistics.fmean(values) for key, values in table.items()}
-    sd = {key: statistics.stdev(values) if len(values) > 1 else 0.0 for key, values in table.items()}
-    checkpoint.write_json(out / "evaluation.json", {"metrics": mean, "sd": sd, "seeds": results})
-    return {"seeds": results, "mean": mean, "sd": sd}
+    axes: dict[str, list[Any]] = {}
+    for text in texts:
+        key, _, listed = text.partition("=")
+        try:
+            values = [yaml.safe_load(part) for part in listed.split(",")]
+        except yaml.YAMLError:
+            values = []
+        if not listed or None in values or len(set(map(str, values))) != len(values) or key in axes:
+            raise InputError("--sweep", repr(text), "KEY=VALUE,VALUE with each key and value once, as train.seed=0,1,2")
+        axes[key] = values
+    return axes
 
 
-def _one(config: Config, folder: Path, resume: bool, progress: Progress | None) -> dict[str, float]:
-    if "{" in config.data.name:
-        return main_figures({"metrics": train_variants(config, folder, resume=resume, progress=progress)["mean"]})
-    if str(config.data.split) == "all":
-        return main_figures({"metrics": train_all_splits(config, folder, resume=resume, progress=progress)["mean"]})
-    return main_figures(train_and_evaluate(config, folder, resume=resume, progress=progress))
+def sweep(
+    config: Config,
+    out: str | Path,
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train and evaluate a run for each combination of settings, and sum up their figures.
+
+    A run goes to ``out/LABEL/LABEL``, a label a key: ``seed0/split1``. With ``data.split: all`` the splits of the data
+    set are a further axis.
+
+    Args:
+        config: the recipe.
+        out: folder of the runs.
+        axes: key with dots -> its values.
+        resume: continue an interrupted sweep: runs that are done are only scored, one that was cut off continues.
+        progress: called as in :func:`train`.
+
+    Returns:
+        ``{"metrics": mean, "sd": sd, "axes": axes, "runs": {label: figures}}``, also written to
+        ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that of
+        the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
+
+    Raises:
+        InputError: a setting or a data set that cannot be, before anything is trained.
+    """
+    out, runs, seeds = Path(out), {}, {}
+    combinations = _combinations(config, axes)
+    for one in combinations.values():
+        Dataset.open(one.data)
+    for number, (label, one) in enumerate(combinations.items(), start=1):
+        logger.info("run %d of %d: %s", number, len(combinations), label)
+        folder = out / label
+        train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
+        runs[label] = main_figures(evaluate(folder, device=one.train.device))
+        seeds.setdefault(one.train.seed, []).append(runs[label])
+    groups = list(seeds.values()) if "train.seed" in axes else [[figures] for figures in runs.values()]
+    means = [_mean(group) for group in groups]
+    sd = {key: statistics.stdev(each[key] for each in means) if len(means) > 1 else 0.0 for key in means[0]}
+    result = {"metrics": _mean(list(runs.values())), "sd": sd, "axes": dict(axes), "runs": runs}
+    checkpoint.write_json(out / "evaluation.json", result)
+    return result
+
+
+def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str, Config]:
+    """Label -> configuration of each run, the last axis changing first."""
+    found: dict[str, Config] = {}
+    for values in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, values, strict=True))
+        one = with_values(config, chosen)
+        splits = Dataset.splits(one.data) if str(one.data.split) == "all" else [None]
+        for split in splits:
+            own = chosen if split is None else {**chosen, "data.split": split}
+            found["/".join(_label(key, value) for key, value in own.items())] = with_values(config, own)
+    return found
+
+
+def _label(key: str, value: Any) -> str:
+    """A folder's name for a setting: "split1", "seed0", "havid_view0_lh_pt"."""
+    text = str(value)
+    name = key.rpartition(".")[2]
+    label = text if key == "data.name" else f"{name}{text}" if text.isalnum() else f"{name}={text}"
+    return "".join(sign if sign.isalnum() or sign in "=.+-_" else "_" for sign in label)
+
+
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each figure that all rows have."""
+    return {key: statistics.fmean(row[key] for row in rows) for key in rows[0] if all(key in row for row in rows)}
 
 
 def main_figures(result: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of an evaluation by which runs are compared, in percent but for gamma.
+    """The numbers of an evaluation by which runs are compared, in percent except for gamma.
 
-    With classes held out S, U, H, AUSUC, unseen labels only, gamma, and F1 a group come first.
+    With classes held out S, U, H, AUSUC, unseen labels only, gamma, and F1 by group come first.
     """
-    numbers = {key: value for key, value in result["metrics"].items() if isinstance(value, int | float)}
+    numbers = {key: float(value) for key, value in result["metrics"].items() if isinstance(value, int | float)}
     found = result.get("zero_shot")
     if found is None:
         return numbers

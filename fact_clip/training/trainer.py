@@ -1,129 +1,88 @@
-"""The training loop: one function that trains, validates, saves, and can go on where it was cut off.
+"""The training loop of one model: trains, validates, saves, and continues exactly where it was cut off.
 
-The order of videos, their masking and dropout depend on (seed, epoch) alone, so a run that is resumed
-after a whole epoch follows the same loss curve as one that was not interrupted.
+The order of videos, their masking and dropout depend only on (seed, epoch), so a run that is resumed after a whole epoch
+follows the same loss curve as one that was not interrupted.
 """
 
 from __future__ import annotations
 
-import copy
+import logging
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
-from fact_clip.config import Config, TrainConfig
+from fact_clip.config import TrainConfig
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.loader import training_batches
-from fact_clip.encoders.joint import pick_device
+from fact_clip.datasets.loader import Batch, training_batches
+from fact_clip.encoders import pick_device
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
-from fact_clip.training.calibration import calibrate_run, check_prior
-from fact_clip.training.ensemble import swap_of, trained_beside
-from fact_clip.training.evaluation import Progress, check_select, evaluate, validate
-from fact_clip.training.logs import FileLog, check_loggers, make_logger
-from fact_clip.training.setup import candidates, make_criterion, prepare
+from fact_clip.training.evaluation import Progress, validate
+from fact_clip.training.logs import FileLog, make_logger
+from fact_clip.training.setup import candidates, make_criterion
+
+logger = logging.getLogger(__name__)
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
-def train(config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
-    """Train a model into the run folder ``out``.
-
-    The checkpoint that is kept (``model.safetensors``) is the best on the validation videos, a part of the
-    training videos; without validation videos it is the last. The test split is not read.
+def train_model(
+    run: Run,
+    dataset: Dataset,
+    texts: dict[str, Tensor],
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    after_step: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Train the model of a run folder that has been described; see :func:`fact_clip.training.train`.
 
     Args:
-        config: everything that makes the run.
-        out: the run folder; it must be new, unless ``resume``.
-        resume: go on after the last whole epoch of an interrupted run of the same configuration; epochs and members
-            may have become more.
+        run: the description, already written to its folder.
+        dataset: its data.
+        texts: what the model is made from beside sizes, see `training.setup.prepare`.
+        resume: continue after the last whole epoch, where there is one.
         progress: called with (epochs done, epochs, a short text).
-
-    Returns:
-        ``{"epoch", "best", "seconds", "parameters"}`` of the run.
+        after_step: called after each step of the optimiser; it may raise.
     """
-    out, dataset = Path(out), Dataset.open(config.data)
-    # What would otherwise be told after minutes, with a folder half written.
-    pick_device(config.train.device)
-    check_loggers(config.train.loggers)
-    check_select(config)
-    if dataset.holdout is not None:
-        check_prior(config.decode, dataset)
-    dataset.check()
-    run, texts = prepare(config, out, dataset, resume)
-    with trained_beside(run.config, out, resume):
-        torch.manual_seed(config.train.seed)
-        result = _Training(run, dataset, resume, texts).run_all(progress)
-    if dataset.holdout is not None and run.config.model.head == "text":
-        calibration = calibrate_run(run, dataset, pick_device(config.train.device))
-        checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
-    return result
-
-
-def train_and_evaluate(
-    config: Config, folder: Path, *, resume: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
-    """One of several runs: trained, or gone on with where ``resume`` finds it begun, and its evaluation."""
-    train(config, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
-    return evaluate(folder, device=config.train.device)
-
-
-def mean_figures(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """The mean over several runs of each figure that is a number."""
-    keys = [key for key, value in next(iter(results.values())).items() if isinstance(value, int | float)]
-    return {key: sum(metrics[key] for metrics in results.values()) / len(results) for key in keys}
-
-
-def train_all_splits(
-    config: Config, out: str | Path, *, resume: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Train and evaluate each split in turn into ``out/splitN``; with ``resume`` each goes on where it was cut off.
-
-    Returns:
-        ``{"splits": {name: metrics}, "mean": metrics}``.
-    """
-    out, results = Path(out), {}
-    for split in Dataset.splits(config.data):
-        folder = out / f"split{split}"
-        one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
-        results[str(split)] = train_and_evaluate(one, folder, resume=resume, progress=progress)["metrics"]
-    mean = mean_figures(results)
-    checkpoint.write_json(out / "evaluation.json", {"metrics": mean, "splits": results})
-    return {"splits": results, "mean": mean}
+    torch.manual_seed(run.config.train.seed)
+    return _Training(run, dataset, texts, resume, after_step).run_all(progress)
 
 
 class _Training:
     """The state of one training: model, optimiser, and the best validation so far."""
 
-    def __init__(self, run: Run, dataset: Dataset, resume: bool, texts: dict[str, Tensor]) -> None:
-        self.run, self.dataset, self.settings = run, dataset, run.config.train
-        self.device = pick_device(self.settings.device)
+    def __init__(
+        self, run: Run, dataset: Dataset, texts: dict[str, Tensor], resume: bool, after_step: Callable[[], None]
+    ) -> None:
+        self.run, self.dataset, self.settings, self.after_step = run, dataset, run.config.train, after_step
+        self.device = pick_device(self.settings.device, "train.device")
+        self.bf16 = pick_precision(self.settings.precision, self.device) == "bf16"
         self.model = run.new_model(**texts).to(self.device)
+        self.parameters = list(self.model.parameters())
         self.optimizer = make_optimizer(self.model, self.settings)
+        self.average = averaged(self.model, self.settings.average) if self.settings.average else None
         # What is validated and kept: the model itself, or the moving average of its weights.
-        self.kept = copy.deepcopy(self.model) if self.settings.average else self.model
-        # Listed once: walking the modules anew takes a tenth of a step.
-        self.parameters, self.averages = list(self.model.parameters()), list(self.kept.parameters())
+        self.kept: FACT = self.model if self.average is None else cast(FACT, self.average.module)
         self.criterion = make_criterion(run, dataset)
         self.text, self.place = self._candidates()
         self.epoch, self.best, self.since_best = 0, -math.inf, 0
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
-        # Cut off in the first epoch: begin anew. Converted weights have no log and are not trained over.
+        # Cut off in the first epoch: start again. Converted weights have no log and are not trained over.
         if resume and (last.is_file() or (model.is_file() and not log.is_file())):
             self._restore()
-        self.file_log = FileLog(run.path, self.epoch)
         config = run.config.model_dump(mode="json")
-        self.loggers = [self.file_log, *(make_logger(name, run.path, config) for name in self.settings.loggers)]
+        extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
+        self.loggers = [FileLog(run.path, self.epoch), *extra]
 
     def _candidates(self) -> tuple[Tensor | None, Tensor]:
         """Texts of the classes that training scores, and class index -> place among them (-1: none)."""
@@ -134,21 +93,24 @@ class _Training:
         return text, place
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
-        started = time.perf_counter()
+        started, first = time.perf_counter(), self.epoch
         while self.epoch < self.settings.epochs and not self._stopped():
             row = self._one_epoch()
-            for logger in self.loggers:
-                logger.log(row)
+            for each in self.loggers:
+                each.log(row)
             # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
             self._save_state()
+            best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
+            told = f"loss {row['total']:.3f}{best}"
+            left = (time.perf_counter() - started) / (self.epoch - first) * (self.settings.epochs - self.epoch)
+            logger.info("epoch %d of %d: %s, %.0f s left", self.epoch, self.settings.epochs, told, left)
             if progress is not None:
-                best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
-                progress(self.epoch, self.settings.epochs, f"loss {row['total']:.3f}{best}")
+                progress(self.epoch, self.settings.epochs, told)
         return {
             "epoch": self.epoch,
             "best": self.best if self.dataset.validation else None,
             "seconds": time.perf_counter() - started,
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "parameters": sum(parameter.numel() for parameter in self.parameters),
         }
 
     def _stopped(self) -> bool:
@@ -171,9 +133,17 @@ class _Training:
     def _train_epoch(self) -> dict[str, float]:
         settings, config = self.settings, self.run.config
         torch.manual_seed(settings.seed * 100_003 + self.epoch)  # dropout of this epoch
-        data = self.dataset, self.dataset.train, self.run.transform, config.augment
-        draw = settings.batch_size, settings.seed, self.epoch, config.data.stride
-        batches = training_batches(*data, *draw, interleave=config.data.interleave)
+        batches = training_batches(
+            self.dataset,
+            self.dataset.train,
+            self.run.transform,
+            config.augment,
+            settings.batch_size,
+            settings.seed,
+            self.epoch,
+            config.data.stride,
+            interleave=config.data.interleave,
+        )
         self.model.train()
         n_batches = math.ceil(len(self.dataset.train) / settings.batch_size)
         rows: list[dict[str, float]] = []
@@ -181,14 +151,14 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.lr * lr_factor(settings, self.epoch + step / n_batches)
             rows.append(self._step(batch.to(self.device)))
+            self.after_step()
         return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
 
-    def _step(self, batch: Any) -> dict[str, float]:
+    def _step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; the loss terms as numbers."""
-        bf16 = self.settings.precision == "bf16"
         transcript = transcripts(batch.labels).to(self.device) if self.run.config.model.transcript else None
         features, text = self._swapped(batch.features)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             output = self.model(features, batch.mask, text, transcript)
             self._check_finite("scores", output.blocks[-1].token_logits, output.blocks[-1].frame_logits)
             terms = self.criterion(output, self.place[batch.labels], batch.mask)
@@ -198,13 +168,13 @@ class _Training:
         if self.settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
-        if self.settings.average:
-            self._average()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return terms.as_dict()
 
     def _swapped(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Input and texts of a step; with swap augmentation the named things of some steps are swapped."""
-        share, objects = swap_of(self.run.config, 0), self.model.objects
+        """Input and texts of a step; swap augmentation exchanges the named objects in a share of the steps."""
+        share, objects = self.run.config.augment.swap[0], self.model.objects
         if not share or objects is None or self.text is None or float(torch.rand(())) >= share:
             return features, self.text
         return objects.swapped(features, self.text)
@@ -213,12 +183,9 @@ class _Training:
         if not all(bool(torch.isfinite(value).all()) for value in values):
             raise InputError("train.lr", f"{what} that are not finite in epoch {self.epoch + 1}", todo="lower it")
 
-    def _average(self) -> None:
-        get_ema_multi_avg_fn(self.settings.average)(self.averages, self.parameters, None)
-
     def _validate(self) -> dict[str, float]:
         segmenter = Segmenter(self.run, self.kept, self.device)
-        figures = validate(segmenter, self.run.config, self.dataset, self.dataset.validation)
+        figures = validate(segmenter, self.dataset, self.dataset.validation)
         self.since_best += 1
         if figures[self.settings.select] > self.best:
             self.best, self.since_best = figures[self.settings.select], 0
@@ -229,9 +196,9 @@ class _Training:
         checkpoint.save_weights(self.run.path / "model.safetensors", self.kept.state_dict(), facts)
 
     def _save_state(self) -> None:
-        """Model and optimiser state by name; a run resumed from it goes on exactly."""
+        """Model and optimiser state by name; a run resumed from it continues exactly."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        if self.kept is not self.model:
+        if self.average is not None:
             tensors.update({f"average.{name}": value for name, value in self.kept.state_dict().items()})
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors.update(
@@ -243,7 +210,7 @@ class _Training:
     def _restore(self) -> None:
         path = self.run.path / "last.safetensors"
         tensors, facts = checkpoint.read_weights(path)
-        models = {"model.": self.model} if self.kept is self.model else {"model.": self.model, "average.": self.kept}
+        models = {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.kept}
         for prefix, model in models.items():
             weights = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
             checkpoint.load_strictly(model, weights, str(path))
@@ -263,6 +230,36 @@ def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:
     kind = OPTIMIZERS[settings.optimizer]
     # One pass over all parameters a step; torch's loop over them takes twice as long on the CPU.
     return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True, **extra)
+
+
+def averaged(model: FACT, decay: float) -> AveragedModel:
+    """The exponential moving average of a model's weights, which starts at the weights themselves."""
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    average.n_averaged.fill_(1)  # else the first step would replace the start instead of being averaged with it
+    return average
+
+
+def pick_precision(asked: str, device: torch.device) -> str:
+    """"float32" or "bf16"; "auto" takes bf16 where the device computes in it natively.
+
+    A CPU without bfloat16 instructions is 5 to 7 times slower in bf16 than in float32, so asking for it gets a warning.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and cpu_has_bf16()
+    if asked == "bf16" and not native:
+        text = f"train.precision=bf16: this {device.type} does not compute in bfloat16 natively; float32 is faster"
+        warnings.warn(text, stacklevel=2)
+    if asked == "auto":
+        return "bf16" if native and device.type == "cuda" else "float32"
+    return asked
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions that multiply bfloat16 (AVX-512 BF16, AMX, or those of ARM)."""
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
 
 
 def lr_factor(settings: TrainConfig, epoch: float) -> float:

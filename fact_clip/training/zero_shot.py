@@ -13,9 +13,8 @@ from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.selection import Level, levels
-from fact_clip.decoding import Calibration
+from fact_clip.decoding import Calibration, Voters
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.models import Output
 from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated
 
 IN_USE = "in use"
@@ -27,7 +26,7 @@ def report(
     dataset: Dataset,
     names: Sequence[str],
     actions: Sequence[str] | None = None,
-    outputs: Sequence[Sequence[Output]] | None = None,
+    voters: Sequence[Sequence[Voters]] | None = None,
 ) -> dict[str, Any]:
     """The zero-shot figures of some videos.
 
@@ -38,9 +37,9 @@ def report(
         segmenter: the model with the calibration in use.
         dataset: with its classes held out.
         names: of the videos.
-        actions, outputs: candidates, and what the model gave where it has run already, see `Scored`.
+        actions, voters: candidates, and what the model said where it has read the videos already, see `Scored`.
     """
-    scored = Scored(segmenter, dataset, names, actions, outputs)
+    scored = Scored(segmenter, dataset, names, actions, voters)
     used, known = segmenter.calibration or uncalibrated(dataset), dataset.vocabulary
     unseen = (*dataset.unseen, *range(len(known), len(scored.vocabulary)))
     groups = (unseen, known.background_indices, dataset.validation_unseen)
@@ -59,7 +58,7 @@ def report(
         "curve": curve.to_dict(),
         "best_harmonic_mean": float(curve.harmonic_mean.max()),
         "unseen_labels_only": conventional,
-        "chance": 100 / int((~scored.ruled_out).sum()),
+        "chance": 100 / int((~scored.choice.ruled_out).sum()),
         "by_level": _by_level(scored.truth, predictions[IN_USE], dataset, groups),
         "unseen": _unseen_classes(scored.truth, predictions[IN_USE], alone, dataset),
         "by_factor": by_factor(scored.vocabulary, scored.truth, predictions[IN_USE]),

@@ -57,8 +57,8 @@ def test_train_all_splits_prints_one_table_with_the_mean(recipe, fact_clip, tmp_
     answer = fact_clip("train", recipe, "data.split=all", "--out", tmp_path / "all")
     assert answer.code == 0
     header, *rows = [line.split() for line in answer.out.splitlines()]
-    assert [row[0] for row in rows] == ["1", "2", "3", "mean"]
-    assert header[:6] == ["split", "F1@10", "F1@25", "F1@50", "Edit", "Acc"]  # as papers print it
+    assert [row[0] for row in rows] == ["split1", "split2", "split3", "mean", "sd"]
+    assert header[:6] == ["run", "F1@10", "F1@25", "F1@50", "Edit", "Acc"]  # as papers print it
     place = header.index("Edit")
     edits = []
     for split in (1, 2, 3):
@@ -66,28 +66,30 @@ def test_train_all_splits_prints_one_table_with_the_mean(recipe, fact_clip, tmp_
         edits.append(result["metrics"]["edit"])
         assert rows[split - 1][place] == f"{edits[-1]:.1f}"
     assert rows[3][place] == f"{np.mean(edits):.1f}"
+    assert rows[4][place] == f"{np.std(edits, ddof=1):.1f}"
 
 
 def test_train_all_splits_goes_on_where_it_was_cut_off(recipe, fact_clip, tmp_path, monkeypatch):
     """The finished split stays as it is, the rest follows, and the table is that of a run without a break."""
     command = ["train", recipe, "data.split=all", "--out"]
     whole = fact_clip(*command, tmp_path / "whole")
-    real = training.trainer.train
+    sweeps = sys.modules["fact_clip.training.sweep"]
+    real = sweeps.train
 
     def cut_off(config, out, **options):
-        if config.data.split == "2":
+        if config.data.split == 2:
             raise KeyboardInterrupt
         return real(config, out, **options)
 
-    monkeypatch.setattr(training.trainer, "train", cut_off)
+    monkeypatch.setattr(sweeps, "train", cut_off)
     answer = fact_clip(*command, tmp_path / "cut")
     assert answer.code == 130
-    assert "go on with: fact-clip train" in answer.err
+    assert "continue with: fact-clip train" in answer.err
     assert "--resume" in answer.err
     assert not (tmp_path / "cut/evaluation.json").exists()
     weights = tmp_path / "cut/split1/model.safetensors"
     written = weights.stat().st_mtime_ns
-    monkeypatch.setattr(training.trainer, "train", real)
+    monkeypatch.setattr(sweeps, "train", real)
     resumed = fact_clip(*command, tmp_path / "cut", "--resume")
     assert (resumed.code, resumed.out) == (0, whole.out)
     assert weights.stat().st_mtime_ns == written
@@ -197,7 +199,7 @@ def test_interrupt_says_how_to_go_on(recipe, fact_clip, tmp_path, monkeypatch):
     answer = fact_clip("train", recipe, "train.epochs=2", "--out", tmp_path / "my run")
     assert answer.code == 130
     again = f"fact-clip train {recipe} train.epochs=2 --out '{tmp_path / 'my run'}' --resume"
-    assert answer.err == f"fact-clip: interrupted; go on with: {again}\n"
+    assert answer.err == f"fact-clip: interrupted; continue with: {again}\n"
 
 
 @pytest.mark.slow
@@ -217,7 +219,7 @@ def test_a_run_cut_off_by_ctrl_c_can_be_used_and_resumed(recipe, fact_clip, tmp_
     finally:
         process.kill()
     assert process.returncode == 130
-    assert err.startswith("fact-clip: interrupted; go on with: fact-clip train ")
+    assert err.startswith("fact-clip: interrupted; continue with: fact-clip train ")
     assert err.count("\n") == 1
     assert fact_clip("evaluate", out).code == 0
     done = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["epoch"]

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +20,10 @@ from fact_clip import InputError, checkpoint
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
-from fact_clip.training.ensemble import SEED_STEP, swap_of, trained_beside
+from fact_clip.training.sweep import SEED_STEP, _members_beside, member_config
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,10 +56,10 @@ def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):
     torch.set_num_threads(2)
 
 
-def test_members_take_the_shares_of_exchange_in_turn(tiny):
+def test_members_take_the_shares_of_swap_in_turn(tiny):
     one, three = tiny(augment={"swap": 0.5}), tiny(augment={"swap": [0.8, 0, 0.5]})
-    assert [swap_of(one, number) for number in range(3)] == [0.5, 0.5, 0.5]
-    assert [swap_of(three, number) for number in range(5)] == [0.8, 0.0, 0.5, 0.8, 0.0]
+    assert [member_config(one, number).augment.swap for number in range(3)] == [(0.5,), (0.5,), (0.5,)]
+    assert [member_config(three, number).augment.swap[0] for number in range(5)] == [0.8, 0.0, 0.5, 0.8, 0.0]
 
 
 def test_scores_are_the_normalised_geometric_mean(pair, workbench):
@@ -86,7 +95,7 @@ def test_a_member_that_is_missing_is_an_error(pair, tmp_path):
         fact_clip.load(run)
 
 
-def test_resume_goes_on_with_all_members(pair, tiny, tmp_path):
+def test_resume_continues_all_members(pair, tiny, tmp_path):
     run = Path(shutil.copytree(pair, tmp_path / "run"))
     train(tiny(train={"epochs": 2, "members": 2, "seed": 3}), run, resume=True)
     train(tiny(train={"epochs": 2, "members": 2, "seed": 3}), tmp_path / "whole")
@@ -110,13 +119,62 @@ def test_resume_adds_members(pair, tiny, tmp_path):
 
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     config = tiny(train={"epochs": 1000, "members": 2})
-    with pytest.raises(KeyboardInterrupt), trained_beside(config, tmp_path / "run", resume=False):
+    with pytest.raises(KeyboardInterrupt), _members_beside(config, tmp_path / "run", resume=False):
         raise KeyboardInterrupt
     assert not (tmp_path / "run/members/2/model.safetensors").exists()
+    assert members_of(tmp_path) == []
+
+
+def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path, capfd):
+    """Its folder is taken, so it fails within its first seconds; the first member has a million epochs to go."""
+    run = tmp_path / "run"
+    (run / "members" / "2").mkdir(parents=True)
+    (run / "members" / "2" / "taken").touch()
+    config = tiny(train={"epochs": 1_000_000, "members": 2})
     with (
-        pytest.raises(InputError, match=r"members/2: its training ended with exit code"),
-        trained_beside(
-            tiny(data={"root": str(tmp_path / "nowhere")}, train={"members": 2}), tmp_path / "bad", resume=False
-        ),
+        pytest.raises(InputError, match=r"members/2: the training of this member ended with exit code 1"),
+        _members_beside(config, run, resume=False) as after_step,
     ):
-        pass
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            after_step()
+            time.sleep(0.05)
+    assert "fact-clip: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_member_outlives_the_training(tiny, tmp_path, number):
+    """However the training ends, its members end with it."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 3}).to_yaml())
+    command = [sys.executable, "-m", "fact_clip", "train", str(recipe), "--out", str(tmp_path / "run")]
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT, preexec_fn=heed)
+    try:
+        wait_until(lambda: (tmp_path / "run/members/3/last.safetensors").is_file(), 120)
+        assert len(members_of(tmp_path)) == 2
+        process.send_signal(number)
+        process.wait(20)
+        wait_until(lambda: members_of(tmp_path) == [], 5)
+    finally:
+        process.kill()
+
+
+def members_of(folder: Path) -> list[int]:
+    """Processes that train a member below a folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = each.read_bytes().split(b"\0")
+        except OSError:  # it has ended
+            continue
+        if str(folder / "run" / "members").encode() in b" ".join(words) and words[0]:
+            found.append(int(each.parent.name))
+    return found
+
+
+def wait_until(reached: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

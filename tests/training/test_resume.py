@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from fact_clip import InputError, checkpoint, load
-from fact_clip.training import evaluate, train, train_all_splits, trainer
+from fact_clip.training import evaluate, train, trainer
 from fact_clip.training.logs import FileLog
 
 # Everything random that there is: dropout, channel and time masking.
@@ -248,43 +248,3 @@ def test_further_loggers_get_the_same_rows(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(trainer.make_logger.__globals__["LOGGERS"], "json", Listener)
     train(tiny(train={"loggers": ["json"]}), tmp_path / "run")
     assert rows == log_of(tmp_path / "run")
-
-
-# --- all splits -------------------------------------------------------------------------------------
-
-
-def test_all_splits_are_trained_and_averaged_once(tiny, tmp_path, monkeypatch):
-    config, out = tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path / "all"
-    result = train_all_splits(config, out)
-    assert list(result["splits"]) == ["1", "2", "3"]
-    for split, figures in result["splits"].items():
-        assert json.loads((out / f"split{split}" / "evaluation.json").read_text())["metrics"] == figures
-        assert checkpoint.open_run(out / f"split{split}").config.data.split == split
-    edits = [figures["edit"] for figures in result["splits"].values()]
-    assert result["mean"]["edit"] == pytest.approx(sum(edits) / 3)
-    assert json.loads((out / "evaluation.json").read_text())["metrics"] == result["mean"]
-
-    def no_step(self, batch):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(trainer._Training, "_step", no_step)
-    assert train_all_splits(config, out, resume=True) == result
-    with pytest.raises(InputError, match="not empty"):
-        train_all_splits(config, out)
-    other = tiny(data={"split": "all"}, train={"epochs": 1, "lr": 0.5})
-    with pytest.raises(InputError, match="another configuration"):
-        train_all_splits(other, out, resume=True)
-
-
-def test_all_splits_go_on_where_they_were_cut_off(tiny, tmp_path, monkeypatch):
-    """Cut in the first epoch of split 2, of which only the description is written by then."""
-    config, out = tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path / "all"
-    with monkeypatch.context() as patch:
-        fail_at_step(patch, 3)
-        with pytest.raises(Cut):
-            train_all_splits(config, out)
-    before = (out / "split1" / "last.safetensors").read_bytes()
-    result = train_all_splits(config, out, resume=True)
-    assert list(result["splits"]) == ["1", "2", "3"]
-    assert (out / "split1" / "last.safetensors").read_bytes() == before
-    assert evaluate(out / "split2")["metrics"] == result["splits"]["2"]

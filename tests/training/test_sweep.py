@@ -1,75 +1,148 @@
-"""Several seeds of one recipe."""
+"""Several runs of one recipe: over seeds, splits, data sets, or any settings."""
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 
+import numpy as np
 import pytest
 
 from fact_clip import InputError, checkpoint
-from fact_clip.training import evaluate, train_seeds, trainer
-from fact_clip.training.sweep import main_figures
+from fact_clip.training import evaluate, sweep, trainer
+from fact_clip.training.sweep import main_figures, read_axes
 
 ZERO_SHOT = {
     "data": {"holdout": "zero_shot/A.json"},
-    "model": {"head": "text", "key_width": 8},
+    "model": {"head": "text"},
     "text": {"encoder": "hash:32", "parts": ["factors"]},
     "train": {"epochs": 1},
 }
 
 
+class Cut(Exception):
+    """Raised in the middle of a training."""
+
+
+def fail_at_epoch(patch, number: int) -> None:
+    """Make the training of epoch `number`, counted over all runs, raise."""
+    real, done = trainer._Training._train_epoch, []
+
+    def counted(self):
+        done.append(None)
+        if len(done) == number:
+            raise Cut
+        return real(self)
+
+    patch.setattr(trainer._Training, "_train_epoch", counted)
+
+
 def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
-    config = tiny(**ZERO_SHOT)
-    result = train_seeds(config, tmp_path, [3, 8])
-    assert list(result["seeds"]) == ["3", "8"]
+    result = sweep(tiny(**ZERO_SHOT), tmp_path, {"train.seed": [3, 8]})
+    assert list(result["runs"]) == ["seed3", "seed8"]
     for seed in (3, 8):
         assert checkpoint.open_run(tmp_path / f"seed{seed}").config.train.seed == seed
         written = json.loads((tmp_path / f"seed{seed}" / "evaluation.json").read_text())
         used = written["zero_shot"]["ways"]["in use"]
-        figures = result["seeds"][str(seed)]
+        figures = result["runs"][f"seed{seed}"]
         assert list(figures)[:4] == ["S", "U", "H", "AUSUC"]
         assert [figures[key] for key in ("S", "U", "H")] == [used[key] for key in ("S", "U", "H")]
         assert figures["AUSUC"] == written["zero_shot"]["ausuc"]
         assert figures["edit"] == written["metrics"]["edit"]
         assert figures["unseen_f1@10"] == used["unseen_f1@10"]
-    for key, mean in result["mean"].items():
-        first, second = (result["seeds"][seed][key] for seed in ("3", "8"))
+    for key, mean in result["metrics"].items():
+        first, second = (result["runs"][f"seed{seed}"][key] for seed in (3, 8))
         assert mean == pytest.approx((first + second) / 2)
         assert result["sd"][key] == pytest.approx(abs(first - second) / math.sqrt(2))
-    together = json.loads((tmp_path / "evaluation.json").read_text())
-    assert together == {"metrics": result["mean"], "sd": result["sd"], "seeds": result["seeds"]}
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == result
 
 
-def test_goes_on_where_it_was_cut_off(tiny, tmp_path, monkeypatch):
-    config, real = tiny(train={"epochs": 1}), trainer.train
-
-    def cut_off(config, out, **options):
-        if config.train.seed == 1:
-            raise KeyboardInterrupt
-        return real(config, out, **options)
-
-    monkeypatch.setattr(trainer, "train", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        train_seeds(config, tmp_path / "cut", [0, 1])
-    weights = tmp_path / "cut/seed0/model.safetensors"
-    written = weights.stat().st_mtime_ns
-    monkeypatch.setattr(trainer, "train", real)
-    resumed = train_seeds(config, tmp_path / "cut", [0, 1], resume=True)
-    assert weights.stat().st_mtime_ns == written
-    assert set(resumed["seeds"]) == {"0", "1"}
-    assert resumed["seeds"]["0"] == main_figures(evaluate(tmp_path / "cut/seed0"))
+def test_with_seeds_and_splits_the_deviation_is_that_of_the_seeds(tiny, tmp_path):
+    result = sweep(tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path, {"train.seed": [0, 1]})
+    labels = [f"seed{seed}/split{split}" for seed in (0, 1) for split in (1, 2, 3)]
+    assert list(result["runs"]) == labels
+    edits = np.array([result["runs"][label]["edit"] for label in labels]).reshape(2, 3)
+    assert result["metrics"]["edit"] == pytest.approx(edits.mean())
+    assert result["sd"]["edit"] == pytest.approx(edits.mean(1).std(ddof=1))
+    for label in labels:
+        config = checkpoint.open_run(tmp_path / label).config
+        assert label == f"seed{config.train.seed}/split{config.data.split}"
+        written = json.loads((tmp_path / label / "evaluation.json").read_text())
+        assert result["runs"][label] == main_figures(written)
 
 
-def test_one_seed_has_no_deviation(tiny, tmp_path):
-    result = train_seeds(tiny(train={"epochs": 1}), tmp_path, [5])
+def test_any_setting_can_be_swept(tiny, tmp_path):
+    axes = read_axes(["model.blocks=i,iu", "train.lr=0.001,0.01"])
+    result = sweep(tiny(train={"epochs": 1}), tmp_path, axes)
+    assert list(result["runs"]) == [f"blocks{blocks}/lr={lr}" for blocks in ("i", "iu") for lr in (0.001, 0.01)]
+    accuracies = [figures["frame_accuracy"] for figures in result["runs"].values()]
+    assert result["sd"]["frame_accuracy"] == pytest.approx(np.std(accuracies, ddof=1))
+
+
+def test_continues_where_it_was_cut_off(tiny, tmp_path, monkeypatch):
+    """Cut in the first epoch of the second run, of which only the description is written by then."""
+    config, axes = tiny(data={"split": "all"}, train={"epochs": 1}), {}
+    whole = sweep(config, tmp_path / "whole", axes)
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        fail_at_epoch(patch, 2)
+        sweep(config, tmp_path / "cut", axes)
+    assert not (tmp_path / "cut/evaluation.json").exists()
+    before = (tmp_path / "cut/split1/last.safetensors").read_bytes()
+    resumed = sweep(config, tmp_path / "cut", axes, resume=True)
+    assert resumed == whole
+    assert (tmp_path / "cut/split1/last.safetensors").read_bytes() == before
+    assert resumed["runs"]["split1"] == main_figures(evaluate(tmp_path / "cut/split1"))
+
+
+def test_a_sweep_that_is_done_is_only_scored_again(tiny, tmp_path, monkeypatch):
+    config, out = tiny(data={"split": "all"}, train={"epochs": 1}), tmp_path / "all"
+    result = sweep(config, out, {})
+
+    def no_step(self, batch):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(trainer._Training, "_step", no_step)
+    assert sweep(config, out, {}, resume=True) == result
+    with pytest.raises(InputError, match="not empty"):
+        sweep(config, out, {})
+    other = tiny(data={"split": "all"}, train={"epochs": 1, "lr": 0.5})
+    with pytest.raises(InputError, match="another configuration"):
+        sweep(other, out, {}, resume=True)
+
+
+def test_one_run_has_no_deviation(tiny, tmp_path):
+    result = sweep(tiny(train={"epochs": 1}), tmp_path, {"train.seed": [5]})
     assert set(result["sd"].values()) == {0.0}
-    assert result["mean"] == result["seeds"]["5"]
-    assert "S" not in result["mean"]
+    assert result["metrics"] == result["runs"]["seed5"]
+    assert "S" not in result["metrics"]
 
 
-@pytest.mark.parametrize("seeds", [[], [1, 1]])
-def test_seeds_that_make_no_sense(tiny, tmp_path, seeds):
-    with pytest.raises(InputError, match="--seeds"):
-        train_seeds(tiny(), tmp_path / "none", seeds)
-    assert not (tmp_path / "none").exists()
+def test_a_data_set_that_is_missing_is_reported_before_anything_is_trained(tiny, workbench, tmp_path):
+    shutil.copytree(workbench, tmp_path / "data/havid_view0_lh_pt")
+    config = tiny(data={"root": str(tmp_path / "data")})
+    with pytest.raises(InputError):
+        sweep(config, tmp_path / "runs", {"data.name": ["workbench", "havid_view1_lh_pt"]})
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("text", ["train.seed", "train.seed=", "train.seed=1,1", "train.seed=1,", "a=[1,2"])
+def test_axes_that_make_no_sense(text):
+    with pytest.raises(InputError, match=r"--sweep: .*KEY=VALUE,VALUE"):
+        read_axes([text])
+
+
+def test_axes_are_read_as_recipes_are():
+    assert read_axes(["data.split=1,2", "data.name=a,b", "train.lr=1.0e-3,0.1"]) == {
+        "data.split": [1, 2],
+        "data.name": ["a", "b"],
+        "train.lr": [0.001, 0.1],
+    }
+    with pytest.raises(InputError, match="--sweep"):
+        read_axes(["train.seed=1", "train.seed=2"])
+
+
+def test_an_unknown_key_is_refused(tiny, tmp_path):
+    with pytest.raises(InputError, match="unknown key train.sed"):
+        sweep(tiny(), tmp_path / "runs", {"train.sed": [1]})
+    assert not (tmp_path / "runs").exists()
