@@ -8,8 +8,6 @@ recipes and keys; it is generated from this file.
 from __future__ import annotations
 
 import difflib
-import itertools
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -397,20 +395,3 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merged(result[key], value) if both else value
     return result
-
-
-# --- patterns of data set names: until training has its sweep ----------------------------------------------
-
-_BRACES = re.compile(r"\{([^{}]*)\}")
-
-
-def expand(pattern: str) -> list[str]:
-    """Every name of a pattern, the last alternatives changing first: "a{0,1}" -> ["a0", "a1"]."""
-    parts = _BRACES.split(pattern)  # text, alternatives, text, ...
-    choices = [part.split(",") if place % 2 else [part] for place, part in enumerate(parts)]
-    return ["".join(chosen) for chosen in itertools.product(*choices)]
-
-
-def several(pattern: str) -> list[list[str]]:
-    """The alternatives of a pattern where there is more than one: "a{0,1}_{b}" -> [["0", "1"]]."""
-    return [choice for choice in (part.split(",") for part in _BRACES.findall(pattern)) if len(choice) > 1]

@@ -286,7 +286,8 @@ def _select(given: Namespace) -> None:
 
 def _viz(given: Namespace) -> None:
     from fact_clip.checkpoint import run_folder
-    from fact_clip.training.pictures import draw_run
+    from fact_clip.report import draw_frames
+    from fact_clip.training.evaluation import frame_states
 
     folder, part = run_folder(given.logdir), given.split
     if not (folder / "run.json").is_file():
@@ -294,7 +295,8 @@ def _viz(given: Namespace) -> None:
         folder = newest(inner if inner.is_dir() else folder)
     if part not in ("test", "validation", "train"):
         part = "test"
-    for path in draw_run(folder, part, given.outdir, given.videos):
+    vocabulary, states = frame_states(folder, part)
+    for path in draw_frames(states, vocabulary, given.outdir, title=str(folder), n_scores=given.videos):
         print(path)
 
 

@@ -34,7 +34,9 @@ def segment(
     actions: Annotated[
         str | None, typer.Option(help='Only these: "pour milk, stir". A run with head "text" takes any names.')
     ] = None,
-    more_actions: Annotated[str | None, typer.Option(help="The classes of the run and these names beside them.")] = None,
+    more_actions: Annotated[
+        str | None, typer.Option(help="The classes of the run and these names beside them.")
+    ] = None,
     actions_file: Annotated[Path | None, typer.Option(help="As --actions, a name a line, or a mapping.txt.")] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Frame encoder for videos, as clip:ViT-B-32/openai or grid; unset: the run's.")
@@ -127,7 +129,7 @@ def segment(
     print("written: " + ", ".join(map(str, files)), file=sys.stderr)
 
 
-# --- what is asked for --------------------------------------------------------------------------------------------------
+# --- what is asked for ----------------------------------------------------------------------------------------------
 
 
 def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
@@ -228,7 +230,7 @@ def _check_overlay(inputs: Sequence[Path], overlay: Path | None) -> None:
         raise InputError("--overlay", "the input itself", "another file")
 
 
-# --- what comes out -----------------------------------------------------------------------------------------------------
+# --- what comes out -------------------------------------------------------------------------------------------------
 
 
 def segment_table(segmentation: Segmentation) -> str:

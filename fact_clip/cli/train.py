@@ -24,7 +24,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
     sweeps: Annotated[
         list[str] | None,
-        typer.Option("--sweep", help="Train and score a run for each value; repeat for combinations.", metavar="KEY=V,V"),
+        typer.Option(
+            "--sweep", help="Train and score a run for each value; repeat for combinations.", metavar="KEY=V,V"
+        ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Short for --sweep train.seed=0,1,2.", metavar="N,N")] = None,
 ) -> None:
@@ -107,4 +109,6 @@ def how_to_continue(config: str, overrides: list[str], out: Path, sweeps: Sequen
     if not any(out.rglob("last.safetensors")):
         return "no epoch was finished, so there is nothing to continue"
     asked = [word for each in sweeps for word in ("--sweep", each)]
-    return "continue with: " + shlex.join(["fact-clip", "train", config, *overrides, *asked, "--out", str(out), "--resume"])
+    return "continue with: " + shlex.join(
+        ["fact-clip", "train", config, *overrides, *asked, "--out", str(out), "--resume"]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -22,10 +22,8 @@ from fact_clip.core.clock import Clock
 from fact_clip.datasets.benchmarks import parse_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, voters
+from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder, pick_device
 from fact_clip.encoders.cache import class_texts
-from fact_clip.encoders.frame import FrameEncoder, frame_encoder
-from fact_clip.encoders.image_text import Runtime
-from fact_clip.encoders.joint import pick_device
 from fact_clip.inference.windows import convolution_reach
 from fact_clip.models import FACT
 from fact_clip.video.decode import SUFFIXES
@@ -251,8 +249,8 @@ class Segmenter(SegmentsMany):
         try:
             allowed = self.vocabulary.encode(actions)
         except InputError as error:
-            todo = "a run trained with model.head=text takes any name"
-            raise InputError(error.where, error.found, error.expected, "; ".join(filter(None, [error.todo, todo]))) from None
+            todo = f"{error.todo}; " * bool(error.todo) + "a run trained with model.head=text takes any name"
+            raise InputError(error.where, error.found, error.expected, todo) from None
         offset = np.full(len(self.vocabulary), -np.inf)
         offset[[*allowed, *self.vocabulary.background_indices]] = 0
         return offset
@@ -303,9 +301,7 @@ class Segmenter(SegmentsMany):
         before = min(start, margin)
         return self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
 
-    def _read(
-        self, frames: NDArray[np.float32], choice: Choice, transcript: Sequence[str] | None
-    ) -> list[Voters]:
+    def _read(self, frames: NDArray[np.float32], choice: Choice, transcript: Sequence[str] | None) -> list[Voters]:
         """The voters of each model on one window (T, D'), its interleaved starts put in the order of time."""
         config = self.run.config
         if config.model.transcript != (transcript is not None):
@@ -319,7 +315,9 @@ class Segmenter(SegmentsMany):
         return [
             Voters.interleaved(
                 [
-                    voters(model(values[:, start :: data.stride], text=choice.text, transcript=order), config.decode.blocks)
+                    voters(
+                        model(values[:, start :: data.stride], text=choice.text, transcript=order), config.decode.blocks
+                    )
                     for start in starts
                 ]
             )
@@ -374,8 +372,7 @@ def load(
         keep_going: take what decodes of a damaged video, with a warning.
 
     Raises:
-        InputError: see :func:`fact_clip.checkpoint.open_run` and :func:`fact_clip.checkpoint.load_models`; an encoder or
-            a rate that is not that of the run.
+        InputError: see `checkpoint.open_run` and `load_models`; an encoder or a rate that is not that of the run.
     """
     run = open_run(run_dir)
     if fps is not None and run.fps is not None and fps != run.fps:

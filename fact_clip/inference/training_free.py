@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Segmentation, Vocabulary, runs
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.decoding import TransportSettings, transport
+from fact_clip.encoders import Runtime, pick_device
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.frame import FrameEncoder, frame_encoder
-from fact_clip.encoders.image_text import Runtime
 from fact_clip.encoders.sentence import TextEncoder, text_encoder
+from fact_clip.inference.segmenter import SegmentsMany
 from fact_clip.video.extract import Progress, Settings, describe, extracted
 
 TEXT_SIDES = {"clip": "open_clip", "transformers": "transformers"}
@@ -63,7 +64,7 @@ class TrainingFreeSettings:
                 raise InputError(name, str(getattr(self, name)), "seconds, 0 or more")
 
 
-class TrainingFree:
+class TrainingFree(SegmentsMany):
     """Cuts videos into named actions without having been trained on any.
 
     The list of actions has no order, and need not all occur. `vocabulary`, `fps` and `segment` are as of a `Segmenter`.
@@ -73,7 +74,7 @@ class TrainingFree:
         actions: their names.
         settings: see there; None: the defaults.
         extraction: how videos are read; feature files bring their own rate.
-        runtime: how the model is run.
+        device: where the model runs: auto, cpu, cuda, cuda:N or mps.
 
     Raises:
         InputError: an encoder without a text side or that cannot be, or no actions.
@@ -85,10 +86,10 @@ class TrainingFree:
         actions: Sequence[str],
         settings: TrainingFreeSettings | None = None,
         extraction: Settings | None = None,
-        runtime: Runtime | None = None,
+        device: str = "auto",
     ) -> None:
         prefix, _, rest = encoder.partition(":")
-        self.encoder: FrameEncoder = frame_encoder(encoder, runtime)
+        self.encoder: FrameEncoder = frame_encoder(encoder, Runtime(str(pick_device(device, "device"))))
         if prefix not in TEXT_SIDES:
             sides = ", ".join(f"{each}:..." for each in TEXT_SIDES)
             raise InputError(f"frame encoder {encoder!r}", "no text side", f"a model of images and texts, {sides}")
@@ -105,7 +106,7 @@ class TrainingFree:
         return Vocabulary.from_names([*actions, self.settings.background], [self.settings.background])
 
     def segment(
-        self, source: str | Path, actions: Sequence[str] | None = None, progress: Progress | None = None
+        self, source: str | Path, actions: Sequence[str] | None = None, *, progress: Progress | None = None
     ) -> Segmentation:
         """Cut one video into actions.
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-
 from fact_clip.config import BlockConfig, ModelConfig
-from fact_clip.core import InputError
 
 
 def convolution_reach(config: ModelConfig) -> int:

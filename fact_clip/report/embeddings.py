@@ -22,7 +22,9 @@ Frames = tuple[str, NDArray[np.floating], NDArray[np.floating], NDArray[np.float
 """Of one video: name, input (T, D), features of the last block (T, H), log scores (T, C) and labels (T,)."""
 
 
-def draw_frames(videos: Iterable[Frames], vocabulary: Vocabulary, out: Path, *, title: str, n_scores: int = 4) -> list[Path]:
+def draw_frames(
+    videos: Iterable[Frames], vocabulary: Vocabulary, out: Path, *, title: str, n_scores: int = 4
+) -> list[Path]:
     """Draw ``input.png``, ``features.png`` and, of the first videos, ``scores_NAME.png`` into ``out``.
 
     Args:

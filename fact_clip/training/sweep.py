@@ -25,7 +25,7 @@ import yaml
 
 from fact_clip import checkpoint
 from fact_clip.checkpoint import member_folders
-from fact_clip.config import Config, put
+from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
@@ -45,7 +45,7 @@ SEED_STEP = 1000
 # that is, however the parent ends.
 _MEMBER = """
 import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(1)), daemon=True).start()
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.training import train
@@ -65,8 +65,8 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     Args:
         config: everything that makes the run.
         out: the run folder; it must be new, unless ``resume``.
-        resume: continue after the last whole epoch of an interrupted run of the same configuration; the number of epochs
-            and of members may have grown.
+        resume: continue after the last whole epoch of an interrupted run of the same configuration; epochs and members
+            may have become more.
         progress: called with (epochs done, epochs, a short text).
 
     Returns:
@@ -89,7 +89,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     return result
 
 
-# --- the members of an ensemble -----------------------------------------------------------------------------------------
+# --- the members of an ensemble ------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -187,14 +187,14 @@ def member_config(config: Config, number: int) -> Config:
     return with_values(config, values)
 
 
-# --- sweeps -------------------------------------------------------------------------------------------------------------
+# --- sweeps -----------------------------------------------------------------------------------------------------
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     """The configuration with some keys (with dots) set to other values, checked as those of a recipe are."""
     tree = config.model_dump(mode="json")
     for key, value in values.items():
-        put(tree, key.split("."), value, key)
+        set_key(tree, key.split("."), value, key)
     return Config.from_tree(tree, ", ".join(values))
 
 
@@ -211,7 +211,7 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
             values = [yaml.safe_load(part) for part in listed.split(",")]
         except yaml.YAMLError:
             values = []
-        if not listed or None in values or len(set(map(str, values))) != len(values) or key in axes:
+        if not values or None in values or len(set(map(str, values))) != len(values) or key in axes:
             raise InputError("--sweep", repr(text), "KEY=VALUE,VALUE with each key and value once, as train.seed=0,1,2")
         axes[key] = values
     return axes
@@ -239,13 +239,14 @@ def sweep(
 
     Returns:
         ``{"metrics": mean, "sd": sd, "axes": axes, "runs": {label: figures}}``, also written to
-        ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that of
-        the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
+        ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that
+        of the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
 
     Raises:
         InputError: a setting or a data set that cannot be, before anything is trained.
     """
-    out, runs, seeds = Path(out), {}, {}
+    out, runs = Path(out), dict[str, dict[str, float]]()
+    seeds: dict[int, list[dict[str, float]]] = {}
     combinations = _combinations(config, axes)
     for one in combinations.values():
         Dataset.open(one.data)

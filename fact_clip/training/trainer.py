@@ -1,7 +1,7 @@
 """The training loop of one model: trains, validates, saves, and continues exactly where it was cut off.
 
-The order of videos, their masking and dropout depend only on (seed, epoch), so a run that is resumed after a whole epoch
-follows the same loss curve as one that was not interrupted.
+The order of videos, their masking and dropout depend only on (seed, epoch), so a run that is resumed after a whole
+epoch follows the same loss curve as one that was not interrupted.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ def averaged(model: FACT, decay: float) -> AveragedModel:
 
 
 def pick_precision(asked: str, device: torch.device) -> str:
-    """"float32" or "bf16"; "auto" takes bf16 where the device computes in it natively.
+    """ "float32" or "bf16"; "auto" takes bf16 where the device computes in it natively.
 
     A CPU without bfloat16 instructions is 5 to 7 times slower in bf16 than in float32, so asking for it gets a warning.
     """

@@ -193,3 +193,36 @@ def test_models_of_every_head_and_block_segment_a_single_frame(tiny, tmp_path):
         segmenter = fact_clip.load(tmp_path / str(number))
         assert segmenter.segment(np.zeros((1, 8), np.float32)).n_frames == 1
         assert checkpoint.open_run(tmp_path / str(number)).classes == segmenter.model.classes
+
+
+def test_many_inputs_one_by_one(segmenter, workbench):
+    paths = sorted((workbench / "features").glob("*.npy"))[:3]
+    calls = []
+    results = segmenter.segment_all(paths, progress=lambda *call: calls.append(call))
+    first = next(results)
+    assert calls == [(0, 3, paths[0].name)]  # nothing else has been read yet
+    assert [first, *results] == [(path, segmenter.segment(path)) for path in paths]
+    assert calls == [(done, 3, path.name) for done, path in enumerate(paths)]
+
+
+def test_inputs_before_a_bad_one_are_there(segmenter, video, tmp_path):
+    results = segmenter.segment_all([video, tmp_path / "none.npy"])
+    assert next(results) == (video, segmenter.segment(video))
+    with pytest.raises(fact_clip.InputError, match="no such file"):
+        next(results)
+
+
+def test_a_closed_set_model_says_what_new_names_need(segmenter, video, refused):
+    refused(lambda: segmenter.segment(video, actions=["slice ham"]), "'slice ham'", "model.head=text takes any name")
+
+
+def test_a_device_is_asked_for_by_name(tiny_run, refused):
+    assert fact_clip.load(tiny_run, device="cpu").device == torch.device("cpu")
+    assert fact_clip.load(tiny_run).device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    refused(lambda: fact_clip.load(tiny_run, device="tpu"), "device: 'tpu'", "auto, cpu, cuda")
+
+
+def test_a_rate_and_windows_are_given_in_seconds(tiny_run, refused):
+    assert fact_clip.load(tiny_run, window=2.0).window == 30
+    refused(lambda: fact_clip.load(tiny_run, fps=5.0), "--fps: 5", "15, as")
+    refused(lambda: fact_clip.load(tiny_run, window=-1.0), "--window: -1", "more than 0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fact_clip
-from fact_clip import InputError
+from fact_clip import InputError, metrics
 from fact_clip.config import Config, ModelConfig
-from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.windows import Window, convolution_reach, cut_windows, overlap_of, reach
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.inference.segmenter import Segmenter, Window, cut_windows, overlap_of
+from fact_clip.inference.windows import convolution_reach, reach
 from fact_clip.models import FACT
-from fact_clip.training import train
+from fact_clip.training import evaluate, train
+from fact_clip.training.evaluation import validate
 
 
 def test_windows_by_hand():
@@ -173,11 +174,47 @@ def test_a_transcript_is_aligned_in_one_pass(tiny, tmp_path):
         aligning.segment(np.zeros((41, 8), np.float32), transcript=order)
 
 
-def test_evaluation_reads_the_windows_of_a_run(tiny, workbench, tmp_path: Path):
+def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tmp_path, monkeypatch):
+    """The three name each frame alike, none reads more than a window at once, and the windows matter."""
     folder = tmp_path / "run"
-    train(tiny(decode={"window": 64, "overlap": 16}, train={"epochs": 1}), folder)
-    segmenter = fact_clip.load(folder)
-    assert segmenter.window == 64
-    segmenter.models = [Counting(segmenter.model)]
-    segmenter.predict(np.zeros((200, 8), np.float32))
-    assert set(segmenter.model.lengths) == {16}
+    train(tiny(decode={"window": 64, "overlap": 16}, train={"epochs": 3, "validate_every": 3}), folder)
+    lengths, real = [], FACT.forward
+    monkeypatch.setattr(
+        FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)
+    )
+    segmenter, result = fact_clip.load(folder), evaluate(folder)
+    dataset = Dataset.open(segmenter.run.config.data)
+    truth, found, whole = [], [], windowed(segmenter, 0)
+    for name in result["videos"]:
+        labels = segmenter.segment(workbench / "features" / f"{name}.npy").to_frames()
+        assert labels == (folder / "predictions/test" / f"{name}.txt").read_text().splitlines()
+        truth.append(dataset.labels(name))
+        found.append(dataset.vocabulary.encode(labels))
+    assert result["metrics"] == metrics.evaluate(truth, found)
+    validated = validate(segmenter, dataset, dataset.test)
+    assert validated["frame_accuracy"] == result["metrics"]["frame_accuracy"]
+    assert validated["edit"] == result["metrics"]["edit"]
+    assert set(lengths) == {16}
+    features = dataset.features(result["videos"][0])
+    assert np.abs(whole.predict(features)[1] - segmenter.predict(features)[1]).max() > 1e-6
+
+
+def test_calibration_reads_the_same_windows(tiny, tmp_path, monkeypatch):
+    """With classes held out, gamma and every way of the report come from windows too."""
+    lengths, real = [], FACT.forward
+    zero_shot = {
+        "data": {"holdout": "zero_shot/A.json"},
+        "model": {"head": "text"},
+        "text": {"encoder": "hash:32", "parts": ["factors"]},
+        "decode": {"window": 64, "overlap": 16, "prior": "frames+posterior", "prior_weight": 0.3},
+        "train": {"epochs": 1},
+    }
+    train(tiny(**zero_shot), tmp_path / "run")
+    monkeypatch.setattr(
+        FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)
+    )
+    used = evaluate(tmp_path / "run")
+    again = evaluate(tmp_path / "run", overrides=["decode.gamma_cost=0.3"])  # chooses gamma anew
+    assert set(lengths) == {16}
+    assert used["zero_shot"]["ways"]["in use"]["frame_accuracy"] == used["metrics"]["frame_accuracy"]
+    assert again["zero_shot"]["gamma"] >= used["zero_shot"]["gamma"]

@@ -17,13 +17,14 @@ import torch
 
 import fact_clip
 from fact_clip import InputError, checkpoint
+from fact_clip.config import Config
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 from fact_clip.training.sweep import SEED_STEP, _members_beside, member_config
 
-
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,15 +132,18 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path, capfd):
     (run / "members" / "2").mkdir(parents=True)
     (run / "members" / "2" / "taken").touch()
     config = tiny(train={"epochs": 1_000_000, "members": 2})
-    with (
-        pytest.raises(InputError, match=r"members/2: the training of this member ended with exit code 1"),
-        _members_beside(config, run, resume=False) as after_step,
-    ):
-        deadline = time.monotonic() + 120
+    with pytest.raises(InputError, match=r"members/2: the training of this member ended with exit code 1"):
+        steps_beside(config, run, seconds=120)
+    assert "fact-clip: " in capfd.readouterr().err
+
+
+def steps_beside(config: Config, run: Path, seconds: float) -> None:
+    """What the first member does while the others train: steps, and a look at the others after each."""
+    with _members_beside(config, run, resume=False) as after_step:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             after_step()
             time.sleep(0.05)
-    assert "fact-clip: " in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -147,7 +151,7 @@ def test_no_member_outlives_the_training(tiny, tmp_path, number):
     """However the training ends, its members end with it."""
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 3}).to_yaml())
-    command = [sys.executable, "-m", "fact_clip", "train", str(recipe), "--out", str(tmp_path / "run")]
+    command = [*PROGRAM, "train", str(recipe), "--out", str(tmp_path / "run")]
     heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT, preexec_fn=heed)
     try:

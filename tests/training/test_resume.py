@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from fact_clip import InputError, checkpoint, load
-from fact_clip.training import evaluate, train, trainer
+from fact_clip.training import train, trainer
 from fact_clip.training.logs import FileLog
 
 # Everything random that there is: dropout, channel and time masking.
