@@ -224,7 +224,7 @@ def test_views_and_hands_of_havid_in_one_run(shared, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     result = json.loads((tmp_path / "runs/evaluation.json").read_text())
     assert list(result["runs"]) == names
-    assert lines[0].split()[:6] == ["run", "F1@10", "F1@25", "F1@50", "Edit", "Acc"]
+    assert lines[0].split()[:7] == ["run", "F1@10", "F1@25", "F1@50", "edit", "frame", "accuracy"]
     assert [line.split()[0] for line in lines[1:]] == [*names, "mean", "sd"]
     accuracies = [one["frame_accuracy"] for one in result["runs"].values()]
     assert lines[5].split()[5] == f"{np.mean(accuracies):.1f}"

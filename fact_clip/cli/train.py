@@ -81,27 +81,21 @@ def _train_several(settings: Config, out: Path, axes: Mapping[str, Sequence[Any]
     print(sweep_table(result))
 
 
-PAPER_COLUMNS = {"f1@10": "F1@10", "f1@25": "F1@25", "f1@50": "F1@50", "edit": "Edit", "frame_accuracy": "Acc"}
-"""The columns that papers print, in their order, by our names."""
+FIGURES = ("S", "U", "H", "AUSUC", "f1@10", "f1@25", "f1@50", "edit", "frame_accuracy", "frame_accuracy_foreground")
+"""The columns of the table of a sweep, where a run has them; the order is that of the papers."""
 
 
 def sweep_table(result: Mapping[str, Any]) -> str:
-    """A row a run with its main figures, then their mean and standard deviation, in percent.
+    """A row a run with its main figures, then their mean and standard deviation, in percent."""
+    from fact_clip.metrics.report import figure_name
 
-    With classes held out the figures of seen and unseen classes come first, then those that papers print.
-    """
     mean = result["metrics"]
-    figures = [
-        *(key for key in mean if key in ("S", "U", "H", "AUSUC")),
-        *(key for key in PAPER_COLUMNS if key in mean),
-        *(key for key in ("frame_accuracy_foreground",) if key in mean),
-    ]
+    figures = [key for key in FIGURES if key in mean]
     rows = [
         [name, *(f"{row[key]:.1f}" for key in figures)]
         for name, row in [*result["runs"].items(), ("mean", mean), ("sd", result["sd"])]
     ]
-    header = ["run", *(PAPER_COLUMNS.get(key, key.replace("_", " ")) for key in figures)]
-    return table(header, rows, right=range(1, len(header)))
+    return table(["run", *map(figure_name, figures)], rows, right=range(1, len(figures) + 1))
 
 
 def how_to_continue(config: str, overrides: list[str], out: Path, sweeps: Sequence[str] = ()) -> str:

@@ -1,4 +1,4 @@
-"""From a data set and a recipe to a run: its description, the texts its model reads, and the classes that are scored."""
+"""From a data set and a recipe to a run: its description, the texts its model reads, the classes that are scored."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ def test_train_all_splits_prints_one_table_with_the_mean(recipe, fact_clip, tmp_
     assert answer.code == 0
     header, *rows = [line.split() for line in answer.out.splitlines()]
     assert [row[0] for row in rows] == ["split1", "split2", "split3", "mean", "sd"]
-    assert header[:6] == ["run", "F1@10", "F1@25", "F1@50", "Edit", "Acc"]  # as papers print it
-    place = header.index("Edit")
+    assert header[:7] == ["run", "F1@10", "F1@25", "F1@50", "edit", "frame", "accuracy"]  # as papers print it
+    place = header.index("edit")
     edits = []
     for split in (1, 2, 3):
         result = json.loads((tmp_path / "all" / f"split{split}" / "evaluation.json").read_text())
