@@ -148,7 +148,7 @@ def test_train_tells_once_that_there_is_no_gpu_and_takes_the_next_number(line, c
         f"scripts/train.py --cfg fact_clip/configs/havid_view0_lh_pt.yaml --set aux.gpu 0 aux.mark mine {SMALL}"
     )
     assert code == 0
-    assert err.splitlines() == [
+    assert [line for line in err.splitlines() if not line.startswith("epoch ")] == [
         "fact-clip: warning: keys without a meaning here: aux.mark",
         "fact-clip: warning: no GPU here; training on the CPU",
     ]

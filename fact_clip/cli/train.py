@@ -46,10 +46,11 @@ def train(
     from fact_clip.training.sweep import read_axes
 
     settings = Config.load(config, overrides or [])
-    asked = [*([] if seeds is None else [f"train.seed={seeds}"]), *(sweeps or [])]
-    axes = read_axes(asked)
-    if seeds is not None and not all(type(seed) is int for seed in axes["train.seed"]):
+    numbers = [] if seeds is None else seeds.split(",")
+    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) != len(numbers):
         raise InputError("--seeds", repr(seeds), "different whole numbers, as 0,1,2")
+    asked = [*([f"train.seed={seeds}"] if numbers else []), *(sweeps or [])]
+    axes = read_axes(asked)
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         todo = "give --resume to continue the run there, or another --out"
         raise InputError(out, "already there and not empty", "a new folder", todo)

@@ -170,19 +170,23 @@ def test_names_of_a_file(tmp_path):
 
 def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
     answer = fact_clip("train", named_recipe, "--seeds", "0,1", "--out", tmp_path / "r")
-    assert (answer.code, answer.err) == (0, "")
+    assert answer.code == 0
+    assert [line for line in answer.err.splitlines() if not line.startswith("epoch ")] == [
+        "run 1 of 2: seed0",
+        "run 2 of 2: seed1",
+    ]
     header, *rows = answer.out.splitlines()
-    assert header.split() == ["figure", "mean", "sd", "seed", "0", "seed", "1"]
-    assert [row.split()[0] for row in rows[:4]] == ["S", "U", "H", "AUSUC"]
+    assert header.split()[:5] == ["run", "S", "U", "H", "AUSUC"]
+    assert [row.split()[0] for row in rows] == ["seed0", "seed1", "mean", "sd"]
     both = [
         json.loads((tmp_path / f"r/seed{seed}/evaluation.json").read_text())["zero_shot"]["ausuc"] for seed in (0, 1)
     ]
-    expected = [np.mean(both), np.std(both, ddof=1), *both]
-    assert rows[3].split()[1:] == [f"{value:.1f}" for value in expected]
+    expected = [*both, np.mean(both), np.std(both, ddof=1)]
+    assert [row.split()[4] for row in rows] == [f"{value:.1f}" for value in expected]
     again = fact_clip("train", named_recipe, "--seeds", "0,1", "--out", tmp_path / "r", "--resume")
     assert again.out == answer.out
     wrong = fact_clip("train", named_recipe, "--seeds", "0;1", "--out", tmp_path / "w")
-    assert (wrong.code, "--seeds: '0;1'; expected whole numbers" in wrong.err) == (2, True)
+    assert (wrong.code, "--seeds: '0;1'; expected different whole numbers" in wrong.err) == (2, True)
     twice = fact_clip("train", named_recipe, "--seeds", "1,1", "--out", tmp_path / "w")
     assert twice.code == 2
     assert not (tmp_path / "w").exists()

@@ -113,7 +113,7 @@ def test_validation_is_the_evaluation_and_its_mean(run):
     segmenter = load(run)
     config, names = segmenter.run.config, ("person1_video1", "person3_video1")
     dataset = Dataset.open(config.data)
-    figures = validate(segmenter, config, dataset, names)
+    figures = validate(segmenter, dataset, names)
     truth = [dataset.labels(name) for name in names]
     expected = metrics.evaluate(truth, [segmenter.predict(dataset.features(name))[0] for name in names])
     assert figures == {

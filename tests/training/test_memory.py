@@ -75,7 +75,7 @@ def test_a_value_that_is_not_finite_is_told_with_its_frame(tiny, workbench, tmp_
 SCRIPT = """
 import json, resource, sys
 from fact_clip.config import Config
-from fact_clip.data import dataset
+from fact_clip.datasets import dataset
 from fact_clip.training import train
 dataset.CACHE_BYTES = 16 << 20
 def peak():
