@@ -1,4 +1,7 @@
-"""A published checkpoint and its YAML to a run folder."""
+"""Published checkpoints: read strictly, as a model or as a run folder.
+
+Parameter names are the same on both sides, so that a checkpoint loads as it is.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fact_clip import checkpoint as runs
-from fact_clip.compat.reference import flatten, is_position, known_data_set, read_config
+from fact_clip.checkpoint import Run, create, load_strictly, save_weights
+from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import read_mapping
@@ -23,9 +26,10 @@ from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.encoders.cache import class_vectors
-from fact_clip.models import Classes
+from fact_clip.losses import Criterion
+from fact_clip.models import FACT, Classes
 
-# What torch.load and safetensors raise on files that are broken or hold more than weights.
+# What torch.load and safetensors raise for files that are broken or hold more than weights.
 _BROKEN = (
     SafetensorError,
     pickle.UnpicklingError,
@@ -39,6 +43,56 @@ _BROKEN = (
     TypeError,
     OSError,
 )
+
+
+def load_reference(
+    state_dict: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    *,
+    n_classes: int,
+    input_dim: int,
+    background: Sequence[int] = (),
+    text_embeddings: Tensor | None = None,
+    verb_of_class: Sequence[int] | None = None,
+    noun_of_class: Sequence[int] | None = None,
+    n_verbs: int | None = None,
+    n_nouns: int | None = None,
+    mean_transcript_length: float | None = None,
+) -> tuple[FACT, Criterion]:
+    """The model with the weights of a reference checkpoint, in evaluation mode, and its criterion.
+
+    Args:
+        state_dict: the reference parameters by name; a missing or unexpected one is an error.
+        config: flat reference keys or the nested mapping of a reference YAML.
+        n_classes: C.
+        input_dim: D, feature columns.
+        background: indices of the background classes.
+        text_embeddings: (C, E), for FACT-CLIP; else those of the checkpoint.
+        verb_of_class: verb index of each class, for the verb-noun model.
+        noun_of_class: noun index of each class.
+        n_verbs: number of verbs; None: one more than the largest index.
+        n_nouns: number of nouns; likewise.
+        mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
+
+    Raises:
+        InputError: the checkpoint does not fit the configuration.
+    """
+    classes = Classes(n_classes)
+    if verb_of_class is not None and noun_of_class is not None:
+        verb, noun = tuple(int(v) for v in verb_of_class), tuple(int(n) for n in noun_of_class)
+        classes = Classes(n_classes, verb, noun, n_verbs or max(verb) + 1, n_nouns or max(noun) + 1)
+    ours, _ = read_config(config, verb_noun=bool(classes.verb))
+    weights = {name: value for name, value in state_dict.items() if not is_position(name)}
+    text = weights.get("text_embeddings") if text_embeddings is None else text_embeddings
+    if ours.model.head == "fact-clip" and text is not None:
+        text = torch.as_tensor(text)
+        weights["text_embeddings"] = text
+    model = FACT(ours.model, input_dim, classes, text, frame_weight=ours.decode.frame_weight)
+    load_strictly(model, weights, "reference checkpoint")
+    flat = flatten(config)
+    unseen = flat.get("holdout_classes") or () if flat.get("holdout_mode") else ()
+    criterion = Criterion(ours.loss, classes, background, mean_transcript_length, unseen)
+    return model.eval(), criterion
 
 
 def convert(
@@ -79,7 +133,8 @@ def convert(
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
     ours = ours.model_copy(update={"data": data})
-    return _write(out, ours, vocabulary, classes, layout, known.fps, weights, checkpoint)
+    transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
+    return _write(Run(out, ours, vocabulary, classes, transform, layout, known.fps, None), weights, checkpoint)
 
 
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
@@ -102,7 +157,9 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
         weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, vocabulary))
     config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(dataset.root.resolve())})})
-    return _write(out, config, vocabulary, classes, dataset.layout, dataset.fps, weights, checkpoint)
+    transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
+    run = Run(out, config, vocabulary, classes, transform, dataset.layout, dataset.fps, None)
+    return _write(run, weights, checkpoint)
 
 
 def _check_new(out: Path) -> None:
@@ -110,27 +167,16 @@ def _check_new(out: Path) -> None:
         raise InputError(out, "already there and not empty", "a new folder")
 
 
-def _write(
-    out: Path,
-    config: Config,
-    vocabulary: Vocabulary,
-    classes: Classes,
-    layout: Layout,
-    fps: float | None,
-    weights: dict[str, Tensor],
-    checkpoint: Path,
-) -> Path:
-    transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
-    run = runs.Run(out, config, vocabulary, classes, transform, layout, fps, None)
+def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path) -> Path:
     model = run.new_model(weights.get("text_embeddings"))
-    runs.load_strictly(model, weights, str(checkpoint))
-    runs.create(run)
-    runs.save_weights(out / "model.safetensors", model.state_dict(), {"converted_from": str(checkpoint)})
-    return out
+    load_strictly(model, weights, str(checkpoint))
+    create(run)
+    save_weights(run.path / "model.safetensors", model.state_dict(), {"converted_from": str(checkpoint)})
+    return run.path
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The parameters in a published checkpoint by name, position tables left out; nothing in it is executed."""
+    """The parameters of a published checkpoint by name, without position tables; nothing in it is executed."""
     if not path.is_file():
         raise InputError(path, "no such file", "a checkpoint")
     try:
@@ -162,3 +208,8 @@ def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
         raise InputError(mapping, f"class {wrong!r}", '"verb,noun"')
     verb, noun = verbs.encode(pair[0] for pair in pairs), nouns.encode(pair[1] for pair in pairs)
     return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), len(verbs), len(nouns))
+
+
+def is_position(name: str) -> bool:
+    """Whether a tensor is a position table, which published checkpoints may carry as a buffer."""
+    return name.rsplit(".", 1)[-1] in {"pe", "pos", "pos_enc", "positional_encoding"} or ".pe." in name

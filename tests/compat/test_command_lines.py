@@ -27,7 +27,7 @@ from fact_clip.datasets.selection import lost_factors
 from fact_clip.encoders.sentence import text_encoder
 from fact_clip.text import havid
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
 PUBLISHED = (
     "sshc1dh", "sshc2dh", "sshc3dh", "sshc4dh", "sftg1", "sftg1ws", "sftg2", "sntn5wn", "iglft", "isbn3",
