@@ -40,7 +40,7 @@ def write(path: Path, seconds: float) -> int:
 
 def measured(path: Path, what: str) -> tuple[float, int]:
     """Seconds and rows of one pass; every frame of the file is a row."""
-    from fact_clip.encoders.frame import frame_encoder
+    from fact_clip.encoders import frame_encoder
     from fact_clip.video.decode import frames
     from fact_clip.video.extract import Settings, extract
 

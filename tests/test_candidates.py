@@ -69,7 +69,7 @@ def test_new_names_are_read_by_the_grammar(segmenter, video):
     choice = segmenter.choose(["grasp nut", "polish nut with wrench"])
     assert choice.vocabulary.names == ("grasp nut", "polish nut with wrench", "no action")
     assert choice.vocabulary.factors[1] == ("polish", "nut", "wrench")
-    words = torch.from_numpy(HashEncoder("32").encode(["polish", "nut", "wrench"]))
+    words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "nut", "wrench"]))
     torch.testing.assert_close(choice.text[1], words)
     torch.testing.assert_close(choice.text[0], segmenter.model.text[segmenter.vocabulary.index("grasp nut")])
     assert (choice.text[2] == 0).all()
@@ -89,7 +89,7 @@ def test_known_names_beside_new_ones_keep_their_place(segmenter):
 
 def test_new_names_are_embedded_once(segmenter, monkeypatch):
     first = segmenter.choose(["polish nut"])
-    monkeypatch.setattr(HashEncoder, "encode", lambda self, texts: pytest.fail("embedded again"))
+    monkeypatch.setattr(HashEncoder, "encode_texts", lambda self, texts: pytest.fail("embedded again"))
     assert segmenter.choose(["polish nut"]) is first
 
 
@@ -111,7 +111,7 @@ def test_without_a_grammar_any_name_is_a_phrase(segmenter, video):
     choice = Segmenter(run, Model()).choose(["dance!", "grasp nut"])
     assert choice.vocabulary.names == ("dance!", "grasp nut", "no action")
     assert choice.vocabulary.factors[0] == ("dance!",)
-    torch.testing.assert_close(choice.text[0], torch.from_numpy(HashEncoder("32").encode(["dance!"])))
+    torch.testing.assert_close(choice.text[0], torch.from_numpy(HashEncoder("32").encode_texts(["dance!"])))
 
 
 @pytest.mark.parametrize(

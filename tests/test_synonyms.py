@@ -11,7 +11,7 @@ import fact_clip
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.encoders.sentence import text_encoder
+from fact_clip.encoders import text_encoder
 from fact_clip.training import train
 
 PAIRS = [("bearing", "ball bearing"), ("phillips screw", "phillips head screw"), ("insert ", "inserting ")]
@@ -41,7 +41,7 @@ def test_a_synonym_gives_mostly_the_same_segments(known, new, run, minilm):
     segmenter = fact_clip.load(run)
     names = list(segmenter.vocabulary.names)
     synonym = {name: name.replace(known, new, 1) for name in names if known in name}
-    ours, theirs = minilm.encode(list(synonym)), minilm.encode(list(synonym.values()))
+    ours, theirs = minilm.encode_texts(list(synonym)), minilm.encode_texts(list(synonym.values()))
     assert ((ours * theirs).sum(1) > 0.8).all()
     means = {other: name for name, other in synonym.items()}
     dataset = Dataset.open(segmenter.run.config.data)
@@ -67,6 +67,6 @@ def test_slice_ham_stands_near_cut_ham(minilm, shared):
     lines = (shared / "data" / "kscgr" / "mapping.txt").read_text().splitlines()
     names = [line.split(maxsplit=1)[1] for line in lines]
     assert "slice ham" not in names
-    cosine = minilm.encode(names) @ minilm.encode(["slice ham"])[0]
+    cosine = minilm.encode_texts(names) @ minilm.encode_texts(["slice ham"])[0]
     assert names[int(cosine.argmax())] == "cut ham"
     assert cosine.max() == pytest.approx(0.88, abs=0.01)

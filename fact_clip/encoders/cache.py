@@ -1,12 +1,10 @@
-"""Text matrices, and the embeddings behind them kept on disk by content."""
+"""The vectors of a vocabulary's classes and factors, and a cache of text vectors on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +17,18 @@ from safetensors.numpy import save
 
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.encoders.sentence import TextEncoder, check_vectors, text_encoder
+from fact_clip.core.files import whole_file
+from fact_clip.encoders import TextEncoder, text_encoder
+from fact_clip.encoders.sentence import check_vectors
 from fact_clip.text.prompts import Templates, make_prompts
 
 FORMAT = "fact-clip text 1"
-"""Part of what a cache file must say; a change of what is stored takes the next number."""
+"""What a cache file says of itself; a change of what is stored takes the next number."""
 
 
 @dataclass(frozen=True)
 class TextMatrix:
-    """What a text head needs of a vocabulary.
+    """The text vectors of a vocabulary.
 
     Args:
         encoder: name of the encoder, which stands for its content.
@@ -45,11 +45,11 @@ class TextMatrix:
     slots: Mapping[str, NDArray[np.float32]]
 
     def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
-        """(C, S, E): what the text head reads. Zero where a class has no word: the background, a missing factor.
+        """(C, S, E): what the text head reads; zero for the background and for factors that a class does not have.
 
         Args:
             vocabulary: the one that was embedded.
-            parts: "sentence" for the vector of the whole name, "factors" for one vector a slot; in this order.
+            parts: "sentence" for the vector of the whole name, "factors" for one vector per slot; in this order.
         """
         columns = []
         if "sentence" in parts:
@@ -71,22 +71,24 @@ def embed(
     phrase: str | Callable[[str], str] = "name",
     synonyms: Mapping[str, Sequence[str]] | None = None,
     cache_dir: str | Path | None = None,
+    device: str = "auto",
 ) -> TextMatrix:
     """Embed every class and every factor of a vocabulary.
 
-    Where a class or factor has several prompts, its vector is the mean of theirs, brought back to length 1.
+    A class or factor with several prompts gets their mean, scaled to length 1.
 
     Args:
-        encoder: an encoder, or the specification of one.
+        encoder: an encoder, or the name of one.
         vocabulary: the classes.
         templates, phrase, synonyms: see `make_prompts`.
-        cache_dir: folder of embeddings, made if need be; None keeps nothing.
+        cache_dir: folder for embeddings, made if it does not exist; None keeps nothing.
+        device: where an encoder given by name runs.
 
     Raises:
         InputError: see `make_prompts` and `text_encoder`; an encoder that fails or breaks its promise; prompts that
             cancel out; a folder that cannot be written.
     """
-    chosen = text_encoder(encoder) if isinstance(encoder, str) else encoder
+    chosen = text_encoder(encoder, device) if isinstance(encoder, str) else encoder
     prompts = make_prompts(vocabulary, templates, phrase=phrase, synonyms=synonyms)
     texts = prompts.texts()
     rows = encode_cached(chosen, texts, cache_dir)
@@ -105,19 +107,26 @@ def embed(
     )
 
 
-def class_texts(config: TextConfig, vocabulary: Vocabulary) -> NDArray[np.float32]:
-    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed`."""
-    return embed_as(config, vocabulary).stacked(vocabulary, config.parts)
-
-
-def class_vectors(config: TextConfig, vocabulary: Vocabulary) -> NDArray[np.float32]:
-    """(C, E): one vector a class, by its whole name alone; background classes have one like any other."""
-    return embed_as(config, Vocabulary.from_names(vocabulary.names, vocabulary.background)).classes
-
-
-def embed_as(config: TextConfig, vocabulary: Vocabulary) -> TextMatrix:
+def embed_as(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> TextMatrix:
     """`embed` with the settings of a recipe."""
-    return embed(config.encoder, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache)
+    return embed(
+        config.encoder,
+        vocabulary,
+        config.templates,
+        phrase=config.phrase,
+        cache_dir=config.cache,
+        device=device,
+    )
+
+
+def class_texts(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> NDArray[np.float32]:
+    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed`."""
+    return embed_as(config, vocabulary, device).stacked(vocabulary, config.parts)
+
+
+def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> NDArray[np.float32]:
+    """(C, E): one vector per class, from its whole name; background classes have one like any other."""
+    return embed_as(config, Vocabulary.from_names(vocabulary.names, vocabulary.background), device).classes
 
 
 def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -126,9 +135,8 @@ def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray
     mean = rows.astype(np.float64).mean(axis=0)
     length = np.linalg.norm(mean)
     if length < 1e-6:
-        raise InputError(
-            f"text encoder {name!r}", f"vectors that cancel out for {list(texts)}", "a mean of some length"
-        )
+        found = f"vectors that cancel out for {list(texts)}"
+        raise InputError(f"text encoder {name!r}", found, "a mean of some length")
     return (mean / length).astype(np.float32)
 
 
@@ -137,22 +145,22 @@ def encode_cached(
 ) -> NDArray[np.float32]:
     """Embeddings (N, E) of N texts, from the cache where it has them.
 
-    A file of the cache belongs to one encoder and one list of texts. One that is damaged, or that holds something
-    else than it should, is written anew with one warning.
+    A cache file belongs to one encoder and one list of texts. A file that is damaged or holds something else is
+    replaced, with a warning.
 
     Raises:
         InputError: see `embed`.
     """
     listed = list(texts)
     if cache_dir is None:
-        return check_vectors(encoder.name, encoder.encode(listed), listed)
+        return check_vectors(encoder.name, encoder.encode_texts(listed), listed)
     path = _path(Path(cache_dir).expanduser(), encoder.name, listed)
     if path.exists():
         try:
             return _read(path, encoder.name, listed)
         except (ValueError, SafetensorError, OSError) as error:
             warnings.warn(f"{path}: {error}; embedding the {len(listed)} texts anew", stacklevel=2)
-    vectors = check_vectors(encoder.name, encoder.encode(listed), listed)
+    vectors = check_vectors(encoder.name, encoder.encode_texts(listed), listed)
     _write(path, vectors, encoder.name, listed)
     return vectors
 
@@ -188,18 +196,5 @@ def _read(path: Path, name: str, texts: list[str]) -> NDArray[np.float32]:
 
 def _write(path: Path, vectors: NDArray[np.float32], name: str, texts: list[str]) -> None:
     raw = save({"vectors": np.ascontiguousarray(vectors)}, metadata=_metadata(vectors, name, texts))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # whole or not at all: written beside its place, then moved into it
-        descriptor, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(raw)
-            Path(beside).replace(path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(
-            path.parent, f"cannot be written ({error.strerror})", "a folder for text embeddings"
-        ) from error
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(raw)

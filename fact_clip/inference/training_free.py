@@ -1,4 +1,4 @@
-"""Segmentation without training: frame-text similarities of an image-text model, and transport decoding."""
+"""Segmentation without training: an image-text model compares pictures with action names, transport decodes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import InputError, Segmentation, Vocabulary, runs
+from fact_clip.core.clock import Clock
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.decoding import TransportSettings, transport
-from fact_clip.encoders import Runtime, pick_device
+from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.cache import embed
-from fact_clip.encoders.frame import FrameEncoder, frame_encoder
-from fact_clip.encoders.sentence import TextEncoder, text_encoder
+from fact_clip.encoders.joint import ImageTextModel
 from fact_clip.inference.segmenter import SegmentsMany
 from fact_clip.video.extract import Progress, Settings, describe, extracted
 
-TEXT_SIDES = {"clip": "open_clip", "transformers": "transformers"}
-"""Prefix of a frame encoder -> prefix of the text encoder that shares its space."""
-
-
-_ROWS = 4096  # looked at together, so that a long file is never held at once
+_ROWS = 4096  # compared at once, so that a long file is never in memory whole
 
 
 @dataclass(frozen=True)
@@ -32,12 +29,12 @@ class TrainingFreeSettings:
     """How similarities become segments.
 
     Args:
-        templates: entry of `text.prompts.TEMPLATES`, how names are put into sentences.
+        templates: entry of `text.prompts.TEMPLATES`: how names are put into sentences.
         background: name of what is no action; it takes part only with a threshold.
-        threshold: similarity in [0, 1] that the background has in every frame, beside the actions' probabilities, which
-            sum to 1 (a list of one action leaves nothing to it: name what else happens); None: every frame is one of
-            the actions.
-        temperature: what cosines are divided by before the softmax over actions; CLIP was trained at 0.01.
+        threshold: similarity in [0, 1] that the background has in every frame, next to the probabilities of the
+            actions, which sum to 1. A single action always has probability 1, so that such a list also needs names for
+            what else happens. None: every frame is one of the actions.
+        temperature: divides cosines before the softmax over actions; CLIP was trained at 0.01.
         smoothing: seconds over which similarities are averaged.
         shortest: seconds; shorter segments go to a neighbour.
         transport: settings of the decoder.
@@ -65,19 +62,19 @@ class TrainingFreeSettings:
 
 
 class TrainingFree(SegmentsMany):
-    """Cuts videos into named actions without having been trained on any.
+    """Cuts videos into named actions without having been trained on any; used as a `Segmenter` is.
 
-    The list of actions has no order, and need not all occur. `vocabulary`, `fps` and `segment` are as of a `Segmenter`.
+    The list of actions has no order, and not all of them need to occur.
 
     Args:
-        encoder: frame encoder with a text side, as "clip:ViT-B-32/openai" or "transformers:FOLDER".
+        encoder: a model of images and texts, as "clip:ViT-B-32/openai" or "transformers:FOLDER"; loaded once for both.
         actions: their names.
-        settings: see there; None: the defaults.
-        extraction: how videos are read; feature files bring their own rate.
+        settings: how similarities become segments; None: the defaults.
+        extraction: how videos are read; None: the defaults. Feature files have their own rate.
         device: where the model runs: auto, cpu, cuda, cuda:N or mps.
 
     Raises:
-        InputError: an encoder without a text side or that cannot be, or no actions.
+        InputError: a name that is no encoder, an encoder that takes no texts, or no actions.
     """
 
     def __init__(
@@ -88,15 +85,15 @@ class TrainingFree(SegmentsMany):
         extraction: Settings | None = None,
         device: str = "auto",
     ) -> None:
-        prefix, _, rest = encoder.partition(":")
-        self.encoder: FrameEncoder = frame_encoder(encoder, Runtime(str(pick_device(device, "device"))))
-        if prefix not in TEXT_SIDES:
-            sides = ", ".join(f"{each}:..." for each in TEXT_SIDES)
-            raise InputError(f"frame encoder {encoder!r}", "no text side", f"a model of images and texts, {sides}")
-        self._text: TextEncoder = text_encoder(f"{TEXT_SIDES[prefix]}:{rest}")
+        model = frame_encoder(encoder, Runtime(device))
+        if not isinstance(model, ImageTextModel):
+            expected = "a model of images and texts, clip:... or transformers:..."
+            raise InputError(f"frame encoder {encoder!r}", "no text side", expected)
+        self.encoder = model
         self.settings, self.extraction = settings or TrainingFreeSettings(), extraction or Settings()
         self.fps: float = self.extraction.fps
         self.vocabulary = self._vocabulary(actions)
+        self._texts: dict[tuple[str, ...], NDArray[np.float32]] = {}  # names are embedded once, not once a video
 
     def _vocabulary(self, actions: Sequence[str]) -> Vocabulary:
         if not actions:
@@ -106,53 +103,67 @@ class TrainingFree(SegmentsMany):
         return Vocabulary.from_names([*actions, self.settings.background], [self.settings.background])
 
     def segment(
-        self, source: str | Path, actions: Sequence[str] | None = None, *, progress: Progress | None = None
+        self,
+        source: NDArray[np.floating] | str | Path,
+        actions: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Segmentation:
         """Cut one video into actions.
 
         Args:
-            source: a video, or features (.npy) that `extract` made with this encoder.
+            source: a video, a feature file (.npy) that `extract` made with this encoder, or such features (T, D) at the
+                rate of the `extraction` settings.
             actions: other names than those given at first.
-            progress: told (rows done, rows expected, name of the video) while a video is encoded.
+            progress: called with (rows done, rows expected, name) while a video is encoded.
 
         Returns:
-            A segmentation in rows of the frame rate, with the mean soft assignment as a segment's confidence, the path
-            of the video, and frame times where they are not those of the rate.
+            A segmentation in rows of the frame rate. The confidence of a segment is its mean soft assignment. The path
+            of the video and frame times are in it where they are known.
 
         Raises:
             InputError: a faulty video or feature file, features of another encoder, or a model that does not load.
         """
         vocabulary = self.vocabulary if actions is None else self._vocabulary(actions)
+        if not isinstance(source, str | Path):
+            return self._segment(source, "features", Clock(fps=self.fps), vocabulary)
         if Path(source).suffix.lower() == ".npy":
-            return self._segment(Path(source), vocabulary)
-        with extracted(source, self.encoder, self.extraction, progress) as features:
-            return self._segment(features, vocabulary)
+            return self._segment_file(Path(source), vocabulary)
+        with extracted(source, self.encoder, self.extraction, progress) as file:
+            return self._segment_file(file, vocabulary)
 
-    def _segment(self, source: Path, vocabulary: Vocabulary) -> Segmentation:
-        features, fps = self._features(source)
-        names = [name for name in vocabulary if name not in vocabulary.background]
-        texts = embed(self._text, Vocabulary.from_names(names), self.settings.templates).classes
-        if texts.shape[1] != features.shape[1]:
-            expected = f"{texts.shape[1]}, as {self._text.name} gives"
-            raise InputError(source, f"{features.shape[1]} columns", expected)
-        labels, confidence = decode_similarity(probabilities(features, texts, self.settings, fps), self.settings, fps)
-        found = Segmentation.from_frames(vocabulary.decode(labels), fps, confidence.tolist())
-        return read_clock(source, layout="TD").put_on(found)
+    def _segment_file(self, file: Path, vocabulary: Vocabulary) -> Segmentation:
+        features, made_by = load_features(file, "TD"), describe(file)["encoder"]
+        if made_by != self.encoder.name:
+            todo = "give the encoder that they were made with"
+            raise InputError(file, f"features by {made_by}", self.encoder.name, todo)
+        return self._segment(features, str(file), read_clock(file, layout="TD"), vocabulary)
 
-    def _features(self, source: Path) -> tuple[NDArray[np.floating], float]:
-        features = load_features(source, "TD")
-        facts = describe(source)
-        if facts["encoder"] != self.encoder.name:
-            found = f"features by {facts['encoder']}"
-            raise InputError(source, found, self.encoder.name, "give the encoder that they were made with")
-        check_finite(source, features)
-        return features, float(facts["fps"])
+    def _segment(
+        self, features: NDArray[np.floating], where: str, clock: Clock, vocabulary: Vocabulary
+    ) -> Segmentation:
+        texts = self._text_vectors(tuple(name for name in vocabulary if name not in vocabulary.background))
+        if features.ndim != 2 or not len(features):
+            raise InputError(where, f"an array of shape {features.shape}", "(T, D), at least one frame")
+        if features.shape[1] != texts.shape[1]:
+            expected = f"{texts.shape[1]}, as {self.encoder.name} gives"
+            raise InputError(where, f"{features.shape[1]} columns", expected)
+        check_finite(where, features)
+        fps = clock.fps or self.fps
+        similarity = probabilities(features, texts, self.settings, fps)
+        labels, confidence = decode_similarity(similarity, self.settings, fps)
+        return clock.put_on(Segmentation.from_frames(vocabulary.decode(labels), fps, confidence.tolist()))
+
+    def _text_vectors(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        if names not in self._texts:
+            self._texts[names] = embed(self.encoder, Vocabulary.from_names(names), self.settings.templates).classes
+        return self._texts[names]
 
 
 def probabilities(
     features: NDArray[np.floating], texts: NDArray[np.float32], settings: TrainingFreeSettings, fps: float
 ) -> NDArray[np.float32]:
-    """Softmax over K actions of the smoothed cosines, (T, D) and (K, E) in unit rows -> (T, K)."""
+    """Softmax over K actions of the smoothed cosines: (T, D) and (K, D) in unit rows -> (T, K)."""
     cosines = np.empty((len(features), len(texts)), dtype=np.float32)
     for start in range(0, len(features), _ROWS):
         rows = features[start : start + _ROWS].astype(np.float32)
@@ -166,18 +177,18 @@ def probabilities(
 
 
 def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
-    """Centred mean of (T, K) over `window` rows, made odd; near an end over those that there are."""
-    half, n = max(window, 1) // 2, len(values)
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
-    start, stop = np.maximum(np.arange(n) - half, 0), np.minimum(np.arange(n) + half + 1, n)
-    mean: NDArray[np.float64] = (total[stop] - total[start]) / (stop - start)[:, None]
+    """Centred mean of (T, K) over `window` rows, an even number rounded up; near an end, over the rows that exist."""
+    size = 2 * (max(window, 1) // 2) + 1
+    total = uniform_filter1d(values.astype(np.float64), size, axis=0, mode="constant")
+    existing = uniform_filter1d(np.ones(len(values)), size, mode="constant")
+    mean: NDArray[np.float64] = total / existing[:, None]
     return mean
 
 
 def decode_similarity(
     similarity: NDArray[np.float32], settings: TrainingFreeSettings, fps: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Labels (T,) and confidence (T,) of similarities (T, K); label K is the background, where there is a threshold."""
+    """Labels (T,) and confidence (T,) of similarities (T, K); with a threshold, label K is the background."""
     if settings.threshold is not None:
         column = np.full((len(similarity), 1), settings.threshold, dtype=np.float32)
         similarity = np.concatenate([similarity, column], axis=1)
@@ -187,11 +198,11 @@ def decode_similarity(
 
 
 def absorb_short(labels: NDArray[np.int64], scores: NDArray[np.floating], least: int) -> NDArray[np.int64]:
-    """Give segments under `least` frames, the shortest first, to the neighbour that scores higher over their frames.
+    """Give each segment of fewer than `least` frames, the shortest first, to the neighbour that scores higher in it.
 
     Args:
         labels: (T,).
-        scores: (T, K) of every label.
+        scores: (T, K), of every label.
         least: frames.
     """
     labels = labels.copy()

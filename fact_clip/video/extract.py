@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
 from fact_clip.core.files import whole_file
-from fact_clip.encoders.frame import FrameEncoder
+from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import frames, probe
 from fact_clip.video.source import DamagedVideoError
 
@@ -179,7 +179,7 @@ def _encoded(
     held: list[NDArray[Any]] = []  # what `encode` looks back at, then the pictures of the batch
 
     def rows() -> tuple[NDArray[np.float64], NDArray[np.float16]]:
-        features = encoder.encode(np.stack(held))
+        features = encoder.encode_images(np.stack(held))
         if not np.isfinite(features).all():
             raise InputError(video, f"features by {encoder.name} that are not finite", "finite numbers")
         with np.errstate(over="ignore"):

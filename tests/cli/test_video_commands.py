@@ -15,7 +15,7 @@ import pytest
 from pympi.Elan import Eaf
 
 from fact_clip import training
-from fact_clip.encoders.frame import frame_encoder
+from fact_clip.encoders import frame_encoder
 from fact_clip.formats import load
 from fact_clip.video.extract import Settings, extract
 

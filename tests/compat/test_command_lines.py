@@ -24,7 +24,7 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import HOLDOUTS, Holdout
 from fact_clip.datasets.selection import lost_factors
-from fact_clip.encoders.sentence import text_encoder
+from fact_clip.encoders import text_encoder
 from fact_clip.text import havid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,7 +179,7 @@ def test_train_with_classes_held_out_as_the_line_stands(clone):
     sentence = "screw a hex screw into cylinder plate hole 1 with a hex screwdriver"
     np.testing.assert_allclose(
         weights["text_embeddings"][run.vocabulary.index("sshc1dh")].numpy(),
-        text_encoder("minilm").encode([sentence])[0], atol=1e-5,
+        text_encoder("minilm").encode_texts([sentence])[0], atol=1e-5,
     )  # fmt: skip
 
 

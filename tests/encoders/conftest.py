@@ -16,9 +16,9 @@ class Counting:
         self.calls: list[list[str]] = []
         self._inner = HashEncoder(size)
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
         self.calls.append(list(texts))
-        return self._inner.encode(texts)
+        return self._inner.encode_texts(texts)
 
 
 @pytest.fixture

@@ -26,13 +26,13 @@ def test_one_prompt_a_class_gives_the_encoder_s_own_vectors():
     text = embed(encoder, KITCHEN)
     assert text.encoder == "hash:32"
     assert text.names == KITCHEN.names
-    np.testing.assert_array_equal(text.classes, encoder.encode(list(KITCHEN.names)))
+    np.testing.assert_array_equal(text.classes, encoder.encode_texts(list(KITCHEN.names)))
     assert text.factors == {"verb": ("cut", "move", "hold"), "object": ("ham", "knife"), "tool": ("knife",)}
-    np.testing.assert_array_equal(text.slots["verb"], encoder.encode(["cut", "move", "hold"]))
-    np.testing.assert_array_equal(text.slots["tool"], encoder.encode(["knife"]))
+    np.testing.assert_array_equal(text.slots["verb"], encoder.encode_texts(["cut", "move", "hold"]))
+    np.testing.assert_array_equal(text.slots["tool"], encoder.encode_texts(["knife"]))
     # rows of a slot are what the vocabulary counts by
     _, verbs = KITCHEN.factor_indices("verb")
-    np.testing.assert_array_equal(text.slots["verb"][verbs[3]], encoder.encode(["hold"])[0])
+    np.testing.assert_array_equal(text.slots["verb"][verbs[3]], encoder.encode_texts(["hold"])[0])
 
 
 def test_several_prompts_are_averaged_and_brought_back_to_length_1():
@@ -40,11 +40,11 @@ def test_several_prompts_are_averaged_and_brought_back_to_length_1():
     text = embed(encoder, KITCHEN, "ensemble", synonyms={"hold": ["grasp"]})
     six = ("cut ham", "a person cuts ham", "a person is cutting ham", "a photo of a person cutting ham")
     six += ("a video of someone cutting ham", "how to cut ham")
-    np.testing.assert_allclose(text.classes[1], unit(encoder.encode(list(six)).mean(axis=0)), atol=1e-6)
+    np.testing.assert_allclose(text.classes[1], unit(encoder.encode_texts(list(six)).mean(axis=0)), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(text.classes, axis=1), 1, rtol=1e-6)
     both = ["hold", "holding", "a person holds", "a person is holding"]
     both += ["grasp", "grasping", "a person grasps", "a person is grasping"]
-    np.testing.assert_allclose(text.slots["verb"][2], unit(encoder.encode(both).mean(axis=0)), atol=1e-6)
+    np.testing.assert_allclose(text.slots["verb"][2], unit(encoder.encode_texts(both).mean(axis=0)), atol=1e-6)
 
 
 def test_a_slot_without_factors_has_no_rows():
@@ -62,7 +62,7 @@ def test_vectors_that_cancel_out():
     class Opposites:
         name = "opposites"
 
-        def encode(self, texts):
+        def encode_texts(self, texts):
             return np.array([[(-1.0) ** row] for row in range(len(texts))], np.float32)
 
     with pytest.raises(InputError, match=re.escape("vectors that cancel out for ['cut ham', 'slice ham']")):
@@ -166,7 +166,7 @@ def test_a_failing_encoder_leaves_no_file(tmp_path):
     class Failing:
         name = "failing"
 
-        def encode(self, texts):
+        def encode_texts(self, texts):
             raise InputError("text encoder 'failing'", "no weights")
 
     with pytest.raises(InputError, match="no weights"):
@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_a_cached_matrix_needs_no_model(open_clip_folder, tmp_path, monkeypatch):
     spec = f"open_clip:local-dir:{open_clip_folder}"
     first = embed(spec, KITCHEN, cache_dir=tmp_path)
-    monkeypatch.setattr("fact_clip.encoders.joint._load_open_clip", None)
+    monkeypatch.setattr("fact_clip.encoders.joint.OpenClip._load", None)
     second = embed(spec, KITCHEN, cache_dir=tmp_path)
     np.testing.assert_array_equal(first.classes, second.classes)
     assert first.classes.shape == (4, 8)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import InputError
-from fact_clip.encoders.sentence import ENCODERS, EXAMPLES, HashEncoder, check_vectors, text_encoder
+from fact_clip.encoders import TEXT_ENCODERS, text_encoder
+from fact_clip.encoders.sentence import HashEncoder, check_vectors
 
 
 def test_hash_of_one_letter_is_worked_out_by_hand():
@@ -22,13 +23,13 @@ def test_hash_of_one_letter_is_worked_out_by_hand():
 
     # the word "a" three times, and its only triple, "<a>"
     expected = 3 * np.array(signs("a")) + np.array(signs("#<a>"))
-    (found,) = text_encoder("hash:8").encode(["A"])
+    (found,) = text_encoder("hash:8").encode_texts(["A"])
     np.testing.assert_allclose(found, expected / np.sqrt((expected**2).sum()), rtol=1e-6)
 
 
 def test_hash_brings_texts_near_that_share_words_or_letters():
     texts = ["cut ham", "cut egg", "cutting ham", "hold pan lid", "ham cut", "CUT, ham!"]
-    rows = text_encoder("hash:2048").encode(texts)
+    rows = text_encoder("hash:2048").encode_texts(texts)
     assert rows.dtype == np.float32
     assert rows.shape == (6, 2048)
     near = rows @ rows[0]
@@ -40,15 +41,15 @@ def test_hash_brings_texts_near_that_share_words_or_letters():
 @given(st.lists(st.text(alphabet="abc xyz", min_size=1).filter(str.strip), min_size=1, max_size=5))
 def test_hash_rows_are_unit_and_hang_on_their_text_alone(texts):
     encoder = HashEncoder(8)
-    together = encoder.encode(texts)
+    together = encoder.encode_texts(texts)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-6)
-    np.testing.assert_array_equal(together, np.concatenate([encoder.encode([text]) for text in texts]))
+    np.testing.assert_array_equal(together, np.concatenate([encoder.encode_texts([text]) for text in texts]))
 
 
 def test_hash_of_nothing():
-    assert HashEncoder(16).encode([]).shape == (0, 16)
+    assert HashEncoder(16).encode_texts([]).shape == (0, 16)
     with pytest.raises(InputError, match="a text with a word in it"):
-        HashEncoder(16).encode(["..."])
+        HashEncoder(16).encode_texts(["..."])
 
 
 @pytest.mark.parametrize(
@@ -88,16 +89,15 @@ def test_a_missing_package_says_how_to_get_it(monkeypatch, package, spec, instal
 
 
 def test_every_encoder_has_an_example_of_its_prefix():
-    assert set(EXAMPLES) == set(ENCODERS)
-    for prefix, example in EXAMPLES.items():
-        assert example.partition(":")[0] == prefix
-        assert text_encoder(example).name.startswith(prefix)
+    for prefix, entry in TEXT_ENCODERS.items():
+        assert entry.example.partition(":")[0] == prefix
+        assert text_encoder(entry.example).name.startswith(prefix)
 
 
 def test_encoders_load_nothing_before_they_encode():
     code = (
-        "import sys; from fact_clip.encoders.sentence import EXAMPLES, text_encoder\n"
-        "[text_encoder(spec) for spec in EXAMPLES.values()]\n"
+        "import sys; from fact_clip.encoders import TEXT_ENCODERS, text_encoder\n"
+        "[text_encoder(entry.example) for entry in TEXT_ENCODERS.values()]\n"
         "print([name for name in ('torch', 'transformers', 'open_clip') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

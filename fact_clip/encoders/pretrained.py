@@ -1,0 +1,298 @@
+"""Pretrained models of other libraries: how they load and run, for pictures and for texts.
+
+A model loads when it is first used. Whatever fails inside a library becomes one InputError that says what to do; no
+model ever stands in for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from fact_clip.core import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    Tokens = dict[str, torch.Tensor]
+
+TEXTS_AT_ONCE = 64
+PATIENCE = 5.0  # seconds to wait for an answer of the site that weights come from
+
+# What the libraries raise when files are missing, broken or of another model.
+FAILURES = (
+    OSError, RuntimeError, ValueError, LookupError, AssertionError, AttributeError, TypeError, ImportError, EOFError,
+    pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a model runs.
+
+    Args:
+        device: see `pick_device`.
+        precision: "bf16" keeps weights and activations in bfloat16, which doubles the speed on many CPUs.
+        compile: compile the image side with torch.compile, which pays off over many pictures.
+    """
+
+    device: str = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
+
+
+def pick_device(name: str, where: str = "device") -> torch.device:
+    """The device of a name: auto, cpu, cuda, cuda:N or mps.
+
+    `auto` takes a GPU where there is one; under torchrun each process takes its own.
+
+    Args:
+        name: the device.
+        where: the setting that an error names.
+
+    Raises:
+        InputError: a device that this machine does not have.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            rank = os.environ.get("LOCAL_RANK")
+            return torch.device("cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name.split(":")[0], False):
+        raise InputError(where, f"{name!r} is not on this machine", "auto, cpu, cuda, cuda:N or mps")
+    return torch.device(name)
+
+
+class Pretrained:
+    """A model of another library, loaded when it is first used.
+
+    Args:
+        name: stands for the content.
+        where: what errors call it.
+        runtime: how it runs.
+        is_local: the weights lie in a local file or folder, so that nothing is downloaded.
+    """
+
+    site = ""  # where weights come from; "": the hub
+
+    def __init__(self, name: str, where: str, runtime: Runtime, is_local: bool) -> None:
+        self.name, self._where, self._runtime, self._is_local = name, where, runtime, is_local
+
+    def _load(self) -> torch.nn.Module:
+        raise NotImplementedError
+
+    def _todo(self) -> str:
+        """What a person can do when it does not load."""
+        raise NotImplementedError
+
+    def _fetch(self, what: str) -> str:
+        if self._is_local:
+            return ""
+        start = f"run once where there is internet, or give a local {what}"
+        return f"{start}; with HF_HUB_OFFLINE=1 only local copies are tried"
+
+    @cached_property
+    def model(self) -> Any:
+        """The `torch.nn.Module`, on its device."""
+        import torch
+
+        device = pick_device(self._runtime.device)
+        dtype = torch.bfloat16 if self._runtime.precision == "bf16" else torch.float32
+        with self._loading():
+            return self._load().eval().to(device, dtype)
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Around what reads files. Without a network only the cache is tried; the hub's client retries for a minute."""
+        from huggingface_hub import constants
+
+        self._no_network = "" if self._is_local else no_network(self.site or constants.ENDPOINT)
+        quiet, offline = logging.root.manager.disable, constants.HF_HUB_OFFLINE
+        logging.disable(max(quiet, logging.ERROR))  # libraries log what they raise as well
+        constants.HF_HUB_OFFLINE = offline or bool(self._no_network)
+        try:
+            with self._errors("a model that loads", self._todo, self._no_network):
+                yield
+        finally:
+            logging.disable(quiet)
+            constants.HF_HUB_OFFLINE = offline
+
+    @contextmanager
+    def _errors(self, expected: str, todo: Callable[[], str] = str, note: str = "") -> Iterator[None]:
+        """Turn what a library raises into an InputError with the first sentence of its message."""
+        try:
+            yield
+        except InputError:
+            raise
+        except FAILURES as error:
+            sentence = re.split(r"\.\s|\n", str(error).strip() or "-")[0]
+            found = f"{type(error).__name__}: {sentence}{f' ({note})' if note else ''}"
+            raise InputError(self._where, found, expected, todo()) from error
+
+    def _run(self, function: Callable[..., Any], **inputs: torch.Tensor) -> NDArray[np.float32]:
+        """What a side of the model gives for inputs that may lie anywhere: (N, E) in main memory."""
+        import torch
+
+        weight = next(self.model.parameters())
+        moved = {
+            key: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
+            for key, value in inputs.items()
+        }
+        with torch.inference_mode():
+            features = function(**moved)
+        # transformers 5 gives an object, transformers 4 the tensor
+        rows: NDArray[np.float32] = getattr(features, "pooler_output", features).float().cpu().numpy()
+        return rows
+
+
+class PictureModel(Pretrained):
+    """A pretrained frame encoder; see `fact_clip.encoders.FrameEncoder`."""
+
+    size: tuple[int, int] | None = None
+    context = 0
+
+    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+        """The model's own preprocessing, of a picture to (3, h, w), and the model: (N, 3, h, w) -> (N, D)."""
+        raise NotImplementedError
+
+    @cached_property
+    def _pictures(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+        import torch
+
+        _ = self.model
+        with self._loading():
+            transform, features = self._picture_side()
+        return transform, torch.compile(features) if self._runtime.compile else features
+
+    def load(self) -> None:
+        """Load the weights now; an InputError says what to download and where to put it."""
+        _ = self._pictures
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(H, W, 3) -> (3, h, w) float32."""
+        from PIL import Image
+
+        prepared: NDArray[np.float32] = self._pictures[0](Image.fromarray(image)).numpy()
+        return prepared
+
+    def encode_images(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 3, h, w) -> (N, D) float32, not normalised."""
+        import torch
+
+        features = self._pictures[1]
+        with self._errors("pictures that the model can take"):
+            return self._run(lambda pixels: features(pixels), pixels=torch.from_numpy(prepared))
+
+
+class TextModel(Pretrained):
+    """A pretrained text encoder; see `fact_clip.encoders.TextEncoder`."""
+
+    def _text_side(self) -> tuple[Callable[[list[str]], Tokens], Callable[..., Any]]:
+        """The tokeniser, and the model: tokens of N texts -> (N, E), not normalised."""
+        raise NotImplementedError
+
+    @cached_property
+    def _texts(self) -> Callable[[list[str]], NDArray[np.float32]]:
+        import torch
+
+        _ = self.model
+        with self._loading():
+            tokenise, features = self._text_side()
+        # A tokeniser without its vocabulary, as of an incomplete download, gives every word the same token, or none.
+        first, second = tokenise(["cut"]), tokenise(["ham"])
+        if all(torch.equal(first[key], second[key]) for key in first):
+            found = "a tokeniser that makes 'cut' and 'ham' the same"
+            raise InputError(self._where, found, "a tokeniser with its vocabulary", self._todo())
+        with self._errors("a tokeniser that belongs to the model", self._todo):
+            self._run(features, **first)
+        return lambda texts: self._run(features, **tokenise(texts))
+
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """N texts -> (N, E) float32, each row of length 1.
+
+        Raises:
+            InputError: a model that does not load, a tokeniser that is empty or of another model, or a text that is
+                too long for the model.
+        """
+        embed = self._texts
+        with self._errors("texts that the model can take"):
+            if not texts:
+                return embed(["cut"])[:0]
+            starts = range(0, len(texts), TEXTS_AT_ONCE)
+            rows = np.concatenate([embed(texts[start : start + TEXTS_AT_ONCE]) for start in starts])
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Transformers without its progress bars for a while."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def no_network(url: str) -> str:
+    """Why nothing can be downloaded from a site: HF_HUB_OFFLINE is set, or it does not answer. "" where it does."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "no network: HF_HUB_OFFLINE=1"
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=PATIENCE).close()
+    except HTTPError:
+        return ""  # an answer
+    except OSError as error:
+        # a certificate that Python does not know is an answer too: the libraries bring their own
+        known = isinstance(error, URLError) and isinstance(error.reason, ssl.SSLError)
+        return "" if known else f"no network: {url} does not answer"
+    return ""
+
+
+def looks_local(place: str) -> bool:
+    """Whether a place is a path rather than a tag, or a name on a hub."""
+    return place.startswith(("/", ".", "~")) or place.count("/") > 1 or Path(place).suffix in (".pt", ".safetensors")
+
+
+def local_folder(place: str, where: str) -> Path:
+    """A folder that is there."""
+    folder = Path(place).expanduser()
+    if not folder.is_dir():
+        raise InputError(where, f"no folder {folder}", "a folder that has the model's files")
+    return folder.resolve()
+
+
+def content_name(path: Path) -> str:
+    """The name of a file or folder with a digest of its content."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(f"{file.relative_to(path)}\n{file.stat().st_size}\n".encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"{path.name}@{digest.hexdigest()[:16]}"
