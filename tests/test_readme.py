@@ -1,0 +1,189 @@
+"""Every block of README runs, in order and in one folder, as a reader would run it; commands in docs/ exist.
+
+A block that cannot run here has a line before it that says why: ``<!-- not run: needs a download -->``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fact_clip.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+MARKER = re.compile(r"<!-- not run: (.+) -->")
+SHOWN = ("fact_clip", "scripts", "docs", "pyproject.toml", "README.md", "LICENSE")
+"""What a block may use of a clone."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its section, language, code and first line, and why it is not run (empty: it is)."""
+
+    section: str
+    language: str
+    code: str
+    line: int
+    not_run: str = ""
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks of a page in order."""
+    found: list[Block] = []
+    section, reason, code, opened = "", "", list[str](), None
+    for number, line in enumerate(text.splitlines(), start=1):
+        fence = line.strip().startswith("```")
+        if opened is not None:
+            if fence:
+                found.append(Block(section, opened[0], "\n".join(code), opened[1], reason))
+                opened, reason = None, ""
+            else:
+                code.append(line)
+        elif fence:
+            opened, code = (line.strip().removeprefix("```"), number), []
+        elif marker := MARKER.search(line):
+            reason = marker[1]
+        elif line.startswith("#"):
+            section = line.lstrip("# ")
+        elif line.strip():
+            reason = ""  # a marker stands right before its block
+    return found
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Variables of a shell in which `fact-clip` and `python` are those of this checkout."""
+    tools = folder.parent / "bin"
+    tools.mkdir(exist_ok=True)
+    for name, command in (("fact-clip", f"{sys.executable} -m fact_clip"), ("python", sys.executable)):
+        (tools / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (tools / name).chmod(stat.S_IRWXU)
+    own = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    return {key: value for key, value in os.environ.items() if key != "FACT_CLIP_DATA"} | own
+
+
+def clone(folder: Path) -> Path:
+    folder.mkdir()
+    for name in SHOWN:
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def run(block: Block, folder: Path) -> None:
+    """Run a block; what it printed is the message if it fails."""
+    python = block.language == "python"
+    command = [sys.executable, "-c", block.code] if python else ["bash", "-euo", "pipefail", "-c", block.code]
+    answer = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=1800)
+    where = f"the {block.language} block at line {block.line} ended with {answer.returncode}"
+    assert answer.returncode == 0, f"{where}\n{block.code}\n--- stdout\n{answer.stdout}\n--- stderr\n{answer.stderr}"
+
+
+# --- README -----------------------------------------------------------------------------------------------
+
+BLOCKS = [block for block in blocks(README.read_text(encoding="utf-8")) if block.language in ("bash", "python")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return clone(tmp_path_factory.mktemp("readme") / "clone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", dict.fromkeys(block.section for block in BLOCKS))
+def test_the_blocks_of_readme_run(section, folder):
+    own = [block for block in BLOCKS if block.section == section]
+    for block in own:
+        if not block.not_run:
+            run(block, folder)
+    if all(block.not_run for block in own):
+        pytest.skip("; ".join(dict.fromkeys(block.not_run for block in own)))
+
+
+# --- commands of all pages --------------------------------------------------------------------------------
+
+
+def commands(code: str) -> list[list[str]]:
+    """The words of each `fact-clip` command in a shell block, comments left out."""
+    lines = code.replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if "fact-clip " in line]
+    return [one[one.index("fact-clip") + 1 :] for one in words if "fact-clip" in one]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_and_options_exist(path, capsys):
+    from fact_clip.cli import main
+
+    helps: dict[str, str] = {}
+    for block in blocks(path.read_text(encoding="utf-8")):
+        if block.language not in ("bash", "console"):
+            continue
+        for words in commands(block.code):
+            name = next((name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS), "")
+            where = f"{path.name}, block at line {block.line}: fact-clip {shlex.join(words)}"
+            assert name or words[0].startswith("--"), where
+            if name not in helps:
+                main([*name.split(), "--help"])
+                helps[name] = capsys.readouterr().out
+            for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+                assert f"  {option} " in helps[name].replace("\n", " "), f"{where}: no {option}"
+
+
+# --- this test itself ---------------------------------------------------------------------------------------
+
+PAGE = """# Title
+text
+```bash
+echo 1 > a.txt
+```
+## Second
+<!-- not run: needs a download -->
+```bash
+curl nowhere
+```
+
+<!-- not run: no block follows -->
+and text.
+
+```python
+print(open("a.txt").read())
+```
+```
+plain
+```
+"""
+
+
+def test_blocks_of_a_page():
+    assert blocks(PAGE) == [
+        Block("Title", "bash", "echo 1 > a.txt", 3),
+        Block("Second", "bash", "curl nowhere", 8, "needs a download"),
+        Block("Second", "python", 'print(open("a.txt").read())', 15),
+        Block("Second", "", "plain", 18),
+    ]
+
+
+def test_blocks_run_in_one_folder_with_the_program_of_this_checkout(tmp_path):
+    folder = clone(tmp_path / "clone")
+    for block in blocks(PAGE):
+        if block.language in ("bash", "python") and not block.not_run:
+            run(block, folder)
+    code = "fact-clip --version > v.txt\npython -c 'import fact_clip; print(fact_clip.__file__)' > f.txt"
+    run(Block("", "bash", code, 1), folder)
+    assert (folder / "v.txt").read_text().startswith("fact-clip ")
+    assert Path((folder / "f.txt").read_text().strip()).resolve() == ROOT / "fact_clip" / "__init__.py"
+    with pytest.raises(AssertionError, match=r"(?s)bash block at line 7 ended with 3.*--- stderr\nbad"):
+        run(Block("", "bash", "false | true || { echo bad >&2; exit 3; }", 7), folder)
+
+
+def test_commands_of_a_block():
+    code = "pip install x\nfact-clip train a.yaml \\\n  --out r   # --not an option\ncd d && fact-clip --version\n"
+    assert commands(code) == [["train", "a.yaml", "--out", "r"], ["--version"]]
