@@ -83,8 +83,9 @@ def run(block: Block, folder: Path) -> None:
     python = block.language == "python"
     command = [sys.executable, "-c", block.code] if python else ["bash", "-euo", "pipefail", "-c", block.code]
     answer = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=1800)
-    where = f"the {block.language} block at line {block.line} ended with {answer.returncode}"
-    assert answer.returncode == 0, f"{where}\n{block.code}\n--- stdout\n{answer.stdout}\n--- stderr\n{answer.stderr}"
+    if answer.returncode:
+        where = f"the {block.language} block at line {block.line} ended with {answer.returncode}"
+        pytest.fail(f"{where}\n{block.code}\n--- stdout\n{answer.stdout}\n--- stderr\n{answer.stderr}")
 
 
 # --- README -----------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def test_blocks_run_in_one_folder_with_the_program_of_this_checkout(tmp_path):
     run(Block("", "bash", code, 1), folder)
     assert (folder / "v.txt").read_text().startswith("fact-clip ")
     assert Path((folder / "f.txt").read_text().strip()).resolve() == ROOT / "fact_clip" / "__init__.py"
-    with pytest.raises(AssertionError, match=r"(?s)bash block at line 7 ended with 3.*--- stderr\nbad"):
+    with pytest.raises(pytest.fail.Exception, match=r"(?s)bash block at line 7 ended with 3.*--- stderr\nbad"):
         run(Block("", "bash", "false | true || { echo bad >&2; exit 3; }", 7), folder)
 
 
