@@ -146,7 +146,7 @@ SMALL = [
     "train.epochs=1", "train.device=cpu", "data.validation=0",
 ]  # fmt: skip
 
-# Recipe -> classes, tokens, blocks (FACT.md's table and DATASETS.md).
+# Recipe -> classes, tokens, blocks (docs/method.md and docs/datasets.md).
 TRAINED = {
     "breakfast": (48, 60, "iuUU"),
     "gtea": (11, 60, "iuU"),
