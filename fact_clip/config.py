@@ -51,9 +51,7 @@ class DataConfig(_Frozen):
     name: str = Field("folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own")
     root: str | None = Field(None, description="folder of the data; else $FACT_CLIP_DATA/NAME, else ./data/NAME")
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
-    layout: Literal["TD", "DT"] | None = Field(
-        None, description="feature files with time first (TD) or channels first (DT); unset: the benchmark's"
-    )
+    layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
     fps: float | None = Field(None, gt=0, description="frames (feature rows) per second; unset: the benchmark's")
     background: tuple[str, ...] | None = Field(None, description="names of background classes; unset: the benchmark's")
     stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
@@ -62,19 +60,15 @@ class DataConfig(_Frozen):
     context: tuple[_Count, ...] = Field((), description="windows in frames whose mean and deviation become columns too")
     objects: ObjectData = ObjectData()
     holdout: str | tuple[str | int, ...] | None = Field(
-        None, description="classes to hold out: JSON under data.root, its path, a name in configs/holdouts, or a list"
+        None, description="classes to hold out: JSON file, name or list"
     )
     holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
-        None,
-        description="mask their frames, drop their videos, or hide nothing (the supervised bound); "
-        "unset: as the JSON says, else mask",
+        None, description="mask frames, drop videos, or hide nothing (upper bound); unset: as in the JSON, else mask"
     )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
     validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size is used")
-    tolerance: float = Field(
-        0.01, ge=0, description="features and labels may differ in length by this share of the labels"
-    )
-    tolerance_frames: int = Field(10, ge=0, description="... or by this many frames, if that is more")
+    tolerance: float = Field(0.01, ge=0, description="share by which features and labels may differ in length")
+    tolerance_frames: int = Field(10, ge=0, description="or this many frames, if that is more")
 
 
 class BlockConfig(_Frozen):
@@ -161,12 +155,8 @@ class ModelConfig(_Frozen):
 class TextConfig(_Frozen):
     """How class names become vectors (heads 'text' and 'fact-clip')."""
 
-    encoder: str = Field(
-        "minilm", description="entry of encoders/sentence.py: minilm, hash:64, open_clip:MODEL/WEIGHTS, file:PATH"
-    )
-    parts: tuple[Literal["sentence", "factors"], ...] = Field(
-        ("sentence",), description="vectors of a class: its whole sentence, one for each word slot, or both"
-    )
+    encoder: str = Field("minilm", description="minilm, hash:64, open_clip:MODEL/WEIGHTS, file:PATH; see encoders/")
+    parts: tuple[Literal["sentence", "factors"], ...] = Field(("sentence",), description="vectors of a class")
     templates: str = Field("plain", description="prompts around the name: entry of TEMPLATES in text/prompts.py")
     phrase: str = Field("name", description="how class names are read: entry of PHRASES in text/prompts.py")
     cache: str | None = Field(None, description="folder that keeps vectors; unset: none is kept")
@@ -175,16 +165,12 @@ class TextConfig(_Frozen):
 class LossConfig(_Frozen):
     """Matching and loss (docs/method.md, 'Matching and loss')."""
 
-    match: Literal["o2o", "o2m", "seq"] = Field(
-        "o2o", description="tokens to segments: one to one, one to many, or in the order of the transcript"
-    )
+    match: Literal["o2o", "o2m", "seq"] = Field("o2o", description="one to one, one to many, or by a transcript")
     class_cost: float = Field(0.2, ge=0, description="weight of the class probability in the matching cost (pc)")
     overlap_cost: float = Field(1.0, ge=0, description="weight of the attention overlap in the matching cost (a2fc)")
     smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
     background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
-    null_weight: float = Field(
-        -1.0, ge=-1, description="weight of the null class; -1: computed from the numbers of tokens and segments"
-    )
+    null_weight: float = Field(-1.0, ge=-1, description="weight of the null class; -1: by tokens and segments")
     balance: float = Field(0.0, ge=0, le=1, description="a class of n frames weighs n^-this, scaled to mean 1")
     segment_balance: float = Field(0.0, ge=0, le=1, description="the same for a segment of n frames within its video")
     prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
@@ -195,13 +181,9 @@ class LossConfig(_Frozen):
 class AugmentConfig(_Frozen):
     """Changes to the input while training."""
 
-    channels: float = Field(
-        0.3, ge=0, lt=1, description="probability that a feature column is zeroed for a whole video (cmr)"
-    )
+    channels: float = Field(0.3, ge=0, lt=1, description="share of feature columns zeroed for a whole video (cmr)")
     swap: Annotated[tuple[_Share, ...], _one_or_more] = Field(
-        (0.0,),
-        min_length=1,
-        description="object columns: share of steps that swap named objects; one value, or one per member",
+        (0.0,), min_length=1, description="share of steps that swap named objects; one value, or one per member"
     )
     speed: float = Field(0.0, ge=0, description="play each video up to (1 + this) times faster or slower")
     time_spans: int = Field(5, ge=0, description="number of time spans that are zeroed, at most (0: none)")
@@ -212,22 +194,18 @@ class AugmentConfig(_Frozen):
 class DecodeConfig(_Frozen):
     """From the model's scores to segments."""
 
-    frame_weight: float = Field(
-        0.1, ge=0, le=1, description="weight of the frame voter; the token voter has the rest (mwt)"
-    )
+    frame_weight: float = Field(0.1, ge=0, le=1, description="weight of the frame voter against the token voter (mwt)")
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
     method: Literal["switching", "transport"] = Field("switching", description="entry of decoding/methods.py")
     switch_penalty: float = Field(0.0, ge=0, description="cost in nats of changing the action (0: each frame alone)")
     window: int = Field(0, ge=0, description="frames per pass over a long video (0: one pass); docs/long_videos.md")
-    overlap: int | None = Field(
-        None, ge=0, description="frames that two passes share; unset: the reach of the convolutions"
-    )
+    overlap: int | None = Field(None, ge=0, description="frames that two passes share; unset: reach of the layers")
     prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) that is subtracted")
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"
     )
     gamma_rule: Literal["none", "cost", "harmonic"] = Field(
-        "cost", description="how validation chooses gamma (docs/protocol.md)"
+        "cost", description="how gamma is chosen (docs/protocol.md)"
     )
     gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that may be lost")
 
@@ -249,12 +227,8 @@ class TrainConfig(_Frozen):
     member_parts: bool = Field(False, description="each member validates on another part of the videos")
     seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the device has it natively, else float32"
-    )
-    select: str = Field(
-        "score", description="validation metric that picks the checkpoint; score: mean of accuracy, edit and F1@10"
-    )
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 if native on the device")
+    select: str = Field("score", description="picks the checkpoint; score is the mean of accuracy, edit and F1@10")
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     validate_from: float = Field(0.0, ge=0, lt=1, description="share of the epochs before the first validation")
     patience: int = Field(0, ge=0, description="stop after this many validations without a better one (0: never)")

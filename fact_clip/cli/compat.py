@@ -76,10 +76,6 @@ def _add_settings(parser: ArgumentParser, required: bool = False, default: Seque
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help=pairs)
 
 
-def _add_train(parser: ArgumentParser) -> None:
-    _add_settings(parser, required=True)
-
-
 def _add_checkpoint(parser: ArgumentParser, required: bool = True) -> None:
     where = "a run folder, its ckpts/best.net, or published weights with --cfg"
     default = "" if required else "; without it, the newest run in logs/"
@@ -89,10 +85,6 @@ def _add_checkpoint(parser: ArgumentParser, required: bool = True) -> None:
     parser.add_argument("--part", default="test", choices=("test", "validation", "train"), help="which videos")
     parser.add_argument("--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well")
     _add_settings(parser)
-
-
-def _add_any_checkpoint(parser: ArgumentParser) -> None:
-    _add_checkpoint(parser, required=False)
 
 
 def _add_select(parser: ArgumentParser) -> None:
@@ -302,9 +294,9 @@ def _viz(given: Namespace) -> None:
 
 _SCORE = "Score a run, or weights of the published code."
 
-train = _script("Train into logs/RECIPE/SPLIT/RUN.", _add_train, _train)
+train = _script("Train into logs/RECIPE/SPLIT/RUN.", lambda parser: _add_settings(parser, required=True), _train)
 run_eval = _script(_SCORE, _add_checkpoint, _run_eval)
-evaluate = _script(_SCORE, _add_any_checkpoint, _run_eval)
+evaluate = _script(_SCORE, lambda parser: _add_checkpoint(parser, required=False), _run_eval)
 eval_holdout = _script("Score held-out classes.", _add_checkpoint, _eval_holdout)
 select_holdout_classes = _script("Choose classes to hold out, so that every word is trained.", _add_select, _select)
 visualise = _script("Draw the input, features and class scores of a run.", _add_viz, _viz)
