@@ -138,11 +138,11 @@ def convert(
 
 
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
-    """Write a run folder of published weights and a configuration of ours; classes and layout are those of its data.
+    """Write a run folder of published weights and a configuration of ours, with the classes and layout of its data.
 
     Args:
-        checkpoint: as for :func:`convert`. Class texts that an aligned model came without are made as ``text`` says.
-        config: what the weights were trained with; its data must be there.
+        checkpoint: as for :func:`convert`. If it lacks class texts that its model needs, they are made as ``text`` says.
+        config: what the weights were trained with; its data must exist.
         out: the run folder, a new one.
 
     Raises:
