@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from fact_clip.cli.console import progress_each
 from fact_clip.cli.segment import collect
-
-if TYPE_CHECKING:
-    from fact_clip.core import InputError
-    from fact_clip.encoders import FrameEncoder
-    from fact_clip.video.extract import Settings
 
 
 def extract(
@@ -23,9 +18,9 @@ def extract(
         list[Path], typer.Argument(metavar="VIDEO", help="Videos, folders of them, or - for a list on stdin.")
     ],
     *,
-    encoder: Annotated[str, typer.Option(help="grid, or as clip:ViT-B-32/openai, timm:NAME, torchvision:NAME.")],
+    encoder: Annotated[str, typer.Option(help="grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
     out: Annotated[Path, typer.Option(help="Folder for NAME.npy and NAME.json.")],
-    fps: Annotated[float, typer.Option(help="Rows a second.")] = 5.0,
+    fps: Annotated[float, typer.Option(help="Rows per second.")] = 5.0,
     batch: Annotated[int, typer.Option(help="Pictures encoded together.")] = 32,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[
@@ -38,54 +33,29 @@ def extract(
 ) -> None:
     """Turn videos into feature files.
 
-    Writes (T, D) float16 and a description a video. What is there and current is skipped, and an interrupted video
-    goes on where it stopped. A bad one among several is told at the end, with exit code 1. Ranks of torchrun share
-    the list: torchrun --nproc-per-node 2 --no-python fact-clip extract ...
+    Writes NAME.npy, (T, D) float16, and NAME.json for each video. Features that are up to date are skipped, and an
+    interrupted video continues where it stopped. Faulty videos are listed at the end, with exit code 1. Processes of
+    torchrun share the list: torchrun --nproc-per-node 2 --no-python fact-clip extract ...
 
     \b
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
     from fact_clip.encoders import Runtime, frame_encoder
-    from fact_clip.video.extract import Settings
+    from fact_clip.video.extract import Settings, extract_all
 
     listed = collect(videos)
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
-    settings = Settings(fps, precision, batch, keep_going)
-    mine = _share(listed)
-    made, bad = _extract_each(mine, model, out, settings)
-    if bad and len(listed) == 1:
-        raise bad[0]
-    print(f"{len(mine)} videos: {made} extracted, {len(mine) - made - len(bad)} current, {len(bad)} failed; {out}")
-    for error in bad:
-        print(f"fact-clip: {error}", file=sys.stderr)
-    if bad:
-        raise typer.Exit(1)
-
-
-def _share(videos: list[Path]) -> list[Path]:
-    """Every WORLD_SIZE-th video from RANK on, as torchrun sets them; all of them elsewhere."""
-    return videos[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
-
-
-def _extract_each(
-    videos: list[Path], encoder: FrameEncoder, out: Path, settings: Settings
-) -> tuple[int, list[InputError]]:
-    """How many were extracted, and the error of each that could not be."""
-    from fact_clip.core import InputError
-    from fact_clip.video.extract import extract, is_current
-
-    made, bad = 0, list[InputError]()
+    # torchrun sets these: each process takes its share of the list
+    mine = listed[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
     with progress_each("extracting") as (overall, each):
-        for done, video in enumerate(videos):
-            if overall is not None:
-                overall(done, len(videos), video.name)
-            if is_current(video, encoder, out, settings):
-                continue
-            encoder.load()  # what is wrong with the encoder is not the fault of a video
-            try:
-                extract(video, encoder, out, settings, each)
-                made += 1
-            except InputError as error:
-                bad.append(error)
-    return made, bad
+        settings = Settings(fps, precision, batch, keep_going)
+        found = extract_all(mine, model, out, settings, progress=overall, within=each)
+    if found.failed and len(listed) == 1:
+        raise found.failed[0]
+    counts = f"{len(found.made)} extracted, {len(found.current)} current, {len(found.failed)} failed"
+    print(f"{len(mine)} videos: {counts}; {out}")
+    for error in found.failed:
+        print(f"fact-clip: {error}", file=sys.stderr)
+    if found.failed:
+        raise typer.Exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ from fact_clip.encoders.pretrained import PictureModel, Runtime, content_name
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
+
+    from fact_clip.encoders.pretrained import PictureSide
 
 
 class Backbone(PictureModel):
@@ -42,16 +42,16 @@ class Timm(Backbone):
 
     library = "timm"
 
-    def _todo(self) -> str:
+    def _copy(self) -> str:
         import timm
 
         known = timm.get_pretrained_cfg(self._model_name, allow_unregistered=True)
         hub, url = (known.hf_hub_id, known.url) if known else (None, None)
         place = f"https://huggingface.co/{hub}" if hub else url
         weights = f"the weights from {place}" if place else "the weights"
-        return self._fetch(f"copy: download {weights} and give timm:{self._model_name}/FILE")
+        return f"copy: download {weights} and give timm:{self._model_name}/FILE"
 
-    def _load(self) -> torch.nn.Module:
+    def _load(self) -> Any:
         import timm
 
         model: Any = timm.create_model(self._model_name, pretrained=self._file is None, num_classes=0)
@@ -60,7 +60,7 @@ class Timm(Backbone):
             _fill(model, self._file, (head,) if isinstance(head, str) else tuple(head))
         return model
 
-    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+    def _picture_side(self) -> PictureSide:
         import timm
 
         settings = timm.data.resolve_model_data_config(self.model)
@@ -73,43 +73,38 @@ class Torchvision(Backbone):
     library = "torchvision"
     site = "https://download.pytorch.org"
 
-    def _todo(self) -> str:
+    def _weights(self) -> Any:
         from torchvision import models
 
         if self._model_name not in models.list_models(module=models):
-            return "torchvision.models.list_models() names the models"
-        url, target = self._weights()
-        return self._fetch(f"copy: download {url} into {target.parent}, or give torchvision:{self._model_name}/FILE")
+            todo = "torchvision.models.list_models() names the models"
+            raise InputError(self._where, f"no classifier {self._model_name!r}", todo=todo)
+        return models.get_model_weights(self._model_name).DEFAULT
 
-    def _weights(self) -> tuple[str, Path]:
-        """Where the weights come from, and where torch keeps them."""
+    def _cached(self) -> Path:
+        import torch
+
+        return Path(torch.hub.get_dir()) / "checkpoints" / self._weights().url.rpartition("/")[2]
+
+    def _copy(self) -> str:
+        copy = f"torchvision:{self._model_name}/FILE"
+        return f"copy: download {self._weights().url} into {self._cached().parent}, or give {copy}"
+
+    def _load(self) -> Any:
         import torch
         from torchvision import models
 
-        url = models.get_model_weights(self._model_name).DEFAULT.url
-        return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-
-    def _load(self) -> torch.nn.Module:
-        import torch
-        from torchvision import models
-
-        if self._model_name not in models.list_models(module=models):
-            raise ValueError(f"no classifier {self._model_name!r}")
-        if self._file is None:
-            _, target = self._weights()
-            if self._no_network and not target.is_file():
-                raise FileNotFoundError(f"no file {target}")
-        model: torch.nn.Module = models.get_model(self._model_name, weights="DEFAULT" if self._file is None else None)
+        if self._no_network and not self._cached().is_file():
+            raise FileNotFoundError(f"no file {self._cached()}")
+        model = models.get_model(self._model_name, weights=self._weights() if self._file is None else None)
         if self._file is not None:
             _fill(model, self._file, ())
         last = [key for key, module in model.named_modules() if isinstance(module, torch.nn.Linear)][-1]
         model.set_submodule(last, torch.nn.Identity())
         return model
 
-    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
-        from torchvision import models
-
-        return models.get_model_weights(self._model_name).DEFAULT.transforms(), self.model
+    def _picture_side(self) -> PictureSide:
+        return self._weights().transforms(), self.model
 
 
 def _fill(model: torch.nn.Module, file: Path, left_out: tuple[str, ...]) -> None:
@@ -175,5 +170,4 @@ class GridEncoder:
 def _cells(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, 48, 64, C) -> means over cells, (N, 6, 8, C)."""
     n, _, _, channels = planes.shape
-    means: NDArray[np.float32] = planes.reshape(n, _ROWS, _CELL, _COLUMNS, _CELL, channels).mean(axis=(2, 4))
-    return means
+    return planes.reshape(n, _ROWS, _CELL, _COLUMNS, _CELL, channels).mean(axis=(2, 4))

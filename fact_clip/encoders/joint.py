@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,8 @@ from fact_clip.encoders.pretrained import (
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
-    from fact_clip.encoders.pretrained import Tokens
+    from fact_clip.encoders.pretrained import PictureSide, TextSide
 
 
 class ImageTextModel(PictureModel, TextModel):
@@ -64,34 +62,33 @@ class OpenClip(ImageTextModel):
 
         return dict(open_clip.get_pretrained_cfg(self._model_name, self._weights)) if self._weights else {}
 
-    def _todo(self) -> str:
+    def _copy(self) -> str:
         if self._weights is None:
             hub = self._model_name.removeprefix("hf-hub:")
-            return self._fetch(f"folder: hf download {hub} --local-dir DIR, then {self._prefix}:local-dir:DIR")
+            return f"folder: hf download {hub} --local-dir DIR, then {self._prefix}:local-dir:DIR"
         known = self._known()
         hub, url = str(known.get("hf_hub", "")).strip("/"), known.get("url", "")
         weights = f"open_clip_model.safetensors from https://huggingface.co/{hub}" if hub else f"the weights {url}"
         # a file by itself does not say with which activation it was trained
         quick = "-quickgelu" if known.get("quick_gelu") and not self._model_name.endswith("-quickgelu") else ""
-        return self._fetch(f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE")
+        return f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE"
 
-    def _load(self) -> torch.nn.Module:
+    def _load(self) -> Any:
         import open_clip
 
         # OpenAI's weights need the activation that they were trained with, whatever the model's name says
         quick = bool(self._known().get("quick_gelu"))
-        model: torch.nn.Module = open_clip.create_model(
+        return open_clip.create_model(
             self._model_name, self._weights, require_pretrained=True, weights_only=True, force_quick_gelu=quick
         )
-        return model
 
-    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+    def _picture_side(self) -> PictureSide:
         import open_clip
 
         settings = open_clip.transform.PreprocessCfg(**open_clip.get_model_preprocess_cfg(self.model))
         return open_clip.transform.image_transform_v2(settings, is_train=False), self.model.encode_image
 
-    def _text_side(self) -> tuple[Callable[[list[str]], Tokens], Callable[..., Any]]:
+    def _text_side(self) -> TextSide:
         import open_clip
 
         config = open_clip.get_model_config(self._model_name) or {}
@@ -113,17 +110,16 @@ class Transformers(ImageTextModel):
         name = content_name(Path(self._source)) if is_local else rest
         super().__init__(f"transformers:{name}", where, runtime, is_local)
 
-    def _todo(self) -> str:
-        return self._fetch(f"folder: hf download {self._source} --local-dir DIR, then transformers:DIR")
+    def _copy(self) -> str:
+        return f"folder: hf download {self._source} --local-dir DIR, then transformers:DIR"
 
-    def _load(self) -> torch.nn.Module:
+    def _load(self) -> Any:
         from transformers import AutoModel
 
         with no_progress_bars():
             model, report = AutoModel.from_pretrained(self._source, output_loading_info=True)
         self._missing: list[str] = sorted(report["missing_keys"])
-        found: torch.nn.Module = model
-        return found
+        return model
 
     def _check_side(self, side: str, *others: str) -> None:
         """Check that the model has a side, and all its weights but those that `others` begin with."""
@@ -133,7 +129,7 @@ class Transformers(ImageTextModel):
         if missing:
             raise ValueError(f"no weights for {missing[0]}, which would be random")
 
-    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+    def _picture_side(self) -> PictureSide:
         from transformers import AutoImageProcessor
 
         self._check_side("image", "text_model", "text_projection")
@@ -143,7 +139,7 @@ class Transformers(ImageTextModel):
             lambda pixels: model.get_image_features(pixel_values=pixels),
         )
 
-    def _text_side(self) -> tuple[Callable[[list[str]], Tokens], Callable[..., Any]]:
+    def _text_side(self) -> TextSide:
         from transformers import AutoTokenizer
 
         self._check_side("text", "vision_model")
@@ -153,7 +149,7 @@ class Transformers(ImageTextModel):
         siglip = config.model_type.startswith("siglip")
         padding: dict[str, Any] = {"padding": "max_length", "max_length": length} if siglip else {"padding": True}
 
-        def tokenise(texts: list[str]) -> Tokens:
+        def tokenise(texts: list[str]) -> dict[str, torch.Tensor]:
             tokens = tokeniser(texts, return_tensors="pt", **padding)
             if tokens["input_ids"].shape[1] > length:
                 raise ValueError(f"a text of {tokens['input_ids'].shape[1]} tokens, where the model takes {length}")

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    Tokens = dict[str, torch.Tensor]
+    # The preprocessing of a picture, to (3, h, w); and the model, from (N, 3, h, w) to (N, D).
+    PictureSide = tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]
+    # The tokeniser of N texts; and the model, from tokens to (N, E), not normalised.
+    TextSide = tuple[Callable[[list[str]], dict[str, torch.Tensor]], Callable[..., Any]]
 
 TEXTS_AT_ONCE = 64
 PATIENCE = 5.0  # seconds to wait for an answer of the site that weights come from
@@ -59,16 +62,9 @@ class Runtime:
 
 
 def pick_device(name: str, where: str = "device") -> torch.device:
-    """The device of a name: auto, cpu, cuda, cuda:N or mps.
+    """The device of a name: auto, cpu, cuda, cuda:N or mps; an InputError where this machine does not have it.
 
-    `auto` takes a GPU where there is one; under torchrun each process takes its own.
-
-    Args:
-        name: the device.
-        where: the setting that an error names.
-
-    Raises:
-        InputError: a device that this machine does not have.
+    "auto" takes a GPU where there is one; under torchrun each process takes its own. `where` is for the error.
     """
     import torch
 
@@ -98,17 +94,17 @@ class Pretrained:
     def __init__(self, name: str, where: str, runtime: Runtime, is_local: bool) -> None:
         self.name, self._where, self._runtime, self._is_local = name, where, runtime, is_local
 
-    def _load(self) -> torch.nn.Module:
+    def _load(self) -> Any:
+        raise NotImplementedError
+
+    def _copy(self) -> str:
+        """How to get a local copy, for the error where the weights cannot be downloaded."""
         raise NotImplementedError
 
     def _todo(self) -> str:
-        """What a person can do when it does not load."""
-        raise NotImplementedError
-
-    def _fetch(self, what: str) -> str:
         if self._is_local:
             return ""
-        start = f"run once where there is internet, or give a local {what}"
+        start = f"run once where there is internet, or give a local {self._copy()}"
         return f"{start}; with HF_HUB_OFFLINE=1 only local copies are tried"
 
     @cached_property
@@ -154,15 +150,12 @@ class Pretrained:
         import torch
 
         weight = next(self.model.parameters())
-        moved = {
-            key: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
-            for key, value in inputs.items()
-        }
+        for key, value in inputs.items():
+            inputs[key] = value.to(weight.device, weight.dtype if value.is_floating_point() else None)
         with torch.inference_mode():
-            features = function(**moved)
+            features = function(**inputs)
         # transformers 5 gives an object, transformers 4 the tensor
-        rows: NDArray[np.float32] = getattr(features, "pooler_output", features).float().cpu().numpy()
-        return rows
+        return getattr(features, "pooler_output", features).float().cpu().numpy()
 
 
 class PictureModel(Pretrained):
@@ -171,12 +164,11 @@ class PictureModel(Pretrained):
     size: tuple[int, int] | None = None
     context = 0
 
-    def _picture_side(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
-        """The model's own preprocessing, of a picture to (3, h, w), and the model: (N, 3, h, w) -> (N, D)."""
+    def _picture_side(self) -> PictureSide:
         raise NotImplementedError
 
     @cached_property
-    def _pictures(self) -> tuple[Callable[[Image], torch.Tensor], Callable[[torch.Tensor], Any]]:
+    def _pictures(self) -> PictureSide:
         import torch
 
         _ = self.model
@@ -192,8 +184,7 @@ class PictureModel(Pretrained):
         """(H, W, 3) -> (3, h, w) float32."""
         from PIL import Image
 
-        prepared: NDArray[np.float32] = self._pictures[0](Image.fromarray(image)).numpy()
-        return prepared
+        return self._pictures[0](Image.fromarray(image)).numpy()
 
     def encode_images(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, 3, h, w) -> (N, D) float32, not normalised."""
@@ -201,14 +192,13 @@ class PictureModel(Pretrained):
 
         features = self._pictures[1]
         with self._errors("pictures that the model can take"):
-            return self._run(lambda pixels: features(pixels), pixels=torch.from_numpy(prepared))
+            return self._run(lambda x: features(x), x=torch.from_numpy(prepared))
 
 
 class TextModel(Pretrained):
     """A pretrained text encoder; see `fact_clip.encoders.TextEncoder`."""
 
-    def _text_side(self) -> tuple[Callable[[list[str]], Tokens], Callable[..., Any]]:
-        """The tokeniser, and the model: tokens of N texts -> (N, E), not normalised."""
+    def _text_side(self) -> TextSide:
         raise NotImplementedError
 
     @cached_property
@@ -245,7 +235,7 @@ class TextModel(Pretrained):
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Transformers without its progress bars for a while."""
+    """transformers without its progress bars for a while."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

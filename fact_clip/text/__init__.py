@@ -1,1 +1,1 @@
-"""Action names -> sentences -> vectors: prompts, the HA-ViD grammar, text encoders and their cache."""
+"""Action names to sentences: prompts, verb forms, the grammar of HA-ViD."""

@@ -1,4 +1,4 @@
-"""The little English that prompts need: articles, and the forms of a verb at the head of a phrase."""
+"""The English that prompts need: articles, and the forms of the verb that starts a phrase."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _DOUBLES = re.compile(r"[^aeiou]+[aeiou][^aeiouwxy]|[aeiou][^aeiouwxy]")
 
 
 def article(noun: str) -> str:
-    """The noun with "a" or "an", by sound: "a rod", "an egg", "a USB male"."""
+    """A noun with "a" or "an", by its sound: "a rod", "an egg", "a USB male"."""
     start = noun.lower()
     vowel = start[:1] in "aeiou" and not _VOWEL_LETTER_NOT_SOUND.match(start)
     return f"{'an' if vowel or _SILENT_H.match(start) else 'a'} {noun}"
 
 
 def third_person(phrase: str) -> str:
-    """A phrase that starts with a verb, of a third person: "cut ham" -> "cuts ham"."""
+    """A phrase that starts with a verb, in the third person: "cut ham" -> "cuts ham"."""
     verb, space, rest = phrase.partition(" ")
     if verb in _IRREGULAR:
         form = _IRREGULAR[verb]
@@ -33,7 +33,7 @@ def third_person(phrase: str) -> str:
 
 
 def gerund(phrase: str) -> str:
-    """A phrase that starts with a verb, going on: "cut ham" -> "cutting ham"."""
+    """A phrase that starts with a verb, as a gerund: "cut ham" -> "cutting ham"."""
     verb, space, rest = phrase.partition(" ")
     if verb.endswith("ie"):
         form = f"{verb[:-2]}ying"

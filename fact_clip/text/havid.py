@@ -1,4 +1,4 @@
-"""The grammar of HA-ViD's action codes: verb(1) object(2) [target(2)] [tool(2)], and `null` and `w` by themselves.
+"""The grammar of HA-ViD's action codes: verb(1) object(2) [target(2)] [tool(2)], or `null` or `w` alone.
 
 Source: HA-ViD (Zheng et al., 2023), annotation by subject, verb, manipulated object, target object and tool.
 """
@@ -53,8 +53,8 @@ PARTS: dict[str, str] = {
     "us": "USB male",
 }
 
-# Places on the plates. Functional names say what a hole is for, as far as it is for one thing: the four holes of the
-# cylinder plate take the same screws, so their numbers are all that tells them apart.
+# Places on the plates. Functional names say what a hole is for, if it is for one part only: the four holes of the
+# cylinder plate take the same screws, so that only their numbers tell them apart.
 HOLES: dict[str, str] = {
     **{f"c{number}": f"cylinder plate hole {number}" for number in range(1, 5)},
     **{f"g{number}": f"gear plate hole {number}" for number in range(1, 4)},
@@ -82,19 +82,19 @@ TOOLS: dict[str, str] = {
 }
 
 IDLE, WRONG = "null", "w"
-# What the two codes that stand alone say; `null` is the background and has no factors.
+# What the two codes that stand alone mean; `null` is the background and has no factors.
 _ALONE = {IDLE: "do nothing", WRONG: "do something wrong"}
 
 
 @dataclass(frozen=True)
 class Action:
-    """A parsed code; every field is a code of the tables above.
+    """A parsed code. Its fields are keys of the tables above.
 
     Args:
-        verb: key of `VERBS`.
-        object: key of `PARTS`, or of `TOOLS` where a tool is grasped, moved and so on.
-        target: key of `PARTS` or `HOLES`; None where the code has none.
-        tool: key of `TOOLS`; None where the code has none.
+        verb: of `VERBS`.
+        object: of `PARTS`, or of `TOOLS` if a tool is grasped, moved and so on.
+        target: of `PARTS` or `HOLES`, or None.
+        tool: of `TOOLS`, or None.
     """
 
     verb: str
@@ -104,7 +104,7 @@ class Action:
 
 
 def parse(code: str) -> Action | None:
-    """Read a code; None for `null` and `w`, which stand alone.
+    """Read a code; None for `null` and `w`.
 
     Raises:
         InputError: a code that does not parse; it names the first letter that does not fit, counted from 1.
@@ -135,11 +135,11 @@ def _misfit(code: str, place: int, expected: str) -> InputError:
 
 
 def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:
-    """Words of a code by slot (`SLOTS`), None where it has none; four times None for `null`.
+    """The words of a code by slot (`SLOTS`), None for an empty slot; `null` has no words.
 
     Args:
         code: an action code.
-        functional: name holes by what they are for, "hole for the worm gear", where they are for one thing.
+        functional: name holes by what they are for ("hole for the worm gear"), if they are for one part only.
 
     Raises:
         InputError: see `parse`.
@@ -159,7 +159,7 @@ def _target(code: str, functional: bool) -> str:
 def phrase(code: str, functional: bool = False) -> str:
     """A code in words, verb first: "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
 
-    Parts and tools get an article, numbered holes none, and what is there once gets "the". Arguments and errors
+    Parts and tools get an article, numbered holes none, and places that exist once get "the". Arguments and errors
     as in `factors`.
     """
     action = parse(code)

@@ -1,4 +1,4 @@
-"""From a vocabulary to prompts: each class in one sentence or several, and each factor in a phrase of its own."""
+"""A vocabulary to prompts: one or more sentences for each class, and phrases for each factor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fact_clip.text import havid
 from fact_clip.text.english import gerund, third_person
 
 WHOLE_PHRASE = "phrase"
-"""The slot of a vocabulary of which only names are known: its factors are the class names, worded like these."""
+"""The only slot of a vocabulary without factors: it holds the class names, which are worded like the classes."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Templates:
     Args:
         classes: for a whole action.
         slots: for a factor, by slot.
-        other: for a factor of any further slot.
+        other: for a factor of any other slot.
     """
 
     classes: tuple[str, ...]
@@ -32,8 +32,8 @@ class Templates:
     other: tuple[str, ...] = ("{phrase}",)
 
 
-_THING = ("a person handles the {phrase}",)
-_THING_ENSEMBLE = ("{phrase}", "the {phrase}", "a photo of the {phrase}", *_THING)
+_OBJECT = ("a person handles the {phrase}",)
+_OBJECT_ENSEMBLE = ("{phrase}", "the {phrase}", "a photo of the {phrase}", *_OBJECT)
 
 TEMPLATES: dict[str, Templates] = {
     "plain": Templates(("{phrase}",)),
@@ -41,8 +41,8 @@ TEMPLATES: dict[str, Templates] = {
         ("a person {does}",),
         {
             "verb": ("a person {does}",),
-            "object": _THING,
-            "noun": _THING,
+            "object": _OBJECT,
+            "noun": _OBJECT,
             "target": ("a person works on the {phrase}",),
             "tool": ("a person uses the {phrase}",),
         },
@@ -58,10 +58,10 @@ TEMPLATES: dict[str, Templates] = {
         ),
         {
             "verb": ("{phrase}", "{doing}", "a person {does}", "a person is {doing}"),
-            "object": _THING_ENSEMBLE,
-            "noun": _THING_ENSEMBLE,
-            "target": (*_THING_ENSEMBLE[:3], "a person works on the {phrase}"),
-            "tool": (*_THING_ENSEMBLE[:3], "a person uses the {phrase}", "with the {phrase}"),
+            "object": _OBJECT_ENSEMBLE,
+            "noun": _OBJECT_ENSEMBLE,
+            "target": (*_OBJECT_ENSEMBLE[:3], "a person works on the {phrase}"),
+            "tool": (*_OBJECT_ENSEMBLE[:3], "a person uses the {phrase}", "with the {phrase}"),
         },
     ),
 }
@@ -72,7 +72,7 @@ def tidy(name: str) -> str:
     return " ".join(re.sub(r"[_,/\s]+", " ", name).split()) or name
 
 
-# How names are read; an entry turns a class name into a phrase that starts with its verb.
+# How names are read: class name -> phrase that starts with its verb.
 PHRASES: dict[str, Callable[[str], str]] = {
     "name": tidy,
     "havid": havid.phrase,
@@ -82,11 +82,11 @@ PHRASES: dict[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a text encoder is asked; the vectors of one entry's prompts are averaged.
+    """Texts for an encoder. The vectors of the prompts of one entry are averaged.
 
     Args:
-        classes: C entries, one a class, each of one prompt or more.
-        slots: by slot K entries, one a factor, in the order of `Vocabulary.factor_indices`.
+        classes: C entries, one per class, of one prompt or more.
+        slots: by slot, K entries, one per factor in the order of `Vocabulary.factor_indices`.
     """
 
     classes: tuple[tuple[str, ...], ...]
@@ -109,68 +109,51 @@ def make_prompts(
 
     Args:
         vocabulary: the classes.
-        templates: entry of `TEMPLATES`, or own wordings. Background classes are no actions, and are worded as they
-            are by all of them.
-        phrase: entry of `PHRASES`, or an own function: class name -> phrase that starts with its verb.
-        synonyms: class name or factor -> other words for it. They join the prompts of that class or factor, and
-            a factor's synonyms also stand in for it in the phrases of the classes that have it.
+        templates: entry of `TEMPLATES`, or other wordings. Background classes are no actions and keep their name.
+        phrase: entry of `PHRASES`, or another function: class name -> phrase that starts with its verb.
+        synonyms: class name or factor -> other words for it. They give more prompts for that class or factor, and
+            the synonyms of a factor also replace it in the phrases of the classes that have it.
 
     Raises:
-        InputError: an unknown entry of a table, a synonym for what is neither class nor factor, a blank phrase, or
-            a name that `phrase` cannot read.
+        InputError: an unknown entry of a table, a synonym of something else than a class or factor, a blank phrase,
+            or a name that `phrase` cannot read.
     """
     wording = _entry("templates", TEMPLATES, templates) if isinstance(templates, str) else templates
     worded = _entry("phrase", PHRASES, phrase) if isinstance(phrase, str) else phrase
     others = _synonyms(vocabulary, synonyms or {})
+
+    def of_class(name: str) -> tuple[str, ...]:
+        own = worded(name)
+        phrases = [own, *others.get(name, ())]
+        for factor in vocabulary.factors[vocabulary.index(name)]:
+            if factor is None or factor == name:
+                continue
+            found = re.search(rf"(?<!\w){re.escape(factor)}(?!\w)", own)
+            if found is not None:
+                phrases += [own[: found.start()] + text + own[found.end() :] for text in others.get(factor, ())]
+        return _fill(name, ("{phrase}",) if name in vocabulary.background else wording.classes, phrases)
+
+    def of_factor(slot: str, factor: str) -> tuple[str, ...]:
+        if slot != WHOLE_PHRASE:
+            return _fill(factor, wording.slots.get(slot, wording.other), [tidy(factor), *others.get(factor, ())])
+        if factor in vocabulary:
+            return of_class(factor)
+        return _fill(factor, wording.classes, [factor, *others.get(factor, ())])
+
     return Prompts(
-        tuple(_class_prompts(vocabulary, name, wording, worded, others) for name in vocabulary),
-        {slot: _slot_prompts(vocabulary, slot, wording, worded, others) for slot in vocabulary.slots},
+        tuple(of_class(name) for name in vocabulary),
+        {
+            slot: tuple(of_factor(slot, factor) for factor in vocabulary.factor_indices(slot)[0])
+            for slot in vocabulary.slots
+        },
     )
-
-
-def _class_prompts(
-    vocabulary: Vocabulary,
-    name: str,
-    wording: Templates,
-    worded: Callable[[str], str],
-    synonyms: Mapping[str, tuple[str, ...]],
-) -> tuple[str, ...]:
-    own = worded(name)
-    phrases = [own, *synonyms.get(name, ())]
-    for factor in vocabulary.factors[vocabulary.index(name)]:
-        if factor is None or factor == name:
-            continue
-        found = re.search(rf"(?<!\w){re.escape(factor)}(?!\w)", own)
-        if found is not None:
-            phrases += [own[: found.start()] + text + own[found.end() :] for text in synonyms.get(factor, ())]
-    return _fill(name, ("{phrase}",) if name in vocabulary.background else wording.classes, phrases)
-
-
-def _slot_prompts(
-    vocabulary: Vocabulary,
-    slot: str,
-    wording: Templates,
-    worded: Callable[[str], str],
-    synonyms: Mapping[str, tuple[str, ...]],
-) -> tuple[tuple[str, ...], ...]:
-    factors, _ = vocabulary.factor_indices(slot)
-    if slot == WHOLE_PHRASE:
-        known = set(vocabulary.names)
-        whole = (factor for factor in factors if factor in known)
-        by_class = {name: _class_prompts(vocabulary, name, wording, worded, synonyms) for name in whole}
-        return tuple(
-            by_class.get(factor) or _fill(factor, wording.classes, [factor, *synonyms.get(factor, ())])
-            for factor in factors
-        )
-    templates = wording.slots.get(slot, wording.other)
-    return tuple(_fill(factor, templates, [tidy(factor), *synonyms.get(factor, ())]) for factor in factors)
 
 
 def _fill(what: str, templates: Iterable[str], phrases: Iterable[str]) -> tuple[str, ...]:
     listed = list(phrases)
     if not all(phrase.strip() for phrase in listed):
         raise InputError(f"prompts of {what!r}", "a blank phrase", "at least one word")
-    # each text once: two wordings of one phrase may be the same, and would count twice in the mean
+    # two wordings may give the same text, which would count twice in the mean
     return tuple(
         dict.fromkeys(
             template.format(phrase=phrase, does=third_person(phrase), doing=gerund(phrase))
@@ -198,6 +181,3 @@ def _entry(where: str, table: Mapping[str, T], name: str) -> T:
     if name not in table:
         raise InputError(where, repr(name), f"one of {', '.join(table)}")
     return table[name]
-
-
-# One syllable that ends in one vowel and one consonant doubles it: cut, cutting; but screw, screwing and open, opening.

@@ -1,1 +1,1 @@
-"""Video files to features: decoding by time, frame encoders, extraction; and videos with their labels burned in."""
+"""Video files to pictures and features, and videos with their labels burned in."""

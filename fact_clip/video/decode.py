@@ -1,44 +1,38 @@
-"""Frames of a video file by the time at which they are shown. Needs PyAV (extra `video`)."""
+"""Pictures of a video file by the time at which they are shown. Needs PyAV (extra `video`)."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.video.source import Source, opened
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 Image = NDArray[np.uint8]
 
 SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".mts",
-    ".wmv",
-    ".flv",
-    ".ogv",
-    ".3gp",
-)
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp"
+)  # fmt: skip
 """What counts as a video where a folder is searched."""
 
 _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
+_UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
+_SHORT = 0.5  # seconds that a file may end before its declared end; many recorders round up
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Frame:
 
     Args:
         time: seconds from the start of the file at which it is shown.
-        image: (H, W, 3) uint8, RGB, turned as the file says.
+        image: (H, W, 3) uint8, RGB, rotated as the file says.
     """
 
     time: float
@@ -60,8 +54,8 @@ class VideoInfo:
 
     Args:
         width, height: of a picture as it is shown.
-        fps: mean frames a second, None where the file has none.
-        seconds: declared duration, None where the file has none.
+        fps: mean frames per second, None if unknown.
+        seconds: declared duration, None if unknown.
     """
 
     width: int
@@ -70,18 +64,33 @@ class VideoInfo:
     seconds: float | None
 
 
+class DamagedVideoError(InputError):
+    """Only a part of a file can be decoded. Raised after that part was yielded.
+
+    Args:
+        path: the file.
+        fault: what is wrong.
+        decoded: seconds that could be decoded.
+        declared: seconds that the file declares, None if it does not.
+    """
+
+    def __init__(self, path: str | Path, fault: str, decoded: float, declared: float | None) -> None:
+        self.decoded, self.declared = decoded, declared
+        of = "of an unknown duration" if declared is None else f"of {declared:.1f} s declared"
+        found = f"{fault}, {decoded:.1f} s decoded {of}"
+        super().__init__(path, found, "a whole video", "--keep-going takes what there is")
+
+
 def probe(path: str | Path) -> VideoInfo:
     """What a video file says of itself; decodes its first frame.
 
     Raises:
         InputError: see `frames`.
     """
-    with opened(Path(path)) as (container, stream):
-        source = Source(Path(path), container, stream, 0.0)
-        for _, frame in source:
-            height, width = _Converter(None)(frame).shape[:2]
-            return VideoInfo(width, height, source.rate, source.declared)
-        raise source.nothing()
+    with _opened(Path(path)) as source:
+        _, frame = next(iter(source))
+        height, width = _Converter(None)(frame).shape[:2]
+        return VideoInfo(width, height, source.rate, source.declared)
 
 
 def frames(
@@ -96,37 +105,22 @@ def frames(
 ) -> Iterator[Frame]:
     """Pictures of a video in order, one in memory at a time.
 
-    With `fps`, picture n is the one that is shown at n / fps seconds, whatever the rate of the file and however it
-    varies; ranges take their part of that same grid. Without it, every `stride`-th frame of the range comes.
+    With `fps`, picture n is the one shown at n / fps seconds, whatever the rate of the file and however it varies; a
+    range is its part of that same grid. Without `fps`, every `stride`-th frame of the range is given.
 
     Args:
         path: video file.
-        fps: pictures a second, also above the rate of the file.
-        stride: every how many frames, where `fps` is not given.
-        start, stop: range [start, stop) in seconds; reached by a seek.
+        fps: pictures per second; may be above the rate of the file.
+        stride: every how many frames, without `fps`.
+        start, stop: range [start, stop) in seconds; `start` is reached by a seek.
         size: (width, height) to scale to; None: as it is.
-        keep_going: a damaged file ends with a warning that says how much was decoded, in place of the error.
+        keep_going: end a damaged file with a warning that says how much was decoded, instead of the error.
 
     Raises:
-        InputError: PyAV is missing; no file, no video in it, not one frame that decodes, or frames without a time; a
-            rate, stride or range that cannot be.
-        DamagedVideoError: once all that decodes was given out, of a file that is cut or has faults.
+        InputError: PyAV is missing; no file, no video in it, no frame that decodes, or frames without a time; a rate,
+            stride or range out of bounds.
+        DamagedVideoError: a file that is cut or has faults, after all that decodes was given.
     """
-    _check(fps, stride, start, stop)
-    with opened(Path(path)) as (container, stream):
-        source = Source(Path(path), container, stream, start)
-        convert = _Converter(size)
-        chosen = _strided(source, stride, start, stop) if fps is None else _on_grid(source, fps, start, stop)
-        for time, frame in chosen:
-            yield Frame(time, convert(frame))
-        damage = source.damage()
-    if damage is not None and not keep_going:
-        raise damage
-    if damage is not None:
-        warnings.warn(f"{damage.where}: {damage.found}", stacklevel=2)
-
-
-def _check(fps: float | None, stride: int, start: float, stop: float | None) -> None:
     if fps is not None and not (math.isfinite(fps) and 0 < fps <= 1 / _ROUNDING):
         raise InputError("fps", str(fps), f"pictures a second, more than 0 and at most {1 / _ROUNDING:.0f}")
     if stride < 1:
@@ -135,15 +129,52 @@ def _check(fps: float | None, stride: int, start: float, stop: float | None) -> 
         raise InputError("start", str(start), "seconds, 0 or more")
     if stop is not None and not stop > start:
         raise InputError("stop", str(stop), f"seconds after the start, {start:g}")
+    with _opened(Path(path), start) as source:
+        convert = _Converter(size)
+        chosen = _strided(source, stride, start, stop) if fps is None else _on_grid(source, fps, start, stop)
+        for shown_at, frame in chosen:
+            yield Frame(shown_at, convert(frame))
+        damage = source.damage()
+    if damage is not None and not keep_going:
+        raise damage
+    if damage is not None:
+        warnings.warn(f"{damage.where}: {damage.found}", stacklevel=2)
+
+
+def _strided(source: _Source, stride: int, start: float, stop: float | None) -> Iterator[tuple[float, VideoFrame]]:
+    number = 0
+    for shown_at, frame in source:
+        if shown_at < start - _ROUNDING / 2:
+            continue
+        if stop is not None and shown_at >= stop - _ROUNDING / 2:
+            return
+        if number % stride == 0:
+            yield shown_at, frame
+        number += 1
+
+
+def _on_grid(source: _Source, fps: float, start: float, stop: float | None) -> Iterator[tuple[float, VideoFrame]]:
+    row = math.ceil((start - _ROUNDING) * fps) if start > 0 else 0
+    last = math.inf if stop is None else stop
+    held: tuple[float, VideoFrame] | None = None
+    # a frame is shown until the next one, the last one until the end of the video
+    for following in chain(source, [None]):
+        until = source.end if following is None else following[0]
+        while held is not None and row / fps < min(until, last) - _ROUNDING:
+            yield held
+            row += 1
+        if row / fps >= last - _ROUNDING:
+            return
+        held = following
 
 
 class _Converter:
-    """Decoded frames to RGB arrays: scaled and turned."""
+    """Decoded frames to RGB arrays, scaled and rotated."""
 
     def __init__(self, size: tuple[int, int] | None) -> None:
         from av.video.reformatter import VideoReformatter
 
-        # one for all frames: it keeps its tables
+        # one for all frames, because it keeps its tables
         self._reformatter, self._size = VideoReformatter(), size
         self._last: tuple[VideoFrame, Image] | None = None
 
@@ -160,31 +191,159 @@ class _Converter:
         return image
 
 
-def _strided(source: Source, stride: int, start: float, stop: float | None) -> Iterator[tuple[float, VideoFrame]]:
-    number = 0
-    for time, frame in source:
-        if time < start - _ROUNDING / 2:
-            continue
-        if stop is not None and time >= stop - _ROUNDING / 2:
-            return
-        if number % stride == 0:
-            yield time, frame
-        number += 1
+@contextmanager
+def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
+    """The video stream of a file; an InputError where there is none."""
+    if importlib.util.find_spec("av") is None:
+        raise InputError(path, "the package av is not installed", todo="pip install 'fact-clip[video]'")
+    import av
+    import av.stream
+
+    expected = "a video file"
+    if not path.is_file():
+        raise InputError(path, "a folder" if path.is_dir() else "no such file", expected)
+    if path.stat().st_size == 0:
+        raise InputError(path, "an empty file", expected)
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(path, f"not a video, or its index is cut off ({reason})", expected) from None
+    with container:
+        cover = av.stream.Disposition.attached_pic
+        streams = [each for each in container.streams.video if not each.disposition & cover]
+        if not streams:
+            kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
+            raise InputError(path, f"no video stream (only {kinds})", expected)
+        streams[0].thread_type = "AUTO"
+        yield _Source(path, container, streams[0], start)
+        # a decoder thread that waits for Python's lock to report something must get it before all of them are joined
+        time.sleep(0.002)
 
 
-def _on_grid(source: Source, fps: float, start: float, stop: float | None) -> Iterator[tuple[float, VideoFrame]]:
-    row = math.ceil((start - _ROUNDING) * fps) if start > 0 else 0
-    held: tuple[float, VideoFrame] | None = None
-    for time, frame in source:
-        # what was shown before is shown until now
-        while held is not None and row / fps < time - _ROUNDING:
-            if stop is not None and row / fps >= stop - _ROUNDING:
+class _Source:
+    """(time, frame) of every frame from the last key frame before `start` on; counts what does not decode."""
+
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream, start: float) -> None:
+        self.path, self._container, self._stream, self._start = path, container, stream, start
+        self.rate = float(stream.average_rate) if stream.average_rate else None
+        self._origin = (container.start_time or 0) / 1_000_000
+        self._unit = float(stream.time_base or 0)
+        self._is_avi = container.format.name == "avi"
+        self.declared = _declared(container, stream)
+        self.end = 0.0  # seconds at which the last frame so far is no longer shown
+        self._sum, self._faults, self._others, self._whole = 0.0, 0, 0.0, False
+
+    def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
+        if self._start > 0:
+            self._seek(self._start)
+        decoded = self._decoded()
+        first = next(decoded, None)
+        if self._start > 0 and (first is None or self._time(first) > self._start):
+            # the index of this file cannot be trusted, or the file is shorter: from the beginning then
+            self._seek(0.0)
+            self._faults = 0
+            decoded = self._decoded()
+            first = next(decoded, None)
+        if first is None:
+            of = "" if self.declared is None else f" of {self.declared:.1f} s declared"
+            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{of}", "a whole video")
+        last = -math.inf
+        for frame in chain([first], decoded):
+            at = self._time(frame, last)
+            if at <= last:
+                continue
+            length = (frame.duration or 0) * self._unit or (1 / self.rate if self.rate else _UNKNOWN)
+            self.end, last = at + length, at
+            self._sum = (self._sum or max(at, 0.0)) + length
+            self._faults += bool(frame.is_corrupt and at >= self._start)
+            yield at, frame
+        self._whole = True
+
+    def _seek(self, seconds: float) -> None:
+        """Go to the last key frame at or before `seconds`."""
+        import av
+
+        try:
+            self._container.seek(round((seconds + self._origin) / self._unit), stream=self._stream)
+        except av.error.FFmpegError:
+            self._container.seek(0)
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        import av
+
+        packets = iter(self._container.demux([self._stream, *self._container.streams.audio]))
+        while True:
+            try:
+                with _complaints() as said:
+                    packet = next(packets, None)
+            except (av.error.FFmpegError, OSError):
+                self._faults += 1
                 return
-            yield held
-            row += 1
-        held = time, frame
-    while held is not None and row / fps < source.end - _ROUNDING:
-        if stop is not None and row / fps >= stop - _ROUNDING:
-            return
-        yield held
-        row += 1
+            # a reader that meets garbage skips it and only says so
+            self._faults += sum(name == self._container.format.name for _, name, _ in said)
+            if packet is None:
+                return
+            if packet.stream.index != self._stream.index:
+                if packet.pts is not None and packet.time_base:
+                    self._others = max(self._others, float(packet.pts * packet.time_base) - self._origin)
+                continue
+            try:
+                yield from packet.decode()  # type: ignore[misc]
+            except av.error.FFmpegError:
+                self._faults += 1
+
+    def _time(self, frame: VideoFrame, last: float = -math.inf) -> float:
+        # AVI keeps no presentation times, and those that FFmpeg makes up jump where a codec reorders frames
+        stamp = frame.dts if frame.pts is None or self._is_avi else frame.pts
+        if stamp is None and self.rate and last >= 0:
+            return last + 1 / self.rate
+        if stamp is None:
+            raise InputError(self.path, "frames without a time", "times", "write it anew: ffmpeg -i IN OUT.mkv")
+        return stamp * self._unit - self._origin
+
+    def damage(self) -> DamagedVideoError | None:
+        """What is wrong with the part that was read, or None."""
+        if self._faults:
+            fault = "one part does not decode" if self._faults == 1 else f"{self._faults} parts do not decode"
+            return DamagedVideoError(self.path, fault, min(self.end, self._sum), self.declared)
+        allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
+        reached = max(self.end, self._others)
+        if self._whole and self.declared is not None and reached < self.declared - allowance:
+            return DamagedVideoError(self.path, "ends early", self.end, self.declared)
+        return None
+
+
+@contextmanager
+def _complaints() -> Iterator[list[Any]]:
+    """What FFmpeg reports meanwhile: (level, part of FFmpeg, text).
+
+    Not to be used while decoding: FFmpeg's threads would have to wait for Python's lock to report something.
+    """
+    from av import logging
+
+    before, skips = logging.get_level(), logging.get_skip_repeated()
+    logging.set_level(logging.ERROR)
+    logging.set_skip_repeated(False)
+    try:
+        with logging.Capture(local=False) as said:
+            yield said
+    finally:
+        logging.set_level(before)
+        logging.set_skip_repeated(skips)
+
+
+def _declared(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds from the start of the file to its declared end."""
+    origin = (container.start_time or 0) / 1_000_000
+    if container.format.name == "avi" and stream.frames and stream.average_rate:
+        # FFmpeg corrects the duration of a cut AVI file, but leaves the count of frames as it was written
+        return stream.frames / float(stream.average_rate)
+    if stream.duration is not None and stream.time_base is not None:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - origin
+    tag = stream.metadata.get("DURATION", "")  # of Matroska: 00:00:05.000000000
+    try:
+        hours, minutes, seconds = (float(part) for part in tag.split(":"))
+        return hours * 3600 + minutes * 60 + seconds - origin
+    except ValueError:
+        return None if container.duration is None else container.duration / 1_000_000 - origin

@@ -1,16 +1,18 @@
-"""Videos to feature files, and to features in memory: a thread decodes while the encoder works."""
+"""Videos to feature files: a thread decodes while the encoder works, and what was interrupted goes on later."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
+import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, TypeVar, cast
@@ -21,8 +23,9 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, row_times
 from fact_clip.core.files import whole_file
 from fact_clip.encoders import FrameEncoder
-from fact_clip.video.decode import frames, probe
-from fact_clip.video.source import DamagedVideoError
+from fact_clip.video.decode import DamagedVideoError, frames, probe
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
 BATCH = 32
@@ -32,16 +35,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Settings:
-    """How features are made of a video.
+    """How features are made from a video.
 
     Args:
-        fps: rows a second.
-        precision: of the encoder's numbers (`Runtime.precision`); another one makes other files.
+        fps: rows per second.
+        precision: of the encoder (`Runtime.precision`); features of another precision count as other features.
         batch: pictures encoded together.
         keep_going: take what decodes of a damaged file, with a warning.
 
     Raises:
-        InputError: a rate or a batch that cannot be.
+        InputError: a rate or a batch out of bounds.
     """
 
     fps: float = 5.0
@@ -56,20 +59,46 @@ class Settings:
             raise InputError("batch", str(self.batch), "a whole number, 1 or more")
 
 
-def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings) -> bool:
-    """Whether the features of a video lie in `out`, whole, made by this encoder at this rate of this very file."""
-    video, target = Path(video), _target(Path(video), Path(out))
-    try:
-        known = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
-        if known["format"] != FORMAT or (known["damage"] is not None and not settings.keep_going):
-            return False
-        shape = (known["n_frames"], known["dim"])
-        wanted = (encoder.name, settings.precision, settings.fps)
-        if wanted != (known["encoder"], known["precision"], known["fps"]):
-            return False
-        return np.load(target, mmap_mode="r").shape == shape and _same_file(video, known["source"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
-        return False
+@dataclass(frozen=True)
+class Extracted:
+    """What became of a list of videos: extracted, skipped because their features were current, or an error."""
+
+    made: list[Path] = field(default_factory=list)
+    current: list[Path] = field(default_factory=list)
+    failed: list[InputError] = field(default_factory=list)
+
+
+def extract_all(
+    videos: Sequence[Path],
+    encoder: FrameEncoder,
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    progress: Progress | None = None,
+    within: Progress | None = None,
+) -> Extracted:
+    """`extract` each video, unless its features are current. A faulty video does not stop the others.
+
+    `progress` is called with (videos done, videos, name) before each video, `within` with (rows done, rows expected,
+    name) during one. An encoder that does not load is an InputError.
+    """
+    chosen, found = settings or Settings(), Extracted()
+    for done, video in enumerate(videos):
+        if progress is not None:
+            progress(done, len(videos), video.name)
+        if is_current(video, encoder, out, chosen):
+            logger.info("%s: current, skipped", video)
+            found.current.append(video)
+            continue
+        encoder.load()  # outside of the try: a faulty encoder is not the fault of a video
+        try:
+            extract(video, encoder, out, chosen, within)
+            found.made.append(video)
+        except InputError as error:
+            if len(videos) > 1:  # the caller, who gets the error, can tell which one otherwise
+                logger.info("%s: failed", video)
+            found.failed.append(error)
+    return found
 
 
 def extract(
@@ -79,38 +108,40 @@ def extract(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write NAME.npy, (T, D) float16, and NAME.json beside it; row n shows what is on screen at n / fps seconds.
+    """Write NAME.npy, (T, D) float16, and NAME.json beside it; row n is the picture shown at n / fps seconds.
 
-    The JSON tells encoder, rate, video, and when each row starts and the last ends (`core.row_times`).
-    An interrupted extraction leaves NAME.part and goes on from there the next time; the files of its own name come
-    last and whole. What is there and current is made anew all the same: see `is_current`.
+    The JSON file holds encoder, rate, video, and when each row starts and the last one ends (`core.row_times`).
+    Both files appear only when they are complete. An interrupted extraction leaves NAME.part, and the next call
+    continues there.
 
     Args:
         video: the file.
-        encoder: what makes a row of a picture.
+        encoder: turns pictures into rows.
         out: folder for the files.
-        settings: see there; None: the defaults.
-        progress: told (rows done, rows expected, name of the video).
+        settings: how; None: the defaults.
+        progress: called with (rows done, rows expected, name of the video).
 
     Returns:
         The path of NAME.npy.
 
     Raises:
         InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
-        DamagedVideoError: a damaged file, unless `keep_going`; nothing but NAME.part is left.
+        DamagedVideoError: a damaged file, without `keep_going`; only NAME.part is left.
     """
-    chosen, video = settings or Settings(), Path(video)
-    target = _target(video, Path(out))
+    chosen, video, began = settings or Settings(), Path(video), time.monotonic()
+    target = Path(out) / f"{video.stem}.npy"
     seconds = probe(video).seconds
-    total = round((seconds or 0) * chosen.fps)
+    expected = round((seconds or 0) * chosen.fps)
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
     with PartialRows(target.with_suffix(".part"), {**identity, "source": _source(video)}) as rows:
+        if rows.count:
+            logger.info("%s: continued at row %d", video, rows.count)
         try:
             for times, features in _encoded(video, encoder, chosen, rows.count):
                 rows.add(times, features)
                 if progress is not None:
-                    progress(rows.count, max(total, rows.count), video.name)
+                    progress(rows.count, max(expected, rows.count), video.name)
         except DamagedVideoError as error:
             if not chosen.keep_going or rows.count == 0:
                 raise
@@ -119,6 +150,7 @@ def extract(
         times = row_times(rows.times(), chosen.fps, seconds).round(6).tolist()
         facts = {"dim": rows.dim, "n_frames": rows.count, "damage": damage, "video": str(video.absolute())}
         rows.finish(target, {**facts, "times": times})
+    logger.info("%s: %d rows in %.1f s", video, rows.count, time.monotonic() - began)
     return target
 
 
@@ -126,7 +158,7 @@ def extract(
 def extracted(
     video: str | Path, encoder: FrameEncoder, settings: Settings | None = None, progress: Progress | None = None
 ) -> Iterator[Path]:
-    """NAME.npy of `extract` in a temporary folder ($TMPDIR), there as long as the context; arguments as there."""
+    """NAME.npy of `extract` in a temporary folder ($TMPDIR), which is removed at the end of the context."""
     with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
         yield extract(video, encoder, folder, settings, progress)
 
@@ -135,7 +167,7 @@ def describe(features: str | Path) -> dict[str, Any]:
     """What `extract` wrote beside a feature file.
 
     Raises:
-        InputError: there is nothing, or something else.
+        InputError: there is no such file, or a different one.
     """
     path = Path(features).with_suffix(".json")
     expected, todo = "what fact-clip extract writes beside features", "extract the video again"
@@ -150,8 +182,20 @@ def describe(features: str | Path) -> dict[str, Any]:
     return facts
 
 
-def _target(video: Path, out: Path) -> Path:
-    return out / f"{video.stem}.npy"
+def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings) -> bool:
+    """Whether `out` holds complete features that this encoder made from this very file at this rate."""
+    video = Path(video)
+    target = Path(out) / f"{video.stem}.npy"
+    try:
+        known = describe(target)
+        if known["damage"] is not None and not settings.keep_going:
+            return False
+        if (encoder.name, settings.precision, settings.fps) != (known["encoder"], known["precision"], known["fps"]):
+            return False
+        shape = (known["n_frames"], known["dim"])
+        return np.load(target, mmap_mode="r").shape == shape and _same_file(video, known["source"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return False
 
 
 def _source(video: Path) -> dict[str, Any]:
@@ -165,7 +209,7 @@ def _same_file(video: Path, known: dict[str, Any]) -> bool:
     status = video.stat()
     if status.st_size != known["bytes"]:
         return False
-    # reading hundreds of gigabytes only to skip them would take long: an untouched file is the same
+    # an untouched file is the same: reading hundreds of gigabytes only to skip them would take long
     return status.st_mtime_ns == known["modified_ns"] or _source(video)["sha256"] == known["sha256"]
 
 
@@ -176,42 +220,41 @@ def _encoded(
     encoder.load()
     lead = min(encoder.context, first)
     times: list[float] = []
-    held: list[NDArray[Any]] = []  # what `encode` looks back at, then the pictures of the batch
+    held: list[NDArray[Any]] = []  # the pictures that `encode_images` looks back at, then those of the batch
 
     def rows() -> tuple[NDArray[np.float64], NDArray[np.float16]]:
         features = encoder.encode_images(np.stack(held))
         if not np.isfinite(features).all():
             raise InputError(video, f"features by {encoder.name} that are not finite", "finite numbers")
-        with np.errstate(over="ignore"):
-            small = features.astype(np.float16)
         limit = np.finfo(np.float16).max
-        return np.array(times), np.clip(small, -limit, limit)
+        return np.array(times), np.clip(features, -limit, limit).astype(np.float16)
 
     skip = lead
+    damage: DamagedVideoError | None = None
     pictures = frames(video, fps=settings.fps, start=(first - lead) / settings.fps, size=encoder.size)
     prepared = ((picture.time, encoder.prepare(picture.image)) for picture in pictures)
     try:
-        for time, picture in _ahead(prepared, 2 * settings.batch):
+        for shown_at, picture in _ahead(prepared, 2 * settings.batch):
             if not held and not lead:
-                held.extend([picture] * encoder.context)  # nothing was before the first one
+                held.extend([picture] * encoder.context)  # there is nothing before the first picture
             held.append(picture)
             if skip:
                 skip -= 1
                 continue
-            times.append(time)
+            times.append(shown_at)
             if len(times) == settings.batch:
                 yield rows()
                 held, times = held[len(held) - encoder.context :], []
-    except DamagedVideoError:
-        if times:
-            yield rows()
-        raise
+    except DamagedVideoError as error:
+        damage = error
     if times:
         yield rows()
+    if damage is not None:
+        raise damage
 
 
 def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
-    """The same items, made by a thread that is up to `depth` ahead; an error comes where it arose."""
+    """The same items, made by a thread that is up to `depth` ahead; an error is raised in its place in the order."""
     end = object()
     pool = ThreadPoolExecutor(1)
     try:
@@ -227,15 +270,15 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
         items.close()
 
 
-_ROWS = 4096  # copied together when a file is finished
+_ROWS = 4096  # copied at once when a file is finished
 
 
 class PartialRows:
-    """A file of (time, row) records behind a line of JSON that says what they are of.
+    """A file of (time, row) records after a line of JSON that says what they come from.
 
     Args:
-        path: the file, made where missing. One with another identity, or a damaged one, is begun anew.
-        identity: what the rows hang on.
+        path: the file. One that is damaged or has another identity is overwritten.
+        identity: what the rows depend on.
 
     Raises:
         InputError: a folder that cannot be written.
@@ -247,14 +290,13 @@ class PartialRows:
         self._file: BinaryIO | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._take_up()
+            if path.is_file():
+                self._resume()
         except OSError as error:
             raise InputError(path, f"cannot be written ({error.strerror})", "a folder for features") from None
 
-    def _take_up(self) -> None:
-        """Count the whole records of an earlier extraction, and cut off half a one."""
-        if not self.path.is_file():
-            return
+    def _resume(self) -> None:
+        """Count the complete records of an earlier extraction, and cut off an incomplete one."""
         with self.path.open("r+b") as file:
             line = file.readline()
             try:
@@ -278,12 +320,12 @@ class PartialRows:
 
     def add(self, times: NDArray[np.float64], features: NDArray[np.float16]) -> None:
         """Append N rows (N, D) and their times (N,)."""
+        if self.count == 0:
+            self.dim = features.shape[1]
+            line = (json.dumps({**self._identity, "dim": self.dim}) + "\n").encode()
+            self.path.write_bytes(line)
+            self._offset = len(line)
         if self._file is None:
-            if self.count == 0:
-                self.dim = features.shape[1]
-                line = (json.dumps({**self._identity, "dim": self.dim}) + "\n").encode()
-                self.path.write_bytes(line)
-                self._offset = len(line)
             self._file = self.path.open("ab")
         records = np.empty(len(times), dtype=_record(self.dim))
         records["time"], records["row"] = times, features
@@ -299,9 +341,9 @@ class PartialRows:
         return np.array(self._records()["time"])
 
     def finish(self, target: Path, facts: Mapping[str, Any]) -> None:
-        """Write the rows as an array (T, D) float16 to `target` and what they are to a JSON beside it; then go.
+        """Write the rows as an array (T, D) float16 to `target`, and what they are to a JSON file beside it.
 
-        Both are whole or not there. The description comes last: with it the features count as there.
+        The description comes last, because features count as complete once it is there.
         """
         records = self._records()
         with whole_file(target) as unfinished:

@@ -1,4 +1,4 @@
-"""A video with its segmentation burned in: the action's name, and a timeline with the moment."""
+"""A video with its segmentation burned in: the name of the action, and a timeline with the current moment."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def overlay(
     keep_going: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Path:
-    """Write a video with the action of each moment above and all of them in a bar below; frames keep their times.
+    """Write a video with the name of the current action at the top and a bar of all actions at the bottom.
 
     Args:
         video: the video that was segmented.
-        segmentation: of any model; its frame times or rate say which moment a segment means.
-        out: file to write, .mp4, .mkv or .mov (H.264, no sound).
+        segmentation: its segments; their frame times or rate say which moments they are.
+        out: file to write, .mp4, .mkv or .mov (H.264, no sound). Frames keep their times.
         colours: label -> "#rrggbb"; labels that are missing are grey.
         keep_going: take what decodes of a damaged file.
-        progress: told (frames done, frames expected, name of the video).
+        progress: called with (frames done, frames expected, name of the video).
 
     Returns:
         `out`.
@@ -54,7 +54,7 @@ def overlay(
         raise InputError(out, "segments without a frame rate", "rows a second", "set data.fps when training")
     info = probe(video)
     expected = round((info.seconds or 0) * (info.fps or 0))
-    # H.264 takes even sides only
+    # H.264 only takes even sides
     painter = _Painter(segmentation, colours, info.width // 2 * 2, info.height // 2 * 2)
     with whole_file(out) as unfinished, av.open(str(unfinished), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(info.fps or 25).limit_denominator(1001))
@@ -72,7 +72,7 @@ def overlay(
 
 
 def check_suffix(out: str | Path) -> Path:
-    """The path, or an InputError where its suffix is none of `SUFFIXES`."""
+    """The path; an InputError if its suffix is not one of `SUFFIXES`."""
     path = Path(out)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, f"the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
@@ -80,7 +80,7 @@ def check_suffix(out: str | Path) -> Path:
 
 
 class _Painter:
-    """Draws on pictures of one size. What does not move is drawn once: the bar, and the strip of each name."""
+    """Draws on pictures of one size. The bar and the strip of each name are drawn once, because they do not change."""
 
     def __init__(self, segmentation: Segmentation, colours: Mapping[str, str], width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -92,7 +92,7 @@ class _Painter:
         self._strips: dict[str, NDArray[np.uint8]] = {}
 
     def __call__(self, image: Image, time: float) -> Image:
-        """A copy of (H, W, 3) with what is done at `time` seconds."""
+        """A copy of (H, W, 3) with the action at `time` seconds."""
         painted = image[: self.height, : self.width].copy()
         label = self._segments.segments[self._at(np.array([time + 1e-3]))[0]].label
         if label not in self._strips:
@@ -110,7 +110,7 @@ class _Painter:
         return self._owner[np.clip(rows, 0, len(self._owner) - 1)]
 
     def _draw_bar(self) -> NDArray[np.uint8]:
-        """(bar height, W, 3), a column the colour of its moment."""
+        """(bar height, W, 3); each column has the colour of its moment."""
         colours = np.array([_rgb(self._colours.get(each.label, _OTHER)) for each in self._segments], dtype=np.uint8)
         moments = (np.arange(self.width) + 0.5) / self.width * self._starts[-1]
         return np.repeat(colours[self._at(moments)][None], self._bar_height, axis=0)
@@ -134,7 +134,7 @@ def _font(size: int) -> Any:
     from matplotlib import get_data_path
     from PIL import ImageFont
 
-    # has the letters of many languages, and comes with matplotlib
+    # comes with matplotlib and has the letters of many languages
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 
 

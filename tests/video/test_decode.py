@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.video.decode import frames, probe
-from fact_clip.video.source import DamagedVideoError
+from fact_clip.video.decode import DamagedVideoError, frames, probe
 
 from ..films import number_of, write_video
 

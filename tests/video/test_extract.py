@@ -3,15 +3,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 
 from fact_clip.core import InputError
 from fact_clip.encoders import frame_encoder
-from fact_clip.video.decode import frames
-from fact_clip.video.extract import Settings, describe, extract, extracted, is_current
-from fact_clip.video.source import DamagedVideoError
+from fact_clip.video.decode import DamagedVideoError, frames
+from fact_clip.video.extract import Settings, describe, extract, extract_all, extracted, is_current
 
 GRID = frame_encoder("grid")
 
@@ -118,6 +118,38 @@ def test_a_damaged_video(video, tmp_path):
     assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
     assert is_current(path, GRID, tmp_path, Settings(keep_going=True))
     assert not is_current(path, GRID, tmp_path, Settings())
+
+
+def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
+    good, broken = video("a.mp4"), tmp_path / "b.mp4"
+    broken.write_text("no video")
+    with caplog.at_level("INFO", logger="fact_clip.video"):
+        first = extract_all([good, broken], GRID, tmp_path / "f")
+        second = extract_all([good], GRID, tmp_path / "f")
+        with pytest.raises(KeyboardInterrupt):
+            extract(good, Stumbling(2), tmp_path, Settings(fps=10, batch=8))
+        extract(good, GRID, tmp_path, Settings(fps=10, batch=8))
+    assert (first.made, first.current, second.made, second.current) == ([good], [], [], [good])
+    (error,) = first.failed
+    assert str(error).startswith(f"{broken}: not a video")
+    assert {record.name for record in caplog.records} == {"fact_clip.video.extract"}
+    said = [re.sub(r"in \d+\.\d s", "in 0.1 s", record.getMessage()) for record in caplog.records]
+    assert said == [
+        f"{good}: 25 rows in 0.1 s",
+        f"{broken}: failed",
+        f"{good}: current, skipped",
+        f"{good}: continued at row 16",
+        f"{good}: 50 rows in 0.1 s",
+    ]
+
+
+def test_a_faulty_encoder_stops_all(video, tmp_path):
+    class Faulty(Stumbling):
+        def load(self):
+            raise InputError("frame encoder 'x'", "no weights")
+
+    with pytest.raises(InputError, match="no weights"):
+        extract_all([video("a.mp4"), video("a.mkv")], Faulty(0), tmp_path)
 
 
 def test_faults_are_told(video, tmp_path):
