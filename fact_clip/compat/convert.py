@@ -141,7 +141,7 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """Write a run folder of published weights and a configuration of ours, with the classes and layout of its data.
 
     Args:
-        checkpoint: as for :func:`convert`. If it lacks class texts that its model needs, they are made as ``text`` says.
+        checkpoint: as for :func:`convert`. Class texts that its model needs and it lacks are made by ``text``.
         config: what the weights were trained with; its data must exist.
         out: the run folder, a new one.
 
