@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fact_clip.cli.console import DataSet, Overrides, data_config, names, progress, table
+from fact_clip.cli.console import AsJson, DataSet, Overrides, data_config, names, progress, table
 
 if TYPE_CHECKING:
     from fact_clip.datasets.check import Inspection
@@ -29,7 +29,7 @@ def check(
     full: Annotated[
         bool, typer.Option("--full", help="Look for NaN in every feature value, even if that takes minutes.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the faults as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for faults in a data set: all of them, one line each.
 
@@ -112,7 +112,7 @@ def convert(
     verbs: Annotated[Path | None, typer.Option(help="epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, typer.Option(help="epic: file of the noun classes.")] = None,
     axes: Annotated[str, typer.Option(help="npy: axes of the arrays, TD, DT or CTD (C: crops, averaged).")] = "TD",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Convert annotations and features to the common layout.
 
@@ -230,7 +230,7 @@ MOST_FREQUENT = 15
 def summary(
     data: DataSet,
     overrides: Overrides = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all counts as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Count what a data set holds.
 

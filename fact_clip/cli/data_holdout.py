@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fact_clip.cli.console import Overrides, data_config, names, table
+from fact_clip.cli.console import AsJson, Overrides, data_config, names, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def holdout(
         typer.Option(help="In training, mask the frames of these classes or drop their videos."),
     ] = "mask",
     out: Annotated[Path | None, typer.Option(help="JSON to write, for data.holdout=FILE.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Choose classes to hold out, or look at a choice.
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import Device, progress, table
+from fact_clip.cli.console import AsJson, Device, progress, table
 from fact_clip.cli.segment import given_actions
 
 
@@ -29,7 +29,7 @@ def evaluate(
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
     device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON (docs/json.md).")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score a run on a split.
 
