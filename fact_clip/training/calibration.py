@@ -1,4 +1,7 @@
-"""What puts the scores of a run with classes held out right: the prior and gamma, from its validation videos alone."""
+"""Calibration of a run with classes held out: its prior and gamma, chosen on its validation videos alone.
+
+See docs/protocol.md, 'Calibration'. No test label is read.
+"""
 
 from __future__ import annotations
 
@@ -66,9 +69,7 @@ class Scored:
     ) -> None:
         self.segmenter, self.choice = segmenter, segmenter.choose(actions)
         self.vocabulary, self.place = self.choice.among(dataset.vocabulary)
-        if voters is None:
-            voters = [segmenter.voters(dataset.features(name), self.choice) for name in names]
-        self.voters = list(voters)
+        self.voters = voters or [segmenter.voters(dataset.features(name), self.choice) for name in names]
         self.truth = [dataset.labels(name) for name in names]
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
@@ -81,16 +82,16 @@ class Scored:
         """The same with the offset of a calibration."""
         return self.decoded(calibration.offset(self.choice.vocabulary))
 
+    def among(self, classes: Sequence[int]) -> Labels | None:
+        """The same where only these classes are candidates; None where none of them is one."""
+        allowed = np.isin(self.place, classes) & ~self.choice.ruled_out
+        return self.decoded(np.where(allowed, 0.0, -np.inf)) if allowed.any() else None
+
     def log_scores(self) -> list[NDArray[np.float64]]:
         """(T', C) log scores of each video, nothing added to them."""
         plain = replace(self.choice, offset=None)
         scores = (self.segmenter.scores(of, plain).cpu().numpy() for of in self.voters)
         return [np.log(np.maximum(each, np.finfo(each.dtype).tiny)) for each in scores]
-
-    def among(self, classes: Sequence[int]) -> Labels | None:
-        """The same where only these classes are candidates; None where none of them is one."""
-        allowed = np.isin(self.place, classes) & ~self.choice.ruled_out
-        return self.decoded(np.where(allowed, 0.0, -np.inf)) if allowed.any() else None
 
 
 def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) -> SeenUnseenCurve:
@@ -104,30 +105,30 @@ def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) 
 
 
 def calibrate_run(run: Run, dataset: Dataset, device: torch.device | str) -> Calibration:
-    """What puts the scores of a run right, chosen by its models and its validation videos.
+    """The calibration of a run, chosen by its models and its validation videos.
 
-    Members with validation parts of their own are asked one by one, each on the videos that it did not learn.
+    Members with validation videos of their own are asked one by one, each on the videos that it did not learn.
     """
     if not run.config.train.member_parts:
         return calibrate([Segmenter(run, load_models(run), device)], [dataset])
     segmenters, datasets = [Segmenter(run, load_model(run), device)], [dataset]
-    for part in map(open_run, member_folders(run.path, run.config.train.members)):
-        # The run's configuration, which may be decoded otherwise now, but for the videos that validate.
-        own = {"validation_part": part.config.data.validation_part}
-        config = run.config.model_copy(update={"data": run.config.data.model_copy(update=own)})
-        segmenters.append(Segmenter(replace(part, config=config), load_model(part), device))
-        datasets.append(Dataset.open(config.data))
+    for member in map(open_run, member_folders(run.path, run.config.train.members)):
+        # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
+        data = run.config.data.model_copy(update={"validation_part": member.config.data.validation_part})
+        config = run.config.model_copy(update={"data": data})
+        segmenters.append(Segmenter(replace(member, config=config), load_model(member), device))
+        datasets.append(Dataset.open(data))
     return calibrate(segmenters, datasets)
 
 
 def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> Calibration:
-    """Gamma by the rule and the prior of the configuration, from the validation videos and training labels alone.
+    """Gamma by the rule and the prior of the configuration, from validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes
-    all classes without training frames as rivals of the seen ones: it asks for S alone. No test label is read.
+    all classes without training frames as rivals of the seen ones, since it reads S alone.
 
     Args:
-        segmenters: what is used later; or the members of an ensemble that have validation videos of their own.
+        segmenters: the segmenter that is used later; or the members of an ensemble with validation videos of their own.
         datasets: for each the data with its validation videos.
 
     Raises:
@@ -141,13 +142,12 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> C
     start = _with_prior(uncalibrated(dataset, config.prior_weight), dataset, config.prior, scored)
     if config.gamma_rule == "none" or not dataset.validation:
         return start
-    truth = [labels for each in scored for labels in each.truth]
-    shown = any(np.isin(labels, dataset.validation_unseen).any() for labels in truth)
-    if config.gamma_rule == "harmonic" and not shown:
+    occur = any(np.isin(labels, dataset.validation_unseen).any() for each in scored for labels in each.truth)
+    if config.gamma_rule == "harmonic" and not occur:
         raise InputError("decode.gamma_rule", "harmonic", "frames of validation-unseen classes", "use cost")
-    unseen, others = dataset.unseen, dataset.validation_unseen
-    groups = (others, unseen) if shown else (unseen, others)
-    curve = curve_of(scored, start, (groups[0], dataset.vocabulary.background_indices, groups[1]))
+    rivals, others = dataset.validation_unseen, dataset.unseen
+    rivals, others = (rivals, others) if occur else (others, rivals)
+    curve = curve_of(scored, start, (rivals, dataset.vocabulary.background_indices, others))
     return replace(start, gamma=GAMMA_RULES[config.gamma_rule](curve, config.gamma_cost))
 
 
@@ -158,13 +158,13 @@ def check_prior(config: DecodeConfig, dataset: Dataset) -> None:
 
 
 def uncalibrated(dataset: Dataset, prior_weight: float = 0.0) -> Calibration:
-    """The seen classes and the frames of each factor; nothing taken off but the prior of the factors."""
+    """The seen classes and the frames of each factor; only the prior of the factors is taken off."""
     seen = tuple(dataset.vocabulary.names[label] for label in dataset.seen)
     return Calibration(seen, factor_frames(dataset.vocabulary, dataset.class_counts()), prior_weight)
 
 
 def _with_prior(start: Calibration, dataset: Dataset, rule: str, scored: Sequence[Scored]) -> Calibration:
-    """The calibration with log p(c) of all classes by a rule of `PRIORS`, the model asked on what it is `scored` on."""
+    """The calibration with log p(c) of all classes by a rule of `PRIORS`; the model is asked on the `scored` videos."""
     expected, posterior = start.log_prior(dataset.vocabulary), None
     if rule in ASKS_MODEL:
         posterior = log_mean_posterior([table for each in scored for table in each.log_scores()], _SMOOTHING)

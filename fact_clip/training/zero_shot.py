@@ -1,4 +1,4 @@
-"""The figures of seen and unseen classes, and of the ways in which their scores can be put right."""
+"""The figures of seen and unseen classes, with and without calibration. See docs/protocol.md, 'Figures'."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated
 
 IN_USE = "in use"
-"""The way of `report` that decodes as the segmenter does."""
+"""The entry of `report["ways"]` that decodes as `Segmenter.segment` does."""
 
 
 def report(
@@ -28,9 +28,8 @@ def report(
     actions: Sequence[str] | None = None,
     voters: Sequence[Sequence[Voters]] | None = None,
 ) -> dict[str, Any]:
-    """The zero-shot figures of some videos.
+    """The zero-shot figures of some videos: by way of calibration, the curve, by level, class and factor.
 
-    S, U, H and F1 a group as in use and the other ways, the curve, unseen labels only, by level, class and factor.
     Names that the data set lacks are unseen classes without a true frame.
 
     Args:
