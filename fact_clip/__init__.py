@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fact_clip.core.vocabulary import Vocabulary
     from fact_clip.inference.segmenter import Segmenter, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Config",
