@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,8 @@ def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callabl
     """Train all members but the first in processes of their own while the block trains the first.
 
     PyTorch gains little from a second core on models of this size; a second training uses all of it, so the threads are
-    dealt out. At the end of the block all members are done. However the block ends, no process is left.
-
-    Yields:
-        A function that raises an InputError as soon as a member has failed; its own error is on stderr.
+    dealt out. At the end of the block all members are done; however it ends, no process is left. What it yields raises
+    an InputError as soon as a member has failed, whose own error is on stderr.
     """
     folders = member_folders(out, config.train.members)
     if not folders:
@@ -124,20 +122,14 @@ def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callabl
             for process in running.values():
                 while process.poll() is None:
                     check()
-                    _wait(process)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=0.5)
             check()
         finally:
             for process in running.values():
                 process.kill()
                 process.wait()
             torch.set_num_threads(threads)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(timeout=0.5)
-    except subprocess.TimeoutExpired:
-        return
 
 
 @contextmanager
@@ -278,10 +270,9 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
 
 
 def _label(key: str, value: Any) -> str:
-    """A folder's name for a setting: "split1", "seed0", "havid_view0_lh_pt"."""
-    text = str(value)
-    name = key.rpartition(".")[2]
-    label = text if key == "data.name" else f"{name}{text}" if text.isalnum() else f"{name}={text}"
+    """A folder's name for a setting: "split1", "lr=0.01", "havid_view0_lh_pt"."""
+    name = "" if key == "data.name" else key.rpartition(".")[2]
+    label = f"{name}{'' if not name or str(value).isalnum() else '='}{value}"
     return "".join(sign if sign.isalnum() or sign in "=.+-_" else "_" for sign in label)
 
 
