@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file as load_arrays
@@ -37,6 +36,7 @@ from fact_clip.core.files import read_mapping, whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.models.heads import KEY_WIDTH
 
 FORMAT = 2
 _COMPLETE = "a complete run folder"
@@ -53,10 +53,10 @@ class Run:
         classes: what the heads know of it.
         transform: what turns raw features into the model's input.
         layout: orientation of feature files, "TD" or "DT".
-        fps: feature rows a second, or None where it is not known.
-        mean_transcript_length: mean segments of the training videos.
-        objects: which columns of the model's input belong to which named thing, or None.
-        encoder: the frame encoder that made the features from videos, where it is known.
+        fps: feature rows per second, or None if unknown.
+        mean_transcript_length: mean number of segments of the training videos.
+        objects: which columns of the model's input belong to which named object, or None.
+        encoder: the frame encoder that made the features from videos, if known.
     """
 
     path: Path
@@ -71,29 +71,24 @@ class Run:
     encoder: str | None = None
 
     def new_model(self, text: Tensor | None = None, object_text: Tensor | None = None) -> FACT:
-        """A model of this run's size with random weights; ``text`` and ``object_text`` where its head reads text.
+        """A model of this run's size with random weights; ``text`` and ``object_text`` if its head reads text.
 
         Raises:
-            InputError: sizes that do not go together.
+            InputError: sizes that do not fit together.
         """
+        config, width = self.config, self.transform.width
         try:
-            sizes = self.config.model, self.transform.width, self.classes
-            return FACT(*sizes, text, self.objects, object_text, self.config.decode.frame_weight)
+            return FACT(config.model, width, self.classes, text, self.objects, object_text, config.decode.frame_weight)
         except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
-            raise InputError("model", str(error), "sizes that go together") from None
+            raise InputError("model", str(error), "sizes that fit together") from None
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
-    """What the heads must know of a vocabulary; a verb-noun head takes its first two slots, a factored one all.
+    """What a head must know of a vocabulary; a verb-noun head takes its first two slots.
 
     Raises:
-        InputError: a verb-noun head and classes without both factors.
+        InputError: a verb-noun head and a vocabulary with one slot.
     """
-    if head == "factored":
-        columns = [vocabulary.factor_indices(slot)[1] for slot in vocabulary.slots]
-        # A class without a factor (no tool, or the background) shares one of its own kind: none.
-        filled = (np.where(column < 0, column.max() + 1, column) for column in columns)
-        return Classes(len(vocabulary), factors=tuple(tuple(column.tolist()) for column in filled))
     if head != "verb-noun":
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
@@ -128,7 +123,7 @@ def create(run: Run) -> None:
 
 
 def run_folder(path: str | Path) -> Path:
-    """The run folder of a path: the path itself, or the folder that a file such as RUN/ckpts/best.net is of."""
+    """The run folder of a path: the path itself, or the folder of a file in it such as RUN/ckpts/best.net."""
     path = Path(path)
     if path.is_dir():
         return path
@@ -164,7 +159,18 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
         classes = Classes(**{key: _as_tuple(plain.get(key, value)) for key, value in defaults.items()})
         spec = facts.get("objects")
         objects = None if spec is None else ObjectSpec(**{key: _as_tuple(value) for key, value in spec.items()})
-        rest = facts["layout"], facts["fps"], facts["mean_transcript_length"], objects, facts.get("encoder")
+        run = Run(
+            path,
+            config,
+            vocabulary,
+            classes,
+            transform,
+            facts["layout"],
+            facts["fps"],
+            facts["mean_transcript_length"],
+            objects,
+            facts.get("encoder"),
+        )
     except InputError as error:
         raise InputError(path, str(error)) from None
     except (SafetensorError, OSError) as error:
@@ -173,11 +179,12 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
         raise InputError(path / "run.json", f"damaged ({type(error).__name__}: {error})", "as it was written") from None
     if len(vocabulary) != classes.count:
         raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
-    return Run(path, config, vocabulary, classes, transform, *rest)
+    return run
 
 
-# Keys of format 1 that are gone, and the only value with which such a run still loads.
+# Keys of format 1 that are gone, and the value with which a run still loads.
 _REMOVED = {
+    "model.key_width": KEY_WIDTH,
     "model.objects.words": True,
     "model.objects.layers": 0,
     "loss.prior": 0.0,
@@ -186,28 +193,31 @@ _REMOVED = {
 
 
 def _from_format_1(path: Path, facts: dict[str, Any], tree: dict[str, Any]) -> None:
-    """Rename in place what format 1 called differently; an InputError where a run uses something that is gone."""
-    groups = {name: tree.setdefault(name, {}) for name in ("data", "model", "loss", "decode")}
-    data, model, decode = groups["data"], groups["model"], groups["decode"]
-    for group in (data, model, facts):
-        if "channels" in group:
-            group["objects"] = group.pop("channels")
+    """Rename in place what format 1 called differently; an InputError where a run uses what is gone."""
+    data, model, loss, decode = (_group(tree, name) for name in ("data", "model", "loss", "decode"))
+    for each in (data, model, facts):
+        if "channels" in each:
+            each["objects"] = each.pop("channels")
     if "frame_weight" in model:
         decode["frame_weight"] = model.pop("frame_weight")
     if data.get("holdout_mode") == "show":
         data["holdout_mode"] = "oracle"
-    found = {"model.head": "factored"} if model.get("head") == "factored" else {}
+    groups = {"model": model, "model.objects": _group(model, "objects"), "loss": loss, "decode": decode}
+    used = ["model.head=factored"] if model.get("head") == "factored" else []
     for key, kept in _REMOVED.items():
-        *outer, last = key.split(".")
-        group = tree
-        for name in outer:
-            group = group.get(name) or {}
-        if group.pop(last, kept) != kept:
-            found[key] = "set"
-    if found:
+        group, _, name = key.rpartition(".")
+        value = groups[group].pop(name, kept)
+        if value != kept:
+            used.append(f"{key}={value}")
+    if used:
         todo = f"use fact-clip {facts.get('fact_clip', '0.1')}"
-        raise InputError(path, f"a run that uses {', '.join(found)}", "settings that this version still has", todo)
-    facts["classes"] = {key: value for key, value in facts["classes"].items() if key not in ("factors", "words")}
+        raise InputError(path, f"a run that uses {', '.join(used)}", "settings that this version still has", todo)
+
+
+def _group(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    """A group of keys of a recipe, made if need be; a value in its place is left to the check of the configuration."""
+    group = tree.setdefault(name, {})
+    return group if isinstance(group, dict) else {}
 
 
 def _as_tuple(value: Any) -> Any:
@@ -221,15 +231,18 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
         save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
 
 
+_FORMAT_1 = re.compile(r"(?<![^.])channels[.]")  # names of the object columns' parameters
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of such a file; an InputError where it cannot be read."""
+    """Tensors and facts of a file of `save_weights`; an InputError where it cannot be read."""
     if not path.is_file():
         todo = "train it, or let the training reach its first epoch"
         raise InputError(path, "no such file", "the weights of a run", todo)
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+            return {_FORMAT_1.sub("objects.", name): file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise InputError(path, f"not a readable safetensors file ({error})", "weights as they were saved") from None
 
@@ -237,19 +250,18 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
     weights, _ = read_weights(run.path / "model.safetensors")
-    weights = {re.sub("^channels[.]", "objects.", name): value for name, value in weights.items()}  # format 1
     model = run.new_model(weights.get("text_embeddings"), weights.get("objects.names"))
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
 
 
 def member_folders(path: Path, members: int) -> list[Path]:
-    """The run folders of an ensemble's members behind the first, which is the run itself."""
+    """The run folders of an ensemble's members after the first, which is the run itself."""
     return [path / "members" / str(number) for number in range(2, members + 1)]
 
 
 def load_models(run: Run) -> list[FACT]:
-    """The models of a run: one, or as many as ``train.members`` says; an InputError where one is not there."""
+    """The models of a run: one, or as many as ``train.members`` says; an InputError if one is missing."""
     folders = member_folders(run.path, run.config.train.members)
     for folder in folders:
         if not folder.is_dir():
@@ -263,7 +275,7 @@ def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> Non
     """Load weights; a missing, unexpected or wrongly shaped parameter is one plain error.
 
     Raises:
-        InputError: naming the first such parameter and how many there are.
+        InputError: names the first such parameter and says how many there are.
     """
     own = model.state_dict()
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
@@ -284,7 +296,7 @@ def check_vocabulary(run: Run, vocabulary: Vocabulary, where: str | Path) -> Non
         pairs = zip(run.vocabulary.names, vocabulary.names, strict=False)
         first = next((f"{ours!r} against {theirs!r}" for ours, theirs in pairs if ours != theirs), "their number")
         found = f"{len(vocabulary)} classes that differ from the checkpoint's {len(run.vocabulary)} (first: {first})"
-        raise InputError(where, found, f"the vocabulary of {run.path}", "evaluate on the data that it was trained for")
+        raise InputError(where, found, f"the vocabulary of {run.path}", "evaluate on the data that it was trained on")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -113,8 +113,6 @@ class ObjectConfig(_Frozen):
 
     hidden: int = Field(32, ge=1, description="width of the network that all objects share")
     width: int = Field(16, ge=1, description="width of an object's evidence")
-    words: bool = Field(True, description="a thing is named by its word's text beside its evidence")
-    layers: int = Field(0, ge=0, description="dilated convolutions over the evidence of each thing, dilation 4^l")
     heads: int = Field(4, ge=1, description="attention heads that pool the evidence of objects")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of the evidence")
 
@@ -128,7 +126,6 @@ class ModelConfig(_Frozen):
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
     alignment: AlignmentConfig = AlignmentConfig()
-    key_width: int = Field(64, ge=1, description="head 'text': width in which features and text are compared")
     objects: ObjectConfig = ObjectConfig()
     input: BlockConfig = BlockConfig()
     update: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
@@ -173,7 +170,6 @@ class LossConfig(_Frozen):
     null_weight: float = Field(-1.0, ge=-1, description="weight of the null class; -1: by tokens and segments")
     balance: float = Field(0.0, ge=0, le=1, description="a class of n frames weighs n^-this, scaled to mean 1")
     segment_balance: float = Field(0.0, ge=0, le=1, description="the same for a segment of n frames within its video")
-    prior: float = Field(0.0, ge=0, description="share of log p(class) that is added to the scores in training alone")
     fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
     contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")
 
@@ -196,7 +192,6 @@ class DecodeConfig(_Frozen):
 
     frame_weight: float = Field(0.1, ge=0, le=1, description="weight of the frame voter against the token voter (mwt)")
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
-    method: Literal["switching", "transport"] = Field("switching", description="entry of decoding/methods.py")
     switch_penalty: float = Field(0.0, ge=0, description="cost in nats of changing the action (0: each frame alone)")
     window: int = Field(0, ge=0, description="frames per pass over a long video (0: one pass); docs/long_videos.md")
     overlap: int | None = Field(None, ge=0, description="frames that two passes share; unset: reach of the layers")
@@ -290,7 +285,8 @@ _CHANGED = {
     "model.frame_weight": "it is called decode.frame_weight now",
     "data.holdout_mode=show": "it is called oracle now",
     **dict.fromkeys(
-        ("decode.method", "loss.prior", "model.objects.layers", "model.objects.words"), "it was removed: leave it out"
+        ("decode.method", "loss.prior", "model.key_width", "model.objects.layers", "model.objects.words"),
+        "it was removed: leave it out",
     ),
 }
 
@@ -305,6 +301,8 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, Mapping):
             _check_keys(nested, value, where, f"{key}.")
+        elif nested is BlockConfig and value is not None:
+            raise InputError(where, f"{key} = {value!r}", f"a group of keys: {', '.join(BlockConfig.model_fields)}")
 
 
 def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:

@@ -24,7 +24,7 @@ def named(tiny, tmp_path_factory) -> Path:
     """A run that reads the factors of names, trained with classes held out."""
     folder = tmp_path_factory.mktemp("named") / "run"
     text = {"encoder": "hash:32", "parts": ["factors"]}
-    model = {"head": "text", "key_width": 8}
+    model = {"head": "text"}
     train(tiny(model=model, text=text, data={"holdout": "zero_shot/A.json"}, decode={"prior_weight": 0.5}), folder)
     return folder
 

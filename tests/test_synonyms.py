@@ -29,7 +29,7 @@ def run(minilm, tmp_path_factory) -> Path:
     root = write_workbench(folder / "data", videos=9, persons=3, dim=32)
     settings = [
         f"data.root={root}", "data.stride=2", "data.validation=0", "text.encoder=minilm", "text.parts=[sentence]",
-        "model.blocks=iu", "model.key_width=32", "model.input.hidden=64", "model.input.frame_dim=32",
+        "model.blocks=iu", "model.input.hidden=64", "model.input.frame_dim=32",
         "model.input.action_dim=32", "model.input.frame_layers=5", "train.epochs=12", "train.device=cpu",
     ]  # fmt: skip
     train(Config.load("demo", settings), folder / "run")

@@ -1,4 +1,4 @@
-"""Which action token speaks for which true segment (FACT section 3.4; FACT.md, 'Matching and loss')."""
+"""Which action token stands for which true segment (FACT section 3.4; docs/method.md, 'Matching')."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class TrueSegments:
-    """The true segments of one video; runs of ignored frames (-1) are none.
+    """The true segments of one video; runs of ignored frames (-1) are not segments.
 
     Attributes:
         classes: (S,) the class of each segment: the transcript.
@@ -47,28 +47,27 @@ def matching_cost(
 
     Args:
         token_probs: (M, C+1) class probabilities of the tokens.
-        attention: (T, M) weights of frames on tokens, or None where a model has no such block.
+        attention: (T, M) weights of frames on tokens, or None for a model without update blocks.
         truth: the video's segments; frames without a label take no part.
         class_cost: weight of the class probability.
         overlap_cost: weight of the overlap of attention and segment.
     """
     cost = -class_cost * token_probs[:, truth.classes]  # (M, S)
     if attention is not None:
-        seen = attention[truth.known]  # (T', M)
-        target = truth.onehot[truth.known]  # (T', S)
-        overlap = seen.T @ target  # (M, S)
-        union = seen.sum(0).unsqueeze(1) + target.sum(0) - overlap
+        attention, target = attention[truth.known], truth.onehot[truth.known]  # (T', M), (T', S)
+        overlap = attention.T @ target  # (M, S)
+        union = attention.sum(0).unsqueeze(1) + target.sum(0) - overlap
         cost = cost - overlap_cost * overlap / union
     return cost.float().cpu().numpy()
 
 
 def one_to_one(cost: np.ndarray, classes: np.ndarray) -> Pairs:
-    """``o2o``: the cheapest assignment of tokens to segments; what is left over on either side stays unmatched."""
+    """``o2o``: the cheapest assignment of tokens to segments; the rest on either side stays unmatched."""
     return list(zip(*(side.tolist() for side in linear_sum_assignment(cost)), strict=True))
 
 
 def one_to_many(cost: np.ndarray, classes: np.ndarray) -> Pairs:
-    """``o2m``: tokens are given to classes, then each segment takes the cheapest token of its class."""
+    """``o2m``: tokens are assigned to classes, then each segment takes the cheapest token of its class."""
     present = np.unique(classes)
     by_class = np.stack([cost[:, classes == label].sum(1) for label in present], axis=1)  # (M, K)
     owner = by_class.argmin(1)  # the class of each token
@@ -83,7 +82,7 @@ def one_to_many(cost: np.ndarray, classes: np.ndarray) -> Pairs:
 
 
 def sequential(cost: np.ndarray, classes: np.ndarray) -> Pairs:
-    """``seq``: token i speaks for segment i."""
+    """``seq``: token i stands for segment i."""
     return [(index, index) for index in range(min(cost.shape))]
 
 

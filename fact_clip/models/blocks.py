@@ -1,6 +1,7 @@
 """The blocks of FACT: input (``i``, ``I``), update (``u``), and update over segments (``U``).
 
-A block maps what the previous one gave (frames and tokens) to a :class:`BlockOutput`. It keeps nothing.
+A block maps the previous one's frames and tokens to a :class:`BlockOutput`, and keeps nothing (docs/method.md,
+'Blocks'). f2a: tokens query frames or segments; a2f: frames or segments query tokens.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fact_clip.config import BlockConfig
+from fact_clip.config import BlockConfig, ModelConfig
 from fact_clip.models.branches import (
     ACTION_BRANCHES,
     FRAME_BRANCHES,
+    Context,
     CrossAttention,
-    Memory,
     cut_segments,
     pool_segments,
     run_gru,
@@ -32,7 +33,7 @@ class Scene:
         mask: (B, T) real frames.
         frame_position: (1, T, P) or None.
         token_mask: (B, M) real tokens.
-        token_content: (B, M, A) the tokens' start.
+        token_content: (B, M, A) what tokens start from.
         token_position: (B or 1, M, A).
         text: the candidates, for heads that read text.
         evidence: (B, T, E, O) of object columns, or None.
@@ -46,19 +47,24 @@ class Scene:
     text: Candidates | None
     evidence: Tensor | None = None
 
+    def of_frames(self, features: Tensor) -> Context:
+        """Frame features (B, T, D) as a context."""
+        return Context(features, self.frame_position, self.mask)
+
+    def of_segments(self, features: Tensor, segments: Segments) -> Context:
+        """Segment features (B, S, D) as a context, each at the position of its middle frame."""
+        position = None if self.frame_position is None else self.frame_position[0][segments.centre]
+        return Context(features, position, segments.mask)
+
     def segment_evidence(self, segments: Segments) -> Tensor | None:
         """(B, S, E, O): the mean evidence of each segment."""
         if self.evidence is None:
             return None
         return pool_segments(self.evidence.flatten(2), segments, self.mask).unflatten(-1, self.evidence.shape[2:])
 
-    def segment_position(self, segments: Segments) -> Tensor | None:
-        """(B, S, P): the frame position at each segment's centre."""
-        return None if self.frame_position is None else self.frame_position[0][segments.centre]
-
 
 class _SegmentEncoder(nn.Module):
-    """Mean of a segment's frames, bidirectional GRU, ReLU, linear, head. Mixed into blocks, whose names it keeps."""
+    """Mean of a segment's frames, bidirectional GRU, ReLU, linear, head. A base of the blocks that cut segments."""
 
     seg_update: nn.GRU
     seg_combine: nn.Linear
@@ -70,14 +76,15 @@ class _SegmentEncoder(nn.Module):
         self.segment_head = head(hidden, False)
 
     def _encode_segments(self, features: Tensor, scores: Tensor, scene: Scene) -> tuple[Segments, Tensor, Tensor]:
+        """The segments of (B, T, C) scores, their features (B, S, H) and scores (B, S, C)."""
         segments = cut_segments(scores, scene.mask)
-        pooled = pool_segments(features, segments, scene.mask)  # (B, S, H)
+        pooled = pool_segments(features, segments, scene.mask)
         pooled = self.seg_combine(torch.relu(run_gru(self.seg_update, pooled, segments.mask)))
         return segments, *self.segment_head(pooled, scene.text, scene.segment_evidence(segments))
 
 
 class InputBlock(nn.Module):
-    """``i``: temporal convolutions on the input; tokens look at the resulting frames."""
+    """``i``: temporal convolutions on the input; tokens attend to the resulting frames."""
 
     def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
         super().__init__()
@@ -87,19 +94,16 @@ class InputBlock(nn.Module):
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
         """(B, T, D) to the first :class:`BlockOutput`."""
-        frames, scores = self.frame_head(
-            self.frame_branch(x, scene.mask), scene.text, scene.evidence
-        )  # (B, T, H), (B, T, C)
-        tokens, token_scores = self._tokens(Memory(frames, scene.frame_position, scene.mask), scene)
-        return BlockOutput(frames, scores, tokens, token_scores)
+        frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text, scene.evidence)
+        return BlockOutput(frames, scores, *self._tokens(scene.of_frames(frames), scene))
 
-    def _tokens(self, memory: Memory, scene: Scene) -> tuple[Tensor, Tensor]:
-        tokens = self.action_branch(scene.token_content, scene.token_position, scene.token_mask, memory)
+    def _tokens(self, context: Context, scene: Scene) -> tuple[Tensor, Tensor]:
+        tokens = self.action_branch(scene.token_content, scene.token_position, scene.token_mask, context)
         return self.token_head(tokens, scene.text)
 
 
 class SegmentInputBlock(InputBlock, _SegmentEncoder):
-    """``I`` (verb-noun model): as ``i``, but tokens look at the segments of the block's own frame output."""
+    """``I`` (verb-noun model): as ``i``, but tokens attend to the segments of the block's own frame output."""
 
     def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
         super().__init__(config, input_dim, head)
@@ -109,13 +113,12 @@ class SegmentInputBlock(InputBlock, _SegmentEncoder):
         """(B, T, D) to the first :class:`BlockOutput`, with segments."""
         frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text, scene.evidence)
         segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
-        memory = Memory(pooled, scene.segment_position(segments), segments.mask)
-        tokens, token_scores = self._tokens(memory, scene)
+        tokens, token_scores = self._tokens(scene.of_segments(pooled, segments), scene)
         return BlockOutput(frames, scores, tokens, token_scores, segments, segment_scores)
 
 
 class UpdateBlock(nn.Module):
-    """``u``: tokens ask frames, tokens attend to each other, frames ask tokens, temporal convolutions."""
+    """``u``: f2a, the action branch among tokens, a2f, temporal convolutions."""
 
     def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
         super().__init__()
@@ -128,30 +131,43 @@ class UpdateBlock(nn.Module):
         self.frame_branch = FRAME_BRANCHES[config.frame](config, None)
         self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
 
-    def _exchange(
-        self, memory: Memory, before: BlockOutput, scene: Scene, evidence: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Both cross attentions around the action branch, over frames or segments alike."""
-        position, mask = scene.token_position, scene.token_mask
-        asked, looked, f2a_logits = self.f2a_layer(
-            memory.features, before.token_features, memory.position, position, memory.mask
-        )  # (B, M, A), (B, M, N), (B, M, N)
-        if evidence is not None:  # a token's evidence is that of the frames or segments that it looks at
-            evidence = (looked @ evidence.flatten(2)).unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
-        tokens, scores = self.token_head(self.action_branch(asked, position, mask, memory), scene.text, evidence)
-        told, weights, a2f_logits = self.a2f_layer(tokens, memory.features, position, memory.position, mask)
-        return tokens, scores, told, weights, a2f_logits, f2a_logits
-
     def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
         """The previous block's output to this one's."""
-        memory = Memory(before.frame_features, scene.frame_position, scene.mask)
-        tokens, token_scores, told, weights, a2f, f2a = self._exchange(memory, before, scene, scene.evidence)
-        frames, scores = self.frame_head(self.frame_branch(told, scene.mask), scene.text, scene.evidence)
-        return BlockOutput(frames, scores, tokens, token_scores, None, None, weights, a2f, f2a)
+        return self._update(before, scene, scene.of_frames(before.frame_features), scene.evidence)
+
+    def _update(
+        self,
+        before: BlockOutput,
+        scene: Scene,
+        context: Context,
+        evidence: Tensor | None,
+        segments: Segments | None = None,
+        segment_scores: Tensor | None = None,
+    ) -> BlockOutput:
+        """Both cross attentions around the action branch, over frames or segments alike, then the frame branch."""
+        position, mask = scene.token_position, scene.token_mask
+        queried, attended, f2a_logits = self.f2a_layer(before.token_features, position, context)  # (B, M, A), (B, M, N)
+        if evidence is not None:  # a token has the evidence of the frames or segments that it attends to
+            evidence = (attended @ evidence.flatten(2)).unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
+        tokens, token_scores = self.token_head(
+            self.action_branch(queried, position, mask, context), scene.text, evidence
+        )
+        frames, weights, a2f_logits = self.a2f_layer(
+            context.features, context.position, Context(tokens, position, mask)
+        )  # (B, N, F), (B, N, M)
+        if segments is not None:
+            frames, weights = self._to_frames(frames, segments, before), segments.to_frames(weights)
+        frames, scores = self.frame_head(self.frame_branch(frames, scene.mask), scene.text, scene.evidence)
+        return BlockOutput(
+            frames, scores, tokens, token_scores, segments, segment_scores, weights, a2f_logits, f2a_logits
+        )
+
+    def _to_frames(self, values: Tensor, segments: Segments, before: BlockOutput) -> Tensor:
+        raise NotImplementedError
 
 
 class SegmentUpdateBlock(UpdateBlock, _SegmentEncoder):
-    """``U``: an update over segments (temporal down-sampling), repeated to frames again."""
+    """``U``: an update over segments (temporal down-sampling), whose result is repeated to frames again."""
 
     def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
         nn.Module.__init__(self)
@@ -161,14 +177,13 @@ class SegmentUpdateBlock(UpdateBlock, _SegmentEncoder):
 
     def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
         """The previous block's output to this one's."""
-        segments, pooled, segment_scores = self._encode_segments(before.frame_features, before.frame_logits, scene)
-        memory = Memory(pooled, scene.segment_position(segments), segments.mask)
-        evidence = scene.segment_evidence(segments)
-        tokens, token_scores, told, weights, a2f, f2a = self._exchange(memory, before, scene, evidence)
-        merged = self.sf_merge(torch.cat([segments.to_frames(told), before.frame_features], dim=-1))  # (B, T, F)
-        frames, scores = self.frame_head(self.frame_branch(merged, scene.mask), scene.text, scene.evidence)
-        weights = segments.to_frames(weights)  # (B, T, M)
-        return BlockOutput(frames, scores, tokens, token_scores, segments, segment_scores, weights, a2f, f2a)
+        segments, pooled, scores = self._encode_segments(before.frame_features, before.frame_logits, scene)
+        context, evidence = scene.of_segments(pooled, segments), scene.segment_evidence(segments)
+        return self._update(before, scene, context, evidence, segments, scores)
+
+    def _to_frames(self, values: Tensor, segments: Segments, before: BlockOutput) -> Tensor:
+        """(B, S, F) repeated to frames and merged with the incoming ones: (B, T, F)."""
+        return self.sf_merge(torch.cat([segments.to_frames(values), before.frame_features], dim=-1))
 
 
 BLOCKS: dict[str, type[nn.Module]] = {
@@ -177,3 +192,34 @@ BLOCKS: dict[str, type[nn.Module]] = {
     "u": UpdateBlock,
     "U": SegmentUpdateBlock,
 }
+
+
+def block_configs(config: ModelConfig) -> list[BlockConfig]:
+    """The sizes of each block in ``config.blocks``, in order."""
+    by_letter = {"i": config.input, "I": config.input, "u": config.update, "U": config.pooled}
+    return [by_letter[letter] for letter in config.blocks]
+
+
+def convolution_reach(config: ModelConfig) -> int:
+    """Rows on each side of a row that the temporal convolutions of all blocks together can see.
+
+    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l) in ``m2``. This is an
+    upper bound; most of the weight lies much nearer.
+    """
+    total = 0
+    for block in block_configs(config):
+        dilations = [2**layer for layer in range(block.frame_layers)]
+        if block.frame == "m2":
+            dilations = [max(pair) for pair in zip(dilations, reversed(dilations), strict=True)]
+        total += sum(dilations)
+    return total
+
+
+def reach(config: ModelConfig) -> int | None:
+    """Rows on each side of a row that its scores depend on; None where it is the whole video.
+
+    Only a model of the input block alone has a bound, that of :func:`convolution_reach`. In update blocks frames query
+    tokens that have attended to the whole video, and a GRU runs over all segments: the far end of a video can change
+    any row, and windows are an approximation.
+    """
+    return convolution_reach(config) if len(config.blocks) == 1 and not config.transcript else None

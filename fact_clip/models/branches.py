@@ -1,12 +1,14 @@
-"""Frame branches (temporal convolutions) and action branches (attention or recurrence over tokens).
+"""What blocks are built from: segments, cross attention, frame branches and action branches.
 
-A frame branch maps (B, T, in) to (B, T, H); padded frames are zero before every convolution, which is
-what a video sees at its ends when it is alone. An action branch maps tokens (B, M, A) to (B, M, H).
+A frame branch (temporal convolutions) maps (B, T, in) to (B, T, H). Padded frames are zero before every convolution,
+as beyond the ends of a video that is alone. An action branch (attention or a GRU over tokens) maps (B, M, A) to
+(B, M, H).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from fact_clip.models.output import Segments
 
 
 def sinusoidal_positions(length: int, width: int, device: torch.device | None = None) -> Tensor:
-    """(length, width) positions, sine on even and cosine on odd columns, base 10000 (Vaswani et al. 2017)."""
+    """(length, width) positions: sine on even columns, cosine on odd ones, base 10000 (Vaswani et al. 2017)."""
     steps = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)  # (T, 1)
     even = torch.arange(0, width, 2, device=device, dtype=torch.float32)
     angles = steps * torch.exp(even * (-math.log(10000.0) / width))  # (T, ceil(W/2))
@@ -27,7 +29,7 @@ def sinusoidal_positions(length: int, width: int, device: torch.device | None = 
 
 
 def add_position(x: Tensor, position: Tensor | None) -> Tensor:
-    """``x`` (B, N, D) plus a position (B or 1, N, P); where P < D it is added to the first P channels."""
+    """``x`` (B, N, D) plus a position (B or 1, N, P), which is added to the first P channels."""
     if position is None:
         return x
     missing = x.shape[-1] - position.shape[-1]
@@ -67,12 +69,21 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor) -> Tensor:
         return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
 
+@dataclass(frozen=True)
+class Context:
+    """What is attended to: features (B, N, D), their positions (B or 1, N, P) or None, mask (B, N)."""
+
+    features: Tensor
+    position: Tensor | None
+    mask: Tensor
+
+
 class CrossAttention(nn.Module):
-    """One-head attention "y asks x" (FACT section 3.2): out = W_y dropout([y, softmax(QK^T / sqrt(H)) V]).
+    """One head of attention (FACT section 3.2): out = W_y dropout([y, softmax(Q K^T / sqrt(H)) V]), y queries x.
 
     Args:
-        x_dim: width of what is asked.
-        y_dim: width of what asks.
+        x_dim: width of the context.
+        y_dim: width of what queries it.
         hidden: H, width of keys, queries and values.
         out_dim: width of the result.
         dropout: on the concatenation.
@@ -86,24 +97,22 @@ class CrossAttention(nn.Module):
         self.Y_W = nn.Linear(y_dim + hidden, out_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Tensor, y: Tensor, x_position: Tensor | None, y_position: Tensor | None, x_mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, y: Tensor, position: Tensor | None, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Return the result (B, N_y, out), the attention weights and their logits (B, N_y, N_x)."""
-        key = self.X_K(add_position(x, x_position))  # (B, N_x, H)
-        query = self.Y_Q(add_position(y, y_position))  # (B, N_y, H)
+        key = self.X_K(add_position(context.features, context.position))  # (B, N_x, H)
+        query = self.Y_Q(add_position(y, position))  # (B, N_y, H)
         logits = query @ key.transpose(1, 2) / math.sqrt(key.shape[-1])  # (B, N_y, N_x)
-        logits = logits.masked_fill(~x_mask.unsqueeze(1), float("-inf"))
+        logits = logits.masked_fill(~context.mask.unsqueeze(1), float("-inf"))
         weights = logits.softmax(-1)
-        out = self.Y_W(self.dropout(torch.cat([y, weights @ self.X_V(x)], dim=-1)))
-        return out, weights, logits
+        attended = weights @ self.X_V(context.features)  # (B, N_y, H)
+        return self.Y_W(self.dropout(torch.cat([y, attended], dim=-1))), weights, logits
 
 
 class FrameConv(nn.Conv1d):
-    """A convolution over time that maps (B, T, in) to (B, T, out), zeros beyond the ends; on the CPU a matrix product.
+    """A convolution over time, (B, T, in) to (B, T, out), with zeros beyond the ends; on the CPU a matrix product.
 
-    Weights and their names are those of ``nn.Conv1d``, whose own way is slower there, since it plans anew for each
-    length of a video (benchmarks/convolution.py). It keeps a third as much for the backward pass, so a GPU has it.
+    Weights and their names are those of ``nn.Conv1d``, which is slower on the CPU because it plans anew for each length
+    of a video (benchmarks/convolution.py). It keeps a third as much for the backward pass, so a GPU uses it.
     """
 
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
@@ -189,19 +198,19 @@ class MSTCNPlusPlus(nn.Module):
 
 
 class _TokenLayer(nn.Module):
-    """Post-norm transformer layer over tokens; positions join queries and keys, not values.
+    """Post-norm transformer layer over tokens; positions are added to queries and keys, not to values.
 
-    With ``memory_dim`` it is self-attention, cross-attention, feed-forward; without, self-attention and feed-forward.
+    With ``context_dim`` it is self-attention, cross-attention, feed-forward; without, self-attention and feed-forward.
     """
 
-    def __init__(self, config: BlockConfig, memory_dim: int | None) -> None:
+    def __init__(self, config: BlockConfig, context_dim: int | None) -> None:
         super().__init__()
         width = config.action_dim
         attention = {"dropout": config.dropout, "batch_first": True}
-        if memory_dim is not None:
+        if context_dim is not None:
             self.self_attn = nn.MultiheadAttention(width, config.heads, **attention)
             self.multihead_attn = nn.MultiheadAttention(
-                width, config.heads, kdim=memory_dim, vdim=memory_dim, **attention
+                width, config.heads, kdim=context_dim, vdim=context_dim, **attention
             )
             self.norm3 = nn.LayerNorm(width)
         else:
@@ -221,11 +230,11 @@ class _TokenLayer(nn.Module):
 
 
 class _SelfCrossLayer(_TokenLayer):
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
         x = self.norm1(self._self_attention(self.self_attn, x, position, mask))
-        key = add_position(memory.features, memory.position)
+        key = add_position(context.features, context.position)
         query = add_position(x, position)
-        out = self.multihead_attn(query, key, memory.features, key_padding_mask=~memory.mask, need_weights=False)[0]
+        out = self.multihead_attn(query, key, context.features, key_padding_mask=~context.mask, need_weights=False)[0]
         x = self.norm2(x + self.dropout(out))
         return self.norm3(self._feed_forward(x))
 
@@ -236,38 +245,31 @@ class _SelfLayer(_TokenLayer):
         return self.norm2(self._feed_forward(x))
 
 
-class Memory:
-    """What tokens may look at: features (B, N, D), positions (B or 1, N, P) or None, mask (B, N)."""
-
-    def __init__(self, features: Tensor, position: Tensor | None, mask: Tensor) -> None:
-        self.features, self.position, self.mask = features, position, mask
-
-
 class SelfCrossAttention(nn.Module):
-    """``sca``: layers of self-attention, cross-attention to the memory and feed-forward, a final norm, A to H."""
+    """``sca``: layers of self-attention, cross-attention to the context and feed-forward, a final norm, A to H."""
 
-    def __init__(self, config: BlockConfig, memory_dim: int) -> None:
+    def __init__(self, config: BlockConfig, context_dim: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_SelfCrossLayer(config, memory_dim) for _ in range(config.action_layers))
+        self.layers = nn.ModuleList(_SelfCrossLayer(config, context_dim) for _ in range(config.action_layers))
         self.norm = nn.LayerNorm(config.action_dim)
         self.out_linear = nn.Linear(config.action_dim, config.hidden)
 
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""
         for layer in self.layers:
-            x = layer(x, position, mask, memory)
+            x = layer(x, position, mask, context)
         return self.out_linear(self.norm(x))
 
 
 class SelfAttention(nn.Module):
-    """``sa``: layers of self-attention and feed-forward, A to H, no final norm; the memory is not read."""
+    """``sa``: layers of self-attention and feed-forward, A to H, no final norm; the context is not read."""
 
-    def __init__(self, config: BlockConfig, memory_dim: int) -> None:
+    def __init__(self, config: BlockConfig, context_dim: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_SelfLayer(config, None) for _ in range(config.action_layers))
         self.out_linear = nn.Linear(config.action_dim, config.hidden)
 
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""
         for layer in self.layers:
             x = layer(x, position, mask)
@@ -277,14 +279,14 @@ class SelfAttention(nn.Module):
 class TokenGRU(nn.Module):
     """``gru_om``: a bidirectional GRU A to 2*(A/2), LayerNorm, A to H, for tokens in transcript order."""
 
-    def __init__(self, config: BlockConfig, memory_dim: int) -> None:
+    def __init__(self, config: BlockConfig, context_dim: int) -> None:
         super().__init__()
         width = config.action_dim
         self.gru = nn.GRU(width, width // 2, config.action_layers, batch_first=True, bidirectional=True)
         self.layernorm = nn.LayerNorm(2 * (width // 2))
         self.out_map = nn.Linear(2 * (width // 2), config.hidden)
 
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""
         return self.out_map(self.layernorm(run_gru(self.gru, add_position(x, position), mask)))
 

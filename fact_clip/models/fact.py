@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fact_clip.config import AlignmentConfig, BlockConfig, ModelConfig
-from fact_clip.models.blocks import BLOCKS, Scene
+from fact_clip.config import ModelConfig
+from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
-from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection, TextHead
+from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import Output
 
@@ -19,13 +19,15 @@ class FACT(nn.Module):
     Args:
         config: the architecture.
         input_dim: D, feature columns.
-        classes: the class count, and verb and noun of each class for a verb-noun head.
+        classes: the class count, and what else the heads must know.
         text: unit text vectors of the vocabulary, kept as a buffer; needed by heads that read text. (C, E), or
             (C, slots, E) for the text head, zero where a class has no word.
-        objects: which columns belong to which named thing, or None.
+        objects: which columns belong to which named object, or None.
         object_text: (O, E) unit text vectors of their names.
-        frame_weight: the frame voter's share that outputs are decoded with unless another is given.
+        frame_weight: the share of the frame voter with which outputs are decoded unless another is given.
     """
+
+    text_embeddings: Tensor | None
 
     def __init__(
         self,
@@ -40,22 +42,26 @@ class FACT(nn.Module):
         super().__init__()
         if config.head not in HEADS:
             raise ValueError(f"no head {config.head!r}; one of {', '.join(HEADS)}")
+        reads_text = config.head in ("text", "fact-clip")
+        if reads_text and text is None:
+            shape = "(C, slots, E)" if config.head == "text" else "(C, E)"
+            raise ValueError(f"head {config.head!r} needs text vectors {shape}; none were given")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
         self.frame_weight = frame_weight
         self.log_probabilities = head_type.log_probabilities
-        first = config.input
         if config.transcript:
-            self.action_embed = nn.Embedding(classes.count, first.action_dim)
+            self.action_embed = nn.Embedding(classes.count, config.input.action_dim)
+        elif config.tokens < 1:
+            raise ValueError("model.tokens is 0; give a token count, or model.transcript=true")
         else:
-            if config.tokens < 1:
-                raise ValueError("model.tokens is 0; give a token count, or model.transcript=true")
-            self.action_query = nn.Parameter(torch.randn(config.tokens, 1, first.action_dim))
+            self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
+        # Before the objects: the states of optimisers are stored in the order of the parameters.
         self.block_list = nn.ModuleList()
         width = input_dim
         self.objects: ObjectEvidence | None = None
         if objects is not None:
-            if not issubclass(head_type, TextHead) or object_text is None:
+            if config.head != "text" or object_text is None:
                 raise ValueError("object columns need model.head=text and the text vectors of their names")
             self.objects = ObjectEvidence(config.objects, objects, object_text)
             width = self.objects.width
@@ -63,23 +69,15 @@ class FACT(nn.Module):
             self.block_list.append(BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null)))
             width = block.hidden
         self.frame_projection: FrameProjection | None = None
-        if config.head == "text":
-            if text is None:
-                raise ValueError("head 'text' needs text vectors (C, slots, E); none were given")
-            self.register_buffer("text_embeddings", text)
-        if config.head == "fact-clip":
-            self._build_alignment(config.alignment, width - classes.count, text)
-
-    def _build_alignment(self, config: AlignmentConfig, width: int, text: Tensor | None) -> None:
-        if text is None:
-            raise ValueError("head 'fact-clip' needs text embeddings (C, E); none were given")
-        self.frame_projection = FrameProjection(width, config.projection_dim, text.shape[-1], config.dropout)
-        self.register_buffer("text_embeddings", text)
+        if config.head == "fact-clip" and text is not None:
+            sizes = config.alignment.projection_dim, text.shape[-1], config.alignment.dropout
+            self.frame_projection = FrameProjection(width - classes.count, *sizes)
+        self.register_buffer("text_embeddings", text if reads_text else None)
 
     @property
     def text(self) -> Tensor | None:
         """The text vectors of the training vocabulary, where the head reads text."""
-        return getattr(self, "text_embeddings", None)
+        return self.text_embeddings
 
     def forward(
         self,
@@ -100,19 +98,19 @@ class FACT(nn.Module):
             raise ValueError(f"features are {tuple(features.shape)}; expected (B, T, {self.input_dim})")
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-        if text is None:
-            text = self.text
+        text = self.text if text is None else text
         evidence = None
-        x = features
         if self.objects is not None:
-            x, evidence = self.objects(features, mask)
+            features, evidence = self.objects(features)
         scene = self._scene(mask, self._candidates(text), evidence, transcript)
-        state = self.block_list[0](x, scene)
-        blocks = [state]
+        blocks = [self.block_list[0](features, scene)]
         for block in self.block_list[1:]:
-            state = block(state, scene)
-            blocks.append(state)
-        embeddings, similarity = self._align(state.frame_features, text)
+            blocks.append(block(blocks[-1], scene))
+        embeddings = similarity = None
+        if self.frame_projection is not None and text is not None:
+            last = blocks[-1].frame_features
+            embeddings = self.frame_projection(last[..., : last.shape[-1] - self.classes.count])  # (B, T, E)
+            similarity = embeddings @ text.T / self.config.alignment.temperature  # (B, T, C)
         return Output(
             tuple(blocks),
             mask,
@@ -137,33 +135,22 @@ class FACT(nn.Module):
     def _scene(
         self, mask: Tensor, text: Candidates | None, evidence: Tensor | None, transcript: Tensor | None
     ) -> Scene:
+        """Positions, and the tokens that the first block starts from (docs/method.md, 'Inputs')."""
         batch, frames = mask.shape
-        width = self.config.input.action_dim
-        position = None
+        frame_position = None
         if self.config.frame_positions:
-            position = sinusoidal_positions(frames, self.config.input.hidden, mask.device).unsqueeze(0)  # (1, T, H)
-        if not self.config.transcript:
+            frame_position = sinusoidal_positions(frames, self.config.input.hidden, mask.device).unsqueeze(0)
+        if self.config.transcript:
+            if transcript is None:
+                raise ValueError("this model reads a transcript (model.transcript); give transcript=(B, M)")
+            token_mask = transcript >= 0
+            content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
+            content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], mask.device)
+            position = content.new_zeros(1, *content.shape[1:])
+        else:
             if transcript is not None:
                 raise ValueError("a transcript was given to a model without model.transcript")
-            query = self.action_query.transpose(0, 1)  # (1, M, A)
-            token_mask = torch.ones(batch, query.shape[1], dtype=torch.bool, device=mask.device)
-            content = query.new_zeros(batch, *query.shape[1:])
-            return Scene(mask, position, token_mask, content, query, text, evidence)
-        if transcript is None:
-            raise ValueError("this model reads a transcript (model.transcript); give transcript=(B, M)")
-        token_mask = transcript >= 0
-        content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
-        content = content + sinusoidal_positions(transcript.shape[1], width, mask.device)
-        return Scene(mask, position, token_mask, content, content.new_zeros(1, *content.shape[1:]), text, evidence)
-
-    def _align(self, features: Tensor, text: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        if self.frame_projection is None or text is None:
-            return None, None
-        embeddings = self.frame_projection(features[..., : features.shape[-1] - self.classes.count])  # (B, T, E)
-        return embeddings, embeddings @ text.T / self.config.alignment.temperature
-
-
-def block_configs(config: ModelConfig) -> list[BlockConfig]:
-    """The sizes of each block in ``config.blocks``, in order."""
-    by_letter = {"i": config.input, "I": config.input, "u": config.update, "U": config.pooled}
-    return [by_letter[letter] for letter in config.blocks]
+            position = self.action_query.transpose(0, 1)  # (1, M, A)
+            token_mask = torch.ones(batch, position.shape[1], dtype=torch.bool, device=mask.device)
+            content = position.new_zeros(batch, *position.shape[1:])
+        return Scene(mask, frame_position, token_mask, content, position, text, evidence)

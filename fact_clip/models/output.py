@@ -5,8 +5,7 @@ Symbols: B videos, T frames, M tokens, C classes, S predicted segments, H width,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,8 +29,7 @@ class Segments:
 
     def to_frames(self, values: Tensor) -> Tensor:
         """Repeat (B, S, K) to the frames of each segment: (B, T, K)."""
-        index = self.of_frame.unsqueeze(-1).expand(-1, -1, values.shape[-1])  # (B, T, K)
-        return values.gather(1, index)
+        return values.gather(1, self.of_frame.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ class BlockOutput:
         token_logits: (B, M, C+1), the last one is the null class.
         segments: the cut that ``U`` and ``I`` blocks made, else None.
         segment_logits: (B, S, C) or None.
-        a2f_attention: (B, T, M) weights, frames asking tokens; None in the first block.
+        a2f_attention: (B, T, M) weights, frames querying tokens; None in the first block.
         a2f_attention_logits: (B, N, M) before the softmax, N = T in ``u`` and S in ``U``.
-        f2a_attention_logits: (B, M, N), tokens asking frames or segments.
+        f2a_attention_logits: (B, M, N), tokens querying frames or segments.
     """
 
     frame_features: Tensor
@@ -61,28 +59,16 @@ class BlockOutput:
     f2a_attention_logits: Tensor | None = None
 
 
-_Value = TypeVar("_Value", "BlockOutput", "Output")
-
-
-def _in_float32(value: _Value) -> _Value:
-    tensors: dict[str, Any] = {}
-    for field in fields(value):
-        entry = getattr(value, field.name)
-        if isinstance(entry, Tensor) and entry.is_floating_point():
-            tensors[field.name] = entry.float()
-    return replace(value, **tensors)
-
-
 @dataclass(frozen=True)
 class Output:
-    """The model's output: a :class:`BlockOutput` a block and what reading them needs.
+    """The model's output: a :class:`BlockOutput` for each block, and what is needed to read them.
 
     Attributes:
         blocks: in order; the last one decides.
         mask: (B, T) true at real frames.
         token_mask: (B, M) true at real tokens (shorter transcripts are padded).
         transcript: (B, M) class of each token where a transcript was given, -1 at padding; else None.
-        frame_weight: the frame voter's share in decoding unless another is given.
+        frame_weight: the share of the frame voter in decoding unless another is given.
         log_probabilities: the scores are log-probabilities already (verb-noun) and are not normalised again.
         frame_embeddings: (B, T, E) unit vectors of an alignment head, else None.
         alignment_logits: (B, T, C) their similarity to each class text over the temperature, else None.
@@ -96,10 +82,6 @@ class Output:
     log_probabilities: bool = False
     frame_embeddings: Tensor | None = None
     alignment_logits: Tensor | None = None
-
-    def float(self) -> Output:
-        """The same output with features, scores and attention in float32."""
-        return replace(_in_float32(self), blocks=tuple(map(_in_float32, self.blocks)))
 
     def log_probs(self, scores: Tensor) -> Tensor:
         """Log-probabilities over the last axis of any of the class scores above."""

@@ -108,7 +108,7 @@ def _described(
     classes, spec = classes_of(dataset.vocabulary, config.model.head), None
     if config.model.head == "text":
         _, n_slots, width = texts["text"].shape
-        classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width, key_width=config.model.key_width)
+        classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width)
     if objects is not None:
         copies = transform.width // transform.input_dim
         slot = objects.slot + int("sentence" in config.text.parts)

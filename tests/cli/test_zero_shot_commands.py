@@ -16,7 +16,7 @@ from fact_clip.config import Config
 
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json"},
-    "model": {"head": "text", "key_width": 8},
+    "model": {"head": "text"},
     "text": {"encoder": "hash:32", "parts": ["factors"]},
     "train": {"epochs": 1},
 }

@@ -10,7 +10,7 @@ import yaml
 from fact_clip import InputError
 from fact_clip.compat.reference import flatten, read_config
 from fact_clip.config import Config
-from fact_clip.models.fact import block_configs
+from fact_clip.models.blocks import block_configs
 
 
 def read(**keys: Any):

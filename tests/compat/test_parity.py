@@ -13,7 +13,7 @@ from fact_clip import compat, decoding
 
 FILES = sorted((Path(__file__).parents[3] / "shared/parity/model").glob("*.json"))
 NAMES = [path.stem for path in FILES] or ["(no parity files)"]
-# Zero in theory, recorded as rounding (FACT.md, 'Parity files').
+# Zero in theory, recorded as rounding.
 ROUNDING = ("a2f_layer.X_K.bias", "block_list.0.action_branch.layers.0.self_attn.in_proj_weight")
 
 

@@ -1,4 +1,4 @@
-"""Class weights and what training adds to the scores, by hand."""
+"""Weights of classes and of frames, by hand."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 
 from fact_clip.config import LossConfig
 from fact_clip.losses import Criterion
-from fact_clip.losses.criterion import balanced_weights, class_weights, frame_weights, score_adjustment
+from fact_clip.losses.criterion import balanced_weights, class_weights, frame_weights
 from fact_clip.losses.matching import TrueSegments
 from fact_clip.models import Classes
 from fact_clip.models.output import BlockOutput, Output
@@ -30,27 +30,18 @@ def test_background_is_no_part_of_the_balance():
         class_weights(config, 4, [0])
 
 
-def test_adjustment_leaves_null_alone():
-    log_prior = [math.log(0.5), math.log(0.25)]
-    torch.testing.assert_close(
-        score_adjustment(LossConfig(prior=2.0), 2, log_prior), torch.tensor([math.log(0.25), math.log(0.0625), 0.0])
-    )
-    assert not score_adjustment(LossConfig(), 2).any()
-    with pytest.raises(ValueError, match="needs log p"):
-        score_adjustment(LossConfig(prior=1.0), 2)
-
-
-def test_the_frame_term_sees_weights_and_adjustment():
-    """Two frames of classes 0 and 1, even scores, prior 3 : 1: -log of 3/4 and of 1/4, weighted."""
+def test_the_frame_term_sees_class_weights():
+    """Two frames of classes 0 and 1 with probabilities 3/4 and 1/4, weighted."""
+    scores = torch.tensor([[[3.0, 1.0], [3.0, 1.0]]]).log()
     output = Output(
-        (BlockOutput(torch.zeros(1, 2, 1), torch.zeros(1, 2, 2), torch.zeros(1, 1, 1), torch.zeros(1, 1, 3)),),
+        (BlockOutput(torch.zeros(1, 2, 1), scores, torch.zeros(1, 1, 1), torch.zeros(1, 1, 3)),),
         torch.ones(1, 2, dtype=torch.bool),
         torch.ones(1, 1, dtype=torch.bool),
         None,
         0.1,
     )
-    config = LossConfig(prior=1.0, balance=0.5, null_weight=1.0, smoothing=0.0)
-    criterion = Criterion(config, Classes(2), frames=[3, 1], log_prior=[math.log(0.75), math.log(0.25)])
+    config = LossConfig(balance=0.5, null_weight=1.0, smoothing=0.0)
+    criterion = Criterion(config, Classes(2), frames=[3, 1])
     first, second = criterion.class_weights.tolist()
     assert second / first == pytest.approx(math.sqrt(3))
     terms = criterion(output, torch.tensor([0, 1]))

@@ -1,4 +1,4 @@
-"""A padded batch gives each video what it gets alone: outputs, loss and gradients (DESIGN.md, rule 3)."""
+"""A padded batch gives each video what it gets alone: outputs, loss and gradients."""
 
 from __future__ import annotations
 

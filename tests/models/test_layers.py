@@ -11,9 +11,9 @@ from fact_clip.config import BlockConfig, ModelConfig
 from fact_clip.models import FACT, Classes
 from fact_clip.models.branches import (
     FRAME_BRANCHES,
+    Context,
     CrossAttention,
     FrameConv,
-    Memory,
     SelfAttention,
     SelfCrossAttention,
     add_position,
@@ -140,7 +140,9 @@ def test_dropout_of_ms_tcn_plus_plus_spares_the_last_layer():
 
 def test_dropout_of_cross_attention_is_on_the_concatenation():
     layer = drop_everything(CrossAttention(3, 4, 6, 5, 0.5))
-    out, weights, logits = layer(torch.randn(1, 7, 3), torch.randn(1, 2, 4), None, None, torch.ones(1, 7).bool())
+    out, weights, logits = layer(
+        torch.randn(1, 2, 4), None, Context(torch.randn(1, 7, 3), None, torch.ones(1, 7).bool())
+    )
     torch.testing.assert_close(out, layer.Y_W.bias.expand(1, 2, 5))
     torch.testing.assert_close(weights, logits.softmax(-1))
 
@@ -149,13 +151,13 @@ def test_dropout_of_cross_attention_is_on_the_concatenation():
 def test_dropout_of_token_layers_is_on_each_residual(kind):
     """Everything dropped, a layer is its norms one after the other."""
     branch = drop_everything(kind(CONFIG, 3))
-    x, memory = torch.randn(1, 5, 4), Memory(torch.randn(1, 7, 3), None, torch.ones(1, 7).bool())
+    x, context = torch.randn(1, 5, 4), Context(torch.randn(1, 7, 3), None, torch.ones(1, 7).bool())
     layer = branch.layers[0]
     expected = layer.norm2(layer.norm1(x))
     if kind is SelfCrossAttention:
         expected = branch.norm(layer.norm3(expected))
     expected = branch.out_linear(expected)
-    torch.testing.assert_close(branch(x, torch.zeros(1, 5, 4), torch.ones(1, 5).bool(), memory), expected)
+    torch.testing.assert_close(branch(x, torch.zeros(1, 5, 4), torch.ones(1, 5).bool(), context), expected)
 
 
 def test_masked_gru_equals_the_short_one():

@@ -21,17 +21,21 @@ def unit(*shape, seed=0):
     return torch.nn.functional.normalize(vectors, dim=-1)
 
 
+NAMES = unit(4, 12, seed=9)
+
+
 def texts(n_classes=5, seed=0):
-    """(C, 2, 12): a verb and a thing; the last class, the background, has no word."""
+    """(C, 2, 12): a verb and the name of an object; the last class, the background, has no word."""
     text = unit(n_classes, 2, 12, seed=seed)
+    text[:, 1] = NAMES[torch.arange(seed, n_classes + seed) % 4]
     text[-1] = 0
     return text
 
 
-def model(seed=0, objects=True, blocks="iuU", layers=2):
+def model(seed=0, objects=True, blocks="iuU"):
     torch.manual_seed(seed)
     evidence = {"evidence_slot": 1, "evidence_width": 6} if objects else {}
-    classes = Classes(5, n_slots=2, text_width=12, key_width=8, **evidence)
+    classes = Classes(5, n_slots=2, text_width=12, **evidence)
     config = ModelConfig(
         blocks=blocks,
         tokens=7,
@@ -39,20 +43,20 @@ def model(seed=0, objects=True, blocks="iuU", layers=2):
         input=BLOCK,
         update=BLOCK.model_dump() | {"action": "sa"},
         pooled=BLOCK.model_dump() | {"action": "sa"},
-        objects=ObjectConfig(hidden=10, width=6, heads=2, layers=layers),
+        objects=ObjectConfig(hidden=10, width=6, heads=2),
     )
-    spec = (SPEC, unit(4, 12, seed=9)) if objects else (None, None)
+    spec = (SPEC, NAMES) if objects else (None, None)
     return FACT(config, 8, classes, texts(), *spec).eval()
 
 
 def test_scores_are_sums_of_scaled_cosines():
     torch.manual_seed(1)
-    head = TextHead(16, Classes(5, n_slots=2, text_width=12, key_width=8), null=True)
+    head = TextHead(16, Classes(5, n_slots=2, text_width=12), null=True)
     x, text = torch.randn(1, 3, 16), texts()
     features, scores = head(x, Candidates(text))
     assert features.shape == (1, 3, 16)
     assert scores.shape == (1, 3, 6)
-    query = head.query(x)[0].view(3, 2, 8)
+    query = head.query(x)[0].view(3, 2, 64)
     for frame in range(3):
         for label in range(6):
             expected = 0.0
@@ -68,11 +72,14 @@ def test_scores_are_sums_of_scaled_cosines():
 
 
 def test_the_scale_is_at_most_a_hundred():
-    head = TextHead(16, Classes(5, n_slots=1, text_width=12, key_width=8), null=False)
+    head, text = TextHead(64, Classes(5, n_slots=1, text_width=12), null=False), texts()[:, :1]
     with torch.no_grad():
         head.log_scale.fill_(math.log(1e6))
-    _, scores = head(torch.randn(1, 50, 16), Candidates(texts()[:, :1]))
-    assert 50 < scores.abs().max() <= 100.001
+        head.query.weight.copy_(torch.eye(64))
+        head.query.bias.zero_()
+        _, scores = head((head.key[0] @ text[2, 0]).view(1, 1, 64), Candidates(text))
+    assert scores[0, 0, 2].item() == pytest.approx(100)
+    assert scores.max().item() == pytest.approx(100)
 
 
 def test_order_and_number_of_candidates_are_free():
@@ -97,8 +104,8 @@ def test_a_class_with_the_text_of_another_gets_its_scores():
     torch.testing.assert_close(logits[..., 5], logits[..., 1])
 
 
-def test_things_without_names_change_places_with_their_words():
-    """Equivariance: columns of two things swapped, and the words that mean them, give swapped scores."""
+def test_objects_without_names_change_places_with_their_words():
+    """Equivariance: columns of two objects swapped, and the words that mean them, give swapped scores."""
     built, x = model(), torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(4))
     names = built.objects.names
     text = torch.stack([unit(4, 12, seed=3)[[0, 0, 1, 1]], names[[0, 1, 0, 1]]], dim=1)
@@ -119,7 +126,7 @@ def test_things_without_names_change_places_with_their_words():
 
 
 def test_swap_moves_columns_and_words_alike():
-    names = unit(4, 12, seed=9)
+    names = NAMES
     objects = ObjectEvidence(ObjectConfig(), SPEC, names)
     x = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1))
     text = torch.stack([unit(6, 12, seed=3), names[[0, 1, 2, 3, 1, 0]]], dim=1)
@@ -129,46 +136,69 @@ def test_swap_moves_columns_and_words_alike():
         torch.manual_seed(seed)
         new_x, new_text = objects.swapped(x, text)
         torch.testing.assert_close(new_text[:, 0], text[:, 0])
-        torch.testing.assert_close(new_text[[3, 5]], text[[3, 5]])  # thing 3 is fixed
+        torch.testing.assert_close(new_text[[3, 5]], text[[3, 5]])  # object 3 is fixed
         torch.testing.assert_close(new_x[..., [3, 7]], x[..., [3, 7]])
-        # where each word went, its thing's columns went
-        target = [int((names @ new_text[thing, 1]).argmax()) for thing in range(3)]
+        # where each word went, the columns of its object went
+        target = [int((names @ new_text[index, 1]).argmax()) for index in range(3)]
         torch.testing.assert_close(new_text[[0, 1, 2, 4], 1], names[[*target, target[1]]])
         assert sorted(target) == [0, 1, 2]
-        for thing in range(3):
-            torch.testing.assert_close(new_x[..., [target[thing], 4 + target[thing]]], x[..., [thing, 4 + thing]])
+        for index in range(3):
+            torch.testing.assert_close(new_x[..., [target[index], 4 + target[index]]], x[..., [index, 4 + index]])
         seen.add(tuple(target))
-    assert len(seen) == 6  # every order of three things
+    assert len(seen) == 6  # every order of three objects
     torch.testing.assert_close(x, kept_x)
     torch.testing.assert_close(text, kept_text)
 
 
-def test_evidence_of_each_thing_is_that_of_one_network():
+def test_evidence_of_each_object_is_that_of_one_network():
     torch.manual_seed(0)
     objects = ObjectEvidence(ObjectConfig(hidden=5, width=3, heads=2), SPEC, unit(4, 12)).eval()
     x = torch.randn(2, 6, 8)
-    stream, evidence = objects(x, torch.ones(2, 6, dtype=torch.bool))
+    stream, evidence = objects(x)
     assert evidence.shape == (2, 6, 3, 4)  # (B, T, E, O)
     assert stream.shape == (2, 6, objects.width)
     fixed = x[..., [3, 7]]
-    for thing in range(4):
-        own = x[..., [thing, 4 + thing]]
+    for index in range(4):
+        own = x[..., [index, 4 + index]]
         expected = torch.relu(objects.out(torch.relu(objects.own(own) + objects.beside(fixed))))
-        torch.testing.assert_close(evidence[..., thing], expected)
+        torch.testing.assert_close(evidence[..., index], expected)
     torch.testing.assert_close(stream[..., :2], fixed)
-    torch.testing.assert_close(stream[..., -3:], evidence[..., :3].amax(-1))  # thing 3 keeps its identity
+    torch.testing.assert_close(stream[..., -3:], evidence[..., :3].amax(-1))  # object 3 keeps its identity
 
 
-def test_words_find_their_things():
-    names = unit(4, 12)
+def at_cosine(name, cosine, seed=4):
+    """A unit vector at this cosine to a name."""
+    other = unit(1, len(name), seed=seed)[0]
+    other = torch.nn.functional.normalize(other - (other @ name) * name, dim=0)
+    return cosine * name + math.sqrt(1 - cosine**2) * other
+
+
+def test_words_find_their_objects():
+    names = unit(4, 384)
     objects = ObjectEvidence(ObjectConfig(), SPEC, names)
-    text = torch.zeros(3, 2, 12)
-    text[0, 1], text[1, 1] = names[2], torch.nn.functional.normalize(names[0] + 0.1 * names[3], dim=-1)
+    text = torch.zeros(5, 2, 384)
+    near = torch.nn.functional.normalize(names[0] + 0.1 * names[3], dim=-1)
+    text[:4, 1] = torch.stack([names[2], near, at_cosine(names[1], 0.61), at_cosine(names[1], 0.59)])
+    text[3, 0] = names[0]  # the word of another slot does not matter
     share = objects.objects_of(text)
-    assert share.argmax(1)[:2].tolist() == [2, 0]
-    torch.testing.assert_close(share.sum(1), torch.tensor([1.0, 1.0, 0.0]))
-    cosines = (text[:2, 1] @ names.T) * 50
-    torch.testing.assert_close(share[:2], cosines.softmax(-1))
+    assert share.argmax(1)[:3].tolist() == [2, 0, 1]
+    torch.testing.assert_close(share.sum(1), torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0]))
+    cosines = (text[:3, 1] @ names.T) * 50
+    torch.testing.assert_close(share[:3], cosines.softmax(-1))
+    # the last class has no word, so no word of it is unmatched
+    assert objects.unmatched(text).tolist() == [False, False, False, True, False]
+
+
+def test_a_word_without_an_object_is_scored_by_its_text_alone():
+    """Other columns of the objects, and the frame stream held still: its scores stay, those of the others change."""
+    built, x = model(blocks="i"), torch.randn(1, 20, 8, generator=torch.Generator().manual_seed(2))
+    text = torch.cat([texts(), texts()[:1]])
+    text[5, 1] = at_cosine(NAMES[0], 0.5)
+    head = built.block_list[0].frame_head
+    stream = torch.randn(1, 20, 16, generator=torch.Generator().manual_seed(3))
+    one, other = (head(stream, built._candidates(text), built.objects(values)[1])[1] for values in (x, x.flip(1)))
+    changed = (one != other).flatten(0, 1).any(0)
+    assert changed.tolist() == [True, True, True, True, False, False]
 
 
 def test_a_padded_batch_gives_each_video_what_it_gets_alone():
@@ -186,7 +216,7 @@ def test_a_padded_batch_gives_each_video_what_it_gets_alone():
 
 
 def test_what_is_missing_is_told():
-    classes = Classes(5, n_slots=2, text_width=12, key_width=8)
+    classes = Classes(5, n_slots=2, text_width=12)
     with pytest.raises(ValueError, match="needs text vectors"):
         FACT(ModelConfig(head="text", input=BLOCK), 8, classes)
     with pytest.raises(ValueError, match=r"text is \(5, 1, 12\); expected \(C, 2, 12\)"):

@@ -24,7 +24,7 @@ from fact_clip.training.calibration import GAMMAS, calibrate, calibrate_run
 
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
-    "model": {"head": "text", "key_width": 16},
+    "model": {"head": "text"},
     "text": {"encoder": "hash:32", "parts": ["factors"]},
     "train": {"epochs": 12, "lr": 4e-3, "batch_size": 1},
     "decode": {"prior_weight": 0.1, "gamma_rule": "cost"},
