@@ -5,13 +5,11 @@ from fact_clip.decoding.calibration import (
     PRIORS,
     Calibration,
     Known,
-    calibrated,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
     factor_frames,
     factor_log_shares,
     log_mean_posterior,
-    prior_correction,
 )
 from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, voters
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
@@ -23,7 +21,6 @@ __all__ = [
     "Known",
     "TransportSettings",
     "Voters",
-    "calibrated",
     "choose_gamma_by_cost",
     "choose_gamma_by_harmonic_mean",
     "decode",
@@ -34,7 +31,6 @@ __all__ = [
     "frame_scores",
     "fuse",
     "log_mean_posterior",
-    "prior_correction",
     "transport",
     "voters",
 ]

@@ -1,7 +1,9 @@
-"""Scores that were trained on seen classes only, put right: calibrated stacking and the prior correction.
+"""Corrections for scores that were trained on seen classes alone (docs/protocol.md, 'Calibration').
 
-Calibrated stacking: Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot Learning" (ECCV 2016).
-Prior correction: Menon et al., "Long-tail Learning via Logit Adjustment" (ICLR 2021).
+Calibrated stacking subtracts gamma from the scores of seen classes: Chao et al., "An Empirical Study and Analysis of
+Generalized Zero-Shot Learning" (ECCV 2016). The prior correction subtracts a share of log p(c): Menon et al.,
+"Long-tail Learning via Logit Adjustment" (ICLR 2021). This file says how frequent a class is (`PRIORS`), holds what a
+run subtracts (`Calibration`), and chooses gamma on a curve of S and U.
 """
 
 from __future__ import annotations
@@ -11,12 +13,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.metrics import SeenUnseenCurve
@@ -24,50 +24,21 @@ from fact_clip.metrics import SeenUnseenCurve
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of the C classes of a vocabulary.
-
-    Args:
-        expected: (C,) log of the product of the factors' shares of training frames, from `factor_log_shares`.
-        frames: (C,) training frames of each class, 0 where it was not learned.
-        posterior: (C,) log of the mean posterior on held-out videos, where a rule asks for it.
-    """
-
-    expected: Floats
-    frames: NDArray[np.int64]
-    posterior: Floats | None = None
-
-    def of_frames(self) -> Floats:
-        """(C,) log share of the training frames; expected for a class without any, on the scale of the others."""
-        learned = self.frames > 0
-        own = np.log(np.maximum(self.frames, 1) / self.frames.sum())
-        shift = (own - self.expected)[learned].mean()
-        return np.where(learned, own, self.expected + shift)
-
-    def of_posterior(self) -> Floats:
-        """(C,) the mean posterior; without it a ValueError."""
-        if self.posterior is None:
-            raise ValueError("no mean posterior was given")
-        return self.posterior
-
-
-# Name in `decode.prior` -> (C,) log p(c), by what is known of the classes.
-PRIORS: dict[str, Callable[[Known], Floats]] = {
-    "factors": lambda known: known.expected,
-    "frames": Known.of_frames,
-    "posterior": Known.of_posterior,
-    "frames+posterior": lambda known: (known.of_frames() + known.of_posterior()) / 2,
-}
-
-ASKS_MODEL = ("posterior", "frames+posterior")
-"""Those that ask the model for its mean posterior on the validation videos."""
+def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """For each slot the training frames of each factor, "" for classes without one; from frames per class (C,)."""
+    counts: dict[str, dict[str, int]] = {}
+    for place, slot in enumerate(vocabulary.slots):
+        own = counts[slot] = {}
+        for entry, count in zip(vocabulary.factors, frames.tolist(), strict=True):
+            factor = entry[place] or ""
+            own[factor] = own.get(factor, 0) + count
+    return counts
 
 
 def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, int]]) -> Floats:
-    """(C,) log of the product of each class's factors' shares of frames, from `factor_frames`.
+    """(C,) log of the product of the shares of frames of each class's factors, from `factor_frames`.
 
-    A factor without training frames gets the mean (of logs) share of those that have some.
+    A factor without training frames gets the mean (of logs) of the others' shares.
     """
     total = np.zeros(len(vocabulary))
     for place, slot in enumerate(vocabulary.slots):
@@ -78,22 +49,11 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
     return total
 
 
-def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """By slot the training frames of each factor, "" for frames of classes without one; from frames a class (C,)."""
-    counts: dict[str, dict[str, int]] = {}
-    for place, slot in enumerate(vocabulary.slots):
-        own = counts[slot] = {}
-        for entry, count in zip(vocabulary.factors, frames.tolist(), strict=True):
-            factor = entry[place] or ""
-            own[factor] = own.get(factor, 0) + count
-    return counts
-
-
-def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> NDArray[np.float64]:
-    """(C,) log of the mean class distribution over all frames of some videos; it needs no labels.
+def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> Floats:
+    """(C,) log of the mean class distribution over all frames of some videos; needs no labels.
 
     Args:
-        log_scores: (T, C) a video, before the softmax.
+        log_scores: (T, C) for each video, before the softmax.
         smoothing: share of an even distribution in the mean, so that no class has probability 0.
 
     Raises:
@@ -108,20 +68,57 @@ def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: fl
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
 
 
-Scores = TypeVar("Scores", NDArray[np.floating], Tensor)
+@dataclass(frozen=True)
+class Known:
+    """What is known about how frequent the C classes of a vocabulary are.
+
+    Args:
+        expected: (C,) from `factor_log_shares`.
+        frames: (C,) training frames of each class, 0 if it was not learned.
+        posterior: (C,) from `log_mean_posterior` on validation videos, where a rule asks for it.
+    """
+
+    expected: Floats
+    frames: NDArray[np.int64]
+    posterior: Floats | None = None
+
+    def of_frames(self) -> Floats:
+        """(C,) log share of the training frames; for a class without any, `expected` on the scale of the others."""
+        learned = self.frames > 0
+        own = np.log(np.maximum(self.frames, 1) / self.frames.sum())
+        shift = (own - self.expected)[learned].mean()
+        return np.where(learned, own, self.expected + shift)
+
+    def of_posterior(self) -> Floats:
+        """(C,) the mean posterior; a ValueError without one."""
+        if self.posterior is None:
+            raise ValueError("no mean posterior was given")
+        return self.posterior
+
+
+# Name in `decode.prior` -> (C,) log p(c) from what is known of the classes.
+PRIORS: dict[str, Callable[[Known], Floats]] = {
+    "factors": lambda known: known.expected,
+    "frames": Known.of_frames,
+    "posterior": Known.of_posterior,
+    "frames+posterior": lambda known: (known.of_frames() + known.of_posterior()) / 2,
+}
+
+ASKS_MODEL = ("posterior", "frames+posterior")
+"""Those that need the model's mean posterior on the validation videos."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the scores of a model that was trained on some classes are put right for any candidates.
+    """What a run with classes held out subtracts from its scores, for any candidates.
 
     Args:
         seen: names of the classes that training may see, background among them.
-        frames: by slot the training frames of each factor; "" counts the frames without one.
-        prior_weight: share of log p(c) that is taken off.
-        gamma: what is taken off the scores of seen classes, in nats.
-        prior: name -> log p(c) by a rule of `decode.prior`; none: the product of the factors' shares of frames.
-        shift: with `prior`, what the product is moved by for names that it lacks.
+        frames: for each slot the training frames of each factor; "" counts the frames without one.
+        prior_weight: share of log p(c) that is subtracted.
+        gamma: what is subtracted from the scores of seen classes, in nats.
+        prior: name -> log p(c) by a rule of `PRIORS`; names that it lacks get the product of their factors' shares.
+        shift: added to that product where `prior` is given.
     """
 
     seen: tuple[str, ...]
@@ -133,7 +130,7 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> Calibration | None:
-        """The calibration of a file that `asdict` was written to as JSON; None where there is no file."""
+        """The calibration in a JSON file of its `asdict`; None if there is no file, an InputError if it is damaged."""
         if not path.is_file():
             return None
         try:
@@ -142,7 +139,7 @@ class Calibration:
             frames = [count for counts in found.frames.values() for count in counts.values()]
             numbers = (*frames, *found.prior.values(), found.prior_weight, found.gamma, found.shift)
             if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-                raise ValueError("a value that is no finite number")
+                raise ValueError("a value that is not a finite number")
             if isinstance(values["seen"], str) or any(sum(counts.values()) <= 0 for counts in found.frames.values()):
                 raise ValueError("no seen classes, or a slot without frames")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -150,79 +147,28 @@ class Calibration:
             raise InputError(path, f"damaged ({reason})", "a calibration as it was written") from None
         return found
 
-    def log_prior(self, vocabulary: Vocabulary) -> NDArray[np.float64]:
+    def log_prior(self, vocabulary: Vocabulary) -> Floats:
         """(C,) log p(c)."""
         expected = factor_log_shares(vocabulary, self.frames) + self.shift
         return np.array([self.prior.get(name, own) for name, own in zip(vocabulary.names, expected, strict=True)])
 
-    def offset(self, vocabulary: Vocabulary) -> NDArray[np.float64]:
+    def offset(self, vocabulary: Vocabulary) -> Floats:
         """(C,) what is added to the log scores of these candidates."""
         seen = np.array([name in self.seen for name in vocabulary.names])
         return -self.gamma * seen - self.prior_weight * self.log_prior(vocabulary)
 
 
-def calibrated(log_scores: Scores, seen: NDArray[np.bool_] | Tensor, gamma: float) -> Scores:
-    """Take gamma off the scores of seen classes, before the softmax or the argmax.
-
-    Args:
-        log_scores: (..., C), such as (T, C), array or tensor; -inf stays -inf. Left untouched.
-        seen: (C,) bool, classes with training frames, background among them.
-        gamma: in the unit of the scores (nats); 0 changes nothing, inf leaves only unseen classes.
-
-    Returns:
-        (..., C) new scores, of the same kind and precision, not normalised.
-
-    Raises:
-        InputError: a mask that is not bool or not (C,), gamma that is NaN or -inf.
-    """
-    mask = _of_classes("seen", seen, log_scores.shape[-1])
-    if mask.dtype.kind != "b":
-        raise InputError("seen", f"values of type {mask.dtype}", "bool, one a class")
-    if math.isnan(gamma) or gamma == -math.inf:
-        raise InputError("gamma", f"{gamma}", "a number")
-    return _minus(log_scores, np.where(mask, gamma, 0.0))
-
-
-def prior_correction(
-    log_scores: Scores, log_prior: NDArray[np.floating] | Tensor | Sequence[float], weight: float = 0.5
-) -> Scores:
-    """Take weight * log p(c) off the scores: frequent classes lose, rare ones gain.
-
-    It buys class-mean accuracy with frame accuracy; report both.
-
-    Args:
-        log_scores: (..., C), array or tensor; -inf stays -inf. Left untouched.
-        log_prior: (C,) log p(c), finite; a constant on all classes changes no argmax. Unseen classes have no frames to
-            count: take factor counts, or :func:`log_mean_posterior`.
-        weight: 0 changes nothing, 1 divides by the prior.
-
-    Returns:
-        (..., C) new scores, of the same kind and precision, not normalised.
-
-    Raises:
-        InputError: a prior that is not (C,) or not finite, a weight that is not finite.
-    """
-    prior = _of_classes("log_prior", log_prior, log_scores.shape[-1]).astype(np.float64)
-    if not np.isfinite(prior).all():
-        label = int(np.flatnonzero(~np.isfinite(prior))[0])
-        todo = "a class without frames needs a prior from its factors or from log_mean_posterior"
-        raise InputError("log_prior", f"{prior[label]} for class {label}", "finite numbers", todo)
-    if not math.isfinite(weight):
-        raise InputError("weight", f"{weight}", "a finite number")
-    return _minus(log_scores, weight * prior)
-
-
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
-    """The largest gamma that costs at most a share `cost` of S(0); it needs no frame of an unseen class.
+    """The largest gamma that costs at most a share `cost` of S(0); needs no frame of an unseen class.
 
     Args:
         curve: of held-out training videos, from :func:`fact_clip.metrics.seen_unseen_curve` (frame-wise argmax, exact)
             or :func:`fact_clip.metrics.curve_of_predictions` (any decoder, on a grid).
-        cost: largest loss of seen class-mean accuracy as a share of it at gamma = 0.
+        cost: largest loss of seen class-mean accuracy, as a share of it at gamma = 0.
 
     Returns:
-        A gamma of 0 or more: the middle of the last interval of an exact curve that is within the cost. 0 where
-        S(0) is 0, since then no gamma costs anything.
+        A gamma of 0 or more: the middle of the last interval of an exact curve that is within the cost. 0 if S(0) is
+        0, since then no gamma costs anything.
 
     Raises:
         InputError: a cost not in [0, 1), a grid that ends before S has fallen by the cost.
@@ -234,9 +180,8 @@ def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
         return 0.0
     within = curve.seen >= (1 - cost) * at_zero - 1e-9  # sums of shares are rounded
     if within[-1]:
-        raise InputError(
-            "curve", f"S within the cost up to the last gamma, {curve.gamma[-1]}", "gammas that reach further"
-        )
+        found = f"S within the cost up to the last gamma, {curve.gamma[-1]}"
+        raise InputError("curve", found, "gammas that reach further")
     return float(curve.gamma[within].max())
 
 
@@ -248,21 +193,8 @@ def choose_gamma_by_harmonic_mean(curve: SeenUnseenCurve) -> float:
             in :func:`choose_gamma_by_cost`.
 
     Returns:
-        gamma, 0 where no unseen frame is ever right. It may be negative.
+        gamma, 0 if no unseen frame is ever right. It may be negative.
     """
     means = curve.harmonic_mean
     best = curve.gamma[means >= means.max() - 1e-9]
     return float(best[np.abs(best).argmin()])
-
-
-def _of_classes(where: str, values: NDArray[np.generic] | Tensor | Sequence[float], n_classes: int) -> NDArray:
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    if array.shape != (n_classes,):
-        raise InputError(where, f"shape {array.shape}", f"({n_classes},), one value for each column of the scores")
-    return array
-
-
-def _minus(log_scores: Scores, amount: NDArray[np.float64]) -> Scores:
-    if isinstance(log_scores, Tensor):
-        return log_scores - torch.as_tensor(amount, dtype=log_scores.dtype, device=log_scores.device)
-    return log_scores - amount.astype(log_scores.dtype if log_scores.dtype.kind == "f" else np.float64)

@@ -1,4 +1,4 @@
-"""Calibration, prior correction, and the two rules that choose gamma."""
+"""Calibration, and the two rules that choose gamma."""
 
 from __future__ import annotations
 
@@ -8,64 +8,24 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.decoding import (
     Calibration,
-    calibrated,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
     factor_frames,
-    prior_correction,
 )
 from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
-
-INF = float("inf")
-SEEN = np.array([True, False, True])
 
 
 def curve(gamma, seen, unseen):
     return SeenUnseenCurve(*(np.array(values, dtype=float) for values in (gamma, seen, unseen)))
 
 
-@pytest.mark.parametrize("kind", ["array", "tensor"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gamma_is_taken_from_seen_scores_alone(kind, dtype):
-    scores = np.array([[1.0, 2.0, -INF], [0.0, -1.0, 3.0]], dtype=dtype)
-    values = torch.from_numpy(scores.copy()) if kind == "tensor" else scores.copy()
-    seen = torch.from_numpy(SEEN) if kind == "tensor" else SEEN
-    result = calibrated(values, seen, 1.5)
-    assert type(result) is type(values)
-    assert result.dtype == values.dtype
-    assert result.tolist() == [[-0.5, 2.0, -INF], [-1.5, -1.0, 1.5]]
-    assert values.tolist() == scores.tolist()  # left untouched
-    assert calibrated(values, seen, 0.0).tolist() == scores.tolist()
-    assert calibrated(values, seen, INF).argmax(-1).tolist() == [1, 1]
-    assert calibrated(values, SEEN, 1.5).tolist() == result.tolist()
-
-
-def test_leading_dimensions_and_gradients_pass():
-    scores = torch.zeros(2, 5, 3, requires_grad=True)
-    prior_correction(calibrated(scores, SEEN, 0.3), [-1.0, -2.0, -3.0]).sum().backward()
-    assert (scores.grad == 1).all()
-
-
-def test_whole_numbers_are_not_truncated():
-    assert calibrated(np.array([[1, 2, 3]]), SEEN, 0.5).tolist() == [[0.5, 2, 2.5]]
-
-
-def test_prior_correction_by_hand():
-    log_prior = np.log([0.5, 0.25, 0.25])
-    scores = np.log([[0.5, 0.4, 0.1]])
-    whole = prior_correction(scores, log_prior, weight=1.0)
-    np.testing.assert_allclose(np.exp(whole), [[1.0, 1.6, 0.4]])  # divided by the prior
-    half = prior_correction(scores, log_prior)
-    np.testing.assert_allclose(np.exp(half), [[0.5 / 0.5**0.5, 0.8, 0.2]])
-    assert scores.argmax(1).tolist() == [0]
-    assert half.argmax(1).tolist() == [1]
-    np.testing.assert_allclose(prior_correction(torch.from_numpy(scores), torch.from_numpy(log_prior)), half)
-    np.testing.assert_allclose(prior_correction(scores, log_prior, weight=0), scores)
+def less(scores, seen, gamma):
+    """(T, C) scores with gamma subtracted from those of seen classes."""
+    return scores - gamma * seen
 
 
 def test_largest_gamma_within_the_cost_by_hand():
@@ -91,12 +51,12 @@ def biased_videos(seed=0):
     return truth, scores
 
 
-def test_rules_hold_for_what_calibrated_decodes():
+def test_rules_hold_for_what_is_decoded():
     truth, scores = biased_videos()
     seen = np.arange(6) < 4
 
     def means(gamma):
-        return class_means(truth, [calibrated(table, seen, gamma).argmax(1) for table in scores], [4, 5])
+        return class_means(truth, [less(table, seen, gamma).argmax(1) for table in scores], [4, 5])
 
     whole = seen_unseen_curve(truth, scores, [4, 5])
     gamma = choose_gamma_by_cost(whole)
@@ -115,9 +75,7 @@ def test_rules_hold_for_what_calibrated_decodes():
 def test_rules_on_a_grid():
     truth, scores = biased_videos()
     seen = np.arange(6) < 4
-    grid = {
-        float(gamma): [calibrated(table, seen, gamma).argmax(1) for table in scores] for gamma in np.arange(-4, 9, 0.05)
-    }
+    grid = {float(gamma): [less(table, seen, gamma).argmax(1) for table in scores] for gamma in np.arange(-4, 9, 0.05)}
     grid[0.0] = [table.argmax(1) for table in scores]
     coarse, exact = curve_of_predictions(truth, grid, [4, 5]), seen_unseen_curve(truth, scores, [4, 5])
     assert coarse.ausuc() == pytest.approx(exact.ausuc(), abs=1)
@@ -125,25 +83,15 @@ def test_rules_on_a_grid():
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("seen", "cost", "message"),
     [
-        (lambda s: calibrated(s, [True, False], 1.0), r"seen: shape \(2,\); expected \(3,\)"),
-        (lambda s: calibrated(s, np.array([0, 1, 2]), 1.0), "seen: values of type int64; expected bool"),
-        (lambda s: calibrated(s, SEEN, float("nan")), "gamma: nan"),
-        (lambda s: calibrated(s, SEEN, -INF), "gamma: -inf"),
-        (lambda s: prior_correction(s, [0.0]), r"log_prior: shape \(1,\)"),
-        (lambda s: prior_correction(s, [0.0, -INF, 0.0]), "log_prior: -inf for class 1.*from its factors"),
-        (lambda s: prior_correction(s, [0.0] * 3, weight=INF), "weight: inf"),
-        (lambda s: choose_gamma_by_cost(curve([0, 1], [90, 0], [0, 1]), cost=1.0), "cost: 1.0"),
-        (
-            lambda s: choose_gamma_by_cost(curve([0, 1], [90, 80], [0, 1])),
-            "last gamma, 1.0; expected gammas that reach",
-        ),
+        ([90, 0], 1.0, "cost: 1.0"),
+        ([90, 80], 0.15, "last gamma, 1.0; expected gammas that reach"),
     ],
 )
-def test_bad_input_is_told(call, message):
+def test_bad_input_is_told(seen, cost, message):
     with pytest.raises(InputError, match=message):
-        call(np.zeros((4, 3)))
+        choose_gamma_by_cost(curve([0, 1], seen, [0, 1]), cost)
 
 
 WORDS = Vocabulary.from_names(

@@ -15,8 +15,8 @@ from fact_clip import InputError, metrics
 from fact_clip.config import Config, ModelConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.segmenter import Segmenter, Window, cut_windows, overlap_of
-from fact_clip.inference.windows import convolution_reach, reach
 from fact_clip.models import FACT
+from fact_clip.models.blocks import convolution_reach, reach
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import validate
 
@@ -73,14 +73,6 @@ def test_update_blocks_see_the_whole_video():
     assert convolution_reach(config) == 3 + 31  # u has five layers of m where nothing is said
     assert (overlap_of(config, 1000), overlap_of(config, 20)) == (68, 10)
     assert reach(model_config("I", frame="m", frame_layers=2)) == 3
-    assert (
-        convolution_reach(
-            model_config("i", frame="m", frame_layers=1).model_copy(
-                update={"objects": Config().model.objects.model_copy(update={"layers": 2})}
-            )
-        )
-        == 1 + 1 + 4
-    )
 
 
 def windowed(segmenter: Segmenter, window: int, overlap: int | None = None) -> Segmenter:
