@@ -24,8 +24,8 @@ from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, voters
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder, pick_device
 from fact_clip.encoders.cache import class_texts
-from fact_clip.models.blocks import convolution_reach
 from fact_clip.models import FACT
+from fact_clip.models.blocks import convolution_reach
 from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Settings, extracted
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fact_clip
 from fact_clip import InputError, metrics
-from fact_clip.config import Config, ModelConfig
+from fact_clip.config import ModelConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.segmenter import Segmenter, Window, cut_windows, overlap_of
 from fact_clip.models import FACT
