@@ -11,8 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import whole_file
-from fact_clip.report.timeline import BACKGROUND, check_suffix, palette
+from fact_clip.report.timeline import BACKGROUND, check_suffix, palette, save_figure
 
 _MOST_POINTS = 5000  # more dots only hide each other
 _FLOOR = -10.0  # nats; what is less likely looks the same
@@ -131,7 +130,4 @@ def save_figures(figures: Mapping[Path, Figure]) -> list[Path]:
     """Write each figure to its path, whole or not at all; the suffix names the format (.png, .svg, .pdf)."""
     for path in figures:
         check_suffix(path)
-    for path, figure in figures.items():
-        with whole_file(path) as unfinished:
-            figure.savefig(unfinished, dpi=120)
-    return list(figures)
+    return [save_figure(lambda figure=figure: figure, path, dpi=120) for path, figure in figures.items()]
