@@ -130,4 +130,4 @@ def save_figures(figures: Mapping[Path, Figure]) -> list[Path]:
     """Write each figure to its path, whole or not at all; the suffix names the format (.png, .svg, .pdf)."""
     for path in figures:
         check_suffix(path)
-    return [save_figure(lambda figure=figure: figure, path, dpi=120) for path, figure in figures.items()]
+    return [save_figure(figure, path, dpi=120) for path, figure in figures.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise, product
 from pathlib import Path
@@ -43,16 +43,16 @@ def save_timeline(
     Raises:
         InputError: no rows, another suffix, or a place that cannot be written to.
     """
-    return save_figure(lambda: timeline(rows, background=background, title=title), Path(path))
+    return save_figure(timeline(rows, background=background, title=title), Path(path))
 
 
-def save_figure(draw: Callable[[], Figure], path: Path, dpi: int = 150) -> Path:
-    """Draw a figure into a file, whole or not at all; the suffix names the format (.png, .svg, .pdf)."""
+def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
+    """Write a figure to a file, whole or not at all; the suffix names the format (.png, .svg, .pdf)."""
     check_suffix(path)
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
     # text stays text, so that it can be searched; a fixed salt, so that the file is the same each time
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fact-clip"}), whole_file(path) as unfinished:
-        draw().savefig(unfinished, dpi=dpi, metadata=metadata)
+        figure.savefig(unfinished, dpi=dpi, metadata=metadata)
     return path
 
 
@@ -194,7 +194,7 @@ def save_curve(curves: Mapping[str, Points], path: str | Path, *, used: Mapping[
     Raises:
         InputError: no curve, another suffix, or a place that cannot be written to.
     """
-    return save_figure(lambda: curve(curves, used=used), Path(path))
+    return save_figure(curve(curves, used=used), Path(path))
 
 
 def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = None) -> Figure:
