@@ -242,7 +242,24 @@ class Segmenter(SegmentsMany):
             added = torch.from_numpy(class_texts(config.text, whole.subset(new)))
             text = torch.cat([text, added.to(text)])
         vocabulary = whole.subset(names)
-        return Choice(vocabulary, text[whole.encode(names).tolist()], self._offset(vocabulary))
+        text = text[whole.encode(names).tolist()]
+        self._tell_unmatched(vocabulary, text, new)
+        return Choice(vocabulary, text, self._offset(vocabulary))
+
+    def _tell_unmatched(self, vocabulary: Vocabulary, text: Tensor, new: Sequence[str]) -> None:
+        """One line of warning for new names whose word matches no object column: the columns say nothing of them."""
+        if self.model.objects is None or not new:
+            return
+        slot = vocabulary.slots.index(self.run.config.data.objects.slot)
+        unmatched = self.model.objects.unmatched(text).tolist()
+        words = [
+            str(factors[slot])
+            for name, factors, lost in zip(vocabulary.names, vocabulary.factors, unmatched, strict=True)
+            if lost and name in new
+        ]
+        if words:
+            listed = ", ".join(dict.fromkeys(words))
+            logger.warning("no object column matches %s; these actions are named without evidence of objects", listed)
 
     def _only(self, actions: Sequence[str]) -> NDArray[np.float64]:
         """(C,) the offset of a closed-set model that rules out all but some of its classes and the background."""

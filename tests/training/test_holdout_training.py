@@ -95,8 +95,8 @@ def test_a_closed_set_model_never_names_what_it_was_not_shown(tiny, tmp_path):
     assert used["H"] <= 2.0
 
 
-def test_the_kscgr_recipe_with_things_exchanged(shared, tmp_path):
-    """Named columns from the data's own files; exchanging things with their words is a training of its own."""
+def test_the_kscgr_recipe_with_objects_swapped(shared, tmp_path):
+    """Object columns from the data's own files; swapping objects with their words changes the training."""
     small = {"hidden": 32, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "feedforward": 8}
     sizes = [f"model.{block}.{key}={value}" for block in ("input", "update", "pooled") for key, value in small.items()]
     runs = {}
@@ -110,8 +110,8 @@ def test_the_kscgr_recipe_with_things_exchanged(shared, tmp_path):
     assert not torch.equal(runs["never"]["objects.own.weight"], runs["always"]["objects.own.weight"])
 
 
-def test_the_kscgr_recipe_that_finds_its_things(shared, tmp_path):
-    """Members find things by what each may see; what they found is kept with the run and names new actions."""
+def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):
+    """Members find objects by what each may see; what they found is kept with the run and names new actions."""
     small = {"hidden": 32, "frame_dim": 8, "frame_layers": 2, "action_dim": 8, "feedforward": 8}
     sizes = [f"model.{block}.{key}={value}" for block in ("input", "update") for key, value in small.items()]
     rest = [f"data.root={shared / 'data/kscgr'}", "text.encoder=hash:32", "train.epochs=1", "data.stride=16", *sizes]
@@ -129,6 +129,11 @@ def test_the_kscgr_recipe_that_finds_its_things(shared, tmp_path):
     assert not segmenter.model.objects.names[unnamed].any()
     labels, _ = segmenter.predict(dataset.features(dataset.test[0]), ["slice ham", "fetch pan"])
     assert len(labels) == len(dataset.labels(dataset.test[0]))
+
+    caplog.clear()
+    segmenter.choose(["fetch ham", "fetch zeppelin", "polish zeppelin", "fetch kayak"])
+    (line,) = caplog.messages
+    assert line.startswith("no object column matches zeppelin, kayak; ")
 
     with pytest.raises(InputError, match=r"data\.objects\.find: true, and the file objects\.txt; expected one of them"):
         train(Config.load("kscgr_zero_shot_plain", [*rest, "data.objects.file=objects.txt"]), tmp_path / "both")
