@@ -106,7 +106,7 @@ def test_without_a_grammar_any_name_is_a_phrase(segmenter, video):
     run = dataclasses.replace(segmenter.run, config=config, vocabulary=phrases)
 
     class Model(torch.nn.Module):
-        text = torch.zeros(23, 1, 32)
+        text, objects = torch.zeros(23, 1, 32), None
 
     choice = Segmenter(run, Model()).choose(["dance!", "grasp nut"])
     assert choice.vocabulary.names == ("dance!", "grasp nut", "no action")
