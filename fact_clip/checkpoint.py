@@ -187,6 +187,8 @@ _REMOVED = {
     "model.key_width": KEY_WIDTH,
     "model.objects.words": True,
     "model.objects.layers": 0,
+    "model.objects.heads": 4,
+    "model.objects.dropout": 0.0,
     "loss.prior": 0.0,
     "decode.method": "switching",
 }

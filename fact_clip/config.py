@@ -113,8 +113,6 @@ class ObjectConfig(_Frozen):
 
     hidden: int = Field(32, ge=1, description="width of the network that all objects share")
     width: int = Field(16, ge=1, description="width of an object's evidence")
-    heads: int = Field(4, ge=1, description="attention heads that pool the evidence of objects")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of the evidence")
 
 
 class ModelConfig(_Frozen):
@@ -284,10 +282,8 @@ _CHANGED = {
     "model.channels": "it is called model.objects now",
     "model.frame_weight": "it is called decode.frame_weight now",
     "data.holdout_mode=show": "it is called oracle now",
-    **dict.fromkeys(
-        ("decode.method", "loss.prior", "model.key_width", "model.objects.layers", "model.objects.words"),
-        "it was removed: leave it out",
-    ),
+    **dict.fromkeys(("decode.method", "loss.prior", "model.key_width"), "it was removed: leave it out"),
+    **dict.fromkeys((f"model.objects.{key}" for key in ("words", "layers", "heads", "dropout")), "it was removed"),
 }
 
 

@@ -223,7 +223,7 @@ def as_format_1(new: Path, old: Path, **settings: object) -> Path:
     tree = yaml.safe_load((old / "config.yaml").read_text())
     tree["data"]["channels"] = tree["data"].pop("objects")
     tree["data"]["holdout_mode"] = "show"
-    tree["model"]["channels"] = tree["model"].pop("objects") | {"words": True, "layers": 0}
+    tree["model"]["channels"] = tree["model"].pop("objects") | {"words": True, "layers": 0, "heads": 4, "dropout": 0.0}
     tree["model"] |= {"key_width": 64, "frame_weight": tree["decode"].pop("frame_weight")}
     tree["loss"]["prior"], tree["decode"]["method"] = 0.0, "switching"
     for name, value in settings.items():
@@ -269,6 +269,8 @@ def test_a_training_of_format_1_can_go_on(tmp_path):
         ("model__key_width", 32, "model.key_width=32"),
         ("model__channels__words", False, "model.objects.words=False"),
         ("model__channels__layers", 2, "model.objects.layers=2"),
+        ("model__channels__heads", 2, "model.objects.heads=2"),
+        ("model__channels__dropout", 0.1, "model.objects.dropout=0.1"),
         ("loss__prior", 0.5, "loss.prior=0.5"),
         ("decode__method", "transport", "decode.method=transport"),
     ],

@@ -102,7 +102,7 @@ def test_evaluation_of_all_classes(tiny_run, tmp_path, capsys):
 def test_evaluation_of_held_out_classes_and_of_a_sweep(tiny, tmp_path):
     config = tiny(
         data={"holdout": "zero_shot/A.json"},
-        model={"head": "text", "key_width": 8},
+        model={"head": "text"},
         text={"encoder": "hash:32", "parts": ["factors"]},
         train={"epochs": 1},
     )

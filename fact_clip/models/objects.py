@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from fact_clip.config import ObjectConfig
 
 _SHARPNESS = 50.0  # of the softmax from a word to the names: cosine 1 against .85 is 1 against .0006
+_HEADS = 4  # of the attention that pools the evidence of the free objects
 _LEAST_COSINE = 0.6  # of a word and the name of the object that it means
 
 
@@ -66,16 +67,15 @@ class ObjectEvidence(nn.Module):
         self.own = nn.Linear(kinds, hidden)
         self.beside = nn.Linear(len(spec.fixed) * kinds, hidden, bias=False)
         self.out = nn.Linear(hidden, evidence)
-        self.attend = nn.Linear(evidence, config.heads)
-        self.dropout = nn.Dropout(config.dropout)
-        self.width = len(spec.fixed) * kinds + (config.heads + 1) * evidence
+        self.attend = nn.Linear(evidence, _HEADS)
+        self.width = len(spec.fixed) * kinds + (_HEADS + 1) * evidence
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, D) to the stream (B, T, width) and the evidence (B, T, E, O)."""
         own = x[..., self.columns]  # (B, T, O, k)
         fixed = own[..., self.fixed, :].flatten(2)  # (B, T, F*k)
         hidden = torch.relu(self.own(own) + self.beside(fixed).unsqueeze(2))
-        evidence = torch.relu(self.out(self.dropout(hidden)))  # (B, T, O, E)
+        evidence = torch.relu(self.out(hidden))  # (B, T, O, E)
         free = evidence[..., self.free, :]
         weights = self.attend(free).softmax(2)  # (B, T, O', heads)
         pooled = (weights.transpose(2, 3) @ free).flatten(2)  # (B, T, heads*E)

@@ -43,7 +43,7 @@ def model(seed=0, objects=True, blocks="iuU"):
         input=BLOCK,
         update=BLOCK.model_dump() | {"action": "sa"},
         pooled=BLOCK.model_dump() | {"action": "sa"},
-        objects=ObjectConfig(hidden=10, width=6, heads=2),
+        objects=ObjectConfig(hidden=10, width=6),
     )
     spec = (SPEC, NAMES) if objects else (None, None)
     return FACT(config, 8, classes, texts(), *spec).eval()
@@ -152,7 +152,7 @@ def test_swap_moves_columns_and_words_alike():
 
 def test_evidence_of_each_object_is_that_of_one_network():
     torch.manual_seed(0)
-    objects = ObjectEvidence(ObjectConfig(hidden=5, width=3, heads=2), SPEC, unit(4, 12)).eval()
+    objects = ObjectEvidence(ObjectConfig(hidden=5, width=3), SPEC, unit(4, 12)).eval()
     x = torch.randn(2, 6, 8)
     stream, evidence = objects(x)
     assert evidence.shape == (2, 6, 3, 4)  # (B, T, E, O)
