@@ -253,27 +253,17 @@ def newest(folder: Path) -> Path:
 
 
 def _select(given: Namespace) -> None:
+    from fact_clip.cli.data_holdout import description, description_text, source_of
     from fact_clip.compat.reference import read_settings
-    from fact_clip.datasets.dataset import Dataset
-    from fact_clip.datasets.selection import rank, select, summary
 
-    dataset = Dataset.open(read_settings(given.cfg, given.set).data.model_copy(update={"holdout": None}))
-    vocabulary, counts = dataset.vocabulary, dataset.class_counts(dataset.learning)
-    tested = [name for name, frames in zip(vocabulary, dataset.class_counts(dataset.test), strict=True) if frames]
-    numbers = given.number, given.validation_number
-    limits = {"counts": counts, "candidates": tested, "min_support": given.min_support, "seed": given.seed}
-    holdout = select(vocabulary, *numbers, **limits)
-    support = {one.name: one for one in rank(vocabulary, (), counts)}
-    for name in holdout.hidden:
-        group = "unseen" if name in holdout.unseen else "validation-unseen"
-        frames = counts[vocabulary.index(name)]
-        print(f"{name}: {group}, {frames} training frames, {support[name].rarest}", file=sys.stderr)
-    for way, left in summary(dataset, holdout).items():
-        print(f"{way}: " + ", ".join(f"{count} {what}" for what, count in left.items()), file=sys.stderr)
+    source = source_of(read_settings(given.cfg, given.set).data)
+    rules = {"min_support": given.min_support, "seed": given.seed}
+    chosen = source.choose(given.number, given.validation_number, **rules)
+    print(description_text(description(source, chosen)), file=sys.stderr)
     if given.output is None:
-        print(json.dumps(holdout.to_dict(), indent=1))
+        print(json.dumps(chosen.to_dict(), indent=1))
     else:
-        print(f"written: {holdout.save_json(given.output)}; train with data.holdout={given.output}")
+        print(f"written: {chosen.save_json(given.output)}; train with data.holdout={given.output}")
 
 
 def _viz(given: Namespace) -> None:

@@ -16,6 +16,7 @@ from fact_clip.cli.console import AsJson, Overrides, data_config, names, table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fact_clip.config import DataConfig
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.holdout import Holdout
@@ -63,7 +64,6 @@ def holdout(
     """
     from fact_clip.core import InputError
     from fact_clip.datasets.holdout import Holdout
-    from fact_clip.datasets.selection import select
 
     if sum(way is not None for way in (unseen, file, count)) > 1:
         raise InputError("data holdout", "several of --unseen, --file and --count", "one of them")
@@ -76,29 +76,20 @@ def holdout(
         inside = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
         chosen = Holdout.read(inside if inside is not None and inside.is_file() else file)
     elif count is not None:
-        chosen = select(
-            source.vocabulary,
-            count,
-            validation_count,
-            counts=source.counts,
-            candidates=source.tested,
-            min_support=min_support,
-            seed=seed,
-            mode=mode,
-        )
+        chosen = source.choose(count, validation_count, min_support=min_support, seed=seed, mode=mode)
     elif out is not None:
         raise InputError("--out", "nothing chosen", "--unseen, --file or --count with it")
-    result = {"ranking": _ranking(source, seed)} if chosen is None else _description(source, chosen)
+    result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
     if as_json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     else:
-        print(_ranking_text(source.vocabulary, result["ranking"]) if chosen is None else _description_text(result))
+        print(_ranking_text(source.vocabulary, result["ranking"]) if chosen is None else description_text(result))
     if chosen is not None and out is not None:
         print(f"written: {chosen.save_json(out)}; train with data.holdout={out}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """Classes, and what is known of their videos; None where there are only names.
 
     Attributes:
@@ -113,33 +104,45 @@ class _Source:
     counts: NDArray[Any] | None = None
     tested: list[str] | None = None
 
+    def choose(self, count: int, validation_count: int, **rules: Any) -> Holdout:
+        """Classes that stay compositional when they are held out together; `rules` as of `selection.select`."""
+        from fact_clip.datasets.selection import select
 
-def _open(data: str, overrides: list[str] | None) -> _Source:
+        given: dict[str, Any] = {"counts": self.counts, "candidates": self.tested, **rules}
+        return select(self.vocabulary, count, validation_count, **given)
+
+
+def _open(data: str, overrides: list[str] | None) -> Source:
     from fact_clip.config import Config
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.benchmarks import BENCHMARKS
-    from fact_clip.datasets.dataset import Dataset
 
     if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
         config = Config.load("folder", overrides or []).data
         entry = BENCHMARKS[config.name]
         listed = tuple(Vocabulary.from_mapping(data))
         background = [name for name in config.background or entry.background if name in listed]
-        return _Source(Vocabulary.from_names(listed, background, entry.factors, entry.slots))
-    config = data_config(data, overrides)
+        return Source(Vocabulary.from_names(listed, background, entry.factors, entry.slots))
+    return source_of(data_config(data, overrides))
+
+
+def source_of(config: DataConfig) -> Source:
+    """A data set, of which nothing is held out."""
+    from fact_clip.datasets.dataset import Dataset
+
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
     dataset = Dataset.open(config.model_copy(update={"split": split, "holdout": None}))
     counts = dataset.class_counts(dataset.learning)
     tests = dataset.class_counts(dataset.test) if dataset.test else counts
     tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
-    return _Source(dataset.vocabulary, dataset, counts, tested)
+    return Source(dataset.vocabulary, dataset, counts, tested)
 
 
-def _frames(source: _Source, counts: NDArray[Any] | None) -> dict[str, int]:
+def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
     return {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
 
 
-def _ranking(source: _Source, seed: int) -> list[dict[str, Any]]:
+def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
     from fact_clip.datasets.selection import rank
 
     frames = _frames(source, source.counts)
@@ -157,7 +160,8 @@ def _ranking_text(vocabulary: Vocabulary, ranking: Sequence[Mapping[str, Any]]) 
     return f"{head}\n{table(['class', 'support', 'rarest factor', 'training frames'], rows, right=(1, 3))}"
 
 
-def _description(source: _Source, chosen: Holdout) -> dict[str, Any]:
+def description(source: Source, chosen: Holdout) -> dict[str, Any]:
+    """A choice: whether it is compositional, each class with its frames and new factors, and what remains."""
     from fact_clip.datasets.selection import levels, summary
 
     dataset = source.dataset
@@ -182,7 +186,8 @@ def _description(source: _Source, chosen: Holdout) -> dict[str, Any]:
     }
 
 
-def _description_text(found: Mapping[str, Any]) -> str:
+def description_text(found: Mapping[str, Any]) -> str:
+    """A `description` as tables."""
     rows = [
         [row["name"], row["group"], _count(row["frames"]), row["level"], ", ".join(map(_factor, row["new"]))]
         for row in found["classes"]
