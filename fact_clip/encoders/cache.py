@@ -110,12 +110,7 @@ def embed(
 def embed_as(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> TextMatrix:
     """`embed` with the settings of a recipe."""
     return embed(
-        config.encoder,
-        vocabulary,
-        config.templates,
-        phrase=config.phrase,
-        cache_dir=config.cache,
-        device=device,
+        config.encoder, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache, device=device
     )
 
 
@@ -154,21 +149,19 @@ def encode_cached(
     listed = list(texts)
     if cache_dir is None:
         return check_vectors(encoder.name, encoder.encode_texts(listed), listed)
-    path = _path(Path(cache_dir).expanduser(), encoder.name, listed)
+    key = hashlib.sha256(json.dumps([FORMAT, encoder.name, listed]).encode()).hexdigest()
+    readable = re.sub(r"[^\w.@-]+", "_", encoder.name)[:60]
+    path = Path(cache_dir).expanduser() / f"{readable}-{key[:24]}.safetensors"
     if path.exists():
         try:
             return _read(path, encoder.name, listed)
         except (ValueError, SafetensorError, OSError) as error:
             warnings.warn(f"{path}: {error}; embedding the {len(listed)} texts anew", stacklevel=2)
     vectors = check_vectors(encoder.name, encoder.encode_texts(listed), listed)
-    _write(path, vectors, encoder.name, listed)
+    raw = save({"vectors": np.ascontiguousarray(vectors)}, _metadata(vectors, encoder.name, listed))
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(raw)
     return vectors
-
-
-def _path(folder: Path, name: str, texts: list[str]) -> Path:
-    key = hashlib.sha256(json.dumps([FORMAT, name, texts]).encode()).hexdigest()
-    readable = re.sub(r"[^\w.@-]+", "_", name)[:60]
-    return folder / f"{readable}-{key[:24]}.safetensors"
 
 
 def _metadata(vectors: NDArray[np.float32], name: str, texts: list[str]) -> dict[str, str]:
@@ -188,13 +181,6 @@ def _read(path: Path, name: str, texts: list[str]) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = file.get_tensor("vectors")
     for key, value in _metadata(vectors, name, texts).items():
         if stored.get(key) != value:
-            raise ValueError(
-                "damaged, the checksum differs" if key == "sha256" else f"holds other {key} than asked for"
-            )
+            fault = "damaged, the checksum differs" if key == "sha256" else f"holds other {key} than asked for"
+            raise ValueError(fault)
     return check_vectors(name, vectors, texts)
-
-
-def _write(path: Path, vectors: NDArray[np.float32], name: str, texts: list[str]) -> None:
-    raw = save({"vectors": np.ascontiguousarray(vectors)}, metadata=_metadata(vectors, name, texts))
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(raw)

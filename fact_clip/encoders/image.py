@@ -81,14 +81,14 @@ class Torchvision(Backbone):
             raise InputError(self._where, f"no classifier {self._model_name!r}", todo=todo)
         return models.get_model_weights(self._model_name).DEFAULT
 
-    def _cached(self) -> Path:
-        import torch
-
-        return Path(torch.hub.get_dir()) / "checkpoints" / self._weights().url.rpartition("/")[2]
-
     def _copy(self) -> str:
         copy = f"torchvision:{self._model_name}/FILE"
         return f"copy: download {self._weights().url} into {self._cached().parent}, or give {copy}"
+
+    def _cached(self) -> Path:
+        import torch
+
+        return Path(torch.hub.get_dir()) / "checkpoints" / Path(self._weights().url).name
 
     def _load(self) -> Any:
         import torch
