@@ -239,7 +239,7 @@ class Segmenter(SegmentsMany):
             config = self.run.config
             whole = known.extended(new, factors=parse_factors(config.data.name, known))
             # Known names keep the vectors that they were trained with.
-            added = torch.from_numpy(class_texts(config.text, whole.subset(new)))
+            added = torch.from_numpy(class_texts(config.text, whole.subset(new), str(self.device)))
             text = torch.cat([text, added.to(text)])
         vocabulary = whole.subset(names)
         text = text[whole.encode(names).tolist()]

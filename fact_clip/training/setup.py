@@ -76,10 +76,10 @@ def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
 def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns | None = None) -> dict[str, Tensor]:
     """``{"text": (C, S, E), "object_text": (O, E)}`` for a head that reads text, else nothing."""
     if config.model.head == "fact-clip":
-        return {"text": torch.from_numpy(class_vectors(config.text, vocabulary))}
+        return {"text": torch.from_numpy(class_vectors(config.text, vocabulary, config.train.device))}
     if config.model.head != "text":
         return {}
-    texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary))}
+    texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary, config.train.device))}
     if objects is None:
         return texts
     if "factors" not in config.text.parts:
@@ -87,7 +87,7 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     slot = config.data.objects.slot
     known = [name for name in objects.names if name]
     words = Vocabulary.from_names(known, factors={name: (name,) for name in known}, slots=(slot,))
-    vectors = torch.from_numpy(embed_as(config.text, words).slots[slot])
+    vectors = torch.from_numpy(embed_as(config.text, words, config.train.device).slots[slot])
     named = torch.tensor([bool(name) for name in objects.names])
     texts["object_text"] = vectors.new_zeros(len(named), vectors.shape[1])  # an object without a name has a zero row
     texts["object_text"][named] = vectors

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
-from fact_clip.encoders.cache import embed, encode_cached
+from fact_clip.encoders.cache import class_texts, class_vectors, embed, encode_cached
 from fact_clip.encoders.sentence import HashEncoder
 
 KITCHEN = Vocabulary.from_names(
@@ -187,3 +188,14 @@ def test_a_cached_matrix_needs_no_model(open_clip_folder, tmp_path, monkeypatch)
     second = embed(spec, KITCHEN, cache_dir=tmp_path)
     np.testing.assert_array_equal(first.classes, second.classes)
     assert first.classes.shape == (4, 8)
+
+
+def test_texts_are_embedded_on_the_chosen_device(open_clip_folder, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = TextConfig(encoder=f"open_clip:local-dir:{open_clip_folder}")
+    for vectors in (class_texts, class_vectors):
+        assert len(vectors(config, KITCHEN, "cpu")) == 4
+        with pytest.raises(InputError, match="device: 'cuda:0' is not on this machine"):
+            vectors(config, KITCHEN, "cuda:0")
