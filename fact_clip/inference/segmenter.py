@@ -52,16 +52,10 @@ class SegmentsMany:
         progress: Progress | None = None,
         within: Progress | None = None,
     ) -> Iterator[tuple[Input, Segmentation]]:
-        """Segment inputs one by one, each result as soon as it is there.
+        """Segment feature files and videos one by one, each result as soon as it is there.
 
-        Args:
-            inputs: feature files and videos.
-            actions: candidates, as in `segment`.
-            progress: called with (inputs done, inputs, name) before each input.
-            within: called with (rows done, rows expected, name) while a video is encoded.
-
-        Raises:
-            InputError: an input that cannot be segmented; those before it have been yielded.
+        `progress` is called with (inputs done, inputs, name) before each input, `within` with (rows done, rows expected,
+        name) while a video is encoded. At an input that cannot be segmented those before it have been yielded.
         """
         listed = list(inputs)
         for done, source in enumerate(listed):
@@ -77,8 +71,8 @@ class Choice:
     Attributes:
         vocabulary: the candidates; class indices refer to it.
         text: (C, S, E) for a head that reads text; None: that of the training vocabulary.
-        offset: (C,) added to the log scores before the softmax (see :class:`fact_clip.decoding.Calibration`), -inf for
-            a class of the vocabulary that is no candidate; None: nothing.
+        offset: (C,) added to the log scores before the softmax (`decoding.Calibration`), -inf for a class that is no
+            candidate; None: nothing.
     """
 
     vocabulary: Vocabulary
@@ -112,10 +106,7 @@ class Segmenter(SegmentsMany):
 
     Attributes:
         window: frames that the model reads in one pass, 0 for all; at first ``decode.window`` of the run. A longer
-            video goes through in windows that overlap (``decode.overlap``), each frame is scored by the window in which
-            it lies deepest, and all scores are decoded together. Memory holds one window and the scores, O(T * C).
-            The result is that of one pass where the overlap covers what the score of a frame depends on; see
-            docs/long_videos.md.
+            video goes through in windows that overlap, and all scores are decoded together; see docs/long_videos.md.
     """
 
     def __init__(
@@ -161,11 +152,8 @@ class Segmenter(SegmentsMany):
             progress: called with (rows done, rows expected, name) while a video is encoded.
 
         Returns:
-            A segmentation of all T frames; the confidence of a segment is the mean score of its class.
-
-        Raises:
-            InputError: a wrong width, NaN, an unreadable file, another frame rate than in training, a video and no
-                known encoder, or a name that the model does not know.
+            A segmentation of all T frames; the confidence of a segment is the mean score of its class. Input that does
+            not fit the model is an InputError.
         """
         if not isinstance(source, str | Path):
             return self._segment(source, "features", Clock(fps=self.fps), actions, transcript)
@@ -388,8 +376,6 @@ def load(
         window: seconds of a video that the model reads in one pass; None: as ``decode.window`` of the run says.
         keep_going: take what decodes of a damaged video, with a warning.
 
-    Raises:
-        InputError: see `checkpoint.open_run` and `load_models`; an encoder or a rate that is not that of the run.
     """
     run = open_run(run_dir)
     if fps is not None and run.fps is not None and fps != run.fps:
@@ -422,19 +408,11 @@ class Window:
 
 
 def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
-    """Windows over a video; each row is kept from exactly one of them, the one in which it lies deepest.
+    """Windows of equal length over a video; each row is kept from the one in which it lies deepest.
 
-    Two neighbours meet in the middle of what they share, so that a row has at least ``overlap // 2`` rows of its window
-    on each side, or the end of the video. All windows have the same length; the last one is moved back to end with the
-    video and shares more with the one before.
-
-    Args:
-        n_rows: length of the video, 1 or more.
-        window: rows of a window; 0, or a video that is no longer: one window for all.
-        overlap: rows that neighbours share.
-
-    Raises:
-        InputError: an overlap as long as the window.
+    Two neighbours share `overlap` rows and meet in the middle of them, so that a row has at least ``overlap // 2`` rows
+    of its window on each side, or the end of the video. The last window is moved back to end with the video. With a
+    window of 0, or a video that is no longer, there is one for all.
     """
     if window == 0 or n_rows <= window:
         return [Window(0, n_rows, 0, n_rows)]

@@ -35,18 +35,17 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
-    With `actions` the file is ``evaluation_actions.json`` or ``evaluation_SPLIT_actions.json``, so that the figures of
-    the whole vocabulary stay; the result says which names were candidates, and how many frames have another label.
+    With `actions` the file is ``evaluation_actions.json`` or ``evaluation_SPLIT_actions.json``, and the result says which
+    names were candidates, and how many frames have another label.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved since the training, ``decode.switch_penalty=...``. With
-            classes held out gamma is chosen anew, on the validation videos, where the decoding differs from that of the
-            training, or where fewer members take part (``train.members=1``).
+        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. With classes held out gamma
+            is chosen anew where the decoding, or the number of members, differs from that of the training.
         progress: called with (done, total, video name).
-        actions: candidates, see :meth:`fact_clip.inference.segmenter.Segmenter.segment`. A label that is none of them
-            counts as an error, and so does a name that the data set lacks.
+        actions: candidates, see `Segmenter.segment`. A label that is none of them counts as an error, and so does a name
+            that the data set lacks.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
@@ -179,12 +178,7 @@ def _given_transcript(dataset: Dataset, name: str) -> list[str]:
 
 
 def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
-    """What the (first) model of a run makes of the videos of a split, for `report.draw_frames`.
-
-    Returns:
-        The classes, and for each video its name, input (T, D), features of the last block (T, H), log scores (T, C) and
-        labels (T,), in rows of the model.
-    """
+    """The classes, and what the (first) model of a run makes of the videos of a split, for `report.draw_frames`."""
     segmenter, dataset = _opened(run_dir, (), device)
     stride = segmenter.run.config.data.stride
 

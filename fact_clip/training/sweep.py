@@ -191,11 +191,7 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """The settings of a sweep, ``KEY=VALUE,VALUE,...`` each, as key -> values.
-
-    Raises:
-        InputError: no ``=``, no value, a value twice, or a key twice.
-    """
+    """The settings of a sweep, ``KEY=VALUE,VALUE,...`` each, as key -> values; each key and value once."""
     axes: dict[str, list[Any]] = {}
     for text in texts:
         key, _, listed = text.partition("=")
@@ -222,20 +218,19 @@ def sweep(
     A run goes to ``out/LABEL/LABEL``, a label a key: ``seed0/split1``. With ``data.split: all`` the splits of the data
     set are a further axis.
 
+    With `resume`, runs that are done are only scored, and one that was cut off continues. A setting or a data set that
+    cannot be is an InputError before anything is trained.
+
     Args:
         config: the recipe.
         out: folder of the runs.
         axes: key with dots -> its values.
-        resume: continue an interrupted sweep: runs that are done are only scored, one that was cut off continues.
-        progress: called as in :func:`train`.
+        resume, progress: as in :func:`train`.
 
     Returns:
         ``{"metrics": mean, "sd": sd, "axes": axes, "runs": {label: figures}}``, also written to
         ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that
         of the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
-
-    Raises:
-        InputError: a setting or a data set that cannot be, before anything is trained.
     """
     out, runs = Path(out), dict[str, dict[str, float]]()
     seeds: dict[int, list[dict[str, float]]] = {}
@@ -282,10 +277,7 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def main_figures(result: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of an evaluation by which runs are compared, in percent except for gamma.
-
-    With classes held out S, U, H, AUSUC, unseen labels only, gamma, and F1 by group come first.
-    """
+    """The numbers of an evaluation by which runs are compared; with classes held out S, U, H, AUSUC come first."""
     numbers = {key: float(value) for key, value in result["metrics"].items() if isinstance(value, int | float)}
     found = result.get("zero_shot")
     if found is None:

@@ -44,15 +44,9 @@ def train_model(
     progress: Progress | None = None,
     after_step: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Train the model of a run folder that has been described; see :func:`fact_clip.training.train`.
+    """Train the model of a run that `setup.prepare` has described; see :func:`fact_clip.training.train`.
 
-    Args:
-        run: the description, already written to its folder.
-        dataset: its data.
-        texts: what the model is made from beside sizes, see `training.setup.prepare`.
-        resume: continue after the last whole epoch, where there is one.
-        progress: called with (epochs done, epochs, a short text).
-        after_step: called after each step of the optimiser; it may raise.
+    `texts` are those of `prepare`; `after_step` is called after each step of the optimiser and may raise.
     """
     torch.manual_seed(run.config.train.seed)
     return _Training(run, dataset, texts, resume, after_step).run_all(progress)
