@@ -54,7 +54,7 @@ class SegmentsMany:
     ) -> Iterator[tuple[Input, Segmentation]]:
         """Segment feature files and videos one by one, each result as soon as it is there.
 
-        `progress` is called with (inputs done, inputs, name) before each input, `within` with (rows done, rows expected,
+        `progress` is called with (inputs done, inputs, name) before each input, `within` with (rows done, rows in all,
         name) while a video is encoded. At an input that cannot be segmented those before it have been yielded.
         """
         listed = list(inputs)

@@ -35,17 +35,17 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
-    With `actions` the file is ``evaluation_actions.json`` or ``evaluation_SPLIT_actions.json``, and the result says which
-    names were candidates, and how many frames have another label.
+    With `actions` the file is ``evaluation_actions.json`` or ``evaluation_SPLIT_actions.json``, and the result says
+    which names were candidates, and how many frames have another label.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. With classes held out gamma
-            is chosen anew where the decoding, or the number of members, differs from that of the training.
+        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. With classes held out
+            gamma is chosen anew where the decoding, or the number of members, differs from that of the training.
         progress: called with (done, total, video name).
-        actions: candidates, see `Segmenter.segment`. A label that is none of them counts as an error, and so does a name
-            that the data set lacks.
+        actions: candidates, see `Segmenter.segment`. A label that is none of them counts as an error, and so does a
+            name that the data set lacks.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
