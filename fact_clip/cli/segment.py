@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fact_clip.cli.console import names, progress, progress_each, table
+from fact_clip.cli.console import AsJson, Device, names, progress, progress_each, table
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -42,7 +42,7 @@ def segment(
         str | None, typer.Option(help="Frame encoder for videos, as clip:ViT-B-32/openai or grid; unset: the run's.")
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Pictures a second of a video; unset: the run's, or 5.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     prompts: Annotated[
         str, typer.Option(help="Training-free: wording of names, plain, person or ensemble.")
     ] = "ensemble",
@@ -70,7 +70,7 @@ def segment(
     formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
     plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
     overlay: Annotated[Path | None, typer.Option(help="Video to write with names and timeline burned in.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Cut videos into actions.
 
@@ -84,14 +84,15 @@ def segment(
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
     from fact_clip.core import InputError
+    from fact_clip.formats import ending_of
 
     if training_free == (run is not None):
         raise InputError("segment", "neither or both of --run and --training-free", "one of them")
-    suffixes, more, candidates = _suffixes(formats), names(more_actions) or [], given_actions(actions, actions_file)
+    suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
+    more, candidates = names(more_actions) or [], given_actions(actions, actions_file)
     listed = collect(inputs, features=True)
     folder = out or (run / "segments" if run else Path("segments"))
-    _check_outputs(folder, listed, suffixes, plot)
-    _check_overlay(listed, overlay)
+    _check_outputs(folder, listed, suffixes, plot, overlay)
     segmenter: Segmenter | TrainingFree
     if run is not None:
         from fact_clip.inference.segmenter import load
@@ -135,12 +136,7 @@ def segment(
 def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
     """Files from files, folders and "-", which is a list on stdin, one a line; each name (without suffix) once.
 
-    Args:
-        inputs: what was given on the command line.
-        features: from folders take feature files (.npy) as well as videos.
-
-    Raises:
-        InputError: a folder that has none, an empty list, or two files of one name.
+    From folders take videos, and with `features` feature files (.npy) too.
     """
     from fact_clip.core import InputError
     from fact_clip.video.decode import SUFFIXES
@@ -166,43 +162,35 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
 
 def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
-    """The names of --actions or of --actions-file; None where neither is given, an InputError where both are."""
-    from fact_clip.core import InputError
+    """The names of --actions, or those of --actions-file: one a line, or a mapping file ("0 name" in every line).
 
-    if actions is not None and file is not None:
-        raise InputError("--actions", "names beside --actions-file", "one of them")
-    return names(actions) if file is None else read_actions(file)
-
-
-def read_actions(path: Path) -> list[str]:
-    """Names of a file, one a line, or those of a mapping file ("0 name" in every line).
-
-    Raises:
-        InputError: an unreadable file, no name, or a name twice.
+    None where neither is given; both, or a file without names or with one twice, are an InputError.
     """
     from fact_clip.core import InputError
     from fact_clip.datasets.layout import read_lines
 
-    listed = [line.strip() for line in read_lines(path, "action names, one a line") if line.strip()]
+    if file is None:
+        return names(actions)
+    if actions is not None:
+        raise InputError("--actions", "names beside --actions-file", "one of them")
+    listed = [line for line in read_lines(file, "action names, one a line") if line]
     if listed and all(len(line.split()) > 1 and line.split()[0].isdigit() for line in listed):
         listed = [line.split(maxsplit=1)[1] for line in listed]
     if not listed:
-        raise InputError(path, "no names", "one action name a line")
-    for place, name in enumerate(listed):
-        if name in listed[:place]:
-            raise InputError(path, f"{name!r} twice", "each name once")
+        raise InputError(file, "no names", "one action name a line")
+    twice = next((name for place, name in enumerate(listed) if name in listed[:place]), None)
+    if twice is not None:
+        raise InputError(file, f"{twice!r} twice", "each name once")
     return listed
 
 
-def _suffixes(formats: str) -> list[str]:
-    from fact_clip.formats import ending_of
-
-    return [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
-
-
-def _check_outputs(folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None) -> None:
+def _check_outputs(
+    folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None, overlay: Path | None
+) -> None:
     """Refuse, before the work, what cannot be written or would replace the descriptions of feature files."""
     from fact_clip.core import InputError
+    from fact_clip.video import overlay as burning
+    from fact_clip.video.decode import SUFFIXES
 
     beside = [path for path in inputs if path.suffix == ".npy" and path.parent.resolve() == folder.resolve()]
     if beside and ".json" in suffixes and beside[0].with_suffix(".json").is_file():
@@ -211,18 +199,9 @@ def _check_outputs(folder: Path, inputs: Sequence[Path], suffixes: Sequence[str]
         from fact_clip.report import check_suffix
 
         check_suffix(plot)
-
-
-def _check_overlay(inputs: Sequence[Path], overlay: Path | None) -> None:
-    """Refuse, before the work, an overlay that cannot be written."""
-    from fact_clip.core import InputError
-
     if overlay is None:
         return
-    from fact_clip.video.decode import SUFFIXES
-    from fact_clip.video.overlay import check_suffix
-
-    check_suffix(overlay)
+    burning.check_suffix(overlay)
     if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES:
         found = f"{len(inputs)} inputs" if len(inputs) != 1 else f"{inputs[0]}"
         raise InputError("--overlay", found, "one video")

@@ -11,7 +11,7 @@ import pytest
 
 from fact_clip import InputError, training
 from fact_clip.cli.evaluate import zero_shot_table
-from fact_clip.cli.segment import given_actions, read_actions
+from fact_clip.cli.segment import given_actions
 from fact_clip.config import Config
 
 SETTINGS = {
@@ -154,18 +154,18 @@ def test_segment_with_any_names(named, video, fact_clip, tmp_path):
 def test_names_of_a_file(tmp_path):
     path = tmp_path / "names.txt"
     path.write_text("cut ham \n\nslice ham\n")
-    assert read_actions(path) == ["cut ham", "slice ham"]
+    assert given_actions(None, path) == ["cut ham", "slice ham"]
     assert given_actions(None, path) == ["cut ham", "slice ham"]
     assert given_actions("a, b", None) == ["a", "b"]
     assert given_actions(None, None) is None
     path.write_text("3 cut ham\n0 slice ham\n")
-    assert read_actions(path) == ["cut ham", "slice ham"]
+    assert given_actions(None, path) == ["cut ham", "slice ham"]
     path.write_text("3 cut ham\nslice ham\n")  # no mapping: not every line has a number
-    assert read_actions(path) == ["3 cut ham", "slice ham"]
+    assert given_actions(None, path) == ["3 cut ham", "slice ham"]
     for text, message in (("\n", "no names; expected one"), ("a\nb\na\n", "'a' twice")):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
-            read_actions(path)
+            given_actions(None, path)
 
 
 def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
