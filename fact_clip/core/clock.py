@@ -6,12 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
 
-_SAME = 1.5e-3  # seconds; files round times to milliseconds
+_ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
+
+
+def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray[np.float64]:
+    """When rows that were sampled from a video at n / fps seconds start, and when the last one ends: (T,) -> (T + 1,).
+
+    A row starts with the picture that it shows, which came up at n / fps or a moment before. If several rows show the
+    same picture, the later ones start at n / fps, and so does a row before the first picture. So the times rise.
+
+    Args:
+        shown: seconds at which the picture of each row comes up.
+        fps: rows per second.
+        end: seconds at which the video ends, if known; the last row ends then, or at T / fps if that is sooner.
+    """
+    times = np.asarray(shown, dtype=np.float64)
+    grid = np.arange(len(times) + 1) / fps
+    new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
+    starts = np.where(new, np.maximum(times, 0.0), grid[:-1])
+    last = grid[-1] if end is None or not starts[-1] + _ROUNDING < end else min(end, grid[-1])
+    return np.append(starts, last)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +38,8 @@ class Clock:
     """The frames of one video's features.
 
     Args:
-        n_frames: how many; None: as many as the annotation reaches.
-        fps: frames a second; None where nobody said.
+        n_frames: how many; None: as many as the annotation has.
+        fps: frames per second; None if unknown.
         times: seconds at the start of each frame and at the end, (n_frames + 1,), read in place of `fps`.
         media: path of the video.
     """
@@ -31,9 +50,9 @@ class Clock:
     media: str | None = None
 
     def put_on(self, segmentation: Segmentation) -> Segmentation:
-        """The segmentation with this rate and video, and with frame times where they are not those of the rate."""
+        """The segmentation with this rate and video, and with frame times unless they are those of the rate."""
         times = self.times
-        if times is not None and self.fps and np.abs(times - np.arange(len(times)) / self.fps).max() < _SAME:
+        if times is not None and self.fps and np.abs(times - np.arange(len(times)) / self.fps).max() < _ROUNDING:
             times = None
         seconds = None if times is None else tuple(times.tolist())
         return replace(segmentation, fps=self.fps, times=seconds, media=self.media)
@@ -42,7 +61,7 @@ class Clock:
         """The frame boundary nearest to each time; of two equally near the later."""
         values = np.asarray(seconds, dtype=np.float64)
         if self.times is not None:
-            # past the end the count goes on, so that labels of another video are noticed
+            # the count continues after the end, so that labels of another video are noticed
             step = float(np.median(np.diff(self.times)))
             beyond = np.maximum(values - self.times[-1], 0) / step
             middles = (self.times[1:] + self.times[:-1]) / 2
@@ -51,5 +70,5 @@ class Clock:
             return found
         if self.fps is None:
             raise InputError(where, "times in seconds and no frame rate", "frames a second", "set --fps or --features")
-        # what a rate and its division lose must not decide on a half
+        # the rounding of a rate and of its division must not decide on a half
         return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)

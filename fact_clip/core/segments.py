@@ -1,4 +1,4 @@
-"""Segments of a video: half-open frame ranges with a name."""
+"""Labels of frames, and the segments of a video: half-open frame ranges with a name."""
 
 from __future__ import annotations
 
@@ -8,73 +8,66 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.errors import InputError
 
-_ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
-
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
-    """Check that `labels` are per-frame class indices and give them back as int64.
+    """Check that `labels` are per-frame class indices (T,) and give them back as int64; T may be 0.
 
     Args:
-        labels: integers, (T,); anything that numpy reads as an array.
-        where: what to call them in the message of an error.
+        labels: integers, anything that numpy reads as an array.
+        where: what to call them in an error.
 
     Raises:
-        InputError: not one-dimensional, or not integers. Empty is left to the caller.
+        InputError: not one-dimensional, or not integers.
     """
     array = np.asarray(labels)
     if array.ndim != 1:
-        raise InputError(where, f"an array of shape {array.shape}", "one label a frame, shape (T,)")
-    if array.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if array.dtype.kind not in "iu":
+        raise InputError(where, f"an array of shape {array.shape}", "one label per frame, shape (T,)")
+    if array.size and array.dtype.kind not in "iu":
         raise InputError(where, f"labels of type {array.dtype}", "integer class indices")
     return array.astype(np.int64, copy=False)
 
 
-def _not_empty(labels: NDArray[np.int64], where: str) -> NDArray[np.int64]:
-    if labels.size == 0:
-        raise InputError(where, "no frames", "at least one frame")
-    return labels
-
-
-def _check_stride(stride: int) -> None:
+def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
     if stride < 1:
         raise InputError("stride", str(stride), "a whole number of frames, 1 or more")
+    array = frame_labels(labels, "labels")
+    if array.size == 0:
+        raise InputError("labels", "no frames", "at least one frame")
+    return array
 
 
 def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     """Cut per-frame labels (T,) into their maximal runs of one label.
 
     Returns:
-        (start, stop, label) a run, half-open frame ranges in order, covering [0, T).
+        (start, stop, label) for each run, half-open frame ranges in order, covering [0, T).
 
     Raises:
         InputError: no frames, not one-dimensional, or not integers.
     """
-    array = _not_empty(frame_labels(labels, "labels"), "labels")
-    edges = np.flatnonzero(array[1:] != array[:-1]) + 1
-    starts = [0, *edges.tolist()]
-    stops = [*edges.tolist(), array.size]
-    return list(zip(starts, stops, array[starts].tolist(), strict=True))
+    array = _some_labels(labels)
+    edges = (np.flatnonzero(array[1:] != array[:-1]) + 1).tolist()
+    starts = [0, *edges]
+    return list(zip(starts, [*edges, array.size], array[starts].tolist(), strict=True))
 
 
 def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
     """Most frequent label of each stride: labels (T,) -> (ceil(T / stride),).
 
-    Of equally frequent labels the one that comes first in the stride wins. Frames labelled `ignore`
-    have no vote; a stride gets `ignore` only where all its frames have it.
+    Of equally frequent labels the one that comes first in the stride wins. Frames labelled `ignore` have no vote; a
+    stride gets `ignore` only if all its frames have it.
 
     Raises:
         InputError: no frames, not one-dimensional, not integers, or a stride below 1.
     """
-    _check_stride(stride)
-    array = _not_empty(frame_labels(labels, "labels"), "labels")
+    array = _some_labels(labels, stride)
     padded = np.append(array, np.full(-array.size % stride, ignore, dtype=np.int64))
     windows = padded.reshape(-1, stride)  # (N, stride)
     votes = np.zeros(windows.shape, dtype=np.int64)
@@ -82,28 +75,8 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
         votes += windows == windows[:, offset : offset + 1]
     votes[windows == ignore] = 0
     # argmax takes the first frame of the highest count, hence the label that comes first
-    winner = votes.argmax(axis=1)
-    chosen: NDArray[np.int64] = windows[np.arange(len(windows)), winner]
+    chosen: NDArray[np.int64] = windows[np.arange(len(windows)), votes.argmax(axis=1)]
     return chosen
-
-
-def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray[np.float64]:
-    """When rows that were sampled from a video at n / fps seconds start, and when the last one ends: (T,) -> (T + 1,).
-
-    A row starts with the picture that it shows, which is there since a moment before n / fps. Where several rows show
-    one picture, the later ones start at n / fps, as does a row before the first picture. So the times rise.
-
-    Args:
-        shown: seconds at which the picture of each row comes up.
-        fps: rows a second.
-        end: seconds at which the video ends, where it is known; the last row ends then, or at T / fps if sooner.
-    """
-    times = np.asarray(shown, dtype=np.float64)
-    grid = np.arange(len(times) + 1) / fps
-    new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
-    starts = np.where(new, np.maximum(times, 0.0), grid[:-1])
-    last = grid[-1] if end is None or not starts[-1] + _ROUNDING < end else min(end, grid[-1])
-    return np.append(starts, last)
 
 
 def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
@@ -112,26 +85,23 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     Raises:
         InputError: N is not ceil(n_frames / stride), not one-dimensional, not integers, or a stride below 1.
     """
-    _check_stride(stride)
-    array = _not_empty(frame_labels(labels, "labels"), "labels")
-    if array.size != -(-n_frames // stride):
-        raise InputError(
-            "labels",
-            f"{array.size} labels at stride {stride} for {n_frames} frames",
-            f"{-(-n_frames // stride)} labels",
-        )
+    array = _some_labels(labels, stride)
+    expected = -(-n_frames // stride)
+    if array.size != expected:
+        found = f"{array.size} labels at stride {stride} for {n_frames} frames"
+        raise InputError("labels", found, f"{expected} labels")
     return array[np.arange(n_frames) // stride]
 
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """One action of a video. Ordered by start, then stop, then label; confidence does not take part.
+    """One action of a video. Ordered by start, then stop, then label; confidence does not count.
 
     Args:
         start: first frame.
         stop: first frame after it; `[start, stop)` is half-open.
         label: name of the action.
-        confidence: how sure the segmenter is, or None where nobody said.
+        confidence: how sure the segmenter is, or None if unknown.
 
     Raises:
         InputError: a negative start, no frame in the range, or a confidence that is not finite.
@@ -143,17 +113,17 @@ class Segment:
     confidence: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        where = f"segment {self.label!r}"
         try:
             # plain integers, so that numpy's own never reach a file
             object.__setattr__(self, "start", operator.index(self.start))
             object.__setattr__(self, "stop", operator.index(self.stop))
         except TypeError as error:
-            found = f"frames [{self.start!r}, {self.stop!r})"
-            raise InputError(f"segment {self.label!r}", found, "whole frame numbers") from error
+            raise InputError(where, f"frames [{self.start!r}, {self.stop!r})", "whole frame numbers") from error
         if self.start < 0 or self.stop <= self.start:
-            raise InputError(f"segment {self.label!r}", f"frames [{self.start}, {self.stop})", "0 <= start < stop")
+            raise InputError(where, f"frames [{self.start}, {self.stop})", "0 <= start < stop")
         if self.confidence is not None and not math.isfinite(self.confidence):
-            raise InputError(f"segment {self.label!r}", f"confidence {self.confidence}", "a finite number")
+            raise InputError(where, f"confidence {self.confidence}", "a finite number")
 
     @property
     def duration(self) -> int:
@@ -163,17 +133,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A video cut into segments without gap or overlap, from frame 0 to its last.
+    """A video cut into segments without gap or overlap, from frame 0 to its last; a sequence of its segments.
 
     `from_frames` makes maximal runs of one label. Segments given by hand may follow each other with the
-    same label (two cups poured one after the other); the way through frames joins them.
+    same label (two cups poured one after the other); going through frames joins them.
 
     Args:
-        segments: at least one, in order, the first starting at 0 and each where the last one stopped.
-        fps: frames a second, or None where nobody knows.
-        times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video
-            whose frames are not evenly spaced; None: `fps` tells. Read for seconds in place of `fps`.
-        media: name of the video file, for formats that point to it. Does not take part in equality.
+        segments: at least one, in order, the first starting at 0 and each where the one before stopped.
+        fps: frames per second, or None if unknown.
+        times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video whose
+            frames are not evenly spaced; seconds are then read from here. None: they follow from `fps`.
+        media: name of the video file, for formats that point to it. Does not count for equality.
 
     Raises:
         InputError: no segments, a gap, an overlap, a frame rate that is not a positive number, or times of
@@ -190,17 +160,13 @@ class Segmentation:
         if not self.segments:
             raise InputError("segmentation", "no segments", "at least one")
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise InputError("fps", str(self.fps), "frames a second, more than 0, or None")
-        expected = 0
+            raise InputError("fps", str(self.fps), "frames per second, more than 0, or None")
+        end = 0
         for segment in self.segments:
-            if segment.start != expected:
-                fault = "gap" if segment.start > expected else "overlap"
-                raise InputError(
-                    f"segment {segment.label!r}",
-                    f"start {segment.start} ({fault})",
-                    f"start {expected}, where the segment before stops",
-                )
-            expected = segment.stop
+            if segment.start != end:
+                found = f"start {segment.start} ({'gap' if segment.start > end else 'overlap'})"
+                raise InputError(f"segment {segment.label!r}", found, f"start {end}, where the segment before stops")
+            end = segment.stop
         if self.times is not None:
             object.__setattr__(self, "times", _rising(self.times, self.n_frames))
 
@@ -212,19 +178,19 @@ class Segmentation:
         confidence: Sequence[float] | None = None,
         times: Sequence[float] | None = None,
     ) -> Segmentation:
-        """Cut one label a frame into maximal runs.
+        """Cut one label per frame into maximal runs.
 
         Args:
             labels: names, length T.
-            fps: frames a second.
-            confidence: one number a frame, length T; a segment gets the mean over its frames.
+            fps: frames per second.
+            confidence: one number per frame, length T; a segment gets the mean over its frames.
             times: seconds at the start of each frame and at the end, length T + 1.
 
         Raises:
-            InputError: no frames, a label that is no text, or confidences of another length or not finite.
+            InputError: no frames, a label that is not a text, or confidences of another length or not finite.
         """
         if isinstance(labels, str):
-            raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one a frame")
+            raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one per frame")
         names = list(labels)
         if not names:
             raise InputError("labels", "no frames", "at least one frame")
@@ -233,7 +199,7 @@ class Segmentation:
                 raise InputError(f"labels, frame {frame}", repr(name), "a name", "decode indices by Vocabulary.decode")
         values = None if confidence is None else np.asarray(confidence, dtype=np.float64)
         if values is not None and values.shape != (len(names),):
-            raise InputError("confidence", f"shape {values.shape}", f"one number a frame, shape ({len(names)},)")
+            raise InputError("confidence", f"shape {values.shape}", f"one number per frame, shape ({len(names)},)")
         segments, start = [], 0
         for name, group in groupby(names):
             stop = start + sum(1 for _ in group)
@@ -243,7 +209,7 @@ class Segmentation:
         return cls(tuple(segments), fps, None if times is None else tuple(times))
 
     def to_frames(self) -> list[str]:
-        """One label a frame, length `n_frames`."""
+        """One label per frame, length `n_frames`."""
         return [segment.label for segment in self.segments for _ in range(segment.duration)]
 
     @property
@@ -257,7 +223,7 @@ class Segmentation:
         return self.segments[-1].stop
 
     def seconds(self, frame: int) -> float | None:
-        """Time at which a frame starts (`n_frames`: the end); None where neither times nor rate are known."""
+        """Time at which a frame starts (`n_frames`: the end); None if neither times nor rate are known."""
         if self.times is not None:
             return self.times[frame]
         return None if self.fps is None else frame / self.fps
@@ -268,28 +234,36 @@ class Segmentation:
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)
 
-    def resample(self, n_frames: int) -> Segmentation:
-        """The same video in `n_frames` frames, by nearest neighbour; the frame rate changes along.
+    @overload
+    def __getitem__(self, index: int) -> Segment: ...
 
-        The middle of each new frame decides which old frame it copies. Segments that get no frame vanish,
-        and neighbours of one label are joined. Confidence is kept where every segment has one; frame times
-        are interpolated.
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
+        return self.segments[index]
+
+    def resample(self, n_frames: int) -> Segmentation:
+        """The same video in `n_frames` frames, by nearest neighbour; the frame rate changes with it.
+
+        The middle of each new frame decides which old frame it copies. Segments that get no frame vanish, and
+        neighbours of one label are joined. Confidence is kept if every segment has one; frame times are interpolated.
 
         Raises:
             InputError: fewer than one frame.
         """
         if n_frames < 1:
             raise InputError("n_frames", str(n_frames), "at least one frame")
-        source = (2 * np.arange(n_frames) + 1) * self.n_frames // (2 * n_frames)
-        owner = np.repeat(np.arange(len(self)), [segment.duration for segment in self.segments])[source]
+        middles = (2 * np.arange(n_frames) + 1) * self.n_frames // (2 * n_frames)
+        owner = np.repeat(np.arange(len(self)), [segment.duration for segment in self])[middles]
         labels = [self.segments[index].label for index in owner]
-        known = [segment.confidence for segment in self.segments if segment.confidence is not None]
+        known = [segment.confidence for segment in self if segment.confidence is not None]
         confidence = np.asarray(known)[owner].tolist() if len(known) == len(self) else None
         fps = None if self.fps is None else self.fps * n_frames / self.n_frames
         times = None
         if self.times is not None:
-            clock = np.interp(np.arange(n_frames + 1) * self.n_frames / n_frames, range(len(self.times)), self.times)
-            times = clock.tolist()
+            place = np.arange(n_frames + 1) * self.n_frames / n_frames
+            times = np.interp(place, range(len(self.times)), self.times).tolist()
         return replace(Segmentation.from_frames(labels, fps, confidence, times), media=self.media)
 
     def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:

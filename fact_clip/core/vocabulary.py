@@ -1,4 +1,8 @@
-"""Action names, each with its background flag and its factors by slot."""
+"""Action names, each with its background flag and its factors by slot (docs/datasets.md).
+
+An action is a tuple of factors: "cut ham with knife" is (cut, ham, knife) in the slots verb, object, tool. Prompts,
+heads, hold-outs and reports rest on them.
+"""
 
 from __future__ import annotations
 
@@ -16,153 +20,25 @@ from numpy.typing import ArrayLike, NDArray
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import frame_labels
 
-_LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
-
-
-def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
-    """Names by id, and every fault of the file: a malformed line, an id or a name twice (file:line), a missing id.
-
-    UTF-8, else latin-1; CRLF and blank lines are tolerated. A faulty line gives no name.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    by_id: dict[int, str] = {}
-    line_of: dict[str, int] = {}
-    faults = []
-    # not splitlines(): that also cuts at characters which latin-1 names may hold
-    for number, line in enumerate(_text(file).split("\n"), start=1):
-        line = line.strip(" \t\r")
-        if not line:
-            continue
-        match = _LINE.fullmatch(line)
-        if match is None:
-            faults.append(InputError(f"{file}:{number}", repr(line), '"id name", as in "0 background"'))
-            continue
-        index, name = int(match[1]), match[2]
-        if index in by_id:
-            faults.append(InputError(f"{file}:{number}", f"id {index} twice", "each id once"))
-        elif name in line_of:
-            found = f"{name!r} again, as in line {line_of[name]}"
-            faults.append(InputError(f"{file}:{number}", found, "each name once"))
-        else:
-            by_id[index], line_of[name] = name, number
-    missing = next((index for index in range(len(by_id)) if index not in by_id), None)
-    if missing is not None or not by_id:
-        found = "no classes" if missing is None else f"no id {missing}"
-        faults.append(InputError(file, found, f"the ids 0 to {max(len(by_id) - 1, 0)}, each once"))
-    return tuple(by_id[index] for index in sorted(by_id)), faults
-
-
-def read_mapping(file: Path) -> tuple[str, ...]:
-    """Names by id of a file without a fault; else the first fault is raised."""
-    names, faults = parse_mapping(file)
-    if faults:
-        raise faults[0]
-    return names
-
-
-def _text(file: Path) -> str:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise InputError(file, f"cannot be read ({error.strerror})", 'a mapping file, "id name" a line') from error
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
 Factors: TypeAlias = tuple[str | None, ...]
 OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
 FactorSource: TypeAlias = Mapping[str, OneClass] | Callable[[str], OneClass]
 
 WHOLE_NAME = ("phrase",)
-"""The slots of a vocabulary of which nothing is known but names."""
-
-
-def _raw(name: str, source: FactorSource, is_background: bool) -> OneClass | None:
-    if callable(source):
-        return source(name)
-    if name in source:
-        return source[name]
-    if is_background:
-        return None
-    raise InputError(f"class {name!r}", "no factors", "an entry in `factors` for each class that is not background")
-
-
-def _slots_from(raw: Iterable[OneClass | None]) -> tuple[str, ...]:
-    named: dict[str, None] = {}
-    widths: set[int] = set()
-    for entry in raw:
-        if isinstance(entry, Mapping):
-            named.update(dict.fromkeys(entry))
-        elif entry is not None:
-            widths.add(len(entry))
-    if named:
-        return tuple(named)
-    if len(widths) != 1:
-        raise InputError("factors", f"tuples of {sorted(widths)} entries", "tuples of one length, one entry a slot")
-    width = widths.pop()
-    return WHOLE_NAME if width == 1 else tuple(f"slot{place}" for place in range(1, width + 1))
-
-
-def _tidy(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:
-    if entry is None:
-        return (None,) * len(slots)
-    if isinstance(entry, str):
-        raise InputError(f"class {name!r}", f"factors {entry!r}", f"a tuple with one entry for each of {slots}")
-    if not isinstance(entry, Mapping):
-        return tuple(entry)
-    unknown = [slot for slot in entry if slot not in slots]
-    if unknown:
-        raise InputError(f"class {name!r}", f"slot {unknown[0]!r}", f"slots among {slots}")
-    return tuple(entry.get(slot) for slot in slots)
-
-
-def resolve_factors(
-    names: Sequence[str],
-    background: Iterable[str],
-    source: FactorSource | None,
-    slots: Sequence[str] | None,
-) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
-    """Slots and factors of `names`.
-
-    Args:
-        names: action names, length C.
-        background: those of them that are background; they may be missing from a mapping.
-        source: tuples or slot-to-factor mappings, by name or from a function of the name; None where a
-            name is its own and only factor.
-        slots: names of the slots; None reads them off the mappings, or numbers the places of the tuples.
-
-    Returns:
-        The slot names, and C tuples with one factor a slot (None where a class lacks it).
-
-    Raises:
-        InputError: a class without entry, an unknown slot, or slots that do not fit.
-    """
-    if source is None:
-        chosen = WHOLE_NAME if slots is None else tuple(slots)
-        if len(chosen) != 1:
-            raise InputError("factors", "none", f"factors for the slots {chosen}", "pass `factors` along with `slots`")
-        return chosen, tuple((name,) for name in names)
-    left_out = set(background)
-    raw = [_raw(name, source, name in left_out) for name in names]
-    chosen = _slots_from(raw) if slots is None else tuple(slots)
-    return chosen, tuple(_tidy(name, entry, chosen) for name, entry in zip(names, raw, strict=True))
+"""The slots of a vocabulary of which only names are known."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """An ordered list of action names; the place of a name is its class index.
 
-    Made by `from_names` or `from_mapping`; made directly it wants every field complete.
+    Made by `from_names` or `from_mapping`; made directly, every field must be complete.
 
     Args:
         names: action names, length C.
         background: those of them that mean "no action".
         slots: what the factors are, as ("verb", "object", "tool").
-        factors: C tuples with one entry a slot; None where a class has no such factor.
+        factors: C tuples with one entry per slot; None if a class has no such factor.
 
     Raises:
         InputError: no names, a name twice, an unknown background name, or factors that do not fit.
@@ -183,16 +59,13 @@ class Vocabulary:
         if len(self.factors) != len(self.names):
             raise InputError("factors", f"{len(self.factors)} entries", f"one for each of {len(self.names)} classes")
         for name, entry in zip(self.names, self.factors, strict=True):
-            self._check_factors(name, entry)
-
-    def _check_factors(self, name: str, entry: Factors) -> None:
-        where = f"class {name!r}"
-        if len(entry) != len(self.slots):
-            raise InputError(where, f"factors {entry}", f"one entry for each of the slots {self.slots}")
-        if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
-            raise InputError(where, f"factors {entry}", "a text, or None, for each slot")
-        if name not in self.background and all(factor is None for factor in entry):
-            raise InputError(where, "no factor at all", "at least one for a class that is not background")
+            where = f"class {name!r}"
+            if len(entry) != len(self.slots):
+                raise InputError(where, f"factors {entry}", f"one entry for each of the slots {self.slots}")
+            if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
+                raise InputError(where, f"factors {entry}", "a text, or None, for each slot")
+            if name not in self.background and all(factor is None for factor in entry):
+                raise InputError(where, "no factor at all", "at least one for a class that is not background")
 
     @classmethod
     def from_names(
@@ -207,17 +80,17 @@ class Vocabulary:
         Args:
             names: action names.
             background: those of them that mean "no action".
-            factors: for each name a tuple with one entry a slot or a mapping slot -> factor, looked up by
+            factors: for each name a tuple with one entry per slot or a mapping slot -> factor, looked up by
                 name or given by a function of the name. None: one slot, "phrase", the whole name.
                 Background names may be missing; they then have no factors.
-            slots: names of the slots; read off `factors` where not given (tuples: "slot1", "slot2", ...).
+            slots: names of the slots; read off `factors` if not given (for tuples: "slot1", "slot2", ...).
 
         Raises:
             InputError: see the class.
         """
         listed, left_out = _texts("names", names), _texts("background", background)
         _check_names("names", listed)
-        found, entries = resolve_factors(listed, left_out, factors, slots)
+        found, entries = _resolved(listed, left_out, factors, slots)
         return cls(listed, left_out, found, entries)
 
     @classmethod
@@ -228,20 +101,19 @@ class Vocabulary:
         factors: FactorSource | None = None,
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """Read a mapping file: "id name" a line, ids 0 to C-1 each once in any order, names with spaces.
-
-        UTF-8, else latin-1; CRLF and blank lines are tolerated. The other arguments are those of `from_names`.
+        """Read a mapping file, see `parse_mapping`. The other arguments are those of `from_names`.
 
         Raises:
-            InputError: an unreadable file, a malformed line, an id or a name twice (each with file:line), or
-                a missing id; and see the class.
+            InputError: an unreadable file, the first of its faults; and see the class.
         """
-        file = Path(path)
-        listed, names = read_mapping(file), _texts("background", background)
-        for name in names:
+        file, left_out = Path(path), _texts("background", background)
+        listed, faults = parse_mapping(file)
+        if faults:
+            raise faults[0]
+        for name in left_out:
             if name not in listed:
                 raise InputError(file, f"no class {name!r}, named as background", todo=_nearest(name, listed))
-        return cls.from_names(listed, names, factors, slots)
+        return cls.from_names(listed, left_out, factors, slots)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -283,14 +155,12 @@ class Vocabulary:
         """The factors of one slot, and which of them each class has.
 
         Returns:
-            K factor names in the order in which classes bring them, and their indices (C,); -1 where a
-            class has no such factor.
+            K factor names in order of appearance, and their indices (C,); -1 if a class has no such factor.
         """
         if slot not in self.slots:
             raise InputError("vocabulary", f"no slot {slot!r}", f"one of {self.slots}")
-        place = self.slots.index(slot)
+        place, number = self.slots.index(slot), dict[str, int]()
         column = [entry[place] for entry in self.factors]
-        number: dict[str, int] = {}
         indices = [-1 if factor is None else number.setdefault(factor, len(number)) for factor in column]
         return tuple(number), np.array(indices, dtype=np.int64)
 
@@ -303,7 +173,7 @@ class Vocabulary:
             InputError: a name that is here already, or slots that need `factors` and none given.
         """
         listed, left_out = _texts("names", names), _texts("background", background)
-        _, entries = resolve_factors(listed, left_out, factors, self.slots)
+        _, entries = _resolved(listed, left_out, factors, self.slots)
         return Vocabulary(self.names + listed, self.background + left_out, self.slots, self.factors + entries)
 
     def subset(self, names: Iterable[str]) -> Vocabulary:
@@ -313,26 +183,19 @@ class Vocabulary:
         return Vocabulary(listed, tuple(name for name in self.background if name in listed), self.slots, entries)
 
     def is_compositional(self, unseen: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
-        """For each unseen name the (slot, factor) pairs that no seen class has (DESIGN.md, 3).
+        """For each unseen name the (slot, factor) pairs that no seen class has (docs/protocol.md, 'Levels').
 
-        A name with an empty tuple is compositional: with the whole of `unseen` held out, each of its
-        factors still occurs in some class that is not.
+        A name with an empty tuple is compositional: with all of `unseen` held out, each of its factors still
+        occurs in some class that is not.
         """
         held_out = _texts("unseen", unseen)
-        left_out = {self.index(name) for name in held_out}
-        seen = {
-            pair
-            for index, entry in enumerate(self.factors)
-            if index not in left_out
-            for pair in zip(self.slots, entry, strict=True)
+        pairs = {
+            name: [(slot, factor) for slot, factor in zip(self.slots, entry, strict=True) if factor is not None]
+            for name, entry in zip(self.names, self.factors, strict=True)
         }
+        seen = {pair for name, own in pairs.items() if name not in held_out for pair in own}
         return {
-            name: tuple(
-                (slot, factor)
-                for slot, factor in zip(self.slots, self.factors[self.index(name)], strict=True)
-                if factor is not None and (slot, factor) not in seen
-            )
-            for name in held_out
+            name: tuple(pair for pair in pairs[self.names[self.index(name)]] if pair not in seen) for name in held_out
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -362,7 +225,7 @@ def _texts(where: str, values: Iterable[str]) -> tuple[str, ...]:
     for value in listed:
         if not isinstance(value, str):
             raise InputError(where, repr(value), "a name")
-    return tuple(str(value) for value in listed)  # numpy's own text type does not go into JSON alike
+    return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 
 def _check_names(where: str, names: tuple[str, ...]) -> None:
@@ -380,3 +243,100 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
 def _nearest(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
     return f"the nearest is {close[0]!r}" if close else ""
+
+
+# --- factors in one form ------------------------------------------------------------------------------
+
+
+def _resolved(
+    names: Sequence[str], background: Sequence[str], source: FactorSource | None, slots: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
+    """The slots, and for each name a tuple with one factor per slot; arguments as in `Vocabulary.from_names`."""
+    if source is None:
+        chosen = WHOLE_NAME if slots is None else tuple(slots)
+        if len(chosen) != 1:
+            raise InputError("factors", "none", f"factors for the slots {chosen}", "pass `factors` along with `slots`")
+        return chosen, tuple((name,) for name in names)
+    raw: list[OneClass | None] = []
+    for name in names:
+        if not callable(source) and name not in source and name not in background:
+            expected = "an entry in `factors` for each class that is not background"
+            raise InputError(f"class {name!r}", "no factors", expected)
+        raw.append(source(name) if callable(source) else source.get(name))
+    chosen = _slots_of(raw) if slots is None else tuple(slots)
+    return chosen, tuple(_in_slots(name, entry, chosen) for name, entry in zip(names, raw, strict=True))
+
+
+def _slots_of(raw: Iterable[OneClass | None]) -> tuple[str, ...]:
+    given = [entry for entry in raw if entry is not None]
+    named = dict.fromkeys(slot for entry in given if isinstance(entry, Mapping) for slot in entry)
+    if named:
+        return tuple(named)
+    widths = sorted({len(entry) for entry in given})
+    if len(widths) != 1:
+        raise InputError("factors", f"tuples of {widths} entries", "tuples of one length, one entry per slot")
+    return WHOLE_NAME if widths == [1] else tuple(f"slot{place}" for place in range(1, widths[0] + 1))
+
+
+def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:
+    if entry is None:
+        return (None,) * len(slots)
+    if isinstance(entry, str):
+        raise InputError(f"class {name!r}", f"factors {entry!r}", f"a tuple with one entry for each of {slots}")
+    if not isinstance(entry, Mapping):
+        return tuple(entry)
+    unknown = [slot for slot in entry if slot not in slots]
+    if unknown:
+        raise InputError(f"class {name!r}", f"slot {unknown[0]!r}", f"slots among {slots}")
+    return tuple(entry.get(slot) for slot in slots)
+
+
+# --- mapping files ------------------------------------------------------------------------------------
+
+_LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
+
+
+def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
+    """Names by id of a mapping file, and all its faults: malformed lines, an id or a name twice, a missing id.
+
+    A line is "id name"; the ids are 0 to C-1, each once in any order, and names may have spaces. UTF-8, else latin-1;
+    CRLF and blank lines are tolerated. A faulty line gives no name.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    by_id: dict[int, str] = {}
+    line_of: dict[str, int] = {}
+    faults = []
+    # not splitlines(): that also cuts at characters which latin-1 names may contain
+    for number, line in enumerate(_text(file).split("\n"), start=1):
+        line, where = line.strip(" \t\r"), f"{file}:{number}"
+        if not line:
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            faults.append(InputError(where, repr(line), '"id name", as in "0 background"'))
+            continue
+        index, name = int(match[1]), match[2]
+        if index in by_id:
+            faults.append(InputError(where, f"id {index} twice", "each id once"))
+        elif name in line_of:
+            faults.append(InputError(where, f"{name!r} again, as in line {line_of[name]}", "each name once"))
+        else:
+            by_id[index], line_of[name] = name, number
+    missing = next((index for index in range(len(by_id)) if index not in by_id), None)
+    if missing is not None or not by_id:
+        found = "no classes" if missing is None else f"no id {missing}"
+        faults.append(InputError(file, found, f"the ids 0 to {max(len(by_id) - 1, 0)}, each once"))
+    return tuple(by_id[index] for index in sorted(by_id)), faults
+
+
+def _text(file: Path) -> str:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise InputError(file, f"cannot be read ({error.strerror})", 'a mapping file, "id name" a line') from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

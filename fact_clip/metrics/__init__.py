@@ -1,10 +1,17 @@
 """Figures of anyone's predictions, against anyone's labels; integer arrays in, plain numbers out."""
 
-from fact_clip.metrics.curve import SeenUnseenCurve, ausuc, curve_of_predictions, seen_unseen_curve
 from fact_clip.metrics.frame import frame_accuracy
 from fact_clip.metrics.report import PROFILES, Profile, evaluate, figure_name, format_table, per_class
 from fact_clip.metrics.segmental import boundary_scores, edit, f1
-from fact_clip.metrics.zero_shot import class_means, group_f1, harmonic_mean
+from fact_clip.metrics.zero_shot import (
+    SeenUnseenCurve,
+    ausuc,
+    class_means,
+    curve_of_predictions,
+    group_f1,
+    harmonic_mean,
+    seen_unseen_curve,
+)
 
 __all__ = [
     "PROFILES",

@@ -1,4 +1,4 @@
-"""Every figure at once, by the rules of a named profile; per class; and as a plain-text table."""
+"""All figures at once, by the rules of a named profile; by class; and as a plain-text table (docs/metrics.md)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fact_clip.core import InputError
-from fact_clip.metrics.frame import FrameCounts, Video, paired, percent, without_true
+from fact_clip.metrics.frame import FrameCounts, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
     SegmentCounts,
@@ -25,14 +25,13 @@ from fact_clip.metrics.zero_shot import class_groups, frame_figures, segment_fig
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the field's scripts part.
+    """Where the field's scripts differ.
 
     Args:
         foreground: report `frame_accuracy_foreground`.
-        last_ends_early: the last segment of a video stops one frame early. One of one frame is kept with zero
-            length: no IoU above 0, so it is always a false positive or a miss, but it stands in the transcript.
-        drop_background_frames: frames of true background are cut out of both labellings before anything.
-        f1_per_video: F1 (exact) is the mean over the videos that have a segment on either side, and is not pooled.
+        last_ends_early: the last segment of a video stops one frame early, see `segments`.
+        drop_background_frames: frames of true background are cut out of both labellings first.
+        f1_per_video: F1 (exact) is not pooled, but the mean over the videos that have a segment on either side.
     """
 
     foreground: bool = True
@@ -58,16 +57,16 @@ def evaluate(
     profile: str = "fact",
     stride: int = 1,
 ) -> dict[str, Any]:
-    """Judge predictions against labels.
+    """Score predictions against labels.
 
     Args:
-        ground_truth: class indices (T,) a video. Negative ones are ignored frames: left out of frame figures,
+        ground_truth: class indices (T,) of each video. Negative ones are ignored frames: left out of frame figures,
             and cut out of both labellings for segment figures.
-        prediction: class indices (T,) a video, or (ceil(T / stride),) where a stride is declared.
+        prediction: class indices (T,) of each video, or (ceil(T / stride),) if a stride is declared.
         background: classes that do not count: removed from transcripts and segments, left out of the foreground
-            accuracy and of the class means. Empty where the benchmark counts background.
-        unseen: classes that were never trained on; none leave out the figures of the two groups.
-        profile: a key of `PROFILES`; whose rules to follow.
+            accuracy and of the class means. Empty if the benchmark counts background.
+        unseen: classes that were never trained on; without any, the figures of the two groups are left out.
+        profile: whose rules to follow, a key of `PROFILES`.
         stride: temporal stride of the predictions; they are stretched by nearest neighbour.
 
     Returns:
@@ -77,7 +76,7 @@ def evaluate(
         the edit score of a video whose transcripts are both empty is 100.
 
     Raises:
-        InputError: an unknown profile, a class that is background and unseen; and see `videos.paired`.
+        InputError: an unknown profile, a class that is background and unseen; see `paired`.
     """
     if profile not in PROFILES:
         raise InputError("profile", repr(profile), f"one of {', '.join(PROFILES)}")
@@ -87,30 +86,19 @@ def evaluate(
     if rules.drop_background_frames:
         videos = without_true(videos, left_out)
     frames = FrameCounts.of(videos)
-    edit, counts = _judge_segments(videos, left_out, rules)
+    cut = [[segments(labels, left_out, rules.last_ends_early) for labels in video] for video in videos]
+    counts = {k: [SegmentCounts.of(true, guess, k) for true, guess in cut] for k in OVERLAPS}
 
     result: dict[str, Any] = {"profile": profile, "frame_accuracy": frames.accuracy()}
     if rules.foreground:
         result["frame_accuracy_foreground"] = frames.without(left_out).accuracy()
-    result["edit"] = edit
+    result["edit"] = float(np.mean([edit_of(true, guess) for true, guess in cut]))
     result |= {f"f1@{overlap}": _f1(parts, rules) for overlap, parts in counts.items()}
     if held_out:
         result |= frame_figures(frames, held_out, left_out)
         for overlap, parts in counts.items():
             result |= segment_figures(SegmentCounts.pooled(parts), held_out, overlap)
     return result
-
-
-def _judge_segments(
-    videos: Sequence[Video], left_out: frozenset[int], rules: Profile
-) -> tuple[float, dict[int, list[SegmentCounts]]]:
-    """Mean edit score, and for each overlap the counts a video."""
-    cut = [
-        (segments(true, left_out, rules.last_ends_early), segments(guess, left_out, rules.last_ends_early))
-        for true, guess in videos
-    ]
-    edit = float(np.mean([edit_of(true, guess) for true, guess in cut]))
-    return edit, {k: [SegmentCounts.of(true, guess, k) for true, guess in cut] for k in OVERLAPS}
 
 
 def _f1(parts: Sequence[SegmentCounts], rules: Profile) -> float:
@@ -126,18 +114,18 @@ def per_class(
     """Figures of each class, all videos pooled.
 
     Args:
-        ground_truth: class indices (T,) a video; negative ones are ignored frames.
-        prediction: class indices (T,) a video.
-        n_classes: C; every index must lie below it.
+        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        prediction: class indices (T,) of each video.
+        n_classes: C; every index must be below it.
         overlap: the least IoU of a hit, in percent.
 
     Returns:
         C rows with "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments"
-        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap`). Without anything to count
-        accuracy and f1 are 0: ask "frames" before averaging.
+        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap`). With nothing to count
+        accuracy and f1 are 0: look at "frames" before averaging.
 
     Raises:
-        InputError: a class of `n_classes` or more, an overlap not in (0, 100]; see `videos.paired`.
+        InputError: a class of `n_classes` or more, an overlap not in (0, 100]; see `paired`.
     """
     videos = paired(ground_truth, prediction)
     highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)
@@ -158,9 +146,9 @@ def per_class(
 
 
 def format_table(metrics: Mapping[str, Any]) -> str:
-    """A result of `evaluate` as a plain-text table: a row a figure; columns all, seen and unseen.
+    """A result of `evaluate` as a plain-text table: a row for each figure; columns all, seen and unseen.
 
-    Columns and rows without a figure are left out; numbers that `evaluate` does not know get a row each.
+    Columns and rows without a figure are left out; numbers that `evaluate` does not know get a row of their own.
     """
     groups = [group for group in ("seen", "unseen") if any(key.startswith(f"{group}_") for key in metrics)]
     rows: dict[str, dict[str, float]] = {}

@@ -1,7 +1,6 @@
-"""Figures that count segments: edit score and F1 at an overlap.
+"""Figures that count segments, maximal runs of one label: edit score, F1 at an overlap, boundaries.
 
-A segment is a maximal run of one label. Edit score and F1@k: Lea et al., Temporal Convolutional Networks
-for Action Segmentation and Detection, CVPR 2017.
+Edit score and F1@k: Lea et al., Temporal Convolutional Networks for Action Segmentation and Detection, CVPR 2017.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ def segments(labels: Labels, left_out: Collection[int] = (), last_ends_early: bo
     """Runs of a labelling, without those of the classes left out.
 
     Args:
-        labels: class indices (T,); none give no segments.
+        labels: class indices (T,); no frames give no segments.
         left_out: background classes.
-        last_ends_early: the last run of the video stops one frame early (profile mstcn-legacy). Where it has
-            one frame it stays as a segment of zero length, whose IoU is 0 with everything.
+        last_ends_early: the last run of the video stops one frame early (profile mstcn-legacy). If it has one frame it
+            stays as a segment of zero length, whose IoU is 0 with everything.
     """
     found = runs(labels) if len(labels) else []
     if found and last_ends_early:
@@ -44,29 +43,26 @@ def segments(labels: Labels, left_out: Collection[int] = (), last_ends_early: bo
 
 
 def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
-    """Edit score of one video in percent; 100 where both transcripts are empty, 0 where only one is."""
+    """Edit score of one video in percent; 100 if both transcripts are empty, 0 if only one is."""
     left, right = [run[2] for run in true], [run[2] for run in predicted]
     longest = max(len(left), len(right))
     return 100.0 * (1.0 - Levenshtein.distance(left, right) / longest) if longest else 100.0
 
 
-def best_match(run: Run, true: Sequence[Run]) -> tuple[int, int, int] | None:
-    """The true segment of the same label with the highest IoU, the first of equals.
+def edit(ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], background: Iterable[int] = ()) -> float:
+    """Edit score in percent, mean over videos: 100 · (1 − Levenshtein(transcripts) / longer transcript).
 
-    Returns:
-        (its place, frames shared, frames in either), or None where no such segment shares a frame.
+    Args:
+        ground_truth: class indices (T,) of each video; frames with negative ones are cut out of both labellings.
+        prediction: class indices (T,) of each video.
+        background: classes that are removed from both transcripts.
+
+    Raises:
+        InputError: see `paired` and `class_set`.
     """
-    start, stop, label = run
-    best: tuple[int, int, int] | None = None
-    for place, (other_start, other_stop, other_label) in enumerate(true):
-        shared = min(stop, other_stop) - max(start, other_start)
-        if other_label != label or shared <= 0:
-            continue
-        union = max(stop, other_stop) - min(start, other_start)
-        # shared / union > best shared / best union, in whole numbers
-        if best is None or shared * best[2] > best[1] * union:
-            best = place, shared, union
-    return best
+    left_out = class_set("background", background)
+    videos = paired(ground_truth, prediction)
+    return float(np.mean([edit_of(segments(true, left_out), segments(guess, left_out)) for true, guess in videos]))
 
 
 @dataclass(frozen=True)
@@ -81,14 +77,14 @@ class SegmentCounts:
     def of(cls, true: Sequence[Run], predicted: Sequence[Run], overlap: float) -> SegmentCounts:
         """Match the segments of one video.
 
-        Predicted segments go in order, each to its `best_match`: a hit if the IoU reaches `overlap` percent
-        and nobody hit that segment before, else a false alarm. True segments that nobody hit are misses.
+        Predicted segments are taken in order, each with the true one of `_best_match`: a hit if the IoU is at least
+        `overlap` percent and that segment was not hit before, else a false alarm. The other true ones are misses.
         """
         counts, used = cls(), set()
         for run in predicted:
-            match = best_match(run, true)
-            if match is not None and match[0] not in used and 100 * match[1] >= overlap * match[2]:
-                used.add(match[0])
+            place, shared, union = _best_match(run, true)
+            if shared and place not in used and 100 * shared >= overlap * union:
+                used.add(place)
                 counts.hits[run[2]] += 1
             else:
                 counts.false_alarms[run[2]] += 1
@@ -123,32 +119,33 @@ class SegmentCounts:
         return self.hits.total(), self.false_alarms.total(), self.misses.total()
 
 
+def _best_match(run: Run, true: Sequence[Run]) -> tuple[int, int, int]:
+    """The true segment of the same label with the highest IoU, the first of equals.
+
+    Returns:
+        (its place, frames shared, frames in either); 0 frames are shared if there is none.
+    """
+    start, stop, label = run
+    best = (-1, 0, 1)
+    for place, (other_start, other_stop, other_label) in enumerate(true):
+        shared = min(stop, other_stop) - max(start, other_start)
+        union = max(stop, other_stop) - min(start, other_start)
+        # shared / union > best shared / best union, in whole numbers
+        if other_label == label and shared > 0 and shared * best[2] > best[1] * union:
+            best = place, shared, union
+    return best
+
+
 def f1_exact(hits: int, false_alarms: int, misses: int) -> float:
-    """100 · 2TP / (2TP + FP + FN); 0 where there is nothing to count."""
+    """100 · 2TP / (2TP + FP + FN); 0 if there is nothing to count."""
     return percent(2 * hits, 2 * hits + false_alarms + misses)
 
 
 def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
-    """The same from precision and recall with 1e-5 in each denominator, as the field's scripts do."""
+    """The same from precision and recall with 1e-5 in each denominator, as in the field's scripts."""
     precision = hits / (hits + false_alarms + _SMOOTHING)
     recall = hits / (hits + misses + _SMOOTHING)
     return 100.0 * 2.0 * precision * recall / (precision + recall + _SMOOTHING)
-
-
-def edit(ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], background: Iterable[int] = ()) -> float:
-    """Edit score in percent, mean over videos: 100 · (1 − Levenshtein(transcripts) / longer transcript).
-
-    Args:
-        ground_truth: class indices (T,) a video; frames with negative ones are cut out of both labellings.
-        prediction: class indices (T,) a video.
-        background: classes that are removed from both transcripts.
-
-    Raises:
-        InputError: see `videos.paired` and `videos.class_set`.
-    """
-    left_out = class_set("background", background)
-    videos = paired(ground_truth, prediction)
-    return float(np.mean([edit_of(segments(true, left_out), segments(guess, left_out)) for true, guess in videos]))
 
 
 def f1(
@@ -160,13 +157,13 @@ def f1(
     """F1 in percent at an overlap, counts pooled over videos (profile `fact`).
 
     Args:
-        ground_truth: class indices (T,) a video; frames with negative ones are cut out of both labellings.
-        prediction: class indices (T,) a video.
+        ground_truth: class indices (T,) of each video; frames with negative ones are cut out of both labellings.
+        prediction: class indices (T,) of each video.
         overlap: the least IoU of a hit, in percent.
         background: classes whose segments are left out on both sides.
 
     Raises:
-        InputError: an overlap that is not in (0, 100]; see `videos.paired` and `videos.class_set`.
+        InputError: an overlap that is not in (0, 100]; see `paired` and `class_set`.
     """
     return f1_smoothed(*count_segments(paired(ground_truth, prediction), overlap, background).totals())
 
@@ -190,21 +187,26 @@ def boundary_scores(
     """How well the changes of label are found, whatever the labels are; counts pooled over videos.
 
     A boundary is the first frame of each segment but the first. True and predicted ones are paired one to
-    one within the tolerance, as many as can be.
+    one within the tolerance, as many as possible.
 
     Args:
-        ground_truth: class indices (T,) a video; frames with negative ones are cut out of both labellings.
-        prediction: class indices (T,) a video.
-        tolerance: the largest distance of a pair, in frames; in seconds where `fps` is given.
-        fps: frames a second.
+        ground_truth: class indices (T,) of each video; frames with negative ones are cut out of both labellings.
+        prediction: class indices (T,) of each video.
+        tolerance: the largest distance of a pair, in frames, or in seconds if `fps` is given.
+        fps: frames per second.
 
     Returns:
-        "precision", "recall" and "f1" in percent; all 100 where neither side has a boundary.
+        "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
 
     Raises:
-        InputError: a tolerance that is negative or not finite, or fps that is not positive; see `videos.paired`.
+        InputError: a tolerance that is negative or not finite, or fps that is not positive; see `paired`.
     """
-    reach = _reach(tolerance, fps)
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise InputError("tolerance", str(tolerance), "frames (or seconds, with fps), 0 or more")
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise InputError("fps", str(fps), "frames per second, more than 0")
+    # 0.29 s at 100 fps are 29 frames, not 28.999...
+    reach = math.floor(tolerance if fps is None else tolerance * fps + 1e-9)
     hits = n_true = n_predicted = 0
     for true, guess in paired(ground_truth, prediction):
         edges, guesses = ([run[0] for run in segments(labels)[1:]] for labels in (true, guess))
@@ -219,18 +221,8 @@ def boundary_scores(
     }
 
 
-def _reach(tolerance: float, fps: float | None) -> int:
-    if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise InputError("tolerance", str(tolerance), "frames (or seconds, with fps), 0 or more")
-    if fps is None:
-        return math.floor(tolerance)
-    if not (math.isfinite(fps) and fps > 0):
-        raise InputError("fps", str(fps), "frames a second, more than 0")
-    return math.floor(tolerance * fps + 1e-9)  # 0.29 s at 100 fps are 29 frames, not 28.999...
-
-
 def _pairs_within(left: Sequence[int], right: Sequence[int], reach: int) -> int:
-    """Most pairs of ascending positions at most `reach` apart; taking the earliest of both is optimal."""
+    """The most pairs of ascending positions at most `reach` apart; pairing the earliest of both is optimal."""
     i = j = count = 0
     while i < len(left) and j < len(right):
         if abs(left[i] - right[j]) <= reach:

@@ -1,21 +1,31 @@
-"""Figures of seen and unseen classes apart (generalised zero-shot recognition)."""
+"""Seen and unseen classes apart: S, U and H, F1 by group, and the curve of S against U (docs/protocol.md, 'Figures').
+
+The curve and AUSUC are those of Chao et al., "An Empirical Study and Analysis of Generalized Zero-Shot Learning" (ECCV
+2016): a constant gamma is subtracted from the scores of seen classes (calibrated stacking).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.segments import frame_labels
 from fact_clip.metrics.frame import FrameCounts, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
+
+Floats: TypeAlias = NDArray[np.float64]
 
 
 def class_groups(unseen: Iterable[int], background: Iterable[int] = ()) -> tuple[frozenset[int], frozenset[int]]:
     """Check the unseen and the background classes. All others are seen, and background counts as seen too.
 
     Raises:
-        InputError: a class that is both; see `videos.class_set`.
+        InputError: a class that is both; see `class_set`.
     """
     held_out, left_out = class_set("unseen", unseen), class_set("background", background)
     both = held_out & left_out
@@ -25,12 +35,12 @@ def class_groups(unseen: Iterable[int], background: Iterable[int] = ()) -> tuple
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """2SU / (S + U); 0 where both are 0. One weak group cannot hide behind the other."""
+    """2SU / (S + U); 0 if both are 0. One weak group cannot hide behind the other."""
     return 2.0 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
 
 
 def frame_figures(counts: FrameCounts, unseen: frozenset[int], background: frozenset[int]) -> dict[str, float]:
-    """Frame accuracy and class-mean accuracy a group, and the harmonic mean of the two class means."""
+    """Frame accuracy and class-mean accuracy of each group, and the harmonic mean of the two class means."""
     seen_mean = counts.without(unseen | background).class_mean()
     unseen_mean = counts.only(unseen).class_mean()
     return {
@@ -43,7 +53,7 @@ def frame_figures(counts: FrameCounts, unseen: frozenset[int], background: froze
 
 
 def segment_figures(counts: SegmentCounts, unseen: frozenset[int], overlap: int) -> dict[str, float]:
-    """Exact F1 a group: a false positive belongs to the group of the predicted class, a miss to the true one's."""
+    """Exact F1 of each group: a false positive counts for the predicted class's group, a miss for the true one's."""
     return {
         f"seen_f1@{overlap}": f1_exact(*counts.without(unseen).totals()),
         f"unseen_f1@{overlap}": f1_exact(*counts.only(unseen).totals()),
@@ -59,13 +69,13 @@ def class_means(
     """S and U: mean accuracy in percent over the seen and over the unseen classes that have a true frame.
 
     Args:
-        ground_truth: class indices (T,) a video; negative ones are ignored frames.
-        prediction: class indices (T,) a video.
+        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        prediction: class indices (T,) of each video.
         unseen: classes that were never trained on.
         background: classes that are left out of the means.
 
     Raises:
-        InputError: see `class_groups` and `videos.paired`.
+        InputError: see `class_groups` and `paired`.
     """
     figures = frame_figures(FrameCounts.of(paired(ground_truth, prediction)), *class_groups(unseen, background))
     return figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]
@@ -78,10 +88,10 @@ def group_f1(
     background: Iterable[int] = (),
     overlaps: Sequence[int] = OVERLAPS,
 ) -> dict[str, float]:
-    """F1 in percent a group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`.
+    """F1 in percent by group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`.
 
     Raises:
-        InputError: an overlap that is not in (0, 100]; see `class_groups` and `videos.paired`.
+        InputError: an overlap that is not in (0, 100]; see `class_groups` and `paired`.
     """
     held_out, left_out = class_groups(unseen, background)
     videos = paired(ground_truth, prediction)
@@ -89,3 +99,216 @@ def group_f1(
     for overlap in overlaps:
         figures |= segment_figures(count_segments(videos, overlap, left_out), held_out, overlap)
     return figures
+
+
+# --- the curve ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SeenUnseenCurve:
+    """S and U as gamma grows; all three arrays are (J,).
+
+    Args:
+        gamma: the constants in order; 0 is one of them. A curve of `seen_unseen_curve` has one in each interval in
+            which nothing changes: 0 in its interval, the middle elsewhere, and 1 beyond the outermost changes.
+        seen: class-mean accuracy over seen classes, in percent.
+        unseen: the same over unseen classes.
+
+    Raises:
+        InputError: arrays of different length, gammas out of order or without 0.
+    """
+
+    gamma: Floats
+    seen: Floats
+    unseen: Floats
+
+    def __post_init__(self) -> None:
+        if not (self.gamma.ndim == 1 and self.gamma.shape == self.seen.shape == self.unseen.shape):
+            shapes = f"shapes {self.gamma.shape}, {self.seen.shape}, {self.unseen.shape}"
+            raise InputError("curve", shapes, "three arrays of one length")
+        # The middle of two neighbouring floats is one of them, so two gammas may be equal.
+        if not (np.diff(self.gamma) >= 0).all() or 0 not in self.gamma:
+            raise InputError("gamma", "values out of order or without 0", "increasing values, 0 among them")
+
+    @property
+    def harmonic_mean(self) -> Floats:
+        """(J,) 2SU / (S + U), 0 where both are 0."""
+        total = self.seen + self.unseen
+        return np.divide(2 * self.seen * self.unseen, total, out=np.zeros_like(total), where=total > 0)
+
+    @property
+    def start(self) -> int:
+        """Position of gamma = 0."""
+        return int(np.flatnonzero(self.gamma == 0)[0])
+
+    def ausuc(self) -> float:
+        """Area under the S-U curve in percent, 100 for a flawless model; see `ausuc`."""
+        return float(np.sum(np.diff(self.unseen) * (self.seen[1:] + self.seen[:-1]))) / 200
+
+    def to_dict(self, points: int = 101) -> dict[str, list[float]]:
+        """Lists "gamma", "seen", "unseen" of at most `points` points, evenly spread along the curve, and gamma = 0."""
+        way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen)))])
+        kept = np.searchsorted(way, np.linspace(0, way[-1], max(points - 1, 2)))
+        kept = np.unique(np.append(np.minimum(kept, len(way) - 1), self.start))
+        return {name: getattr(self, name)[kept].tolist() for name in ("gamma", "seen", "unseen")}
+
+
+def seen_unseen_curve(
+    ground_truth: Sequence[ArrayLike],
+    scores: Sequence[ArrayLike],
+    unseen: Iterable[int],
+    background: Iterable[int] = (),
+    also_unseen: Iterable[int] = (),
+) -> SeenUnseenCurve:
+    """The exact curve of the frame-wise argmax of scores - gamma * (class is seen), for all gamma.
+
+    A frame goes to its best seen class while gamma is at most its margin, best seen score minus best unseen score, and
+    to its best unseen class above. So S and U change at margins only, and one sort gives the whole curve: O(n log n)
+    for n frames. Frames with the same margin change together.
+
+    Args:
+        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        scores: (T, C) for each video, before the softmax; -inf rules a class out.
+        unseen: classes of U. All classes that are neither here nor in `also_unseen` are seen, background too.
+        background: classes that are left out of S and U.
+        also_unseen: further classes without training frames (validation-unseen ones at the test): gamma is not
+            subtracted from their scores, and they are left out of S and U.
+
+    Raises:
+        InputError: shapes that do not fit, NaN, a frame in which no seen or no unseen class is a candidate, a class in
+            two groups or of C or more, no unseen class.
+    """
+    held_out, left_out, others = _groups(unseen, background, also_unseen)
+    true, table = _frames(ground_truth, scores)
+    n_classes = table.shape[1]
+    for label in held_out | left_out | others | set(true.tolist()):
+        if label >= n_classes:
+            raise InputError("scores", f"{n_classes} columns", f"one for class {label} too")
+    free = np.isin(np.arange(n_classes), sorted(held_out | others))
+    seen_guess, seen_best = _best(table, ~free, "seen")
+    unseen_guess, unseen_best = _best(table, free, "unseen")
+    margin = seen_best - unseen_best
+    s_weight = _weights(true, seen_guess == true, set(range(n_classes)) - held_out - left_out - others)
+    u_weight = _weights(true, unseen_guess == true, held_out)
+
+    changes = (s_weight > 0) | (u_weight > 0)
+    breaks, place = np.unique(margin[changes], return_inverse=True)
+    lost = np.bincount(place, s_weight[changes], minlength=len(breaks))
+    won = np.bincount(place, u_weight[changes], minlength=len(breaks))
+    return SeenUnseenCurve(
+        gamma=_between(breaks),
+        # Summed from the end at which it is 0, so that it is 0 there.
+        seen=np.append(np.cumsum(lost[::-1])[::-1], 0.0),
+        unseen=np.concatenate([[0.0], np.cumsum(won)]),
+    )
+
+
+def curve_of_predictions(
+    ground_truth: Sequence[ArrayLike],
+    predictions: Mapping[float, Sequence[ArrayLike]],
+    unseen: Iterable[int],
+    background: Iterable[int] = (),
+    also_unseen: Iterable[int] = (),
+) -> SeenUnseenCurve:
+    """S and U on a grid of gammas, for a decoder that is not a frame-wise argmax (a switching price, two voters).
+
+    Between grid points the curve is taken as straight; outside the grid it is cut off, so the grid should reach to
+    where U and S are 0.
+
+    Args:
+        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        predictions: gamma -> class indices (T,) of each video. 0 must be among the gammas.
+        unseen, background, also_unseen: see `seen_unseen_curve`.
+
+    Raises:
+        InputError: no gamma of 0, a class in two groups, no unseen class; see `paired`.
+    """
+    held_out, left_out, others = _groups(unseen, background, also_unseen)
+    rows = []
+    for gamma in sorted(predictions):
+        counts = FrameCounts.of(paired(ground_truth, predictions[gamma]))
+        figures = frame_figures(counts, held_out, left_out | others)
+        rows.append((gamma, figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]))
+    return SeenUnseenCurve(*np.array(rows, dtype=np.float64).reshape(-1, 3).T)
+
+
+def ausuc(
+    ground_truth: Sequence[ArrayLike],
+    scores: Sequence[ArrayLike],
+    unseen: Iterable[int],
+    background: Iterable[int] = (),
+    also_unseen: Iterable[int] = (),
+) -> float:
+    """Area under the exact S-U curve in percent, from gamma = -inf (U = 0) to inf (S = 0); see `seen_unseen_curve`.
+
+    A frame moves either S or U, so the curve is a staircase. Only where frames of both groups share a margin it is the
+    chord, as in the area under a ROC curve.
+    """
+    return seen_unseen_curve(ground_truth, scores, unseen, background, also_unseen).ausuc()
+
+
+def _groups(
+    unseen: Iterable[int], background: Iterable[int], also_unseen: Iterable[int]
+) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
+    held_out, left_out = class_groups(unseen, background)
+    others = class_set("also_unseen", also_unseen)
+    if not held_out:
+        raise InputError("unseen", "no class", "at least one")
+    for where, group in (("unseen", held_out), ("background", left_out)):
+        if group & others:
+            raise InputError("also_unseen", f"class {min(group & others)}, which is in {where} too", "each class once")
+    return held_out, left_out, others
+
+
+def _frames(ground_truth: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], Floats]:
+    """True class (n,) and scores (n, C) of all frames whose label is not negative."""
+    if len(ground_truth) == 0:
+        raise InputError("ground truth", "no videos", "at least one")
+    if len(ground_truth) != len(scores):
+        raise InputError("scores", f"{len(scores)} videos", f"{len(ground_truth)}, one for each in the ground truth")
+    labels: list[NDArray[np.int64]] = []
+    tables: list[Floats] = []
+    for place, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
+        where, values = f"scores of video {place}", np.asarray(table)
+        true = frame_labels(truth, f"ground truth of video {place}")
+        if values.ndim != 2 or values.dtype.kind not in "fiu":
+            raise InputError(where, f"an array of {values.dtype}, shape {values.shape}", "numbers, (T, C)")
+        if len(values) != true.size or (tables and values.shape[1] != tables[0].shape[1]):
+            width = tables[0].shape[1] if tables else "C"
+            raise InputError(where, f"shape {values.shape}", f"({true.size}, {width})")
+        labels.append(true[true >= 0])
+        tables.append(values[true >= 0].astype(np.float64))
+    joined = np.concatenate(tables)
+    if np.isnan(joined).any() or np.isposinf(joined).any():
+        raise InputError("scores", "NaN or inf", "finite numbers, or -inf to rule a class out")
+    return np.concatenate(labels), joined
+
+
+def _best(table: Floats, among: NDArray[np.bool_], name: str) -> tuple[NDArray[np.int64], Floats]:
+    """The best of some classes in each frame: class (n,) and score (n,)."""
+    classes = np.flatnonzero(among)
+    if not len(classes):
+        raise InputError("classes", f"none is {name}", "seen and unseen ones")
+    best = table[:, classes].max(axis=1)
+    if np.isneginf(best).any():
+        raise InputError("scores", f"a frame whose {name} classes are all ruled out", "candidates of both groups")
+    return classes[table[:, classes].argmax(axis=1)], best
+
+
+def _weights(true: NDArray[np.int64], right: NDArray[np.bool_], classes: Collection[int]) -> Floats:
+    """(n,) what each frame that can be right adds to the class mean of these classes, in percent."""
+    present = sorted(set(true.tolist()) & set(classes))
+    weights = np.zeros(len(true), dtype=np.float64)
+    for label in present:
+        own = true == label
+        weights[right & own] = 100.0 / (own.sum() * len(present))
+    return weights
+
+
+def _between(breaks: Floats) -> Floats:
+    """(J,) a gamma in each of the intervals between increasing breaks (J - 1,)."""
+    if not len(breaks):
+        return np.zeros(1)
+    gamma = np.concatenate([[breaks[0] - 1], (breaks[:-1] + breaks[1:]) / 2, [breaks[-1] + 1]])
+    gamma[np.searchsorted(breaks, 0.0, side="left")] = 0.0
+    return gamma

@@ -24,6 +24,16 @@ def test_from_frames_by_hand() -> None:
     assert video.without(["b"]) == video.without("b") == (Segment(0, 2, "a"), Segment(3, 4, "a"))
 
 
+def test_a_segmentation_is_a_sequence_of_its_segments() -> None:
+    video = Segmentation.from_frames(["a", "a", "b", "a"])
+    assert video[0] == Segment(0, 2, "a")
+    assert video[-1] == Segment(3, 4, "a")
+    assert video[1:] == (Segment(2, 3, "b"), Segment(3, 4, "a"))
+    assert list(reversed(video)) == list(video.segments)[::-1]
+    with pytest.raises(IndexError):
+        video[3]
+
+
 def test_one_frame() -> None:
     video = Segmentation.from_frames(["a"])
     assert video.segments == (Segment(0, 1, "a"),)
