@@ -131,7 +131,7 @@ def source_of(config: DataConfig) -> Source:
     from fact_clip.datasets.dataset import Dataset
 
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
-    dataset = Dataset.open(config.model_copy(update={"split": split, "holdout": None}))
+    dataset = Dataset(config.model_copy(update={"split": split}))
     counts = dataset.class_counts(dataset.learning)
     tests = dataset.class_counts(dataset.test) if dataset.test else counts
     tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]

@@ -150,7 +150,7 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """
     _check_new(out)
     weights = read_state(checkpoint)
-    dataset = Dataset.open(config.data.model_copy(update={"holdout": None}))
+    dataset = Dataset(config.data)
     vocabulary, classes = dataset.vocabulary, Classes(len(dataset.vocabulary))
     if config.model.head == "verb-noun":
         classes = _verbs_and_nouns(dataset.root / BENCHMARKS[config.data.name].mapping, vocabulary)

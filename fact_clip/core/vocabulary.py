@@ -112,7 +112,7 @@ class Vocabulary:
             raise faults[0]
         for name in left_out:
             if name not in listed:
-                raise InputError(file, f"no class {name!r}, named as background", todo=_nearest(name, listed))
+                raise InputError(file, f"no class {name!r}, named as background", todo=nearest(name, listed))
         return cls.from_names(listed, left_out, factors, slots)
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class Vocabulary:
     def index(self, name: str) -> int:
         """Class index of a name; an unknown one is an InputError that says the nearest."""
         if name not in self._index_of:
-            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", todo=_nearest(name, self.names))
+            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", todo=nearest(name, self.names))
         return self._index_of[name]
 
     def encode(self, labels: Iterable[str]) -> NDArray[np.int64]:
@@ -240,7 +240,8 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
         seen.add(name)
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
+    """A hint for an error: the most similar of some names."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
     return f"the nearest is {close[0]!r}" if close else ""
 

@@ -1,1 +1,1 @@
-"""Data sets in the common layout (DATASETS.md): what is known of them, their files, and batches for training."""
+"""Data sets in the common layout (docs/datasets.md): what is known of them, their files, and batches for training."""

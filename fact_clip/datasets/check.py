@@ -19,13 +19,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Benchmark, Layout
-from fact_clip.datasets.features import (
-    check_finite,
-    length_fault,
-    load_features,
-    not_finite,
-    read_layout,
-)
+from fact_clip.datasets.features import check_finite, length_fault, load_features, not_finite, read_layout
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
     WRITE_SPLITS,
@@ -71,9 +65,9 @@ class Inspection:
     looked_at: float = 1.0
     faults: list[tuple[str, InputError]] = field(default_factory=list)
 
-    def add(self, kind: str, *faults: InputError) -> None:
-        """Note faults of one kind."""
-        self.faults += [(kind, fault) for fault in faults]
+    def add(self, kind: str, where: str | Path, found: str, expected: str = "", todo: str = "") -> None:
+        """Note a fault."""
+        self.faults.append((kind, InputError(where, found, expected, todo)))
 
     @property
     def videos(self) -> dict[str, str]:
@@ -115,11 +109,11 @@ def inspect(
         _look_at_labels(seen, whole=split is None)
         _look_for_untrained(seen)
     else:
-        seen.add("folder", InputError(root / "groundTruth", "no such folder", "a label file per video"))
+        seen.add("folder", root / "groundTruth", "no such folder", "a label file per video")
     if (root / seen.benchmark.features).is_dir():
         _look_at_features(config, seen, full, progress)
     else:
-        seen.add("folder", InputError(root / seen.benchmark.features, "no such folder", "a .npy file per video"))
+        seen.add("folder", root / seen.benchmark.features, "no such folder", "a .npy file per video")
     return seen
 
 
@@ -129,7 +123,7 @@ def _parsed(seen: Inspection, path: Path) -> tuple[str, ...]:
         names, faults = parse_mapping(path)
     except InputError as fault:
         names, faults = (), [fault]
-    seen.add("mapping", *faults)
+    seen.faults += [("mapping", fault) for fault in faults]
     return names
 
 
@@ -145,7 +139,7 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
             background.append(name)
         else:
             todo = f"set data.background; {did_you_mean(name, seen.names)}".removesuffix("; ")
-            seen.add("background", InputError(path, f"no class {name!r}, named as background", todo=todo))
+            seen.add("background", path, f"no class {name!r}, named as background", "", todo)
     factors = class_factors(benchmark, background)
     if factors is None:
         return
@@ -156,39 +150,39 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
                 if factor is not None:
                     own[factor] = None
         except InputError as fault:
-            seen.add("factors", InputError(path, f"{fault.where}: {fault.found}", fault.expected, fault.todo))
+            seen.add("factors", path, f"{fault.where}: {fault.found}", fault.expected, fault.todo)
     for own, file in zip(found, benchmark.factor_mappings, strict=False):
         listed = _parsed(seen, seen.root / file)
         for factor in own if listed else ():
             if factor not in listed:
                 found_there = f"no {factor!r}, which classes of the mapping have"
                 expected = f"one of the {len(listed)} names in this file"
-                seen.add("factors", InputError(seen.root / file, found_there, expected))
+                seen.add("factors", seen.root / file, found_there, expected)
 
 
 def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None:
     if not names:
-        seen.add("split", InputError(seen.root, "no splits", "splits/train.split1.bundle", WRITE_SPLITS))
+        seen.add("split", seen.root, "no splits", "splits/train.split1.bundle", WRITE_SPLITS)
     for name in names:
         parts = seen.splits[name] = {}
         for part in ("train", "test"):
             path = find_split(seen.root, part, name)
             if path is None:
                 wanted = seen.root / SPLIT_FILES[0].format(part=part, name=name)
-                seen.add("split", InputError(wanted, f"split {name} has no list of {part} videos", "one NAME per line"))
+                seen.add("split", wanted, f"split {name} has no list of {part} videos", "one NAME per line")
                 continue
             parts[part], faults = parse_split(path)
-            seen.add("split", *faults)
+            seen.faults += [("split", fault) for fault in faults]
         for video, where in parts.get("test", {}).items():
             if video in parts.get("train", {}):
                 found = f"video {video!r}, also in {parts['train'][video]}"
-                seen.add("overlap", InputError(where, found, "test videos apart from training videos"))
+                seen.add("overlap", where, found, "test videos apart from training videos")
     if not whole:
         return
     for name in seen.benchmark.splits if names else ():
         if name not in names:
             expected = f"the published ones, {', '.join(seen.benchmark.splits)}"
-            seen.add("split", InputError(seen.root / "splits", f"no split {name}", expected))
+            seen.add("split", seen.root / "splits", f"no split {name}", expected)
     # numbered splits divide the same videos; named ones may come from different sources
     numbered = {name: parts for name, parts in seen.splits.items() if name.isdigit() and len(parts) == 2}
     named_in = {video: where for parts in numbered.values() for part in parts.values() for video, where in part.items()}
@@ -196,7 +190,7 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
         for video, where in named_in.items():
             if not any(video in part for part in parts.values()):
                 found = f"split {name} has video {video!r} in neither part"
-                seen.add("split", InputError(seen.root / "splits", found, "in train or test", f"see {where}"))
+                seen.add("split", seen.root / "splits", found, "in train or test", f"see {where}")
 
 
 def _look_at_labels(seen: Inspection, whole: bool) -> None:
@@ -205,11 +199,11 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
     for video, where in videos.items():
         path = seen.root / "groundTruth" / f"{video}.txt"
         if not path.is_file():
-            seen.add("labels", InputError(where, f"video {video!r} without labels", str(path)))
+            seen.add("labels", where, f"video {video!r} without labels", str(path))
             continue
         lines = read_lines(path, "a label file")
         if not lines:
-            seen.add("labels", InputError(path, "no labels", "one class name per frame"))
+            seen.add("labels", path, "no labels", "one class name per frame")
             continue
         labels = set(lines)
         seen.lengths[video], seen.classes[video] = len(lines), labels.intersection(seen.names)
@@ -218,14 +212,14 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
             if label:
                 unknown.setdefault(label, (line, Counter()))[1][video] = lines.count(label)
             else:
-                seen.add("labels", InputError(line, "a blank line between labels", "one class name per frame"))
+                seen.add("labels", line, "a blank line between labels", "one class name per frame")
     for label, (where, frames) in unknown.items() if seen.names else ():
         found = f"label {label!r} ({frames.total()} frames in {len(frames)} videos)"
         todo = did_you_mean(label, seen.names) or "add it to the mapping"
-        seen.add("labels", InputError(where, found, f"one of the {len(seen.names)} classes of the mapping", todo))
+        seen.add("labels", where, found, f"one of the {len(seen.names)} classes of the mapping", todo)
     for path in sorted((seen.root / "groundTruth").glob("*.txt")) if whole else ():
         if path.stem not in videos:
-            seen.add("split", InputError(path, f"video {path.stem!r} is in no split", "in train or test of a split"))
+            seen.add("split", path, f"video {path.stem!r} is in no split", "in train or test of a split")
 
 
 def _look_for_untrained(seen: Inspection) -> None:
@@ -236,12 +230,12 @@ def _look_for_untrained(seen: Inspection) -> None:
         tested = classes_of(parts.get("test", {})) - classes_of(parts.get("train", {}))
         if tested and "train" in parts:
             found = f"split {name} tests {len(tested)} classes that it never trains: {', '.join(sorted(tested))}"
-            seen.add("never trained", InputError(seen.root / "splits", found))
+            seen.add("never trained", seen.root / "splits", found)
     occurring = classes_of(seen.classes)
     nowhere = [name for name in seen.names if name not in occurring]
     if nowhere and seen.classes:
         found = f"{len(nowhere)} classes that no video has: {', '.join(nowhere)}"
-        seen.add("never trained", InputError(seen.root / seen.benchmark.mapping, found))
+        seen.add("never trained", seen.root / seen.benchmark.mapping, found)
 
 
 def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress: Progress | None) -> None:
@@ -253,9 +247,9 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
             if path.is_file():
                 features[video] = load_features(path, "TD")  # as stored, until the layout is known
             else:
-                seen.add("features", InputError(where, f"video {video!r} without features", str(path)))
+                seen.add("features", where, f"video {video!r} without features", str(path))
         except InputError as fault:
-            seen.add("features", fault)
+            seen.faults.append(("features", fault))
     layout = _layout(config, seen, features)
     if layout is None:
         return
@@ -274,7 +268,7 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
         if width != seen.columns:
             stored = features[video].shape if layout == "TD" else features[video].shape[::-1]
             columns = f"{width} columns (shape {stored})"
-            seen.add("width", InputError(seen.feature_path(video), columns, f"{seen.columns}, as in most files"))
+            seen.add("width", seen.feature_path(video), columns, f"{seen.columns}, as in most files")
     _look_for_nan(seen, features, full, progress)
 
 
@@ -295,7 +289,7 @@ def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]
     if seen.lengths:
         found = "feature files whose shapes and labels do not tell which side is time"
         where = seen.root / seen.benchmark.features
-        seen.add("orientation", InputError(where, found, "one side near the labels", "set data.layout to TD or DT"))
+        seen.add("orientation", where, found, "one side near the labels", "set data.layout to TD or DT")
     return None
 
 
@@ -311,7 +305,7 @@ def _look_for_nan(seen: Inspection, features: dict[str, NDArray[Any]], full: boo
             else:
                 _check_some(seen.feature_path(video), array, seen.looked_at)
         except InputError as fault:
-            seen.add("not finite", fault)
+            seen.faults.append(("not finite", fault))
 
 
 def _check_some(path: Path, features: NDArray[Any], share: float) -> None:

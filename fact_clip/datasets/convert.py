@@ -1,9 +1,9 @@
-"""Annotations and features of others into the common layout: mapping.txt, groundTruth/, features/."""
+"""Convert annotations and features of other tools to the common layout: mapping.txt, groundTruth/, features/."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ from fact_clip.formats.annotations import Frames, Options, to_frames
 
 @dataclass(frozen=True)
 class Target:
-    """The frames that labels are made for.
+    """The frames and classes that labels are made for.
 
     Args:
-        fps: frames a second of the features.
-        features: folder of NAME.npy (and NAME.json with fps and times); None: the annotation says how long.
-        layout: of the feature files; None: (T, D) where there is a JSON file.
-        background: name of frames of no segment.
-        mapping: the only classes allowed; None: those found, after those of ROOT/mapping.txt.
+        fps: frames per second of the features.
+        features: folder of NAME.npy (and NAME.json with fps and times); None: as many frames as the annotation has.
+        layout: of the feature files; None: (T, D), where there is a JSON file.
+        background: class of frames without a segment.
+        mapping: a mapping file with the only classes allowed; None: those of ROOT/mapping.txt, then those found.
     """
 
     fps: float | None = None
@@ -50,21 +50,15 @@ def convert_annotations(
 ) -> dict[str, Frames]:
     """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files.
 
-    Nothing is written before all files are read. Label files of the same names are replaced; classes of a mapping
-    that is there keep their numbers, new ones follow. A new mapping begins with the background and goes on by name.
-
-    Args:
-        files: annotation files, each of one video or several.
-        kind: a key of `READERS`.
-        root: folder of the data set; made where it is missing.
-        target: frames, background and classes.
-        options: what the files leave open.
+    Nothing is written before all files are read. Label files of the same names are replaced. Classes of an existing
+    mapping keep their numbers, and new ones follow; a new mapping starts with the background, then goes by name.
+    `kind` is a key of `READERS`.
 
     Returns:
-        What became of each video.
+        The labelled frames of each video.
 
     Raises:
-        InputError: a broken file, a video that comes twice, a class that `target.mapping` lacks; see `to_frames`.
+        InputError: a broken file, a video twice, a class that `target.mapping` lacks; see `to_frames`.
     """
     found: dict[str, Frames] = {}
     origin: dict[str, str] = {}
@@ -89,11 +83,11 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
     used = {label for frames in found.values() for label in frames.labels}
     if target.mapping is not None:
         known = list(Vocabulary.from_mapping(target.mapping))
-        strange = sorted(used - set(known))
-        if strange:
-            more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
-            todo = "name the class of the gaps by --background" if strange == [target.background] else ""
-            raise InputError(target.mapping, f"no class {strange[0]!r}{more}", "every label of the files", todo)
+        unknown = sorted(used - set(known))
+        if unknown:
+            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            todo = "name the class of the gaps with --background" if unknown == [target.background] else ""
+            raise InputError(target.mapping, f"no class {unknown[0]!r}{more}", "every label of the files", todo)
         return known
     known = list(Vocabulary.from_mapping(there)) if there.is_file() else []
     new = used - set(known)
@@ -107,25 +101,18 @@ def convert_features(files: Sequence[Path], kind: str, root: Path, axes: str = "
         (T, D) of each video.
 
     Raises:
-        InputError: see `read_array` and `read_lmdb`; a video that comes twice.
+        InputError: see `read_array` and `read_lmdb`; a video twice.
     """
     shapes: dict[str, tuple[int, int]] = {}
-    for path, name, array in _arrays(files, kind, axes):
-        if name in shapes:
-            raise InputError(path, f"video {name!r} again", "each once")
-        with whole_file(root / "features" / f"{name}.npy") as unfinished:
-            np.save(unfinished, np.ascontiguousarray(array))
-        shapes[name] = (array.shape[0], array.shape[1])
-    return shapes
-
-
-def _arrays(files: Iterable[Path], kind: str, axes: str) -> Iterator[tuple[Path, str, NDArray[Any]]]:
     for path in files:
-        if kind == "lmdb":
-            for name, array in read_lmdb(path):
-                yield path, name, array
-        else:
-            yield path, path.stem, read_array(path, axes)
+        arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
+        for name, array in arrays:
+            if name in shapes:
+                raise InputError(path, f"video {name!r} again", "each once")
+            with whole_file(root / "features" / f"{name}.npy") as unfinished:
+                np.save(unfinished, np.ascontiguousarray(array))
+            shapes[name] = (array.shape[0], array.shape[1])
+    return shapes
 
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg"
@@ -137,18 +124,18 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
 
     Args:
         path: .npy file.
-        axes: a letter an axis of the file: T time, D channels, any other is averaged over (crops). "DT" is I3D as
-            MS-TCN keeps it, "CTD" ten crops a clip.
+        axes: one letter per axis of the file: T time, D channels; all others are averaged over (crops). "DT" is I3D
+            as MS-TCN stores it, "CTD" has several crops per clip.
 
     Returns:
-        (T, D) in the type of the file; float32 where it was averaged.
+        (T, D) in the type of the file, or float32 where it was averaged.
 
     Raises:
-        InputError: unreadable, another number of axes, not numbers, empty, or axes without one T and one D.
+        InputError: see `open_array`; another number of axes, or axes without one T and one D.
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not letters.isalpha():
-        raise InputError("--axes", axes, "a letter an axis, T and D once each: TD, DT, CTD")
+        raise InputError("--axes", axes, "one letter per axis, T and D once each: TD, DT, CTD")
     array = open_array(path)
     if array.ndim != len(letters):
         raise InputError(path, f"an array of shape {array.shape}", f"{len(letters)} axes, {letters}", "set --axes")
@@ -159,14 +146,14 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
 
 
 def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Videos of an LMDB that keeps a float32 vector a frame, as the Epic-Kitchens features come.
+    """The videos of an LMDB with one float32 vector per frame, as the Epic-Kitchens features are published.
 
     Yields:
-        Name of a video and its features (T, D) in the order of frames, one video after another in memory.
+        The name of a video and its features (T, D) in the order of frames; one video at a time is in memory.
 
     Raises:
-        InputError: not an LMDB, keys that name no frame, vectors of different length, a frame that is missing, or lmdb
-            is not installed.
+        InputError: not an LMDB, a key that names no frame, vectors of different length, a missing frame, or lmdb is
+            not installed.
     """
     try:
         import lmdb
@@ -190,11 +177,9 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
             missing = next((frame for frame in range(order[0], order[-1]) if frame not in keys), None)
             if missing is not None:
                 raise InputError(path, f"{video!r} without frame {missing}", f"frames {order[0]} to {order[-1]}")
-            yield video, _stacked(f"{path}, {video!r}", [reading.get(keys[frame], b"") for frame in order])
-
-
-def _stacked(where: str, values: list[bytes]) -> NDArray[np.float32]:
-    widths = sorted({len(value) for value in values})
-    if len(widths) > 1 or widths[0] == 0 or widths[0] % 4:
-        raise InputError(where, f"vectors of {', '.join(map(str, widths))} bytes", "float32 of one length")
-    return np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)
+            values = [reading.get(keys[frame], b"") for frame in order]
+            widths = sorted({len(value) for value in values})
+            if len(widths) > 1 or widths[0] == 0 or widths[0] % 4:
+                found = f"vectors of {', '.join(map(str, widths))} bytes"
+                raise InputError(f"{path}, {video!r}", found, "float32 of one length")
+            yield video, np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)

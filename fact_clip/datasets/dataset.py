@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.datasets.benchmarks import Benchmark, Layout
+from fact_clip.core import InputError, runs
+from fact_clip.core.vocabulary import nearest
+from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import (
     FeatureTransform,
     check_finite,
@@ -24,7 +25,7 @@ from fact_clip.datasets.features import (
     load_features,
     read_layout,
 )
-from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout, nearest
+from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
 from fact_clip.datasets.layout import (
     check_folders,
     find_benchmark,
@@ -50,57 +51,61 @@ class Dataset:
     are chosen by them. Training videos lose both ("mask"), or are left out if they have any ("drop"). With "oracle"
     nothing is hidden, and the groups only say how results are reported.
 
+    With a holdout, validation videos are chosen so that validation-unseen classes occur in them, and it may list the
+    videos to train and test on. Labels and features are read when asked for; a holdout reads all training labels.
+
     Args:
-        config: the data section of a configuration.
-        benchmark: what is known of the data set.
-        root: its folder.
-        vocabulary: its classes.
-        parts: training, validation and test videos of the split. A holdout that lists videos replaces them, and
-            validation videos are then chosen so that validation-unseen classes occur in them.
-        sources: video -> file:line of the split that names it.
-        holdout: the classes to hold out, or None.
+        config: the data section of a configuration; only `open` applies its holdout.
+        holdout: the classes to hold out; None: the data as it is.
 
     Attributes:
         train, validation, test: names of videos.
         fps: frames per second of the features, None where unknown.
         seen, unseen, validation_unseen: class indices of each group; without a holdout all are seen.
-        learned: classes that training may see: the seen ones, or all in oracle mode.
-        hidden: classes that training must not see.
+        learned, hidden: classes that training may see, and those that it must not see (none in oracle mode).
 
     Raises:
-        InputError: a class or video of the holdout that the data set lacks, a video to train and to test on, or no
-            training video left.
+        InputError: a missing folder, a faulty mapping or split; a class or video of the holdout that the data set
+            lacks, a video to train and to test on, or no training video left.
     """
 
-    def __init__(
-        self,
-        config: DataConfig,
-        benchmark: Benchmark,
-        root: Path,
-        vocabulary: Vocabulary,
-        parts: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
-        sources: dict[str, str],
-        holdout: Holdout | None = None,
-    ) -> None:
-        self.config, self.root, self.vocabulary, self.holdout = config, root, vocabulary, holdout
+    def __init__(self, config: DataConfig, holdout: Holdout | None = None) -> None:
+        benchmark = find_benchmark(config.name)
+        self.config, self.holdout = config, holdout
+        self.root = find_root(config)
+        check_folders(self.root, benchmark)
+        self.vocabulary = read_vocabulary(config, self.root)
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
-        self._benchmark, self._parts, self._sources = benchmark, parts, sources
-        self._features = root / benchmark.features
+        self._features = self.root / benchmark.features
         self._given_layout: Layout | None = config.layout or benchmark.layout
+
+        if str(config.split) == "all":
+            expected = f"one of {', '.join(split_names(self.root))}"
+            raise InputError("data.split", "all", expected, "open one split at a time")
+        learning = read_split(self.root, "train", str(config.split))
+        test = read_split(self.root, "test", str(config.split))
+        for name in test:
+            if name in learning:
+                found = f"video {name!r}, also in {learning[name]}"
+                raise InputError(test[name], found, "test videos apart from training videos")
+        self.train, self.validation = carve_validation(tuple(learning), config.validation, config.validation_part)
+        self.test = tuple(test)
+        self._split = self.learning, self.test
+        self._sources = learning | test  # video -> file:line that names it
+
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._lengths: dict[str, int] = {}
         self._checked: set[str] = set()
-        self._transformed: dict[str, tuple[FeatureTransform, NDArray[np.float32]]] = {}
-        self._transformed_bytes = 0
+        self._transform: FeatureTransform | None = None
+        self._transformed: dict[str, NDArray[np.float32]] = {}  # by `_transform`
 
-        self.train, self.validation, self.test = parts
-        self.seen = self.learned = tuple(range(len(vocabulary)))
+        self.seen = self.learned = tuple(range(len(self.vocabulary)))
         self.unseen: tuple[int, ...] = ()
         self.validation_unseen: tuple[int, ...] = ()
         self.hidden: tuple[int, ...] = ()
         self._hidden_in: dict[str, tuple[int, ...]] = {}  # where it is not `hidden`
         if holdout is not None:
-            self._hold_out(holdout.check(vocabulary))
+            self._hold_out(holdout.check(self.vocabulary))
 
     def _hold_out(self, holdout: Holdout) -> None:
         self.unseen = tuple(self.vocabulary.encode(holdout.unseen).tolist())
@@ -112,47 +117,24 @@ class Dataset:
         learning, self.test = self.videos_of(holdout)
         frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
         share, part = self.config.validation, self.config.validation_part
-        groups = set(self.seen), set(self.validation_unseen)
-        self.validation = carve_covering(learning, share, frames, *groups, part)
-        self.train = tuple(
-            name
-            for name in learning
-            if name not in self.validation and not (holdout.mode == "drop" and both & frames[name].keys())
-        )
+        self.validation = carve_covering(learning, share, frames, set(self.seen), set(self.validation_unseen), part)
+        self.train = tuple(name for name in learning if name not in self.validation)
+        if holdout.mode == "drop":
+            self.train = tuple(name for name in self.train if not both & frames[name].keys())
+        if not self.train:
+            raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
         self._hidden_in = dict.fromkeys(self.test, ())
         if self.hidden:
             self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
-        if not self.train:
-            raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
 
     @classmethod
     def open(cls, config: DataConfig) -> Dataset:
-        """Find the folder, read mapping and split, and hold out the classes of ``data.holdout``.
-
-        Labels and features are read when asked for; a holdout reads the labels of all training videos at once.
-
-        Raises:
-            InputError: an unknown benchmark, a missing folder, a faulty mapping, a faulty or unknown split; with a
-                holdout also what `find_holdout`, the class and `labels` raise.
+        """The split of a configuration, with the classes of ``data.holdout`` held out; errors as of the class and
+        `find_holdout`.
         """
-        benchmark, root = find_benchmark(config.name), find_root(config)
-        check_folders(root, benchmark)
-        vocabulary = read_vocabulary(config, root)
-        if str(config.split) == "all":
-            raise InputError("data.split", "all", f"one of {', '.join(split_names(root))}", "open one split at a time")
-        learning = read_split(root, "train", str(config.split))
-        test = read_split(root, "test", str(config.split))
-        for name in test:
-            if name in learning:
-                found = f"video {name!r}, also in {learning[name]}"
-                raise InputError(test[name], found, "test videos apart from training videos")
-        train, validation = carve_validation(tuple(learning), config.validation, config.validation_part)
-        holdout = find_holdout(config, root, vocabulary)
-        return cls(config, benchmark, root, vocabulary, (train, validation, tuple(test)), learning | test, holdout)
-
-    def with_holdout(self, holdout: Holdout | None) -> Dataset:
-        """The same split with other classes held out, or with none."""
-        return Dataset(self.config, self._benchmark, self.root, self.vocabulary, self._parts, self._sources, holdout)
+        dataset = cls(config)
+        holdout = find_holdout(config, dataset.root, dataset.vocabulary)
+        return dataset if holdout is None else cls(config, holdout)
 
     @property
     def learning(self) -> tuple[str, ...]:
@@ -165,15 +147,14 @@ class Dataset:
         Raises:
             InputError: a video that the split does not name, or one in both lists.
         """
-        train, validation, split_test = self._parts
-        known = (*train, *validation, *split_test)
+        learning, test = self._split
+        known = (*learning, *test)
         for field in ("train_videos", "test_videos"):
             for name in getattr(holdout, field) or ():
                 if name not in known:
                     found = f"no video {name!r} in split {self.config.split} of {self.root}"
                     raise InputError(f"holdout.{field}", found, "videos of the data set", nearest(name, known))
-        learning = holdout.train_videos or (*train, *validation)
-        test = holdout.test_videos or split_test
+        learning, test = holdout.train_videos or learning, holdout.test_videos or test
         for name in test:
             if name in learning:
                 raise InputError("holdout.test_videos", f"video {name!r}, also a training video", "either of them")
@@ -183,7 +164,6 @@ class Dataset:
     def splits(config: DataConfig) -> list[str]:
         """Names of the splits in the folder of the data set; an InputError where there are none."""
         root = find_root(config)
-        check_folders(root, find_benchmark(config.name))
         found = split_names(root)
         if not found:
             raise InputError(root, "no splits", "splits/train.split1.bundle")
@@ -203,11 +183,8 @@ class Dataset:
 
     @cached_property
     def layout(self) -> Layout:
-        """Orientation of the feature files: as configured, else as the benchmark says, else as the first video tells
-        whose labels fit one side only.
-
-        Raises:
-            InputError: no video tells it, or a file is faulty.
+        """Orientation of the feature files: as configured, else as of the benchmark, else by the first video whose
+        labels fit one side only. An InputError where there is none.
         """
         if self._given_layout is not None:
             return self._given_layout
@@ -220,15 +197,6 @@ class Dataset:
         found = "feature files of which both sides fit the labels"
         raise InputError(self._features, found, "one side that is time", "set data.layout to TD or DT")
 
-    def _opened(self, name: str) -> NDArray[Any]:
-        """A feature file (T, D) that is about as long as its labels; only its header has been read."""
-        path, n_labels = self._feature_path(name), len(self._all_labels(name))
-        features = load_features(path, self.layout)
-        fault = length_fault(path, features, self.layout, n_labels, self.config)
-        if fault is not None:
-            raise fault[1]
-        return features
-
     @cached_property
     def encoder(self) -> str | None:
         """The frame encoder that made the training features, where the JSON files beside them name it."""
@@ -237,17 +205,16 @@ class Dataset:
     @cached_property
     def input_dim(self) -> int:
         """D, columns of the feature files: those of the split's first training video; all others must agree."""
-        return int(self._opened(self._parts[0][0]).shape[1])
+        return load_features(self._feature_path(self._split[0][0]), self.layout).shape[1]
 
     def features(self, name: str) -> NDArray[Any]:
         """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
 
-        The first time, all values of the video are checked for a NaN or an infinity. Where labels and features differ
-        in length within the tolerance, both are cut to the shorter, with one warning per video.
+        Where labels and features differ in length within the tolerance, both are cut to the shorter, with a warning.
 
         Raises:
             InputError: see `load_features`; lengths further apart; another D than the first training video has; a
-                value that is not finite, with its frame and column.
+                NaN or an infinity, which is looked for the first time.
         """
         features = self._mapped(name)
         if name not in self._checked:
@@ -257,10 +224,14 @@ class Dataset:
 
     def _mapped(self, name: str) -> NDArray[Any]:
         """`features`, of which only the header has been read."""
-        path, features, n_labels = self._feature_path(name), self._opened(name), len(self._all_labels(name))
+        path, n_labels = self._feature_path(name), len(self._all_labels(name))
+        features = load_features(path, self.layout)
+        fault = length_fault(path, features, self.layout, n_labels, self.config)
+        if fault is not None:
+            raise fault[1]
         if features.shape[1] != self.input_dim:
             found = f"{features.shape[1]} columns (shape {features.shape})"
-            raise InputError(path, found, f"{self.input_dim}, as in {self._parts[0][0]}")
+            raise InputError(path, found, f"{self.input_dim}, as in {self._split[0][0]}")
         length = min(len(features), n_labels)
         if name not in self._lengths and len(features) != n_labels:
             text = f"{path}: {len(features)} feature rows for {n_labels} labels; cut to {length}"
@@ -288,21 +259,15 @@ class Dataset:
         return masked
 
     def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
-        """The input of a model, (T, width), read-only.
-
-        Kept in memory while the total stays under `CACHE_BYTES`, otherwise computed again.
-        """
-        kept = self._transformed.get(name)
-        if kept is not None and kept[0] is transform:
-            return kept[1]
+        """The input of a model, (T, width), read-only; kept in memory while the total stays under `CACHE_BYTES`."""
+        if transform is not self._transform:
+            self._transform, self._transformed = transform, {}
+        if name in self._transformed:
+            return self._transformed[name]
         rows = np.ascontiguousarray(transform(self.features(name)))
         rows.flags.writeable = False
-        if kept is not None:
-            self._transformed_bytes -= kept[1].nbytes
-            del self._transformed[name]
-        if self._transformed_bytes + rows.nbytes < CACHE_BYTES:
-            self._transformed[name] = (transform, rows)
-            self._transformed_bytes += rows.nbytes
+        if sum(kept.nbytes for kept in self._transformed.values()) + rows.nbytes < CACHE_BYTES:
+            self._transformed[name] = rows
         return rows
 
     def check(self) -> None:
@@ -318,9 +283,8 @@ class Dataset:
         for name, source in self._sources.items():
             for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
                 if not path.is_file():
-                    raise InputError(
-                        source, f"video {name!r} without {kind}", str(path), "add the file or take the line out"
-                    )
+                    found = f"video {name!r} without {kind}"
+                    raise InputError(source, found, str(path), "add the file or take the line out")
         for name in self._sources:
             self._all_labels(name)
         for name in self._sources:
@@ -329,7 +293,7 @@ class Dataset:
             check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
 
     def mean_transcript_length(self, names: Iterable[str]) -> float:
-        """Mean number of segments (runs of one label) a video, without ignored ones; an InputError without videos."""
+        """Mean number of segments per video, without ignored ones; an InputError without videos."""
         counts = [sum(label != IGNORED for _, _, label in runs(self.labels(name))) for name in names]
         if not counts:
             raise InputError("videos", "none", "at least one")
@@ -351,9 +315,8 @@ def carve_validation(names: Sequence[str], share: float, part: int = 0) -> tuple
     With a share above 0, at least one video validates and at least one is left to train on. Part 1, 2, ... are the
     videos with the next hashes; after the last whole part comes part 0 again.
     """
-    count = _count(names, share)
-    first = _part(names, count, part) * count
-    chosen = set(_by_hash(names)[first : first + count])
+    count, part = _size(names, share, part)
+    chosen = set(_by_hash(names)[part * count : (part + 1) * count])
     return tuple(n for n in names if n not in chosen), tuple(n for n in names if n in chosen)
 
 
@@ -370,17 +333,16 @@ def carve_covering(
     Videos are chosen one by one (docs/protocol.md, Validation): the one with the most validation-unseen classes that
     no chosen video has; of those, the one that takes the last training video from the fewest seen classes; of those,
     the one with the most frames of validation-unseen classes; of those, the one with the smallest hash of its name.
+    Part 1, 2, ... are chosen so from the videos that no earlier part has.
 
     Args:
-        learning: videos to choose from; the choice keeps their order.
-        share: how large a part of them validates.
+        learning, share, part: as of `carve_validation`.
         frames: video -> class index -> frames.
         seen, validation_unseen: class indices.
-        part: 0, or 1, 2, ... to choose from the videos that no earlier part has, see `carve_validation`.
     """
-    count = _count(learning, share)
+    count, part = _size(learning, share, part)
     left, chosen = _by_hash(learning), list[str]()
-    for turn in range(count * (_part(learning, count, part) + 1)):
+    for turn in range(count * (part + 1)):
         if turn % count == 0:
             chosen = []
         uncovered = validation_unseen.difference(*(frames[name] for name in chosen))
@@ -399,12 +361,10 @@ def carve_covering(
     return tuple(name for name in learning if name in chosen)
 
 
-def _count(names: Sequence[str], share: float) -> int:
-    return min(max(round(share * len(names)), 1), len(names) - 1) if share > 0 else 0
-
-
-def _part(names: Sequence[str], count: int, part: int) -> int:
-    return part % max(len(names) // max(count, 1), 1)
+def _size(names: Sequence[str], share: float, part: int) -> tuple[int, int]:
+    """How many videos validate, and the number of their part among the whole ones."""
+    count = min(max(round(share * len(names)), 1), len(names) - 1) if share > 0 else 0
+    return count, part % max(len(names) // max(count, 1), 1)
 
 
 def _by_hash(names: Sequence[str]) -> list[str]:

@@ -1,38 +1,45 @@
-"""What a data set holds, counted over the labels of all its videos; and what follows for a model."""
+"""What a data set holds (`fact-clip data summary`), and which settings follow for a model (`fact-clip data init`)."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.datasets.check import inspect
+from fact_clip.datasets.check import Progress, inspect
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import every_video, find_benchmark, find_root, read_labels, read_vocabulary, split_names
 
 Run = tuple[int, int, int]
-Progress = Callable[[int, int, str], None]
+"""Start, stop and class of a segment."""
+
+# Names that usually mean "no action".
+BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
+
+STEPS = 4000
+"""Training steps to aim at, with one video per batch; the recipes of the package have 1,500 to 11,000."""
+
+_HARMLESS = (
+    "never trained",
+    "split",
+)  # faults that training can live with; `Dataset.open` finds those of its own split
+_VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
 
 
 def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str, Any]:
-    """Count videos, frames, segments and transitions of a data set, whatever its split.
-
-    Args:
-        config: which data set.
-        progress: called with (done, total, video).
+    """Count videos, frames, segments and transitions over all splits; `progress` takes (done, total, video).
 
     Returns:
         Plain JSON. "video_frames", "segment_frames" and "transcript_length" are {"mean", "median", "least", "most"};
-        "per_class" has a row a class; "balance" says how even the classes are; "transitions" are ordered by count;
-        "suggested" holds `model.tokens` and the null weight that `loss.null_weight: -1` gives with it.
+        "per_class" has a row per class; "balance" says how even the classes are; "transitions" are ordered by count;
+        "suggested" holds `model.tokens`, and the null weight that `loss.null_weight: -1` gives with it.
 
     Raises:
         InputError: no such data set, a faulty mapping or label file, or no videos.
@@ -41,7 +48,7 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
     vocabulary = read_vocabulary(config, root)
     names = every_video(root)
     if not names:
-        raise InputError(root / "groundTruth", "no videos", "a label file a video")
+        raise InputError(root / "groundTruth", "no videos", "a label file per video")
     videos: list[list[Run]] = []
     for done, name in enumerate(names):
         if progress is not None:
@@ -71,12 +78,8 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
 def _spread(values: Sequence[int]) -> dict[str, float]:
     if not values:
         return {"mean": 0.0, "median": 0.0, "least": 0, "most": 0}
-    return {
-        "mean": float(np.mean(values)),
-        "median": float(np.median(values)),
-        "least": int(min(values)),
-        "most": int(max(values)),
-    }
+    mean, median = float(np.mean(values)), float(np.median(values))
+    return {"mean": mean, "median": median, "least": int(min(values)), "most": int(max(values))}
 
 
 def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
@@ -105,8 +108,8 @@ def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[
 
 
 def _balance(frames: Sequence[int]) -> dict[str, Any]:
-    """How even the classes are: their entropy over that of equal classes, and the most frequent over the least."""
-    counts: NDArray[np.float64] = np.array([count for count in frames if count], dtype=np.float64)
+    """How even the classes are: their entropy divided by that of equal classes, and the largest over the smallest."""
+    counts = np.array([count for count in frames if count], dtype=np.float64)
     shares = counts / counts.sum()
     even = math.log(len(frames)) if len(frames) > 1 else 1.0
     return {
@@ -121,51 +124,32 @@ def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> lis
     leaving: Counter[int] = Counter()
     for (before, _), count in pairs.items():
         leaving[before] += count
-    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    names = vocabulary.names
     return [
-        {
-            "from": vocabulary.names[before],
-            "to": vocabulary.names[after],
-            "count": count,
-            "share": count / leaving[before],
-        }
-        for (before, after), count in ordered
+        {"from": names[before], "to": names[after], "count": count, "share": count / leaving[before]}
+        for (before, after), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
 def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, float]:
     """A tenth more tokens than the longest video has segments, in tens, so that each segment finds one.
 
-    Their null weight is M / ((M - mean transcript length) * C) (FACT.md, 'weights'), with (verbs + nouns) / 2 for C
-    where actions are pairs.
+    Their null weight is M / ((M - mean transcript length) * C) (docs/method.md, Loss), where C is
+    (verbs + nouns) / 2 if actions are pairs.
     """
     tokens = 10 * math.ceil(max(transcripts) * 1.1 / 10)
     divisor = float(len(vocabulary))
     if vocabulary.slots == ("verb", "noun"):
-        # a background has a verb and a noun of its own
+        # the background has a verb and a noun of its own
         sizes = [len(vocabulary.factor_indices(slot)[0]) + bool(vocabulary.background) for slot in vocabulary.slots]
         divisor = sum(sizes) / 2
     return {"tokens": tokens, "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor)}
 
 
-# What people call "no action".
-BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
-
-STEPS = 4000
-"""Training steps that are aimed at, with one video a batch; the recipes here lie between 1,500 and 11,000."""
-
-_HARMLESS = ("never trained", "split")  # faults that a training can live with; a split's own stop Dataset.open
-_VIDEOS, _ROWS = 20, 500  # looked at for the scale of the columns
-
-
 @dataclass(frozen=True)
 class Suggestion:
-    """Settings on top of the recipe `folder`, each with the reason for it.
-
-    Attributes:
-        settings: (key, value, reason), keys with dots.
-        videos, classes: of the data set.
-        notes: what a person should know.
+    """Settings on top of the recipe `folder`, as (key with dots, value, reason); how many videos and classes the data
+    set has; and its harmless faults.
     """
 
     settings: tuple[tuple[str, Any, str], ...]
@@ -175,13 +159,10 @@ class Suggestion:
 
 
 def suggest(config: DataConfig) -> Suggestion:
-    """Measure a data set in the common layout.
-
-    Args:
-        config: its root; background, fps, layout and split where a person knows them.
+    """Measure a data set and suggest settings; `config` has its root, and background, fps, layout and split if known.
 
     Raises:
-        InputError: the data has faults that a training would not survive.
+        InputError: the data has faults that training cannot live with.
     """
     seen = inspect(config)
     severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
@@ -190,44 +171,42 @@ def suggest(config: DataConfig) -> Suggestion:
         raise InputError(seen.root, found, "none", f"see them all with: fact-clip data check {seen.root}")
     names = list(seen.splits)
     split = str(config.split) if str(config.split) in names or not names else names[0]
-    config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
-    background, why_background = _background(config, seen.names)
-    dataset = Dataset.open(config.model_copy(update={"background": background, "holdout": None}))
-    counted = summarize(dataset.config)
+    background, why_background = config.background, "as given"
+    if background is None:
+        background = tuple(name for name in seen.names if name.lower() in BACKGROUND_NAMES)
+        why_background = "GUESSED by its name" if background else "GUESSED: no class has a name that says no action"
+    config = config.model_copy(update={"split": int(split) if split.isdigit() else split, "background": background})
+    dataset, counted = Dataset.open(config), summarize(config)
     stride, why_stride = _stride(counted)
     standardize, why_standardize = _standardize(dataset)
-    n_train = len(dataset.train)
-    width = 256 if len(seen.names) < 128 else 256 * math.ceil((len(seen.names) + 129) / 256)
-    longest = counted["transcript_length"]["most"]
+    n_train, n_classes, longest = len(dataset.train), len(seen.names), counted["transcript_length"]["most"]
+    width = 256 if n_classes < 128 else 256 * math.ceil((n_classes + 129) / 256)
+    epochs = int(min(max(10 * round(STEPS / n_train / 10), 20), 400))
     settings = (
         ("data.root", str(seen.root.resolve()), ""),
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
-        ("data.fps", config.fps, "as given" if config.fps else "unknown; feature rows a second, for times in seconds"),
+        (
+            "data.fps",
+            config.fps,
+            "as given" if config.fps else "unknown; feature rows per second, for times in seconds",
+        ),
         ("data.background", list(background), why_background),
         ("data.stride", stride, why_stride),
         ("data.standardize", standardize, why_standardize),
         ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
-        ("model.input.hidden", width, f"room for {len(seen.names)} classes"),
-        ("train.epochs", _epochs(n_train), f"about {STEPS} steps of one of {n_train} training videos"),
+        ("model.input.hidden", width, f"room for {n_classes} classes"),
+        ("train.epochs", epochs, f"about {STEPS} steps of one of {n_train} training videos"),
         ("evaluation.count_background", not background, "background counts in edit and F1"),
     )
-    notes = tuple(str(fault) for _, fault in seen.faults)
-    return Suggestion(settings, len(seen.videos), len(seen.names), notes)
-
-
-def _background(config: DataConfig, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    if config.background is not None:
-        return config.background, "as given"
-    guessed = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
-    return guessed, "GUESSED by its name" if guessed else "GUESSED: no class has a name that says no action"
+    return Suggestion(settings, len(seen.videos), n_classes, tuple(str(fault) for _, fault in seen.faults))
 
 
 def _stride(counted: dict[str, Any]) -> tuple[int, str]:
-    """About 5,000 rows a video, but no more than half of a short segment in one stride."""
+    """About 5,000 rows per video, but an eighth of a typical segment at most."""
     rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
     stride = max(1, min(int(rows // 5000), int(segment // 8)))
-    return stride, f"half of the videos have {rows:g} rows or more, half of the segments {segment:g}"
+    return stride, f"the median video has {rows:g} rows, the median segment {segment:g}"
 
 
 def _standardize(dataset: Dataset) -> tuple[bool, str]:
@@ -242,7 +221,3 @@ def _standardize(dataset: Dataset) -> tuple[bool, str]:
     needed = not moving.size or bool(np.median(mean) > 0.25 or moving.min() < 0.5 or moving.max() > 2)
     low, high = (float(moving.min()), float(moving.max())) if moving.size else (0.0, 0.0)
     return needed, f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {np.median(mean):.3g}"
-
-
-def _epochs(n_train: int) -> int:
-    return int(min(max(10 * round(STEPS / n_train / 10), 20), 400))

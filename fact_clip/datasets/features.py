@@ -29,11 +29,7 @@ _BROKEN = (ValueError, OSError, EOFError, SyntaxError, OverflowError, tokenize.T
 
 
 def open_array(path: str | Path) -> Array:
-    """Open a .npy file of numbers, memory-mapped and read-only.
-
-    Raises:
-        InputError: missing, unreadable, not numbers, or empty.
-    """
+    """Open a .npy file, memory-mapped and read-only: an InputError if missing, unreadable, empty or not numeric."""
     try:
         array: Array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
@@ -49,11 +45,7 @@ def open_array(path: str | Path) -> Array:
 
 
 def load_features(path: str | Path, layout: Layout | None) -> Array:
-    """Open a feature file as (T, D), memory-mapped and read-only, in the type of the file.
-
-    Raises:
-        InputError: see `open_array`; not two-dimensional; no layout.
-    """
+    """Open a feature file as (T, D), see `open_array`; an InputError where it has not two dimensions, or no layout."""
     array = open_array(path)
     if array.ndim != 2:
         raise InputError(path, f"an array of shape {array.shape}", "two dimensions, time and columns")
@@ -71,11 +63,7 @@ def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:
 
 
 def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig) -> Layout | None:
-    """Orientation of a stored array by the number of labels; None where both sides fit.
-
-    Raises:
-        InputError: neither side fits.
-    """
+    """Orientation of a stored array by its labels; None where both sides fit, an InputError where neither does."""
     rows, columns = (lengths_agree(side, n_labels, config) for side in shape)
     if not rows and not columns:
         raise InputError(path, f"features of shape {shape}", f"one side near the {n_labels} labels of the video")
@@ -187,9 +175,8 @@ class FeatureTransform:
     input_dim: int
 
     def __post_init__(self) -> None:
-        for window in self.context:
-            if window < 1:
-                raise InputError("data.context", f"a window of {window} frames", "1 or more")
+        if min(self.context, default=1) < 1:
+            raise InputError("data.context", f"a window of {min(self.context)} frames", "1 or more")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and values.shape != (self.width,):
                 raise InputError(f"feature transform, {name}", f"shape {values.shape}", f"({self.width},)")
@@ -267,11 +254,7 @@ class FeatureTransform:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
-        """The inverse of `to_arrays`.
-
-        Raises:
-            InputError: an array is missing.
-        """
+        """The inverse of `to_arrays`; an InputError where an array is missing."""
         for name in ("context", "input_dim"):
             if name not in arrays:
                 raise InputError("feature transform", f"no array {name!r}", "the arrays of to_arrays")
@@ -309,11 +292,7 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
 
 
 def encoder_of(features: Iterable[Path]) -> str | None:
-    """The frame encoder named in the JSON files beside some feature files; None where none is named.
-
-    Raises:
-        InputError: two different encoders.
-    """
+    """The frame encoder named in the JSON files beside feature files, None without any; an InputError where two are."""
     first: dict[str, Path] = {}
     for path in features:
         name = _sidecar(path.with_suffix(".json")).get("encoder")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
 
 HOLDOUTS = RECIPES / "holdouts"
@@ -52,8 +52,13 @@ class Holdout:
         if self.mode not in get_args(Mode):
             todo = "show is called oracle now" if self.mode == "show" else ""
             raise InputError("holdout.mode", repr(self.mode), f"one of {', '.join(get_args(Mode))}", todo)
-        _check_once("class", {"unseen": self.unseen, "validation_unseen": self.validation_unseen})
-        _check_once("video", {"train_videos": self.train_videos or (), "test_videos": self.test_videos or ()})
+        for what, fields in (("class", ("unseen", "validation_unseen")), ("video", ("train_videos", "test_videos"))):
+            first: dict[str, str] = {}
+            for field in fields:
+                for name in getattr(self, field) or ():
+                    if name in first:
+                        raise InputError(f"holdout.{field}", f"{what} {name!r} again, as in {first[name]}", "each once")
+                    first[name] = field
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
@@ -70,27 +75,23 @@ class Holdout:
             value = json.loads("\n".join(lines))
         except json.JSONDecodeError as error:
             raise InputError(f"{file}:{error.lineno}", f"not JSON ({error.msg})", "an object with 'unseen'") from None
-        return cls.from_dict({"unseen": value} if isinstance(value, list) else value, str(file))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "holdout") -> Holdout:
-        """The inverse of `to_dict`; errors as in `read`, with `where` as their place."""
-        if not isinstance(values, Mapping) or "unseen" not in values:
-            found = f"the keys {sorted(values)}" if isinstance(values, Mapping) else type(values).__name__
-            raise InputError(where, found, "an object with 'unseen'")
+        values = {"unseen": value} if isinstance(value, list) else value
+        if not isinstance(values, dict) or "unseen" not in values:
+            found = f"the keys {sorted(values)}" if isinstance(values, dict) else type(values).__name__
+            raise InputError(file, found, "an object with 'unseen'")
         for key in values:
             if key not in (*_KEYS, *_NOTES):
-                raise InputError(where, f"unknown key {key!r}", f"keys among {_KEYS}", nearest(key, _KEYS))
+                raise InputError(file, f"unknown key {key!r}", f"keys among {_KEYS}", nearest(key, _KEYS))
         fields: dict[str, Any] = {key: values[key] for key in _KEYS if values.get(key) is not None}
         for key in set(fields) - {"mode"}:
             names = fields[key]
-            if not (isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)):
-                raise InputError(where, f"{key} is {names!r}"[:120], "a list of names")
+            if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                raise InputError(file, f"{key} is {names!r}"[:120], "a list of names")
             fields[key] = tuple(names)
         return cls(**fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON; fields that are None are left out."""
+        """Plain JSON for `read`; fields that are None are left out."""
         values = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
@@ -112,31 +113,16 @@ class Holdout:
             InputError: an unknown class (the error names the most similar one), a background class, or no action left
                 to train on.
         """
-        for field, names in (("unseen", self.unseen), ("validation_unseen", self.validation_unseen)):
-            for name in names:
-                if name not in vocabulary:
-                    todo = nearest(name, vocabulary.names)
-                    raise InputError(f"holdout.{field}", f"no class {name!r} among {len(vocabulary)}", todo=todo)
-                if name in vocabulary.background:
-                    raise InputError(f"holdout.{field}", f"{name!r}, which is background", "actions only")
+        for name in self.hidden:
+            where = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
+            if name not in vocabulary:
+                todo = nearest(name, vocabulary.names)
+                raise InputError(where, f"no class {name!r} among {len(vocabulary)}", todo=todo)
+            if name in vocabulary.background:
+                raise InputError(where, f"{name!r}, which is background", "actions only")
         if len(self.hidden) == len(vocabulary) - len(vocabulary.background):
             raise InputError("holdout", f"all {len(self.hidden)} actions", "some that training sees")
         return self
-
-
-def _check_once(what: str, fields: Mapping[str, tuple[str, ...]]) -> None:
-    first: dict[str, str] = {}
-    for field, names in fields.items():
-        for name in names:
-            if name in first:
-                raise InputError(f"holdout.{field}", f"{what} {name!r} again, as in {first[name]}", "each once")
-            first[name] = field
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint with the most similar name."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
-    return f"the nearest is {close[0]!r}" if close else ""
 
 
 def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]) -> None:
@@ -144,8 +130,7 @@ def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, 
 
     Args:
         labels: video -> class indices (T,) as training sees them.
-        vocabulary: the classes.
-        hidden: class indices.
+        vocabulary, hidden: the classes, and the indices of the hidden ones.
 
     Raises:
         InputError: the first such frame, counted from 0, and its video.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, majority_stride
@@ -48,18 +49,20 @@ def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> 
     """
     if not items:
         raise InputError("batch", "no videos", "at least one")
-    width, longest = items[0][1].shape[1], max(len(features) for _, features, _ in items)
-    features = torch.zeros(len(items), longest, width)
-    mask = torch.zeros(len(items), longest, dtype=torch.bool)
-    labels = torch.full((len(items), longest), IGNORED, dtype=torch.int64)
-    for row, (name, own, own_labels) in enumerate(items):
+    names = tuple(name for name, _, _ in items)
+    features = [own for _, own, _ in items]
+    labels = [torch.as_tensor(own) for _, _, own in items]
+    width = features[0].shape[1]
+    for name, own, own_labels in items:
         if own.shape[1] != width or len(own) != len(own_labels):
             found = f"features {tuple(own.shape)}, labels {tuple(own_labels.shape)}"
             raise InputError(f"video {name!r}", found, f"(T, {width}) and (T,)")
-        features[row, : len(own)] = own
-        mask[row, : len(own)] = True
-        labels[row, : len(own)] = torch.as_tensor(own_labels)
-    return Batch(features, mask, labels, tuple(name for name, _, _ in items))
+    return Batch(
+        pad_sequence(features, batch_first=True),
+        pad_sequence([torch.ones(len(own), dtype=torch.bool) for own in features], batch_first=True),
+        pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        names,
+    )
 
 
 def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
@@ -99,26 +102,10 @@ def change_speed(features: Tensor, labels: Labels, speed: float, generator: torc
     return features[source], labels[source.numpy()]
 
 
-def _augmented(
-    features: Tensor, labels: Labels, augment: AugmentConfig, generator: torch.Generator
-) -> tuple[Tensor, Labels]:
-    if augment.speed > 0:
-        features, labels = change_speed(features, labels, augment.speed, generator)
-    if augment.channels > 0:
-        features = drop_channels(features, augment.channels, generator)
-    if augment.time_spans > 0:
-        features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
-    return features, labels
-
-
 def _draw(purpose: str, seed: int, epoch: int, name: str) -> int:
     """A number in [0, 2^63) that depends only on its arguments, so that a resumed run is the same run."""
     digest = hashlib.sha256(f"{purpose}\n{seed}\n{epoch}\n{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def _tensor(array: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(array.copy())  # a tensor over the read-only cache could write into it
 
 
 def training_batches(
@@ -136,16 +123,8 @@ def training_batches(
 
     Order and augmentation depend only on (seed, epoch) and the name of each video: not on the other videos, on
     earlier epochs or on any global random state.
-
-    Args:
-        dataset: where the videos come from.
-        names: videos of the epoch, in any order.
-        transform: raw features -> input.
-        augment: how to augment them.
-        batch_size: videos per batch.
-        seed, epoch: of the run.
-        stride: take every stride-th row of the features; labels by majority.
-        interleave: start at one of the first `stride` rows, drawn anew in each epoch, instead of at the first.
+    Every `stride`-th row of the transformed features is taken, with labels by majority; with `interleave` it starts
+    at one of the first `stride` rows, drawn anew in each epoch, instead of at the first.
     """
     order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
     for first in range(0, len(order), batch_size):
@@ -154,7 +133,14 @@ def training_batches(
             generator = torch.Generator().manual_seed(_draw("augment", seed, epoch, name))
             labels = dataset.labels(name)
             first_row = int(torch.randint(min(stride, len(labels)), (), generator=generator)) if interleave else 0
-            features = _tensor(dataset.transformed(name, transform)[first_row::stride])
+            # a copy, because a tensor over the read-only cache could write into it
+            features = torch.from_numpy(dataset.transformed(name, transform)[first_row::stride].copy())
             labels = majority_stride(labels[first_row:], stride, IGNORED)
-            items.append((name, *_augmented(features, labels, augment, generator)))
+            if augment.speed > 0:
+                features, labels = change_speed(features, labels, augment.speed, generator)
+            if augment.channels > 0:
+                features = drop_channels(features, augment.channels, generator)
+            if augment.time_spans > 0:
+                features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
+            items.append((name, features, labels))
         yield collate(items)

@@ -5,7 +5,7 @@ A data set lists its objects in a file (`ObjectColumns.read`), or they are found
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,8 @@ class ObjectColumns:
         trained = [entry for entry, count in zip(vocabulary.factors, counts, strict=True) if count]
         words = tuple(sorted({entry[slot] or "" for entry in trained} - {""}))
         has_word = np.array([[word in entry for word in words] for entry in vocabulary.factors])  # (C, W)
-
-        def labelled() -> Iterator[tuple[Array, Array, Array]]:
-            for name in dataset.train:
-                labels = dataset.labels(name)
-                yield dataset.features(name), has_word[labels], labels >= 0
-
-        names = name_objects(rows, labelled(), words)
+        labelled = ((dataset.features(name), dataset.labels(name)) for name in dataset.train)
+        names = name_objects(rows, ((video, has_word[own], own >= 0) for video, own in labelled), words)
         others = {word for entry in trained for place, word in enumerate(entry) if place != slot}
         fixed = tuple(at for at, name in enumerate(names) if not name or name in others)
         return cls(names, rows, fixed, slot, dataset.input_dim)
@@ -122,7 +117,7 @@ class ObjectColumns:
         return kinds
 
     def with_context(self, copies: int) -> tuple[tuple[int, ...], ...]:
-        """The columns of each object where windowed means and deviations follow the D columns, `copies` times D."""
+        """The columns of each object among `copies` * D columns: the features, then means and deviations of windows."""
         starts = [self.width * copy for copy in range(copies)]
         return tuple(tuple(start + column for start in starts for column in row) for row in self.columns)
 

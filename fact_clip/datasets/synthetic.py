@@ -1,26 +1,27 @@
-"""The procedural workbench: people assemble parts by hand, as features and labels made on the spot.
+"""The procedural workbench: people assemble parts by hand, as synthetic features and labels.
 
-Every action is a verb, an object and perhaps a tool, and a frame shows evidence of each: a direction an object, a
-direction a tool, and for a verb a faint direction and a movement at its own pace. Around that lies what makes frames
-hard to tell alone: parts that stay in view, glances that miss the object, a style a person, drift, noise and soft
-borders. The frames of one action agree only over time, which is what temporal models are for.
+Every action is a verb, an object and perhaps a tool, and its frames show evidence of each: one direction per object,
+one per tool, and for a verb a faint direction and a movement at its own pace. Other effects make single frames hard to
+recognise: parts that stay in view, glances away from the object, the style of a person, drift, noise and soft borders.
+The frames of an action agree only over time, which is what temporal models are for.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import InputError
 from fact_clip.datasets.benchmarks import NO_ACTION, Factors
+from fact_clip.datasets.holdout import Holdout
 
 Floats = NDArray[np.float64]
 
-# Seconds that an action of this verb takes (median), and the pace of its movement in cycles a second.
+# Median duration of an action with this verb in seconds, and the pace of its movement in cycles per second.
 VERBS: dict[str, tuple[float, float]] = {
     "grasp": (1.3, 0.4),
     "place": (1.8, 0.7),
@@ -34,7 +35,7 @@ _SHORTEST, _LONGEST, _SPREAD = 1.0, 8.0, 0.4  # seconds, seconds, deviation of t
 
 Step = tuple[str, str | None, float]  # verb, tool, probability that the step is done
 
-# What is done with each part, in order.
+# The steps of each part, in order.
 STEPS: dict[str, tuple[Step, ...]] = {
     "shaft": (("grasp", None, 1.0), ("insert", None, 1.0), ("tap", "mallet", 0.6), ("rotate", None, 0.5)),
     "gear": (("grasp", None, 1.0), ("place", None, 1.0), ("tap", "mallet", 0.5), ("rotate", None, 0.6)),
@@ -45,7 +46,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "phillips screw": (("grasp", None, 1.0), ("insert", None, 1.0), ("screw", "phillips screwdriver", 0.9)),
 }
 
-# A part that is only assembled after another one, where both are in the video.
+# A part that is assembled after another one, if both are in the video.
 AFTER = {"gear": "shaft", "bearing": "shaft", "nut": "bolt"}
 
 
@@ -60,14 +61,14 @@ FACTORS: dict[str, Factors] = {
 """Class name -> (verb, object, tool), in the order of the class ids; `benchmarks.verb_object_tool` reads the same."""
 
 UNSEEN = ("insert bolt", "screw nut with wrench", "tap shaft with mallet")
-"""Classes to hold out: each verb, object and tool of theirs is in some other class."""
+"""Classes to hold out: each of their verbs, objects and tools is in some other class."""
 
 VALIDATION_UNSEEN = ("rotate gear", "place bearing")
-"""Further ones, to choose by; every factor of both groups is still in some class outside both."""
+"""Classes to choose settings by; every factor of both groups is in some class outside both."""
 
 _WORLD = 20240607  # one set of prototypes for every seed, so that a model trained on some videos fits new ones
 
-# How strongly each thing shows, against columns of white noise with deviation 1.
+# How strong each effect is, against white noise of deviation 1 in every column.
 _VERB, _MOVEMENT, _OBJECT, _TOOL = 2.6, 2.8, 4.0, 3.8
 _IN_VIEW, _GLANCE, _STYLE, _DRIFT, _SLOW_NOISE = 0.9, 0.2, 0.28, 0.3, 0.35
 _BORDER_SECONDS = 0.35
@@ -75,7 +76,7 @@ _BORDER_SECONDS = 0.35
 
 @dataclass(frozen=True)
 class _Prototypes:
-    """Unit directions (dim,): one a verb, object and tool, two a verb's movement, and a few of drift."""
+    """Unit directions (dim,): one per verb, object and tool, two per movement of a verb, and four of drift."""
 
     verbs: dict[str, Floats]
     movements: dict[str, Floats]  # (2, dim)
@@ -120,24 +121,22 @@ def _plan(rng: np.random.Generator) -> list[str]:
 
 
 def _durations(plan: list[str], fps: float, pace: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Frames of each action, log-normal about its verb's median times the person's pace."""
+    """Frames of each action: log-normal around the median of its verb, times the pace of the person."""
     medians = np.array([_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan])
     seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
     return np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
 
 
 def _moving_average(rows: Floats, window: int) -> Floats:
-    """Centred mean over `window` frames (made odd), the ends repeated; (T, D) -> (T, D)."""
-    half = window // 2
-    padded = np.pad(rows, ((half + 1, half), (0, 0)), mode="edge")
-    total = np.cumsum(padded, axis=0)
-    return (total[2 * half + 1 :] - total[: -(2 * half + 1)]) / (2 * half + 1)
+    """Centred mean of (T, D) over `window` frames (an odd number), with the ends repeated."""
+    smooth: Floats = uniform_filter1d(rows, 2 * (window // 2) + 1, axis=0, mode="nearest")
+    return smooth
 
 
 def _evidence(
     plan: list[str], frames: NDArray[np.int64], fps: float, world: _Prototypes, rng: np.random.Generator
 ) -> Floats:
-    """What the actions show, (T, dim), borders still sharp."""
+    """The evidence of the actions, (T, dim), with sharp borders."""
     dim = world.drift.shape[1]
     rows = np.zeros((int(frames.sum()), dim))
     in_view = np.zeros(dim)
@@ -153,7 +152,7 @@ def _evidence(
         swing = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # (T, 2)
         strength = rng.lognormal(0.0, 0.2)
         here += strength * _VERB * world.verbs[verb] + _MOVEMENT * swing @ world.movements[verb]
-        # a glance away, or a hand before it, hides part and tool for a moment
+        # a glance away, or a hand in front, hides part and tool for a moment
         seen = _moving_average((rng.random((count, 1)) > _GLANCE).astype(np.float64), 3)
         here += seen * (strength * _OBJECT * world.objects[part])
         if tool is not None:
@@ -164,7 +163,7 @@ def _evidence(
 
 
 def _nuisance(n_frames: int, style: Floats, fps: float, world: _Prototypes, rng: np.random.Generator) -> Floats:
-    """Style of the person, slow drift of the camera, noise that lasts and noise that does not; (T, dim)."""
+    """Style of the person, slow drift of the camera, lasting noise and white noise, (T, dim)."""
     dim = len(style)
     walk = np.cumsum(rng.standard_normal((n_frames, 4)), axis=0) / np.sqrt(max(n_frames, 1))
     lasting = _moving_average(rng.standard_normal((n_frames, dim)), max(round(fps), 1)) * np.sqrt(fps)
@@ -189,37 +188,32 @@ def _video(
 
 
 def _write_splits(root: Path, persons: dict[str, int]) -> None:
-    """Up to three splits that part the videos by person, and the hold-out of classes for the first."""
+    """Up to three splits by person, and the holdout for the first."""
     for split in range(1, min(3, len(set(persons.values()))) + 1):
         test = [name for name, person in persons.items() if person % 3 == split - 1]
         train = [name for name in persons if name not in test]
         for part, names in (("train", train), ("test", test)):
             (root / "splits" / f"{part}.split{split}.bundle").write_text("\n".join(names) + "\n", encoding="utf-8")
         if split == 1:
-            setting = {
-                "unseen": UNSEEN,
-                "validation_unseen": VALIDATION_UNSEEN,
-                "train_videos": train,
-                "test_videos": test,
-            }
-            (root / "zero_shot" / "A.json").write_text(json.dumps(setting, indent=1) + "\n", encoding="utf-8")
+            holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", tuple(train), tuple(test))
+            holdout.save_json(root / "zero_shot" / "A.json")
 
 
 def write_workbench(
     root: str | Path, *, videos: int = 24, seed: int = 0, dim: int = 64, fps: float = 15.0, persons: int = 6
 ) -> Path:
-    """Write a workbench data set in the common layout, to be read as benchmark "workbench".
+    """Write a synthetic data set in the common layout, for `data.name=workbench`.
 
-    The same arguments give the same files, byte for byte. What actions look like hangs on `dim` alone, so a
-    model trained on one seed fits the videos of another.
+    The same arguments give the same files, byte for byte. What actions look like depends only on `dim`, so a model
+    trained on one seed fits the videos of another.
 
     Args:
         root: folder to write to, made where missing; files of the same names are replaced.
         videos: how many, of about 400 to 900 frames at 15 fps.
         seed: of the videos and of the people in them.
         dim: D, columns of a feature file.
-        fps: feature rows a second. The benchmark says 15; read other rates with data.fps.
-        persons: who take turns; splits keep each person on one side.
+        fps: feature rows per second. The benchmark has 15; other rates need data.fps.
+        persons: how many people take turns; splits keep each person on one side.
 
     Returns:
         `root`, with mapping.txt, groundTruth/, features/ (float16, time first), splits/ (1 to 3), zero_shot/A.json.
@@ -236,11 +230,11 @@ def write_workbench(
         (root / folder).mkdir(parents=True, exist_ok=True)
     mapping = "".join(f"{index} {name}\n" for index, name in enumerate(FACTORS))
     (root / "mapping.txt").write_text(mapping, encoding="utf-8")
-    world, owners = _Prototypes.of(dim), {}
-    for number in range(videos):
-        person = number % persons
-        name = f"person{person + 1}_video{number // persons + 1}"
-        owners[name] = person
+    world = _Prototypes.of(dim)
+    owners = {
+        f"person{number % persons + 1}_video{number // persons + 1}": number % persons for number in range(videos)
+    }
+    for number, (name, person) in enumerate(owners.items()):
         features, labels = _video(person, fps, world, seed, number)
         np.save(root / "features" / f"{name}.npy", features)
         (root / "groundTruth" / f"{name}.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")

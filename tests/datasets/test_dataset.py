@@ -149,7 +149,7 @@ def test_validation_is_a_fixed_part_of_training(open_set):
     assert dataset.test == ("d",)
 
 
-def test_carving_hangs_on_names_alone():
+def test_carving_depends_on_names_alone():
     names = [f"video{number}" for number in range(20)]
     train, validation = carve_validation(names, 0.15)
     assert len(validation) == 3

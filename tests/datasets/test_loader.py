@@ -1,4 +1,4 @@
-"""Batches: padding, masking, strides, and that a run hangs on (seed, epoch) alone."""
+"""Batches: padding, masking, strides, and that a run depends only on (seed, epoch)."""
 
 from __future__ import annotations
 

@@ -66,8 +66,9 @@ def test_alone_each_of_the_screws_would_be_compositional(tasks):
 def test_levels_name_the_new_word(tasks):
     # the validation group is as little seen as the other: together they lose the hex screwdriver
     found = levels(tasks, Holdout(tuple(NOT_COMPOSITIONAL[:3]), (NOT_COMPOSITIONAL[3], "sntn5")))
-    assert found["sshc1dh"] == found["sshc4dh"] == Level("new factor", (("tool", "hex screwdriver"),))
-    assert found["sntn5"] == Level("compositional")
+    assert found["sshc1dh"] == found["sshc4dh"] == Level((("tool", "hex screwdriver"),))
+    assert found["sntn5"] == Level()
+    assert (found["sshc1dh"].kind, found["sntn5"].kind) == ("new factor", "compositional")
 
 
 WORDS = ("cut ham", "cut egg", "cut roe", "hold ham", "hold egg", "hold jar", "rest")

@@ -40,7 +40,7 @@ def test_crops_are_averaged(axes, place, tmp_path):
     ("array", "axes", "message"),
     [
         (TD, "CTD", r"v.npy: an array of shape \(4, 3\); expected 3 axes, CTD; set --axes"),
-        (TD, "TT", "--axes: TT; expected a letter an axis, T and D once each"),
+        (TD, "TT", "--axes: TT; expected one letter per axis, T and D once each"),
         (np.array(["a"]), "TD", "values of type <U1; expected numbers"),
         (np.zeros((0, 3)), "TD", r"shape \(0, 3\)"),
         (np.array([{}], dtype=object), "TD", "not readable as .npy"),
