@@ -5,18 +5,29 @@ To add a format: one file that writes it and reads it, and one line in `FORMATS`
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import whole_file
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, lines, otio, via
 from fact_clip.formats.annotations import Reader
-from fact_clip.formats.base import Format
 
 __all__ = ["FORMATS", "READERS", "Format", "ending_of", "load", "save"]
 
-# How a format is written, read back as a segmentation, and read as annotations.
+
+@dataclass(frozen=True)
+class Format:
+    """One way to keep a segmentation in a file."""
+
+    ending: str
+    write: Callable[[Segmentation, Path], None]
+    read: Callable[[Path], Segmentation] | None = None  # reads back what `write` wrote; None: frames are not kept
+    annotations: Reader | None = None  # reads the files of the tool, which may have gaps and overlaps
+    needs_media: bool = True  # the file must name a video
+
+
 FORMATS: dict[str, Format] = {
     "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
     "json": Format(".json", json_file.write, json_file.read, needs_media=False),
@@ -43,11 +54,7 @@ READERS: dict[str, Reader] = {
 
 
 def ending_of(name: str, where: str = "format") -> str:
-    """The ending of a format's files, by its name or ending: "csv", ".CSV", "audacity", "audacity.txt".
-
-    Raises:
-        InputError: there is no such format; `where` says what the argument is called.
-    """
+    """The ending of a format's files, by its name or ending ("csv", ".CSV"); `where` is named in the error."""
     asked = name.lower().removeprefix(".")
     for known, each in FORMATS.items():
         if asked in (known, each.ending.removeprefix(".")):
@@ -56,14 +63,10 @@ def ending_of(name: str, where: str = "format") -> str:
 
 
 def save(segmentation: Segmentation, path: str | Path) -> Path:
-    """Write a segmentation in the format that the end of the name tells. Missing folders are made.
+    """Write a segmentation in the format of the file's ending; missing folders are made.
 
-    The file is written under another name and renamed, so a file called `path` is always whole. Formats that must
-    name a video name `segmentation.media`, else the file itself without its ending.
-
-    Raises:
-        InputError: unknown ending, a folder that cannot be written to, a label that the format cannot hold, no
-            seconds where the format needs them, or a library of an extra that is not installed.
+    A file called `path` is always whole. Formats that must name a video name `segmentation.media`, else the file
+    without its ending. An InputError if the format is unknown, cannot hold a label or lacks its seconds or library.
     """
     path = Path(path)
     known = FORMATS[_format_name(path)]
@@ -78,11 +81,7 @@ def save(segmentation: Segmentation, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> Segmentation:
-    """Read a segmentation that :func:`save` wrote.
-
-    Raises:
-        InputError: unknown ending, a format that does not keep the frames, or a broken file.
-    """
+    """Read a segmentation that :func:`save` wrote; an InputError if the format does not keep the frames."""
     path = Path(path)
     name = _format_name(path)
     read = FORMATS[name].read

@@ -21,31 +21,19 @@ OURS = "action"  # the tier, attribute or control that our writers use
 
 @dataclass(frozen=True)
 class Options:
-    """What a reader must be told where the file leaves it open.
+    """What a reader must be told where the file leaves it open."""
 
-    Args:
-        tier: which of several tiers (ELAN), subjects (BORIS), attributes (VIA) or controls (Label Studio) to read.
-        unit: unit of the columns `start` and `stop` (CSV).
-        fps: frames per second of the frame numbers in the file; None: as the file says, else those of the features.
-        classes: names by index (run-length JSON).
-        verbs, nouns: the class files of Epic-Kitchens, both or neither.
-    """
-
-    tier: str | None = None
-    unit: Unit | None = None
-    fps: float | None = None
-    classes: tuple[str, ...] = ()
-    verbs: Path | None = None
+    tier: str | None = None  # of several tiers (ELAN), subjects (BORIS), attributes (VIA), controls (Label Studio)
+    unit: Unit | None = None  # of the columns `start` and `stop` (CSV)
+    fps: float | None = None  # of the frame numbers; None: as the file says, else the rate of the features
+    classes: tuple[str, ...] = ()  # names by index (run-length JSON)
+    verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
 
 
 @dataclass(frozen=True)
 class Span:
-    """A labelled stretch `[start, stop)` in the unit of its annotation; it may be empty.
-
-    Raises:
-        InputError: a time is negative or not finite, stop is before start, or the label is not one line; names `where`.
-    """
+    """A labelled stretch `[start, stop)` in the unit of its annotation; it may be empty. Errors name `where`."""
 
     start: float
     stop: float
@@ -54,51 +42,35 @@ class Span:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label.strip())
-        times = f"{self.start:g} to {self.stop:g}"
+        found = f"{self.label!r} from {self.start:g} to {self.stop:g}"
         if not (math.isfinite(self.start) and math.isfinite(self.stop)) or self.start < 0:
-            raise InputError(self.where, f"{self.label!r} from {times}", "times that are 0 or more")
+            raise InputError(self.where, found, "times that are 0 or more")
         if self.stop < self.start:
-            raise InputError(self.where, f"{self.label!r} from {times}", "a stop after the start")
+            raise InputError(self.where, found, "a stop after the start")
         if not self.label or "\n" in self.label or "\r" in self.label:
-            raise InputError(self.where, f"label {self.label!r} from {times}", "a name of one line")
+            raise InputError(self.where, f"label {found}", "a name of one line")
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a file says about one video.
+    """What a file says about one video."""
 
-    Args:
-        name: name of the video without folder and ending.
-        spans: the segments in any order, with gaps and overlaps.
-        unit: unit of the spans.
-        where: the file, for error messages.
-        fps: frames per second of the frame numbers; None: they are frames of the features.
-        end: length of the video in `unit`, if the file tells it.
-    """
-
-    name: str
-    spans: tuple[Span, ...]
+    name: str  # of the video, without folder and ending
+    spans: tuple[Span, ...]  # in any order, with gaps and overlaps
     unit: Unit
-    where: str
-    fps: float | None = None
-    end: float | None = None
+    where: str  # the file, for error messages
+    fps: float | None = None  # of the frame numbers; None: they are frames of the features
+    end: float | None = None  # length of the video in `unit`, if the file tells it
 
 
 @dataclass(frozen=True)
 class Frames:
-    """One label per frame, and what was decided on the way.
+    """One label per frame, and what was decided on the way."""
 
-    Args:
-        labels: (T,) names.
-        gaps: frames without a segment.
-        contested: frames that segments of different labels claimed.
-        lost: segments that got no frame, because they are too short or others cover them.
-    """
-
-    labels: list[str]
-    gaps: int
-    contested: int
-    lost: int
+    labels: list[str]  # (T,) names
+    gaps: int  # frames without a segment
+    contested: int  # frames that segments of different labels claimed
+    lost: int  # segments that got no frame, because they are too short or others cover them
 
 
 Reader = Callable[[Path, Options], list[Annotation]]
@@ -109,19 +81,15 @@ def to_frames(annotation: Annotation, clock: Clock, background: str) -> Frames:
 
     A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap, the one that
     started last gets the frame; if they started together, the shorter one.** Frames without a segment are background.
-
-    Raises:
-        InputError: seconds without a frame rate, no frames, or segments that reach more than 10 frames and more than
-            1 % beyond the end of the features (less is cut off).
+    Segments may reach 10 frames or 1 % beyond the end of the features and are cut off there; more is an InputError.
     """
     spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
-    cuts = _cuts(annotation, [span.start for span in spans] + [span.stop for span in spans], clock)
-    starts, stops = cuts[: len(spans)], cuts[len(spans) :]
+    starts = _cuts(annotation, [span.start for span in spans], clock)
+    stops = _cuts(annotation, [span.stop for span in spans], clock)
     reach = int(stops.max(initial=0))
     n_frames = clock.n_frames
     if n_frames is None:
-        end = 0 if annotation.end is None else int(_cuts(annotation, [annotation.end], clock)[0])
-        n_frames = max(reach, end)
+        n_frames = max(reach, int(_cuts(annotation, [annotation.end or 0], clock)[0]))
     if n_frames == 0:
         raise InputError(annotation.where, f"no segments for {annotation.name!r}", "at least one, or a length")
     if reach > n_frames + max(n_frames // 100, 10):
@@ -152,10 +120,7 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
 
 
 def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None) -> str:
-    """The `tier` if given, else the only one of `names`, else `OURS`; otherwise an InputError lists them.
-
-    `kind` is what the tool calls a tier; `names` are those that have segments.
-    """
+    """The `tier` if given, else the only one of `names`, else `OURS`; `kind` is what the tool calls a tier."""
     listed = list(dict.fromkeys(names))
     if not listed:
         raise InputError(where, f"no {kind} with segments", "at least one")

@@ -1,21 +1,18 @@
-"""What a file format is, and what the files that read and write formats share."""
+"""What the files that read and write formats share: seconds, frame rates, tables, JSON."""
 
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import read_text
-from fact_clip.formats.annotations import Reader
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
 
@@ -23,32 +20,22 @@ Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
 _FILM_RATES = (24000 / 1001, 30000 / 1001, 60000 / 1001)
 
 
-@dataclass(frozen=True)
-class Format:
-    """One way to keep a segmentation in a file.
-
-    Args:
-        ending: end of the file names.
-        write: writes a segmentation to a file.
-        read: reads back what `write` wrote; None where the file does not keep the frames.
-        annotations: reads the files of the tool as annotations, which may have gaps and overlaps; None: not read.
-        needs_media: the file must name a video; `save` gives it the name of the file if the segmentation has none.
-    """
-
-    ending: str
-    write: Callable[[Segmentation, Path], None]
-    read: Callable[[Path], Segmentation] | None = None
-    annotations: Reader | None = None
-    needs_media: bool = True
+def library(path: Path, module: str, package: str, extra: str) -> Any:
+    """A module of an extra of ours; an InputError says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(path, f"{package} is not installed", "", f"pip install 'fact-clip[{extra}]'") from None
 
 
-def span(path: Path, segmentation: Segmentation, segment: Segment) -> tuple[float, float]:
-    """Start and stop of a segment in seconds; an InputError if neither frame times nor a frame rate are known."""
-    start, stop = segmentation.seconds(segment.start), segmentation.seconds(segment.stop)
-    if start is None or stop is None:
-        todo = "set the frame rate (data.fps), or write .csv, .json or .txt"
-        raise InputError(path, "no frame rate and no frame times", "seconds for this format", todo)
-    return start, stop
+def timed(path: Path, segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
+    """(start, stop, segment) in seconds; an InputError if neither frame times nor a frame rate are known."""
+    for segment in segmentation:
+        start, stop = segmentation.seconds(segment.start), segmentation.seconds(segment.stop)
+        if start is None or stop is None:
+            todo = "set the frame rate (data.fps), or write .csv, .json or .txt"
+            raise InputError(path, "no frame rate and no frame times", "seconds for this format", todo)
+        yield start, stop, segment
 
 
 def mean_rate(segmentation: Segmentation) -> float | None:
@@ -59,14 +46,10 @@ def mean_rate(segmentation: Segmentation) -> float | None:
 
 
 def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
-    """Each segment with its start and stop in whole milliseconds; each stop is the next start.
-
-    Raises:
-        InputError: neither frame times nor a rate are known, or a segment is shorter than a millisecond.
-    """
+    """(start, stop, segment) in whole milliseconds, each stop the next start; a shorter one is an InputError."""
     cues = []
-    for segment in segmentation:
-        start, stop = (round(1000 * time) for time in span(path, segmentation, segment))
+    for *times, segment in timed(path, segmentation):
+        start, stop = (round(1000 * time) for time in times)
         if start == stop:
             raise InputError(path, f"segment {segment.label!r} at {start} ms without length", "a millisecond or more")
         cues.append((start, stop, segment))
@@ -80,30 +63,21 @@ def one_line(path: Path, label: str) -> str:
     return label
 
 
-def now() -> str:
-    """The current date and time in UTC, as ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     """The frame rate behind pairs of (frame, seconds) that `Segmentation.seconds` computed; None if there is none.
 
-    The division loses the last digit of a double, so several rates may give exactly these seconds. Of those, the one
-    with the fewest decimals is taken (15, 29.97), then a film rate (30000/1001). None means that the seconds come
-    from uneven frame times, or were written by hand.
+    Division rounds, so several rates may give exactly these seconds. The one with the fewest decimals is taken
+    (15, 29.97), then a film rate (30000/1001). Uneven frame times and seconds written by hand have none.
     """
     pairs = [(frame, time) for frame, time in times if frame > 0]
     if not pairs or any(time <= 0 for _, time in pairs):
         return None
     frame, time = max(pairs)
     near = frame / time
-    rounded = (round(near, decimals) for decimals in range(4))
-    fine = (round(near, decimals) for decimals in range(4, 18))
-    close = (near + steps * math.ulp(near) for steps in (0, -1, -2, -3, -4, 1, 2, 3, 4))
-    for rate in chain(rounded, _FILM_RATES, fine, close):
-        if rate > 0 and all(frame / rate == time for frame, time in pairs):
-            return rate
-    return None
+    rounded = [round(near, decimals) for decimals in range(18)]
+    close = [near + steps * math.ulp(near) for steps in (0, -1, -2, -3, -4, 1, 2, 3, 4)]
+    rates = [*rounded[:4], *_FILM_RATES, *rounded[4:], *close]
+    return next((rate for rate in rates if rate > 0 and all(frame / rate == time for frame, time in pairs)), None)
 
 
 def segment_at(where: str, start: int, stop: int, label: str, confidence: float | None) -> Segment:
@@ -140,12 +114,9 @@ def seconds(where: str, text: str, column: str) -> float:
 
 
 def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
-    """Rows of a text table with a header, separated by commas, semicolons or tabs.
+    """Rows of a text table, separated by commas, semicolons or tabs; an InputError if a column is missing.
 
     The header is the first line that has all of `columns`; BORIS writes other lines before it.
-
-    Raises:
-        InputError: the file cannot be read, a column is missing, or a row has more or fewer cells than the header.
     """
     lines = io.StringIO(read_text(path), newline="")
     header_line, missing = 0, list(columns)
@@ -174,7 +145,7 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
 
 
 def read_json(path: Path, expected: str, kind: type = object) -> Any:
-    """The content of a JSON file; an InputError if it is not JSON, or not of the `kind` (dict, list)."""
+    """The content of a JSON file of the given `kind` (dict, list); an InputError says what was `expected`."""
     try:
         tree = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -182,3 +153,8 @@ def read_json(path: Path, expected: str, kind: type = object) -> Any:
     if not isinstance(tree, kind):
         raise InputError(path, f"a {type(tree).__name__}", expected)
     return tree
+
+
+def write_json(path: Path, tree: Any, indent: int = 1) -> None:
+    """Write a JSON file, names as they are."""
+    path.write_text(json.dumps(tree, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")

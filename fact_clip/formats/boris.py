@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import Annotation, Options, Span, choose, expects
-from fact_clip.formats.base import mean_rate, now, one_line, read_json, seconds, span, table, video_name
+from fact_clip.formats.base import mean_rate, one_line, read_json, seconds, table, timed, video_name, write_json
 
 COLUMNS = (
     "Observation id", "Observation date", "Description", "Observation duration", "Observation type", "Source",
@@ -22,12 +21,9 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
     """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event.
 
     Times are seconds to the millisecond, as BORIS keeps them; the confidence is the comment of the start.
-
-    Raises:
-        InputError: no seconds are known, or a label is not one line.
     """
     video = segmentation.media or "video"
-    date = now().removesuffix("+00:00")
+    date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
     events = _events(segmentation, path)
     empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
     codes = sorted(set(segmentation.transcript))
@@ -61,26 +57,18 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "project_name": Path(video).stem,
         "project_description": "written by fact-clip",
         "project_format_version": "7.0",
-        "subjects_conf": {},
         "behaviors_conf": {str(n): {"type": "State event", "code": code, **empty} for n, code in enumerate(codes)},
         "observations": {Path(video).stem: observation},
-        "behavioral_categories": [],
-        "independent_variables": {},
-        "coding_map": {},
-        "behaviors_coding_map": [],
-        "converters": {},
+        **{key: [] for key in ("behavioral_categories", "behaviors_coding_map")},
+        **{key: {} for key in ("subjects_conf", "independent_variables", "coding_map", "converters")},
     }
-    path.write_text(json.dumps(project, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, project)
 
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
-    """Write the table that BORIS 8 exports as tabular events: a row START and a row STOP per segment.
-
-    Raises:
-        InputError: as `write_project`.
-    """
+    """Write the table that BORIS 8 exports as tabular events: a row START and a row STOP per segment."""
     video = segmentation.media or "video"
-    date = now().removesuffix("+00:00").replace("T", " ")
+    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     events = _events(segmentation, path)
     length, rate = f"{events[-1][0]:.3f}", f"{mean_rate(segmentation):.3f}"
     fixed = (Path(video).stem, date, "", length, "Media file(s)", f"player #1:{video}", "0.0", length, rate, "")
@@ -94,9 +82,9 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
     """(seconds, START or STOP, class, comment, frame) in the order of time."""
     events = []
-    for segment in segmentation:
+    for *times, segment in timed(path, segmentation):
         code = one_line(path, segment.label)
-        start, stop = (round(time, 3) for time in span(path, segmentation, segment))
+        start, stop = (round(time, 3) for time in times)
         comment = "" if segment.confidence is None else f"confidence {segment.confidence!r}"
         events.append((start, "START", code, comment, segment.start))
         events.append((stop, "STOP", code, "", segment.stop))
@@ -108,10 +96,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
 
     A video is named after its media file, or after the observation if that has several. Point events and modifiers
-    are left out.
-
-    Raises:
-        InputError: another kind of file, several subjects and no `options.tier`, or a start without a stop.
+    are left out; a start without a stop is an InputError.
     """
     if path.suffix.lower() in (".tsv", ".csv"):
         return _read_events(path, options)
@@ -136,7 +121,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
         events = [(time, code) for time, subject, code in rows if subject == chosen]
         end = lengths[0] if len(lengths) == 1 else None
-        found.append(Annotation(video, tuple(_states(where, events)), "seconds", str(path), end=end))
+        found.append(Annotation(video, _states(where, events), "seconds", str(path), end=end))
     return found
 
 
@@ -161,13 +146,15 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
     return [Annotation(name, tuple(listed), "seconds", str(path)) for name, listed in spans.items()]
 
 
-def _states(where: str, events: list[tuple[float, str]]) -> Iterator[Span]:
+def _states(where: str, events: list[tuple[float, str]]) -> tuple[Span, ...]:
     """Pair (seconds, behaviour) events: the first one of a behaviour starts it, the next one stops it."""
+    spans = []
     running: dict[str, float] = {}
     for time, code in sorted(events, key=lambda event: event[0]):
         if code in running:
-            yield Span(running.pop(code), time, code, where)
+            spans.append(Span(running.pop(code), time, code, where))
         else:
             running[code] = time
     for code, start in running.items():
         raise InputError(where, f"{code!r} starts at {start:g} s and never stops", "a stop", "add it in BORIS")
+    return tuple(spans)

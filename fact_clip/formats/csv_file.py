@@ -25,11 +25,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def read(path: Path) -> Segmentation:
-    """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost.
-
-    Raises:
-        InputError: the file cannot be read, a column is missing, a cell is not a number, or there is a gap or overlap.
-    """
+    """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost."""
     segments, times = [], []
     for where, row in table(path, COLUMNS):
         start, stop = (seconds(where, row[column], column) for column in ("start", "stop"))
@@ -47,9 +43,6 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
     The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or `start` and `stop` in
     `options.unit`. A time may be written 00:01:02.5. Without a column `video` the file is one video.
-
-    Raises:
-        InputError: a column is missing, the unit is not known, or a cell is not a time.
     """
     rows = list(table(path))
     header = list(rows[0][1]) if rows else []
@@ -83,9 +76,6 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
     """The annotation CSV of Epic-Kitchens: one action "verb,noun" per row, in seconds, with overlaps.
 
     The names come from the class files `options.verbs` and `options.nouns`; without them they are class numbers.
-
-    Raises:
-        InputError: a column is missing, a class file lacks a number, or a cell is not a time.
     """
     needed = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     if (options.verbs is None) != (options.nouns is None):

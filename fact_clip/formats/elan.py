@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
-from fact_clip.formats.base import milliseconds, now
+from fact_clip.formats.base import library, milliseconds
 
 CONFIDENCE = "confidence"
 _MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov": "video/quicktime"}
@@ -20,13 +20,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
     The confidence of a segment is an annotation on the tier `confidence`, associated with that of the action. The
     video is linked by its path, and by its path relative to the file, so that both can be moved together.
-
-    Raises:
-        InputError: no seconds are known, a segment is shorter than a millisecond, or pympi-ling is not installed.
     """
-    pympi = _pympi(path)
+    pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
-    eaf.adocument["DATE"] = now()
+    eaf.adocument["DATE"] = datetime.now(UTC).isoformat(timespec="seconds")
     eaf.remove_tier("default")
     eaf.add_tier(OURS)
     if any(segment.confidence is not None for segment in segmentation):
@@ -56,13 +53,8 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
 
 @expects("an ELAN document")
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """The aligned annotations of one tier, in seconds; the video is named after the file.
-
-    Raises:
-        InputError: not an ELAN document, no tier with aligned annotations or several and no `options.tier`, an
-            annotation with an end that has no time, or pympi-ling is not installed.
-    """
-    pympi = _pympi(path)
+    """The aligned annotations of one tier, in seconds; the video is named after the file."""
+    pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
     try:  # pympi does not say what is wrong with a file that is not ELAN's
         root = ElementTree.parse(path).getroot()
     except OSError as error:
@@ -84,11 +76,3 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
         spans.append(Span(start / 1000, stop / 1000, label, where))
     return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path))]
-
-
-def _pympi(path: Path) -> Any:
-    try:
-        import pympi.Elan
-    except ImportError:
-        raise InputError(path, "pympi-ling is not installed", "", "pip install 'fact-clip[annotation]'") from None
-    return pympi.Elan

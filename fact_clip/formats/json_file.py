@@ -11,7 +11,7 @@ from typing import Any
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import is_number, read_text
 from fact_clip.formats.annotations import Annotation, Options, Span
-from fact_clip.formats.base import gapless, rate_of, read_json, segment_at
+from fact_clip.formats.base import gapless, rate_of, read_json, segment_at, write_json
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
@@ -35,15 +35,11 @@ def _segment_dict(segmentation: Segmentation, segment: Segment) -> dict[str, Any
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write `as_dict`."""
-    path.write_text(json.dumps(as_dict(segmentation), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, as_dict(segmentation), indent=2)
 
 
 def read(path: Path) -> Segmentation:
-    """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide.
-
-    Raises:
-        InputError: the file cannot be read, a key is missing or of the wrong type, or there is a gap or overlap.
-    """
+    """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide."""
     tree = read_json(path, "an object with fps and segments", dict)
     if not isinstance(tree.get("segments"), list):
         raise InputError(path, "no list 'segments'", "an object with fps and segments")
@@ -51,9 +47,8 @@ def read(path: Path) -> Segmentation:
     if not (fps is None or is_number(fps)):
         raise InputError(path, f"fps {fps!r}", "a number or null")
     if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
-        raise InputError(
-            path, "times that are not a list of numbers", "the start of each frame and the end, in seconds"
-        )
+        found = "times that are not a list of numbers"
+        raise InputError(path, found, "the start of each frame and the end, in seconds")
     if not (media is None or isinstance(media, str)):
         raise InputError(path, f"media {media!r}", "the path of a video or null")
     segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
@@ -67,11 +62,7 @@ def write_lines(segmentation: Segmentation, path: Path) -> None:
 
 
 def read_lines(path: Path) -> Segmentation:
-    """Read what `write_lines` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost.
-
-    Raises:
-        InputError: the file cannot be read, a line is not JSON or lacks a key, or there is a gap or overlap.
-    """
+    """Read what `write_lines` wrote. The frame rate is worked out from the seconds (`rate_of`)."""
     segments, times = [], []
     # not splitlines: JSON may contain the other line ends of Unicode
     for number, line in enumerate(read_text(path).split("\n"), start=1):
@@ -98,11 +89,7 @@ def _read_segment(where: str, entry: Any) -> Segment:
 
 
 def read_runs(path: Path, options: Options) -> list[Annotation]:
-    """Run-length labels: NAME -> [[class, frames], ...]; a class is a name or an index into `options.classes`.
-
-    Raises:
-        InputError: JSON of another form, or an index without a name.
-    """
+    """Run-length labels: NAME -> [[class, frames], ...]; a class is a name or an index into `options.classes`."""
     found = []
     for name, runs in read_json(path, "NAME: [[class, frames], ...]", dict).items():
         if not isinstance(runs, list) or "/" in name or "\\" in name:

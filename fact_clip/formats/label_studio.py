@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
-from fact_clip.formats.base import mean_rate, read_json, video_name
+from fact_clip.formats.base import mean_rate, read_json, video_name, write_json
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a task with one prediction: one region per segment, whose score is the confidence.
 
-    Label Studio counts frames from 1, both ends included, at the frame rate of its <Video> tag, so that tag needs
-    ``frameRate="$fps"``. If the segmentation has frame times, they are brought to an even clock of the mean rate;
-    without times or rate the frames are written as they are. A labelling setup that fits::
-
-        <View>
-          <Video name="video" value="$video" frameRate="$fps"/>
-          <TimelineLabels name="action" toName="video"> <Label value="..."/> ... </TimelineLabels>
-        </View>
+    Label Studio counts frames from 1, both ends included, at the even frame rate of its <Video> tag (see
+    docs/formats.md for the labelling setup), so frame times become frames at their mean rate.
     """
-    data: dict[str, Any] = {"video": segmentation.media or "video"}
     rate = mean_rate(segmentation)
-    if rate is not None:
-        data["fps"] = rate
-    result = [_region(segmentation, number, segment, rate) for number, segment in enumerate(segmentation)]
+    data = {"video": segmentation.media or "video", **({} if rate is None else {"fps": rate})}
+    result = []
+    for number, segment in enumerate(segmentation):
+        start, stop = segment.start, segment.stop
+        if segmentation.times is not None and rate is not None:
+            start, stop = (round(segmentation.times[frame] * rate) for frame in (start, stop))
+        region = {
+            "id": f"segment-{number}",
+            "type": "timelinelabels",
+            "from_name": OURS,
+            "to_name": "video",
+            "value": {"ranges": [{"start": start + 1, "end": max(stop, start + 1)}], "timelinelabels": [segment.label]},
+        }
+        result.append(region if segment.confidence is None else {**region, "score": segment.confidence})
     known = [segment.confidence for segment in segmentation if segment.confidence is not None]
     score = {"score": sum(known) / len(known)} if known else {}
     tasks = [{"data": data, "predictions": [{"model_version": "fact-clip", **score, "result": result}]}]
-    path.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _region(segmentation: Segmentation, number: int, segment: Segment, rate: float | None) -> dict[str, Any]:
-    start, stop = segment.start, segment.stop
-    if segmentation.times is not None and rate is not None:
-        start, stop = (round(segmentation.times[frame] * rate) for frame in (start, stop))
-    region = {
-        "id": f"segment-{number}",
-        "type": "timelinelabels",
-        "from_name": OURS,
-        "to_name": "video",
-        "value": {"ranges": [{"start": start + 1, "end": max(stop, start + 1)}], "timelinelabels": [segment.label]},
-    }
-    return region if segment.confidence is None else {**region, "score": segment.confidence}
+    write_json(path, tasks)
 
 
 @expects("an export of Label Studio as JSON")
@@ -57,9 +46,6 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     Of several annotations of a task, the last one that was not cancelled is read; without any, the last prediction.
     Frames count from 1, both ends included, at `options.fps`, else at the task's `data.fps`. Labels on a sound track
     are in seconds.
-
-    Raises:
-        InputError: another kind of file, or several controls with labels and no `options.tier`.
     """
     tasks = read_json(path, "an export of Label Studio as JSON")
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):

@@ -7,16 +7,13 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import read_text
-from fact_clip.formats.base import milliseconds, one_line, span
+from fact_clip.formats.base import milliseconds, one_line, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
     """One label per line, one line per frame, as in MS-TCN's groundTruth folder.
 
     The frame rate, the confidence and the cut between two neighbours of one label are lost.
-
-    Raises:
-        InputError: a label is empty or contains a line end.
     """
     for label in segmentation.transcript:
         if not label or "\n" in label or "\r" in label:
@@ -36,11 +33,7 @@ def read_frames(path: Path) -> Segmentation:
 
 
 def write_vtt(segmentation: Segmentation, path: Path) -> None:
-    """WebVTT: one cue per segment, its confidence in a comment before it, the video in the first line.
-
-    Raises:
-        InputError: no seconds are known, a segment is shorter than a millisecond, or a label is not one line.
-    """
+    """WebVTT: one cue per segment, its confidence in a comment before it, the video in the first line."""
     media = " ".join((segmentation.media or "").split())
     # an arrow may only stand between times
     blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
@@ -53,11 +46,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
 
 
 def write_srt(segmentation: Segmentation, path: Path) -> None:
-    """SubRip: one numbered subtitle per segment; the confidence is lost.
-
-    Raises:
-        InputError: as `write_vtt`.
-    """
+    """SubRip: one numbered subtitle per segment; the confidence is lost."""
     blocks = [
         f"{number}\n{_clock(start, ',')} --> {_clock(stop, ',')}\n{one_line(path, segment.label)}\n"
         for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1)
@@ -72,33 +61,23 @@ def _clock(time: int, point: str) -> str:
 
 
 def write_audacity(segmentation: Segmentation, path: Path) -> None:
-    """Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost.
-
-    Raises:
-        InputError: no seconds are known, or a label is not one line.
-    """
-    lines = []
-    for segment in segmentation:
-        start, stop = span(path, segmentation, segment)
-        lines.append(f"{start:.6f}\t{stop:.6f}\t{one_line(path, segment.label)}\n")
-    _write(path, lines)
+    """Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost."""
+    cues = timed(path, segmentation)
+    _write(path, (f"{start:.6f}\t{stop:.6f}\t{one_line(path, each.label)}\n" for start, stop, each in cues))
 
 
 def write_rttm(segmentation: Segmentation, path: Path) -> None:
     """NIST's RTTM: one SPEAKER line per segment with file, channel 1, start, duration, label, confidence.
 
-    Blanks end a field, so blanks in names become underscores.
-
-    Raises:
-        InputError: no seconds are known, a label is not one line, or two labels become one.
+    Blanks end a field, so blanks in names become underscores; two labels that become one are an InputError.
     """
     names = {label: "_".join(one_line(path, label).split()) for label in segmentation.transcript}
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "names that differ", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "video").stem.split()) or "video"
     lines = []
-    for segment in segmentation:
-        start, stop = (round(time, 6) for time in span(path, segmentation, segment))
+    for *times, segment in timed(path, segmentation):
+        start, stop = (round(time, 6) for time in times)
         confidence = "<NA>" if segment.confidence is None else repr(segment.confidence)
         name = names[segment.label]
         lines.append(f"SPEAKER {video} 1 {start:.6f} {stop - start:.6f} <NA> <NA> {name} {confidence} <NA>\n")

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.base import milliseconds, span
+from fact_clip.core import Segmentation
+from fact_clip.formats.base import library, milliseconds, timed
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write one video track with a clip per segment, named by its action; the confidence is metadata of the clip.
 
     The time base is the frame rate, or the millisecond if the segmentation has frame times.
-
-    Raises:
-        InputError: no seconds are known, or OpenTimelineIO is not installed.
     """
-    try:
-        import opentimelineio as otio
-    except ImportError:
-        raise InputError(path, "OpenTimelineIO is not installed", "", "pip install 'fact-clip[otio]'") from None
-    span(path, segmentation, segmentation.segments[0])  # refuses a segmentation without seconds
+    otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
+    next(timed(path, segmentation))  # refuses a segmentation without seconds
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]

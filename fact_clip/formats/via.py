@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
-from fact_clip.formats.base import read_json, seconds, span, video_name
+from fact_clip.formats.base import read_json, seconds, timed, video_name, write_json
 
 TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write one temporal segment per segment, in seconds; the action is a choice, the confidence a text beside it.
-
-    Raises:
-        InputError: no seconds are known.
-    """
+    """Write one temporal segment per segment, in seconds; the action is a choice, the confidence a text beside it."""
     video = segmentation.media or "video"
+    classes = {label: label for label in sorted(set(segmentation.transcript))}
+    attribute = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
     metadata = {}
-    for number, segment in enumerate(segmentation):
+    for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
         values = {"1": segment.label}
         if segment.confidence is not None:
             values["2"] = repr(segment.confidence)
-        times = list(span(path, segmentation, segment))
-        metadata[f"1_segment{number}"] = {"vid": "1", "flg": 0, "z": times, "xy": [], "av": values}
+        metadata[f"1_segment{number}"] = {"vid": "1", "flg": 0, "z": [start, stop], "xy": [], "av": values}
     project = {
         "project": {
             # the id placeholders of a project that was never shared on VIA's server
@@ -52,29 +47,20 @@ def write(segmentation: Segmentation, path: Path) -> None:
             },
         },
         "attribute": {
-            "1": _attribute(OURS, 4, {label: label for label in sorted(set(segmentation.transcript))}),  # 4: a choice
-            "2": _attribute("confidence", 1, {}),  # 1: a text
+            "1": {"aname": OURS, "type": 4, "options": classes, **attribute},  # 4: a choice
+            "2": {"aname": "confidence", "type": 1, "options": {}, **attribute},  # 1: a text
         },
         # type 4: a video; loc 1: on this computer
         "file": {"1": {"fid": "1", "fname": Path(video).name, "type": 4, "loc": 1, "src": video}},
         "metadata": metadata,
         "view": {"1": {"fid_list": ["1"]}},
     }
-    path.write_text(json.dumps(project, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _attribute(name: str, kind: int, options: dict[str, str]) -> dict[str, Any]:
-    fixed = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
-    return {"aname": name, "type": kind, "options": options, **fixed}
+    write_json(path, project)
 
 
 @expects("a VIA 3 project")
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """The temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video.
-
-    Raises:
-        InputError: another kind of file, or several attributes of segments and no `options.tier`.
-    """
+    """The temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video."""
     project = read_json(path, "a VIA 3 project", dict)
     if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
         raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
