@@ -83,8 +83,8 @@ class ObjectEvidence(nn.Module):
 
     def objects_of(self, text: Tensor) -> Tensor:
         """(C, O) for class texts (C, S, W): how far a class's word means each object; a row sums to 1, or to 0."""
-        cosine = self._cosine(text)
-        return (_SHARPNESS * cosine).softmax(-1) * (cosine.amax(-1, keepdim=True) >= _LEAST_COSINE)
+        share = self._cosine(_SHARPNESS * text).softmax(-1)
+        return share * (self._cosine(text).amax(-1, keepdim=True) >= _LEAST_COSINE)
 
     def unmatched(self, text: Tensor) -> Tensor:
         """(C,) bool for class texts (C, S, W): classes with a word that means none of the objects."""
