@@ -17,13 +17,9 @@ _ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
 def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray[np.float64]:
     """When rows that were sampled from a video at n / fps seconds start, and when the last one ends: (T,) -> (T + 1,).
 
-    A row starts with the picture that it shows, which came up at n / fps or a moment before. If several rows show the
-    same picture, the later ones start at n / fps, and so does a row before the first picture. So the times rise.
-
-    Args:
-        shown: seconds at which the picture of each row comes up.
-        fps: rows per second.
-        end: seconds at which the video ends, if known; the last row ends then, or at T / fps if that is sooner.
+    A row starts with the picture that it shows, which came up at n / fps or a moment before (`shown`, in seconds). If
+    several rows show the same picture, the later ones start at n / fps, and so does a row before the first picture. So
+    the times rise. The last row ends with the video, at `end` seconds, or at T / fps if that is sooner.
     """
     times = np.asarray(shown, dtype=np.float64)
     grid = np.arange(len(times) + 1) / fps
@@ -35,19 +31,12 @@ def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """The frames of one video's features.
+    """The frames of one video's features."""
 
-    Args:
-        n_frames: how many; None: as many as the annotation has.
-        fps: frames per second; None if unknown.
-        times: seconds at the start of each frame and at the end, (n_frames + 1,), read in place of `fps`.
-        media: path of the video.
-    """
-
-    n_frames: int | None = None
-    fps: float | None = None
-    times: NDArray[np.float64] | None = None
-    media: str | None = None
+    n_frames: int | None = None  # None: as many as the annotation has
+    fps: float | None = None  # frames per second; None if unknown
+    times: NDArray[np.float64] | None = None  # seconds at the start of each frame and at the end, (n_frames + 1,)
+    media: str | None = None  # path of the video
 
     def put_on(self, segmentation: Segmentation) -> Segmentation:
         """The segmentation with this rate and video, and with frame times unless they are those of the rate."""

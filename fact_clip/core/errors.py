@@ -6,14 +6,7 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Something that a person gave us cannot be used.
-
-    Args:
-        where: the file, key or argument at fault.
-        found: what was found there.
-        expected: what would have been right.
-        todo: what the person can do about it.
-    """
+    """Input that cannot be used: where (file, key or argument), what was found, what was expected, and what to do."""
 
     def __init__(self, where: str | Path, found: str, expected: str = "", todo: str = "") -> None:
         self.where, self.found, self.expected, self.todo = str(where), found, expected, todo

@@ -1,4 +1,4 @@
-"""Files of keys and values."""
+"""Reading text, YAML and JSON files, and writing a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,15 +15,9 @@ from fact_clip.core.errors import InputError
 
 
 def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """The keys and values of a JSON file, by its suffix, or of a YAML file.
+    """The keys and values of a JSON file, by its suffix, or of a YAML file, which `may_be_empty`.
 
-    Args:
-        path: the file.
-        expected: what should be there, for the error where nothing is.
-        may_be_empty: an empty YAML file has no keys; else it is an error.
-
-    Raises:
-        InputError: no such file, one that is no text or is broken, or another thing than a mapping.
+    An InputError if the file is missing (it says what was `expected`), broken or not a mapping.
     """
     if not path.is_file():
         raise InputError(path, "no such file", expected)
@@ -54,12 +48,9 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Lend a name beside `path` to write to, and rename it to `path` when all went well.
+    """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
 
-    Folders on the way are made. After a failure nothing new lies there, and an older file is as it was.
-
-    Raises:
-        InputError: the place cannot be written to.
+    After a failure nothing new is left, and an older file is as it was. An InputError if the disk refuses.
     """
     # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
@@ -75,5 +66,5 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a number (true and false are not)."""
+    """Whether a JSON value is a number; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import overload
@@ -17,15 +17,7 @@ from fact_clip.core.errors import InputError
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
-    """Check that `labels` are per-frame class indices (T,) and give them back as int64; T may be 0.
-
-    Args:
-        labels: integers, anything that numpy reads as an array.
-        where: what to call them in an error.
-
-    Raises:
-        InputError: not one-dimensional, or not integers.
-    """
+    """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
     array = np.asarray(labels)
     if array.ndim != 1:
         raise InputError(where, f"an array of shape {array.shape}", "one label per frame, shape (T,)")
@@ -44,14 +36,7 @@ def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
 
 
 def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
-    """Cut per-frame labels (T,) into their maximal runs of one label.
-
-    Returns:
-        (start, stop, label) for each run, half-open frame ranges in order, covering [0, T).
-
-    Raises:
-        InputError: no frames, not one-dimensional, or not integers.
-    """
+    """Cut per-frame labels (T,), T > 0, into maximal runs: (start, stop, label), half-open, in order."""
     array = _some_labels(labels)
     edges = (np.flatnonzero(array[1:] != array[:-1]) + 1).tolist()
     starts = [0, *edges]
@@ -63,9 +48,6 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
 
     Of equally frequent labels the one that comes first in the stride wins. Frames labelled `ignore` have no vote; a
     stride gets `ignore` only if all its frames have it.
-
-    Raises:
-        InputError: no frames, not one-dimensional, not integers, or a stride below 1.
     """
     array = _some_labels(labels, stride)
     padded = np.append(array, np.full(-array.size % stride, ignore, dtype=np.int64))
@@ -80,11 +62,7 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
 
 
 def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
-    """Labels of strides back to full rate: labels (N,) -> (n_frames,); frame t gets label t // stride.
-
-    Raises:
-        InputError: N is not ceil(n_frames / stride), not one-dimensional, not integers, or a stride below 1.
-    """
+    """Labels of strides at full rate: (ceil(n_frames / stride),) -> (n_frames,); frame t gets label t // stride."""
     array = _some_labels(labels, stride)
     expected = -(-n_frames // stride)
     if array.size != expected:
@@ -95,22 +73,12 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """One action of a video. Ordered by start, then stop, then label; confidence does not count.
-
-    Args:
-        start: first frame.
-        stop: first frame after it; `[start, stop)` is half-open.
-        label: name of the action.
-        confidence: how sure the segmenter is, or None if unknown.
-
-    Raises:
-        InputError: a negative start, no frame in the range, or a confidence that is not finite.
-    """
+    """One action of a video, in the frames `[start, stop)`; ordered by start, then stop, then label."""
 
     start: int
     stop: int
     label: str
-    confidence: float | None = field(default=None, compare=False)
+    confidence: float | None = field(default=None, compare=False)  # finite; None: unknown
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
@@ -144,10 +112,6 @@ class Segmentation:
         times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video whose
             frames are not evenly spaced; seconds are then read from here. None: they follow from `fps`.
         media: name of the video file, for formats that point to it. Does not count for equality.
-
-    Raises:
-        InputError: no segments, a gap, an overlap, a frame rate that is not a positive number, or times of
-            another length or that do not rise.
     """
 
     segments: tuple[Segment, ...]
@@ -178,16 +142,9 @@ class Segmentation:
         confidence: Sequence[float] | None = None,
         times: Sequence[float] | None = None,
     ) -> Segmentation:
-        """Cut one label per frame into maximal runs.
+        """Cut labels, one name per frame (T,), into maximal runs; `fps` and `times` (T + 1,) as in the class.
 
-        Args:
-            labels: names, length T.
-            fps: frames per second.
-            confidence: one number per frame, length T; a segment gets the mean over its frames.
-            times: seconds at the start of each frame and at the end, length T + 1.
-
-        Raises:
-            InputError: no frames, a label that is not a text, or confidences of another length or not finite.
+        `confidence` has one finite number per frame, too; a segment gets the mean over its frames.
         """
         if isinstance(labels, str):
             raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one per frame")
@@ -200,12 +157,11 @@ class Segmentation:
         values = None if confidence is None else np.asarray(confidence, dtype=np.float64)
         if values is not None and values.shape != (len(names),):
             raise InputError("confidence", f"shape {values.shape}", f"one number per frame, shape ({len(names)},)")
-        segments, start = [], 0
-        for name, group in groupby(names):
-            stop = start + sum(1 for _ in group)
-            mean = None if values is None else float(values[start:stop].mean())
-            segments.append(Segment(start, stop, str(name), mean))
-            start = stop
+        segments = []
+        for name, group in groupby(range(len(names)), key=names.__getitem__):
+            frames = list(group)
+            mean = None if values is None else float(values[frames].mean())
+            segments.append(Segment(frames[0], frames[-1] + 1, str(name), mean))
         return cls(tuple(segments), fps, None if times is None else tuple(times))
 
     def to_frames(self) -> list[str]:
@@ -243,40 +199,13 @@ class Segmentation:
     def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
         return self.segments[index]
 
-    def resample(self, n_frames: int) -> Segmentation:
-        """The same video in `n_frames` frames, by nearest neighbour; the frame rate changes with it.
-
-        The middle of each new frame decides which old frame it copies. Segments that get no frame vanish, and
-        neighbours of one label are joined. Confidence is kept if every segment has one; frame times are interpolated.
-
-        Raises:
-            InputError: fewer than one frame.
-        """
-        if n_frames < 1:
-            raise InputError("n_frames", str(n_frames), "at least one frame")
-        middles = (2 * np.arange(n_frames) + 1) * self.n_frames // (2 * n_frames)
-        owner = np.repeat(np.arange(len(self)), [segment.duration for segment in self])[middles]
-        labels = [self.segments[index].label for index in owner]
-        known = [segment.confidence for segment in self if segment.confidence is not None]
-        confidence = np.asarray(known)[owner].tolist() if len(known) == len(self) else None
-        fps = None if self.fps is None else self.fps * n_frames / self.n_frames
-        times = None
-        if self.times is not None:
-            place = np.arange(n_frames + 1) * self.n_frames / n_frames
-            times = np.interp(place, range(len(self.times)), self.times).tolist()
-        return replace(Segmentation.from_frames(labels, fps, confidence, times), media=self.media)
-
     def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
         """The segments whose label is not among `labels`, in order; for leaving out background."""
         left_out = {labels} if isinstance(labels, str) else set(labels)
         return tuple(segment for segment in self.segments if segment.label not in left_out)
 
     def save(self, path: str | Path) -> Path:
-        """Write to a file whose ending tells the format (docs/formats.md), and give back its path.
-
-        Raises:
-            InputError: no format has this ending, or the format needs a frame rate and there is none.
-        """
+        """Write to a file whose ending tells the format (docs/formats.md), and give back its path."""
         # The one arrow upward in the house; imported here so that core stays alone until someone saves.
         from fact_clip.formats import save
 
@@ -284,11 +213,7 @@ class Segmentation:
 
     @classmethod
     def load(cls, path: str | Path) -> Segmentation:
-        """Read a file that `save` wrote, in a format that comes back (docs/formats.md).
-
-        Raises:
-            InputError: no format has this ending, the format is only written, or the file is broken.
-        """
+        """Read a file that `save` wrote, in a format that can be read back (docs/formats.md)."""
         from fact_clip.formats import load
 
         return load(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +25,7 @@ Factors: TypeAlias = tuple[str | None, ...]
 OneClass: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
 FactorSource: TypeAlias = Mapping[str, OneClass] | Callable[[str], OneClass]
 
-WHOLE_NAME = ("phrase",)
-"""The slots of a vocabulary of which only names are known."""
+WHOLE_NAME = ("phrase",)  # the slots of a vocabulary of which only names are known
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,6 @@ class Vocabulary:
         background: those of them that mean "no action".
         slots: what the factors are, as ("verb", "object", "tool").
         factors: C tuples with one entry per slot; None if a class has no such factor.
-
-    Raises:
-        InputError: no names, a name twice, an unknown background name, or factors that do not fit.
     """
 
     names: tuple[str, ...]
@@ -80,13 +77,9 @@ class Vocabulary:
         Args:
             names: action names.
             background: those of them that mean "no action".
-            factors: for each name a tuple with one entry per slot or a mapping slot -> factor, looked up by
-                name or given by a function of the name. None: one slot, "phrase", the whole name.
-                Background names may be missing; they then have no factors.
+            factors: for each name a tuple with one entry per slot or a mapping slot -> factor, looked up by name (a
+                background name may be missing) or given by a function of the name. None: one slot, the whole name.
             slots: names of the slots; read off `factors` if not given (for tuples: "slot1", "slot2", ...).
-
-        Raises:
-            InputError: see the class.
         """
         listed, left_out = _texts("names", names), _texts("background", background)
         _check_names("names", listed)
@@ -101,11 +94,7 @@ class Vocabulary:
         factors: FactorSource | None = None,
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
-        """Read a mapping file, see `parse_mapping`. The other arguments are those of `from_names`.
-
-        Raises:
-            InputError: an unreadable file, the first of its faults; and see the class.
-        """
+        """Read a mapping file, see `parse_mapping`; its first fault is raised. Other arguments as in `from_names`."""
         file, left_out = Path(path), _texts("background", background)
         listed, faults = parse_mapping(file)
         if faults:
@@ -152,26 +141,18 @@ class Vocabulary:
         return tuple(self.index(name) for name in self.background)
 
     def factor_indices(self, slot: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """The factors of one slot, and which of them each class has.
-
-        Returns:
-            K factor names in order of appearance, and their indices (C,); -1 if a class has no such factor.
-        """
+        """The K factors of one slot in order of appearance, and for each class the index of its factor or -1, (C,)."""
         if slot not in self.slots:
             raise InputError("vocabulary", f"no slot {slot!r}", f"one of {self.slots}")
-        place, number = self.slots.index(slot), dict[str, int]()
-        column = [entry[place] for entry in self.factors]
-        indices = [-1 if factor is None else number.setdefault(factor, len(number)) for factor in column]
-        return tuple(number), np.array(indices, dtype=np.int64)
+        column = [entry[self.slots.index(slot)] for entry in self.factors]
+        known = list(dict.fromkeys(factor for factor in column if factor is not None))
+        indices = [-1 if factor is None else known.index(factor) for factor in column]
+        return tuple(known), np.array(indices, dtype=np.int64)
 
     def extended(
         self, names: Iterable[str], background: Iterable[str] = (), factors: FactorSource | None = None
     ) -> Vocabulary:
-        """A vocabulary with further names after these, in the same slots; arguments as in `from_names`.
-
-        Raises:
-            InputError: a name that is here already, or slots that need `factors` and none given.
-        """
+        """A vocabulary with further names after these, in the same slots; arguments as in `from_names`."""
         listed, left_out = _texts("names", names), _texts("background", background)
         _, entries = _resolved(listed, left_out, factors, self.slots)
         return Vocabulary(self.names + listed, self.background + left_out, self.slots, self.factors + entries)
@@ -231,13 +212,11 @@ def _texts(where: str, values: Iterable[str]) -> tuple[str, ...]:
 def _check_names(where: str, names: tuple[str, ...]) -> None:
     if not names:
         raise InputError(where, "none", "at least one")
-    seen: set[str] = set()
-    for name in names:
+    for name, count in Counter(names).items():
         if not name.strip():
             raise InputError(where, repr(name), "a name that is not blank")
-        if name in seen:
+        if count > 1:
             raise InputError(where, f"{name!r} twice", "each name once")
-        seen.add(name)
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -302,9 +281,6 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
 
     A line is "id name"; the ids are 0 to C-1, each once in any order, and names may have spaces. UTF-8, else latin-1;
     CRLF and blank lines are tolerated. A faulty line gives no name.
-
-    Raises:
-        InputError: the file cannot be read.
     """
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}

@@ -38,7 +38,6 @@ def test_one_frame() -> None:
     video = Segmentation.from_frames(["a"])
     assert video.segments == (Segment(0, 1, "a"),)
     assert video.to_frames() == ["a"]
-    assert video.resample(3).segments == (Segment(0, 3, "a"),)
 
 
 @SEEDED
@@ -49,39 +48,6 @@ def test_frames_to_segments_and_back(frames: list[str]) -> None:
     assert Segmentation.from_frames(video.to_frames(), fps=6) == video
     assert sum(segment.duration for segment in video) == len(frames)
     assert all(left != right for left, right in pairwise(video.transcript))
-
-
-@SEEDED
-@given(FRAMES, st.integers(1, 90))
-def test_resample_copies_the_nearest_frame(frames: list[str], n_frames: int) -> None:
-    got = Segmentation.from_frames(frames).resample(n_frames)
-    # the middle of new frame i lies at (i + 1/2) * T / n on the old clock
-    expected = [frames[math.floor((i + 0.5) * len(frames) / n_frames + 1e-9)] for i in range(n_frames)]
-    assert got.to_frames() == expected
-
-
-@SEEDED
-@given(FRAMES, st.integers(1, 5))
-def test_resample_by_a_whole_factor_and_back(frames: list[str], factor: int) -> None:
-    video = Segmentation.from_frames(frames, fps=10, confidence=[0.5] * len(frames))
-    longer = video.resample(factor * len(frames))
-    assert longer.to_frames() == [label for label in frames for _ in range(factor)]
-    assert longer.fps == pytest.approx(10 * factor)
-    assert longer.resample(len(frames)).segments == video.segments
-    assert {segment.confidence for segment in longer} == {0.5}
-
-
-def test_resample_joins_what_a_vanished_segment_parted() -> None:
-    video = Segmentation((Segment(0, 4, "a", 0.5), Segment(4, 5, "b", 0.1), Segment(5, 9, "a", 0.9)), fps=9)
-    short = video.resample(2)  # middles at frames 2.25 and 6.75
-    assert short.segments == (Segment(0, 2, "a"),)
-    assert short.segments[0].confidence == pytest.approx(0.7)
-    assert short.fps == pytest.approx(2)
-
-
-def test_confidence_survives_resampling_only_when_complete() -> None:
-    video = Segmentation((Segment(0, 2, "a", 0.5), Segment(2, 4, "b")))
-    assert [segment.confidence for segment in video.resample(8)] == [None, None]
 
 
 def test_segments_given_by_hand_may_repeat_a_label() -> None:
@@ -138,8 +104,6 @@ def test_bad_frames_are_errors() -> None:
         Segmentation.from_frames(["a", 3])  # type: ignore[list-item]
     with pytest.raises(InputError, match=r"shape \(1,\)"):
         Segmentation.from_frames(["a", "a"], confidence=[0.5])
-    with pytest.raises(InputError, match="at least one frame"):
-        Segmentation.from_frames(["a"]).resample(0)
 
 
 UNEVEN = (0.0, 0.1, 0.5, 0.6, 1.0)
@@ -151,14 +115,6 @@ def test_frame_times_tell_seconds() -> None:
     assert Segmentation.from_frames(["a", "a"], fps=4).seconds(1) == 0.25
     assert Segmentation.from_frames(["a", "a"]).seconds(1) is None
     assert video != Segmentation.from_frames(["a", "a", "b", "b"], fps=10)
-
-
-def test_resampling_interpolates_frame_times() -> None:
-    video = Segmentation(Segmentation.from_frames(["a", "a", "b", "b"]).segments, times=UNEVEN, media="a.mp4")
-    assert video.resample(2).times == (0.0, 0.5, 1.0)
-    # the middle of frame 1, [0.1, 0.5), is 0.3
-    assert video.resample(8).times == pytest.approx((0.0, 0.05, 0.1, 0.3, 0.5, 0.55, 0.6, 0.8, 1.0))
-    assert video.resample(2).media == "a.mp4"
 
 
 def test_the_name_of_the_video_does_not_part_equals() -> None:
