@@ -1,7 +1,4 @@
-"""Segmentations to files and back, and the annotation files of other tools.
-
-To add a format: one file that writes it and reads it, and one line in `FORMATS`.
-"""
+"""Segmentations to files and back, and the annotation files of other tools."""
 
 from __future__ import annotations
 

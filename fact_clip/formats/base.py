@@ -15,9 +15,7 @@ from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import read_text
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
-
-# Rates of film and broadcast that no short decimal writes exactly.
-_FILM_RATES = (24000 / 1001, 30000 / 1001, 60000 / 1001)
+COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
 
 
 def library(path: Path, module: str, package: str, extra: str) -> Any:
@@ -26,6 +24,13 @@ def library(path: Path, module: str, package: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise InputError(path, f"{package} is not installed", "", f"pip install 'fact-clip[{extra}]'") from None
+
+
+def cells(segmentation: Segmentation) -> Iterator[tuple[Any, ...]]:
+    """The cells of each segment under `COLUMNS`; None if there are no seconds or no confidence."""
+    for each in segmentation:
+        times = segmentation.seconds(each.start), segmentation.seconds(each.stop)
+        yield each.start, each.stop, *times, each.label, each.confidence
 
 
 def timed(path: Path, segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
@@ -76,7 +81,7 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     near = frame / time
     rounded = [round(near, decimals) for decimals in range(18)]
     close = [near + steps * math.ulp(near) for steps in (0, -1, -2, -3, -4, 1, 2, 3, 4)]
-    rates = [*rounded[:4], *_FILM_RATES, *rounded[4:], *close]
+    rates = [*rounded[:4], 24000 / 1001, 30000 / 1001, 60000 / 1001, *rounded[4:], *close]
     return next((rate for rate in rates if rate > 0 and all(frame / rate == time for frame, time in pairs)), None)
 
 
@@ -98,8 +103,7 @@ def gapless(path: Path, segments: list[Segment], fps: float | None, times: list[
 
 def video_name(media: str) -> str:
     """Name of a video file without its folder (of any system), address and ending."""
-    name = PureWindowsPath(media.split("?")[0]).name
-    return name.rpartition(".")[0] or name
+    return PureWindowsPath(media.split("?")[0]).stem
 
 
 def seconds(where: str, text: str, column: str) -> float:
@@ -132,13 +136,13 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
         raise InputError(path, found, f"columns {', '.join(columns)}" if columns else "a header")
     rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
-        for cells in rows:
+        for row in rows:
             where = f"{path}:{header_line + rows.line_num}"
-            if not any(cells):
+            if not any(row):
                 continue
-            if len(cells) != len(names):
-                raise InputError(where, f"{len(cells)} cells", f"{len(names)}, as in the header")
-            yield where, dict(zip(names, cells, strict=True))
+            if len(row) != len(names):
+                raise InputError(where, f"{len(row)} cells", f"{len(names)}, as in the header")
+            yield where, dict(zip(names, row, strict=True))
     except csv.Error as error:
         where = f"{path}:{header_line + rows.line_num}"
         raise InputError(where, f"not a table ({error})", "one row per line") from None

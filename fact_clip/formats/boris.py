@@ -18,10 +18,7 @@ COLUMNS = (
 
 
 def write_project(segmentation: Segmentation, path: Path) -> None:
-    """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event.
-
-    Times are seconds to the millisecond, as BORIS keeps them; the confidence is the comment of the start.
-    """
+    """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event."""
     video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
     events = _events(segmentation, path)
@@ -80,7 +77,7 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
 
 
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
-    """(seconds, START or STOP, class, comment, frame) in the order of time."""
+    """(seconds to the millisecond, START or STOP, class, comment, frame) in the order of time."""
     events = []
     for *times, segment in timed(path, segmentation):
         code = one_line(path, segment.label)

@@ -8,20 +8,14 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
-from fact_clip.formats.base import Row, gapless, rate_of, seconds, segment_at, table, video_name
-
-COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
+from fact_clip.formats.base import COLUMNS, Row, cells, gapless, rate_of, seconds, segment_at, table, video_name
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision; cells without a rate or a confidence are empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         # with \r\n as line end, csv quotes either character inside a name
-        rows = csv.writer(file, lineterminator="\r\n")
-        rows.writerow(COLUMNS)
-        for segment in segmentation:
-            times = segmentation.seconds(segment.start), segmentation.seconds(segment.stop)
-            rows.writerow([segment.start, segment.stop, *times, segment.label, segment.confidence])
+        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *cells(segmentation)])
 
 
 def read(path: Path) -> Segmentation:
@@ -45,11 +39,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     `options.unit`. A time may be written 00:01:02.5. Without a column `video` the file is one video.
     """
     rows = list(table(path))
-    header = list(rows[0][1]) if rows else []
+    header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
         raise InputError(path, "no column 'label'" if rows else "no rows", "columns start, stop, label")
-    start, stop, unit = _columns(path, header, rows, options.unit)
+    start, stop, unit = _columns(path, rows, options.unit)
     spans: dict[str, list[Span]] = {}
     for where, row in rows:
         name = video_name(row["video"]) if row.get("video") else path.name.partition(".")[0]
@@ -58,14 +52,15 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     return [Annotation(name, tuple(found), unit, str(path), options.fps) for name, found in spans.items()]
 
 
-def _columns(path: Path, header: Sequence[str], rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
-    if unit != "frames" and {"start_seconds", "stop_seconds"} <= set(header):
+def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
+    header = rows[0][1].keys()
+    if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
         if all(row["start_seconds"] for _, row in rows):
             return "start_seconds", "stop_seconds", "seconds"
         unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
-    if unit != "seconds" and {"start_frame", "stop_frame"} <= set(header):
+    if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"
-    if not {"start", "stop"} <= set(header):
+    if not header >= {"start", "stop"}:
         raise InputError(path, f"columns {', '.join(header)}", "columns start, stop, label")
     if unit is None:
         raise InputError(path, "columns 'start' and 'stop' without a unit", "seconds or frames", "set --unit")
@@ -73,10 +68,7 @@ def _columns(path: Path, header: Sequence[str], rows: Sequence[Row], unit: Unit 
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:
-    """The annotation CSV of Epic-Kitchens: one action "verb,noun" per row, in seconds, with overlaps.
-
-    The names come from the class files `options.verbs` and `options.nouns`; without them they are class numbers.
-    """
+    """The annotation CSV of Epic-Kitchens: "verb,noun" per row, by name or (without class files) by number."""
     needed = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     if (options.verbs is None) != (options.nouns is None):
         raise InputError("--verbs and --nouns", "only one of them", "both or none")

@@ -16,11 +16,7 @@ _MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write annotations to the millisecond, ELAN's unit, on the tier `action`.
-
-    The confidence of a segment is an annotation on the tier `confidence`, associated with that of the action. The
-    video is linked by its path, and by its path relative to the file, so that both can be moved together.
-    """
+    """Write annotations to the millisecond, ELAN's unit, on the tier `action`, each with its confidence below it."""
     pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
     eaf = pympi.Eaf(author="fact-clip")
     eaf.adocument["DATE"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -40,7 +36,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def _link(path: Path, video: Path) -> tuple[str, str, str]:
-    """Address of a video, its path relative to the folder of `path`, and its type; ELAN escapes nothing."""
+    """Address of a video, its path relative to `path` (they may move together), its type; ELAN escapes nothing."""
     mime = _MIME.get(video.suffix.lower(), "unknown")
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime

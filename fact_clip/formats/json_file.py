@@ -11,26 +11,15 @@ from typing import Any
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import is_number, read_text
 from fact_clip.formats.annotations import Annotation, Options, Span
-from fact_clip.formats.base import gapless, rate_of, read_json, segment_at, write_json
+from fact_clip.formats.base import COLUMNS, cells, gapless, rate_of, read_json, segment_at, write_json
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
     """A segmentation as plain JSON: fps, n_frames, media if known, segments, and the times of uneven frames."""
     times = {} if segmentation.times is None else {"times": list(segmentation.times)}
     media = {} if segmentation.media is None else {"media": segmentation.media}
-    segments = [_segment_dict(segmentation, segment) for segment in segmentation]
+    segments = [dict(zip(COLUMNS, row, strict=True)) for row in cells(segmentation)]
     return {"fps": segmentation.fps, "n_frames": segmentation.n_frames, **media, "segments": segments, **times}
-
-
-def _segment_dict(segmentation: Segmentation, segment: Segment) -> dict[str, Any]:
-    return {
-        "start": segment.start,
-        "stop": segment.stop,
-        "start_seconds": segmentation.seconds(segment.start),
-        "stop_seconds": segmentation.seconds(segment.stop),
-        "action": segment.label,
-        "confidence": segment.confidence,
-    }
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -47,8 +36,7 @@ def read(path: Path) -> Segmentation:
     if not (fps is None or is_number(fps)):
         raise InputError(path, f"fps {fps!r}", "a number or null")
     if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
-        found = "times that are not a list of numbers"
-        raise InputError(path, found, "the start of each frame and the end, in seconds")
+        raise InputError(path, "times that are not a list of numbers", "seconds: the start of each frame, and the end")
     if not (media is None or isinstance(media, str)):
         raise InputError(path, f"media {media!r}", "the path of a video or null")
     segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
@@ -57,7 +45,7 @@ def read(path: Path) -> Segmentation:
 
 def write_lines(segmentation: Segmentation, path: Path) -> None:
     """Write the `segments` of the JSON file, one per line."""
-    lines = [json.dumps(_segment_dict(segmentation, segment), ensure_ascii=False) + "\n" for segment in segmentation]
+    lines = [json.dumps(segment, ensure_ascii=False) + "\n" for segment in as_dict(segmentation)["segments"]]
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +78,13 @@ def _labels(region: Mapping[str, Any]) -> list[str]:
     return list(value.get("timelinelabels") or (value.get("labels") if "start" in value else None) or [])
 
 
-def _spans(where: str, region: Mapping[str, Any]) -> Iterator[Span]:
+def _spans(where: str, region: Mapping[str, Any]) -> list[Span]:
     value, where = region["value"], f"{where}, region {region.get('id')!r}"
     try:
         if "ranges" in value:
             ends = [(each["start"] - 1, each["end"]) for each in value["ranges"]]
         else:
             ends = [(value["start"], value["end"])]
-        for start, stop in ends:
-            yield Span(float(start), float(stop), str(_labels(region)[0]), where)
+        return [Span(float(start), float(stop), str(_labels(region)[0]), where) for start, stop in ends]
     except (KeyError, TypeError):
         raise InputError(where, f"{value}", "start and end") from None

@@ -11,10 +11,7 @@ from fact_clip.formats.base import milliseconds, one_line, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
-    """One label per line, one line per frame, as in MS-TCN's groundTruth folder.
-
-    The frame rate, the confidence and the cut between two neighbours of one label are lost.
-    """
+    """One label per line, one line per frame, as in MS-TCN's groundTruth folder; rate and confidence are lost."""
     for label in segmentation.transcript:
         if not label or "\n" in label or "\r" in label:
             raise InputError(path, f"label {label!r}", "a name of one line", "write .csv or .json")

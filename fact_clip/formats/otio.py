@@ -9,10 +9,7 @@ from fact_clip.formats.base import library, milliseconds, timed
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write one video track with a clip per segment, named by its action; the confidence is metadata of the clip.
-
-    The time base is the frame rate, or the millisecond if the segmentation has frame times.
-    """
+    """Write one video track with a clip per segment, in frames, or in milliseconds if there are frame times."""
     otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
     next(timed(path, segmentation))  # refuses a segmentation without seconds
     if segmentation.times is None:
