@@ -105,13 +105,11 @@ def frames(
 ) -> Iterator[Frame]:
     """Pictures of a video in order, one in memory at a time.
 
-    With `fps`, picture n is the one shown at n / fps seconds, whatever the rate of the file and however it varies; a
-    range is its part of that same grid. Without `fps`, every `stride`-th frame of the range is given.
-
     Args:
         path: video file.
-        fps: pictures per second; may be above the rate of the file.
-        stride: every how many frames, without `fps`.
+        fps: pictures per second, also above the rate of the file. Picture n is the one shown at n / fps seconds, however
+            the rate of the file varies; a range is its part of that same grid.
+        stride: without `fps`, every how many frames.
         start, stop: range [start, stop) in seconds; `start` is reached by a seek.
         size: (width, height) to scale to; None: as it is.
         keep_going: end a damaged file with a warning that says how much was decoded, instead of the error.

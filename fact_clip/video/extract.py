@@ -28,7 +28,6 @@ from fact_clip.video.decode import DamagedVideoError, frames, probe
 logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
-BATCH = 32
 Progress = Callable[[int, int, str], None]
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ class Settings:
 
     fps: float = 5.0
     precision: str = "float32"
-    batch: int = BATCH
+    batch: int = 32
     keep_going: bool = False
 
     def __post_init__(self) -> None:
