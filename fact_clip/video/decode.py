@@ -107,8 +107,8 @@ def frames(
 
     Args:
         path: video file.
-        fps: pictures per second, also above the rate of the file. Picture n is the one shown at n / fps seconds, however
-            the rate of the file varies; a range is its part of that same grid.
+        fps: pictures per second, also above the rate of the file. Picture n is the one shown at n / fps seconds, even
+            if the rate of the file varies; a range is its part of that same grid.
         stride: without `fps`, every how many frames.
         start, stop: range [start, stop) in seconds; `start` is reached by a seek.
         size: (width, height) to scale to; None: as it is.
