@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,12 +36,61 @@ Input = TypeVar("Input", str, Path)
 
 
 class SegmentsMany:
-    """What every segmenter can do with many inputs."""
+    """What every segmenter can do: take an array, a feature file or a video, one or many."""
+
+    vocabulary: Vocabulary
+    fps: float | None
+    extraction: Settings
 
     def segment(
-        self, source: str | Path, actions: Sequence[str] | None = None, *, progress: Progress | None = None
+        self,
+        source: NDArray[np.floating] | str | Path,
+        actions: Sequence[str] | None = None,
+        transcript: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Segmentation:
-        """Cut one video into actions."""
+        """Cut one video into actions.
+
+        Args:
+            source: raw features (T, D), the path of a feature file, or a video. NAME.json beside a feature file may
+                hold frame times and the path of the video.
+            actions: candidates; None: the segmenter's own. A run with head "text" takes any names, other runs only
+                names of their vocabulary. The background is always a candidate.
+            transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
+            progress: called with (rows done, rows in all, name) while a video is encoded.
+
+        Returns:
+            A segmentation of all T frames; the confidence of a segment is the mean score of its class. Input that does
+            not fit the model is an InputError.
+        """
+        if not isinstance(source, str | Path):
+            return self._segment(source, "features", Clock(fps=self.fps), actions, transcript)
+        path = Path(source)
+        if path.suffix.lower() not in SUFFIXES:
+            features, clock = self._open(path)
+            return self._segment(features, str(path), clock, actions, transcript)
+        encoder = self._encoder_for(path)
+        with extracted(path, encoder, self.extraction, progress) as file:
+            features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
+            return self._segment(features, where, read_clock(file, layout="TD"), actions, transcript)
+
+    def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+        """A feature file that fits the model, and the times of its rows."""
+        raise TypeError(f"{type(self).__name__} opens no feature files")
+
+    def _encoder_for(self, video: Path) -> FrameEncoder:
+        """What turns this video into features that fit the model."""
+        raise TypeError(f"{type(self).__name__} opens no videos")
+
+    def _segment(
+        self,
+        features: NDArray[np.floating],
+        where: str,
+        clock: Clock,
+        actions: Sequence[str] | None,
+        transcript: Sequence[str] | None,
+    ) -> Segmentation:
         raise TypeError(f"{type(self).__name__} does not segment")
 
     def segment_all(
@@ -133,40 +182,6 @@ class Segmenter(SegmentsMany):
         """The model, or the first of several."""
         return self.models[0]
 
-    def segment(
-        self,
-        source: NDArray[np.floating] | str | Path,
-        actions: Sequence[str] | None = None,
-        transcript: Sequence[str] | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Segmentation:
-        """Cut one video into actions.
-
-        Args:
-            source: raw features (T, D), the path of a feature file in the layout of the training data, or a video.
-                NAME.json beside a feature file may hold frame times and the path of the video.
-            actions: candidates; None: the training vocabulary. A model with head "text" takes any names, others only
-                names of their vocabulary. The background is always a candidate.
-            transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
-            progress: called with (rows done, rows expected, name) while a video is encoded.
-
-        Returns:
-            A segmentation of all T frames; the confidence of a segment is the mean score of its class. Input that does
-            not fit the model is an InputError.
-        """
-        if not isinstance(source, str | Path):
-            return self._segment(source, "features", Clock(fps=self.fps), actions, transcript)
-        path = Path(source)
-        if path.suffix.lower() not in SUFFIXES:
-            return self._segment(
-                load_features(path, self.run.layout), str(path), self._clock(path), actions, transcript
-            )
-        encoder = self._encoder_for(path)
-        with extracted(path, encoder, self.extraction, progress) as file:
-            features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
-            return self._segment(features, where, read_clock(file, layout="TD"), actions, transcript)
-
     def _segment(
         self,
         features: NDArray[np.floating],
@@ -186,12 +201,12 @@ class Segmenter(SegmentsMany):
         names = self.choose(actions).vocabulary.decode(labels)
         return clock.put_on(Segmentation.from_frames(names, None, confidence.tolist()))
 
-    def _clock(self, path: Path) -> Clock:
-        clock = read_clock(path, self.fps, self.run.layout)
+    def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+        features, clock = load_features(path, self.run.layout), read_clock(path, self.fps, self.run.layout)
         if self.fps is not None and clock.fps != self.fps:
             expected = f"{self.fps:g}, as {self.run.path} was trained with"
             raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second", expected)
-        return clock
+        return features, clock
 
     def _encoder_for(self, video: Path) -> FrameEncoder:
         if self._encoder is None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import ImageTextModel
 from fact_clip.inference.segmenter import SegmentsMany
-from fact_clip.video.extract import Progress, Settings, describe, extracted
+from fact_clip.video.extract import Settings, describe
 
 _ROWS = 4096  # compared at once, so that a long file is never in memory whole
 
@@ -102,46 +103,27 @@ class TrainingFree(SegmentsMany):
             return Vocabulary.from_names(actions)
         return Vocabulary.from_names([*actions, self.settings.background], [self.settings.background])
 
-    def segment(
-        self,
-        source: NDArray[np.floating] | str | Path,
-        actions: Sequence[str] | None = None,
-        *,
-        progress: Progress | None = None,
-    ) -> Segmentation:
-        """Cut one video into actions.
+    def _encoder_for(self, video: Path) -> ImageTextModel:
+        return self.encoder
 
-        Args:
-            source: a video, a feature file (.npy) that `extract` made with this encoder, or such features (T, D) at the
-                rate of the `extraction` settings.
-            actions: other names than those given at first.
-            progress: called with (rows done, rows expected, name) while a video is encoded.
-
-        Returns:
-            A segmentation in rows of the frame rate. The confidence of a segment is its mean soft assignment. The path
-            of the video and frame times are in it where they are known.
-
-        Raises:
-            InputError: a faulty video or feature file, features of another encoder, or a model that does not load.
-        """
-        vocabulary = self.vocabulary if actions is None else self._vocabulary(actions)
-        if not isinstance(source, str | Path):
-            return self._segment(source, "features", Clock(fps=self.fps), vocabulary)
-        if Path(source).suffix.lower() == ".npy":
-            return self._segment_file(Path(source), vocabulary)
-        with extracted(source, self.encoder, self.extraction, progress) as file:
-            return self._segment_file(file, vocabulary)
-
-    def _segment_file(self, file: Path, vocabulary: Vocabulary) -> Segmentation:
-        features, made_by = load_features(file, "TD"), describe(file)["encoder"]
+    def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+        features, made_by = load_features(path, "TD"), describe(path)["encoder"]
         if made_by != self.encoder.name:
             todo = "give the encoder that they were made with"
-            raise InputError(file, f"features by {made_by}", self.encoder.name, todo)
-        return self._segment(features, str(file), read_clock(file, layout="TD"), vocabulary)
+            raise InputError(path, f"features by {made_by}", self.encoder.name, todo)
+        return features, read_clock(path, layout="TD")
 
     def _segment(
-        self, features: NDArray[np.floating], where: str, clock: Clock, vocabulary: Vocabulary
+        self,
+        features: NDArray[np.floating],
+        where: str,
+        clock: Clock,
+        actions: Sequence[str] | None,
+        transcript: Sequence[str] | None,
     ) -> Segmentation:
+        if transcript is not None:
+            raise InputError("transcript", "without a trained model", "none")
+        vocabulary = self.vocabulary if actions is None else self._vocabulary(actions)
         texts = self._text_vectors(tuple(name for name in vocabulary if name not in vocabulary.background))
         if features.ndim != 2 or not len(features):
             raise InputError(where, f"an array of shape {features.shape}", "(T, D), at least one frame")
