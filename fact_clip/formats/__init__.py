@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import whole_file
-from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, lines, otio, via
+from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
 
 __all__ = ["FORMATS", "READERS", "Format", "ending_of", "load", "save"]
@@ -29,17 +29,17 @@ FORMATS: dict[str, Format] = {
     "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
     "json": Format(".json", json_file.write, json_file.read, needs_media=False),
     "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines),
-    "txt": Format(".txt", lines.write_frames, lines.read_frames),
-    "vtt": Format(".vtt", lines.write_vtt, needs_media=False),
-    "srt": Format(".srt", lines.write_srt),
+    "txt": Format(".txt", players.write_frames, players.read_frames),
+    "vtt": Format(".vtt", players.write_vtt, needs_media=False),
+    "srt": Format(".srt", players.write_srt),
     "eaf": Format(".eaf", elan.write, annotations=elan.read_annotations),
     "boris": Format(".boris", boris.write_project, annotations=boris.read_annotations),
     "boris.tsv": Format(".boris.tsv", boris.write_events),
     "label-studio": Format(".label-studio.json", label_studio.write, annotations=label_studio.read_annotations),
     "via": Format(".via.json", via.write, annotations=via.read_annotations),
-    "rttm": Format(".rttm", lines.write_rttm),
-    "audacity": Format(".audacity.txt", lines.write_audacity),
-    "otio": Format(".otio", otio.write),
+    "rttm": Format(".rttm", players.write_rttm),
+    "audacity": Format(".audacity.txt", players.write_audacity),
+    "otio": Format(".otio", players.write_otio),
 }
 
 # What `fact-clip data convert --from` reads: the annotations of `FORMATS`, and two forms that are not written.

@@ -1,1 +1,46 @@
-"""Action names to sentences: prompts, verb forms, the grammar of HA-ViD."""
+"""Action names to sentences. Here: the English that prompts need, articles and forms of a phrase's verb."""
+
+from __future__ import annotations
+
+import re
+
+_VOWEL_LETTER_NOT_SOUND = re.compile(r"(eu|one|once|usb|use|usu|uni(?!n|m)|ute)")
+_SILENT_H = re.compile(r"(heir|honest|hour)")
+_IRREGULAR = {"be": "is", "have": "has"}
+# One syllable that ends in one vowel and one consonant doubles it: cut, cutting; but screw, screwing and open, opening.
+_DOUBLES = re.compile(r"[^aeiou]+[aeiou][^aeiouwxy]|[aeiou][^aeiouwxy]")
+
+
+def article(noun: str) -> str:
+    """A noun with "a" or "an", by its sound: "a rod", "an egg", "a USB male"."""
+    start = noun.lower()
+    vowel = start[:1] in "aeiou" and not _VOWEL_LETTER_NOT_SOUND.match(start)
+    return f"{'an' if vowel or _SILENT_H.match(start) else 'a'} {noun}"
+
+
+def third_person(phrase: str) -> str:
+    """A phrase that starts with a verb, in the third person: "cut ham" -> "cuts ham"."""
+    verb, space, rest = phrase.partition(" ")
+    if verb in _IRREGULAR:
+        form = _IRREGULAR[verb]
+    elif verb.endswith(("s", "x", "z", "ch", "sh", "o")):
+        form = f"{verb}es"
+    elif re.search(r"[^aeiou]y$", verb):
+        form = f"{verb[:-1]}ies"
+    else:
+        form = f"{verb}s"
+    return f"{form}{space}{rest}"
+
+
+def gerund(phrase: str) -> str:
+    """A phrase that starts with a verb, as a gerund: "cut ham" -> "cutting ham"."""
+    verb, space, rest = phrase.partition(" ")
+    if verb.endswith("ie"):
+        form = f"{verb[:-2]}ying"
+    elif verb.endswith("e") and len(verb) > 2 and not verb.endswith(("ee", "oe", "ye")):
+        form = f"{verb[:-1]}ing"
+    elif _DOUBLES.fullmatch(verb):
+        form = f"{verb}{verb[-1]}ing"
+    else:
+        form = f"{verb}ing"
+    return f"{form}{space}{rest}"

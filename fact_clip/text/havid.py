@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fact_clip.core import InputError
-from fact_clip.text.english import article, third_person
+from fact_clip.text import article, third_person
 
 SLOTS = ("verb", "object", "target", "tool")
 

@@ -10,8 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.text import havid
-from fact_clip.text.english import gerund, third_person
+from fact_clip.text import gerund, havid, third_person
 
 WHOLE_PHRASE = "phrase"
 """The only slot of a vocabulary without factors: it holds the class names, which are worded like the classes."""

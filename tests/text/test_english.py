@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fact_clip.text.english import article, gerund, third_person
+from fact_clip.text import article, gerund, third_person
 
 
 @pytest.mark.parametrize(

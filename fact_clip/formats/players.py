@@ -1,4 +1,4 @@
-"""Plain text: frame labels, subtitles (WebVTT, SubRip), Audacity labels, RTTM."""
+"""What players and editors read: subtitles (WebVTT, SubRip), Audacity, RTTM, OpenTimelineIO; and frame labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import read_text
-from fact_clip.formats.base import milliseconds, one_line, timed
+from fact_clip.formats.base import library, milliseconds, one_line, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -83,3 +83,25 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def write_otio(segmentation: Segmentation, path: Path) -> None:
+    """Write an OpenTimelineIO track with a clip per segment, in frames, or in milliseconds if there are frame times."""
+    otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
+    next(timed(path, segmentation))  # refuses a segmentation without seconds
+    if segmentation.times is None:
+        rate = segmentation.fps
+        cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
+    else:
+        rate, cuts = 1000.0, milliseconds(path, segmentation)
+    video = Path(segmentation.media or "video")
+    address = video.as_uri() if video.is_absolute() else segmentation.media or "video"
+    track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
+    for start, stop, segment in cuts:
+        media = otio.schema.ExternalReference(target_url=address)
+        times = (otio.opentime.RationalTime(time, rate) for time in (start, stop - start))
+        metadata = {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
+        track.append(otio.schema.Clip(segment.label, media, otio.opentime.TimeRange(*times), metadata))
+    timeline = otio.schema.Timeline(video.stem)
+    timeline.tracks.append(track)
+    path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")
