@@ -39,9 +39,6 @@ class TrainingFreeSettings:
         smoothing: seconds over which similarities are averaged.
         shortest: seconds; shorter segments go to a neighbour.
         transport: settings of the decoder.
-
-    Raises:
-        InputError: a value out of range.
     """
 
     templates: str = "ensemble"
@@ -73,9 +70,6 @@ class TrainingFree(SegmentsMany):
         settings: how similarities become segments; None: the defaults.
         extraction: how videos are read; None: the defaults. Feature files have their own rate.
         device: where the model runs: auto, cpu, cuda, cuda:N or mps.
-
-    Raises:
-        InputError: a name that is no encoder, an encoder that takes no texts, or no actions.
     """
 
     def __init__(
@@ -182,10 +176,7 @@ def decode_similarity(
 def absorb_short(labels: NDArray[np.int64], scores: NDArray[np.floating], least: int) -> NDArray[np.int64]:
     """Give each segment of fewer than `least` frames, the shortest first, to the neighbour that scores higher in it.
 
-    Args:
-        labels: (T,).
-        scores: (T, K), of every label.
-        least: frames.
+    Labels are (T,), scores (T, K) of every label.
     """
     labels = labels.copy()
     while True:

@@ -38,11 +38,7 @@ _NARROWEST = 0.16  # inches; narrower segments do not get their number written o
 def save_timeline(
     rows: Mapping[str, Segmentation], path: str | Path, *, background: Collection[str] = (), title: str = ""
 ) -> Path:
-    """Draw `timeline` into a picture file whose suffix names the format (.png, .svg, .pdf).
-
-    Raises:
-        InputError: no rows, another suffix, or a place that cannot be written to.
-    """
+    """Draw `timeline` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
     return save_figure(timeline(rows, background=background, title=title), Path(path))
 
 
@@ -73,9 +69,6 @@ def timeline(rows: Mapping[str, Segmentation], *, background: Collection[str] = 
         rows: name -> segmentation; lengths may differ.
         background: labels drawn in grey.
         title: a line above.
-
-    Raises:
-        InputError: no rows.
     """
     if not rows:
         raise InputError("timeline", "no rows", "at least one segmentation")
@@ -189,11 +182,7 @@ Points = Mapping[str, Sequence[float]]
 
 
 def save_curve(curves: Mapping[str, Points], path: str | Path, *, used: Mapping[str, float] | None = None) -> Path:
-    """Draw `curve` into a picture file whose suffix names the format (.png, .svg, .pdf).
-
-    Raises:
-        InputError: no curve, another suffix, or a place that cannot be written to.
-    """
+    """Draw `curve` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
     return save_figure(curve(curves, used=used), Path(path))
 
 
@@ -203,9 +192,6 @@ def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = No
     Args:
         curves: name -> points.
         used: {"S", "U"} of the gamma in use, drawn as a dot.
-
-    Raises:
-        InputError: no curve.
     """
     if not curves:
         raise InputError("curve", "none", "at least one seen-unseen curve")

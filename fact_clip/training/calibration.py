@@ -49,14 +49,10 @@ Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
 class Scored:
-    """Some videos read by a model once, to be decoded in several ways.
+    """Some videos of a data set, read by a model once, to be decoded in several ways.
 
-    Args:
-        segmenter: the model.
-        dataset: where the videos are.
-        names: of the videos.
-        actions: candidates, as `Segmenter.segment` takes them; None: the whole vocabulary.
-        voters: of the videos, where the model has read them with these candidates already; None: it reads them now.
+    `actions` are the candidates, as `Segmenter.segment` takes them; `voters` those of the videos, where the model has
+    read them with these candidates already.
     """
 
     def __init__(
@@ -130,9 +126,6 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> C
     Args:
         segmenters: the segmenter that is used later; or the members of an ensemble with validation videos of their own.
         datasets: for each the data with its validation videos.
-
-    Raises:
-        InputError: rule "harmonic" without frames of validation-unseen classes.
     """
     dataset, config = datasets[0], segmenters[0].run.config.decode
     check_prior(config, dataset)

@@ -20,12 +20,7 @@ class Logger(Protocol):
 
 
 class FileLog:
-    """``log.jsonl`` and ``log.csv`` in the run folder.
-
-    Args:
-        out: the run folder.
-        last_epoch: rows of later epochs, left by a run that was cut off, are dropped.
-    """
+    """``log.jsonl`` and ``log.csv`` in the run folder; rows after `last_epoch`, left by a cut-off run, are dropped."""
 
     def __init__(self, out: Path, last_epoch: int) -> None:
         self.path, self.table = out / "log.jsonl", out / "log.csv"

@@ -25,10 +25,7 @@ def prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> tuple[
 
     Returns:
         The run, and what its model is made from besides sizes: ``{"text", "object_text"}`` where its head reads text.
-
-    Raises:
-        InputError: settings that do not go together, a folder in use, or another configuration than that of the run to
-            be resumed; nothing has been written then.
+        Settings that do not go together are an InputError before anything is written.
     """
     # The root as it was found, so that the run can be evaluated from anywhere.
     data = config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})

@@ -30,13 +30,7 @@ def report(
 ) -> dict[str, Any]:
     """The zero-shot figures of some videos: by way of calibration, the curve, by level, class and factor.
 
-    Names that the data set lacks are unseen classes without a true frame.
-
-    Args:
-        segmenter: the model with the calibration in use.
-        dataset: with its classes held out.
-        names: of the videos.
-        actions, voters: candidates, and what the model said where it has read the videos already, see `Scored`.
+    Names that the data set lacks are unseen classes without a true frame. `actions` and `voters` as in `Scored`.
     """
     scored = Scored(segmenter, dataset, names, actions, voters)
     used, known = segmenter.calibration or uncalibrated(dataset), dataset.vocabulary
