@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import warnings
@@ -68,3 +69,45 @@ def test_long_functions_are_warned_of():
             if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 80:
                 lines = node.end_lineno - node.lineno + 1
                 warnings.warn(f"{path.relative_to(ROOT)}: {node.name} has {lines} lines", stacklevel=1)
+
+
+# --- what is cited is here ----------------------------------------------------------------------------------
+
+
+def tracked() -> list[Path]:
+    """The files of the repository, from its root."""
+    answer = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        pytest.skip("not a git checkout")
+    return [Path(name) for name in answer.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def is_here(name: str, page: Path, files: list[Path]) -> bool:
+    """Whether a file that a page names lies beside it, at the root, in the package, or anywhere by its bare name."""
+    places = (ROOT / page.parent, ROOT, PACKAGE)
+    return any((place / name).exists() for place in places) or any(file.name == name for file in files)
+
+
+def test_every_page_that_is_cited_is_here():
+    files = tracked()
+    cited = [
+        f"{file}:{number}: {name}"
+        for file in files
+        if file.suffix in (".py", ".md", ".yaml", ".toml", ".cff", "") and file.name != "CHANGELOG.md"
+        for number, line in enumerate((ROOT / file).read_text(encoding="utf-8").splitlines(), start=1)
+        for name in re.findall(r"(?<![\w/.\\-])[\w./-]+\.md\b", line)
+        if not is_here(name, file, files)
+    ]
+    assert not cited, "cited and not in the repository:\n" + "\n".join(cited)
+
+
+def test_files_that_a_readme_names_are_here():
+    files = tracked()
+    named = [
+        f"{page}: {name}"
+        for page in files
+        if page.suffix == ".md" and page.name != "CHANGELOG.md"
+        for name in re.findall(r"`([\w./-]+\.py)(?::\w+)?`", (ROOT / page).read_text(encoding="utf-8"))
+        if not is_here(name, page, files)
+    ]
+    assert not named, "named and not in the repository:\n" + "\n".join(named)

@@ -1,4 +1,4 @@
-"""The definitions of METRICS.md word by word, one frame and one set at a time; shares nothing with fact_clip."""
+"""The definitions of docs/metrics.md word by word, one frame and one set at a time; shares nothing with fact_clip."""
 
 from __future__ import annotations
 
