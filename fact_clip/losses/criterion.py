@@ -38,21 +38,13 @@ class BlockTerms:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """What the criterion gives back.
-
-    Attributes:
-        total: what is minimised.
-        blocks: terms of each block, mean over the videos.
-        fact: mean of the blocks' totals.
-        contrastive: InfoNCE of an alignment head, else None.
-        matches: (token, segment) pairs of each video.
-    """
+    """What the criterion gives back; ``total`` is minimised."""
 
     total: Tensor
-    blocks: tuple[BlockTerms, ...]
-    fact: Tensor
-    contrastive: Tensor | None
-    matches: tuple[Pairs, ...]
+    blocks: tuple[BlockTerms, ...]  # mean over the videos
+    fact: Tensor  # mean of the blocks' totals
+    contrastive: Tensor | None  # InfoNCE of an alignment head
+    matches: tuple[Pairs, ...]  # (token, segment) pairs of each video
 
     def as_dict(self) -> dict[str, float]:
         """Plain numbers for a log: ``total``, each term's mean over blocks, ``contrastive`` where there is one."""
@@ -66,18 +58,14 @@ class LossTerms:
 
 @dataclass(frozen=True)
 class _Video:
-    """What every term of one video reads.
+    """What every term of one video reads."""
 
-    ``labels`` and ``frame_weights`` are (T,), ``class_weights`` (C+1,); ``token_classes`` (M,) is the class of each
-    token's matched segment, else null.
-    """
-
-    labels: Tensor
+    labels: Tensor  # (T,)
     truth: TrueSegments
     pairs: Pairs
-    token_classes: Tensor
-    class_weights: Tensor
-    frame_weights: Tensor
+    token_classes: Tensor  # (M,) class of each token's matched segment, else null
+    class_weights: Tensor  # (C+1,)
+    frame_weights: Tensor  # (T,)
 
 
 class Criterion:
@@ -130,7 +118,7 @@ class Criterion:
             video = self._match(alone, labels[index, : alone.mask.shape[1]])
             videos.append([self._block(alone, block, video) for block in alone.blocks])
             matches.append(video.pairs)
-        blocks = tuple(_mean_terms(terms) for terms in zip(*videos, strict=True))
+        blocks = tuple(map(_mean_terms, zip(*videos, strict=True)))
         fact = torch.stack([block.total for block in blocks]).mean()
         contrastive, total = None, fact
         if output.alignment_logits is not None:
@@ -146,8 +134,7 @@ class Criterion:
         cost = matching_cost(probs, attention, truth, self.config.class_cost, self.config.overlap_cost)
         pairs = match(self.config.match, cost, truth.classes)
         token_classes = torch.full((len(probs),), self.classes.count, device=labels.device)
-        # A token that takes several segments under o2m has one class, so the order of writing does not matter.
-        for token, segment in pairs:
+        for token, segment in pairs:  # several segments of one token have one class
             token_classes[token] = truth.classes[segment]
         null = self.null_weight(len(probs), output.transcript is not None)
         weights = torch.cat([self.class_weights, torch.tensor([null])]).to(labels.device)
@@ -164,10 +151,8 @@ class Criterion:
             raise ValueError("loss.null_weight is -1 (automatic), which needs the mean transcript length")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
-            raise ValueError(
-                f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average: "
-                "raise model.tokens, or give loss.null_weight"
-            )
+            found = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
+            raise ValueError(f"{found}: raise model.tokens, or give loss.null_weight")
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, video: _Video) -> BlockTerms:
@@ -220,10 +205,8 @@ def _alone(output: Output, index: int, n_frames: int) -> Output:
                 values[name] = tensor[(one, *(slice(sizes[axis]) for axis in axes))].float()
         return BlockOutput(**values)
 
-    blocks = tuple(map(cut, output.blocks))
-    return replace(
-        output, blocks=blocks, mask=output.mask[one, :n_frames], token_mask=output.token_mask[one, :n_tokens]
-    )
+    mask, token_mask = output.mask[one, :n_frames], output.token_mask[one, :n_tokens]
+    return replace(output, blocks=tuple(map(cut, output.blocks)), mask=mask, token_mask=token_mask)
 
 
 def _mean_terms(terms: Sequence[BlockTerms]) -> BlockTerms:

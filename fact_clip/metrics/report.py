@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fact_clip.core import InputError
-from fact_clip.metrics.frame import FrameCounts, paired, percent, without_true
+from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
     SegmentCounts,
@@ -49,11 +48,11 @@ PROFILES: dict[str, Profile] = {
 
 
 def evaluate(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
+    ground_truth: Labellings,
+    prediction: Labellings,
     *,
-    background: Iterable[int] = (),
-    unseen: Iterable[int] = (),
+    background: Classes = (),
+    unseen: Classes = (),
     profile: str = "fact",
     stride: int = 1,
 ) -> dict[str, Any]:
@@ -72,8 +71,7 @@ def evaluate(
     Returns:
         "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
         edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy, class_mean_accuracy and
-        f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN;
-        the edit score of a video whose transcripts are both empty is 100.
+        f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN.
 
     Raises:
         InputError: an unknown profile, a class that is background and unseen; see `paired`.
@@ -109,23 +107,14 @@ def _f1(parts: Sequence[SegmentCounts], rules: Profile) -> float:
 
 
 def per_class(
-    ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], n_classes: int, overlap: float = 50
+    ground_truth: Labellings, prediction: Labellings, n_classes: int, overlap: float = 50
 ) -> list[dict[str, Any]]:
-    """Figures of each class, all videos pooled.
-
-    Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        prediction: class indices (T,) of each video.
-        n_classes: C; every index must be below it.
-        overlap: the least IoU of a hit, in percent.
+    """Figures of each of the C = `n_classes` classes, all videos pooled; errors as in `paired`.
 
     Returns:
         C rows with "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments"
-        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap`). With nothing to count
+        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap` percent). With nothing to count
         accuracy and f1 are 0: look at "frames" before averaging.
-
-    Raises:
-        InputError: a class of `n_classes` or more, an overlap not in (0, 100]; see `paired`.
     """
     videos = paired(ground_truth, prediction)
     highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)

@@ -6,7 +6,7 @@ The curve and AUSUC are those of Chao et al., "An Empirical Study and Analysis o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,18 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.segments import frame_labels
-from fact_clip.metrics.frame import FrameCounts, class_set, paired
+from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
 
 Floats: TypeAlias = NDArray[np.float64]
+Tables: TypeAlias = Sequence[ArrayLike]
 
 
-def class_groups(unseen: Iterable[int], background: Iterable[int] = ()) -> tuple[frozenset[int], frozenset[int]]:
-    """Check the unseen and the background classes. All others are seen, and background counts as seen too.
-
-    Raises:
-        InputError: a class that is both; see `class_set`.
-    """
+def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[int], frozenset[int]]:
+    """Check the unseen and the background classes; a class that is both is an InputError. All others are seen."""
     held_out, left_out = class_set("unseen", unseen), class_set("background", background)
     both = held_out & left_out
     if both:
@@ -61,42 +58,24 @@ def segment_figures(counts: SegmentCounts, unseen: frozenset[int], overlap: int)
 
 
 def class_means(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
+    ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> tuple[float, float]:
     """S and U: mean accuracy in percent over the seen and over the unseen classes that have a true frame.
 
-    Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        prediction: class indices (T,) of each video.
-        unseen: classes that were never trained on.
-        background: classes that are left out of the means.
-
-    Raises:
-        InputError: see `class_groups` and `paired`.
+    Classes of `background` are left out of both means. Errors as in `paired` and `class_groups`.
     """
     figures = frame_figures(FrameCounts.of(paired(ground_truth, prediction)), *class_groups(unseen, background))
     return figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]
 
 
 def group_f1(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    overlaps: Sequence[int] = OVERLAPS,
+    ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> dict[str, float]:
-    """F1 in percent by group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`.
-
-    Raises:
-        InputError: an overlap that is not in (0, 100]; see `class_groups` and `paired`.
-    """
+    """F1 in percent by group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`."""
     held_out, left_out = class_groups(unseen, background)
     videos = paired(ground_truth, prediction)
     figures: dict[str, float] = {}
-    for overlap in overlaps:
+    for overlap in OVERLAPS:
         figures |= segment_figures(count_segments(videos, overlap, left_out), held_out, overlap)
     return figures
 
@@ -113,9 +92,6 @@ class SeenUnseenCurve:
             which nothing changes: 0 in its interval, the middle elsewhere, and 1 beyond the outermost changes.
         seen: class-mean accuracy over seen classes, in percent.
         unseen: the same over unseen classes.
-
-    Raises:
-        InputError: arrays of different length, gammas out of order or without 0.
     """
 
     gamma: Floats
@@ -154,20 +130,16 @@ class SeenUnseenCurve:
 
 
 def seen_unseen_curve(
-    ground_truth: Sequence[ArrayLike],
-    scores: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    also_unseen: Iterable[int] = (),
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> SeenUnseenCurve:
     """The exact curve of the frame-wise argmax of scores - gamma * (class is seen), for all gamma.
 
     A frame goes to its best seen class while gamma is at most its margin, best seen score minus best unseen score, and
-    to its best unseen class above. So S and U change at margins only, and one sort gives the whole curve: O(n log n)
-    for n frames. Frames with the same margin change together.
+    to its best unseen class above. So S and U change at margins only, and one sort gives the curve: O(n log n) for n
+    frames.
 
     Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        ground_truth: see `Labellings`.
         scores: (T, C) for each video, before the softmax; -inf rules a class out.
         unseen: classes of U. All classes that are neither here nor in `also_unseen` are seen, background too.
         background: classes that are left out of S and U.
@@ -204,24 +176,16 @@ def seen_unseen_curve(
 
 
 def curve_of_predictions(
-    ground_truth: Sequence[ArrayLike],
-    predictions: Mapping[float, Sequence[ArrayLike]],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    also_unseen: Iterable[int] = (),
+    ground_truth: Labellings,
+    predictions: Mapping[float, Labellings],
+    unseen: Classes,
+    background: Classes = (),
+    also_unseen: Classes = (),
 ) -> SeenUnseenCurve:
     """S and U on a grid of gammas, for a decoder that is not a frame-wise argmax (a switching price, two voters).
 
-    Between grid points the curve is taken as straight; outside the grid it is cut off, so the grid should reach to
-    where U and S are 0.
-
-    Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        predictions: gamma -> class indices (T,) of each video. 0 must be among the gammas.
-        unseen, background, also_unseen: see `seen_unseen_curve`.
-
-    Raises:
-        InputError: no gamma of 0, a class in two groups, no unseen class; see `paired`.
+    `predictions` are gamma -> class indices (T,) of each video, 0 among the gammas; the rest as in `seen_unseen_curve`.
+    Between grid points the curve is straight, and it ends with the grid, which should reach to where U and S are 0.
     """
     held_out, left_out, others = _groups(unseen, background, also_unseen)
     rows = []
@@ -233,11 +197,7 @@ def curve_of_predictions(
 
 
 def ausuc(
-    ground_truth: Sequence[ArrayLike],
-    scores: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    also_unseen: Iterable[int] = (),
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> float:
     """Area under the exact S-U curve in percent, from gamma = -inf (U = 0) to inf (S = 0); see `seen_unseen_curve`.
 
@@ -248,7 +208,7 @@ def ausuc(
 
 
 def _groups(
-    unseen: Iterable[int], background: Iterable[int], also_unseen: Iterable[int]
+    unseen: Classes, background: Classes, also_unseen: Classes
 ) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
     held_out, left_out = class_groups(unseen, background)
     others = class_set("also_unseen", also_unseen)
@@ -260,7 +220,7 @@ def _groups(
     return held_out, left_out, others
 
 
-def _frames(ground_truth: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], Floats]:
+def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64], Floats]:
     """True class (n,) and scores (n, C) of all frames whose label is not negative."""
     if len(ground_truth) == 0:
         raise InputError("ground truth", "no videos", "at least one")
