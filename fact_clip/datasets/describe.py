@@ -26,23 +26,16 @@ BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action
 STEPS = 4000
 """Training steps to aim at, with one video per batch; the recipes of the package have 1,500 to 11,000."""
 
-_HARMLESS = (
-    "never trained",
-    "split",
-)  # faults that training can live with; `Dataset.open` finds those of its own split
+# Faults that training can live with; `Dataset.open` finds those of its own split.
+_HARMLESS = ("never trained", "split")
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
 
 
 def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Count videos, frames, segments and transitions over all splits; `progress` takes (done, total, video).
 
-    Returns:
-        Plain JSON. "video_frames", "segment_frames" and "transcript_length" are {"mean", "median", "least", "most"};
-        "per_class" has a row per class; "balance" says how even the classes are; "transitions" are ordered by count;
-        "suggested" holds `model.tokens`, and the null weight that `loss.null_weight: -1` gives with it.
-
-    Raises:
-        InputError: no such data set, a faulty mapping or label file, or no videos.
+    Returns plain JSON; lengths are {"mean", "median", "least", "most"}, transitions are ordered by count, and
+    "suggested" holds `model.tokens` and the null weight that `loss.null_weight: -1` gives with it.
     """
     root = find_root(config)
     vocabulary = read_vocabulary(config, root)
@@ -121,9 +114,7 @@ def _balance(frames: Sequence[int]) -> dict[str, Any]:
 
 def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
     pairs = Counter((before[2], after[2]) for video in videos for before, after in pairwise(video))
-    leaving: Counter[int] = Counter()
-    for (before, _), count in pairs.items():
-        leaving[before] += count
+    leaving = Counter(before for before, _ in pairs.elements())
     names = vocabulary.names
     return [
         {"from": names[before], "to": names[after], "count": count, "share": count / leaving[before]}
@@ -148,21 +139,18 @@ def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Settings on top of the recipe `folder`, as (key with dots, value, reason); how many videos and classes the data
-    set has; and its harmless faults.
-    """
+    """Settings on top of the recipe `folder`, and what the data set has."""
 
-    settings: tuple[tuple[str, Any, str], ...]
+    settings: tuple[tuple[str, Any, str], ...]  # key with dots, value, reason
     videos: int
     classes: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # its harmless faults
 
 
 def suggest(config: DataConfig) -> Suggestion:
     """Measure a data set and suggest settings; `config` has its root, and background, fps, layout and split if known.
 
-    Raises:
-        InputError: the data has faults that training cannot live with.
+    Faults that training cannot live with are an InputError.
     """
     seen = inspect(config)
     severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
@@ -181,16 +169,13 @@ def suggest(config: DataConfig) -> Suggestion:
     standardize, why_standardize = _standardize(dataset)
     n_train, n_classes, longest = len(dataset.train), len(seen.names), counted["transcript_length"]["most"]
     width = 256 if n_classes < 128 else 256 * math.ceil((n_classes + 129) / 256)
+    why_fps = "as given" if config.fps else "unknown; feature rows per second, for times in seconds"
     epochs = int(min(max(10 * round(STEPS / n_train / 10), 20), 400))
     settings = (
         ("data.root", str(seen.root.resolve()), ""),
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
-        (
-            "data.fps",
-            config.fps,
-            "as given" if config.fps else "unknown; feature rows per second, for times in seconds",
-        ),
+        ("data.fps", config.fps, why_fps),
         ("data.background", list(background), why_background),
         ("data.stride", stride, why_stride),
         ("data.standardize", standardize, why_standardize),

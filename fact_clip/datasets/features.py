@@ -75,11 +75,9 @@ def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config:
 def length_fault(
     path: str | Path, features: Array, layout: Layout, n_labels: int, config: DataConfig
 ) -> tuple[str, InputError] | None:
-    """What is wrong with the length of features (T, D), read from a file with this layout, beside their labels.
+    """What is wrong with the length of features (T, D), read from a file with this layout; None if they fit the labels.
 
-    Returns:
-        The kind of fault, "orientation" where only the other side fits the labels, else "length", and the error; None
-        where the lengths agree.
+    The kind of fault is "orientation" where only the other side fits the labels, else "length".
     """
     n_rows, other = features.shape
     if lengths_agree(n_rows, n_labels, config):
@@ -162,17 +160,14 @@ LIMIT = 5.0
 class FeatureTransform:
     """Turns raw features into the input of a model. It is fitted on training videos and kept in the checkpoint.
 
-    Args:
-        context: centred windows in frames (feature rows before any stride); an even window has its extra frame before
-            the centre. Each window adds the mean and the standard deviation of every column.
-        mean, std: (width,) float32 for standardisation, clipped at +-LIMIT; None: no standardisation.
-        input_dim: D, columns of a feature file.
+    Each window of `context` adds the mean and the standard deviation of every column. Windows are centred and counted
+    in frames (feature rows before any stride); an even one has its extra frame before the centre.
     """
 
     context: tuple[int, ...]
-    mean: NDArray[np.float32] | None
+    mean: NDArray[np.float32] | None  # (width,), for standardisation, clipped at +-LIMIT; None: no standardisation
     std: NDArray[np.float32] | None
-    input_dim: int
+    input_dim: int  # D, columns of a feature file
 
     def __post_init__(self) -> None:
         if min(self.context, default=1) < 1:
@@ -201,9 +196,6 @@ class FeatureTransform:
         Mean and standard deviation are taken over all frames, after the context columns are added; a column that
         never changes keeps its scale. Columns of one kind (``kinds``, (D,)) share both, so that one network can read
         the boxes of all objects.
-
-        Raises:
-            InputError: no videos, or videos of different width.
         """
         windows = tuple(int(window) for window in context)
         count, mean, spread, dim = 0, np.zeros(0), np.zeros(0), None
@@ -244,13 +236,8 @@ class FeatureTransform:
 
     def to_arrays(self) -> dict[str, Array]:
         """Plain arrays for a checkpoint, mean and std only if there are any."""
-        arrays: dict[str, Array] = {
-            "context": np.array(self.context, dtype=np.int64),
-            "input_dim": np.array([self.input_dim], dtype=np.int64),
-        }
-        if self.mean is not None and self.std is not None:
-            arrays |= {"mean": self.mean, "std": self.std}
-        return arrays
+        numbers = {"context": np.array(self.context, np.int64), "input_dim": np.array([self.input_dim], np.int64)}
+        return numbers | {name: own for name, own in (("mean", self.mean), ("std", self.std)) if own is not None}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
@@ -265,13 +252,7 @@ class FeatureTransform:
 def read_clock(path: Path, fps: float | None = None, layout: Layout | None = None) -> Clock:
     """The clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times`` (seconds) and ``video``.
 
-    Args:
-        path: the feature file.
-        fps: the frame rate where the JSON file has none.
-        layout: of the array; may be None where there is a JSON file, which belongs to (T, D).
-
-    Raises:
-        InputError: no such feature file, neither layout nor JSON file, or a faulty JSON file.
+    `fps` counts where the JSON file has none; `layout` may be None where there is a JSON file, which belongs to (T, D).
     """
     features, beside = load_features(path, layout or "TD"), path.with_suffix(".json")
     known = _sidecar(beside)

@@ -190,13 +190,12 @@ def _video(
 def _write_splits(root: Path, persons: dict[str, int]) -> None:
     """Up to three splits by person, and the holdout for the first."""
     for split in range(1, min(3, len(set(persons.values()))) + 1):
-        test = [name for name, person in persons.items() if person % 3 == split - 1]
-        train = [name for name in persons if name not in test]
+        test = tuple(name for name, person in persons.items() if person % 3 == split - 1)
+        train = tuple(name for name in persons if name not in test)
         for part, names in (("train", train), ("test", test)):
             (root / "splits" / f"{part}.split{split}.bundle").write_text("\n".join(names) + "\n", encoding="utf-8")
         if split == 1:
-            holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", tuple(train), tuple(test))
-            holdout.save_json(root / "zero_shot" / "A.json")
+            Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", train, test).save_json(root / "zero_shot" / "A.json")
 
 
 def write_workbench(
@@ -204,22 +203,12 @@ def write_workbench(
 ) -> Path:
     """Write a synthetic data set in the common layout, for `data.name=workbench`.
 
-    The same arguments give the same files, byte for byte. What actions look like depends only on `dim`, so a model
-    trained on one seed fits the videos of another.
+    Returns `root`, with mapping.txt, groundTruth/, features/ (float16, (T, dim)), splits/ (1 to 3), zero_shot/A.json;
+    files of the same names are replaced. The same arguments give the same files, byte for byte. What actions look like
+    depends only on `dim`, so a model trained on one seed fits the videos of another.
 
-    Args:
-        root: folder to write to, made where missing; files of the same names are replaced.
-        videos: how many, of about 400 to 900 frames at 15 fps.
-        seed: of the videos and of the people in them.
-        dim: D, columns of a feature file.
-        fps: feature rows per second. The benchmark has 15; other rates need data.fps.
-        persons: how many people take turns; splits keep each person on one side.
-
-    Returns:
-        `root`, with mapping.txt, groundTruth/, features/ (float16, time first), splits/ (1 to 3), zero_shot/A.json.
-
-    Raises:
-        InputError: fewer than two videos or persons, fewer than 8 columns, or a frame rate under 8.
+    A video has about 400 to 900 frames at 15 fps; other rates than 15 need data.fps. People take turns, and splits
+    keep each on one side.
     """
     least = {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8), "fps": (fps, 8)}
     for name, (value, minimum) in least.items():
