@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fact_clip.core import InputError, Vocabulary
@@ -90,19 +90,9 @@ def verb_and_noun(name: str) -> Factors:
     return (verb.strip(), noun.strip())
 
 
-def _havid(name: str) -> Benchmark:
-    """A variant of HA-ViD; they share the features."""
-    return Benchmark(
-        layout="DT",
-        fps=None,
-        background=(havid.IDLE,),
-        slots=havid.SLOTS,
-        factors=havid.factors,
-        folder=f"HAViD/ActionSegmentation/data/{name}",
-        splits=("1",),
-        features="../features",
-    )
-
+# The variants of HA-ViD share their features.
+_HAVID = Benchmark("DT", None, (havid.IDLE,), havid.SLOTS, havid.factors, splits=("1",), features="../features")
+_VARIANTS = [f"view{view}_{hand}_{kind}" for view in (0, 1, 2) for hand in ("lh", "rh") for kind in ("pt", "aa")]
 
 _FOUR, _FIVE, _SEVEN = (tuple(str(number) for number in range(1, last + 1)) for last in (4, 5, 7))
 
@@ -123,12 +113,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         mapping="processed/mapping.txt",
         factor_mappings=("processed/verb_mapping.txt", "processed/noun_mapping.txt"),
     ),
-    **{
-        f"havid_view{view}_{hand}_{kind}": _havid(f"view{view}_{hand}_{kind}")
-        for view in (0, 1, 2)
-        for hand in ("lh", "rh")
-        for kind in ("pt", "aa")
-    },
+    **{f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}") for name in _VARIANTS},
     "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=_SEVEN),
     "workbench": Benchmark("TD", 15.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool),
 }

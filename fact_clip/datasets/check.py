@@ -1,13 +1,11 @@
-"""Every fault of a data set, for `fact-clip data check`.
-
-`Dataset.check` stops at the first fault of one split, before a training. This looks at all splits and goes on.
-"""
+"""Every fault of all splits of a data set, for `fact-clip data check`; `Dataset.check` stops at the first of one."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,14 +64,9 @@ class Inspection:
                 found |= {video: where for video, where in part.items() if video not in found}
         return found or {path.stem: str(path) for path in sorted((self.root / "groundTruth").glob("*.txt"))}
 
-    @property
-    def features(self) -> Path:
-        """The folder of feature files."""
-        return self.root / self.benchmark.features
-
     def feature_path(self, video: str) -> Path:
         """The feature file of a video."""
-        return self.features / f"{video}.npy"
+        return self.root / self.benchmark.features / f"{video}.npy"
 
 
 def inspect(
@@ -97,10 +90,11 @@ def inspect(
         _look_for_untrained(seen)
     else:
         seen.add("folder", root / "groundTruth", "no such folder", "a label file per video")
-    if seen.features.is_dir():
+    folder = root / seen.benchmark.features
+    if folder.is_dir():
         _look_at_features(config, seen, full, progress)
     else:
-        seen.add("folder", seen.features, "no such folder", "a .npy file per video")
+        seen.add("folder", folder, "no such folder", "a .npy file per video")
     return seen
 
 
@@ -261,18 +255,17 @@ def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]
     given = config.layout or seen.benchmark.layout
     if given is not None or not stored:
         return given
-    votes: Counter[Layout] = Counter()
+    votes: Counter[Layout | None] = Counter()
     for video in (video for video in seen.lengths if video in stored):
-        try:
-            vote = read_layout(video, stored[video].shape, seen.lengths[video], config)
-        except InputError:
-            continue
-        votes.update([vote] if vote is not None else [])
+        with suppress(InputError):
+            votes[read_layout(video, stored[video].shape, seen.lengths[video], config)] += 1
+    del votes[None]  # both sides fit
     if votes:
         return votes.most_common(1)[0][0]
     if seen.lengths:
+        where, todo = seen.root / seen.benchmark.features, "set data.layout to TD or DT"
         found = "feature files whose shapes and labels do not tell which side is time"
-        seen.add("orientation", seen.features, found, "one side near the labels", "set data.layout to TD or DT")
+        seen.add("orientation", where, found, "one side near the labels", todo)
     return None
 
 

@@ -43,9 +43,8 @@ def convert_annotations(
 ) -> dict[str, Frames]:
     """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files; returns the frames of each video.
 
-    Nothing is written before all files are read. Label files of the same names are replaced. Classes of an existing
-    mapping keep their numbers, and new ones follow; a new mapping starts with the background, then goes by name.
-    `kind` is a key of `READERS`. A video twice or a class that `target.mapping` lacks is an InputError.
+    Nothing is written before all files are read; label files of the same names are replaced. Classes of an existing
+    mapping keep their numbers; a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
     found: dict[str, Frames] = {}
     origin: dict[str, Path] = {}

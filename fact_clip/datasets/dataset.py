@@ -46,13 +46,9 @@ CACHE_BYTES = 1 << 30
 class Dataset:
     """One split of a data set, with the classes of a holdout hidden where there is one. Made by `Dataset.open`.
 
-    Which labels a holdout hides depends on the role of a video (docs/protocol.md, Masking). Test videos keep all
-    labels. Validation videos lose those of unseen classes; those of validation-unseen classes stay, because settings
-    are chosen by them. Training videos lose both ("mask"), or are left out if they have any ("drop"). With "oracle"
-    nothing is hidden, and the groups only say how results are reported.
-
-    With a holdout, validation videos are chosen so that validation-unseen classes occur in them, and it may list the
-    videos to train and test on. Labels and features are read when asked for; a holdout reads all training labels.
+    Which labels a holdout hides depends on the role of a video (docs/protocol.md, Masking). With a holdout, validation
+    videos are chosen so that validation-unseen classes occur in them, and it may list the videos to train and test on.
+    Labels and features are read when asked for; a holdout reads all training labels.
 
     `train`, `validation` and `test` are names of videos; `seen`, `unseen` and `validation_unseen` class indices of each
     group (without a holdout all are seen). Training may see the classes in `learned`, but not those in `hidden`.
@@ -110,9 +106,8 @@ class Dataset:
         frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
         share, part = self.config.validation, self.config.validation_part
         self.validation = carve_covering(learning, share, frames, set(self.seen), set(self.validation_unseen), part)
-        self.train = tuple(name for name in learning if name not in self.validation)
-        if holdout.mode == "drop":
-            self.train = tuple(name for name in self.train if not both & frames[name].keys())
+        dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
+        self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
             raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
         self._hidden_in = dict.fromkeys(self.test, ())
@@ -279,13 +274,9 @@ class Dataset:
         learn from, labelled "frames", "segments", and "classes" that occur, background included.
         """
         hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
-        kept: dict[str, list[list[tuple[int, int, int]]]] = {"all": [], "mask": [], "drop": []}
-        for name in self.videos_of(holdout)[0]:
-            found = runs(self.labels(name))
-            seen = [run for run in found if run[2] not in hidden]
-            kept["all"].append(found)
-            kept["mask"].append(seen)
-            kept["drop"].append(found if len(seen) == len(found) else [])
+        found = [runs(self.labels(name)) for name in self.videos_of(holdout)[0]]
+        masked = [[run for run in video if run[2] not in hidden] for video in found]
+        whole = [video for video, seen in zip(found, masked, strict=True) if video == seen]
         return {
             mode: {
                 "videos": sum(map(bool, videos)),
@@ -293,7 +284,7 @@ class Dataset:
                 "segments": sum(map(len, videos)),
                 "classes": len({label for video in videos for _, _, label in video}),
             }
-            for mode, videos in kept.items()
+            for mode, videos in (("all", found), ("mask", masked), ("drop", whole))
         }
 
     def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
@@ -329,10 +320,9 @@ def carve_covering(
 
     `frames` is video -> class index -> frames; `seen` and `validation_unseen` are class indices.
 
-    Videos are chosen one by one (docs/protocol.md, Validation): the one with the most validation-unseen classes that
-    no chosen video has; of those, the one that takes the last training video from the fewest seen classes; of those,
-    the one with the most frames of validation-unseen classes; of those, the one with the smallest hash of its name.
-    Part 1, 2, ... are chosen so from the videos that no earlier part has.
+    Videos are chosen one by one (docs/protocol.md, Validation): most validation-unseen classes that no chosen video
+    has, then fewest seen classes that lose their last training video, then most frames of validation-unseen classes,
+    then the smallest hash. Part 1, 2, ... are chosen so from the videos that no earlier part has.
     """
     count, part = _size(learning, share, part)
     left, chosen = _by_hash(learning), list[str]()

@@ -17,8 +17,7 @@ from fact_clip.datasets.check import Progress, inspect
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import every_video, find_benchmark, find_root, read_labels, read_vocabulary, split_names
 
-Run = tuple[int, int, int]
-"""Start, stop and class of a segment."""
+Run = tuple[int, int, int]  # start, stop and class of a segment
 
 # Names that usually mean "no action".
 BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
@@ -69,10 +68,8 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
 
 
 def _spread(values: Sequence[int]) -> dict[str, float]:
-    if not values:
-        return {"mean": 0.0, "median": 0.0, "least": 0, "most": 0}
-    mean, median = float(np.mean(values)), float(np.median(values))
-    return {"mean": mean, "median": median, "least": int(min(values)), "most": int(max(values))}
+    own = values or [0]
+    return {"mean": float(np.mean(own)), "median": float(np.median(own)), "least": int(min(own)), "most": int(max(own))}
 
 
 def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
@@ -123,15 +120,11 @@ def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> lis
 
 
 def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, float]:
-    """A tenth more tokens than the longest video has segments, in tens, so that each segment finds one.
-
-    Their null weight is M / ((M - mean transcript length) * C) (docs/method.md, Loss), where C is
-    (verbs + nouns) / 2 if actions are pairs.
-    """
+    """A tenth more tokens than the most segments of a video, in tens, and their null weight (docs/method.md, Loss)."""
     tokens = 10 * math.ceil(max(transcripts) * 1.1 / 10)
     divisor = float(len(vocabulary))
     if vocabulary.slots == ("verb", "noun"):
-        # the background has a verb and a noun of its own
+        # C is (verbs + nouns) / 2; the background has a verb and a noun of its own
         sizes = [len(vocabulary.factor_indices(slot)[0]) + bool(vocabulary.background) for slot in vocabulary.slots]
         divisor = sum(sizes) / 2
     return {"tokens": tokens, "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor)}
@@ -165,7 +158,8 @@ def suggest(config: DataConfig) -> Suggestion:
         why_background = "GUESSED by its name" if background else "GUESSED: no class has a name that says no action"
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split, "background": background})
     dataset, counted = Dataset.open(config), summarize(config)
-    stride, why_stride = _stride(counted)
+    rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
+    stride = max(1, min(int(rows // 5000), int(segment // 8)))  # about 5,000 rows, an eighth of a segment at most
     standardize, why_standardize = _standardize(dataset)
     n_train, n_classes, longest = len(dataset.train), len(seen.names), counted["transcript_length"]["most"]
     width = 256 if n_classes < 128 else 256 * math.ceil((n_classes + 129) / 256)
@@ -177,7 +171,7 @@ def suggest(config: DataConfig) -> Suggestion:
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
         ("data.fps", config.fps, why_fps),
         ("data.background", list(background), why_background),
-        ("data.stride", stride, why_stride),
+        ("data.stride", stride, f"the median video has {rows:g} rows, the median segment {segment:g}"),
         ("data.standardize", standardize, why_standardize),
         ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
         ("model.input.hidden", width, f"room for {n_classes} classes"),
@@ -185,13 +179,6 @@ def suggest(config: DataConfig) -> Suggestion:
         ("evaluation.count_background", not background, "background counts in edit and F1"),
     )
     return Suggestion(settings, len(seen.videos), n_classes, tuple(str(fault) for _, fault in seen.faults))
-
-
-def _stride(counted: dict[str, Any]) -> tuple[int, str]:
-    """About 5,000 rows per video, but an eighth of a typical segment at most."""
-    rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
-    stride = max(1, min(int(rows // 5000), int(segment // 8)))
-    return stride, f"the median video has {rows:g} rows, the median segment {segment:g}"
 
 
 def _standardize(dataset: Dataset) -> tuple[bool, str]:

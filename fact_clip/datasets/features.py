@@ -55,20 +55,17 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
 
 
 def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:
-    """Whether two lengths are close enough to cut both to the shorter.
-
-    They may differ by ``data.tolerance`` (a share of the labels) or ``data.tolerance_frames``, whichever is larger.
-    """
+    """Whether two lengths differ by ``data.tolerance`` of the labels or ``data.tolerance_frames`` at most."""
     return abs(n_rows - n_labels) <= max(config.tolerance * n_labels, config.tolerance_frames)
 
 
 def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig) -> Layout | None:
     """Orientation of a stored array by its labels; None where both sides fit, an InputError where neither does."""
     rows, columns = (lengths_agree(side, n_labels, config) for side in shape)
-    if not rows and not columns:
+    if rows == columns:
+        if rows:
+            return None
         raise InputError(path, f"features of shape {shape}", f"one side near the {n_labels} labels of the video")
-    if rows and columns:
-        return None
     return "TD" if rows else "DT"
 
 
@@ -142,15 +139,6 @@ def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32
     return out
 
 
-def _share_by_kind(mean: NDArray[np.float64], variance: NDArray[np.float64], kinds: NDArray[np.int64]) -> None:
-    """Replace the mean and variance of each column by those over all columns of its kind."""
-    for kind in np.unique(kinds):
-        own = kinds == kind
-        middle = mean[own].mean()
-        variance[own] = (variance[own] + (mean[own] - middle) ** 2).mean()
-        mean[own] = middle
-
-
 # A column that hardly changes in training may lie hundreds of deviations off in another video (885 in KSCGR, where it
 # spoilt every prediction of that video), so standardised values are clipped.
 LIMIT = 5.0
@@ -198,7 +186,7 @@ class FeatureTransform:
         the boxes of all objects.
         """
         windows = tuple(int(window) for window in context)
-        count, mean, spread, dim = 0, np.zeros(0), np.zeros(0), None
+        count, mean, spread, dim = 0, np.zeros(1), np.zeros(1), None
         for video in features:
             dim = video.shape[1] if dim is None else dim
             transform = cls(windows, None, None, dim)
@@ -208,9 +196,6 @@ class FeatureTransform:
             columns = transform(video).astype(np.float64)
             own_mean = columns.mean(axis=0)
             own_spread = ((columns - own_mean) ** 2).sum(axis=0)
-            if count == 0:
-                count, mean, spread = len(columns), own_mean, own_spread
-                continue
             total = count + len(columns)
             spread = spread + own_spread + (own_mean - mean) ** 2 * (count * len(columns) / total)
             mean, count = mean + (own_mean - mean) * (len(columns) / total), total
@@ -218,7 +203,12 @@ class FeatureTransform:
             raise InputError("training videos", "none", "at least one to fit the feature transform")
         variance = spread / count
         if kinds is not None:
-            _share_by_kind(mean, variance, np.concatenate([kinds + at * dim for at in range(len(mean) // dim)]))
+            kind_of = np.concatenate([kinds + at * dim for at in range(len(mean) // dim)])
+            for kind in np.unique(kind_of):
+                own = kind_of == kind
+                middle = mean[own].mean()
+                variance[own] = (variance[own] + (mean[own] - middle) ** 2).mean()
+                mean[own] = middle
         std = np.sqrt(variance)
         std[std <= 1e-6 * np.abs(mean)] = 1.0
         return cls(windows, mean.astype(np.float32), std.astype(np.float32), dim)

@@ -17,14 +17,13 @@ from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
+from fact_clip.formats.base import write_json
 
-HOLDOUTS = RECIPES / "holdouts"
-"""Holdouts that come with the package, NAME.json."""
+HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
 
 Mode = Literal["mask", "drop", "oracle"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
-# Further keys that such a file may have, for people.
-_NOTES = ("test_subjects", "subjects", "new_factor", "note")
+_NOTES = ("test_subjects", "subjects", "new_factor", "note")  # further keys that a file may have, for people
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,8 @@ class Holdout:
 
     def save_json(self, path: str | Path) -> Path:
         """Write a JSON file for `read`."""
-        file = Path(path)
-        file.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        return file
+        write_json(Path(path), self.to_dict())
+        return Path(path)
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -152,8 +150,7 @@ def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
 
 # --- which classes to hold out so that each of their factors stays in a seen class ---
 
-Factor = tuple[str, str]
-"""A slot and its word."""
+Factor = tuple[str, str]  # a slot and its word
 
 
 def lost_factors(
@@ -224,11 +221,7 @@ def rank(
             others = {factor: having[factor] - 1 for factor in _factors(occurring, name)}
             rarest = min(others, key=others.__getitem__, default=None)
             ranked.append(Support(name, 0 if rarest is None else others[rarest], rarest))
-
-    def order(support: Support) -> tuple[int, bytes]:
-        return -support.classes, hashlib.sha256(f"{seed}\n{support.name}".encode()).digest()
-
-    return sorted(ranked, key=order)
+    return sorted(ranked, key=lambda one: (-one.classes, hashlib.sha256(f"{seed}\n{one.name}".encode()).digest()))
 
 
 def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
@@ -256,18 +249,14 @@ def select(
     Classes without training frames (`counts`, (C,)) support nothing and are not chosen. Only `candidates` are chosen,
     for example classes of the test videos; None: all actions. `seed` breaks ties.
     """
-    allowed = None if candidates is None else set(candidates)
-    for name in allowed or ():
+    allowed = set(vocabulary if candidates is None else candidates)
+    for name in allowed:
         vocabulary.index(name)
     chosen: list[str] = []
     wanted = n_unseen + n_validation_unseen
     while len(chosen) < wanted:
-        possible = (
-            support
-            for support in rank(vocabulary, chosen, counts, seed)
-            if support.classes >= min_support and (allowed is None or support.name in allowed)
-        )
-        best = next(possible, None)
+        possible = [one for one in rank(vocabulary, chosen, counts, seed) if one.name in allowed]
+        best = next((one for one in possible if one.classes >= min_support), None)
         if best is None:
             found = f"{len(chosen)} classes can be held out together"
             raise InputError("holdout", found, str(wanted), "choose fewer, or lower min_support")

@@ -75,10 +75,8 @@ def class_factors(benchmark: Benchmark, background: Sequence[str]) -> Callable[[
 
     def factors(name: str) -> Factors:
         parsed = parse(name)
-        if any(parsed) or name in background:
-            return parsed
-        # a background class of the benchmark that this run counts as an action
-        return (name, *parsed[1:])
+        # a background class of the benchmark that this run counts as an action has its name as a factor
+        return parsed if any(parsed) or name in background else (name, *parsed[1:])
 
     return factors
 
@@ -141,13 +139,9 @@ def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
     videos: dict[str, str] = {}
     faults = []
     for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
-        if not entry:
-            continue
         video, where = entry.removesuffix(".txt"), f"{path}:{line}"
-        if video in videos:
+        if entry and videos.setdefault(video, where) != where:
             faults.append(InputError(where, f"video {video!r} again", f"each once, first in {videos[video]}"))
-        else:
-            videos[video] = where
     if not videos:
         faults.append(InputError(path, "no videos", "one NAME or NAME.txt per line"))
     return videos, faults

@@ -107,10 +107,9 @@ def training_batches(
 ) -> Iterator[Batch]:
     """One epoch in a new order, augmented; the last batch may be smaller.
 
-    Order and augmentation depend only on (seed, epoch) and the name of each video: not on the other videos, on
-    earlier epochs or on any global random state.
-    Every `stride`-th row of the transformed features is taken, with labels by majority; with `interleave` it starts
-    at one of the first `stride` rows, drawn anew in each epoch, instead of at the first.
+    Order and augmentation depend only on (seed, epoch) and the name of each video. Every `stride`-th row of the
+    transformed features is taken, with labels by majority; with `interleave` it starts at one of the first `stride`
+    rows, drawn anew in each epoch, instead of at the first.
     """
     order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
     for first in range(0, len(order), batch_size):

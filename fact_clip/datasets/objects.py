@@ -1,7 +1,4 @@
-"""Object columns: which columns of a feature file belong to which object (docs/method.md, Object columns).
-
-A data set lists its objects in a file (`ObjectColumns.read`), or they are found in the features (`ObjectColumns.find`).
-"""
+"""Which columns of a feature file belong to which object, listed or found (docs/method.md, Object columns)."""
 
 from __future__ import annotations
 
@@ -21,8 +18,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
 Array = NDArray[Any]
-Rows = Sequence[Sequence[int]]
-"""The columns of each object."""
+Rows = Sequence[Sequence[int]]  # the columns of each object
 
 # Correlations from which on ...
 TOGETHER = 0.95  # two columns are zero in the same frames, and belong to one object

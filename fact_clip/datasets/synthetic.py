@@ -1,9 +1,8 @@
 """The procedural workbench: people assemble parts by hand, as synthetic features and labels.
 
-Every action is a verb, an object and perhaps a tool, and its frames show evidence of each: one direction per object,
-one per tool, and for a verb a faint direction and a movement at its own pace. Other effects make single frames hard to
-recognise: parts that stay in view, glances away from the object, the style of a person, drift, noise and soft borders.
-The frames of an action agree only over time, which is what temporal models are for.
+The frames of an action show evidence of its verb, object and tool: one direction per object and tool, and for a verb a
+faint direction and a movement at its own pace. Parts that stay in view, glances away, the style of a person, drift,
+noise and soft borders make single frames hard to recognise, so that it takes a temporal model.
 """
 
 from __future__ import annotations
@@ -140,11 +139,9 @@ def _evidence(
     dim = world.drift.shape[1]
     rows = np.zeros((int(frames.sum()), dim))
     in_view = np.zeros(dim)
-    start = 0
-    for name, count in zip(plan, frames, strict=True):
-        here = rows[start : start + count]
+    for name, here in zip(plan, np.split(rows, np.cumsum(frames)[:-1]), strict=True):
+        count = len(here)
         here += _IN_VIEW * in_view
-        start += int(count)
         verb, part, tool = FACTORS[name]
         if verb is None or part is None:
             continue
@@ -205,10 +202,8 @@ def write_workbench(
 
     Returns `root`, with mapping.txt, groundTruth/, features/ (float16, (T, dim)), splits/ (1 to 3), zero_shot/A.json;
     files of the same names are replaced. The same arguments give the same files, byte for byte. What actions look like
-    depends only on `dim`, so a model trained on one seed fits the videos of another.
-
-    A video has about 400 to 900 frames at 15 fps; other rates than 15 need data.fps. People take turns, and splits
-    keep each on one side.
+    depends only on `dim`, so a model trained on one seed fits the videos of another. A video has about 400 to 900 frames
+    at 15 fps; other rates than 15 need data.fps. People take turns, and splits keep each on one side.
     """
     least = {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8), "fps": (fps, 8)}
     for name, (value, minimum) in least.items():
@@ -220,10 +215,11 @@ def write_workbench(
     mapping = "".join(f"{index} {name}\n" for index, name in enumerate(FACTORS))
     (root / "mapping.txt").write_text(mapping, encoding="utf-8")
     world = _Prototypes.of(dim)
-    owners = {
-        f"person{number % persons + 1}_video{number // persons + 1}": number % persons for number in range(videos)
-    }
-    for number, (name, person) in enumerate(owners.items()):
+    owners: dict[str, int] = {}
+    for number in range(videos):
+        person = number % persons
+        name = f"person{person + 1}_video{number // persons + 1}"
+        owners[name] = person
         features, labels = _video(person, fps, world, seed, number)
         np.save(root / "features" / f"{name}.npy", features)
         (root / "groundTruth" / f"{name}.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
