@@ -202,8 +202,8 @@ def write_workbench(
 
     Returns `root`, with mapping.txt, groundTruth/, features/ (float16, (T, dim)), splits/ (1 to 3), zero_shot/A.json;
     files of the same names are replaced. The same arguments give the same files, byte for byte. What actions look like
-    depends only on `dim`, so a model trained on one seed fits the videos of another. A video has about 400 to 900 frames
-    at 15 fps; other rates than 15 need data.fps. People take turns, and splits keep each on one side.
+    depends only on `dim`, so a model trained on one seed fits the videos of another. A video has about 400 to 900
+    frames at 15 fps; other rates than 15 need data.fps. People take turns, and splits keep each on one side.
     """
     least = {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8), "fps": (fps, 8)}
     for name, (value, minimum) in least.items():
