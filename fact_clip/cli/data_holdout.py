@@ -105,8 +105,8 @@ class Source:
     tested: list[str] | None = None
 
     def choose(self, count: int, validation_count: int, **rules: Any) -> Holdout:
-        """Classes that stay compositional when they are held out together; `rules` as of `selection.select`."""
-        from fact_clip.datasets.selection import select
+        """Classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
+        from fact_clip.datasets.holdout import select
 
         given: dict[str, Any] = {"counts": self.counts, "candidates": self.tested, **rules}
         return select(self.vocabulary, count, validation_count, **given)
@@ -143,7 +143,7 @@ def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
 
 
 def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
-    from fact_clip.datasets.selection import rank
+    from fact_clip.datasets.holdout import rank
 
     frames = _frames(source, source.counts)
     return [
@@ -162,7 +162,7 @@ def _ranking_text(vocabulary: Vocabulary, ranking: Sequence[Mapping[str, Any]]) 
 
 def description(source: Source, chosen: Holdout) -> dict[str, Any]:
     """A choice: whether it is compositional, each class with its frames and new factors, and what remains."""
-    from fact_clip.datasets.selection import levels, summary
+    from fact_clip.datasets.holdout import levels
 
     dataset = source.dataset
     counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
@@ -182,7 +182,7 @@ def description(source: Source, chosen: Holdout) -> dict[str, Any]:
             }
             for name, level in found.items()
         ],
-        "remains": None if dataset is None else summary(dataset, chosen),
+        "remains": None if dataset is None else dataset.remaining(chosen),
     }
 
 

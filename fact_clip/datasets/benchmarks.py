@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fact_clip.core import InputError, Vocabulary
@@ -16,40 +16,28 @@ Factors = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How to read a data set in the common layout.
+    """How to read a data set in the common layout. Files are relative to its folder."""
 
-    Args:
-        layout: of feature files: "TD" has time first, "DT" channels first; None: told by shapes and labels.
-        fps: feature rows per second; None where unknown or mixed.
-        background: names of the classes that mean "no action", or their ids where names differ.
-        slots: names of the factors of an action; None: one slot, the whole name.
-        factors: name -> one factor per slot (None: the class lacks it); None together with `slots`.
-        folder: where it lies below a root that holds several data sets; empty: a folder with the name of the entry.
-        splits: names of the published splits; empty: those in its folder.
-        mapping, features: the mapping file and the folder of feature files, relative to its folder.
-        factor_mappings: mapping files of the factors, one per slot, relative to its folder.
-    """
-
-    layout: Layout | None
-    fps: float | None
-    background: tuple[str | int, ...]
-    slots: tuple[str, ...] | None = None
-    factors: Callable[[str], Factors] | None = None
-    folder: str = ""
-    splits: tuple[str, ...] = ()
+    layout: Layout | None  # of feature files: time first or channels first; None: told by shapes and labels
+    fps: float | None  # feature rows per second; None where unknown or mixed
+    background: tuple[str | int, ...]  # the classes that mean "no action", by id where names differ
+    slots: tuple[str, ...] | None = None  # names of the factors of an action; None: one slot, the whole name
+    factors: Callable[[str], Factors] | None = None  # of a name, one per slot (None: the class lacks it)
+    folder: str = ""  # below a root that holds several data sets; empty: the name of the entry
+    splits: tuple[str, ...] = ()  # the published ones; empty: those in its folder
     mapping: str = "mapping.txt"
     features: str = "features"
-    factor_mappings: tuple[str, ...] = ()
+    factor_mappings: tuple[str, ...] = ()  # mapping files of the factors, one per slot
 
 
 VERB_OBJECT_TOOL = ("verb", "object", "tool")
 NO_ACTION = "no action"
 
+# --- factors of a name; background has none, and a name that does not parse is an InputError ---
+
 
 def verb_object_tool(name: str) -> Factors:
-    """(verb, object, tool) of VERB OBJECT [with TOOL], where object and tool may be several words; "no action" has
-    none. An InputError without an object, or with nothing after "with".
-    """
+    """(verb, object, tool) of VERB OBJECT [with TOOL], where object and tool may be several words."""
     if name == NO_ACTION:
         return (None, None, None)
     phrase, with_tool, tool = name.partition(" with ")
@@ -60,10 +48,7 @@ def verb_object_tool(name: str) -> Factors:
 
 
 def parse_factors(benchmark: str, vocabulary: Vocabulary) -> Callable[[str], Factors]:
-    """A function from name to factors for names that a vocabulary of this benchmark lacks.
-
-    Without a grammar the whole name is the only factor; with one, a name that does not parse is an InputError.
-    """
+    """The factors of names that a vocabulary of this benchmark lacks; without a grammar only the whole name."""
     entry = BENCHMARKS[benchmark]
     return entry.factors or (lambda name: (name, *[None] * (len(vocabulary.slots) - 1)))
 
@@ -74,7 +59,7 @@ _BREAKFAST_OBJECTS = {"eggs": "egg", "saltnpepper": "salt and pepper"}
 
 
 def breakfast_factors(name: str) -> Factors:
-    """(verb, object) of VERB_OBJECT, as in "pour_milk"; "SIL" has none. An InputError without an object."""
+    """(verb, object) of VERB_OBJECT, as in "pour_milk"."""
     if name == "SIL":
         return (None, None)
     verb, _, rest = name.partition("_")
@@ -85,9 +70,7 @@ def breakfast_factors(name: str) -> Factors:
 
 
 def salads_factors(name: str) -> Factors:
-    """(verb, object, target) of VERB_OBJECT[_into_TARGET], as in "place_cheese_into_bowl"; start and end have none.
-    An InputError without an object.
-    """
+    """(verb, object, target) of VERB_OBJECT[_into_TARGET], as in "place_cheese_into_bowl"."""
     if name in ("action_start", "action_end"):
         return (None, None, None)
     verb, noun, *rest = [*name.split("_"), ""]
@@ -98,9 +81,7 @@ def salads_factors(name: str) -> Factors:
 
 
 def verb_and_noun(name: str) -> Factors:
-    """(verb, noun) of "verb,noun", as in "put,plate"; "background,background" has none. An InputError unless there is
-    exactly one comma with something on both sides.
-    """
+    """(verb, noun) of "verb,noun", as in "put,plate"."""
     if name == "background,background":
         return (None, None)
     verb, comma, noun = name.partition(",")
@@ -109,19 +90,9 @@ def verb_and_noun(name: str) -> Factors:
     return (verb.strip(), noun.strip())
 
 
-def _havid(name: str) -> Benchmark:
-    """A variant of HA-ViD; they share the features."""
-    return Benchmark(
-        layout="DT",
-        fps=None,
-        background=(havid.IDLE,),
-        slots=havid.SLOTS,
-        factors=havid.factors,
-        folder=f"HAViD/ActionSegmentation/data/{name}",
-        splits=("1",),
-        features="../features",
-    )
-
+# The variants of HA-ViD share their features.
+_HAVID = Benchmark("DT", None, (havid.IDLE,), havid.SLOTS, havid.factors, splits=("1",), features="../features")
+_VARIANTS = [f"view{view}_{hand}_{kind}" for view in (0, 1, 2) for hand in ("lh", "rh") for kind in ("pt", "aa")]
 
 _FOUR, _FIVE, _SEVEN = (tuple(str(number) for number in range(1, last + 1)) for last in (4, 5, 7))
 
@@ -130,12 +101,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "breakfast": Benchmark("DT", 15.0, ("SIL",), ("verb", "object"), breakfast_factors, splits=_FOUR),
     "gtea": Benchmark("DT", 15.0, ("background",), splits=_FOUR),
     "50salads": Benchmark(
-        layout="DT",
-        fps=30.0,
-        background=("action_start", "action_end"),
-        slots=("verb", "object", "target"),
-        factors=salads_factors,
-        splits=_FIVE,
+        "DT", 30.0, ("action_start", "action_end"), ("verb", "object", "target"), salads_factors, splits=_FIVE
     ),
     "egoprocel": Benchmark("TD", None, (0,)),
     "epic": Benchmark(
@@ -147,12 +113,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         mapping="processed/mapping.txt",
         factor_mappings=("processed/verb_mapping.txt", "processed/noun_mapping.txt"),
     ),
-    **{
-        f"havid_view{view}_{hand}_{kind}": _havid(f"view{view}_{hand}_{kind}")
-        for view in (0, 1, 2)
-        for hand in ("lh", "rh")
-        for kind in ("pt", "aa")
-    },
+    **{f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}") for name in _VARIANTS},
     "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=_SEVEN),
     "workbench": Benchmark("TD", 15.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool),
 }

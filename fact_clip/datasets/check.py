@@ -1,13 +1,11 @@
-"""Every fault of a data set, for `fact-clip data check`.
-
-`Dataset.check` stops at the first fault of one split, before a training. This looks at all splits and goes on.
-"""
+"""Every fault of all splits of a data set, for `fact-clip data check`; `Dataset.check` stops at the first of one."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,29 +39,17 @@ LOOK_BYTES = 256 << 20
 
 @dataclass
 class Inspection:
-    """What a data set holds, and what is wrong with it.
-
-    Attributes:
-        root: its folder.
-        benchmark: what is known of it beforehand.
-        names: its classes.
-        splits: split -> part -> video -> file:line that names it.
-        classes: video -> the classes that occur in its labels, unknown ones left out.
-        lengths: video -> number of labels (frames).
-        columns: D of most feature files; None without any.
-        looked_at: share of the feature values that were checked for NaN.
-        faults: kind of fault, and the fault.
-    """
+    """What a data set holds, and what is wrong with it."""
 
     root: Path
     benchmark: Benchmark
-    names: tuple[str, ...] = ()
-    splits: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    classes: dict[str, set[str]] = field(default_factory=dict)
-    lengths: dict[str, int] = field(default_factory=dict)
-    columns: int | None = None
-    looked_at: float = 1.0
-    faults: list[tuple[str, InputError]] = field(default_factory=list)
+    names: tuple[str, ...] = ()  # of its classes
+    splits: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # split, part, video -> file:line
+    classes: dict[str, set[str]] = field(default_factory=dict)  # video -> classes in its labels, without unknown ones
+    lengths: dict[str, int] = field(default_factory=dict)  # video -> number of labels (frames)
+    columns: int | None = None  # D of most feature files; None without any
+    looked_at: float = 1.0  # share of the feature values that were checked for NaN
+    faults: list[tuple[str, InputError]] = field(default_factory=list)  # with the kind of each
 
     def add(self, kind: str, where: str | Path, found: str, expected: str = "", todo: str = "") -> None:
         """Note a fault."""
@@ -86,16 +72,10 @@ class Inspection:
 def inspect(
     config: DataConfig, split: str | None = None, *, full: bool = False, progress: Progress | None = None
 ) -> Inspection:
-    """Look at mapping, splits, labels and features of a data set.
+    """Look at mapping, splits (or one `split`), labels and features of a data set; `progress` as in `summarize`.
 
-    Args:
-        config: which data set, with its background, layout and tolerance.
-        split: look at this split only; None: at all of them.
-        full: check every feature value for NaN; otherwise, in a large set, some rows of each file.
-        progress: called with (done, total, video).
-
-    Raises:
-        InputError: no such data set, folder or split. Everything else is among the faults of the result.
+    In a large set only some rows of each file are checked for NaN, unless `full`. Only a missing data set, folder or
+    split raises an InputError; everything else is among the faults of the result.
     """
     root = find_root(config)
     seen = Inspection(root, find_benchmark(config.name))
@@ -110,10 +90,11 @@ def inspect(
         _look_for_untrained(seen)
     else:
         seen.add("folder", root / "groundTruth", "no such folder", "a label file per video")
-    if (root / seen.benchmark.features).is_dir():
+    folder = root / seen.benchmark.features
+    if folder.is_dir():
         _look_at_features(config, seen, full, progress)
     else:
-        seen.add("folder", root / seen.benchmark.features, "no such folder", "a .npy file per video")
+        seen.add("folder", folder, "no such folder", "a .npy file per video")
     return seen
 
 
@@ -143,21 +124,18 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
     factors = class_factors(benchmark, background)
     if factors is None:
         return
-    found: list[dict[str, None]] = [{} for _ in benchmark.slots or ()]  # the factors in each slot, in order
+    parsed = []
     for name in seen.names:
         try:
-            for own, factor in zip(found, factors(name), strict=True):
-                if factor is not None:
-                    own[factor] = None
+            parsed.append(factors(name))
         except InputError as fault:
             seen.add("factors", path, f"{fault.where}: {fault.found}", fault.expected, fault.todo)
-    for own, file in zip(found, benchmark.factor_mappings, strict=False):
+    for own, file in zip(zip(*parsed, strict=True), benchmark.factor_mappings, strict=False):
         listed = _parsed(seen, seen.root / file)
-        for factor in own if listed else ():
-            if factor not in listed:
-                found_there = f"no {factor!r}, which classes of the mapping have"
-                expected = f"one of the {len(listed)} names in this file"
-                seen.add("factors", seen.root / file, found_there, expected)
+        for factor in dict.fromkeys(own) if listed else ():
+            if factor is not None and factor not in listed:
+                found = f"no {factor!r}, which classes of the mapping have"
+                seen.add("factors", seen.root / file, found, f"one of the {len(listed)} names in this file")
 
 
 def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None:
@@ -255,13 +233,13 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
         return
     if layout == "DT":
         features = {video: array.T for video, array in features.items()}
-    turned: set[str] = set()
+    widths = {video: array.shape[1] for video, array in features.items()}
     for video in (video for video in features if video in seen.lengths):
         found = length_fault(seen.feature_path(video), features[video], layout, seen.lengths[video], config)
         if found is not None:
             seen.faults.append(found)
-            turned |= {video} if found[0] == "orientation" else set()
-    widths = {video: array.shape[1] for video, array in features.items() if video not in turned}
+            if found[0] == "orientation":
+                del widths[video]
     if widths:
         seen.columns = Counter(widths.values()).most_common(1)[0][0]  # of equally frequent widths the first
     for video, width in widths.items():
@@ -277,19 +255,17 @@ def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]
     given = config.layout or seen.benchmark.layout
     if given is not None or not stored:
         return given
-    votes: Counter[Layout] = Counter()
+    votes: Counter[Layout | None] = Counter()
     for video in (video for video in seen.lengths if video in stored):
-        try:
-            vote = read_layout(video, stored[video].shape, seen.lengths[video], config)
-        except InputError:
-            continue
-        votes.update([vote] if vote is not None else [])
+        with suppress(InputError):
+            votes[read_layout(video, stored[video].shape, seen.lengths[video], config)] += 1
+    del votes[None]  # both sides fit
     if votes:
         return votes.most_common(1)[0][0]
     if seen.lengths:
+        where, todo = seen.root / seen.benchmark.features, "set data.layout to TD or DT"
         found = "feature files whose shapes and labels do not tell which side is time"
-        where = seen.root / seen.benchmark.features
-        seen.add("orientation", where, found, "one side near the labels", "set data.layout to TD or DT")
+        seen.add("orientation", where, found, "one side near the labels", todo)
     return None
 
 
@@ -309,16 +285,14 @@ def _look_for_nan(seen: Inspection, features: dict[str, NDArray[Any]], full: boo
 
 
 def _check_some(path: Path, features: NDArray[Any], share: float) -> None:
-    """Check a share of the stored rows (frames or columns) of a file, spread evenly, for NaN.
-
-    They are read and not mapped, because a mapped file makes the system read far more around each row.
-    """
+    """Check a share of the stored rows (frames or columns) of a file, spread evenly, for NaN."""
     if features.dtype.kind != "f":
         return
     by_frame = features.flags.c_contiguous
     stored = features if by_frame else features.T
     assert isinstance(stored, np.memmap)
     n_bytes, n_rows = stored[0].nbytes, min(len(stored), max(3, int(share * len(stored))))
+    # read and not mapped, because the system reads far more around each row of a mapped file
     with path.open("rb", buffering=0) as file:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)

@@ -18,25 +18,18 @@ from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, to_frames
+from fact_clip.formats.base import library
 
 
 @dataclass(frozen=True)
 class Target:
-    """The frames and classes that labels are made for.
+    """The frames and classes that labels are made for."""
 
-    Args:
-        fps: frames per second of the features.
-        features: folder of NAME.npy (and NAME.json with fps and times); None: as many frames as the annotation has.
-        layout: of the feature files; None: (T, D), where there is a JSON file.
-        background: class of frames without a segment.
-        mapping: a mapping file with the only classes allowed; None: those of ROOT/mapping.txt, then those found.
-    """
-
-    fps: float | None = None
-    features: Path | None = None
-    layout: Layout | None = None
-    background: str = "background"
-    mapping: Path | None = None
+    fps: float | None = None  # frames per second of the features
+    features: Path | None = None  # folder of NAME.npy (and NAME.json); None: as many frames as the annotation has
+    layout: Layout | None = None  # of the feature files; None: (T, D), where there is a JSON file
+    background: str = "background"  # class of frames without a segment
+    mapping: Path | None = None  # a file with the only classes allowed; None: those of ROOT/mapping.txt, then new ones
 
     def clock(self, name: str) -> Clock:
         """The frames of one video."""
@@ -48,26 +41,19 @@ class Target:
 def convert_annotations(
     files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
 ) -> dict[str, Frames]:
-    """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files.
+    """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files; returns the frames of each video.
 
-    Nothing is written before all files are read. Label files of the same names are replaced. Classes of an existing
-    mapping keep their numbers, and new ones follow; a new mapping starts with the background, then goes by name.
-    `kind` is a key of `READERS`.
-
-    Returns:
-        The labelled frames of each video.
-
-    Raises:
-        InputError: a broken file, a video twice, a class that `target.mapping` lacks; see `to_frames`.
+    Nothing is written before all files are read; label files of the same names are replaced. Classes of an existing
+    mapping keep their numbers; a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
     found: dict[str, Frames] = {}
-    origin: dict[str, str] = {}
+    origin: dict[str, Path] = {}
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
-            if annotation.name in found:
-                raise InputError(path, f"video {annotation.name!r} again", f"once, as in {origin[annotation.name]}")
-            found[annotation.name] = to_frames(annotation, target.clock(annotation.name), target.background)
-            origin[annotation.name] = str(path)
+            name = annotation.name
+            if name in found:
+                raise InputError(path, f"video {name!r} again", f"once, as in {origin[name]}")
+            found[name], origin[name] = to_frames(annotation, target.clock(name), target.background), path
     if not found:
         raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
     classes = _classes(root / "mapping.txt", found, target)
@@ -95,13 +81,9 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
 
 
 def convert_features(files: Sequence[Path], kind: str, root: Path, axes: str = "TD") -> dict[str, tuple[int, int]]:
-    """Write `root`/features/NAME.npy, (T, D), from feature files (kind "npy") or databases of frames ("lmdb").
+    """Write `root`/features/NAME.npy from feature files (kind "npy") or databases of frames ("lmdb").
 
-    Returns:
-        (T, D) of each video.
-
-    Raises:
-        InputError: see `read_array` and `read_lmdb`; a video twice.
+    Returns (T, D) of each video; a video twice is an InputError.
     """
     shapes: dict[str, tuple[int, int]] = {}
     for path in files:
@@ -120,18 +102,10 @@ _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>\d+)(?:\.\w+
 
 
 def read_array(path: Path, axes: str) -> NDArray[Any]:
-    """A feature array as (T, D).
+    """A feature array (T, D) in the type of the file, or float32 where it was averaged.
 
-    Args:
-        path: .npy file.
-        axes: one letter per axis of the file: T time, D channels; all others are averaged over (crops). "DT" is I3D
-            as MS-TCN stores it, "CTD" has several crops per clip.
-
-    Returns:
-        (T, D) in the type of the file, or float32 where it was averaged.
-
-    Raises:
-        InputError: see `open_array`; another number of axes, or axes without one T and one D.
+    `axes` has one letter per axis of the file: T time, D channels; all others are averaged over (crops). "DT" is I3D
+    as MS-TCN stores it, "CTD" has several crops per clip.
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not letters.isalpha():
@@ -148,17 +122,9 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
 def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """The videos of an LMDB with one float32 vector per frame, as the Epic-Kitchens features are published.
 
-    Yields:
-        The name of a video and its features (T, D) in the order of frames; one video at a time is in memory.
-
-    Raises:
-        InputError: not an LMDB, a key that names no frame, vectors of different length, a missing frame, or lmdb is
-            not installed.
+    Yields the name of a video and its features (T, D); one video at a time is in memory.
     """
-    try:
-        import lmdb
-    except ImportError:
-        raise InputError(path, "lmdb is not installed", "", "pip install 'fact-clip[lmdb]'") from None
+    lmdb = library(path, "lmdb", "lmdb", "lmdb")
     try:
         store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
     except lmdb.Error as error:

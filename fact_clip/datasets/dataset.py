@@ -27,7 +27,7 @@ from fact_clip.datasets.features import (
 )
 from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
 from fact_clip.datasets.layout import (
-    check_folders,
+    EXPECTED,
     find_benchmark,
     find_root,
     read_labels,
@@ -46,34 +46,22 @@ CACHE_BYTES = 1 << 30
 class Dataset:
     """One split of a data set, with the classes of a holdout hidden where there is one. Made by `Dataset.open`.
 
-    Which labels a holdout hides depends on the role of a video (docs/protocol.md, Masking). Test videos keep all
-    labels. Validation videos lose those of unseen classes; those of validation-unseen classes stay, because settings
-    are chosen by them. Training videos lose both ("mask"), or are left out if they have any ("drop"). With "oracle"
-    nothing is hidden, and the groups only say how results are reported.
+    Which labels a holdout hides depends on the role of a video (docs/protocol.md, Masking). With a holdout, validation
+    videos are chosen so that validation-unseen classes occur in them, and it may list the videos to train and test on.
+    Labels and features are read when asked for; a holdout reads all training labels.
 
-    With a holdout, validation videos are chosen so that validation-unseen classes occur in them, and it may list the
-    videos to train and test on. Labels and features are read when asked for; a holdout reads all training labels.
-
-    Args:
-        config: the data section of a configuration; only `open` applies its holdout.
-        holdout: the classes to hold out; None: the data as it is.
-
-    Attributes:
-        train, validation, test: names of videos.
-        fps: frames per second of the features, None where unknown.
-        seen, unseen, validation_unseen: class indices of each group; without a holdout all are seen.
-        learned, hidden: classes that training may see, and those that it must not see (none in oracle mode).
-
-    Raises:
-        InputError: a missing folder, a faulty mapping or split; a class or video of the holdout that the data set
-            lacks, a video to train and to test on, or no training video left.
+    `train`, `validation` and `test` are names of videos; `seen`, `unseen` and `validation_unseen` class indices of each
+    group (without a holdout all are seen). Training may see the classes in `learned`, but not those in `hidden`.
+    Only `open` applies the holdout of the configuration.
     """
 
     def __init__(self, config: DataConfig, holdout: Holdout | None = None) -> None:
         benchmark = find_benchmark(config.name)
         self.config, self.holdout = config, holdout
         self.root = find_root(config)
-        check_folders(self.root, benchmark)
+        for part in ("groundTruth", benchmark.features):
+            if not (self.root / part).is_dir():
+                raise InputError(self.root / part, "no such folder", EXPECTED)
         self.vocabulary = read_vocabulary(config, self.root)
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
         self._features = self.root / benchmark.features
@@ -118,9 +106,8 @@ class Dataset:
         frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
         share, part = self.config.validation, self.config.validation_part
         self.validation = carve_covering(learning, share, frames, set(self.seen), set(self.validation_unseen), part)
-        self.train = tuple(name for name in learning if name not in self.validation)
-        if holdout.mode == "drop":
-            self.train = tuple(name for name in self.train if not both & frames[name].keys())
+        dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
+        self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
             raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
         self._hidden_in = dict.fromkeys(self.test, ())
@@ -129,9 +116,7 @@ class Dataset:
 
     @classmethod
     def open(cls, config: DataConfig) -> Dataset:
-        """The split of a configuration, with the classes of ``data.holdout`` held out; errors as of the class and
-        `find_holdout`.
-        """
+        """The split of a configuration, with the classes of ``data.holdout`` held out."""
         dataset = cls(config)
         holdout = find_holdout(config, dataset.root, dataset.vocabulary)
         return dataset if holdout is None else cls(config, holdout)
@@ -142,11 +127,7 @@ class Dataset:
         return (*self.train, *self.validation)
 
     def videos_of(self, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Videos to learn from (training and validation) and to test on: the holdout's, else those of the split.
-
-        Raises:
-            InputError: a video that the split does not name, or one in both lists.
-        """
+        """Videos to learn from (training and validation) and to test on: the holdout's, else those of the split."""
         learning, test = self._split
         known = (*learning, *test)
         for field in ("train_videos", "test_videos"):
@@ -183,9 +164,7 @@ class Dataset:
 
     @cached_property
     def layout(self) -> Layout:
-        """Orientation of the feature files: as configured, else as of the benchmark, else by the first video whose
-        labels fit one side only. An InputError where there is none.
-        """
+        """Orientation of the feature files: known, or by the first video whose labels fit one side only."""
         if self._given_layout is not None:
             return self._given_layout
         for name in self._sources:
@@ -211,10 +190,7 @@ class Dataset:
         """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
 
         Where labels and features differ in length within the tolerance, both are cut to the shorter, with a warning.
-
-        Raises:
-            InputError: see `load_features`; lengths further apart; another D than the first training video has; a
-                NaN or an infinity, which is looked for the first time.
+        Values are checked for NaN and infinities the first time; any fault of the file is an InputError.
         """
         features = self._mapped(name)
         if name not in self._checked:
@@ -246,11 +222,7 @@ class Dataset:
         return self._all_labels(name)[: self._lengths[name]]
 
     def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,) of a video, read-only and as long as its features; -1 where a holdout hides a class.
-
-        Raises:
-            InputError: a missing or empty label file, or an unknown name (file:line); see also `features`.
-        """
+        """Class indices (T,) of a video, read-only and as long as its features; -1 where a holdout hides a class."""
         labels, hidden = self._cut_labels(name), self._hidden_in.get(name, self.hidden)
         if not hidden:
             return labels
@@ -273,12 +245,8 @@ class Dataset:
     def check(self) -> None:
         """Check the files of this split, all labels and the headers of all features, and look for leaks.
 
-        Feature values are checked when a video is first read (`features`), so that training on many gigabytes starts
-        at once; ``fact-clip data check --full`` reads them all.
-
-        Raises:
-            InputError: the first fault: a split that names a video without labels or features, an unknown label, an
-                empty video, a wrong orientation, width or length, a held-out class in the training labels.
+        The first fault is an InputError. Feature values are checked when a video is first read (`features`), so that
+        training on many gigabytes starts at once; ``fact-clip data check --full`` reads them all.
         """
         for name, source in self._sources.items():
             for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
@@ -298,6 +266,26 @@ class Dataset:
         if not counts:
             raise InputError("videos", "none", "at least one")
         return sum(counts) / len(counts)
+
+    def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:
+        """What there is to train on without a holdout ("all"), and with it in the modes "mask" and "drop".
+
+        Counted over training and validation videos of a data set opened without a holdout: "videos" with a frame to
+        learn from, labelled "frames", "segments", and "classes" that occur, background included.
+        """
+        hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
+        found = [runs(self.labels(name)) for name in self.videos_of(holdout)[0]]
+        masked = [[run for run in video if run[2] not in hidden] for video in found]
+        whole = [video for video, seen in zip(found, masked, strict=True) if video == seen]
+        return {
+            mode: {
+                "videos": sum(map(bool, videos)),
+                "frames": sum(stop - start for video in videos for start, stop, _ in video),
+                "segments": sum(map(len, videos)),
+                "classes": len({label for video in videos for _, _, label in video}),
+            }
+            for mode, videos in (("all", found), ("mask", masked), ("drop", whole))
+        }
 
     def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
         """Frames of each class, (C,), in the given videos (None: the training videos); ignored ones do not count."""
@@ -330,15 +318,11 @@ def carve_covering(
 ) -> tuple[str, ...]:
     """Choose as many validation videos as `carve_validation`, but so that validation-unseen classes occur in them.
 
-    Videos are chosen one by one (docs/protocol.md, Validation): the one with the most validation-unseen classes that
-    no chosen video has; of those, the one that takes the last training video from the fewest seen classes; of those,
-    the one with the most frames of validation-unseen classes; of those, the one with the smallest hash of its name.
-    Part 1, 2, ... are chosen so from the videos that no earlier part has.
+    `frames` is video -> class index -> frames; `seen` and `validation_unseen` are class indices.
 
-    Args:
-        learning, share, part: as of `carve_validation`.
-        frames: video -> class index -> frames.
-        seen, validation_unseen: class indices.
+    Videos are chosen one by one (docs/protocol.md, Validation): most validation-unseen classes that no chosen video
+    has, then fewest seen classes that lose their last training video, then most frames of validation-unseen classes,
+    then the smallest hash. Part 1, 2, ... are chosen so from the videos that no earlier part has.
     """
     count, part = _size(learning, share, part)
     left, chosen = _by_hash(learning), list[str]()

@@ -17,8 +17,7 @@ from fact_clip.datasets.check import Progress, inspect
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import every_video, find_benchmark, find_root, read_labels, read_vocabulary, split_names
 
-Run = tuple[int, int, int]
-"""Start, stop and class of a segment."""
+Run = tuple[int, int, int]  # start, stop and class of a segment
 
 # Names that usually mean "no action".
 BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
@@ -26,23 +25,16 @@ BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action
 STEPS = 4000
 """Training steps to aim at, with one video per batch; the recipes of the package have 1,500 to 11,000."""
 
-_HARMLESS = (
-    "never trained",
-    "split",
-)  # faults that training can live with; `Dataset.open` finds those of its own split
+# Faults that training can live with; `Dataset.open` finds those of its own split.
+_HARMLESS = ("never trained", "split")
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
 
 
 def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Count videos, frames, segments and transitions over all splits; `progress` takes (done, total, video).
 
-    Returns:
-        Plain JSON. "video_frames", "segment_frames" and "transcript_length" are {"mean", "median", "least", "most"};
-        "per_class" has a row per class; "balance" says how even the classes are; "transitions" are ordered by count;
-        "suggested" holds `model.tokens`, and the null weight that `loss.null_weight: -1` gives with it.
-
-    Raises:
-        InputError: no such data set, a faulty mapping or label file, or no videos.
+    Returns plain JSON; lengths are {"mean", "median", "least", "most"}, transitions are ordered by count, and
+    "suggested" holds `model.tokens` and the null weight that `loss.null_weight: -1` gives with it.
     """
     root = find_root(config)
     vocabulary = read_vocabulary(config, root)
@@ -76,10 +68,8 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
 
 
 def _spread(values: Sequence[int]) -> dict[str, float]:
-    if not values:
-        return {"mean": 0.0, "median": 0.0, "least": 0, "most": 0}
-    mean, median = float(np.mean(values)), float(np.median(values))
-    return {"mean": mean, "median": median, "least": int(min(values)), "most": int(max(values))}
+    own = values or [0]
+    return {"mean": float(np.mean(own)), "median": float(np.median(own)), "least": int(min(own)), "most": int(max(own))}
 
 
 def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
@@ -121,9 +111,7 @@ def _balance(frames: Sequence[int]) -> dict[str, Any]:
 
 def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
     pairs = Counter((before[2], after[2]) for video in videos for before, after in pairwise(video))
-    leaving: Counter[int] = Counter()
-    for (before, _), count in pairs.items():
-        leaving[before] += count
+    leaving = Counter(before for before, _ in pairs.elements())
     names = vocabulary.names
     return [
         {"from": names[before], "to": names[after], "count": count, "share": count / leaving[before]}
@@ -132,15 +120,11 @@ def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> lis
 
 
 def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, float]:
-    """A tenth more tokens than the longest video has segments, in tens, so that each segment finds one.
-
-    Their null weight is M / ((M - mean transcript length) * C) (docs/method.md, Loss), where C is
-    (verbs + nouns) / 2 if actions are pairs.
-    """
+    """A tenth more tokens than the most segments of a video, in tens, and their null weight (docs/method.md, Loss)."""
     tokens = 10 * math.ceil(max(transcripts) * 1.1 / 10)
     divisor = float(len(vocabulary))
     if vocabulary.slots == ("verb", "noun"):
-        # the background has a verb and a noun of its own
+        # C is (verbs + nouns) / 2; the background has a verb and a noun of its own
         sizes = [len(vocabulary.factor_indices(slot)[0]) + bool(vocabulary.background) for slot in vocabulary.slots]
         divisor = sum(sizes) / 2
     return {"tokens": tokens, "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor)}
@@ -148,21 +132,18 @@ def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Settings on top of the recipe `folder`, as (key with dots, value, reason); how many videos and classes the data
-    set has; and its harmless faults.
-    """
+    """Settings on top of the recipe `folder`, and what the data set has."""
 
-    settings: tuple[tuple[str, Any, str], ...]
+    settings: tuple[tuple[str, Any, str], ...]  # key with dots, value, reason
     videos: int
     classes: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # its harmless faults
 
 
 def suggest(config: DataConfig) -> Suggestion:
     """Measure a data set and suggest settings; `config` has its root, and background, fps, layout and split if known.
 
-    Raises:
-        InputError: the data has faults that training cannot live with.
+    Faults that training cannot live with are an InputError.
     """
     seen = inspect(config)
     severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
@@ -177,22 +158,20 @@ def suggest(config: DataConfig) -> Suggestion:
         why_background = "GUESSED by its name" if background else "GUESSED: no class has a name that says no action"
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split, "background": background})
     dataset, counted = Dataset.open(config), summarize(config)
-    stride, why_stride = _stride(counted)
+    rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
+    stride = max(1, min(int(rows // 5000), int(segment // 8)))  # about 5,000 rows, an eighth of a segment at most
     standardize, why_standardize = _standardize(dataset)
     n_train, n_classes, longest = len(dataset.train), len(seen.names), counted["transcript_length"]["most"]
     width = 256 if n_classes < 128 else 256 * math.ceil((n_classes + 129) / 256)
+    why_fps = "as given" if config.fps else "unknown; feature rows per second, for times in seconds"
     epochs = int(min(max(10 * round(STEPS / n_train / 10), 20), 400))
     settings = (
         ("data.root", str(seen.root.resolve()), ""),
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
-        (
-            "data.fps",
-            config.fps,
-            "as given" if config.fps else "unknown; feature rows per second, for times in seconds",
-        ),
+        ("data.fps", config.fps, why_fps),
         ("data.background", list(background), why_background),
-        ("data.stride", stride, why_stride),
+        ("data.stride", stride, f"the median video has {rows:g} rows, the median segment {segment:g}"),
         ("data.standardize", standardize, why_standardize),
         ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
         ("model.input.hidden", width, f"room for {n_classes} classes"),
@@ -200,13 +179,6 @@ def suggest(config: DataConfig) -> Suggestion:
         ("evaluation.count_background", not background, "background counts in edit and F1"),
     )
     return Suggestion(settings, len(seen.videos), n_classes, tuple(str(fault) for _, fault in seen.faults))
-
-
-def _stride(counted: dict[str, Any]) -> tuple[int, str]:
-    """About 5,000 rows per video, but an eighth of a typical segment at most."""
-    rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
-    stride = max(1, min(int(rows // 5000), int(segment // 8)))
-    return stride, f"the median video has {rows:g} rows, the median segment {segment:g}"
 
 
 def _standardize(dataset: Dataset) -> tuple[bool, str]:

@@ -55,31 +55,26 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
 
 
 def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:
-    """Whether two lengths are close enough to cut both to the shorter.
-
-    They may differ by ``data.tolerance`` (a share of the labels) or ``data.tolerance_frames``, whichever is larger.
-    """
+    """Whether two lengths differ by ``data.tolerance`` of the labels or ``data.tolerance_frames`` at most."""
     return abs(n_rows - n_labels) <= max(config.tolerance * n_labels, config.tolerance_frames)
 
 
 def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config: DataConfig) -> Layout | None:
     """Orientation of a stored array by its labels; None where both sides fit, an InputError where neither does."""
     rows, columns = (lengths_agree(side, n_labels, config) for side in shape)
-    if not rows and not columns:
+    if rows == columns:
+        if rows:
+            return None
         raise InputError(path, f"features of shape {shape}", f"one side near the {n_labels} labels of the video")
-    if rows and columns:
-        return None
     return "TD" if rows else "DT"
 
 
 def length_fault(
     path: str | Path, features: Array, layout: Layout, n_labels: int, config: DataConfig
 ) -> tuple[str, InputError] | None:
-    """What is wrong with the length of features (T, D), read from a file with this layout, beside their labels.
+    """What is wrong with the length of features (T, D), read from a file with this layout; None if they fit the labels.
 
-    Returns:
-        The kind of fault, "orientation" where only the other side fits the labels, else "length", and the error; None
-        where the lengths agree.
+    The kind of fault is "orientation" where only the other side fits the labels, else "length".
     """
     n_rows, other = features.shape
     if lengths_agree(n_rows, n_labels, config):
@@ -144,15 +139,6 @@ def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32
     return out
 
 
-def _share_by_kind(mean: NDArray[np.float64], variance: NDArray[np.float64], kinds: NDArray[np.int64]) -> None:
-    """Replace the mean and variance of each column by those over all columns of its kind."""
-    for kind in np.unique(kinds):
-        own = kinds == kind
-        middle = mean[own].mean()
-        variance[own] = (variance[own] + (mean[own] - middle) ** 2).mean()
-        mean[own] = middle
-
-
 # A column that hardly changes in training may lie hundreds of deviations off in another video (885 in KSCGR, where it
 # spoilt every prediction of that video), so standardised values are clipped.
 LIMIT = 5.0
@@ -162,17 +148,14 @@ LIMIT = 5.0
 class FeatureTransform:
     """Turns raw features into the input of a model. It is fitted on training videos and kept in the checkpoint.
 
-    Args:
-        context: centred windows in frames (feature rows before any stride); an even window has its extra frame before
-            the centre. Each window adds the mean and the standard deviation of every column.
-        mean, std: (width,) float32 for standardisation, clipped at +-LIMIT; None: no standardisation.
-        input_dim: D, columns of a feature file.
+    Each window of `context` adds the mean and the standard deviation of every column. Windows are centred and counted
+    in frames (feature rows before any stride); an even one has its extra frame before the centre.
     """
 
     context: tuple[int, ...]
-    mean: NDArray[np.float32] | None
+    mean: NDArray[np.float32] | None  # (width,), for standardisation, clipped at +-LIMIT; None: no standardisation
     std: NDArray[np.float32] | None
-    input_dim: int
+    input_dim: int  # D, columns of a feature file
 
     def __post_init__(self) -> None:
         if min(self.context, default=1) < 1:
@@ -201,12 +184,9 @@ class FeatureTransform:
         Mean and standard deviation are taken over all frames, after the context columns are added; a column that
         never changes keeps its scale. Columns of one kind (``kinds``, (D,)) share both, so that one network can read
         the boxes of all objects.
-
-        Raises:
-            InputError: no videos, or videos of different width.
         """
         windows = tuple(int(window) for window in context)
-        count, mean, spread, dim = 0, np.zeros(0), np.zeros(0), None
+        count, mean, spread, dim = 0, np.zeros(1), np.zeros(1), None
         for video in features:
             dim = video.shape[1] if dim is None else dim
             transform = cls(windows, None, None, dim)
@@ -216,9 +196,6 @@ class FeatureTransform:
             columns = transform(video).astype(np.float64)
             own_mean = columns.mean(axis=0)
             own_spread = ((columns - own_mean) ** 2).sum(axis=0)
-            if count == 0:
-                count, mean, spread = len(columns), own_mean, own_spread
-                continue
             total = count + len(columns)
             spread = spread + own_spread + (own_mean - mean) ** 2 * (count * len(columns) / total)
             mean, count = mean + (own_mean - mean) * (len(columns) / total), total
@@ -226,7 +203,12 @@ class FeatureTransform:
             raise InputError("training videos", "none", "at least one to fit the feature transform")
         variance = spread / count
         if kinds is not None:
-            _share_by_kind(mean, variance, np.concatenate([kinds + at * dim for at in range(len(mean) // dim)]))
+            kind_of = np.concatenate([kinds + at * dim for at in range(len(mean) // dim)])
+            for kind in np.unique(kind_of):
+                own = kind_of == kind
+                middle = mean[own].mean()
+                variance[own] = (variance[own] + (mean[own] - middle) ** 2).mean()
+                mean[own] = middle
         std = np.sqrt(variance)
         std[std <= 1e-6 * np.abs(mean)] = 1.0
         return cls(windows, mean.astype(np.float32), std.astype(np.float32), dim)
@@ -244,13 +226,8 @@ class FeatureTransform:
 
     def to_arrays(self) -> dict[str, Array]:
         """Plain arrays for a checkpoint, mean and std only if there are any."""
-        arrays: dict[str, Array] = {
-            "context": np.array(self.context, dtype=np.int64),
-            "input_dim": np.array([self.input_dim], dtype=np.int64),
-        }
-        if self.mean is not None and self.std is not None:
-            arrays |= {"mean": self.mean, "std": self.std}
-        return arrays
+        numbers = {"context": np.array(self.context, np.int64), "input_dim": np.array([self.input_dim], np.int64)}
+        return numbers | {name: own for name, own in (("mean", self.mean), ("std", self.std)) if own is not None}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
@@ -265,13 +242,7 @@ class FeatureTransform:
 def read_clock(path: Path, fps: float | None = None, layout: Layout | None = None) -> Clock:
     """The clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times`` (seconds) and ``video``.
 
-    Args:
-        path: the feature file.
-        fps: the frame rate where the JSON file has none.
-        layout: of the array; may be None where there is a JSON file, which belongs to (T, D).
-
-    Raises:
-        InputError: no such feature file, neither layout nor JSON file, or a faulty JSON file.
+    `fps` counts where the JSON file has none; `layout` may be None where there is a JSON file, which belongs to (T, D).
     """
     features, beside = load_features(path, layout or "TD"), path.with_suffix(".json")
     known = _sidecar(beside)

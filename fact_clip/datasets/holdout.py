@@ -1,49 +1,43 @@
-"""Holdouts: which classes training must not see (docs/protocol.md), and the check that it does not."""
+"""Holdouts: which classes training must not see, how new they are, and which to choose (docs/protocol.md)."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
+from fact_clip.formats.base import write_json
 
-HOLDOUTS = RECIPES / "holdouts"
-"""Holdouts that come with the package, NAME.json."""
+HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
 
 Mode = Literal["mask", "drop", "oracle"]
 _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
-# Further keys that such a file may have, for people.
-_NOTES = ("test_subjects", "subjects", "new_factor", "note")
+_NOTES = ("test_subjects", "subjects", "new_factor", "note")  # further keys that a file may have, for people
 
 
 @dataclass(frozen=True)
 class Holdout:
     """Classes that training does not see, and optionally the videos to train and test on.
 
-    Args:
-        unseen: classes of the test; nothing is trained or chosen on them.
-        validation_unseen: classes that are not trained either; settings are chosen by them.
-        mode: "mask": their frames in training videos are ignored; "drop": training videos with such a frame are left
-            out; "oracle": training sees all classes, which gives an upper bound for the same groups.
-        train_videos, test_videos: None: those of the data set's split.
-
-    Raises:
-        InputError: no unseen class, a class or a video twice, or an unknown mode.
+    The modes: "mask": their frames in training videos are ignored; "drop": training videos with such a frame are left
+    out; "oracle": training sees all classes, which gives an upper bound for the same groups.
     """
 
-    unseen: tuple[str, ...]
-    validation_unseen: tuple[str, ...] = ()
+    unseen: tuple[str, ...]  # classes of the test; nothing is trained or chosen on them
+    validation_unseen: tuple[str, ...] = ()  # not trained either; settings are chosen by them
     mode: Mode = "mask"
-    train_videos: tuple[str, ...] | None = None
+    train_videos: tuple[str, ...] | None = None  # None: those of the data set's split
     test_videos: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -62,11 +56,7 @@ class Holdout:
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
-        """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line.
-
-        Raises:
-            InputError: an unreadable file, an unknown key, values that are not lists of names; and see the class.
-        """
+        """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line."""
         file = Path(path)
         lines = read_lines(file, "classes to hold out, as JSON or one name per line")
         if file.suffix != ".json":
@@ -97,9 +87,8 @@ class Holdout:
 
     def save_json(self, path: str | Path) -> Path:
         """Write a JSON file for `read`."""
-        file = Path(path)
-        file.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        return file
+        write_json(Path(path), self.to_dict())
+        return Path(path)
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -107,12 +96,7 @@ class Holdout:
         return (*self.unseen, *self.validation_unseen)
 
     def check(self, vocabulary: Vocabulary) -> Holdout:
-        """This holdout, if it fits a vocabulary.
-
-        Raises:
-            InputError: an unknown class (the error names the most similar one), a background class, or no action left
-                to train on.
-        """
+        """This holdout; an InputError for an unknown or background class, or if no action is left to train on."""
         for name in self.hidden:
             where = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
             if name not in vocabulary:
@@ -126,15 +110,7 @@ class Holdout:
 
 
 def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]) -> None:
-    """Search the labels of training videos, frame by frame, for a class that training must not see.
-
-    Args:
-        labels: video -> class indices (T,) as training sees them.
-        vocabulary, hidden: the classes, and the indices of the hidden ones.
-
-    Raises:
-        InputError: the first such frame, counted from 0, and its video.
-    """
+    """An InputError where training sees a frame of a hidden class; `labels` is video -> class indices (T,)."""
     for name, own in labels.items():
         frames = np.flatnonzero(np.isin(own, hidden))
         if frames.size:
@@ -148,9 +124,6 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
 
     ``data.holdout`` is a file under the root, a path, the name of one in `HOLDOUTS`, or a list of classes by name or
     number. ``data.holdout_mode`` replaces its mode.
-
-    Raises:
-        InputError: see `Holdout.read`; a class number that the vocabulary lacks.
     """
     asked, names = config.holdout, vocabulary.names
     if asked is None:
@@ -173,3 +146,122 @@ def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
         if holdout.mode == "mask" and set(holdout.hidden) == set(classes):
             return path.stem
     return tuple(classes)
+
+
+# --- which classes to hold out so that each of their factors stays in a seen class ---
+
+Factor = tuple[str, str]  # a slot and its word
+
+
+def lost_factors(
+    vocabulary: Vocabulary, unseen: Iterable[str], counts: ArrayLike | None = None
+) -> dict[str, tuple[Factor, ...]]:
+    """For each class of a set that is held out as a whole, its factors that no seen class has.
+
+    `unseen` is the whole set, with validation-unseen classes. `counts` are training frames of each class, (C,); a seen
+    class without frames does not count. None: all count.
+    """
+    held_out = tuple(unseen)
+    return _occurring(vocabulary, held_out, counts).is_compositional(held_out)
+
+
+def _occurring(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None) -> Vocabulary:
+    """The held-out classes, and the others that have training frames."""
+    if counts is None:
+        return vocabulary
+    frames = np.asarray(counts)
+    if frames.shape != (len(vocabulary),):
+        raise InputError("counts", f"an array of shape {frames.shape}", f"({len(vocabulary)},), one number per class")
+    vocabulary.encode(tuple(held_out))  # an unknown name is an error
+    return vocabulary.subset(
+        name for name, count in zip(vocabulary, frames.tolist(), strict=True) if count > 0 or name in held_out
+    )
+
+
+@dataclass(frozen=True)
+class Level:
+    """How new an unseen class is (docs/protocol.md, Levels): `new` are its factors that no seen class has."""
+
+    new: tuple[Factor, ...] = ()
+
+    @property
+    def kind(self) -> Literal["compositional", "new factor"]:
+        """Whether some factor is new."""
+        return "new factor" if self.new else "compositional"
+
+
+def levels(vocabulary: Vocabulary, holdout: Holdout, counts: ArrayLike | None = None) -> dict[str, Level]:
+    """The level of every class of both groups, which are held out together; `counts` as in `lost_factors`."""
+    lost = lost_factors(vocabulary, holdout.check(vocabulary).hidden, counts)
+    return {name: Level(new) for name, new in lost.items()}
+
+
+@dataclass(frozen=True)
+class Support:
+    """How many other classes have the rarest factor of a class; with 0 it cannot stay compositional."""
+
+    name: str
+    classes: int
+    rarest: Factor | None  # None for a class without factors
+
+
+def rank(
+    vocabulary: Vocabulary, held_out: Iterable[str] = (), counts: ArrayLike | None = None, seed: int = 0
+) -> list[Support]:
+    """Actions that could be held out next, best supported first; `counts` as in `lost_factors`.
+
+    Classes in `held_out` are held out already and support nothing. `seed` orders classes of equal support.
+    """
+    out = set(held_out)
+    occurring = _occurring(vocabulary, out, counts)
+    having = Counter(factor for name in occurring if name not in out for factor in _factors(occurring, name))
+    ranked = []
+    for name in occurring:
+        if name not in out and name not in vocabulary.background:
+            others = {factor: having[factor] - 1 for factor in _factors(occurring, name)}
+            rarest = min(others, key=others.__getitem__, default=None)
+            ranked.append(Support(name, 0 if rarest is None else others[rarest], rarest))
+    return sorted(ranked, key=lambda one: (-one.classes, hashlib.sha256(f"{seed}\n{one.name}".encode()).digest()))
+
+
+def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
+    entry = vocabulary.factors[vocabulary.index(name)]
+    return [(slot, factor) for slot, factor in zip(vocabulary.slots, entry, strict=True) if factor is not None]
+
+
+def select(
+    vocabulary: Vocabulary,
+    n_unseen: int,
+    n_validation_unseen: int = 0,
+    *,
+    counts: ArrayLike | None = None,
+    candidates: Iterable[str] | None = None,
+    min_support: int = 1,
+    seed: int = 0,
+    mode: Mode = "mask",
+) -> Holdout:
+    """Choose classes to hold out such that the whole set stays compositional.
+
+    Classes are taken one by one: the one that the remaining classes support best, counted anew each time. Held-out
+    classes support nothing, so no two choices can rely on each other, and choices spread over factors. At least
+    `min_support` seen classes have each factor of each chosen class; an InputError where too few classes allow that.
+
+    Classes without training frames (`counts`, (C,)) support nothing and are not chosen. Only `candidates` are chosen,
+    for example classes of the test videos; None: all actions. `seed` breaks ties.
+    """
+    allowed = set(vocabulary if candidates is None else candidates)
+    for name in allowed:
+        vocabulary.index(name)
+    chosen: list[str] = []
+    wanted = n_unseen + n_validation_unseen
+    while len(chosen) < wanted:
+        possible = [one for one in rank(vocabulary, chosen, counts, seed) if one.name in allowed]
+        best = next((one for one in possible if one.classes >= min_support), None)
+        if best is None:
+            found = f"{len(chosen)} classes can be held out together"
+            raise InputError("holdout", found, str(wanted), "choose fewer, or lower min_support")
+        chosen.append(best.name)
+    # in turn, so that both groups have well and less well supported classes
+    turns = [place * n_validation_unseen // wanted for place in range(wanted + 1)]
+    validation = tuple(name for place, name in enumerate(chosen) if turns[place + 1] > turns[place])
+    return Holdout(tuple(name for name in chosen if name not in validation), validation, mode).check(vocabulary)

@@ -19,7 +19,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark, Factors
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 WRITE_SPLITS = "list the videos to train on there, one per line; the others in test.split1.bundle beside it"
 
-_EXPECTED = "a data set: mapping.txt, groundTruth, features, splits"
+EXPECTED = "a data set: mapping.txt, groundTruth, features, splits"
 
 
 def find_benchmark(name: str) -> Benchmark:
@@ -31,13 +31,10 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def find_root(config: DataConfig) -> Path:
-    """The folder of a data set.
+    """The folder of a data set; an InputError where there is none, or one with neither mapping nor labels.
 
     `data.root` is that folder itself, or a folder that holds it under the benchmark's published path or the last part
     of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
-
-    Raises:
-        InputError: an unknown data set, no such folder, or one with neither mapping nor labels.
     """
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
@@ -50,26 +47,15 @@ def find_root(config: DataConfig) -> Path:
         candidates = [base / inside, base / inside.name]
     found = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
     if not found.is_dir():
-        raise InputError(found, "no such folder", _EXPECTED, todo)
+        raise InputError(found, "no such folder", EXPECTED, todo)
     if not (found / benchmark.mapping).is_file() and not (found / "groundTruth").is_dir():
         elsewhere = f", here or in {inside}" if config.name != "folder" else ""
         raise InputError(found, f"no data set {config.name!r}", f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
     return found
 
 
-def check_folders(root: Path, benchmark: Benchmark) -> None:
-    """An InputError where the folder of labels or of features is missing."""
-    for part in ("groundTruth", benchmark.features):
-        if not (root / part).is_dir():
-            raise InputError(root / part, "no such folder", _EXPECTED)
-
-
 def read_vocabulary(config: DataConfig, root: Path) -> Vocabulary:
-    """The classes of the mapping file, with background and factors as configured or as the benchmark has them.
-
-    Raises:
-        InputError: see `Vocabulary.from_mapping`; a background id that the mapping lacks.
-    """
+    """The classes of the mapping file, with background and factors as configured or as the benchmark has them."""
     benchmark = find_benchmark(config.name)
     path = root / benchmark.mapping
     names = Vocabulary.from_mapping(path).names
@@ -89,20 +75,14 @@ def class_factors(benchmark: Benchmark, background: Sequence[str]) -> Callable[[
 
     def factors(name: str) -> Factors:
         parsed = parse(name)
-        if any(parsed) or name in background:
-            return parsed
-        # a background class of the benchmark that this run counts as an action
-        return (name, *parsed[1:])
+        # a background class of the benchmark that this run counts as an action has its name as a factor
+        return parsed if any(parsed) or name in background else (name, *parsed[1:])
 
     return factors
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Stripped lines of a text file; CRLF, a byte-order mark and latin-1 are accepted.
-
-    Raises:
-        InputError: the file is missing or unreadable.
-    """
+    """Stripped lines of a text file; CRLF, a byte-order mark and latin-1 are accepted."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -118,25 +98,19 @@ def read_lines(path: Path, expected: str) -> list[str]:
 
 
 def read_labels(path: Path, vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """Class indices (T,) of a label file with one name per frame.
-
-    Raises:
-        InputError: missing, empty, a blank line between labels, or a name that the mapping lacks (file:line).
-    """
+    """Class indices (T,) of a label file with one name per frame; any fault is an InputError with file:line."""
     lines = read_lines(path, "a label file, one class name per line")
     if not lines:
         raise InputError(path, "no labels", "one class name per frame", "take the video out of the splits")
     indices = {name: index for index, name in enumerate(vocabulary)}
-    labels = np.empty(len(lines), dtype=np.int64)
-    for frame, name in enumerate(lines):
+    for number, name in enumerate(lines, start=1):
+        if not name:
+            raise InputError(f"{path}:{number}", "a blank line between labels", "one class name per frame")
         if name not in indices:
-            where = f"{path}:{frame + 1}"
-            if not name:
-                raise InputError(where, "a blank line between labels", "one class name per frame")
+            expected = f"one of the {len(vocabulary)} classes of mapping.txt"
             todo = did_you_mean(name, vocabulary.names) or "add it to the mapping"
-            raise InputError(where, f"label {name!r}", f"one of the {len(vocabulary)} classes of mapping.txt", todo)
-        labels[frame] = indices[name]
-    return labels
+            raise InputError(f"{path}:{number}", f"label {name!r}", expected, todo)
+    return np.array([indices[name] for name in lines], dtype=np.int64)
 
 
 def did_you_mean(name: str, names: Sequence[str]) -> str:
@@ -161,21 +135,13 @@ def find_split(root: Path, part: str, name: str) -> Path | None:
 
 
 def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
-    """The videos of a list, each with the file:line that names it first, and every fault of the list.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """The videos of a list, each with the file:line that names it first, and every fault of the list."""
     videos: dict[str, str] = {}
     faults = []
     for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
-        if not entry:
-            continue
         video, where = entry.removesuffix(".txt"), f"{path}:{line}"
-        if video in videos:
+        if entry and videos.setdefault(video, where) != where:
             faults.append(InputError(where, f"video {video!r} again", f"each once, first in {videos[video]}"))
-        else:
-            videos[video] = where
     if not videos:
         faults.append(InputError(path, "no videos", "one NAME or NAME.txt per line"))
     return videos, faults
@@ -184,8 +150,7 @@ def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
 def read_split(root: Path, part: str, name: str) -> dict[str, str]:
     """The videos of one part ("train" or "test") of a split, each with the file:line that names it.
 
-    Raises:
-        InputError: no such split (the error lists those that exist), no videos, or a video twice.
+    An InputError for no such split (it lists those that exist), no videos, or a video twice.
     """
     path = find_split(root, part, name)
     if path is None:

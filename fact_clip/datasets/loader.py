@@ -22,18 +22,11 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Batch:
-    """Videos padded to the longest.
+    """B videos padded to the longest."""
 
-    Args:
-        features: (B, T, D) float32, zero at padding.
-        mask: (B, T) bool, true at real frames.
-        labels: (B, T) int64, -1 at padding and at ignored frames.
-        names: of the B videos.
-    """
-
-    features: Tensor
-    mask: Tensor
-    labels: Tensor
+    features: Tensor  # (B, T, D) float32, zero at padding
+    mask: Tensor  # (B, T) bool, true at real frames
+    labels: Tensor  # (B, T) int64, -1 at padding and at ignored frames
     names: tuple[str, ...]
 
     def to(self, device: torch.device | str) -> Batch:
@@ -42,25 +35,19 @@ class Batch:
 
 
 def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> Batch:
-    """Pad (name, features (T, D), labels (T,)) to one batch.
-
-    Raises:
-        InputError: no items, features of different width, or labels of another length than their features.
-    """
+    """Pad (name, features (T, D), labels (T,)) to one batch; an InputError where widths or lengths disagree."""
     if not items:
         raise InputError("batch", "no videos", "at least one")
-    names = tuple(name for name, _, _ in items)
-    features = [own for _, own, _ in items]
-    labels = [torch.as_tensor(own) for _, _, own in items]
+    names, features, labels = zip(*items, strict=True)
     width = features[0].shape[1]
     for name, own, own_labels in items:
         if own.shape[1] != width or len(own) != len(own_labels):
             found = f"features {tuple(own.shape)}, labels {tuple(own_labels.shape)}"
             raise InputError(f"video {name!r}", found, f"(T, {width}) and (T,)")
     return Batch(
-        pad_sequence(features, batch_first=True),
+        pad_sequence(list(features), batch_first=True),
         pad_sequence([torch.ones(len(own), dtype=torch.bool) for own in features], batch_first=True),
-        pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        pad_sequence([torch.as_tensor(own) for own in labels], batch_first=True, padding_value=IGNORED),
         names,
     )
 
@@ -80,8 +67,7 @@ def mask_time(features: Tensor, spans: int, length: int, share: float, generator
     The length of a span is uniform in [0, `length`), at most floor(`share` * T); a span of length zero is the last.
     Spans may overlap. Source: FACT, time masking.
     """
-    masked = features.clone()
-    n_frames = len(features)
+    masked, n_frames = features.clone(), len(features)
     for _ in range(spans):
         span = min(int(torch.randint(length, (), generator=generator)), int(share * n_frames))
         if span == 0:
@@ -121,10 +107,9 @@ def training_batches(
 ) -> Iterator[Batch]:
     """One epoch in a new order, augmented; the last batch may be smaller.
 
-    Order and augmentation depend only on (seed, epoch) and the name of each video: not on the other videos, on
-    earlier epochs or on any global random state.
-    Every `stride`-th row of the transformed features is taken, with labels by majority; with `interleave` it starts
-    at one of the first `stride` rows, drawn anew in each epoch, instead of at the first.
+    Order and augmentation depend only on (seed, epoch) and the name of each video. Every `stride`-th row of the
+    transformed features is taken, with labels by majority; with `interleave` it starts at one of the first `stride`
+    rows, drawn anew in each epoch, instead of at the first.
     """
     order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
     for first in range(0, len(order), batch_size):

@@ -1,7 +1,4 @@
-"""Object columns: which columns of a feature file belong to which object (docs/method.md, Object columns).
-
-A data set lists its objects in a file (`ObjectColumns.read`), or they are found in the features (`ObjectColumns.find`).
-"""
+"""Which columns of a feature file belong to which object, listed or found (docs/method.md, Object columns)."""
 
 from __future__ import annotations
 
@@ -21,8 +18,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
 Array = NDArray[Any]
-Rows = Sequence[Sequence[int]]
-"""The columns of each object."""
+Rows = Sequence[Sequence[int]]  # the columns of each object
 
 # Correlations from which on ...
 TOGETHER = 0.95  # two columns are zero in the same frames, and belong to one object
@@ -34,28 +30,19 @@ NAMES = 0.04  # an object is tied to a word, and named by it
 class ObjectColumns:
     """O objects with k columns of a feature file each.
 
-    Args:
-        names: of the objects, as words ("baked egg"); "" where unknown.
-        columns: O rows of k column numbers, with the same kinds of value in the same order for each object.
-        fixed: numbers of the objects that keep their identity: those that a word of another slot names (tools), and
-            those that the data set lists. The model sees the others without their names.
-        slot: number of the slot whose words name objects.
-        width: D, columns of a feature file.
+    `fixed` objects keep their identity: those that a word of another slot names (tools), and those that the data set
+    lists. The model sees the others without their names.
     """
 
-    names: tuple[str, ...]
-    columns: tuple[tuple[int, ...], ...]
-    fixed: tuple[int, ...]
-    slot: int
-    width: int
+    names: tuple[str, ...]  # of the objects, as words ("baked egg"); "" where unknown
+    columns: tuple[tuple[int, ...], ...]  # (O, k), with the same kinds of value in the same order for each object
+    fixed: tuple[int, ...]  # numbers of objects
+    slot: int  # number of the slot whose words name objects
+    width: int  # D, columns of a feature file
 
     @classmethod
     def read(cls, config: ObjectData, root: Path, vocabulary: Vocabulary) -> ObjectColumns | None:
-        """Read the file that the configuration names; None where it names none.
-
-        Raises:
-            InputError: a name twice, a slot that the vocabulary lacks, a fixed object that the file lacks.
-        """
+        """Read the file that the configuration names; None where it names none."""
         if config.file is None:
             return None
         path = root / config.file
@@ -81,9 +68,7 @@ class ObjectColumns:
         """Find the objects in the features of training and validation videos, and their names by the training labels.
 
         Objects without a name, and those that a word of another slot names too (tools), keep their identity.
-
-        Raises:
-            InputError: a slot that the vocabulary lacks, or features without objects.
+        Features without objects are an InputError.
         """
         vocabulary, slot = dataset.vocabulary, _slot_of(config, dataset.vocabulary)
         videos = sorted(dataset.learning)
@@ -129,16 +114,11 @@ def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
 
 
 def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...], ...]:
-    """The columns of each object, in the order of the file; no labels are read.
+    """The columns of each object, (O, k), by their first column; none where no two columns go together.
 
     Columns that are zero in the same frames belong to one object. A single column joins the object with whose changes
     it is nonzero. Only objects with the commonest number of columns are kept, so that one network can read them all.
-
-    Args:
-        videos: gives the features (T, D) one after another; called twice.
-
-    Returns:
-        O rows of k columns, by their first column; none where no two columns go together.
+    No labels are read; `videos` gives the features (T, D) one after another, and is called twice.
     """
     nonzero = (array != 0 for array in videos())
     together = correlation((array, array) for array in nonzero)
@@ -161,13 +141,8 @@ def name_objects(rows: Rows, videos: Iterable[tuple[Array, Array, Array]], words
     """The word of each object, "" where none fits; each word names at most one object.
 
     An object is tied to a word by the correlation of its changes with the frames of the word, plus half of that of its
-    presence. The assignment with the greatest sum of ties is taken.
-
-    Args:
-        rows: of `find_objects`.
-        videos: features (T, D), whether the action of each frame has each word, (T, W), and whether it is labelled,
-            (T,).
-        words: W words.
+    presence. The assignment with the greatest sum of ties is taken. `videos` are features (T, D), whether the action
+    of each frame has each of the W words, (T, W), and whether it is labelled, (T,).
     """
     both = correlation(
         (np.hstack([changes(features, rows), present(features, rows)])[labelled], has_word[labelled])

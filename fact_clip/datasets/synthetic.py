@@ -1,9 +1,8 @@
 """The procedural workbench: people assemble parts by hand, as synthetic features and labels.
 
-Every action is a verb, an object and perhaps a tool, and its frames show evidence of each: one direction per object,
-one per tool, and for a verb a faint direction and a movement at its own pace. Other effects make single frames hard to
-recognise: parts that stay in view, glances away from the object, the style of a person, drift, noise and soft borders.
-The frames of an action agree only over time, which is what temporal models are for.
+The frames of an action show evidence of its verb, object and tool: one direction per object and tool, and for a verb a
+faint direction and a movement at its own pace. Parts that stay in view, glances away, the style of a person, drift,
+noise and soft borders make single frames hard to recognise, so that it takes a temporal model.
 """
 
 from __future__ import annotations
@@ -140,11 +139,9 @@ def _evidence(
     dim = world.drift.shape[1]
     rows = np.zeros((int(frames.sum()), dim))
     in_view = np.zeros(dim)
-    start = 0
-    for name, count in zip(plan, frames, strict=True):
-        here = rows[start : start + count]
+    for name, here in zip(plan, np.split(rows, np.cumsum(frames)[:-1]), strict=True):
+        count = len(here)
         here += _IN_VIEW * in_view
-        start += int(count)
         verb, part, tool = FACTORS[name]
         if verb is None or part is None:
             continue
@@ -190,13 +187,12 @@ def _video(
 def _write_splits(root: Path, persons: dict[str, int]) -> None:
     """Up to three splits by person, and the holdout for the first."""
     for split in range(1, min(3, len(set(persons.values()))) + 1):
-        test = [name for name, person in persons.items() if person % 3 == split - 1]
-        train = [name for name in persons if name not in test]
+        test = tuple(name for name, person in persons.items() if person % 3 == split - 1)
+        train = tuple(name for name in persons if name not in test)
         for part, names in (("train", train), ("test", test)):
             (root / "splits" / f"{part}.split{split}.bundle").write_text("\n".join(names) + "\n", encoding="utf-8")
         if split == 1:
-            holdout = Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", tuple(train), tuple(test))
-            holdout.save_json(root / "zero_shot" / "A.json")
+            Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", train, test).save_json(root / "zero_shot" / "A.json")
 
 
 def write_workbench(
@@ -204,22 +200,10 @@ def write_workbench(
 ) -> Path:
     """Write a synthetic data set in the common layout, for `data.name=workbench`.
 
-    The same arguments give the same files, byte for byte. What actions look like depends only on `dim`, so a model
-    trained on one seed fits the videos of another.
-
-    Args:
-        root: folder to write to, made where missing; files of the same names are replaced.
-        videos: how many, of about 400 to 900 frames at 15 fps.
-        seed: of the videos and of the people in them.
-        dim: D, columns of a feature file.
-        fps: feature rows per second. The benchmark has 15; other rates need data.fps.
-        persons: how many people take turns; splits keep each person on one side.
-
-    Returns:
-        `root`, with mapping.txt, groundTruth/, features/ (float16, time first), splits/ (1 to 3), zero_shot/A.json.
-
-    Raises:
-        InputError: fewer than two videos or persons, fewer than 8 columns, or a frame rate under 8.
+    Returns `root`, with mapping.txt, groundTruth/, features/ (float16, (T, dim)), splits/ (1 to 3), zero_shot/A.json;
+    files of the same names are replaced. The same arguments give the same files, byte for byte. What actions look like
+    depends only on `dim`, so a model trained on one seed fits the videos of another. A video has about 400 to 900
+    frames at 15 fps; other rates than 15 need data.fps. People take turns, and splits keep each on one side.
     """
     least = {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8), "fps": (fps, 8)}
     for name, (value, minimum) in least.items():
@@ -231,10 +215,11 @@ def write_workbench(
     mapping = "".join(f"{index} {name}\n" for index, name in enumerate(FACTORS))
     (root / "mapping.txt").write_text(mapping, encoding="utf-8")
     world = _Prototypes.of(dim)
-    owners = {
-        f"person{number % persons + 1}_video{number // persons + 1}": number % persons for number in range(videos)
-    }
-    for number, (name, person) in enumerate(owners.items()):
+    owners: dict[str, int] = {}
+    for number in range(videos):
+        person = number % persons
+        name = f"person{person + 1}_video{number // persons + 1}"
+        owners[name] = person
         features, labels = _video(person, fps, world, seed, number)
         np.save(root / "features" / f"{name}.npy", features)
         (root / "groundTruth" / f"{name}.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.selection import Level, levels
+from fact_clip.datasets.holdout import Level, levels
 from fact_clip.decoding import Calibration, Voters
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated

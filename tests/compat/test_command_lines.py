@@ -22,8 +22,7 @@ from fact_clip.compat.reference import device, read_settings
 from fact_clip.config import Config, recipes
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import HOLDOUTS, Holdout
-from fact_clip.datasets.selection import lost_factors
+from fact_clip.datasets.holdout import HOLDOUTS, Holdout, lost_factors
 from fact_clip.encoders import text_encoder
 from fact_clip.text import havid
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Holdout
-from fact_clip.datasets.selection import Level, Support, levels, lost_factors, rank, select, summary
+from fact_clip.datasets.holdout import Holdout, Level, Support, levels, lost_factors, rank, select
 from fact_clip.text import havid
 
 NOT_COMPOSITIONAL = [
@@ -164,15 +163,15 @@ def test_candidates_and_counts_limit_the_choice():
     assert holdout.unseen == ("cut ham",)
 
 
-def test_summary_of_kscgr(shared):
+def test_remaining_of_kscgr(shared):
     root = shared / "data" / "kscgr"
     dataset = Dataset.open(DataConfig(name="kscgr", root=str(root), split=5))
-    found = summary(dataset, Holdout.read(root / "zero_shot" / "A.json"))
+    found = dataset.remaining(Holdout.read(root / "zero_shot" / "A.json"))
     # counted apart, line by line; no video of A is without an unseen frame
     assert found["all"] == {"videos": 21, "frames": 25408, "segments": 1214, "classes": 63}
     assert found["mask"] == {"videos": 21, "frames": 21593, "segments": 1105, "classes": 54}
     assert found["drop"] == {"videos": 0, "frames": 0, "segments": 0, "classes": 0}
-    assert summary(dataset, Holdout.read(root / "zero_shot" / "B.json"))["drop"]["videos"] == 1
+    assert dataset.remaining(Holdout.read(root / "zero_shot" / "B.json"))["drop"]["videos"] == 1
 
 
 def test_chosen_on_kscgr(shared):
@@ -185,4 +184,4 @@ def test_chosen_on_kscgr(shared):
     holdout = select(dataset.vocabulary, 6, 3, counts=counts, candidates=tested)
     assert set(holdout.hidden) <= set(tested)
     assert {level.kind for level in levels(dataset.vocabulary, holdout, counts).values()} == {"compositional"}
-    assert summary(dataset, holdout)["mask"]["videos"] == len(dataset.train) + len(dataset.validation)
+    assert dataset.remaining(holdout)["mask"]["videos"] == len(dataset.train) + len(dataset.validation)
