@@ -226,7 +226,8 @@ class _TokenLayer(nn.Module):
         return self.norm3(self._feed_forward(x))
 
     def _attend(self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context) -> Tensor:
-        query, key = add_position(x, position), add_position(context.features, context.position)
+        query = add_position(x, position)
+        key = query if context.features is x else add_position(context.features, context.position)
         out = attention(query, key, context.features, key_padding_mask=~context.mask, need_weights=False)[0]
         return x + self.dropout(out)
 
