@@ -30,7 +30,7 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from fact_clip import __version__
-from fact_clip.config import Config, with_overrides
+from fact_clip.config import Config, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import read_mapping, whole_file
 from fact_clip.datasets.benchmarks import Layout
@@ -108,17 +108,9 @@ def create(run: Run) -> None:
     write_json(run.path / "vocabulary.json", run.vocabulary.to_dict())
     with whole_file(run.path / "features.safetensors") as path:
         save_arrays(run.transform.to_arrays(), path)
-    facts = {
-        "format": FORMAT,
-        "fact_clip": __version__,
-        "torch": torch.__version__,
-        "classes": asdict(run.classes),
-        "layout": run.layout,
-        "fps": run.fps,
-        "mean_transcript_length": run.mean_transcript_length,
-        "encoder": run.encoder,
-        "objects": None if run.objects is None else asdict(run.objects),
-    }
+    facts = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "classes": asdict(run.classes)}
+    facts |= {name: getattr(run, name) for name in ("layout", "fps", "mean_transcript_length", "encoder")}
+    facts["objects"] = None if run.objects is None else asdict(run.objects)
     write_json(run.path / "run.json", facts)
 
 
@@ -159,18 +151,7 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
         classes = Classes(**{key: _as_tuple(plain.get(key, value)) for key, value in defaults.items()})
         spec = facts.get("objects")
         objects = None if spec is None else ObjectSpec(**{key: _as_tuple(value) for key, value in spec.items()})
-        run = Run(
-            path,
-            config,
-            vocabulary,
-            classes,
-            transform,
-            facts["layout"],
-            facts["fps"],
-            facts["mean_transcript_length"],
-            objects,
-            facts.get("encoder"),
-        )
+        layout, fps, length = (facts[key] for key in ("layout", "fps", "mean_transcript_length"))
     except InputError as error:
         raise InputError(path, str(error)) from None
     except (SafetensorError, OSError) as error:
@@ -179,9 +160,15 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
         raise InputError(path / "run.json", f"damaged ({type(error).__name__}: {error})", "as it was written") from None
     if len(vocabulary) != classes.count:
         raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
-    return run
+    return Run(path, config, vocabulary, classes, transform, layout, fps, length, objects, facts.get("encoder"))
 
 
+# Keys of format 1 that are called differently now.
+_RENAMED = {
+    "data.channels": "data.objects",
+    "model.channels": "model.objects",
+    "model.frame_weight": "decode.frame_weight",
+}
 # Keys of format 1 that are gone, and the value with which a run still loads.
 _REMOVED = {
     "model.key_width": KEY_WIDTH,
@@ -195,31 +182,27 @@ _REMOVED = {
 
 
 def _from_format_1(path: Path, facts: dict[str, Any], tree: dict[str, Any]) -> None:
-    """Rename in place what format 1 called differently; an InputError where a run uses what is gone."""
-    data, model, loss, decode = (_group(tree, name) for name in ("data", "model", "loss", "decode"))
-    for each in (data, model, facts):
-        if "channels" in each:
-            each["objects"] = each.pop("channels")
-    if "frame_weight" in model:
-        decode["frame_weight"] = model.pop("frame_weight")
-    if data.get("holdout_mode") == "show":
-        data["holdout_mode"] = "oracle"
-    groups = {"model": model, "model.objects": _group(model, "objects"), "loss": loss, "decode": decode}
-    used = ["model.head=factored"] if model.get("head") == "factored" else []
-    for key, kept in _REMOVED.items():
-        group, _, name = key.rpartition(".")
-        value = groups[group].pop(name, kept)
-        if value != kept:
-            used.append(f"{key}={value}")
+    """Rename in place what format 1 called differently; an InputError if a run uses what is gone."""
+    for old, new in _RENAMED.items():
+        if (value := _popped(tree, old)) is not None:
+            set_key(tree, new.split("."), value, str(path))
+    if (value := _popped(tree, "data.holdout_mode")) is not None:
+        set_key(tree, ["data", "holdout_mode"], "oracle" if value == "show" else value, str(path))
+    facts["objects"] = facts.pop("channels", None)
+    used = [f"{key}={value}" for key, kept in _REMOVED.items() if (value := _popped(tree, key, kept)) != kept]
+    if isinstance(tree.get("model"), dict) and tree["model"].get("head") == "factored":
+        used.append("model.head=factored")
     if used:
         todo = f"use fact-clip {facts.get('fact_clip', '0.1')}"
         raise InputError(path, f"a run that uses {', '.join(used)}", "settings that this version still has", todo)
 
 
-def _group(tree: dict[str, Any], name: str) -> dict[str, Any]:
-    """A group of keys of a recipe, made if need be; a value in its place is left to the check of the configuration."""
-    group = tree.setdefault(name, {})
-    return group if isinstance(group, dict) else {}
+def _popped(tree: Any, key: str, default: Any = None) -> Any:
+    """A nested key's value, taken out; what is no group of keys is left to the check of the configuration."""
+    *outer, name = key.split(".")
+    for each in outer:
+        tree = tree.get(each) if isinstance(tree, dict) else None
+    return tree.pop(name, default) if isinstance(tree, dict) else default
 
 
 def _as_tuple(value: Any) -> Any:
@@ -267,9 +250,8 @@ def load_models(run: Run) -> list[FACT]:
     folders = member_folders(run.path, run.config.train.members)
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(
-                folder, "no such folder", f"one of the {len(folders) + 1} models of the run", "copy it too"
-            )
+            expected = f"one of the {len(folders) + 1} models of the run"
+            raise InputError(folder, "no such folder", expected, "copy it too")
     return [load_model(each) for each in (run, *map(open_run, folders))]
 
 

@@ -13,18 +13,20 @@ from numpy.typing import ArrayLike, NDArray
 from fact_clip.core import InputError, stretch
 from fact_clip.core.segments import frame_labels
 
+Labellings: TypeAlias = Sequence[ArrayLike]
+"""Class indices (T,) of each video; in the ground truth negative ones are ignored frames, which are left out."""
+
+Classes: TypeAlias = Iterable[int]
+
 Labels: TypeAlias = NDArray[np.int64]
 Video: TypeAlias = tuple[Labels, Labels]
 """True and predicted labels of one video, both (T,). T is 0 if nothing is left to judge."""
 
 
-def paired(ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], stride: int = 1) -> list[Video]:
+def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) -> list[Video]:
     """Check two lists of labellings and pair them, without the frames whose true label is negative.
 
-    Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        prediction: class indices of each video, (T,), or (ceil(T / stride),) at a stride above 1.
-        stride: temporal stride of the predictions, which are stretched by nearest neighbour.
+    Predictions (ceil(T / stride),) at a stride above 1 are stretched by nearest neighbour.
 
     Raises:
         InputError: no videos, lists or videos of different length, a video without frames, labels that are
@@ -60,7 +62,7 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
     return [(true[mask], predicted[mask]) for true, predicted, mask in kept]
 
 
-def class_set(where: str, classes: Iterable[int]) -> frozenset[int]:
+def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check class indices given as an option, such as background.
 
     Raises:
@@ -119,16 +121,8 @@ class FrameCounts:
         return float(np.mean(shares)) if shares else 0.0
 
 
-def frame_accuracy(
-    ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], background: Iterable[int] = ()
-) -> float:
-    """Share in percent of frames that agree (MoF), all videos pooled.
-
-    Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        prediction: class indices (T,) of each video.
-        background: classes whose true frames are left out; none gives `frame_accuracy`, the background
-            classes give `frame_accuracy_foreground`.
+def frame_accuracy(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:
+    """Share in percent of frames that agree (MoF), all videos pooled; without true frames of the `background` classes.
 
     Raises:
         InputError: see `paired` and `class_set`.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fact_clip.core import InputError
-from fact_clip.metrics.frame import FrameCounts, paired, percent, without_true
+from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
     SegmentCounts,
@@ -49,11 +48,11 @@ PROFILES: dict[str, Profile] = {
 
 
 def evaluate(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
+    ground_truth: Labellings,
+    prediction: Labellings,
     *,
-    background: Iterable[int] = (),
-    unseen: Iterable[int] = (),
+    background: Classes = (),
+    unseen: Classes = (),
     profile: str = "fact",
     stride: int = 1,
 ) -> dict[str, Any]:
@@ -109,13 +108,12 @@ def _f1(parts: Sequence[SegmentCounts], rules: Profile) -> float:
 
 
 def per_class(
-    ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], n_classes: int, overlap: float = 50
+    ground_truth: Labellings, prediction: Labellings, n_classes: int, overlap: float = 50
 ) -> list[dict[str, Any]]:
     """Figures of each class, all videos pooled.
 
     Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        prediction: class indices (T,) of each video.
+        ground_truth, prediction: see `Labellings`.
         n_classes: C; every index must be below it.
         overlap: the least IoU of a hit, in percent.
 

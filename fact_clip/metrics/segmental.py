@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
 from rapidfuzz.distance import Levenshtein
 
 from fact_clip.core import InputError, runs
-from fact_clip.metrics.frame import Labels, Video, class_set, paired, percent
+from fact_clip.metrics.frame import Classes, Labellings, Labels, Video, class_set, paired, percent
 
 OVERLAPS = (10, 25, 50)
 """The k of F1@k that the field reports, in percent."""
@@ -49,13 +48,10 @@ def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
     return 100.0 * (1.0 - Levenshtein.distance(left, right) / longest) if longest else 100.0
 
 
-def edit(ground_truth: Sequence[ArrayLike], prediction: Sequence[ArrayLike], background: Iterable[int] = ()) -> float:
+def edit(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:
     """Edit score in percent, mean over videos: 100 · (1 − Levenshtein(transcripts) / longer transcript).
 
-    Args:
-        ground_truth: class indices (T,) of each video; frames with negative ones are cut out of both labellings.
-        prediction: class indices (T,) of each video.
-        background: classes that are removed from both transcripts.
+    Classes of `background` are removed from both transcripts.
 
     Raises:
         InputError: see `paired` and `class_set`.
@@ -148,17 +144,11 @@ def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
     return 100.0 * 2.0 * precision * recall / (precision + recall + _SMOOTHING)
 
 
-def f1(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
-    overlap: float,
-    background: Iterable[int] = (),
-) -> float:
-    """F1 in percent at an overlap, counts pooled over videos (profile `fact`).
+def f1(ground_truth: Labellings, prediction: Labellings, overlap: float, background: Classes = ()) -> float:
+    """F1 in percent, counts pooled over videos (profile `fact`).
 
     Args:
-        ground_truth: class indices (T,) of each video; frames with negative ones are cut out of both labellings.
-        prediction: class indices (T,) of each video.
+        ground_truth, prediction: see `Labellings`.
         overlap: the least IoU of a hit, in percent.
         background: classes whose segments are left out on both sides.
 
@@ -168,7 +158,7 @@ def f1(
     return f1_smoothed(*count_segments(paired(ground_truth, prediction), overlap, background).totals())
 
 
-def count_segments(videos: Iterable[Video], overlap: float, background: Iterable[int] = ()) -> SegmentCounts:
+def count_segments(videos: Iterable[Video], overlap: float, background: Classes = ()) -> SegmentCounts:
     """Match the segments of each video and pool the counts; arguments as in `f1`."""
     if not 0 < overlap <= 100:
         raise InputError("overlap", str(overlap), "percent, more than 0 and at most 100")
@@ -179,10 +169,7 @@ def count_segments(videos: Iterable[Video], overlap: float, background: Iterable
 
 
 def boundary_scores(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
-    tolerance: float,
-    fps: float | None = None,
+    ground_truth: Labellings, prediction: Labellings, tolerance: float, fps: float | None = None
 ) -> dict[str, float]:
     """How well the changes of label are found, whatever the labels are; counts pooled over videos.
 
@@ -190,8 +177,7 @@ def boundary_scores(
     one within the tolerance, as many as possible.
 
     Args:
-        ground_truth: class indices (T,) of each video; frames with negative ones are cut out of both labellings.
-        prediction: class indices (T,) of each video.
+        ground_truth, prediction: see `Labellings`.
         tolerance: the largest distance of a pair, in frames, or in seconds if `fps` is given.
         fps: frames per second.
 

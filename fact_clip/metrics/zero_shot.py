@@ -6,7 +6,7 @@ The curve and AUSUC are those of Chao et al., "An Empirical Study and Analysis o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,13 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.segments import frame_labels
-from fact_clip.metrics.frame import FrameCounts, class_set, paired
+from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
 
 Floats: TypeAlias = NDArray[np.float64]
+Tables: TypeAlias = Sequence[ArrayLike]
 
 
-def class_groups(unseen: Iterable[int], background: Iterable[int] = ()) -> tuple[frozenset[int], frozenset[int]]:
+def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[int], frozenset[int]]:
     """Check the unseen and the background classes. All others are seen, and background counts as seen too.
 
     Raises:
@@ -61,16 +62,12 @@ def segment_figures(counts: SegmentCounts, unseen: frozenset[int], overlap: int)
 
 
 def class_means(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
+    ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> tuple[float, float]:
     """S and U: mean accuracy in percent over the seen and over the unseen classes that have a true frame.
 
     Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
-        prediction: class indices (T,) of each video.
+        ground_truth, prediction: see `Labellings`.
         unseen: classes that were never trained on.
         background: classes that are left out of the means.
 
@@ -82,21 +79,17 @@ def class_means(
 
 
 def group_f1(
-    ground_truth: Sequence[ArrayLike],
-    prediction: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    overlaps: Sequence[int] = OVERLAPS,
+    ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> dict[str, float]:
     """F1 in percent by group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`.
 
     Raises:
-        InputError: an overlap that is not in (0, 100]; see `class_groups` and `paired`.
+        InputError: see `class_groups` and `paired`.
     """
     held_out, left_out = class_groups(unseen, background)
     videos = paired(ground_truth, prediction)
     figures: dict[str, float] = {}
-    for overlap in overlaps:
+    for overlap in OVERLAPS:
         figures |= segment_figures(count_segments(videos, overlap, left_out), held_out, overlap)
     return figures
 
@@ -154,11 +147,7 @@ class SeenUnseenCurve:
 
 
 def seen_unseen_curve(
-    ground_truth: Sequence[ArrayLike],
-    scores: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    also_unseen: Iterable[int] = (),
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> SeenUnseenCurve:
     """The exact curve of the frame-wise argmax of scores - gamma * (class is seen), for all gamma.
 
@@ -167,7 +156,7 @@ def seen_unseen_curve(
     for n frames. Frames with the same margin change together.
 
     Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        ground_truth: see `Labellings`.
         scores: (T, C) for each video, before the softmax; -inf rules a class out.
         unseen: classes of U. All classes that are neither here nor in `also_unseen` are seen, background too.
         background: classes that are left out of S and U.
@@ -204,11 +193,11 @@ def seen_unseen_curve(
 
 
 def curve_of_predictions(
-    ground_truth: Sequence[ArrayLike],
-    predictions: Mapping[float, Sequence[ArrayLike]],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    also_unseen: Iterable[int] = (),
+    ground_truth: Labellings,
+    predictions: Mapping[float, Labellings],
+    unseen: Classes,
+    background: Classes = (),
+    also_unseen: Classes = (),
 ) -> SeenUnseenCurve:
     """S and U on a grid of gammas, for a decoder that is not a frame-wise argmax (a switching price, two voters).
 
@@ -216,7 +205,7 @@ def curve_of_predictions(
     where U and S are 0.
 
     Args:
-        ground_truth: class indices (T,) of each video; negative ones are ignored frames.
+        ground_truth: see `Labellings`.
         predictions: gamma -> class indices (T,) of each video. 0 must be among the gammas.
         unseen, background, also_unseen: see `seen_unseen_curve`.
 
@@ -233,11 +222,7 @@ def curve_of_predictions(
 
 
 def ausuc(
-    ground_truth: Sequence[ArrayLike],
-    scores: Sequence[ArrayLike],
-    unseen: Iterable[int],
-    background: Iterable[int] = (),
-    also_unseen: Iterable[int] = (),
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
 ) -> float:
     """Area under the exact S-U curve in percent, from gamma = -inf (U = 0) to inf (S = 0); see `seen_unseen_curve`.
 
@@ -248,7 +233,7 @@ def ausuc(
 
 
 def _groups(
-    unseen: Iterable[int], background: Iterable[int], also_unseen: Iterable[int]
+    unseen: Classes, background: Classes, also_unseen: Classes
 ) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
     held_out, left_out = class_groups(unseen, background)
     others = class_set("also_unseen", also_unseen)
@@ -260,7 +245,7 @@ def _groups(
     return held_out, left_out, others
 
 
-def _frames(ground_truth: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], Floats]:
+def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64], Floats]:
     """True class (n,) and scores (n, C) of all frames whose label is not negative."""
     if len(ground_truth) == 0:
         raise InputError("ground truth", "no videos", "at least one")

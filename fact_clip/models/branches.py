@@ -198,51 +198,43 @@ class MSTCNPlusPlus(nn.Module):
 
 
 class _TokenLayer(nn.Module):
-    """Post-norm transformer layer over tokens; positions are added to queries and keys, not to values.
+    """Post-norm transformer layer over tokens: self-attention, cross-attention if there is a context, feed-forward.
 
-    With ``context_dim`` it is self-attention, cross-attention, feed-forward; without, self-attention and feed-forward.
+    Positions are added to queries and keys, not to values.
     """
 
-    def __init__(self, config: BlockConfig, context_dim: int | None) -> None:
+    def __init__(self, config: BlockConfig, context_dim: int | None = None) -> None:
         super().__init__()
         width = config.action_dim
-        attention = {"dropout": config.dropout, "batch_first": True}
-        if context_dim is not None:
-            self.self_attn = nn.MultiheadAttention(width, config.heads, **attention)
-            self.multihead_attn = nn.MultiheadAttention(
-                width, config.heads, kdim=context_dim, vdim=context_dim, **attention
-            )
+        attention = {"embed_dim": width, "num_heads": config.heads, "dropout": config.dropout, "batch_first": True}
+        self.crosses = context_dim is not None
+        if self.crosses:
+            self.self_attn = nn.MultiheadAttention(**attention)
+        self.multihead_attn = nn.MultiheadAttention(**attention, kdim=context_dim, vdim=context_dim)
+        if self.crosses:
             self.norm3 = nn.LayerNorm(width)
-        else:
-            self.multihead_attn = nn.MultiheadAttention(width, config.heads, **attention)
         self.linear1 = nn.Linear(width, config.feedforward)
         self.linear2 = nn.Linear(config.feedforward, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def _self_attention(self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, mask: Tensor) -> Tensor:
-        query = add_position(x, position)
-        out = attention(query, query, x, key_padding_mask=~mask, need_weights=False)[0]
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
+        """(B, M, A) to (B, M, A)."""
+        tokens = Context(x, position, mask)
+        if not self.crosses:
+            x = self.norm1(self._attend(self.multihead_attn, x, position, tokens))
+            return self.norm2(self._feed_forward(x))
+        x = self.norm1(self._attend(self.self_attn, x, position, tokens))
+        x = self.norm2(self._attend(self.multihead_attn, x, position, context))
+        return self.norm3(self._feed_forward(x))
+
+    def _attend(self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context) -> Tensor:
+        query, key = add_position(x, position), add_position(context.features, context.position)
+        out = attention(query, key, context.features, key_padding_mask=~context.mask, need_weights=False)[0]
         return x + self.dropout(out)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.dropout(self.linear2(self.dropout(torch.relu(self.linear1(x)))))
-
-
-class _SelfCrossLayer(_TokenLayer):
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
-        x = self.norm1(self._self_attention(self.self_attn, x, position, mask))
-        key = add_position(context.features, context.position)
-        query = add_position(x, position)
-        out = self.multihead_attn(query, key, context.features, key_padding_mask=~context.mask, need_weights=False)[0]
-        x = self.norm2(x + self.dropout(out))
-        return self.norm3(self._feed_forward(x))
-
-
-class _SelfLayer(_TokenLayer):
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor) -> Tensor:
-        x = self.norm1(self._self_attention(self.multihead_attn, x, position, mask))
-        return self.norm2(self._feed_forward(x))
 
 
 class SelfCrossAttention(nn.Module):
@@ -250,7 +242,7 @@ class SelfCrossAttention(nn.Module):
 
     def __init__(self, config: BlockConfig, context_dim: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_SelfCrossLayer(config, context_dim) for _ in range(config.action_layers))
+        self.layers = nn.ModuleList(_TokenLayer(config, context_dim) for _ in range(config.action_layers))
         self.norm = nn.LayerNorm(config.action_dim)
         self.out_linear = nn.Linear(config.action_dim, config.hidden)
 
@@ -266,13 +258,13 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: BlockConfig, context_dim: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_SelfLayer(config, None) for _ in range(config.action_layers))
+        self.layers = nn.ModuleList(_TokenLayer(config) for _ in range(config.action_layers))
         self.out_linear = nn.Linear(config.action_dim, config.hidden)
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""
         for layer in self.layers:
-            x = layer(x, position, mask)
+            x = layer(x, position, mask, context)
         return self.out_linear(x)
 
 
