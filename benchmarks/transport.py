@@ -29,7 +29,7 @@ def video(n_frames: int, n_actions: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def dense(similarity: NDArray[np.float32], settings: TransportSettings) -> NDArray[np.float32]:
-    """The objective of `TransportSettings` with C_v and C_a written out (rho is 0 here)."""
+    """The objective of `TransportSettings` with C_v and C_a written out."""
     n_frames, n_actions = similarity.shape
     frames = np.arange(n_frames)
     distance = np.abs(frames[:, None] - frames)

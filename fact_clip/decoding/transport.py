@@ -23,15 +23,14 @@ class TransportSettings:
     """What is minimised over plans T (N, K) with row sums 1/N, and how.
 
     The objective is 1/2 <alpha * C_v T C_a + (1 - alpha) * C, T> + lam * KL(T^T 1 || 1/K) - epsilon * H(T), where
-    C = 1 - similarity + rho * |i/N - k/K|; C_v is 1/radius for frames 1 <= |i - j| <= radius * N and 0 elsewhere;
-    C_a is 1 for two different actions and 0 for one.
+    C = 1 - similarity; C_v is 1/radius for frames 1 <= |i - j| <= radius * N and 0 elsewhere; C_a is 1 for two
+    different actions and 0 for one. The list of actions has no order.
 
     Args:
         epsilon: weight of the entropy H; the larger, the softer the plan.
         alpha: weight of the temporal term, in [0, 1]; 0 judges every frame alone.
-        radius: reach of the temporal term as a share of the video. Below one frame there is no neighbour.
+        radius: reach of the temporal term, as a share of the video; below one frame there are no neighbours.
         lam: price of departing from equally frequent actions; 0 leaves the frequencies free.
-        rho: price of departing from the order of the list; 0 for a list without an order.
         steps: steps of mirror descent.
         step: the step's length times the largest entry of the gradient at the start.
 
@@ -43,7 +42,6 @@ class TransportSettings:
     alpha: float = 0.5
     radius: float = 0.04
     lam: float = 0.1
-    rho: float = 0.0
     steps: int = 25
     step: float = 4.0
 
@@ -66,19 +64,15 @@ class TransportSettings:
 def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Matrix:
     """The transport plan of a video; a row is the soft assignment of a frame.
 
-    Mirror descent from the uniform plan, one multiplicative step and one scaling of the rows each time. The step is
-    ``step`` / max(gradient at the start), constants of the entropy and the KL left out: they change nothing but that
-    maximum, which they would make negative in a long video. It is at most 1 / (epsilon + lam), beyond which the
-    entropy and the KL overshoot (a short video, without temporal term, would oscillate). The descent is carried out on
-    log(N * T) and the box filter C_v T is a difference of cumulative sums: time and memory O(N * K), deterministic.
-
-    The gradient is that of the objective as written. The authors' code has twice its weight on C: their (alpha,
-    epsilon, lam) are (alpha, epsilon, lam) / (2 - alpha) here.
+    Mirror descent from the uniform plan: a multiplicative step, then a scaling of the rows. It works on log(N * T), and
+    the box filter C_v T is a difference of cumulative sums: time and memory O(N * K), deterministic. The gradient is
+    that of the objective as written. The authors' code has twice its weight on C: their (alpha, epsilon, lam) are
+    (alpha, epsilon, lam) / (2 - alpha) here.
 
     Args:
         similarity: (N, K), frames by actions, such as probabilities or cosines; larger is likelier. Costs are
-            compared with ``epsilon``, so cosines that differ by hundredths are to be stretched first.
-        settings: see there; None: the defaults.
+            compared with ``epsilon``, so stretch cosines that differ by hundredths first.
+        settings: None: the defaults.
 
     Returns:
         (N, K) float32, positive or 0, each row sums to 1/N.
@@ -87,14 +81,14 @@ def transport(similarity: ArrayLike, settings: TransportSettings | None = None) 
         InputError: not two-dimensional, no frame or no action, not numbers, NaN or infinite.
     """
     chosen = TransportSettings() if settings is None else settings
-    cost = _cost(_checked(similarity), chosen)  # (K, N): sums over actions and filters over time run along rows
-    n_actions, n_frames = cost.shape
+    # (K, N): sums over actions and filters over time run along rows
+    linear = 1 - _checked(similarity).T.astype(np.float32, order="C")
+    linear *= 0.5 * np.float32(1 - chosen.alpha)
+    n_actions, n_frames = linear.shape
     structure = _TemporalTerm(n_actions, n_frames, chosen)
-    linear = 0.5 * np.float32(1 - chosen.alpha) * cost  # (K, N)
-    del cost
     share = np.full_like(linear, 1 / n_actions)  # N * T, (K, N), columns sum to 1
     log_share = np.log(share)
-    step = _step(linear + structure.gradient(share), chosen)
+    step = _step_size(float((linear + structure.gradient(share)).max()), chosen)
     for _ in range(chosen.steps):
         log_share *= np.float32(1 - step * chosen.epsilon)
         log_share -= np.float32(step) * linear
@@ -127,8 +121,8 @@ class _TemporalTerm:
         self._constant = (self._scale * neighbours).astype(np.float32)  # (N,)
         self._active = self._scale > 0 and window > 0
         self._window = window
-        # Cumulative sums, with what stands before the first and after the last frame on each side. A float32 sum
-        # over thousands of frames would lose the digits that the difference of two sums is made of.
+        # Cumulative sums with a margin on each side. In float32, a sum over thousands of frames would lose the digits
+        # that the difference of two sums consists of.
         self._sums = np.zeros((n_actions, n_frames + 1 + 2 * window), dtype=np.float64)
 
     def gradient(self, share: Matrix) -> Matrix:
@@ -146,8 +140,13 @@ class _TemporalTerm:
         return result
 
 
-def _step(gradient: Matrix, settings: TransportSettings) -> float:
-    largest, curvature = float(gradient.max()), settings.epsilon + settings.lam
+def _step_size(largest: float, settings: TransportSettings) -> float:
+    """``step`` / largest entry of the gradient at the start, and at most 1 / (epsilon + lam).
+
+    Beyond that the entropy and the KL overshoot (a short video, without temporal term, would oscillate). Their
+    constants are left out of the gradient: they would make the largest entry negative in a long video.
+    """
+    curvature = settings.epsilon + settings.lam
     longest = 1 / curvature if curvature > 0 else math.inf
     # Similarities above 1 can leave no positive entry.
     step = min(settings.step / largest if largest > 0 else math.inf, longest)
@@ -165,12 +164,3 @@ def _checked(similarity: ArrayLike) -> NDArray[np.floating]:
         frame, action = wrong[0].tolist()
         raise InputError("similarity", f"{values[frame, action]} at frame {frame}, action {action}", "finite numbers")
     return values
-
-
-def _cost(similarity: NDArray[np.floating], settings: TransportSettings) -> Matrix:
-    n_frames, n_actions = similarity.shape
-    cost = 1 - similarity.T.astype(np.float32, order="C")  # (K, N)
-    if settings.rho > 0:
-        place, rank = np.arange(n_frames) / n_frames, np.arange(n_actions) / n_actions
-        cost += (settings.rho * np.abs(place - rank[:, None])).astype(np.float32)
-    return cost

@@ -130,7 +130,7 @@ class Criterion:
             video = self._match(alone, labels[index, : alone.mask.shape[1]])
             videos.append([self._block(alone, block, video) for block in alone.blocks])
             matches.append(video.pairs)
-        blocks = tuple(_mean_terms(terms) for terms in zip(*videos, strict=True))
+        blocks = tuple(map(_mean_terms, zip(*videos, strict=True)))
         fact = torch.stack([block.total for block in blocks]).mean()
         contrastive, total = None, fact
         if output.alignment_logits is not None:
@@ -146,8 +146,7 @@ class Criterion:
         cost = matching_cost(probs, attention, truth, self.config.class_cost, self.config.overlap_cost)
         pairs = match(self.config.match, cost, truth.classes)
         token_classes = torch.full((len(probs),), self.classes.count, device=labels.device)
-        # A token that takes several segments under o2m has one class, so the order of writing does not matter.
-        for token, segment in pairs:
+        for token, segment in pairs:  # several segments of one token have one class
             token_classes[token] = truth.classes[segment]
         null = self.null_weight(len(probs), output.transcript is not None)
         weights = torch.cat([self.class_weights, torch.tensor([null])]).to(labels.device)
@@ -164,10 +163,8 @@ class Criterion:
             raise ValueError("loss.null_weight is -1 (automatic), which needs the mean transcript length")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
-            raise ValueError(
-                f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average: "
-                "raise model.tokens, or give loss.null_weight"
-            )
+            found = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
+            raise ValueError(f"{found}: raise model.tokens, or give loss.null_weight")
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, video: _Video) -> BlockTerms:
@@ -220,10 +217,8 @@ def _alone(output: Output, index: int, n_frames: int) -> Output:
                 values[name] = tensor[(one, *(slice(sizes[axis]) for axis in axes))].float()
         return BlockOutput(**values)
 
-    blocks = tuple(map(cut, output.blocks))
-    return replace(
-        output, blocks=blocks, mask=output.mask[one, :n_frames], token_mask=output.token_mask[one, :n_tokens]
-    )
+    mask, token_mask = output.mask[one, :n_frames], output.token_mask[one, :n_tokens]
+    return replace(output, blocks=tuple(map(cut, output.blocks)), mask=mask, token_mask=token_mask)
 
 
 def _mean_terms(terms: Sequence[BlockTerms]) -> BlockTerms:

@@ -6,7 +6,9 @@ A block maps the previous one's frames and tokens to a :class:`BlockOutput`, and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -63,12 +65,13 @@ class Scene:
         return pool_segments(self.evidence.flatten(2), segments, self.mask).unflatten(-1, self.evidence.shape[2:])
 
 
-class _SegmentEncoder(nn.Module):
-    """Mean of a segment's frames, bidirectional GRU, ReLU, linear, head. A base of the blocks that cut segments."""
+class _Block(nn.Module):
+    """What both kinds of block share: the encoder of segments, for blocks that pool frames over them.
 
-    seg_update: nn.GRU
-    seg_combine: nn.Linear
-    segment_head: nn.Module
+    Mean of a segment's frames, bidirectional GRU, ReLU, linear, head.
+    """
+
+    pools: bool
 
     def _build_segments(self, width: int, hidden: int, layers: int, head: HeadFactory) -> None:
         self.seg_update = nn.GRU(width, hidden // 2, layers, batch_first=True, bidirectional=True)
@@ -83,114 +86,82 @@ class _SegmentEncoder(nn.Module):
         return segments, *self.segment_head(pooled, scene.text, scene.segment_evidence(segments))
 
 
-class InputBlock(nn.Module):
-    """``i``: temporal convolutions on the input; tokens attend to the resulting frames."""
+class InputBlock(_Block):
+    """``i``: temporal convolutions on the input; tokens attend to the resulting frames.
 
-    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
+    ``I`` (verb-noun model) ``pools``: tokens attend to the segments of the block's own frame output.
+    """
+
+    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory, pools: bool = False) -> None:
         super().__init__()
+        self.pools = pools
         self.frame_branch = FRAME_BRANCHES[config.frame](config, input_dim)
         self.action_branch = ACTION_BRANCHES[config.action](config, config.hidden)
         self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
+        if pools:
+            self._build_segments(config.hidden, config.hidden, 2, head)
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
         """(B, T, D) to the first :class:`BlockOutput`."""
         frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text, scene.evidence)
-        return BlockOutput(frames, scores, *self._tokens(scene.of_frames(frames), scene))
-
-    def _tokens(self, context: Context, scene: Scene) -> tuple[Tensor, Tensor]:
+        context, segments, segment_scores = scene.of_frames(frames), None, None
+        if self.pools:
+            segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
+            context = scene.of_segments(pooled, segments)
         tokens = self.action_branch(scene.token_content, scene.token_position, scene.token_mask, context)
-        return self.token_head(tokens, scene.text)
-
-
-class SegmentInputBlock(InputBlock, _SegmentEncoder):
-    """``I`` (verb-noun model): as ``i``, but tokens attend to the segments of the block's own frame output."""
-
-    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
-        super().__init__(config, input_dim, head)
-        self._build_segments(config.hidden, config.hidden, 2, head)
-
-    def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
-        """(B, T, D) to the first :class:`BlockOutput`, with segments."""
-        frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text, scene.evidence)
-        segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
-        tokens, token_scores = self._tokens(scene.of_segments(pooled, segments), scene)
+        tokens, token_scores = self.token_head(tokens, scene.text)
         return BlockOutput(frames, scores, tokens, token_scores, segments, segment_scores)
 
 
-class UpdateBlock(nn.Module):
-    """``u``: f2a, the action branch among tokens, a2f, temporal convolutions."""
+class UpdateBlock(_Block):
+    """``u``: f2a, the action branch among tokens, a2f, temporal convolutions.
 
-    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
+    ``U`` ``pools``: both attentions are over segments, and their result is repeated to frames (temporal down-sampling).
+    """
+
+    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory, pools: bool = False) -> None:
         super().__init__()
-        self._build_update(config, input_dim, input_dim, head)
-
-    def _build_update(self, config: BlockConfig, frame_dim: int, token_dim: int, head: HeadFactory) -> None:
-        self.f2a_layer = CrossAttention(frame_dim, token_dim, config.hidden, config.action_dim, config.dropout)
-        self.action_branch = ACTION_BRANCHES[config.action](config, frame_dim)
-        self.a2f_layer = CrossAttention(config.hidden, frame_dim, config.hidden, config.frame_dim, config.dropout)
+        self.pools = pools
+        width = config.hidden if pools else input_dim  # of what tokens attend to
+        if pools:
+            self._build_segments(input_dim, config.hidden, config.segment_layers, head)
+        self.f2a_layer = CrossAttention(width, input_dim, config.hidden, config.action_dim, config.dropout)
+        self.action_branch = ACTION_BRANCHES[config.action](config, width)
+        self.a2f_layer = CrossAttention(config.hidden, width, config.hidden, config.frame_dim, config.dropout)
         self.frame_branch = FRAME_BRANCHES[config.frame](config, None)
         self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
+        if pools:
+            self.sf_merge = nn.Sequential(nn.Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU())
 
     def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
-        """The previous block's output to this one's."""
-        return self._update(before, scene, scene.of_frames(before.frame_features), scene.evidence)
-
-    def _update(
-        self,
-        before: BlockOutput,
-        scene: Scene,
-        context: Context,
-        evidence: Tensor | None,
-        segments: Segments | None = None,
-        segment_scores: Tensor | None = None,
-    ) -> BlockOutput:
-        """Both cross attentions around the action branch, over frames or segments alike, then the frame branch."""
+        """The previous block's output to this one's; N below is T, or S over segments."""
+        context, evidence = scene.of_frames(before.frame_features), scene.evidence
+        segments = segment_scores = None
+        if self.pools:
+            segments, pooled, segment_scores = self._encode_segments(before.frame_features, before.frame_logits, scene)
+            context, evidence = scene.of_segments(pooled, segments), scene.segment_evidence(segments)
         position, mask = scene.token_position, scene.token_mask
         queried, attended, f2a_logits = self.f2a_layer(before.token_features, position, context)  # (B, M, A), (B, M, N)
         if evidence is not None:  # a token has the evidence of the frames or segments that it attends to
             evidence = (attended @ evidence.flatten(2)).unflatten(-1, evidence.shape[2:])  # (B, M, E, O)
-        tokens, token_scores = self.token_head(
-            self.action_branch(queried, position, mask, context), scene.text, evidence
-        )
-        frames, weights, a2f_logits = self.a2f_layer(
-            context.features, context.position, Context(tokens, position, mask)
-        )  # (B, N, F), (B, N, M)
+        queried = self.action_branch(queried, position, mask, context)  # (B, M, H)
+        tokens, token_scores = self.token_head(queried, scene.text, evidence)
+        of_tokens = Context(tokens, position, mask)
+        frames, weights, a2f_logits = self.a2f_layer(context.features, context.position, of_tokens)  # (B, N, F)
         if segments is not None:
-            frames, weights = self._to_frames(frames, segments, before), segments.to_frames(weights)
+            frames = self.sf_merge(torch.cat([segments.to_frames(frames), before.frame_features], dim=-1))  # (B, T, F)
+            weights = segments.to_frames(weights)  # (B, T, M)
         frames, scores = self.frame_head(self.frame_branch(frames, scene.mask), scene.text, scene.evidence)
         return BlockOutput(
             frames, scores, tokens, token_scores, segments, segment_scores, weights, a2f_logits, f2a_logits
         )
 
-    def _to_frames(self, values: Tensor, segments: Segments, before: BlockOutput) -> Tensor:
-        raise NotImplementedError
 
-
-class SegmentUpdateBlock(UpdateBlock, _SegmentEncoder):
-    """``U``: an update over segments (temporal down-sampling), whose result is repeated to frames again."""
-
-    def __init__(self, config: BlockConfig, input_dim: int, head: HeadFactory) -> None:
-        nn.Module.__init__(self)
-        self._build_segments(input_dim, config.hidden, config.segment_layers, head)
-        self._build_update(config, config.hidden, input_dim, head)
-        self.sf_merge = nn.Sequential(nn.Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU())
-
-    def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
-        """The previous block's output to this one's."""
-        segments, pooled, scores = self._encode_segments(before.frame_features, before.frame_logits, scene)
-        context, evidence = scene.of_segments(pooled, segments), scene.segment_evidence(segments)
-        return self._update(before, scene, context, evidence, segments, scores)
-
-    def _to_frames(self, values: Tensor, segments: Segments, before: BlockOutput) -> Tensor:
-        """(B, S, F) repeated to frames and merged with the incoming ones: (B, T, F)."""
-        return self.sf_merge(torch.cat([segments.to_frames(values), before.frame_features], dim=-1))
-
-
-BLOCKS: dict[str, type[nn.Module]] = {
+BLOCKS: dict[str, Callable[[BlockConfig, int, HeadFactory], nn.Module]] = {
     "i": InputBlock,
-    "I": SegmentInputBlock,
+    "I": partial(InputBlock, pools=True),
     "u": UpdateBlock,
-    "U": SegmentUpdateBlock,
+    "U": partial(UpdateBlock, pools=True),
 }
 
 

@@ -27,8 +27,7 @@ class Dense:
         reach = int(Fraction(str(settings.radius)) * self.N)
         self.C_v = ((distance >= 1) & (distance <= reach)) / settings.radius
         self.C_a = np.array([[float(k != m) for m in range(self.K)] for k in range(self.K)])
-        order = [[abs(i / self.N - k / self.K) for k in range(self.K)] for i in range(self.N)]
-        self.C = 1 - np.asarray(similarity, dtype=np.float64) + settings.rho * np.array(order)
+        self.C = 1 - np.asarray(similarity, dtype=np.float64)
         self.uniform = np.full((self.N, self.K), 1 / (self.N * self.K))
 
     def objective(self, plan):
@@ -78,7 +77,6 @@ def video(N, K, segments=4, noise=0.3, seed=0):
         TransportSettings(alpha=0),
         TransportSettings(alpha=1, radius=0.2),
         TransportSettings(lam=0),
-        TransportSettings(rho=0.25),
         TransportSettings(radius=3.0),  # a window larger than the video
         TransportSettings(radius=0.01),  # less than a frame: no neighbour
         TransportSettings(radius=0.29, steps=5),  # .29 * 100 is 28.999999999999996
@@ -107,7 +105,6 @@ def test_is_the_dense_one(settings, N, K):
         alpha=st.floats(0, 1),
         radius=st.sampled_from([0.02, 0.05, 0.1, 0.5, 2.0]),
         lam=st.floats(0, 0.3),
-        rho=st.floats(0, 0.5),
         steps=st.integers(0, 12),
     ),
 )
@@ -127,7 +124,7 @@ def test_two_frames_by_hand():
     np.testing.assert_allclose(plan, [[odds / (1 + odds) / 2, 1 / (1 + odds) / 2], [0.25, 0.25]], rtol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [DEFAULT, TransportSettings(alpha=0.7), TransportSettings(lam=0, rho=0.1)])
+@pytest.mark.parametrize("settings", [DEFAULT, TransportSettings(alpha=0.7), TransportSettings(lam=0)])
 def test_the_objective_falls_to_a_stationary_plan(settings):
     similarity, _ = video(50, 4, noise=0.1)
     dense = Dense(similarity, settings)
@@ -178,11 +175,6 @@ def test_the_list_has_no_order():
     plan, permuted = transport(similarity), transport(similarity[:, order])
     np.testing.assert_allclose(90 * permuted, 90 * plan[:, order], atol=1e-5)
     assert (order[decode_transport(similarity[:, order])] == decode_transport(similarity)).all()
-    # With a price of the order it matters.
-    ordered = TransportSettings(rho=0.5)
-    assert not np.allclose(
-        90 * transport(similarity[:, order], ordered), 90 * transport(similarity, ordered)[:, order], atol=0.1
-    )
 
 
 def test_a_constant_on_all_similarities_changes_no_optimum():
