@@ -44,38 +44,21 @@ _COMPLETE = "a complete run folder"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder says about its model, apart from the weights.
-
-    Attributes:
-        path: the folder.
-        config: the resolved configuration.
-        vocabulary: the training vocabulary.
-        classes: what the heads know of it.
-        transform: what turns raw features into the model's input.
-        layout: orientation of feature files, "TD" or "DT".
-        fps: feature rows per second, or None if unknown.
-        mean_transcript_length: mean number of segments of the training videos.
-        objects: which columns of the model's input belong to which named object, or None.
-        encoder: the frame encoder that made the features from videos, if known.
-    """
+    """What a run folder says about its model, apart from the weights."""
 
     path: Path
     config: Config
-    vocabulary: Vocabulary
-    classes: Classes
-    transform: FeatureTransform
-    layout: Layout
-    fps: float | None
-    mean_transcript_length: float | None
-    objects: ObjectSpec | None = None
-    encoder: str | None = None
+    vocabulary: Vocabulary  # that of the training
+    classes: Classes  # what the heads know of it
+    transform: FeatureTransform  # from raw features to the model's input
+    layout: Layout  # orientation of feature files
+    fps: float | None  # feature rows per second, if known
+    mean_transcript_length: float | None  # mean number of segments of the training videos
+    objects: ObjectSpec | None = None  # which columns of the model's input belong to which named object
+    encoder: str | None = None  # the frame encoder that made the features from videos, if known
 
     def new_model(self, text: Tensor | None = None, object_text: Tensor | None = None) -> FACT:
-        """A model of this run's size with random weights; ``text`` and ``object_text`` if its head reads text.
-
-        Raises:
-            InputError: sizes that do not fit together.
-        """
+        """A model of this run's size with random weights; ``text`` and ``object_text`` if its head reads text."""
         config, width = self.config, self.transform.width
         try:
             return FACT(config.model, width, self.classes, text, self.objects, object_text, config.decode.frame_weight)
@@ -84,11 +67,7 @@ class Run:
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
-    """What a head must know of a vocabulary; a verb-noun head takes its first two slots.
-
-    Raises:
-        InputError: a verb-noun head and a vocabulary with one slot.
-    """
+    """What a head must know of a vocabulary; a verb-noun head takes its first two slots."""
     if head != "verb-noun":
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
@@ -123,11 +102,9 @@ def run_folder(path: str | Path) -> Path:
 
 
 def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
-    """Read a run folder's description; ``path`` may be one of its weight files (see :func:`run_folder`).
+    """Read a run folder's description, with ``key=value`` overrides on top of its configuration.
 
-    Args:
-        path: the folder.
-        overrides: ``key=value`` settings on top of the run's configuration.
+    ``path`` is the folder, or one of its weight files (see :func:`run_folder`).
 
     Raises:
         InputError: no run folder, another format version, or a damaged file.
@@ -256,11 +233,7 @@ def load_models(run: Run) -> list[FACT]:
 
 
 def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> None:
-    """Load weights; a missing, unexpected or wrongly shaped parameter is one plain error.
-
-    Raises:
-        InputError: names the first such parameter and says how many there are.
-    """
+    """Load weights; an InputError names the first missing, unexpected or wrongly shaped parameter."""
     own = model.state_dict()
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if missing or extra:

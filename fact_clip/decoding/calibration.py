@@ -52,12 +52,8 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
 def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> Floats:
     """(C,) log of the mean class distribution over all frames of some videos; needs no labels.
 
-    Args:
-        log_scores: (T, C) for each video, before the softmax.
-        smoothing: share of an even distribution in the mean, so that no class has probability 0.
-
-    Raises:
-        InputError: no video or no frame, a smoothing not in (0, 1].
+    `log_scores` are (T, C) for each video, before the softmax; `smoothing` is the share, in (0, 1], of an even
+    distribution in the mean, so that no class has probability 0.
     """
     if not sum(len(table) for table in log_scores):
         raise InputError("log_scores", "no frames", "at least one")
@@ -70,17 +66,11 @@ def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: fl
 
 @dataclass(frozen=True)
 class Known:
-    """What is known about how frequent the C classes of a vocabulary are.
+    """What is known about how frequent the C classes of a vocabulary are."""
 
-    Args:
-        expected: (C,) from `factor_log_shares`.
-        frames: (C,) training frames of each class, 0 if it was not learned.
-        posterior: (C,) from `log_mean_posterior` on validation videos, where a rule asks for it.
-    """
-
-    expected: Floats
-    frames: NDArray[np.int64]
-    posterior: Floats | None = None
+    expected: Floats  # (C,) from `factor_log_shares`
+    frames: NDArray[np.int64]  # (C,) training frames of each class, 0 if it was not learned
+    posterior: Floats | None = None  # (C,) from `log_mean_posterior` on validation videos, where a rule asks for it
 
     def of_frames(self) -> Floats:
         """(C,) log share of the training frames; for a class without any, `expected` on the scale of the others."""
@@ -161,17 +151,11 @@ class Calibration:
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
     """The largest gamma that costs at most a share `cost` of S(0); needs no frame of an unseen class.
 
-    Args:
-        curve: of held-out training videos, from :func:`fact_clip.metrics.seen_unseen_curve` (frame-wise argmax, exact)
-            or :func:`fact_clip.metrics.curve_of_predictions` (any decoder, on a grid).
-        cost: largest loss of seen class-mean accuracy, as a share of it at gamma = 0.
+    The curve is that of held-out training videos, and must reach to where S has fallen by the cost.
 
     Returns:
         A gamma of 0 or more: the middle of the last interval of an exact curve that is within the cost. 0 if S(0) is
         0, since then no gamma costs anything.
-
-    Raises:
-        InputError: a cost not in [0, 1), a grid that ends before S has fallen by the cost.
     """
     if not 0 <= cost < 1:
         raise InputError("cost", f"{cost}", "a share in [0, 1)")
@@ -186,14 +170,9 @@ def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
 
 
 def choose_gamma_by_harmonic_mean(curve: SeenUnseenCurve) -> float:
-    """The gamma with the highest harmonic mean of S and U; of equally good ones that nearest to 0.
+    """The gamma with the highest harmonic mean of S and U; of equally good ones that nearest to 0. It may be negative.
 
-    Args:
-        curve: of held-out training videos with validation-unseen as its unseen classes (never test-unseen), made as
-            in :func:`choose_gamma_by_cost`.
-
-    Returns:
-        gamma, 0 if no unseen frame is ever right. It may be negative.
+    The curve is that of held-out training videos, its unseen classes validation-unseen (never test-unseen).
     """
     means = curve.harmonic_mean
     best = curve.gamma[means >= means.max() - 1e-9]

@@ -64,12 +64,7 @@ class Voters:
 
 
 def voters(output: Output, blocks: str = "last") -> Voters:
-    """The two voters of an output (FACT, section 3.5).
-
-    Args:
-        output: the model's output.
-        blocks: the frame voter is the "last" block, or the geometric mean of "all" blocks.
-    """
+    """The two voters of an output; the frame voter is the "last" block, or the geometric mean of "all" blocks."""
     last = output.blocks[-1]
     frames = _frame_voter(output, blocks)  # (B, T, C)
     if last.a2f_attention is None:
@@ -87,11 +82,8 @@ def voters(output: Output, blocks: str = "last") -> Voters:
 def fuse(of: Voters, frame_weight: float, offset: Tensor | None = None) -> Tensor:
     """(B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
 
-    Args:
-        of: the voters.
-        frame_weight: w.
-        offset: (C,) added to the log scores of both voters before the softmax: calibration, prior correction, and -inf
-            for a class that is no candidate.
+    `offset` (C,) is added to the log scores of both voters before the softmax: calibration, prior correction, and -inf
+    for a class that is not a candidate.
     """
     frames = of.frames
     if of.aligned and of.tokens is not None:
@@ -108,13 +100,7 @@ def fuse(of: Voters, frame_weight: float, offset: Tensor | None = None) -> Tenso
 def frame_scores(
     output: Output, frame_weight: float | None = None, blocks: str = "last", offset: Tensor | None = None
 ) -> Tensor:
-    """(B, T, C) class scores of each frame: `fuse` of the `voters` of an output.
-
-    Args:
-        output: the model's output.
-        frame_weight: w; None: the model's own.
-        blocks, offset: see `voters` and `fuse`.
-    """
+    """(B, T, C) class scores of each frame: `fuse` of the `voters` of an output, by default with the model's weight."""
     return fuse(voters(output, blocks), output.frame_weight if frame_weight is None else frame_weight, offset)
 
 

@@ -33,9 +33,6 @@ class TransportSettings:
         lam: price of departing from equally frequent actions; 0 leaves the frequencies free.
         steps: steps of mirror descent.
         step: the step's length times the largest entry of the gradient at the start.
-
-    Raises:
-        InputError: a value out of range.
     """
 
     epsilon: float = 0.07
@@ -72,13 +69,10 @@ def transport(similarity: ArrayLike, settings: TransportSettings | None = None) 
     Args:
         similarity: (N, K), frames by actions, such as probabilities or cosines; larger is likelier. Costs are
             compared with ``epsilon``, so stretch cosines that differ by hundredths first.
-        settings: None: the defaults.
+        settings: the defaults unless given.
 
     Returns:
         (N, K) float32, positive or 0, each row sums to 1/N.
-
-    Raises:
-        InputError: not two-dimensional, no frame or no action, not numbers, NaN or infinite.
     """
     chosen = TransportSettings() if settings is None else settings
     # (K, N): sums over actions and filters over time run along rows

@@ -38,21 +38,13 @@ class BlockTerms:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """What the criterion gives back.
-
-    Attributes:
-        total: what is minimised.
-        blocks: terms of each block, mean over the videos.
-        fact: mean of the blocks' totals.
-        contrastive: InfoNCE of an alignment head, else None.
-        matches: (token, segment) pairs of each video.
-    """
+    """What the criterion gives back; ``total`` is minimised."""
 
     total: Tensor
-    blocks: tuple[BlockTerms, ...]
-    fact: Tensor
-    contrastive: Tensor | None
-    matches: tuple[Pairs, ...]
+    blocks: tuple[BlockTerms, ...]  # mean over the videos
+    fact: Tensor  # mean of the blocks' totals
+    contrastive: Tensor | None  # InfoNCE of an alignment head
+    matches: tuple[Pairs, ...]  # (token, segment) pairs of each video
 
     def as_dict(self) -> dict[str, float]:
         """Plain numbers for a log: ``total``, each term's mean over blocks, ``contrastive`` where there is one."""
@@ -66,18 +58,14 @@ class LossTerms:
 
 @dataclass(frozen=True)
 class _Video:
-    """What every term of one video reads.
+    """What every term of one video reads."""
 
-    ``labels`` and ``frame_weights`` are (T,), ``class_weights`` (C+1,); ``token_classes`` (M,) is the class of each
-    token's matched segment, else null.
-    """
-
-    labels: Tensor
+    labels: Tensor  # (T,)
     truth: TrueSegments
     pairs: Pairs
-    token_classes: Tensor
-    class_weights: Tensor
-    frame_weights: Tensor
+    token_classes: Tensor  # (M,) class of each token's matched segment, else null
+    class_weights: Tensor  # (C+1,)
+    frame_weights: Tensor  # (T,)
 
 
 class Criterion:

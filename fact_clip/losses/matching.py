@@ -16,17 +16,11 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class TrueSegments:
-    """The true segments of one video; runs of ignored frames (-1) are not segments.
+    """The true segments of one video; runs of ignored frames (-1) are not segments."""
 
-    Attributes:
-        classes: (S,) the class of each segment: the transcript.
-        onehot: (T, S) float, one where a frame lies in a segment.
-        known: (T,) true at frames with a label.
-    """
-
-    classes: Tensor
-    onehot: Tensor
-    known: Tensor
+    classes: Tensor  # (S,) the class of each segment: the transcript
+    onehot: Tensor  # (T, S) float, one where a frame lies in a segment
+    known: Tensor  # (T,) true at frames with a label
 
     @classmethod
     def of(cls, labels: Tensor) -> TrueSegments:

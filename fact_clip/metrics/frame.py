@@ -63,11 +63,7 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
 
 
 def class_set(where: str, classes: Classes) -> frozenset[int]:
-    """Check class indices given as an option, such as background.
-
-    Raises:
-        InputError: anything but a whole number of 0 or more; names are looked up in a `Vocabulary` first.
-    """
+    """Check class indices given as an option, such as background; an InputError unless whole numbers of 0 or more."""
     found = [classes] if isinstance(classes, str) else list(classes)
     for value in found:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
@@ -122,10 +118,6 @@ class FrameCounts:
 
 
 def frame_accuracy(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:
-    """Share in percent of frames that agree (MoF), all videos pooled; without true frames of the `background` classes.
-
-    Raises:
-        InputError: see `paired` and `class_set`.
-    """
+    """Share in percent of frames that agree (MoF), all videos pooled; without true frames of `background` classes."""
     left_out = class_set("background", background)
     return FrameCounts.of(paired(ground_truth, prediction)).without(left_out).accuracy()

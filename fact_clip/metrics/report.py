@@ -71,8 +71,7 @@ def evaluate(
     Returns:
         "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
         edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy, class_mean_accuracy and
-        f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN;
-        the edit score of a video whose transcripts are both empty is 100.
+        f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN.
 
     Raises:
         InputError: an unknown profile, a class that is background and unseen; see `paired`.
@@ -110,20 +109,12 @@ def _f1(parts: Sequence[SegmentCounts], rules: Profile) -> float:
 def per_class(
     ground_truth: Labellings, prediction: Labellings, n_classes: int, overlap: float = 50
 ) -> list[dict[str, Any]]:
-    """Figures of each class, all videos pooled.
-
-    Args:
-        ground_truth, prediction: see `Labellings`.
-        n_classes: C; every index must be below it.
-        overlap: the least IoU of a hit, in percent.
+    """Figures of each of the C = `n_classes` classes, all videos pooled; errors as in `paired`.
 
     Returns:
         C rows with "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments"
-        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap`). With nothing to count
+        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap` percent). With nothing to count
         accuracy and f1 are 0: look at "frames" before averaging.
-
-    Raises:
-        InputError: a class of `n_classes` or more, an overlap not in (0, 100]; see `paired`.
     """
     videos = paired(ground_truth, prediction)
     highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)

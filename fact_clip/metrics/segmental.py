@@ -51,10 +51,7 @@ def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
 def edit(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:
     """Edit score in percent, mean over videos: 100 · (1 − Levenshtein(transcripts) / longer transcript).
 
-    Classes of `background` are removed from both transcripts.
-
-    Raises:
-        InputError: see `paired` and `class_set`.
+    Classes of `background` are removed from both transcripts. Errors as in `paired` and `class_set`.
     """
     left_out = class_set("background", background)
     videos = paired(ground_truth, prediction)
@@ -145,15 +142,9 @@ def f1_smoothed(hits: int, false_alarms: int, misses: int) -> float:
 
 
 def f1(ground_truth: Labellings, prediction: Labellings, overlap: float, background: Classes = ()) -> float:
-    """F1 in percent, counts pooled over videos (profile `fact`).
+    """F1 in percent, counts pooled over videos (profile `fact`); `overlap` is the least IoU of a hit, in percent.
 
-    Args:
-        ground_truth, prediction: see `Labellings`.
-        overlap: the least IoU of a hit, in percent.
-        background: classes whose segments are left out on both sides.
-
-    Raises:
-        InputError: an overlap that is not in (0, 100]; see `paired` and `class_set`.
+    Segments of `background` classes are left out on both sides. Errors as in `paired` and `class_set`.
     """
     return f1_smoothed(*count_segments(paired(ground_truth, prediction), overlap, background).totals())
 
@@ -173,19 +164,11 @@ def boundary_scores(
 ) -> dict[str, float]:
     """How well the changes of label are found, whatever the labels are; counts pooled over videos.
 
-    A boundary is the first frame of each segment but the first. True and predicted ones are paired one to
-    one within the tolerance, as many as possible.
-
-    Args:
-        ground_truth, prediction: see `Labellings`.
-        tolerance: the largest distance of a pair, in frames, or in seconds if `fps` is given.
-        fps: frames per second.
+    A boundary is the first frame of each segment but the first. True and predicted ones are paired one to one, as many
+    as possible, at a distance of at most `tolerance` frames, or seconds if `fps` (frames per second) is given.
 
     Returns:
         "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
-
-    Raises:
-        InputError: a tolerance that is negative or not finite, or fps that is not positive; see `paired`.
     """
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise InputError("tolerance", str(tolerance), "frames (or seconds, with fps), 0 or more")

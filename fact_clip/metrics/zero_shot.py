@@ -23,11 +23,7 @@ Tables: TypeAlias = Sequence[ArrayLike]
 
 
 def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[int], frozenset[int]]:
-    """Check the unseen and the background classes. All others are seen, and background counts as seen too.
-
-    Raises:
-        InputError: a class that is both; see `class_set`.
-    """
+    """Check the unseen and the background classes; a class that is both is an InputError. All others are seen."""
     held_out, left_out = class_set("unseen", unseen), class_set("background", background)
     both = held_out & left_out
     if both:
@@ -66,13 +62,7 @@ def class_means(
 ) -> tuple[float, float]:
     """S and U: mean accuracy in percent over the seen and over the unseen classes that have a true frame.
 
-    Args:
-        ground_truth, prediction: see `Labellings`.
-        unseen: classes that were never trained on.
-        background: classes that are left out of the means.
-
-    Raises:
-        InputError: see `class_groups` and `paired`.
+    Classes of `background` are left out of both means. Errors as in `paired` and `class_groups`.
     """
     figures = frame_figures(FrameCounts.of(paired(ground_truth, prediction)), *class_groups(unseen, background))
     return figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]
@@ -81,11 +71,7 @@ def class_means(
 def group_f1(
     ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> dict[str, float]:
-    """F1 in percent by group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`.
-
-    Raises:
-        InputError: see `class_groups` and `paired`.
-    """
+    """F1 in percent by group and overlap: "seen_f1@10", "unseen_f1@10", ...; arguments as in `class_means`."""
     held_out, left_out = class_groups(unseen, background)
     videos = paired(ground_truth, prediction)
     figures: dict[str, float] = {}
@@ -106,9 +92,6 @@ class SeenUnseenCurve:
             which nothing changes: 0 in its interval, the middle elsewhere, and 1 beyond the outermost changes.
         seen: class-mean accuracy over seen classes, in percent.
         unseen: the same over unseen classes.
-
-    Raises:
-        InputError: arrays of different length, gammas out of order or without 0.
     """
 
     gamma: Floats
@@ -152,8 +135,8 @@ def seen_unseen_curve(
     """The exact curve of the frame-wise argmax of scores - gamma * (class is seen), for all gamma.
 
     A frame goes to its best seen class while gamma is at most its margin, best seen score minus best unseen score, and
-    to its best unseen class above. So S and U change at margins only, and one sort gives the whole curve: O(n log n)
-    for n frames. Frames with the same margin change together.
+    to its best unseen class above. So S and U change at margins only, and one sort gives the curve: O(n log n) for n
+    frames.
 
     Args:
         ground_truth: see `Labellings`.
@@ -201,16 +184,8 @@ def curve_of_predictions(
 ) -> SeenUnseenCurve:
     """S and U on a grid of gammas, for a decoder that is not a frame-wise argmax (a switching price, two voters).
 
-    Between grid points the curve is taken as straight; outside the grid it is cut off, so the grid should reach to
-    where U and S are 0.
-
-    Args:
-        ground_truth: see `Labellings`.
-        predictions: gamma -> class indices (T,) of each video. 0 must be among the gammas.
-        unseen, background, also_unseen: see `seen_unseen_curve`.
-
-    Raises:
-        InputError: no gamma of 0, a class in two groups, no unseen class; see `paired`.
+    `predictions` are gamma -> class indices (T,) of each video, 0 among the gammas; the rest as in `seen_unseen_curve`.
+    Between grid points the curve is straight, and it ends with the grid, which should reach to where U and S are 0.
     """
     held_out, left_out, others = _groups(unseen, background, also_unseen)
     rows = []

@@ -29,25 +29,15 @@ from fact_clip.models.output import BlockOutput, Segments
 
 @dataclass(frozen=True)
 class Scene:
-    """What all blocks share about a batch.
+    """What all blocks share about a batch."""
 
-    Attributes:
-        mask: (B, T) real frames.
-        frame_position: (1, T, P) or None.
-        token_mask: (B, M) real tokens.
-        token_content: (B, M, A) what tokens start from.
-        token_position: (B or 1, M, A).
-        text: the candidates, for heads that read text.
-        evidence: (B, T, E, O) of object columns, or None.
-    """
-
-    mask: Tensor
-    frame_position: Tensor | None
-    token_mask: Tensor
-    token_content: Tensor
-    token_position: Tensor
-    text: Candidates | None
-    evidence: Tensor | None = None
+    mask: Tensor  # (B, T) real frames
+    frame_position: Tensor | None  # (1, T, P)
+    token_mask: Tensor  # (B, M) real tokens
+    token_content: Tensor  # (B, M, A) what tokens start from
+    token_position: Tensor  # (B or 1, M, A)
+    text: Candidates | None  # for heads that read text
+    evidence: Tensor | None = None  # (B, T, E, O) of object columns
 
     def of_frames(self, features: Tensor) -> Context:
         """Frame features (B, T, D) as a context."""

@@ -8,7 +8,9 @@ as beyond the ends of a video that is alone. An action branch (attention or a GR
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -79,14 +81,9 @@ class Context:
 
 
 class CrossAttention(nn.Module):
-    """One head of attention (FACT section 3.2): out = W_y dropout([y, softmax(Q K^T / sqrt(H)) V]), y queries x.
+    """One head of attention (FACT section 3.2): out = W_y dropout([y, softmax(Q K^T / sqrt(H)) V]).
 
-    Args:
-        x_dim: width of the context.
-        y_dim: width of what queries it.
-        hidden: H, width of keys, queries and values.
-        out_dim: width of the result.
-        dropout: on the concatenation.
+    The context x is ``x_dim`` wide, y, which queries it, ``y_dim``; keys, queries and values are ``hidden`` wide.
     """
 
     def __init__(self, x_dim: int, y_dim: int, hidden: int, out_dim: int, dropout: float) -> None:
@@ -237,13 +234,17 @@ class _TokenLayer(nn.Module):
         return x + self.dropout(self.linear2(self.dropout(torch.relu(self.linear1(x)))))
 
 
-class SelfCrossAttention(nn.Module):
-    """``sca``: layers of self-attention, cross-attention to the context and feed-forward, a final norm, A to H."""
+class TokenAttention(nn.Module):
+    """``sca``: layers of self-attention, cross-attention to the context and feed-forward, a final norm, A to H.
 
-    def __init__(self, config: BlockConfig, context_dim: int) -> None:
+    ``sa`` does not read the context: layers of self-attention and feed-forward, no final norm.
+    """
+
+    def __init__(self, config: BlockConfig, context_dim: int, crosses: bool) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_TokenLayer(config, context_dim) for _ in range(config.action_layers))
-        self.norm = nn.LayerNorm(config.action_dim)
+        width = context_dim if crosses else None
+        self.layers = nn.ModuleList(_TokenLayer(config, width) for _ in range(config.action_layers))
+        self.norm = nn.LayerNorm(config.action_dim) if crosses else nn.Identity()
         self.out_linear = nn.Linear(config.action_dim, config.hidden)
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
@@ -251,21 +252,6 @@ class SelfCrossAttention(nn.Module):
         for layer in self.layers:
             x = layer(x, position, mask, context)
         return self.out_linear(self.norm(x))
-
-
-class SelfAttention(nn.Module):
-    """``sa``: layers of self-attention and feed-forward, A to H, no final norm; the context is not read."""
-
-    def __init__(self, config: BlockConfig, context_dim: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(_TokenLayer(config) for _ in range(config.action_layers))
-        self.out_linear = nn.Linear(config.action_dim, config.hidden)
-
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
-        """(B, M, A) to (B, M, H)."""
-        for layer in self.layers:
-            x = layer(x, position, mask, context)
-        return self.out_linear(x)
 
 
 class TokenGRU(nn.Module):
@@ -284,4 +270,8 @@ class TokenGRU(nn.Module):
 
 
 FRAME_BRANCHES: dict[str, type[nn.Module]] = {"m": MSTCN, "m2": MSTCNPlusPlus}
-ACTION_BRANCHES: dict[str, type[nn.Module]] = {"sca": SelfCrossAttention, "sa": SelfAttention, "gru_om": TokenGRU}
+ACTION_BRANCHES: dict[str, Callable[[BlockConfig, int], nn.Module]] = {
+    "sca": partial(TokenAttention, crosses=True),
+    "sa": partial(TokenAttention, crosses=False),
+    "gru_om": TokenGRU,
+}

@@ -80,11 +80,7 @@ class FACT(nn.Module):
         return self.text_embeddings
 
     def forward(
-        self,
-        features: Tensor,
-        mask: Tensor | None = None,
-        text: Tensor | None = None,
-        transcript: Tensor | None = None,
+        self, features: Tensor, mask: Tensor | None = None, text: Tensor | None = None, transcript: Tensor | None = None
     ) -> Output:
         """Run all blocks; nothing is kept and no label is read.
 

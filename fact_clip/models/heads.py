@@ -19,29 +19,17 @@ KEY_WIDTH = 64
 
 @dataclass(frozen=True)
 class Classes:
-    """What a head must know of the vocabulary.
+    """What a head must know of the vocabulary: of the C classes, their verbs and nouns, or the sizes of their texts."""
 
-    Attributes:
-        count: C, number of classes.
-        verb: verb index of each class, for a verb-noun head.
-        noun: noun index of each class.
-        n_verbs: number of verbs.
-        n_nouns: number of nouns.
-        n_slots: text vectors of a class, for a text head.
-        text_width: their width.
-        evidence_slot: the slot whose words are names of object columns.
-        evidence_width: width of the evidence of object columns; 0: there are none.
-    """
-
-    count: int
-    verb: tuple[int, ...] = ()
+    count: int  # C
+    verb: tuple[int, ...] = ()  # verb index of each class, for a verb-noun head
     noun: tuple[int, ...] = ()
     n_verbs: int = 0
     n_nouns: int = 0
-    n_slots: int = 0
+    n_slots: int = 0  # text vectors of a class, for a text head
     text_width: int = 0
-    evidence_slot: int = 0
-    evidence_width: int = 0
+    evidence_slot: int = 0  # the slot whose words are names of object columns
+    evidence_width: int = 0  # width of the evidence of object columns; 0: there are none
 
     @property
     def null_divisor(self) -> float:
@@ -51,25 +39,16 @@ class Classes:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The classes to choose from, for heads that read text.
+    """The classes to choose from, for heads that read text."""
 
-    Attributes:
-        text: (C, S, W) one vector per slot; zero where a class has no word (the background has none at all).
-        objects: (C, O) how far a class's word means each object, where there are object columns.
-    """
-
-    text: Tensor
-    objects: Tensor | None = None
+    text: Tensor  # (C, S, W) one vector per slot; zero where a class has no word (the background has none at all)
+    objects: Tensor | None = None  # (C, O) how far a class's word means each object, where there are object columns
 
 
 class Head(nn.Module):
-    """What every head is: ``head(x, text, evidence)``, made from a width, the classes, and whether null is scored.
+    """What every head is: ``head(x, text, evidence)``, made from a width, the classes, and whether null is scored."""
 
-    Attributes:
-        log_probabilities: the scores are log-probabilities already and are not normalised again.
-    """
-
-    log_probabilities = False
+    log_probabilities = False  # the scores are log-probabilities already and are not normalised again
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__()
