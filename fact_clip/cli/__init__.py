@@ -9,37 +9,32 @@ from typing import Annotated
 import typer
 
 from fact_clip import __version__
-from fact_clip.cli import compat, data, data_holdout, demo, evaluate, extract, segment, train
+from fact_clip.cli import compat, data, demo, evaluate, segment, train
 from fact_clip.cli.console import answered
 
-# "GROUP NAME" is a command inside a group.
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "train": train.train,
     "evaluate": evaluate.evaluate,
-    "extract": extract.extract,
+    "extract": segment.extract,
     "segment": segment.segment,
     "convert": compat.convert,
     "data check": data.check,
     "data convert": data.convert,
-    "data holdout": data_holdout.holdout,
+    "data holdout": data.holdout,
     "data summary": data.summary,
     "data init": data.init,
 }
-
-GROUPS = {"data": "Check, convert and describe data sets."}
 
 
 def make_app() -> typer.Typer:
     """The program with every command of the table."""
     app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_program)
-    groups = {name: typer.Typer(help=text) for name, text in GROUPS.items()}
-    for name, group in groups.items():
-        app.add_typer(group, name=name)
+    group = typer.Typer(help="Check, convert and describe data sets.")
+    app.add_typer(group, name="data")
     for name, command in COMMANDS.items():
-        group_name, _, rest = name.rpartition(" ")
-        (groups[group_name] if group_name else app).command(rest)(command)
+        (group if name.startswith("data ") else app).command(name.removeprefix("data "))(command)
     return app
 
 

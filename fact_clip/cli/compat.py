@@ -253,7 +253,7 @@ def newest(folder: Path) -> Path:
 
 
 def _select(given: Namespace) -> None:
-    from fact_clip.cli.data_holdout import description, description_text, source_of
+    from fact_clip.cli.data import description, description_text, source_of
     from fact_clip.compat.reference import read_settings
 
     source = source_of(read_settings(given.cfg, given.set).data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import sys
@@ -40,6 +41,7 @@ DataSet = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings, such as data.root=FOLDER train.epochs=20.")
 ]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Take what decodes of a damaged video, with a warning.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
@@ -111,19 +113,13 @@ Progress = Callable[[int, int, str], None]
 @contextmanager
 def progress(title: str) -> Iterator[Progress | None]:
     """A progress bar on stderr, as a function of (done, total, text); None where stderr is not a terminal."""
-    with _bars(title) as (bar,):
+    with bars(title) as (bar,):
         yield bar
 
 
 @contextmanager
-def progress_each(title: str) -> Iterator[tuple[Progress | None, Progress | None]]:
-    """Two bars: one over all files and one within the current file, each as of `progress`."""
-    with _bars(title, "") as (overall, each):
-        yield overall, each
-
-
-@contextmanager
-def _bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
+def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
+    """Several progress bars, one below the other."""
     if not sys.stderr.isatty():
         yield [None] * len(titles)
         return
@@ -133,11 +129,11 @@ def _bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
 
     name, note = (TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[note]"))
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note)
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
 
         def bar(title: str) -> Progress:
-            task = bars.add_task(title, total=None, note="")
-            return lambda done, total, text: bars.update(task, completed=done, total=total, note=text)
+            task = shown.add_task(title, total=None, note="")
+            return lambda done, total, text: shown.update(task, completed=done, total=total, note=text)
 
         yield [bar(title) for title in titles]
 
@@ -147,19 +143,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
-        cells = (
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        return "  ".join(cells).rstrip()
+        cells = enumerate(zip(row, widths, strict=True))
+        return "  ".join(f"{cell:{'>' if column in right else '<'}{width}}" for column, (cell, width) in cells).rstrip()
 
     return "\n".join([line(header), *(line(row) for row in rows)])
 
 
 def names(text: str | None) -> list[str] | None:
-    """The names in "a, b, c"; a name with a comma stands in double quotes. None stays None."""
-    import csv
-
+    """The names in "a, b, c"; a name with a comma must be in double quotes. None stays None."""
     if text is None:
         return None
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]

@@ -1,11 +1,12 @@
-"""fact-clip data: check, convert, init and summary; `data holdout` has a file of its own."""
+"""fact-clip data: check, convert, init, summary and holdout."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,13 +15,15 @@ import typer
 from fact_clip.cli.console import AsJson, DataSet, Overrides, data_config, names, progress, table
 
 if TYPE_CHECKING:
-    from fact_clip.datasets.check import Inspection
+    from numpy.typing import NDArray
+
+    from fact_clip.config import DataConfig
+    from fact_clip.core import Vocabulary
+    from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.describe import Suggestion
+    from fact_clip.datasets.holdout import Holdout
 
 Layout = Literal["TD", "DT"]
-
-
-# --- check ------------------------------------------------------------------------------------------------
 
 
 def check(
@@ -48,39 +51,23 @@ def check(
     with progress("reading features") as report:
         seen = inspect(config, split, full=full, progress=report)
     if as_json:
-        print(json.dumps(_as_dict(seen), indent=2))
+        facts = {"root": str(seen.root), "videos": len(seen.videos), "splits": list(seen.splits)}
+        facts |= {"classes": len(seen.names), "columns": seen.columns, "feature_values_looked_at": seen.looked_at}
+        parts = ("where", "found", "expected", "todo")
+        found = [{"kind": kind, **{part: getattr(fault, part) for part in parts}} for kind, fault in seen.faults]
+        print(json.dumps(facts | {"findings": found}, indent=2))
     else:
         for kind, fault in seen.faults:
             print(f"{kind}: {' '.join(str(fault).splitlines())}")
-        print(_conclusion(seen), file=sys.stderr)
+        counts = f"{len(seen.videos)} videos, {len(seen.splits)} splits, {len(seen.names)} classes"
+        columns = "" if seen.columns is None else f", {seen.columns} columns"
+        end = f"{len(seen.faults)} findings" if seen.faults else "no fault found"
+        if seen.looked_at < 1:
+            end += f" ({seen.looked_at:.1%} of the feature values were read; --full reads all)"
+        print(f"{seen.root}: {counts}{columns}; {end}", file=sys.stderr)
     if seen.faults:
         raise typer.Exit(1)
 
-
-def _conclusion(seen: Inspection) -> str:
-    counts = f"{len(seen.videos)} videos, {len(seen.splits)} splits, {len(seen.names)} classes"
-    columns = "" if seen.columns is None else f", {seen.columns} columns"
-    found = f"{len(seen.faults)} findings" if seen.faults else "no fault found"
-    part = f" ({seen.looked_at:.1%} of the feature values were read; --full reads all)" if seen.looked_at < 1 else ""
-    return f"{seen.root}: {counts}{columns}; {found}{part}"
-
-
-def _as_dict(seen: Inspection) -> dict[str, Any]:
-    return {
-        "root": str(seen.root),
-        "videos": len(seen.videos),
-        "splits": list(seen.splits),
-        "classes": len(seen.names),
-        "columns": seen.columns,
-        "feature_values_looked_at": seen.looked_at,
-        "findings": [
-            {"kind": kind, "where": fault.where, "found": fault.found, "expected": fault.expected, "todo": fault.todo}
-            for kind, fault in seen.faults
-        ],
-    }
-
-
-# --- convert ----------------------------------------------------------------------------------------------
 
 COUNTS = ("frames", "segments", "gaps", "contested", "lost")
 
@@ -156,9 +143,6 @@ def convert(
     print(f"written: {len(found)} videos in {out}; " + "; ".join(notes or ["no gaps, no overlaps"]), file=sys.stderr)
 
 
-# --- init -------------------------------------------------------------------------------------------------
-
-
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Data set in the common layout.")],
     *,
@@ -194,7 +178,7 @@ def init(
     given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
     found = suggest(DataConfig.model_validate(given))
     with whole_file(path) as unfinished:
-        unfinished.write_text(recipe_text(folder, found), encoding="utf-8")
+        unfinished.write_text(_recipe(folder, found), encoding="utf-8")
     print(f"{path}: {found.videos} videos, {found.classes} classes")
     for key, value, reason in found.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
@@ -203,17 +187,15 @@ def init(
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
 
 
-def recipe_text(folder: Path, found: Suggestion) -> str:
+def _recipe(folder: Path, found: Suggestion) -> str:
     """The recipe as YAML, each setting with its reason as a comment."""
-    title = (
-        f"# {folder.resolve().name}: {found.videos} videos, {found.classes} classes. Measured by fact-clip data init."
-    )
-    lines, open_groups = [title, "base: folder"], list[str]()
+    counts = f"{found.videos} videos, {found.classes} classes"
+    lines = [f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.", "base: folder"]
+    open_groups: list[str] = []
     for key, value, reason in found.settings:  # group by group
         *groups, last = key.split(".")
-        for depth, group in enumerate(groups):
-            if open_groups[: depth + 1] != groups[: depth + 1]:
-                lines.append(f"{'  ' * depth}{group}:")
+        new = [depth for depth in range(len(groups)) if open_groups[: depth + 1] != groups[: depth + 1]]
+        lines += [f"{'  ' * depth}{groups[depth]}:" for depth in new]
         open_groups = groups
         # JSON is YAML, and it quotes what YAML would read as something else.
         text = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
@@ -221,17 +203,10 @@ def recipe_text(folder: Path, found: Suggestion) -> str:
     return "\n".join(lines) + "\n"
 
 
-# --- summary ----------------------------------------------------------------------------------------------
-
-MOST_FREQUENT = 15
-"""Transitions that are printed; --json has all."""
+MOST_FREQUENT = 15  # transitions that are printed; --json has all
 
 
-def summary(
-    data: DataSet,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-) -> None:
+def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Count what a data set holds.
 
     Videos, frames, segments, durations, how balanced the classes are, what follows what, and how many action tokens
@@ -272,38 +247,198 @@ def _as_text(found: Mapping[str, Any]) -> str:
 
 def _classes(rows: list[Mapping[str, Any]], fps: float | None) -> str:
     unit = "frames" if fps is None else "seconds"
-    header = [
-        "class",
-        "videos",
-        "frames",
-        "share",
-        "segments",
-        "per video",
-        f"mean {unit}",
-        "least",
-        "most",
-        "transcript",
-    ]
-    cells = [
-        [
-            row["name"],
-            str(row["videos"]),
-            str(row["frames"]),
-            f"{row['share']:.1%}",
-            str(row["segments"]),
-            f"{row['segments_per_video']:.1f}",
-            *(_time(row["segment_frames"][key], fps) for key in ("mean", "least", "most")),
-            f"{row['transcript_length']['mean']:.1f}",
-        ]
-        for row in rows
-    ]
+    header = [*("class", "videos", "frames", "share", "segments", "per video"), f"mean {unit}"]
+    header += ["least", "most", "transcript"]
+    cells = []
+    for row in rows:
+        times = [row["segment_frames"][key] / (fps or 1) for key in ("mean", "least", "most")]
+        figures = [f"{row['share']:.1%}", str(row["segments"]), f"{row['segments_per_video']:.1f}"]
+        figures += [f"{time:.0f}" if fps is None else f"{time:.1f}" for time in times]
+        mean_length = f"{row['transcript_length']['mean']:.1f}"
+        cells.append([row["name"], str(row["videos"]), str(row["frames"]), *figures, mean_length])
     return table(header, cells, right=range(1, len(header)))
-
-
-def _time(frames: float, fps: float | None) -> str:
-    return f"{frames:.0f}" if fps is None else f"{frames / fps:.1f}"
 
 
 def _spread(values: Mapping[str, float], fps: float | None) -> str:
     text = f"mean {values['mean']:.1f}, median {values['median']:g}, {values['least']} to {values['most']}"
     return text if fps is None else f"{text} (mean {values['mean'] / fps:.1f} s at {fps:g} per second)"
+
+
+def holdout(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR|FILE", help="A recipe or data set by name, the folder of a data set, or a mapping.txt."
+        ),
+    ],
+    overrides: Overrides = None,
+    unseen: Annotated[str | None, typer.Option(help='Names of unseen classes: "cut ham, hold egg".')] = None,
+    validation_unseen: Annotated[
+        str | None, typer.Option(help="With --unseen: names of further classes, by which settings are chosen.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A choice to look at: JSON, or one unseen name per line.")] = None,
+    count: Annotated[int | None, typer.Option(help="Choose this many unseen classes.", min=1)] = None,
+    validation_count: Annotated[
+        int, typer.Option(help="With --count: and this many validation-unseen ones.", min=0)
+    ] = 0,
+    min_support: Annotated[
+        int, typer.Option(help="With --count: seen classes that must have each factor of a chosen class.", min=1)
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="With --count: breaks ties.")] = 0,
+    mode: Annotated[
+        Literal["mask", "drop"],
+        typer.Option(help="In training, mask the frames of these classes or drop their videos."),
+    ] = "mask",
+    out: Annotated[Path | None, typer.Option(help="JSON to write, for data.holdout=FILE.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose classes to hold out, or look at a choice.
+
+    Without a choice: ranks the classes by how many others have their rarest factor. With --unseen, --file or --count:
+    says whether the choice as a whole is compositional, which factors no seen class has, and what remains for training
+    if unseen frames are masked or their videos dropped. A mapping.txt has names only; data.name=NAME says how to read
+    them.
+
+    \b
+    Example:
+      fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
+      fact-clip data holdout mapping.txt data.name=havid_view0_lh_pt --unseen "sntft, sntn5"
+    """
+    from fact_clip.core import InputError
+    from fact_clip.datasets.holdout import Holdout
+
+    if sum(way is not None for way in (unseen, file, count)) > 1:
+        raise InputError("data holdout", "several of --unseen, --file and --count", "one of them")
+    if unseen is None and validation_unseen is not None:
+        raise InputError("--validation-unseen", "without --unseen", "both")
+    source, chosen = _open(data, overrides), None
+    if unseen is not None:
+        chosen = Holdout(tuple(names(unseen) or ()), tuple(names(validation_unseen) or ()), mode)
+    elif file is not None:
+        inside = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
+        chosen = Holdout.read(inside if inside is not None and inside.is_file() else file)
+    elif count is not None:
+        chosen = source.choose(count, validation_count, min_support=min_support, seed=seed, mode=mode)
+    elif out is not None:
+        raise InputError("--out", "nothing chosen", "--unseen, --file or --count with it")
+    result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
+    if as_json:
+        print(json.dumps(result, indent=1, ensure_ascii=False))
+    elif chosen is None:
+        vocabulary, keys = source.vocabulary, ["class", "support", "rarest factor", "training frames"]
+        rows = [
+            [row["name"], str(row["support"]), _factor(row["rarest"]), _count(row["frames"])]
+            for row in result["ranking"]
+        ]
+        head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}"
+        print(f"{head}; support: other classes with the rarest factor")
+        print(table(keys, rows, right=(1, 3)))
+    else:
+        print(description_text(result))
+    if chosen is not None and out is not None:
+        print(f"written: {chosen.save_json(out)}; train with data.holdout={out}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Classes, and the data set with nothing held out; only the classes where there are only names."""
+
+    vocabulary: Vocabulary
+    dataset: Dataset | None = None
+    counts: NDArray[Any] | None = None  # training frames of each class, (C,)
+    tested: list[str] | None = None  # classes that occur in the test videos
+
+    def choose(self, count: int, validation_count: int, **rules: Any) -> Holdout:
+        """Classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
+        from fact_clip.datasets.holdout import select
+
+        rules |= {"counts": self.counts, "candidates": self.tested}
+        return select(self.vocabulary, count, validation_count, **rules)
+
+
+def _open(data: str, overrides: list[str] | None) -> Source:
+    from fact_clip.config import Config
+    from fact_clip.core import Vocabulary
+    from fact_clip.datasets.benchmarks import BENCHMARKS
+
+    if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
+        config = Config.load("folder", overrides or []).data
+        entry = BENCHMARKS[config.name]
+        listed = tuple(Vocabulary.from_mapping(data))
+        background = [name for name in config.background or entry.background if name in listed]
+        return Source(Vocabulary.from_names(listed, background, entry.factors, entry.slots))
+    return source_of(data_config(data, overrides))
+
+
+def source_of(config: DataConfig) -> Source:
+    """A data set with nothing held out; of all splits the first."""
+    from fact_clip.datasets.dataset import Dataset
+
+    split = Dataset.splits(config)[0] if config.split == "all" else config.split
+    dataset = Dataset(config.model_copy(update={"split": split}))
+    counts = dataset.class_counts(dataset.learning)
+    tests = dataset.class_counts(dataset.test) if dataset.test else counts
+    tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
+    return Source(dataset.vocabulary, dataset, counts, tested)
+
+
+def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
+    return {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
+
+
+def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
+    from fact_clip.datasets.holdout import rank
+
+    frames = _frames(source, source.counts)
+    return [
+        {"name": one.name, "support": one.classes, "rarest": one.rarest, "frames": frames.get(one.name)}
+        for one in rank(source.vocabulary, (), source.counts, seed)
+    ]
+
+
+def description(source: Source, chosen: Holdout) -> dict[str, Any]:
+    """A choice: whether it is compositional, each class with its frames and new factors, and what remains."""
+    from fact_clip.datasets.holdout import levels
+
+    dataset = source.dataset
+    counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
+    frames, found = _frames(source, counts), levels(source.vocabulary, chosen, counts)
+    lost = list(dict.fromkeys(factor for level in found.values() for factor in level.new))
+    classes = []
+    for name, level in found.items():
+        group = "unseen" if name in chosen.unseen else "validation-unseen"
+        row = {"name": name, "group": group, "frames": frames.get(name), "level": level.kind}
+        classes.append({**row, "new": [list(factor) for factor in level.new]})
+    return {
+        "holdout": chosen.to_dict(),
+        "compositional": not lost,
+        "lost_factors": [list(factor) for factor in lost],
+        "classes": classes,
+        "remains": None if dataset is None else dataset.remaining(chosen),
+    }
+
+
+def description_text(found: Mapping[str, Any]) -> str:
+    """A `description` as tables."""
+    rows = [
+        [row["name"], row["group"], _count(row["frames"]), row["level"], ", ".join(map(_factor, row["new"]))]
+        for row in found["classes"]
+    ]
+    parts = [table(["class", "group", "training frames", "level", "factors that no seen class has"], rows, right=(2,))]
+    if found["compositional"]:
+        parts.append("compositional as a whole: a seen class has every factor of every class")
+    else:
+        parts.append(f"NOT compositional as a whole; lost: {', '.join(map(_factor, found['lost_factors']))}")
+    if found["remains"] is not None:
+        keys = ("videos", "frames", "segments", "classes")
+        remains = [[way, *(f"{row[key]:,}" for key in keys)] for way, row in found["remains"].items()]
+        parts.append(table(["remains for training", *keys], remains, right=range(1, 5)))
+    return "\n\n".join(parts)
+
+
+def _count(frames: int | None) -> str:
+    return "-" if frames is None else str(frames)
+
+
+def _factor(pair: Sequence[str] | None) -> str:
+    return "none" if pair is None else f"{pair[0]} {pair[1]}"

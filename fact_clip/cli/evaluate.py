@@ -42,31 +42,25 @@ def evaluate(
       fact-clip evaluate runs/k5 --actions-file fewer.txt
     """
     from fact_clip import training
+    from fact_clip.core import InputError
 
     actions = given_actions(None, actions_file)
     if plot is not None:
-        from fact_clip.report import check_suffix
+        from fact_clip.report import check_suffix, save_curve
 
         check_suffix(plot)
     with progress("evaluating") as report:
         result = training.evaluate(run, split, overrides or [], progress=report, actions=actions, device=device)
     if plot is not None:
-        _plot(result, plot)
+        if "zero_shot" not in result:
+            raise InputError("--plot", "a run without unseen classes", "one that was trained with data.holdout")
+        found = result["zero_shot"]
+        save_curve({f"AUSUC {found['ausuc']:.1f}": found["curve"]}, plot, used=found["ways"]["in use"])
+        print(f"written: {plot}", file=sys.stderr)
     if as_json:
         print(json.dumps(result, indent=2))
     else:
         show(result)
-
-
-def _plot(result: Mapping[str, Any], plot: Path) -> None:
-    from fact_clip.core import InputError
-    from fact_clip.report import save_curve
-
-    if "zero_shot" not in result:
-        raise InputError("--plot", "a run without unseen classes", "one that was trained with data.holdout")
-    found = result["zero_shot"]
-    save_curve({f"AUSUC {found['ausuc']:.1f}": found["curve"]}, plot, used=found["ways"]["in use"])
-    print(f"written: {plot}", file=sys.stderr)
 
 
 def show(result: Mapping[str, Any]) -> None:
@@ -77,24 +71,17 @@ def show(result: Mapping[str, Any]) -> None:
     count = len(result["videos"])
     print(f"{result['run']}, {result['split']} split, {count} videos; background {background} in edit and F1")
     if "candidates" in result:
-        print(_candidates(result["candidates"]))
+        found = result["candidates"]
+        text = f"{len(found['names'])} candidates, {len(found['new'])} of them new to the data set"
+        if found["left_out"]:
+            share = found["frames_left_out"] / max(found["frames"], 1)
+            text += f"; {len(found['left_out'])} of its classes are no candidates, so that their"
+            text += f" {found['frames_left_out']} frames ({share:.1%}) count as errors"
+        print(text)
     print(metrics.format_table(result["metrics"]))
     if "zero_shot" in result:
         print(f"\n{zero_shot_table(result['zero_shot'])}")
 
-
-def _candidates(found: Mapping[str, Any]) -> str:
-    text = f"{len(found['names'])} candidates, {len(found['new'])} of them new to the data set"
-    if found["left_out"]:
-        share = found["frames_left_out"] / max(found["frames"], 1)
-        text += (
-            f"; {len(found['left_out'])} of its classes are no candidates, so that their {found['frames_left_out']}"
-            f" frames ({share:.1%}) count as errors"
-        )
-    return text
-
-
-# --- held-out classes -------------------------------------------------------------------------------------
 
 _GROUPS = tuple(f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50))
 FIGURES = ("S", "U", "H", "frame_accuracy", "edit", "f1@10", "f1@25", "f1@50", *_GROUPS)

@@ -1,17 +1,18 @@
-"""fact-clip segment."""
+"""fact-clip segment and extract: what reads videos."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, names, progress, progress_each, table
+from fact_clip.cli.console import AsJson, Device, KeepGoing, bars, names, progress, table
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -63,9 +64,7 @@ def segment(
         str | None,
         typer.Option(help='What files call the video, "https://host/{name}" for Label Studio; unset: its path.'),
     ] = None,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Take what decodes of a damaged video, with a warning.")
-    ] = False,
+    keep_going: KeepGoing = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; unset: RUN/segments, or segments.")] = None,
     formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
     plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
@@ -85,6 +84,7 @@ def segment(
     """
     from fact_clip.core import InputError
     from fact_clip.formats import ending_of
+    from fact_clip.formats.json_file import as_dict
 
     if training_free == (run is not None):
         raise InputError("segment", "neither or both of --run and --training-free", "one of them")
@@ -117,7 +117,7 @@ def segment(
         extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
         segmenter = TrainingFree(encoder, chosen, settings, extraction, device=device)
     found: dict[Path, Segmentation] = {}
-    with progress_each("segmenting") as (overall, each):
+    with bars("segmenting", "") as (overall, each):
         for path, segmentation in segmenter.segment_all(listed, chosen, progress=overall, within=each):
             name = Path(segmentation.media or path).name
             found[path] = replace(segmentation, media=media.replace("{name}", name)) if media else segmentation
@@ -126,18 +126,61 @@ def segment(
         files.append(_plot(found, segmenter, plot))
     if overlay is not None:
         files.append(_overlay(found, segmenter, overlay, keep_going))
-    print(_as_json(found) if as_json else "\n\n".join(_as_table(path, each) for path, each in found.items()))
+    if as_json:
+        print(json.dumps([{"input": str(path), **as_dict(each)} for path, each in found.items()], indent=2))
+    else:
+        print("\n\n".join(_as_table(path, each) for path, each in found.items()))
     print("written: " + ", ".join(map(str, files)), file=sys.stderr)
 
 
-# --- what is asked for ----------------------------------------------------------------------------------------------
+def extract(
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO", help="Videos, folders of them, or - for a list on stdin.")
+    ],
+    *,
+    encoder: Annotated[str, typer.Option(help="grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
+    out: Annotated[Path, typer.Option(help="Folder for NAME.npy and NAME.json.")],
+    fps: Annotated[float, typer.Option(help="Rows per second.")] = 5.0,
+    batch: Annotated[int, typer.Option(help="Pictures encoded together.")] = 32,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["float32", "bf16"], typer.Option(help="bf16 weights are twice as fast on many CPUs.")
+    ] = "float32",
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the model; pays off over many videos.")] = False,
+    keep_going: KeepGoing = False,
+) -> None:
+    """Turn videos into feature files.
+
+    Writes NAME.npy, (T, D) float16, and NAME.json for each video. Features that are up to date are skipped, and an
+    interrupted video continues where it stopped. Faulty videos are listed at the end, with exit code 1. Processes of
+    torchrun share the list: torchrun --nproc-per-node 2 --no-python fact-clip extract ...
+
+    \b
+    Example:
+      fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
+    """
+    from fact_clip.encoders import Runtime, frame_encoder
+    from fact_clip.video.extract import Settings, extract_all
+
+    listed = collect(videos)
+    model = frame_encoder(encoder, Runtime(device, precision, compiled))
+    # torchrun sets these: each process takes its share of the list
+    mine = listed[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
+    with bars("extracting", "") as (overall, each):
+        settings = Settings(fps, precision, batch, keep_going)
+        found = extract_all(mine, model, out, settings, progress=overall, within=each)
+    if found.failed and len(listed) == 1:
+        raise found.failed[0]
+    counts = f"{len(found.made)} extracted, {len(found.current)} current, {len(found.failed)} failed"
+    print(f"{len(mine)} videos: {counts}; {out}")
+    for error in found.failed:
+        print(f"fact-clip: {error}", file=sys.stderr)
+    if found.failed:
+        raise typer.Exit(1)
 
 
 def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
-    """Files from files, folders and "-", which is a list on stdin, one a line; each name (without suffix) once.
-
-    From folders take videos, and with `features` feature files (.npy) too.
-    """
+    """The videos (with `features`, the .npy files too) of files, folders and "-", a list on stdin; each stem once."""
     from fact_clip.core import InputError
     from fact_clip.video.decode import SUFFIXES
 
@@ -162,10 +205,7 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
 
 def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
-    """The names of --actions, or those of --actions-file: one a line, or a mapping file ("0 name" in every line).
-
-    None where neither is given; both, or a file without names or with one twice, are an InputError.
-    """
+    """The names of --actions or of --actions-file: one a line, or a mapping file ("0 name"); None without either."""
     from fact_clip.core import InputError
     from fact_clip.datasets.layout import read_lines
 
@@ -209,9 +249,6 @@ def _check_outputs(
         raise InputError("--overlay", "the input itself", "another file")
 
 
-# --- what comes out -------------------------------------------------------------------------------------------------
-
-
 def segment_table(segmentation: Segmentation) -> str:
     """Start, stop, seconds, action and confidence of each segment as text."""
     rows = []
@@ -228,38 +265,23 @@ def _as_table(path: Path, segmentation: Segmentation) -> str:
     return f"{path}: {segmentation.n_frames} frames{rate}\n{segment_table(segmentation)}"
 
 
-def _as_json(found: Mapping[Path, Segmentation]) -> str:
-    from fact_clip.formats.json_file import as_dict
-
-    return json.dumps([{"input": str(path), **as_dict(each)} for path, each in found.items()], indent=2)
-
-
 def _plot(found: Mapping[Path, Segmentation], segmenter: Segmenter | TrainingFree, plot: Path) -> Path:
-    """Timelines of all inputs, each below its labels where it lies in a data set."""
-    from fact_clip.report import save_timeline
-
-    rows: dict[str, Segmentation] = {}
-    for path, prediction in found.items():
-        truth = _truth(path, prediction, segmenter)
-        prefix = f"{path.stem} " if len(found) > 1 else ""
-        if truth is not None:
-            rows[f"{prefix}truth"] = truth
-        rows[f"{prefix}prediction"] = prediction
-    title = next(iter(found)).stem if len(found) == 1 else ""
-    return save_timeline(rows, plot, background=segmenter.vocabulary.background, title=title)
-
-
-def _truth(path: Path, prediction: Segmentation, segmenter: Segmenter | TrainingFree) -> Segmentation | None:
-    """The labels of a feature file that lies in a data set of the common layout; None elsewhere."""
+    """Timelines of all inputs, each below its labels where it lies in a data set of the common layout."""
     from fact_clip.core import Segmentation
     from fact_clip.datasets.layout import read_labels
+    from fact_clip.report import save_timeline
 
-    labels = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
-    if not labels.is_file():
-        return None
-    vocabulary = segmenter.vocabulary
-    truth = Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
-    return replace(truth, times=prediction.times) if truth.n_frames == prediction.n_frames else truth
+    vocabulary, rows = segmenter.vocabulary, dict[str, Segmentation]()
+    for path, prediction in found.items():
+        prefix = f"{path.stem} " if len(found) > 1 else ""
+        labels = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
+        if labels.is_file():
+            truth = Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
+            same = truth.n_frames == prediction.n_frames
+            rows[f"{prefix}truth"] = replace(truth, times=prediction.times) if same else truth
+        rows[f"{prefix}prediction"] = prediction
+    title = next(iter(found)).stem if len(found) == 1 else ""
+    return save_timeline(rows, plot, background=vocabulary.background, title=title)
 
 
 def _overlay(

@@ -6,14 +6,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fact_clip.cli.console import Overrides, Recipe, progress, table
-
-if TYPE_CHECKING:
-    from fact_clip.config import Config
 
 
 def train(
@@ -41,6 +38,7 @@ def train(
       fact-clip train kscgr data.root=../shared/data/kscgr data.split=5 --out runs/k5
       fact-clip train gtea --sweep data.split=1,2,3,4 --sweep train.seed=0,1,2 --out runs/gtea
     """
+    from fact_clip import training
     from fact_clip.config import Config
     from fact_clip.core import InputError
     from fact_clip.training.sweep import read_axes
@@ -56,37 +54,24 @@ def train(
         raise InputError(out, "already there and not empty", "a new folder", todo)
     try:
         if axes or str(settings.data.split) == "all":
-            _train_several(settings, out, axes, resume)
+            with progress("training") as report:
+                print(_sweep_table(training.sweep(settings, out, axes, resume=resume, progress=report)))
         else:
-            _train_one(settings, out, resume)
+            with progress("training") as report:
+                facts = training.train(settings, out, resume=resume, progress=report)
+            best = "" if facts["best"] is None else f", best validation {settings.train.select} {facts['best']:.1f}"
+            print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}")
+            print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")
     except KeyboardInterrupt:
         print(f"fact-clip: interrupted; {how_to_continue(config, overrides or [], out, asked)}", file=sys.stderr)
         raise typer.Exit(130) from None
-
-
-def _train_one(settings: Config, out: Path, resume: bool) -> None:
-    from fact_clip import training
-
-    with progress("training") as report:
-        facts = training.train(settings, out, resume=resume, progress=report)
-    best = "" if facts["best"] is None else f", best validation {settings.train.select} {facts['best']:.1f}"
-    print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}")
-    print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")
-
-
-def _train_several(settings: Config, out: Path, axes: Mapping[str, Sequence[Any]], resume: bool) -> None:
-    from fact_clip import training
-
-    with progress("training") as report:
-        result = training.sweep(settings, out, axes, resume=resume, progress=report)
-    print(sweep_table(result))
 
 
 FIGURES = ("S", "U", "H", "AUSUC", "f1@10", "f1@25", "f1@50", "edit", "frame_accuracy", "frame_accuracy_foreground")
 """The columns of the table of a sweep, where a run has them; the order is that of the papers."""
 
 
-def sweep_table(result: Mapping[str, Any]) -> str:
+def _sweep_table(result: Mapping[str, Any]) -> str:
     """A row a run with its main figures, then their mean and standard deviation, in percent."""
     from fact_clip.metrics.report import figure_name
 
