@@ -1,8 +1,7 @@
 """The configuration: frozen values, read from short YAML recipes and ``key=value`` overrides.
 
-A recipe holds only what differs from the defaults below; ``base: NAME`` builds it on another recipe. Unknown keys are
-refused, with the nearest valid name. Every run folder holds its whole configuration. docs/configuration.md lists
-recipes and keys; it is generated from this file.
+A recipe holds only what differs from the defaults below; ``base: NAME`` builds it on another recipe.
+docs/configuration.md, which lists recipes and keys, is generated from this file.
 """
 
 from __future__ import annotations
@@ -59,9 +58,7 @@ class DataConfig(_Frozen):
     standardize: bool = Field(False, description="scale columns to mean 0 and variance 1 over the training videos")
     context: tuple[_Count, ...] = Field((), description="windows in frames whose mean and deviation become columns too")
     objects: ObjectData = ObjectData()
-    holdout: str | tuple[str | int, ...] | None = Field(
-        None, description="classes to hold out: JSON file, name or list"
-    )
+    holdout: str | tuple[str | int, ...] | None = Field(None, description="held-out classes: JSON file, name or list")
     holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
         None, description="mask frames, drop videos, or hide nothing (upper bound); unset: as in the JSON, else mask"
     )
@@ -91,7 +88,7 @@ class BlockConfig(_Frozen):
     segment_layers: int = Field(1, ge=1, description="layers of the segment GRU in 'U'")
 
 
-# What a block does not inherit from the one before it.
+# what a block does not inherit from the one before it
 _OWN_DEFAULTS: dict[str, Any] = {"action": "sa", "action_layers": 1, "frame_layers": 5, "segment_layers": 1}
 _BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
@@ -135,8 +132,7 @@ class ModelConfig(_Frozen):
         if not isinstance(values, Mapping):
             return values
         values = dict(values)
-        base = _plain(values.get("input"))
-        given = {}
+        base, given = _plain(values.get("input")), {}
         used = [_BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))]
         for name in dict.fromkeys([*used, "update", "pooled"]):
             if name != "input":
@@ -197,9 +193,7 @@ class DecodeConfig(_Frozen):
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"
     )
-    gamma_rule: Literal["none", "cost", "harmonic"] = Field(
-        "cost", description="how gamma is chosen (docs/protocol.md)"
-    )
+    gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="choice of gamma (docs/protocol.md)")
     gamma_cost: float = Field(0.15, ge=0, lt=1, description="rule 'cost': share of seen accuracy that may be lost")
 
 
@@ -249,11 +243,7 @@ class Config(_Frozen):
 
     @classmethod
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
-        """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
-
-        Raises:
-            InputError: no such recipe, an unknown key, or a value of the wrong kind.
-        """
+        """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides."""
         return cls.from_tree(with_overrides(read_recipe(recipe), overrides), str(recipe))
 
     @classmethod
@@ -273,8 +263,6 @@ class Config(_Frozen):
         """The whole configuration, every key with its value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-
-# --- keys ---------------------------------------------------------------------------------------------
 
 # Keys and values of earlier versions.
 _CHANGED = {
@@ -323,23 +311,15 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     return tree
 
 
-# --- recipes ------------------------------------------------------------------------------------------
-
-
 def recipes() -> list[str]:
     """Names of the recipes that come with the package."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The tree of a recipe, merged into that of its base.
+    """The tree of a recipe, by name or path, merged into that of its base.
 
-    Args:
-        recipe: the name of a recipe of the package, or the path of a YAML file.
-        above: files that build on this one, nearest last; a relative path starts from the last of them.
-
-    Raises:
-        InputError: no such recipe, not YAML, or a base that leads back to its own recipe.
+    `above` are the files that build on this one, nearest last; a relative path starts from the last of them.
     """
     by_name = not str(recipe).endswith((".yaml", ".yml"))
     path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from fact_clip.cli.console import answered, names, progress
+from fact_clip.cli.data import description, description_text, source_of
+from fact_clip.cli.evaluate import show
+from fact_clip.cli.train import how_to_continue
 from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
 
 LOGS = Path("logs")
-BEST = Path("ckpts", "best.net")
-"""In a run folder: a link to its model.safetensors, where the published code keeps its weights."""
+BEST = Path("ckpts", "best.net")  # in a run folder: a link to its weights, where the published code keeps them
 
 
 def convert(
@@ -50,9 +52,6 @@ def convert(
     print(f"the run folder is {written}; use it with: fact-clip segment --run {written} FEATURES.npy")
 
 
-# --- arguments of the scripts -----------------------------------------------------------------------------
-
-
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(self.prog, message, todo="see --help")
@@ -78,10 +77,8 @@ def _add_settings(parser: ArgumentParser, required: bool = False, default: Seque
 
 def _add_checkpoint(parser: ArgumentParser, required: bool = True) -> None:
     where = "a run folder, its ckpts/best.net, or published weights with --cfg"
-    default = "" if required else "; without it, the newest run in logs/"
-    parser.add_argument(
-        "--ckpt", "--checkpoint_path", type=Path, required=required, metavar="FILE", help=where + default
-    )
+    where += "" if required else "; without it, the newest run in logs/"
+    parser.add_argument("--ckpt", "--checkpoint_path", type=Path, required=required, metavar="FILE", help=where)
     parser.add_argument("--part", default="test", choices=("test", "validation", "train"), help="which videos")
     parser.add_argument("--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well")
     _add_settings(parser)
@@ -97,15 +94,11 @@ def _add_select(parser: ArgumentParser) -> None:
 
 
 def _add_viz(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--logdir", type=Path, required=True, metavar="DIR", help="a run, or a folder of runs: the newest is taken"
-    )
+    which = "a run, or a folder of runs: the newest is taken"
+    parser.add_argument("--logdir", type=Path, required=True, metavar="DIR", help=which)
     parser.add_argument("--split", default="test", help="test, validation or train; or split1: the runs of that split")
     parser.add_argument("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument("--videos", type=int, default=4, metavar="N", help="videos whose class scores are drawn")
-
-
-# --- train ------------------------------------------------------------------------------------------------
 
 
 def _train(given: Namespace) -> None:
@@ -118,7 +111,9 @@ def _train(given: Namespace) -> None:
     splits = Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]
     for split in splits:
         one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
-        _train_one(one, _new_run(LOGS / name / f"split{str(split).removeprefix('split')}"))
+        folder = LOGS / name / f"split{str(split).removeprefix('split')}"
+        taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
+        _train_one(one, folder / f"run{max(taken, default=0) + 1}")
 
 
 def _warn(config: Config) -> None:
@@ -128,21 +123,12 @@ def _warn(config: Config) -> None:
     if config.train.device == "auto" and pick_device("auto").type == "cpu":
         warnings.warn("no GPU here; training on the CPU", stacklevel=2)
     if config.model.head == "fact-clip" and config.text.encoder == "minilm":
-        clip = (
-            "CLIP is text.encoder open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH text.phrase name"
-        )
-        warnings.warn(f"class names are read by the text encoder minilm; {clip}", stacklevel=2)
-
-
-def _new_run(folder: Path) -> Path:
-    """``folder/runN`` with the next free number; it is made when something is written."""
-    taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
-    return folder / f"run{max(taken, default=0) + 1}"
+        others = "CLIP is text.encoder open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH"
+        warnings.warn(f"class names are read by the text encoder minilm; {others} text.phrase name", stacklevel=2)
 
 
 def _train_one(config: Config, out: Path) -> None:
     from fact_clip import training
-    from fact_clip.cli.train import how_to_continue
 
     try:
         with progress("training") as report:
@@ -169,20 +155,8 @@ def _link_best(run: Path) -> None:
         shutil.copyfile(run / "model.safetensors", best)
 
 
-# --- score ------------------------------------------------------------------------------------------------
-
-
-def _run_eval(given: Namespace) -> None:
-    """Score ``--ckpt`` and print the table."""
-    from fact_clip.cli.evaluate import show
-
-    show(_scored(given))
-
-
 def _eval_holdout(given: Namespace) -> None:
     """Score ``--ckpt`` and print the tables, that of seen and unseen classes included."""
-    from fact_clip.cli.evaluate import show
-
     result = _scored(given)
     if "zero_shot" not in result:
         raise InputError(result["run"], "a run without classes held out", "one trained with data.holdout")
@@ -192,15 +166,18 @@ def _eval_holdout(given: Namespace) -> None:
 def _scored(given: Namespace) -> dict[str, Any]:
     """The result of `training.evaluate` for the arguments of `_add_checkpoint`."""
     from fact_clip import training
-    from fact_clip.checkpoint import run_folder
-    from fact_clip.compat.reference import device, overrides
+    from fact_clip.checkpoint import open_run, run_folder
+    from fact_clip.compat.reference import device, overrides, read_settings
 
     checkpoint = given.ckpt or newest(LOGS)
     run = run_folder(checkpoint)
-    if (run / "run.json").is_file():
-        _check_same_data(run, given)
-    else:
+    if not (run / "run.json").is_file():
         run = _converted(checkpoint, given)
+    elif given.cfg:  # a run has its own configuration; --cfg must name the same data and split
+        own, asked = open_run(run).config.data, read_settings(given.cfg, given.set).data
+        if (own.name, str(own.split)) != (asked.name, str(asked.split)):
+            found = f"{asked.name}, split {asked.split}"
+            raise InputError("--cfg", found, f"{own.name}, split {own.split}, which {run} was trained on")
     with progress("evaluating") as report:
         changes = overrides(given.set, ("data", "decode", "evaluation"))
         result = training.evaluate(run, given.part, changes, progress=report, device=device(given.set))
@@ -209,18 +186,6 @@ def _scored(given: Namespace) -> dict[str, Any]:
         given.output_dir.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run / name, given.output_dir / name)
     return result
-
-
-def _check_same_data(run: Path, given: Namespace) -> None:
-    """A run has its own configuration; a ``--cfg`` given with it must name the same data and split."""
-    from fact_clip.checkpoint import open_run
-    from fact_clip.compat.reference import read_settings
-
-    if given.cfg:
-        own, asked = open_run(run).config.data, read_settings(given.cfg, given.set).data
-        if (own.name, str(own.split)) != (asked.name, str(asked.split)):
-            found = f"{asked.name}, split {asked.split}"
-            raise InputError("--cfg", found, f"{own.name}, split {own.split}, which {run} was trained on")
 
 
 def _converted(checkpoint: Path, given: Namespace) -> Path:
@@ -249,16 +214,11 @@ def newest(folder: Path) -> Path:
     return runs[-1].parent
 
 
-# --- choosing classes, pictures ---------------------------------------------------------------------------
-
-
 def _select(given: Namespace) -> None:
-    from fact_clip.cli.data import description, description_text, source_of
     from fact_clip.compat.reference import read_settings
 
-    source = source_of(read_settings(given.cfg, given.set).data)
-    rules = {"min_support": given.min_support, "seed": given.seed}
-    chosen = source.choose(given.number, given.validation_number, **rules)
+    source, number = source_of(read_settings(given.cfg, given.set).data), given.number
+    chosen = source.choose(number, given.validation_number, min_support=given.min_support, seed=given.seed)
     print(description_text(description(source, chosen)), file=sys.stderr)
     if given.output is None:
         print(json.dumps(chosen.to_dict(), indent=1))
@@ -285,8 +245,8 @@ def _viz(given: Namespace) -> None:
 _SCORE = "Score a run, or weights of the published code."
 
 train = _script("Train into logs/RECIPE/SPLIT/RUN.", lambda parser: _add_settings(parser, required=True), _train)
-run_eval = _script(_SCORE, _add_checkpoint, _run_eval)
-evaluate = _script(_SCORE, lambda parser: _add_checkpoint(parser, required=False), _run_eval)
+run_eval = _script(_SCORE, _add_checkpoint, lambda given: show(_scored(given)))
+evaluate = _script(_SCORE, lambda parser: _add_checkpoint(parser, False), lambda given: show(_scored(given)))
 eval_holdout = _script("Score held-out classes.", _add_checkpoint, _eval_holdout)
 select_holdout_classes = _script("Choose classes to hold out, so that every word is trained.", _add_select, _select)
 visualise = _script("Draw the input, features and class scores of a run.", _add_viz, _viz)

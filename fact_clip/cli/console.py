@@ -49,8 +49,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 def answered(command: Callable[[], object]) -> int:
     """Run a command and give back its exit code: 0 or its own, 2 for bad input, 130 for Ctrl-C.
 
-    Bad input is one line on stderr, and so is each warning. What the library logs (logger ``fact_clip``) is shown there
-    as well: warnings always, the rest where no progress bar is shown because stderr is not a terminal.
+    Bad input and warnings are lines on stderr; what else the library logs, where no progress bar is shown there.
     """
     logger, lines = logging.getLogger("fact_clip"), _Lines()
     before = logger.level, logger.propagate

@@ -46,10 +46,9 @@ def check(
     from fact_clip.datasets.check import inspect
 
     config = data_config(data, overrides)
-    asked = any(override.startswith("data.split=") for override in overrides or [])
-    split = str(config.split) if asked and str(config.split) != "all" else None
+    asked = any(override.startswith("data.split=") for override in overrides or []) and str(config.split) != "all"
     with progress("reading features") as report:
-        seen = inspect(config, split, full=full, progress=report)
+        seen = inspect(config, str(config.split) if asked else None, full=full, progress=report)
     if as_json:
         facts = {"root": str(seen.root), "videos": len(seen.videos), "splits": list(seen.splits)}
         facts |= {"classes": len(seen.names), "columns": seen.columns, "feature_values_looked_at": seen.looked_at}
@@ -286,8 +285,7 @@ def holdout(
     ] = 1,
     seed: Annotated[int, typer.Option(help="With --count: breaks ties.")] = 0,
     mode: Annotated[
-        Literal["mask", "drop"],
-        typer.Option(help="In training, mask the frames of these classes or drop their videos."),
+        Literal["mask", "drop"], typer.Option(help="In training, mask frames of these classes or drop their videos.")
     ] = "mask",
     out: Annotated[Path | None, typer.Option(help="JSON to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,

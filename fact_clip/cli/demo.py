@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from fact_clip.config import Config
     from fact_clip.datasets.dataset import Dataset
 
-HOLDOUT = "zero_shot/A.json"
-"""In the data: three classes to hold out whose words occur in other classes, and two by which gamma is chosen."""
+HOLDOUT = "zero_shot/A.json"  # in the data: three classes whose words occur in others, and two that choose gamma
 
 
 def demo(
@@ -95,7 +94,6 @@ def _segment_one(out: Path, dataset: Dataset) -> None:
     truth = Segmentation.from_frames(dataset.vocabulary.decode(dataset.labels(name)), dataset.fps)
     rows = {"truth": truth, "prediction": prediction}
     files = [prediction.save(out / f"{name}{suffix}") for suffix in (".csv", ".json")]
-    for picture in (out / "timeline.png", out / "timeline.svg"):
-        title = f"{name} (synthetic)"
-        files.append(save_timeline(rows, picture, background=dataset.vocabulary.background, title=title))
+    look: dict[str, Any] = {"background": dataset.vocabulary.background, "title": f"{name} (synthetic)"}
+    files += [save_timeline(rows, out / f"timeline{suffix}", **look) for suffix in (".png", ".svg")]
     print("7. Written: " + ", ".join(map(str, files)))

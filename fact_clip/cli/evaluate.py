@@ -24,8 +24,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
     actions_file: Annotated[
-        Path | None,
-        typer.Option(help="Candidate actions: one name per line, or a mapping.txt; unset: the classes of the run."),
+        Path | None, typer.Option(help="Candidate actions, one per line, or a mapping.txt; unset: the run's classes.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
     device: Device = "auto",
@@ -86,8 +85,7 @@ def show(result: Mapping[str, Any]) -> None:
 _GROUPS = tuple(f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50))
 FIGURES = ("S", "U", "H", "frame_accuracy", "edit", "f1@10", "f1@25", "f1@50", *_GROUPS)
 """The rows of a zero-shot table; tables of several runs take the first ones."""
-_FEWEST = 6
-"""Factors of a slot that are all shown; of more, the best and the worst."""
+_FEWEST = 6  # factors of a slot that are all shown; of more, the best and the worst
 
 
 def zero_shot_table(found: Mapping[str, Any]) -> str:

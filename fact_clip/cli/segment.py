@@ -57,8 +57,7 @@ def segment(
         float, typer.Option(help="Training-free: shorter segments, in seconds, go to a neighbour.")
     ] = 1.0,
     window: Annotated[
-        float | None,
-        typer.Option(help="Seconds that the model of a run reads at once; longer videos go through in windows."),
+        float | None, typer.Option(help="Seconds that a run's model reads at once; longer videos are read in windows.")
     ] = None,
     media: Annotated[
         str | None,
@@ -190,18 +189,16 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
         given += [Path(line.strip()) for line in sys.stdin if line.strip()] if str(path) == "-" else [path]
     if not given:
         raise InputError("-", "no lines on stdin", "a path a line")
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     for path in given:
         inside = sorted(each for each in path.iterdir() if each.suffix.lower() in wanted) if path.is_dir() else [path]
         if not inside:
             raise InputError(path, "a folder without videos", f"files that end in {', '.join(wanted)}")
-        found += inside
-    first: dict[str, Path] = {}
-    for path in found:
-        same = first.setdefault(path.stem, path)
-        if same is not path:
-            raise InputError(path, f"the same name as {same}", "a different name for each video")
-    return found
+        for each in inside:
+            same = found.setdefault(each.stem, each)
+            if same is not each:
+                raise InputError(each, f"the same name as {same}", "a different name for each video")
+    return list(found.values())
 
 
 def given_actions(actions: str | None, file: Path | None) -> list[str] | None:

@@ -89,6 +89,5 @@ def how_to_continue(config: str, overrides: list[str], out: Path, sweeps: Sequen
     if not any(out.rglob("last.safetensors")):
         return "no epoch was finished, so there is nothing to continue"
     asked = [word for each in sweeps for word in ("--sweep", each)]
-    return "continue with: " + shlex.join(
-        ["fact-clip", "train", config, *overrides, *asked, "--out", str(out), "--resume"]
-    )
+    words = ["fact-clip", "train", config, *overrides, *asked, "--out", str(out), "--resume"]
+    return f"continue with: {shlex.join(words)}"

@@ -1,7 +1,4 @@
-"""Published checkpoints: read strictly, as a model or as a run folder.
-
-Parameter names are the same on both sides, so that a checkpoint loads as it is.
-"""
+"""Published checkpoints, read strictly, as a model or a run folder; their parameters have the same names as ours."""
 
 from __future__ import annotations
 
@@ -30,19 +27,8 @@ from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
-_BROKEN = (
-    SafetensorError,
-    pickle.UnpicklingError,
-    struct.error,
-    RuntimeError,
-    AssertionError,
-    EOFError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    OSError,
-)
+_BROKEN: tuple[type[Exception], ...] = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError)
+_BROKEN += (AssertionError, EOFError, ValueError, LookupError, AttributeError, TypeError, OSError)
 
 
 def load_reference(
@@ -61,32 +47,27 @@ def load_reference(
 ) -> tuple[FACT, Criterion]:
     """The model with the weights of a reference checkpoint, in evaluation mode, and its criterion.
 
+    An InputError if the checkpoint does not fit the configuration.
+
     Args:
-        state_dict: the reference parameters by name; a missing or unexpected one is an error.
+        state_dict: the reference parameters by name; all must be there, and no others.
         config: flat reference keys or the nested mapping of a reference YAML.
-        n_classes: C.
-        input_dim: D, feature columns.
+        n_classes, input_dim: C; D, feature columns.
         background: indices of the background classes.
         text_embeddings: (C, E), for FACT-CLIP; else those of the checkpoint.
-        verb_of_class: verb index of each class, for the verb-noun model.
-        noun_of_class: noun index of each class.
-        n_verbs: number of verbs; None: one more than the largest index.
-        n_nouns: number of nouns; likewise.
+        verb_of_class, noun_of_class: index for each class, for the verb-noun model.
+        n_verbs, n_nouns: None: one more than the largest index.
         mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
-
-    Raises:
-        InputError: the checkpoint does not fit the configuration.
     """
     classes = Classes(n_classes)
     if verb_of_class is not None and noun_of_class is not None:
         verb, noun = tuple(int(v) for v in verb_of_class), tuple(int(n) for n in noun_of_class)
         classes = Classes(n_classes, verb, noun, n_verbs or max(verb) + 1, n_nouns or max(noun) + 1)
     ours, _ = read_config(config, verb_noun=bool(classes.verb))
-    weights = {name: value for name, value in state_dict.items() if not is_position(name)}
+    weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
     text = weights.get("text_embeddings") if text_embeddings is None else text_embeddings
     if ours.model.head == "fact-clip" and text is not None:
-        text = torch.as_tensor(text)
-        weights["text_embeddings"] = text
+        weights["text_embeddings"] = text = torch.as_tensor(text)
     model = FACT(ours.model, input_dim, classes, text, frame_weight=ours.decode.frame_weight)
     load_strictly(model, weights, "reference checkpoint")
     flat = flatten(config)
@@ -103,19 +84,16 @@ def convert(
     background: Sequence[str] = (),
     layout: Layout | None = None,
 ) -> Path:
-    """Write a run folder that predicts as the published model does.
+    """Write a run folder that predicts as the published model does; nothing is written if anything does not fit.
 
     Args:
         checkpoint: weights saved by the published code (read with ``weights_only=True`` alone) or safetensors.
         config: the reference YAML.
-        out: the run folder, a new one.
+        out: the run folder; a new one.
         mapping: ``mapping.txt`` of the classes. Verb-noun models read ``verb_mapping.txt`` and
             ``noun_mapping.txt`` beside it, and their class names are "verb,noun".
         background: names of background classes.
         layout: orientation of feature files; None: as published for the YAML's data set.
-
-    Raises:
-        InputError: anything that does not fit; nothing is written then.
     """
     _check_new(out)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
@@ -138,16 +116,7 @@ def convert(
 
 
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
-    """Write a run folder of published weights and a configuration of ours, with the classes and layout of its data.
-
-    Args:
-        checkpoint: as for :func:`convert`. Class texts that its model needs and it lacks are made by ``text``.
-        config: what the weights were trained with; its data must exist.
-        out: the run folder, a new one.
-
-    Raises:
-        InputError: anything that does not fit; nothing is written then.
-    """
+    """As `convert`, with our configuration and its data; class texts that the checkpoint lacks are made."""
     _check_new(out)
     weights = read_state(checkpoint)
     dataset = Dataset(config.data)
@@ -180,16 +149,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(path, "no such file", "a checkpoint")
     try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        plain = path.suffix == ".safetensors"
+        state: Any = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         found = f"not readable as plain weights ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(path, "more than parameters", "a state dict: names and tensors")
-    return {name: value.float() for name, value in state.items() if not is_position(name)}
+    return {name: value.float() for name, value in state.items() if not _is_position(name)}
 
 
 def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:
@@ -210,6 +177,6 @@ def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
     return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), len(verbs), len(nouns))
 
 
-def is_position(name: str) -> bool:
+def _is_position(name: str) -> bool:
     """Whether a tensor is a position table, which published checkpoints may carry as a buffer."""
     return name.rsplit(".", 1)[-1] in {"pe", "pos", "pos_enc", "positional_encoding"} or ".pe." in name

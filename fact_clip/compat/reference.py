@@ -1,7 +1,4 @@
-"""Published FACT and FACT-CLIP settings, read into this project's own.
-
-The keys and their defaults are those of docs/method.md, 'Reference configuration'.
-"""
+"""Published FACT and FACT-CLIP settings, read into ours; docs/method.md, 'Reference configuration', explains them."""
 
 from __future__ import annotations
 
@@ -87,11 +84,9 @@ _OURS = tuple(Config.model_fields)
 
 
 def read_config(reference: Mapping[str, Any], *, verb_noun: bool = False) -> tuple[Config, tuple[str, ...]]:
-    """Our configuration for a reference one, and the reference keys that have no meaning here.
+    """Our configuration for a reference one, flat or nested, and the reference keys that have no meaning here.
 
-    Args:
-        reference: flat reference keys (``{"Bi.hid_dim": 48}``) or the nested mapping of a reference YAML.
-        verb_noun: the model scores verbs and nouns. That of Epic-Kitchens always does.
+    With `verb_noun` the model scores verbs and nouns; that of Epic-Kitchens always does.
     """
     flat = flatten(reference)
     return Config.from_tree(_whole_tree(flat, verb_noun), "reference configuration"), _meaningless(flat)
@@ -161,21 +156,10 @@ def known_data_set(name: str) -> str | None:
     return name if name in BENCHMARKS else next(close, None)
 
 
-# --- --cfg and --set --------------------------------------------------------------------------------------
-
-
 def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
-    """The configuration of files, by path or by name of a recipe, and of the words of ``--set``.
-
-    Warns of reference keys that have no meaning here. If ``aux.gpu`` asks for a GPU and there is none, the CPU is used.
-
-    Raises:
-        InputError: a file that is missing or not YAML, an unknown key of ours or of ``--set``, a value of the wrong
-            kind.
-    """
+    """The configuration of files or recipe names and the words of ``--set``; warns of keys without a meaning here."""
     sources = [*map(_read_file, files), read_pairs(pairs)]
-    tree: dict[str, Any] = {}
-    reference: dict[str, Any] = {}
+    tree, reference = dict[str, Any](), dict[str, Any]()
     for flat, ours in sources:
         tree = merged(merged(tree, _changes(flat, tree, reference)), ours)
         reference.update(flat)
@@ -199,13 +183,7 @@ def _read_file(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _changes(flat: Mapping[str, Any], tree: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """What reference keys change in a tree; with nothing in it they are a whole configuration.
-
-    Args:
-        flat: the keys.
-        tree: our settings so far.
-        before: the reference keys so far.
-    """
+    """What reference keys change in the tree so far, `before` being its reference keys; all, if it is empty."""
     if not flat or not tree:
         return _whole_tree(flat) if flat else {}
     changes = dict(flat)
@@ -218,15 +196,10 @@ def _changes(flat: Mapping[str, Any], tree: Mapping[str, Any], before: Mapping[s
 
 
 def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ...
-
-    Raises:
-        InputError: an unknown key or one without a value, or a value that is not YAML.
-    """
+    """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ..."""
     if len(pairs) % 2:
         raise InputError("--set", f"{pairs[-1]!r} without a value", "KEY VALUE KEY VALUE ...")
-    flat: dict[str, Any] = {}
-    ours: dict[str, Any] = {}
+    flat, ours = dict[str, Any](), dict[str, Any]()
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
         try:
             value = yaml.safe_load(text)
@@ -246,8 +219,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
 def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
     """What ``--set`` changes in some groups of our keys, as KEY=VALUE."""
     flat, ours = read_pairs(pairs)
-    tree = merged(translate(flat), ours)
-    changed = flatten({group: tree[group] for group in groups if group in tree})
+    changed = flatten({group: keys for group, keys in merged(translate(flat), ours).items() if group in groups})
     return [f"{key}={json.dumps(value)}" for key, value in changed.items()]
 
 
