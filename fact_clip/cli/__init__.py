@@ -1,4 +1,4 @@
-"""The command line: one file per command or group. Each imports what it needs when it runs, so that --help is quick."""
+"""The command line. Each command imports what it needs when it runs, so that --help is quick."""
 
 from __future__ import annotations
 

@@ -106,12 +106,11 @@ def _train(given: Namespace) -> None:
     from fact_clip.compat.reference import read_settings
     from fact_clip.datasets.dataset import Dataset
 
-    config, name = read_settings(given.cfg, given.set), Path(given.cfg[0]).stem
+    config = read_settings(given.cfg, given.set)
     _warn(config)
-    splits = Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]
-    for split in splits:
+    for split in Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]:
         one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
-        folder = LOGS / name / f"split{str(split).removeprefix('split')}"
+        folder = LOGS / Path(given.cfg[0]).stem / f"split{str(split).removeprefix('split')}"
         taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
         _train_one(one, folder / f"run{max(taken, default=0) + 1}")
 

@@ -253,8 +253,8 @@ def _classes(rows: list[Mapping[str, Any]], fps: float | None) -> str:
         times = [row["segment_frames"][key] / (fps or 1) for key in ("mean", "least", "most")]
         figures = [f"{row['share']:.1%}", str(row["segments"]), f"{row['segments_per_video']:.1f}"]
         figures += [f"{time:.0f}" if fps is None else f"{time:.1f}" for time in times]
-        mean_length = f"{row['transcript_length']['mean']:.1f}"
-        cells.append([row["name"], str(row["videos"]), str(row["frames"]), *figures, mean_length])
+        figures.append(f"{row['transcript_length']['mean']:.1f}")
+        cells.append([row["name"], str(row["videos"]), str(row["frames"]), *figures])
     return table(header, cells, right=range(1, len(header)))
 
 
