@@ -227,7 +227,7 @@ def test_transcripts_by_hand():
         ({"evaluation": {"profile": "mstcm"}}, ["mstcm", "mstcn"]),
         ({"train": {"device": "cuda:7"}}, ["train.device", "'cuda:7' is not on this machine"]),
         ({"train": {"device": "tpu"}}, ["train.device", "'tpu'", "auto, cpu, cuda"]),
-        ({"model": {"tokens": 3}}, ["3 tokens for", "segments a video", "raise model.tokens"]),
+        ({"model": {"tokens": 3}}, ["3 tokens for", "segments per video", "raise model.tokens"]),
         ({"model": {"tokens": 0}}, ["model.tokens is 0"]),
         ({"model": {"input": {"hidden": 20}}}, ["23 class scores do not fit in 20 channels", "model.input.hidden"]),
         ({"model": {"input": {"heads": 3}}}, ["model: ", "divisible"]),
