@@ -1,4 +1,4 @@
-"""Feature files, and the transform from raw features to the input of a model. NumPy and SciPy only."""
+"""Feature files, and the transform from raw features to the input of a model. NumPy only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
@@ -109,16 +108,16 @@ def not_finite(path: str | Path, value: float, frame: int, column: int) -> Input
 
 def _window_statistics(columns: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of (T, d) over frames [t - window // 2, t - window // 2 + window) that exist."""
-
-    def total(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums: NDArray[np.float64] = uniform_filter1d(rows, window, axis=0, mode="constant") * window
-        return sums
-
+    start = np.arange(len(columns)) - window // 2
+    stop, start = np.minimum(start + window, len(columns)), np.maximum(start, 0)
+    count = (stop - start)[:, None]
     centre = columns.mean(axis=0)
     shifted = columns - centre  # keeps the difference of squares below from cancelling
-    count = np.rint(total(np.ones((len(columns), 1))))
-    mean = total(shifted) / count
-    variance = total(shifted**2) / count - mean**2
+    zero = np.zeros((1, columns.shape[1]))
+    total = np.concatenate([zero, np.cumsum(shifted, axis=0)])
+    squares = np.concatenate([zero, np.cumsum(shifted**2, axis=0)])
+    mean = (total[stop] - total[start]) / count
+    variance = (squares[stop] - squares[start]) / count - mean**2
     variance[variance < _ROUNDING * (shifted**2).max(axis=0)] = 0.0
     return mean + centre, np.sqrt(variance)
 
