@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,11 +27,10 @@ from fact_clip.encoders.cache import class_texts
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.video.decode import SUFFIXES
-from fact_clip.video.extract import Settings, extracted
+from fact_clip.video.extract import Progress, Settings, extracted
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, str], None]
 Input = TypeVar("Input", str, Path)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.encoders import pick_device
-from fact_clip.inference.segmenter import Choice, Segmenter
+from fact_clip.inference.segmenter import Choice, Progress, Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 
-Progress = Callable[[int, int, str], None]
-Frames = tuple[str, NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.int64]]
+if TYPE_CHECKING:
+    from fact_clip.report.embeddings import Frames
 
 
 def evaluate(
@@ -79,7 +79,8 @@ def evaluate(
 
 def _opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
-    trained, run, place = open_run(run_dir), open_run(run_dir, overrides), pick_device(device, "device")
+    trained, place = open_run(run_dir), pick_device(device, "device")
+    run = open_run(run_dir, overrides) if overrides else trained
     dataset = Dataset.open(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
     calibration = Calibration.read(run.path / "calibration.json")
