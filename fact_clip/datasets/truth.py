@@ -32,4 +32,5 @@ class Truth:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Truth:
         """The same on another device."""
-        return Truth(*(each.to(device, non_blocking=non_blocking) for each in (self.labels, self.segment, self.classes)))
+        parts = (self.labels, self.segment, self.classes)
+        return Truth(*(each.to(device, non_blocking=non_blocking) for each in parts))
