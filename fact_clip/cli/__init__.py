@@ -1,40 +1,66 @@
-"""The command line. Each command imports what it needs when it runs, so that --help is quick."""
+"""The command line. A module is imported when its command runs, and what it needs then, so that --help is quick."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from fact_clip import __version__
-from fact_clip.cli import compat, data, demo, evaluate, segment, train
 from fact_clip.cli.console import answered
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo.demo,
-    "train": train.train,
-    "evaluate": evaluate.evaluate,
-    "extract": segment.extract,
-    "segment": segment.segment,
-    "convert": compat.convert,
-    "data check": data.check,
-    "data convert": data.convert,
-    "data holdout": data.holdout,
-    "data summary": data.summary,
-    "data init": data.init,
+# Command -> its module in this folder, and the first line of its help. The function has the name of the command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Try everything on synthetic data: recognise actions without examples, from their names."),
+    "train": ("train", "Train a model into a run folder."),
+    "evaluate": ("evaluate", "Score a run on a split."),
+    "extract": ("segment", "Turn videos into feature files."),
+    "segment": ("segment", "Cut videos into actions."),
+    "convert": ("compat", "Turn a published checkpoint into a run folder."),
+    "data check": ("data", "Look for faults in a data set: all of them, one line each."),
+    "data convert": ("data", "Convert annotations and features to the common layout."),
+    "data holdout": ("data", "Choose classes to hold out, or look at a choice."),
+    "data summary": ("data", "Count what a data set holds."),
+    "data init": ("data", "Write a recipe for your own data set."),
 }
+
+
+class _Group(TyperGroup):
+    """Lists its commands from the table, and imports the one that is asked for."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The name, the command and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        path = f"{self.name or ''} {name}".strip()
+        return name, _loaded(path) if path in COMMANDS else command, rest
+
+
+def _loaded(path: str) -> Any:
+    module, _ = COMMANDS[path]
+    name = path.split()[-1]
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(getattr(import_module(f"fact_clip.cli.{module}"), name))
+    return get_command(alone)
+
+
+def _listed() -> None:
+    """Stands in for a command that is not loaded."""
 
 
 def make_app() -> typer.Typer:
     """The program with every command of the table."""
-    app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, rich_markup_mode=None)
+    look: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None}
+    app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, **look)
     app.callback()(_program)
-    group = typer.Typer(help="Check, convert and describe data sets.")
+    group = typer.Typer(help="Check, convert and describe data sets.", **look)
     app.add_typer(group, name="data")
-    for name, command in COMMANDS.items():
-        (group if name.startswith("data ") else app).command(name.removeprefix("data "))(command)
+    for path, (_, line) in COMMANDS.items():
+        (group if path.startswith("data ") else app).command(path.removeprefix("data "), help=line)(_listed)
     return app
 
 
