@@ -11,7 +11,7 @@ from fact_clip.decoding.calibration import (
     factor_log_shares,
     log_mean_posterior,
 )
-from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, voters
+from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, fuse_gammas, voters
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "factor_log_shares",
     "frame_scores",
     "fuse",
+    "fuse_gammas",
     "log_mean_posterior",
     "transport",
     "voters",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -97,6 +98,36 @@ def fuse(of: Voters, frame_weight: float, offset: Tensor | None = None) -> Tenso
     return torch.where(of.kept.unsqueeze(-1), mixed, frames)
 
 
+def fuse_gammas(of: Voters, frame_weight: float, offset: Tensor, seen: Tensor, gammas: Tensor) -> Tensor:
+    """(G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * seen``.
+
+    Within the seen classes, and within the others, gamma changes no share; it only moves probability from one group to
+    the other. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and frame.
+
+    Args:
+        of: the voters; not aligned ones, which use no offset.
+        frame_weight: as in `fuse`.
+        offset: (C,) as in `fuse`, at gamma 0.
+        seen: (C,) true at classes from which gamma is subtracted.
+        gammas: (G,) in nats.
+    """
+    frames = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
+    kept = of.kept[0].to(frames.dtype)  # (T,)
+    pairs = [(frames, torch.ones_like(kept))]
+    if of.tokens is not None:
+        pairs = [(of.tokens[0], kept * (1 - frame_weight)), (frames, 1 - kept * (1 - frame_weight))]
+    tables, weights = [], []
+    for logs, weight in pairs:
+        groups = [(logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~seen, seen)]
+        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(-1)  # (T,) log of p(seen) / p(not seen) at gamma 0
+        margin = margin.unsqueeze(-1) - gammas  # (T, G)
+        for group, sign in zip(groups, (1, -1), strict=True):
+            tables.append(group.softmax(-1).nan_to_num(0.0))  # a group without a candidate has no shares
+            weights.append(weight.unsqueeze(-1) * (sign * margin).sigmoid())
+    found = torch.stack(weights, -1) @ torch.stack(tables, 1)  # (T, G, 4) @ (T, 4, C)
+    return found.transpose(0, 1)
+
+
 def frame_scores(
     output: Output, frame_weight: float | None = None, blocks: str = "last", offset: Tensor | None = None
 ) -> Tensor:
@@ -136,24 +167,36 @@ def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np
     """The labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
 
     Args:
-        scores: (T, C), log-probabilities; -inf rules a class out.
+        scores: (T, C), log-probabilities; -inf rules a class out. (G, T, C) are G videos of one length, or one video
+            scored in G ways, decoded in one pass over the frames.
         penalty: price of a change, in the unit of the scores (nats); 0 is the argmax of each frame.
 
     Returns:
-        (T,) class indices. Time O(T * C), memory O(T * C) bytes.
+        (T,) or (G, T) class indices. Time and memory O(G * T * C).
     """
-    n_frames, n_classes = scores.shape
-    stayed = np.ones((n_frames, n_classes), dtype=bool)
-    source = np.zeros(n_frames, dtype=np.int64)
-    total = scores[0].astype(np.float64)
-    for frame in range(1, n_frames):
-        source[frame] = total.argmax()
-        switched = total[source[frame]] - penalty
-        stayed[frame] = total >= switched
-        total = np.maximum(total, switched) + scores[frame]
-    labels = np.empty(n_frames, dtype=np.int64)
-    labels[-1] = total.argmax()
-    for frame in range(n_frames - 1, 0, -1):
-        label = labels[frame]
-        labels[frame - 1] = label if stayed[frame, label] else source[frame]
-    return labels
+    if penalty == 0:
+        return scores.argmax(-1)
+    totals = np.array(np.moveaxis(scores, -2, 0), dtype=np.float64, order="C")  # (T, C) or (T, G, C)
+    for before, row in pairwise(totals):  # frame by frame in place: from scores to the value of the best path so far
+        best = before[before.argmax()] if before.ndim == 1 else before.max(-1, keepdims=True)
+        row += np.maximum(before, best - penalty)
+    labels = totals.argmax(-1)  # (T,) or (T, G): the class that a change after the frame comes from
+    least = np.take_along_axis(totals, labels[..., None], -1)[..., 0] - penalty  # a class with less is not continued
+    _trace_back(totals, least, labels)
+    return np.moveaxis(labels, 0, -1)
+
+
+def _trace_back(totals: NDArray[np.float64], least: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+    """Write the best path over `labels`: a frame has the class of the next one where that class is continued."""
+    if totals.ndim == 2:
+        label, continued = int(labels[-1]), totals >= least[:, None]  # (T, C)
+        for frame in range(len(labels) - 2, -1, -1):
+            if continued[frame, label]:
+                labels[frame] = label
+            else:
+                label = int(labels[frame])
+        return
+    ways = np.arange(totals.shape[1])
+    for frame in range(len(labels) - 2, -1, -1):
+        after = labels[frame + 1]  # (G,)
+        labels[frame] = np.where(totals[frame, ways, after] >= least[frame], after, labels[frame])

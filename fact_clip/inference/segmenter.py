@@ -21,7 +21,7 @@ from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.benchmarks import parse_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
-from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, voters
+from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, fuse_gammas, voters
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder, pick_device
 from fact_clip.encoders.cache import class_texts
 from fact_clip.models import FACT
@@ -32,6 +32,8 @@ from fact_clip.video.extract import Progress, Settings, extracted
 logger = logging.getLogger(__name__)
 
 Input = TypeVar("Input", str, Path)
+
+_VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
 
 
 class SegmentsMany:
@@ -347,10 +349,7 @@ class Segmenter(SegmentsMany):
     def scores(self, of: Sequence[Voters], choice: Choice) -> Tensor:
         """(T', C) class probabilities of the candidates before decoding: of one model, or the mean over several."""
         offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
-        found = [fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of]
-        if len(found) == 1:
-            return found[0]
-        return torch.stack(found).clamp(min=torch.finfo(found[0].dtype).tiny).log().mean(0).softmax(-1)
+        return _mean([fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of])
 
     @torch.inference_mode()
     def decode(
@@ -360,15 +359,54 @@ class Segmenter(SegmentsMany):
 
         This is the one way from scores to labels: `segment`, validation, evaluation and calibration all decode here.
         """
-        config, scores = self.run.config, self.scores(of, choice)
-        # A score that has become zero still stays above what is ruled out.
-        logs = scores.clamp(min=torch.finfo(scores.dtype).tiny).log().cpu().numpy()
-        logs[:, choice.ruled_out] = -np.inf
-        labels = decode_switching(logs, config.decode.switch_penalty)
+        scores = self.scores(of, choice)
+        labels = self._switching(scores.clone(), choice.ruled_out)
         # The rounding of a mean may end a little above one.
         confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]
-        index = stretch(np.arange(len(labels)), 1 if config.data.interleave else config.data.stride, n_frames)
+        index = self._row_of_frame(len(labels), n_frames)
         return labels[index], confidence[index]
+
+    @torch.inference_mode()
+    def decode_gammas(
+        self, of: Sequence[Voters], choice: Choice, seen: NDArray[np.bool_], gammas: Sequence[float], n_frames: int
+    ) -> NDArray[np.int64]:
+        """(G, T) the labels of `decode` with each of G gammas subtracted from the scores of the `seen` classes (C,).
+
+        All are decoded together, as many at once as ``_VALUES`` scores allow.
+        """
+        n_rows, n_classes = of[0].frames.shape[1:]
+        index = self._row_of_frame(n_rows, n_frames)
+        if of[0].aligned:  # they use no offset
+            return np.tile(self.decode(of, choice, n_frames)[0], (len(gammas), 1))
+        offset = torch.from_numpy(np.zeros(n_classes) if choice.offset is None else choice.offset).float()
+        subtracted, weight = torch.from_numpy(seen).to(self.device), self.run.config.decode.frame_weight
+        parts = []
+        for some in torch.tensor(gammas, device=self.device).split(max(_VALUES // (n_rows * n_classes), 1)):
+            scores = _mean([fuse_gammas(each, weight, offset.to(self.device), subtracted, some) for each in of])
+            parts.append(self._switching(scores, choice.ruled_out))
+        return np.concatenate(parts)[:, index]
+
+    def _switching(self, scores: Tensor, ruled_out: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Scores (T', C) or (G, T', C), which are overwritten, to labels (T',) or (G, T'); `ruled_out` is (C,)."""
+        penalty = self.run.config.decode.switch_penalty
+        if penalty:
+            # A score that has become zero still stays above what is ruled out.
+            scores = scores.clamp_(min=torch.finfo(scores.dtype).tiny).log_()
+        if ruled_out.any():
+            scores[..., torch.from_numpy(ruled_out)] = -math.inf
+        return decode_switching(scores.cpu().numpy(), penalty)
+
+    def _row_of_frame(self, n_rows: int, n_frames: int) -> NDArray[np.int64]:
+        """(n_frames,) the row of scores that each frame is named by."""
+        data = self.run.config.data
+        return stretch(np.arange(n_rows), 1 if data.interleave else data.stride, n_frames)
+
+
+def _mean(found: Sequence[Tensor]) -> Tensor:
+    """The scores (..., C) of one model, or the mean of the logs over several, as probabilities."""
+    if len(found) == 1:
+        return found[0]
+    return torch.stack(list(found)).clamp(min=torch.finfo(found[0].dtype).tiny).log().mean(0).softmax(-1)
 
 
 def load(

@@ -98,6 +98,11 @@ class FrameCounts:
             right.update(true[true == predicted].tolist())
         return cls(total, right)
 
+    @classmethod
+    def of_arrays(cls, total: Labels, right: Labels) -> FrameCounts:
+        """From frames a class, (C,) and (C,)."""
+        return cls(*(Counter({label: n for label, n in enumerate(each.tolist()) if n}) for each in (total, right)))
+
     def only(self, classes: Collection[int]) -> FrameCounts:
         """The counts of these classes."""
         kept = {label: count for label, count in self.total.items() if label in classes}

@@ -187,11 +187,18 @@ def curve_of_predictions(
     `predictions` are gamma -> class indices (T,) of each video, 0 among the gammas; the rest as in `seen_unseen_curve`.
     Between grid points the curve is straight, and it ends with the grid, which should reach to where U and S are 0.
     """
+    counts = {gamma: FrameCounts.of(paired(ground_truth, each)) for gamma, each in predictions.items()}
+    return curve_of_counts(counts, unseen, background, also_unseen)
+
+
+def curve_of_counts(
+    counts: Mapping[float, FrameCounts], unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+) -> SeenUnseenCurve:
+    """The curve of `curve_of_predictions` from gamma -> counts, which may be added up video by video."""
     held_out, left_out, others = _groups(unseen, background, also_unseen)
     rows = []
-    for gamma in sorted(predictions):
-        counts = FrameCounts.of(paired(ground_truth, predictions[gamma]))
-        figures = frame_figures(counts, held_out, left_out | others)
+    for gamma in sorted(counts):
+        figures = frame_figures(counts[gamma], held_out, left_out | others)
         rows.append((gamma, figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]))
     return SeenUnseenCurve(*np.array(rows, dtype=np.float64).reshape(-1, 3).T)
 

@@ -5,7 +5,7 @@ See docs/protocol.md, 'Calibration'. No test label is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +28,9 @@ from fact_clip.decoding import (
     log_mean_posterior,
 )
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.metrics import SeenUnseenCurve, curve_of_predictions
+from fact_clip.metrics import SeenUnseenCurve
+from fact_clip.metrics.frame import FrameCounts
+from fact_clip.metrics.zero_shot import curve_of_counts
 
 # In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
 _HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
@@ -78,6 +80,15 @@ class Scored:
         """The same with the offset of a calibration."""
         return self.decoded(calibration.offset(self.choice.vocabulary))
 
+    def with_gammas(self, calibration: Calibration) -> Iterator[NDArray[np.int64]]:
+        """The same with each of `GAMMAS` in place of that of the calibration: (G, T) of one video after the other."""
+        names = self.choice.vocabulary
+        offset = replace(calibration, gamma=0.0).offset(names)
+        choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
+        seen = np.array([name in calibration.seen for name in names])
+        for of, labels in zip(self.voters, self.truth, strict=True):
+            yield self.place[self.segmenter.decode_gammas(of, choice, seen, GAMMAS, len(labels))]
+
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
         allowed = np.isin(self.place, classes) & ~self.choice.ruled_out
@@ -92,12 +103,16 @@ class Scored:
 
 def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) -> SeenUnseenCurve:
     """S and U over `GAMMAS` of all videos of the parts, decoded as in use."""
-    truth = [labels for part in parts for labels in part.truth]
-    predictions = {
-        gamma: [labels for part in parts for labels in part.calibrated(replace(calibration, gamma=gamma))]
-        for gamma in GAMMAS
-    }
-    return curve_of_predictions(truth, predictions, *groups)
+    n_classes = max(len(part.vocabulary) for part in parts)
+    total, right = np.zeros(n_classes, np.int64), np.zeros((len(GAMMAS), n_classes), np.int64)
+    for part in parts:
+        for truth, predictions in zip(part.truth, part.with_gammas(calibration), strict=True):
+            judged = truth >= 0
+            total += np.bincount(truth[judged], minlength=n_classes)
+            for own, hits in zip(right, predictions == truth, strict=True):  # a gamma each
+                own += np.bincount(truth[judged & hits], minlength=n_classes)
+    counts = {gamma: FrameCounts.of_arrays(total, own) for gamma, own in zip(GAMMAS, right, strict=True)}
+    return curve_of_counts(counts, *groups)
 
 
 def calibrate_run(run: Run, dataset: Dataset, device: torch.device | str) -> Calibration:

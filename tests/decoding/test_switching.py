@@ -36,3 +36,34 @@ def test_a_class_that_is_ruled_out_is_never_taken():
 
 def test_one_frame():
     assert decode_switching(np.array([[0.1, 0.3, 0.2]]), 1.0).tolist() == [1]
+
+
+def step_by_step(scores: np.ndarray, penalty: float) -> list[int]:
+    """With a back pointer for each frame and class."""
+    best, back = scores[0].astype(float).tolist(), []
+    for row in scores[1:].astype(float).tolist():
+        change = int(np.argmax(best))
+        sources = [own if best[own] >= best[change] - penalty else change for own in range(len(row))]
+        best = [max(best[own], best[change] - penalty) + row[own] for own in range(len(row))]
+        back.append(sources)
+    labels = [int(np.argmax(best))]
+    for sources in reversed(back):
+        labels.append(sources[labels[-1]])
+    return labels[::-1]
+
+
+@pytest.mark.parametrize("penalty", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("whole", [False, True])
+def test_all_ways_at_once_are_each_alone_label_by_label(penalty, whole):
+    """Whole numbers give ties; in each way another class is ruled out."""
+    scores = np.random.default_rng(3).normal(scale=2, size=(5, 80, 6)).astype(np.float32)
+    scores = scores.round() if whole else scores
+    scores[range(5), :, range(5)] = -np.inf
+    found = decode_switching(scores, penalty)
+    assert found.shape == (5, 80)
+    for way, labels in zip(scores, found, strict=True):
+        assert labels.tolist() == decode_switching(way, penalty).tolist() == step_by_step(way, penalty)
+
+
+def test_no_price_is_the_first_best_class_of_each_frame():
+    assert decode_switching(np.array([[[1.0, 1.0], [0.0, 2.0]]]), 0.0).tolist() == [[0, 1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fact_clip.decoding import Voters, frame_scores, fuse, voters
+from fact_clip.decoding import Voters, frame_scores, fuse, fuse_gammas, voters
 from fact_clip.models import BlockOutput, Output
 
 
@@ -52,3 +52,32 @@ def test_stretches_joined_are_the_whole():
     expected = torch.cat([fuse(first, 0.2, offset), fuse(second, 0.2, offset)], 1)
     torch.testing.assert_close(fuse(joined, 0.2, offset), expected)
     torch.testing.assert_close(fuse(joined.rows(slice(4, 8)), 0.2, offset), expected[:, 4:8])
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+@pytest.mark.parametrize("seen", [[0, 2], [0, 1, 2, 3], []])
+@pytest.mark.parametrize("ruled_out", [[], [1], [0, 2]])
+def test_all_gammas_at_once_are_each_alone(tokens, seen, ruled_out):
+    """Also where a group has no candidate, and with gammas that leave nothing to a group.
+
+    The slow way is in float64, since 1000 takes four digits from a score in float32.
+    """
+    of = Voters.joined([voters(output(1)), voters(output(2, null=True))])
+    of = of if tokens else Voters(of.frames, None, of.kept)
+    offset, group = torch.tensor([0.0, 1.5, -2.0, 0.3]), torch.zeros(4)
+    offset[ruled_out] = -torch.inf
+    group[seen] = 1.0
+    gammas = torch.tensor([-1000.0, -3.0, -0.5, 0.0, 0.5, 2.0, 30.0, 1000.0])
+    found = fuse_gammas(of, 0.3, offset, group > 0, gammas)
+    assert found.shape == (8, 12, 4)
+    exact = Voters(of.frames.double(), None if of.tokens is None else of.tokens.double(), of.kept)
+    for gamma, scores in zip(gammas.double(), found, strict=True):
+        expected = fuse(exact, 0.3, offset - gamma * group)[0].float()
+        torch.testing.assert_close(scores, expected, atol=1e-7, rtol=1e-5)
+
+
+def test_voters_keep_no_more_than_a_score_a_frame_and_class():
+    """Not the features or the attention of the output that they were made from."""
+    of = voters(output(0, n_frames=50))
+    for kept in (of.frames, of.tokens, of.kept):
+        assert kept.untyped_storage().nbytes() <= 50 * 4 * 4

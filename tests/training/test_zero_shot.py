@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -20,7 +21,7 @@ from fact_clip.decoding import factor_frames, frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
 from fact_clip.training import evaluate, train, zero_shot
-from fact_clip.training.calibration import GAMMAS, calibrate, calibrate_run
+from fact_clip.training.calibration import GAMMAS, Scored, calibrate, calibrate_run
 
 SETTINGS = {
     "data": {"holdout": "zero_shot/A.json", "validation": 0.25},
@@ -163,6 +164,23 @@ def test_the_curve_is_every_gamma_decoded(segmenter, dataset):
     assert points[-1][0] == 0.0
     assert list(GAMMAS) == sorted(GAMMAS)
     assert 0.0 in GAMMAS
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7])
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("actions", [None, ["insert bolt", "grasp nut", "polish shaft"]])
+def test_gammas_decoded_together_are_each_alone_label_by_label(segmenter, dataset, penalty, members, actions):
+    asked = with_rule(segmenter, switch_penalty=penalty)
+    other = copy.deepcopy(segmenter.model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1)
+    asked.models = [segmenter.model, other][:members]
+    scored, used = Scored(asked, dataset, dataset.train, actions), segmenter.calibration
+    together = list(scored.with_gammas(used))
+    for place, gamma in enumerate(GAMMAS):
+        for found, alone in zip(together, scored.calibrated(dataclasses.replace(used, gamma=gamma)), strict=True):
+            assert found[place].tolist() == alone.tolist()
 
 
 def test_unseen_labels_only_and_each_unseen_class(segmenter, dataset):
