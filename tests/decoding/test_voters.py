@@ -72,7 +72,7 @@ def test_all_gammas_at_once_are_each_alone(tokens, seen, ruled_out):
     assert found.shape == (8, 12, 4)
     exact = Voters(of.frames.double(), None if of.tokens is None else of.tokens.double(), of.kept)
     for gamma, scores in zip(gammas.double(), found, strict=True):
-        expected = fuse(exact, 0.3, offset - gamma * group)[0].float()
+        expected = fuse(exact, 0.3, offset.double() - gamma * group)[0].float()
         torch.testing.assert_close(scores, expected, atol=1e-7, rtol=1e-5)
 
 
