@@ -98,6 +98,10 @@ def convert(
     verbs: Annotated[Path | None, typer.Option(help="epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, typer.Option(help="epic: file of the noun classes.")] = None,
     axes: Annotated[str, typer.Option(help="npy: axes of the arrays, TD, DT or CTD (C: crops, averaged).")] = "TD",
+    dtype: Annotated[
+        Literal["float16", "float32"] | None,
+        typer.Option(help="npy, lmdb: type of the values written; float16 takes half the space. Unset: as read."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert annotations and features to the common layout.
@@ -109,14 +113,14 @@ def convert(
     Example:
       fact-clip data convert --from eaf labels/*.eaf --features data/features --fps 5 --out data
       fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle --out data
-      fact-clip data convert --from npy i3d/*.npy --axes DT --out data
+      fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
     """
     from fact_clip.core import Segmentation, Vocabulary
     from fact_clip.datasets.convert import Target, convert_annotations, convert_features
     from fact_clip.formats.annotations import Options
 
     if kind in ("npy", "lmdb"):
-        shapes = convert_features(files, kind, out, axes)
+        shapes = convert_features(files, kind, out, axes, dtype)
         rows = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
         print(json.dumps(shapes) if as_json else table(["video", "frames", "columns"], rows, right=(1, 2)))
         print(f"written: {len(shapes)} files in {out / 'features'}", file=sys.stderr)

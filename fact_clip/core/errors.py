@@ -16,3 +16,6 @@ class InputError(ValueError):
         if todo:
             parts.append(todo)
         super().__init__("; ".join(parts))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:  # from a process that reads videos
+        return type(self), (self.where, self.found, self.expected, self.todo)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from fact_clip.datasets.features import open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, to_frames
 from fact_clip.formats.base import library
+
+FeatureType = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,13 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
     return known + [name for name in [target.background] if name in new] + sorted(new - {target.background})
 
 
-def convert_features(files: Sequence[Path], kind: str, root: Path, axes: str = "TD") -> dict[str, tuple[int, int]]:
+def convert_features(
+    files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
+) -> dict[str, tuple[int, int]]:
     """Write `root`/features/NAME.npy from feature files (kind "npy") or databases of frames ("lmdb").
 
-    Returns (T, D) of each video; a video twice is an InputError.
+    `dtype` is that of the files written, by default that of the files read. float16 takes half the space; a value
+    beyond its range, 65504, is an InputError. Returns (T, D) of each video; a video twice is an InputError.
     """
     shapes: dict[str, tuple[int, int]] = {}
     for path in files:
@@ -92,9 +97,22 @@ def convert_features(files: Sequence[Path], kind: str, root: Path, axes: str = "
             if name in shapes:
                 raise InputError(path, f"video {name!r} again", "each once")
             with whole_file(root / "features" / f"{name}.npy") as unfinished:
-                np.save(unfinished, np.ascontiguousarray(array))
+                np.save(unfinished, as_type(path, array, dtype))
             shapes[name] = (array.shape[0], array.shape[1])
     return shapes
+
+
+def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArray[Any]:
+    """Features (T, D) in another type, contiguous; an InputError where a finite value gets infinite."""
+    with np.errstate(over="ignore"):
+        out = np.ascontiguousarray(array, dtype=dtype)
+    if dtype == "float16" and array.dtype != out.dtype:
+        lost = np.isinf(out) & np.isfinite(array)
+        if lost.any():
+            frame, column = map(int, np.argwhere(lost)[0])
+            found = f"{array[frame, column]} in frame {frame}, column {column}"
+            raise InputError(path, found, "at most 65504, the range of float16", "use --dtype float32")
+    return out
 
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg"

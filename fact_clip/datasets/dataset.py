@@ -39,8 +39,8 @@ from fact_clip.datasets.layout import (
 IGNORED = -1
 """Label of frames that no loss and no metric looks at, and of padding."""
 
-CACHE_BYTES = 1 << 30
-"""Transformed features stay in memory while their total is under this, 1 GiB; the rest is read again."""
+CACHE_BYTES = 512 << 20
+"""Transformed features stay in memory while their total is under this, 512 MiB; the rest is read again."""
 
 
 class Dataset:
@@ -85,7 +85,8 @@ class Dataset:
         self._lengths: dict[str, int] = {}
         self._checked: set[str] = set()
         self._transform: FeatureTransform | None = None
-        self._transformed: dict[str, NDArray[np.float32]] = {}  # by `_transform`
+        self._transformed: dict[str, NDArray[Any]] = {}  # by `_transform`
+        self.readers = 1  # processes that keep transformed features, a copy of this object each
 
         self.seen = self.learned = tuple(range(len(self.vocabulary)))
         self.unseen: tuple[int, ...] = ()
@@ -230,16 +231,22 @@ class Dataset:
         masked.flags.writeable = False
         return masked
 
-    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32]:
-        """The input of a model, (T, width), read-only; kept in memory while the total stays under `CACHE_BYTES`."""
+    def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32 | np.float16]:
+        """The input of a model, (T, width), read-only; kept in memory while the total stays under `CACHE_BYTES`.
+
+        It is float16 where the file is and the transform changes nothing, else float32; what is not kept may be a view
+        of the mapped file.
+        """
         if transform is not self._transform:
             self._transform, self._transformed = transform, {}
         if name in self._transformed:
             return self._transformed[name]
-        rows = np.ascontiguousarray(transform(self.features(name)))
+        raw = self.features(name)
+        as_it_is = transform.keeps(raw)
+        rows: NDArray[Any] = raw if as_it_is else transform(raw)
+        if sum(kept.nbytes for kept in self._transformed.values()) + rows.nbytes < CACHE_BYTES // self.readers:
+            rows = self._transformed[name] = np.array(rows, order="C") if as_it_is else rows
         rows.flags.writeable = False
-        if sum(kept.nbytes for kept in self._transformed.values()) + rows.nbytes < CACHE_BYTES:
-            self._transformed[name] = rows
         return rows
 
     def check(self) -> None:

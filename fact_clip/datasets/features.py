@@ -170,6 +170,11 @@ class FeatureTransform:
         """Columns after the transform."""
         return self.input_dim * (1 + 2 * len(self.context))
 
+    def keeps(self, features: Array) -> bool:
+        """Whether float32 or float16 features (T, D) stay as they are but for their type."""
+        fits = features.dtype in (np.float32, np.float16) and features.shape[1:] == (self.input_dim,)
+        return fits and not self.context and self.mean is None
+
     @classmethod
     def fit(
         cls,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.data
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -16,25 +19,49 @@ from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, majority_stride
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.truth import Truth
 
 Labels = NDArray[np.int64]
+Key = tuple[int, str]  # epoch and name of a video
+Item = tuple[str, Tensor, Tensor | Labels]  # name, features (T, D), labels (T,)
+
+_BUCKET = 16  # batches whose videos are sorted together: alike in length, and still others in each epoch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B videos padded to the longest."""
+    """B videos padded to the longest.
 
-    features: Tensor  # (B, T, D) float32, zero at padding
+    Features are float32, or float16 as they lie in the file until `to` makes float32 of them.
+    """
+
+    features: Tensor  # (B, T, D) zero at padding
     mask: Tensor  # (B, T) bool, true at real frames
-    labels: Tensor  # (B, T) int64, -1 at padding and at ignored frames
+    truth: Truth  # labels are -1 at padding and at ignored frames
     names: tuple[str, ...]
+    gain: float = 1.0  # float16 features are multiplied by it when they become float32
+    share: float = 1.0  # of the videos of this step that are in this batch; less where processes share a step
+
+    @property
+    def labels(self) -> Tensor:
+        """(B, T) int64."""
+        return self.truth.labels
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
-        return Batch(self.features.to(device), self.mask.to(device), self.labels.to(device), self.names)
+        """The same batch on another device, in float32; with pinned memory the caller does not wait for the copy."""
+        later = torch.device(device).type == "cuda"
+        features, mask = (each.to(device, non_blocking=later) for each in (self.features, self.mask))
+        if features.dtype == torch.float16:
+            features = features.float().mul_(self.gain)
+        return replace(self, features=features, mask=mask, truth=self.truth.to(device, later), gain=1.0)
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU reads by itself."""
+        truth = Truth(*(each.pin_memory() for each in (self.truth.labels, self.truth.segment, self.truth.classes)))
+        return replace(self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth)
 
 
-def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> Batch:
+def collate(items: Sequence[Item]) -> Batch:
     """Pad (name, features (T, D), labels (T,)) to one batch; an InputError where widths or lengths disagree."""
     if not items:
         raise InputError("batch", "no videos", "at least one")
@@ -44,10 +71,11 @@ def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> 
         if own.shape[1] != width or len(own) != len(own_labels):
             found = f"features {tuple(own.shape)}, labels {tuple(own_labels.shape)}"
             raise InputError(f"video {name!r}", found, f"(T, {width}) and (T,)")
+    rows = pad_sequence([torch.as_tensor(own) for own in labels], batch_first=True, padding_value=IGNORED)
     return Batch(
         pad_sequence(list(features), batch_first=True),
         pad_sequence([torch.ones(len(own), dtype=torch.bool) for own in features], batch_first=True),
-        pad_sequence([torch.as_tensor(own) for own in labels], batch_first=True, padding_value=IGNORED),
+        Truth.of(rows),
         names,
     )
 
@@ -55,9 +83,12 @@ def collate(items: Sequence[tuple[str, Tensor, Tensor | NDArray[np.int64]]]) -> 
 def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Set each channel of a video (T, D) to zero with `probability` and scale the rest by 1 / (1 - probability).
 
-    Always a new tensor. Source: FACT, channel masking ratio.
+    Always a new tensor. float16 features are not scaled here but in `Batch.to`, without rounding. Source: FACT, channel
+    masking ratio.
     """
     kept = torch.rand(features.shape[1], generator=generator) >= probability
+    if features.dtype == torch.float16:
+        return features * kept
     return features * (kept.to(features.dtype) / (1.0 - probability))
 
 
@@ -94,6 +125,138 @@ def _draw(purpose: str, seed: int, epoch: int, name: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingVideos(torch.utils.data.Dataset[Any]):
+    """Training videos by (epoch, name), augmented; what one looks like depends on these and the seed alone.
+
+    Every `stride`-th row of the transformed features is taken, with labels by majority; with `interleave` it starts at
+    one of the first `stride` rows, drawn anew in each epoch, instead of at the first.
+    """
+
+    dataset: Dataset
+    transform: FeatureTransform
+    augment: AugmentConfig
+    seed: int
+    stride: int = 1
+    interleave: bool = False
+    place: Labels | None = None  # (C + 1,) class index -> label in a batch, its last entry that of -1; None: the same
+
+    def __getitem__(self, key: Key) -> Item | InputError:
+        """(name, features (T, D), labels (T,)); an InputError is returned, so that it passes from another process."""
+        try:
+            return self._item(*key)
+        except InputError as error:
+            return error
+
+    def _item(self, epoch: int, name: str) -> Item:
+        generator = torch.Generator().manual_seed(_draw("augment", self.seed, epoch, name))
+        labels, augment = self.dataset.labels(name), self.augment
+        first = int(torch.randint(min(self.stride, len(labels)), (), generator=generator)) if self.interleave else 0
+        # a copy, because a tensor over the read-only rows could write into them
+        rows = self.dataset.transformed(name, self.transform)[first :: self.stride].copy(order="C")
+        features, labels = torch.from_numpy(rows), majority_stride(labels[first:], self.stride, IGNORED)
+        labels = labels if self.place is None else self.place[labels]
+        if augment.speed > 0:
+            features, labels = change_speed(features, labels, augment.speed, generator)
+        if augment.channels > 0:
+            features = drop_channels(features, augment.channels, generator)
+        if augment.time_spans > 0:
+            features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
+        return name, features, labels
+
+    @property
+    def gain(self) -> float:
+        """What `drop_channels` multiplies kept channels by."""
+        return float(torch.ones(()) / (1.0 - self.augment.channels))
+
+
+class _Sampler(torch.utils.data.Sampler[list[Key]]):
+    """The batches of `epoch` from the `first` one on, of which one of `world` processes gets every `world`-th video.
+
+    A process without a video of its own gets the batch's first one, so that it can take part in the step.
+    """
+
+    def __init__(self, videos: TrainingVideos, names: Sequence[str], size: int, alike: bool, rank: int, world: int):
+        self.videos, self.names, self.size, self.alike = videos, names, size, alike
+        self.rank, self.world = rank, world
+        self.epoch, self.first = 0, 0
+
+    def batches(self) -> list[list[str]]:
+        """The names in each batch of the epoch, of all processes together; the last batch may be smaller."""
+        seed, epoch = self.videos.seed, self.epoch
+        order = sorted(self.names, key=lambda name: (_draw("order", seed, epoch, name), name))
+        if not self.alike:
+            return [order[start : start + self.size] for start in range(0, len(order), self.size)]
+        found = []
+        for start in range(0, len(order), _BUCKET * self.size):
+            bucket = sorted(order[start : start + _BUCKET * self.size], key=lambda name: -self.length(name))
+            found += [bucket[at : at + self.size] for at in range(0, len(bucket), self.size)]
+        whole = [names for names in found if len(names) == self.size]
+        rest = [names for names in found if len(names) < self.size]
+        return sorted(whole, key=lambda names: _draw("batch", seed, epoch, names[0])) + rest
+
+    def length(self, name: str) -> int:
+        return len(self.videos.dataset.labels(name))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for names in self.batches()[self.first :]:
+            yield [(self.epoch, name) for name in names[self.rank :: self.world] or names[:1]]
+
+
+class TrainingLoader:
+    """Batches of training videos, epoch by epoch, read ahead by other processes where `workers` is above 0.
+
+    The order depends on (seed, epoch) and the names alone, augmentation on (seed, epoch, name): not on the number of
+    workers, and not on where an epoch is taken up.
+
+    Args:
+        videos: what a video looks like in an epoch.
+        names: of the videos, each of them once an epoch.
+        batch_size: videos of a step, over all processes that share it.
+        workers: processes that read; 0: this one reads.
+        similar_lengths: videos of a batch are alike in length, and whole batches are drawn.
+        pin: put batches in pinned memory, for CUDA.
+        rank, world: which of how many processes this one is; each has its share of every batch.
+    """
+
+    def __init__(
+        self,
+        videos: TrainingVideos,
+        names: Sequence[str],
+        batch_size: int,
+        *,
+        workers: int = 0,
+        similar_lengths: bool = False,
+        pin: bool = False,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.videos, self.n_batches = videos, math.ceil(len(names) / batch_size)
+        self.sampler = _Sampler(videos, names, batch_size, similar_lengths, rank, world)
+        self.loader = torch.utils.data.DataLoader(
+            videos,
+            batch_sampler=self.sampler,
+            num_workers=workers,
+            prefetch_factor=1 if workers else None,  # a batch of Breakfast has 70 MB
+            collate_fn=_collated,
+            pin_memory=pin,
+            worker_init_fn=_share_cache,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),  # torch's own would lose a number an epoch, and dropout change
+        )
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from the `first` one on."""
+        sampler = self.sampler
+        sampler.epoch, sampler.first = number, first
+        batches = sampler.batches()[first:]
+        for names, batch in zip(batches, self.loader, strict=True):
+            if isinstance(batch, InputError):
+                raise batch
+            own = len(names[sampler.rank :: sampler.world])
+            yield replace(batch, gain=self.videos.gain, share=own / len(names))
+
+
 def training_batches(
     dataset: Dataset,
     names: Sequence[str],
@@ -104,28 +267,25 @@ def training_batches(
     epoch: int,
     stride: int = 1,
     interleave: bool = False,
+    place: Labels | None = None,
 ) -> Iterator[Batch]:
-    """One epoch in a new order, augmented; the last batch may be smaller.
+    """One epoch of a `TrainingLoader`, read by this process."""
+    videos = TrainingVideos(dataset, transform, augment, seed, stride, interleave, place)
+    return TrainingLoader(videos, names, batch_size).epoch(epoch)
 
-    Order and augmentation depend only on (seed, epoch) and the name of each video. Every `stride`-th row of the
-    transformed features is taken, with labels by majority; with `interleave` it starts at one of the first `stride`
-    rows, drawn anew in each epoch, instead of at the first.
-    """
-    order = sorted(names, key=lambda name: (_draw("order", seed, epoch, name), name))
-    for first in range(0, len(order), batch_size):
-        items = []
-        for name in order[first : first + batch_size]:
-            generator = torch.Generator().manual_seed(_draw("augment", seed, epoch, name))
-            labels = dataset.labels(name)
-            first_row = int(torch.randint(min(stride, len(labels)), (), generator=generator)) if interleave else 0
-            # a copy, because a tensor over the read-only cache could write into it
-            features = torch.from_numpy(dataset.transformed(name, transform)[first_row::stride].copy())
-            labels = majority_stride(labels[first_row:], stride, IGNORED)
-            if augment.speed > 0:
-                features, labels = change_speed(features, labels, augment.speed, generator)
-            if augment.channels > 0:
-                features = drop_channels(features, augment.channels, generator)
-            if augment.time_spans > 0:
-                features = mask_time(features, augment.time_spans, augment.time_length, augment.time_share, generator)
-            items.append((name, features, labels))
-        yield collate(items)
+
+def _collated(items: Sequence[Item | InputError]) -> Batch | InputError:
+    """The batch, or the first error in reading it."""
+    read = []
+    for item in items:
+        if isinstance(item, InputError):
+            return item
+        read.append(item)
+    return collate(read)
+
+
+def _share_cache(worker: int) -> None:
+    """Each process that reads keeps its part of what one process would keep."""
+    info = torch.utils.data.get_worker_info()
+    if info is not None and isinstance(info.dataset, TrainingVideos):
+        info.dataset.dataset.readers = info.num_workers

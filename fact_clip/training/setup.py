@@ -48,8 +48,8 @@ def prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> tuple[
 
 
 def _resumed(config: Config, out: Path, dataset: Dataset) -> Run:
-    """The run in the folder, with the epochs and members of the configuration."""
-    run, may_grow = checkpoint.open_run(out), {"train": {"epochs", "members"}}
+    """The run in the folder, with the epochs, members and workers of the configuration."""
+    run, may_grow = checkpoint.open_run(out), {"train": {"epochs", "members", "workers"}}
     if run.config.model_dump(exclude=may_grow) != config.model_dump(exclude=may_grow):
         raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
     checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)

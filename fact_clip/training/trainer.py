@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -21,8 +22,8 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError
-from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.loader import Batch, training_batches
+from fact_clip.datasets.dataset import IGNORED, Dataset
+from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos
 from fact_clip.encoders import pick_device
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
@@ -31,6 +32,9 @@ from fact_clip.training.logs import FileLog, make_logger
 from fact_clip.training.setup import candidates, make_criterion
 
 logger = logging.getLogger(__name__)
+
+GPU_WORKERS = 4
+"""Processes that read videos for a GPU, unless ``train.workers`` says otherwise."""
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -68,7 +72,7 @@ class _Training:
         # What is validated and kept: the model itself, or the moving average of its weights.
         self.kept: FACT = self.model if self.average is None else cast(FACT, self.average.module)
         self.criterion = make_criterion(run, dataset)
-        self.text, self.place = self._candidates()
+        self.text, self.loader = self._candidates()
         self.epoch, self.best, self.since_best = 0, -math.inf, 0
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
         # Cut off in the first epoch: start again. Converted weights have no log and are not trained over.
@@ -78,13 +82,25 @@ class _Training:
         extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
         self.loggers = [FileLog(run.path, self.epoch), *extra]
 
-    def _candidates(self) -> tuple[Tensor | None, Tensor]:
-        """Texts of the classes that training scores, and class index -> place among them (-1: none)."""
-        chosen = torch.tensor(candidates(self.run, self.dataset), device=self.device)
-        place = torch.full((len(self.run.vocabulary) + 1,), -1, device=self.device)  # the last one is for label -1
-        place[chosen] = torch.arange(len(chosen), device=self.device)
-        text = self.model.text[chosen] if self.model.text is not None and self.run.config.model.head == "text" else None
-        return text, place
+    def _candidates(self) -> tuple[Tensor | None, TrainingLoader]:
+        """Texts of the classes that training scores, and videos whose labels are places among them (-1: none)."""
+        config, settings = self.run.config, self.settings
+        chosen = list(candidates(self.run, self.dataset))
+        place = np.full(len(self.run.vocabulary) + 1, IGNORED)  # the last one is for label -1
+        place[chosen] = np.arange(len(chosen))
+        text = self.model.text[chosen] if self.model.text is not None and config.model.head == "text" else None
+        stride, on_gpu = (config.data.stride, config.data.interleave), self.device.type == "cuda"
+        videos = TrainingVideos(self.dataset, self.run.transform, config.augment, settings.seed, *stride, place)
+        loader = TrainingLoader(
+            videos,
+            self.dataset.train,
+            settings.batch_size,
+            # On the CPU all cores are busy with the model.
+            workers=(GPU_WORKERS if on_gpu else 0) if settings.workers is None else settings.workers,
+            similar_lengths=settings.similar_lengths,
+            pin=on_gpu,
+        )
+        return text, loader
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
         started, first = time.perf_counter(), self.epoch
@@ -125,37 +141,25 @@ class _Training:
         return row
 
     def _train_epoch(self) -> dict[str, float]:
-        settings, config = self.settings, self.run.config
+        settings = self.settings
         torch.manual_seed(settings.seed * 100_003 + self.epoch)  # dropout of this epoch
-        batches = training_batches(
-            self.dataset,
-            self.dataset.train,
-            self.run.transform,
-            config.augment,
-            settings.batch_size,
-            settings.seed,
-            self.epoch,
-            config.data.stride,
-            interleave=config.data.interleave,
-        )
         self.model.train()
-        n_batches = math.ceil(len(self.dataset.train) / settings.batch_size)
         rows: list[dict[str, float]] = []
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(self.loader.epoch(self.epoch)):
             for group in self.optimizer.param_groups:
-                group["lr"] = settings.lr * lr_factor(settings, self.epoch + step / n_batches)
+                group["lr"] = settings.lr * lr_factor(settings, self.epoch + step / self.loader.n_batches)
             rows.append(self._step(batch.to(self.device)))
             self.after_step()
         return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
 
     def _step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; the loss terms as numbers."""
-        transcript = transcripts(batch.labels).to(self.device) if self.run.config.model.transcript else None
+        transcript = batch.truth.classes if self.run.config.model.transcript else None
         features, text = self._swapped(batch.features)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             output = self.model(features, batch.mask, text, transcript)
             self._check_finite("scores", output.blocks[-1].token_logits, output.blocks[-1].frame_logits)
-            terms = self.criterion(output, self.place[batch.labels], batch.mask)
+            terms = self.criterion(output, batch.truth.labels, batch.mask)
         self._check_finite("loss", terms.total)
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
@@ -264,13 +268,3 @@ def lr_factor(settings: TrainConfig, epoch: float) -> float:
     if settings.schedule == "cosine":
         return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
     return warm
-
-
-def transcripts(labels: Tensor) -> Tensor:
-    """(B, M) the classes in order of each video's labels (B, T), -1 at padding; ignored frames give none."""
-    found = []
-    for row in labels.cpu():
-        change = torch.ones_like(row, dtype=torch.bool)
-        change[1:] = row[1:] != row[:-1]
-        found.append(row[change & (row >= 0)])
-    return torch.nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=-1)

@@ -144,3 +144,20 @@ def test_predictions_go_out_to_every_tool_and_come_back(tiny_run, workbench, fac
         fact_clip("data", "convert", "--from", kind, file, "--features", video.parent, "--layout", "TD", "--fps", 15,
                   "--out", root)  # fmt: skip
         assert (root / "groundTruth/person1_video1.txt").read_text() == predicted
+
+
+def test_features_in_half_the_space(fact_clip, tmp_path):
+    """Values are rounded to float16 once; one that it cannot hold is refused, with its place."""
+    rows = np.array([[0.1, 1000.5], [-3.0, 2e-8]], np.float32)
+    np.save(tmp_path / "a.npy", rows.T)
+    command = ("data", "convert", "--from", "npy", tmp_path / "a.npy", "--axes", "DT", "--dtype", "float16")
+    assert fact_clip(*command, "--out", tmp_path / "data").code == 0
+    found = np.load(tmp_path / "data/features/a.npy")
+    assert found.dtype == np.float16
+    # 0.1 = 1638 / 2^14 to the nearest; 1000.5 is exact; 2e-8 is below half of the smallest, 2^-24
+    assert found.tolist() == [[1638 / 2**14, 1000.5], [-3.0, 0.0]]
+    np.save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, 70000.0]], np.float32))
+    answer = fact_clip(*command, "--out", tmp_path / "other")
+    assert answer.code == 2
+    assert "a.npy: 70000.0 in frame 1, column 1; expected at most 65504, the range of float16" in answer.err
+    assert not (tmp_path / "other/features/a.npy").exists()

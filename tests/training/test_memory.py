@@ -37,7 +37,7 @@ def events(monkeypatch) -> list[object]:
 
 def test_videos_are_read_once_and_no_earlier_than_needed(tiny, tmp_path, events):
     """One at a step of the first epoch, then the validation video; the second epoch takes what was kept."""
-    config = tiny(train={"epochs": 2, "batch_size": 1})
+    config = tiny(data={"context": [5]}, train={"epochs": 2, "batch_size": 1})
     train(config, tmp_path / "run")
     dataset = Dataset.open(config.data)
     steps = [event[1] for event in events if isinstance(event, tuple)]

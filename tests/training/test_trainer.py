@@ -211,11 +211,6 @@ def test_a_transcript_model_trains(tiny, tmp_path):
     assert rows[1]["validation frame_accuracy"] > 0
 
 
-def test_transcripts_by_hand():
-    labels = torch.tensor([[3, 3, -1, -1, 3, 0, 0, -1], [5, 5, 5, 5, -1, -1, -1, -1]])
-    assert trainer.transcripts(labels).tolist() == [[3, 3, 0], [5, -1, -1]]
-
-
 # --- wrong settings ---------------------------------------------------------------------------------
 
 
