@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint slow clean
+.PHONY: install demo test lint slow bench gpu clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -31,6 +31,19 @@ test: lint
 
 slow: $(READY)
 	$(BIN)/pytest -m slow
+
+# Speed on this machine, into benchmarks/results.md. AGAINST=PATH adds the row of another checkout; ARGS="--quick" and the like.
+bench: $(READY)
+	PYTHONPATH=. $(BIN)/python benchmarks/speed.py $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
+
+# Tests and speed on a CUDA device, into benchmarks/results_gpu.md. `PYTHON=python3 make gpu` uses that Python as it is.
+ifeq ($(origin PYTHON),file)
+gpu: $(READY)
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
+else
+gpu:
+	"$(PYTHON)" benchmarks/gpu.py $(ARGS)
+endif
 
 clean:
 	rm -rf $(VENV) build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -109,7 +109,7 @@ class FrameConv(nn.Conv1d):
     """A convolution over time, (B, T, in) to (B, T, out), with zeros beyond the ends; on the CPU a matrix product.
 
     Weights and their names are those of ``nn.Conv1d``, which is slower on the CPU because it plans anew for each length
-    of a video (benchmarks/convolution.py). It keeps a third as much for the backward pass, so a GPU uses it.
+    of a video (benchmarks/speed.py). It keeps a third as much for the backward pass, so a GPU uses it.
     """
 
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:

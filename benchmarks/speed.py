@@ -1,0 +1,489 @@
+"""How fast fact_clip is beside plain.py, an older checkout, one process, and the machine's own matrix products.
+
+python benchmarks/speed.py [--quick] [--only inference step ...] [--against CHECKOUT]
+
+Same weights and same made-up inputs on both sides, runs in turns, medians. A whole run takes about eight minutes on two
+idle cores and writes results.md; --quick looks at short videos once, for use beside other work, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import datetime
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import startup
+import torch
+from made_up import SHAPES, WIDTH, Shape, folder, plant, video, write, write_kscgr
+from plain import PlainFACT, PlainLoss, PlainTraining, decode
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from fact_clip import decoding
+from fact_clip.config import Config
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.models import FACT, Classes
+from fact_clip.training import trainer
+from fact_clip.training.setup import prepare
+
+ROOT = Path(__file__).resolve().parents[1]
+# Times faster than the other side, at least.
+INFERENCE = {"Breakfast": 1.5, "HA-ViD": 1.5, "GTEA": 1.5}
+STEP = {"Breakfast": 1.4, "HA-ViD": 1.4, "GTEA": 1.5}
+EPOCH = 1.5
+PROCESSES = 1.7
+# Share of the machine's rate of float32 matrix products that inference reaches, at least.
+SHARE = {"Breakfast": 0.8, "HA-ViD": 0.75, "GTEA": 0.7}
+# Exponent of time and of memory in the number of frames, at most.
+GROWTH = 1.05
+AGREE = 1e-4  # relative difference of outputs, at most
+
+# Products whose best rate counts as the machine's: (M, K) @ (K, N), of the sizes that the convolutions have.
+PRODUCTS = ((2048, 512, 512), (1024, 1024, 1024), (2048, 2560, 512))
+FRAMES = {"GTEA": (1000, 2000, 4000, 8000, 16000, 32000, 64000), "Breakfast": (1000, 4000, 16000, 64000)}
+ROOMY = 12e9  # bytes free, to train Breakfast with the recipe's batch of 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured figure; ``target`` is a least value, or a largest one with ``at_most``; None: no target."""
+
+    what: str
+    ours: str
+    other: str
+    value: float
+    target: float | None = None
+    at_most: bool = False
+    spread: str = ""
+
+    @property
+    def missed(self) -> bool:
+        """Whether there is a target and it is not reached."""
+        return self.target is not None and (self.value > self.target if self.at_most else self.value < self.target)
+
+    def cells(self) -> list[str]:
+        """What a table shows."""
+        sign, told = "≤" if self.at_most else "≥", "missed" if self.missed else "met"
+        target = ["", ""] if self.target is None else [f"{sign} {self.target:g}", told]
+        return [self.what, self.ours, self.other, f"{self.value:.2f}", self.spread, *target]
+
+
+HEADER = ["what", "ours", "against", "figure", "lowest to highest", "target", ""]
+
+
+def alternate(calls: Mapping[str, Callable[[], Any]], rounds: int, wait: Callable[[], None]) -> dict[str, list[float]]:
+    """Seconds of each call, in turns, after one that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            wait()
+            start = time.perf_counter()
+            call()
+            wait()
+            if number:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(what: str, ours: Sequence[float], other: Sequence[float], target: float | None, unit: str = "s") -> Row:
+    """Their median over ours, with the lowest and highest ratio of a pair."""
+    pairs = [b / a for a, b in zip(ours, other, strict=True)]
+    mine, theirs = statistics.median(ours), statistics.median(other)
+    figures = f"{mine:.3g} {unit}", f"{theirs:.3g} {unit}"
+    return Row(what, *figures, theirs / mine, target, spread=f"{min(pairs):.2f} to {max(pairs):.2f}")
+
+
+def waiter(device: torch.device) -> Callable[[], None]:
+    """What waits for the device to be done."""
+    return (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
+
+
+# --- inference ----------------------------------------------------------------------------------------
+
+
+def both_models(shape: Shape, config: Config) -> tuple[FACT, PlainFACT]:
+    """Ours and the plain one with the same planted weights, in evaluation mode."""
+    torch.manual_seed(0)
+    ours = FACT(config.model, WIDTH, Classes(shape.classes), frame_weight=config.decode.frame_weight).eval()
+    plant(ours, shape)
+    plain = PlainFACT(config.model, WIDTH, shape.classes).eval()
+    plain.load_state_dict(ours.state_dict())
+    return ours.requires_grad_(False), plain.requires_grad_(False)
+
+
+def check(name: str, ours: FACT, plain: PlainFACT, features: Tensor, frame_weight: float) -> None:
+    """Stop where the two do not agree in float32."""
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    with torch.no_grad():
+        output, results = ours(features.unsqueeze(0)), plain(features)
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = convolutions
+    expected = results[-1].frame_logits
+    error = float((output.blocks[-1].frame_logits[0] - expected).abs().max() / expected.abs().max())
+    differ = int((decoding.decode(output)[0] != decode(results, frame_weight)).sum())
+    if error > AGREE or differ:
+        raise SystemExit(f"{name}: outputs differ by {error:.1e} (at most {AGREE}), labels in {differ} frames")
+
+
+def inference(
+    name: str,
+    shape: Shape,
+    rounds: int,
+    device: torch.device,
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    wrap: Callable[[FACT], Callable[[Tensor], Any]] = lambda model: model,
+) -> list[Row]:
+    """From features to labels, one video, no gradients; `around` sets a precision, `wrap` may compile ours."""
+    config = shape.config()
+    ours, plain = (model.to(device) for model in both_models(shape, config))
+    weight, features = config.decode.frame_weight, video(shape, shape.frames)[0].to(device)
+    check(name, ours, plain, features, weight)
+    model, batch = wrap(ours), features.unsqueeze(0)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        segments = [int(b.segments.mask.sum()) for b in ours(batch).blocks if b.segments is not None]
+    with torch.no_grad(), FlopCounterMode(display=False) as plain_counter:
+        plain(features)
+    flops, plain_flops = counter.get_total_flops(), plain_counter.get_total_flops()
+    repeats = 200 if device.type == "cuda" else 5
+    factors = {size: (torch.randn(size[:2], device=device), torch.randn(size[1:], device=device)) for size in PRODUCTS}
+
+    def product(size: tuple[int, int, int]) -> None:
+        for _ in range(repeats):
+            torch.mm(*factors[size])
+
+    calls: dict[Any, Callable[[], Any]] = {
+        "ours": lambda: decoding.decode(model(batch)).cpu(),
+        "plain": lambda: decode(plain(features), weight).cpu(),
+        **{size: (lambda size=size: product(size)) for size in PRODUCTS},
+    }
+    with torch.no_grad(), around():
+        times = alternate(calls, rounds, waiter(device))
+    rate = max(2 * np.prod(size) * repeats / statistics.median(times[size]) for size in PRODUCTS)
+    shares = sorted(flops / seconds / rate for seconds in times["ours"])
+    what = f"inference, {name}, T = {shape.frames:,}"
+    done = f"{flops / 1e9:.0f} GFLOP at {flops / statistics.median(times['ours']) / 1e9:.0f} GFLOP/s"
+    cut = f", {max(segments)} segments" if segments else ""
+    return [
+        ratio(what + cut, times["ours"], times["plain"], INFERENCE[name]),
+        Row(f"FLOP of it, {name}", f"{flops / 1e9:.0f} G", f"{plain_flops / 1e9:.0f} G", plain_flops / flops),
+        Row(
+            f"share of the matrix-product rate, {name}",
+            done,
+            f"{rate / 1e9:.0f} GFLOP/s",
+            statistics.median(shares),
+            SHARE[name],
+            spread=f"{shares[0]:.2f} to {shares[-1]:.2f}",
+        ),
+    ]
+
+
+# --- a training step ----------------------------------------------------------------------------------
+
+
+def step(
+    name: str,
+    shape: Shape,
+    rounds: int,
+    device: torch.device,
+    *overrides: str,
+    around: Callable[[], AbstractContextManager[Any]] | None = None,
+) -> Row:
+    """Forward, loss, backward and optimiser, by the training that everybody uses; plain steps take turns with it.
+
+    The videos of a batch are one padded batch for ours, and one after the other for plain. `around` sets the precision
+    of plain where `overrides` set that of ours to another one than float32.
+    """
+    times: dict[str, list[float]] = {"ours": [], "plain": []}
+    wait = waiter(device)
+
+    class Timed(trainer._Training):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            plant(self.model, shape)
+            config = self.run.config
+            twin = PlainFACT(config.model, WIDTH, shape.classes).to(device)
+            twin.load_state_dict(self.model.state_dict())
+            length = self.run.mean_transcript_length
+            loss = PlainLoss(config.loss, shape.classes, config.model.tokens, (0,), length)
+            self.plain = PlainTraining(twin.train(), loss, config.train)
+
+        def _step(self, batch: Any) -> Any:
+            wait()
+            start = time.perf_counter()
+            answer = super()._step(batch)
+            wait()
+            times["ours"].append(time.perf_counter() - start)
+            videos = [(x[m], y[m]) for x, y, m in zip(batch.features, batch.labels, batch.mask, strict=True)]
+            wait()
+            start = time.perf_counter()
+            with (around or nullcontext)():
+                row = self.plain.step(videos)
+            wait()
+            times["plain"].append(time.perf_counter() - start)
+            # Once: afterwards rounding moves the weights apart.
+            exact = around is None and torch.get_float32_matmul_precision() == "highest"
+            exact = exact and not self.run.config.model.input.dropout
+            if exact and len(times["plain"]) == 1 and abs(answer["total"] / row["total"] - 1) > AGREE:
+                raise SystemExit(f"{name}: the loss is {float(answer['total'])}, that of plain.py {row['total']}")
+            return answer
+
+    kept = trainer._Training
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        write(root / "data", shape, shape.batch * (rounds + 1))
+        fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={shape.batch}", f"train.device={device}"]
+        config = shape.config(*fixed, *overrides)
+        dataset = Dataset.open(config.data)
+        run, texts = prepare(config, root / "run", dataset, resume=False)
+        trainer._Training = Timed  # type: ignore[misc]
+        try:
+            trainer.train_model(run, dataset, texts)
+        finally:
+            trainer._Training = kept  # type: ignore[misc]
+    what = f"training step, {name}, T = {shape.frames:,}, batch of {shape.batch}"
+    return ratio(what, times["ours"][1:], times["plain"][1:], STEP[name])
+
+
+def free_memory() -> float:
+    """Bytes that can be had without swapping."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) / 2
+    return next(1024.0 * int(line.split()[1]) for line in meminfo.read_text().splitlines() if "MemAvailable" in line)
+
+
+# --- whole trainings in processes of their own --------------------------------------------------------
+
+
+def training(command: Sequence[str], code: Path, **environment: str) -> dict[str, Any]:
+    """What epoch.py prints, run with the code of a checkout."""
+    words = [*command, str(ROOT / "benchmarks/epoch.py")]
+    return {"words": words, "cwd": code, "env": {**os.environ, "PYTHONPATH": str(code), **environment}}
+
+
+def answer(of: Mapping[str, Any], *arguments: str) -> dict[str, Any]:
+    """Run it; its last line."""
+    done = subprocess.run(
+        [*of["words"], *arguments], cwd=of["cwd"], env=of["env"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if Path(found["code"]).parent.resolve() != Path(of["cwd"]).resolve():
+        raise SystemExit(f"ran {found['code']} in place of the code in {of['cwd']}")
+    return found
+
+
+def epoch(against: Path, rounds: int, epochs: int) -> Row:
+    """Seconds an epoch of `kscgr`, one model, with the code here and with that of another checkout."""
+    codes = {"ours": training([sys.executable], ROOT), "theirs": training([sys.executable], against.resolve())}
+    times: dict[str, list[float]] = {name: [] for name in codes}
+    with tempfile.TemporaryDirectory() as place:
+        real = ROOT.parent / "shared/data/kscgr"
+        data, source = (real, "its videos") if real.is_dir() else (Path(place) / "data", "made-up videos")
+        if not real.is_dir():
+            write_kscgr(data)
+        share = [] if real.is_dir() else ["data.validation=0"]
+        # The last epoch validates, and the first one reads files; neither counts.
+        fixed = [f"data.root={data}", "text.encoder=hash:384", "train.members=1", f"train.epochs={epochs}"]
+        for number in range(rounds):
+            for name, code in codes.items():
+                out = f"{place}/{name}{number}"
+                found = answer(code, "kscgr", out, *fixed, *share, "train.validate_from=0.99")
+                times[name].append(statistics.median(found["epochs"][:-1]))
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=against, capture_output=True, text=True)
+    return ratio(f"epoch of kscgr, {source}, against {commit.stdout.strip()}", times["ours"], times["theirs"], EPOCH)
+
+
+def processes(shape: Shape, steps: int) -> Row:
+    """Frames a second of two processes with one core each, beside one process with one core; one video each a step."""
+    rates = {}
+    with tempfile.TemporaryDirectory() as place:
+        for count in (1, 2):
+            root = Path(place) / f"{count}"
+            write(root / "data", shape, count * steps)
+            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+            code = training([sys.executable] if count == 1 else launch, ROOT, OMP_NUM_THREADS="1")
+            fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={count}", "train.device=cpu"]
+            found = answer(code, shape.recipe, str(root / "run"), *fixed)
+            rates[count] = count * shape.frames / statistics.median(found["steps"])
+    what = f"two processes against one, Breakfast, T = {shape.frames:,}, one core each"
+    return Row(what, f"{rates[2]:.0f} frames/s", f"{rates[1]:.0f} frames/s", rates[2] / rates[1], PROCESSES)
+
+
+# --- growth -------------------------------------------------------------------------------------------
+
+
+def peak() -> float:
+    """Bytes resident at most so far, or since `forget_peak`."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(1024.0 * int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
+
+
+def forget_peak() -> None:
+    """Give back what lies free in the heap and count anew; elsewhere than on Linux the count goes on."""
+    if Path("/proc/self/clear_refs").exists():
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+        if trim is not None:
+            trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def grown(name: str, frames: int) -> dict[str, float]:
+    """Seconds of inference, and bytes it needs besides weights and input; for a process of its own."""
+    shape = SHAPES[name]
+    config = shape.config()
+    model = both_models(shape, config)[0]
+    features = video(shape, frames)[0].unsqueeze(0)
+    with torch.no_grad():
+        decoding.decode(model(features[:, :200]))  # fills torch's own buffers
+        forget_peak()
+        before, times = peak(), []
+        for _ in range(3 if frames < 16000 else 1):
+            start = time.perf_counter()
+            decoding.decode(model(features))
+            times.append(time.perf_counter() - start)
+    return {"seconds": statistics.median(times), "bytes": max(peak() - before, 1.0)}
+
+
+def growth(name: str, frames: Sequence[int]) -> list[Row]:
+    """The exponents of a straight line through log time and log memory over log frames."""
+    found = []
+    for count in frames:
+        command = [sys.executable, __file__, "--grow", name, str(count)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    rows = []
+    for key, unit, scale in (("seconds", "s", 1.0), ("bytes", "MB", 1e-6)):
+        values = [each[key] for each in found]
+        exponent = float(np.polyfit(np.log(frames), np.log(values), 1)[0])
+        ends = f"{scale * values[-1]:.3g} {unit} at {frames[-1]:,}", f"{scale * values[0]:.3g} {unit} at {frames[0]:,}"
+        kind = "time" if key == "seconds" else "memory"
+        rows.append(Row(f"exponent of {kind} in T, inference, {name}", *ends, exponent, GROWTH, at_most=True))
+    return rows
+
+
+def start_up(runs: int) -> Row:
+    """`fact-clip --help` beside `import numpy` (startup.py says more)."""
+    names = {"ours": "fact-clip --help", "numpy": "import numpy"}
+    calls = {key: (lambda name=name: startup.seconds(startup.COMMANDS[name])) for key, name in names.items()}
+    times = alternate(calls, runs, lambda: None)
+    mine, numpy = statistics.median(times["ours"]), statistics.median(times["numpy"])
+    pairs = [a / b for a, b in zip(times["ours"], times["numpy"], strict=True)]
+    spread = f"{min(pairs):.2f} to {max(pairs):.2f}"
+    figures = f"{mine:.3g} s", f"{numpy:.3g} s"
+    return Row("fact-clip --help / import numpy", *figures, mine / numpy, startup.TARGET, at_most=True, spread=spread)
+
+
+# --- the run ------------------------------------------------------------------------------------------
+
+KINDS = ("inference", "step", "epoch", "growth", "processes", "startup")
+
+
+def measure(kind: str, quick: bool, against: Path | None) -> list[Row]:
+    """The rows of a kind."""
+    cpu = torch.device("cpu")
+    shapes = {name: replace(shape, frames=shape.frames // (4 if quick else 1)) for name, shape in SHAPES.items()}
+    if kind == "inference":
+        rounds = {"Breakfast": 5, "HA-ViD": 9, "GTEA": 15}
+        return [row for name in shapes for row in inference(name, shapes[name], 2 if quick else rounds[name], cpu)]
+    if kind == "step":
+        rounds, rows = {"Breakfast": 2, "HA-ViD": 5, "GTEA": 9}, []
+        for name, shape in shapes.items():
+            batch = 1 if name == "Breakfast" and (quick or free_memory() < ROOMY) else shape.batch
+            rows.append(step(name, replace(shape, batch=batch), 1 if quick else rounds[name], cpu))
+        return rows
+    if kind == "epoch":
+        if against is None:
+            print("epoch: left out; --against CHECKOUT names the other checkout")
+            return []
+        return [epoch(against, *((1, 3) if quick else (3, 4)))]
+    if kind == "growth":
+        short = {"GTEA": (1000, 2000, 4000)} if quick else FRAMES
+        return [row for name, frames in short.items() for row in growth(name, frames)]
+    if kind == "processes":
+        return [processes(shapes["Breakfast"], 3)]
+    return [start_up(3 if quick else 11)]
+
+
+def facts() -> list[str]:
+    """The machine, the versions, the date: what a table of times is worth nothing without."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        cpu = next((x.split(": ", 1)[1] for x in info.read_text().splitlines() if x.startswith("model name")), cpu)
+    changed = " with uncommitted changes" if git("status", "--porcelain", "--", "fact_clip", "benchmarks") else ""
+    return [
+        f"date {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+        f"commit {git('rev-parse', '--short', 'HEAD') or 'unknown'}{changed}",
+        f"torch {torch.__version__}, Python {platform.python_version()}",
+        f"{cpu}, {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads",
+        f"load at the end {os.getloadavg()[0]:.1f}",
+    ]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows as a table."""
+    lines = [HEADER, ["---"] * len(HEADER), *(row.cells() for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+EXPLAINED = """\
+Made by `make bench`; benchmarks/README.md says how. Weights and inputs are made up and the same on both sides, runs
+alternate, and times are medians. For inference and training "against" is benchmarks/plain.py, a plain implementation of
+docs/method.md, and the figure is its time over ours. The lowest and highest figure of a pair of runs show how far
+single runs can be trusted: beside other work they differ much, and so do two machines.
+"""
+
+
+def main() -> int:
+    """Print the rows and write results.md; 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="short videos, once")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="these rows; results.md stays")
+    parser.add_argument("--against", type=Path, help="another checkout, for the row epoch")
+    parser.add_argument("--threads", type=int, help="of this process; unset: one a core")
+    parser.add_argument("--grow", nargs=2, metavar=("SHAPE", "FRAMES"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    if given.grow:
+        print(json.dumps(grown(given.grow[0], int(given.grow[1]))))
+        return 0
+    rows: list[Row] = []
+    for kind in given.only:
+        for row in measure(kind, given.quick, given.against):
+            print(" · ".join(cell for cell in row.cells() if cell), flush=True)
+            rows.append(row)
+    print("\n".join(facts()))
+    if not given.quick and set(given.only) == set(KINDS):
+        about = "".join(f"- {fact}\n" for fact in facts())
+        (ROOT / "benchmarks/results.md").write_text(f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}")
+    return int(any(row.missed for row in rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
