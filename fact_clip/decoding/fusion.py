@@ -58,6 +58,12 @@ class Voters:
         tokens = None if joined.tokens is None else joined.tokens[:, order]
         return replace(joined, frames=joined.frames[:, order], tokens=tokens, kept=joined.kept[:, order])
 
+    def of_video(self, place: int, n_frames: int) -> Voters:
+        """Those of one video of a batch, without its padding."""
+        own, real = slice(place, place + 1), slice(0, n_frames)
+        tokens = None if self.tokens is None else self.tokens[own, real]
+        return replace(self, frames=self.frames[own, real], tokens=tokens, kept=self.kept[own, real])
+
     def rows(self, index: slice) -> Voters:
         """Those of some frames."""
         tokens = None if self.tokens is None else self.tokens[:, index]

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 Input = TypeVar("Input", str, Path)
 
+ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
+"""Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
+
 _VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
 
 
@@ -294,18 +297,38 @@ class Segmenter(SegmentsMany):
         self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None
     ) -> list[Voters]:
         """What each model says of raw features (T, D), window by window: all that decoding needs of them."""
-        windows = self._windows(len(features))
+        config, windows = self.run.config, self._windows(len(features))
+        if config.model.transcript != (transcript is not None):
+            found = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
+            raise InputError("transcript", found, "a transcript exactly where the model reads one")
         if len(windows) > 1 and transcript is not None:
             todo = "0: a transcript needs the whole video"
             raise InputError("decode.window", f"{self.window}, and a transcript", todo)
+        order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
+        # model -> window -> its interleaved starts
+        found_by: list[list[list[Voters]]] = [[[] for _ in windows] for _ in self.models]
+        budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
+        for group in _grouped(self._passes(features, windows), budget):
+            for model, of_model in zip(self.models, found_by, strict=True):
+                read = self._read(model, [rows for _, rows in group], choice, order)
+                for (place, _), each in zip(group, read, strict=True):
+                    of_model[place].append(each)
+        scale = config.data.stride if config.data.interleave else 1  # rows of scores for a row of a window
+        kept = [slice(scale * (each.first - each.start), scale * (each.last - each.start)) for each in windows]
+        return [
+            Voters.joined([Voters.interleaved(starts).rows(own) for starts, own in zip(of_model, kept, strict=True)])
+            for of_model in found_by
+        ]
+
+    def _passes(
+        self, features: NDArray[np.floating], windows: Sequence[Window]
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """What the model reads, window by window: the place of the window and (T', D'), one for each start of it."""
         data = self.run.config.data
-        scale = data.stride if data.interleave else 1  # rows of scores for a row of a window
-        parts = []
-        for each in windows:
-            kept = slice(scale * (each.first - each.start), scale * (each.last - each.start))
-            found = self._read(self._input(features, each), choice, transcript)
-            parts.append([of_model.rows(kept) for of_model in found])
-        return [Voters.joined(of_model) for of_model in zip(*parts, strict=True)]
+        for place, window in enumerate(windows):
+            frames = self._input(features, window)
+            for start in range(min(data.stride, len(frames)) if data.interleave else 1):
+                yield place, frames[start :: data.stride]
 
     def _windows(self, n_frames: int) -> list[Window]:
         """In rows of the model, each of which stands for ``data.stride`` frames."""
@@ -322,28 +345,17 @@ class Segmenter(SegmentsMany):
         before = min(start, margin)
         return self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
 
-    def _read(self, frames: NDArray[np.float32], choice: Choice, transcript: Sequence[str] | None) -> list[Voters]:
-        """The voters of each model on one window (T, D'), its interleaved starts put in the order of time."""
-        config = self.run.config
-        if config.model.transcript != (transcript is not None):
-            found = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
-            raise InputError("transcript", found, "a transcript exactly where the model reads one")
-        order = None
-        if transcript is not None:
-            order = torch.from_numpy(self.vocabulary.encode(transcript)).unsqueeze(0).to(self.device)  # (1, M)
-        values, data = torch.from_numpy(frames).unsqueeze(0).to(self.device), config.data  # (1, T, D')
-        starts = range(min(data.stride, len(frames)) if data.interleave else 1)
-        return [
-            Voters.interleaved(
-                [
-                    voters(
-                        model(values[:, start :: data.stride], text=choice.text, transcript=order), config.decode.blocks
-                    )
-                    for start in starts
-                ]
-            )
-            for model in self.models
-        ]
+    def _read(
+        self, model: FACT, passes: Sequence[NDArray[np.float32]], choice: Choice, order: Tensor | None
+    ) -> list[Voters]:
+        """The voters of a model on several (T', D') at once, padded to the longest; `order` (M,) is a transcript."""
+        lengths = torch.tensor([len(rows) for rows in passes])
+        values = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(rows) for rows in passes], batch_first=True)
+        how = {"text": choice.text, "transcript": None if order is None else order.expand(len(passes), -1)}  # (B, M)
+        if lengths.min() < values.shape[1]:
+            how["mask"] = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
+        whole = voters(model(values.to(self.device), **how), self.run.config.decode.blocks)
+        return [whole.of_video(place, length) for place, length in enumerate(lengths.tolist())]
 
     @torch.inference_mode()
     def scores(self, of: Sequence[Voters], choice: Choice) -> Tensor:
@@ -457,6 +469,21 @@ class Window:
     stop: int
     first: int
     last: int
+
+
+def _grouped(
+    passes: Iterable[tuple[int, NDArray[np.float32]]], budget: int
+) -> Iterator[list[tuple[int, NDArray[np.float32]]]]:
+    """Consecutive passes in groups that have at most `budget` rows when padded, or one pass each."""
+    group: list[tuple[int, NDArray[np.float32]]] = []
+    for one in passes:
+        longest = max(len(rows) for _, rows in [*group, one])
+        if group and longest * (len(group) + 1) > budget:
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
 
 
 def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:

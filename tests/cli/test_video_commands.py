@@ -278,9 +278,9 @@ def test_labels_of_a_tool_come_back_on_the_clock_of_the_film(uneven, pixel_run, 
 def test_a_window_in_seconds(films, pixel_run, fact_clip, tmp_path, monkeypatch):
     from fact_clip.inference.segmenter import Segmenter
 
-    lengths, read = [], Segmenter._read
+    lengths, read = [], Segmenter._input
     monkeypatch.setattr(
-        Segmenter, "_read", lambda self, rows, *how: lengths.append(len(rows)) or read(self, rows, *how)
+        Segmenter, "_input", lambda self, *what: (rows := read(self, *what), lengths.append(len(rows)))[0]
     )
     how = ("--run", pixel_run, "--encoder", "grid", "--out", tmp_path)
     assert fact_clip("segment", films / "c.mkv", *how, "--window", "2.5").code == 0

@@ -14,6 +14,7 @@ import fact_clip
 from fact_clip import InputError, metrics
 from fact_clip.config import ModelConfig
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.inference import segmenter as segmenter_module
 from fact_clip.inference.segmenter import Segmenter, Window, cut_windows, overlap_of
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach, reach
@@ -129,14 +130,15 @@ def test_a_window_as_long_as_the_video_is_one_pass_for_any_model(tiny_run, workb
 
 
 class Counting(torch.nn.Module):
-    """Notes the length of each pass of a model."""
+    """Notes the length of each window that a model reads, and how many it reads at once."""
 
     def __init__(self, model: FACT) -> None:
         super().__init__()
-        self.model, self.lengths = model, []
+        self.model, self.lengths, self.at_once = model, [], []
 
     def forward(self, features, **how):
-        self.lengths.append(features.shape[1])
+        self.lengths += [features.shape[1]] * len(features)
+        self.at_once.append(len(features))
         return self.model(features, **how)
 
 
@@ -155,6 +157,27 @@ def test_a_long_file_is_never_held_at_once(tiny_run, tmp_path, monkeypatch):
     assert set(long.model.lengths) == {100}
     assert len(long.model.lengths) == 63  # (5000 - 100) / 80 = 61.25, and the first and the last
     assert max(given) == 410
+    assert long.model.at_once == [10] * 6 + [3]  # 1,024 rows
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+@pytest.mark.parametrize("blocks", ["last", "all"])
+def test_windows_read_together_are_each_alone(tiny, tmp_path, monkeypatch, interleave, blocks):
+    """Interleaved, the last window has 13 rows from its first starts and 12 from the others: it is padded."""
+    settings = {"data": {"interleave": interleave}, "decode": {"window": 50, "overlap": 8, "blocks": blocks}}
+    train(tiny(**settings, train={"epochs": 2}), tmp_path / "run")
+    features = np.random.default_rng(5).normal(size=(997, 8)).astype(np.float32).cumsum(0) / 4
+    together, alone = fact_clip.load(tmp_path / "run"), fact_clip.load(tmp_path / "run")
+    together.models, alone.models = [Counting(together.model)], [Counting(alone.model)]
+    labels, confidence = together.predict(features)
+    monkeypatch.setattr(segmenter_module, "ROWS_AT_ONCE", 1)
+    one_by_one, sure = alone.predict(features)
+    assert set(alone.model.at_once) == {1}
+    assert max(together.model.at_once) > 20
+    assert len(together.model.lengths) == len(alone.model.lengths)
+    assert set(alone.model.lengths) == ({12, 13} if interleave else {13})
+    np.testing.assert_array_equal(labels, one_by_one)
+    np.testing.assert_allclose(confidence, sure, atol=1e-5)
 
 
 def test_a_transcript_is_aligned_in_one_pass(tiny, tmp_path):
