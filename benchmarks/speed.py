@@ -32,6 +32,7 @@ import torch
 from made_up import SHAPES, WIDTH, Shape, folder, plant, video, write, write_kscgr
 from plain import PlainFACT, PlainLoss, PlainTraining, decode
 from torch import Tensor
+from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode
 
 from fact_clip import decoding
@@ -56,6 +57,7 @@ AGREE = 1e-4  # relative difference of outputs, at most
 # Products whose best rate counts as the machine's: (M, K) @ (K, N), of the sizes that the convolutions have.
 PRODUCTS = ((2048, 512, 512), (1024, 1024, 1024), (2048, 2560, 512))
 FRAMES = {"GTEA": (1000, 2000, 4000, 8000, 16000, 32000, 64000), "Breakfast": (1000, 4000, 16000, 64000)}
+PLANTED = True  # --random: weights as they are drawn (made_up.py says what that changes)
 ROOMY = 12e9  # bytes free, to train Breakfast with the recipe's batch of 4
 
 
@@ -86,17 +88,27 @@ class Row:
 HEADER = ["what", "ours", "against", "figure", "lowest to highest", "target", ""]
 
 
-def alternate(calls: Mapping[str, Callable[[], Any]], rounds: int, wait: Callable[[], None]) -> dict[str, list[float]]:
+def clock() -> float:
+    """Seconds; of this process's own work with --threads 1, which other work on the machine hardly changes."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def alternate(
+    calls: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    wait: Callable[[], None] = lambda: None,
+    now: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds of each call, in turns, after one that does not count."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
             wait()
-            start = time.perf_counter()
+            start = now()
             call()
             wait()
             if number:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(now() - start)
     return times
 
 
@@ -120,7 +132,8 @@ def both_models(shape: Shape, config: Config) -> tuple[FACT, PlainFACT]:
     """Ours and the plain one with the same planted weights, in evaluation mode."""
     torch.manual_seed(0)
     ours = FACT(config.model, WIDTH, Classes(shape.classes), frame_weight=config.decode.frame_weight).eval()
-    plant(ours, shape)
+    if PLANTED:
+        plant(ours, shape)
     plain = PlainFACT(config.model, WIDTH, shape.classes).eval()
     plain.load_state_dict(ours.state_dict())
     return ours.requires_grad_(False), plain.requires_grad_(False)
@@ -142,6 +155,19 @@ def check(name: str, ours: FACT, plain: PlainFACT, features: Tensor, frame_weigh
         raise SystemExit(f"{name}: outputs differ by {error:.1e} (at most {AGREE}), labels in {differ} frames")
 
 
+def counter() -> FlopCounterMode:
+    """Counts the FLOP of matrix products and convolutions, those included that torch's own list lacks."""
+    aten = torch.ops.aten
+    missing = {
+        aten.baddbmm_: lambda _, a, b, *rest, **more: flop_counter.bmm_flop(a, b),
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **more: flop_counter.sdpa_flop(
+            q, k, v
+        ),
+    }
+    known = flop_counter.flop_registry
+    return FlopCounterMode(display=False, custom_mapping={op: own for op, own in missing.items() if op not in known})
+
+
 def inference(
     name: str,
     shape: Shape,
@@ -156,11 +182,11 @@ def inference(
     weight, features = config.decode.frame_weight, video(shape, shape.frames)[0].to(device)
     check(name, ours, plain, features, weight)
     model, batch = wrap(ours), features.unsqueeze(0)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), counter() as counted:
         segments = [int(b.segments.mask.sum()) for b in ours(batch).blocks if b.segments is not None]
-    with torch.no_grad(), FlopCounterMode(display=False) as plain_counter:
+    with torch.no_grad(), counter() as plain_counted:
         plain(features)
-    flops, plain_flops = counter.get_total_flops(), plain_counter.get_total_flops()
+    flops, plain_flops = counted.get_total_flops(), plain_counted.get_total_flops()
     repeats = 200 if device.type == "cuda" else 5
     factors = {size: (torch.randn(size[:2], device=device), torch.randn(size[1:], device=device)) for size in PRODUCTS}
 
@@ -174,7 +200,7 @@ def inference(
         **{size: (lambda size=size: product(size)) for size in PRODUCTS},
     }
     with torch.no_grad(), around():
-        times = alternate(calls, rounds, waiter(device))
+        times = alternate(calls, rounds, waiter(device), clock)
     rate = max(2 * np.prod(size) * repeats / statistics.median(times[size]) for size in PRODUCTS)
     shares = sorted(flops / seconds / rate for seconds in times["ours"])
     what = f"inference, {name}, T = {shape.frames:,}"
@@ -216,7 +242,8 @@ def step(
     class Timed(trainer._Training):
         def __init__(self, *parts: Any) -> None:
             super().__init__(*parts)
-            plant(self.model, shape)
+            if PLANTED:
+                plant(self.model, shape)
             config = self.run.config
             twin = PlainFACT(config.model, WIDTH, shape.classes).to(device)
             twin.load_state_dict(self.model.state_dict())
@@ -226,17 +253,17 @@ def step(
 
         def _step(self, batch: Any) -> Any:
             wait()
-            start = time.perf_counter()
+            start = clock()
             answer = super()._step(batch)
             wait()
-            times["ours"].append(time.perf_counter() - start)
+            times["ours"].append(clock() - start)
             videos = [(x[m], y[m]) for x, y, m in zip(batch.features, batch.labels, batch.mask, strict=True)]
             wait()
-            start = time.perf_counter()
+            start = clock()
             with (around or nullcontext)():
                 row = self.plain.step(videos)
             wait()
-            times["plain"].append(time.perf_counter() - start)
+            times["plain"].append(clock() - start)
             # Once: afterwards rounding moves the weights apart.
             exact = around is None and torch.get_float32_matmul_precision() == "highest"
             exact = exact and not self.run.config.model.input.dropout
@@ -385,7 +412,7 @@ def start_up(runs: int) -> Row:
     """`fact-clip --help` beside `import numpy` (startup.py says more)."""
     names = {"ours": "fact-clip --help", "numpy": "import numpy"}
     calls = {key: (lambda name=name: startup.seconds(startup.COMMANDS[name])) for key, name in names.items()}
-    times = alternate(calls, runs, lambda: None)
+    times = alternate(calls, runs)
     mine, numpy = statistics.median(times["ours"]), statistics.median(times["numpy"])
     pairs = [a / b for a, b in zip(times["ours"], times["numpy"], strict=True)]
     spread = f"{min(pairs):.2f} to {max(pairs):.2f}"
@@ -440,7 +467,8 @@ def facts() -> list[str]:
         f"date {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
         f"commit {git('rev-parse', '--short', 'HEAD') or 'unknown'}{changed}",
         f"torch {torch.__version__}, Python {platform.python_version()}",
-        f"{cpu}, {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads",
+        f"{cpu}, {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads"
+        + (", processor time" if torch.get_num_threads() == 1 else ""),
         f"load at the end {os.getloadavg()[0]:.1f}",
     ]
 
@@ -465,9 +493,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="short videos, once")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="these rows; results.md stays")
     parser.add_argument("--against", type=Path, help="another checkout, for the row epoch")
-    parser.add_argument("--threads", type=int, help="of this process; unset: one a core")
+    parser.add_argument("--threads", type=int, help="unset: one a core; with 1 the processor's time is told")
+    parser.add_argument("--random", action="store_true", help="weights as they are drawn; writes nothing")
     parser.add_argument("--grow", nargs=2, metavar=("SHAPE", "FRAMES"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    global PLANTED
+    PLANTED = not given.random
     if given.threads:
         torch.set_num_threads(given.threads)
     if given.grow:
@@ -479,7 +510,7 @@ def main() -> int:
             print(" · ".join(cell for cell in row.cells() if cell), flush=True)
             rows.append(row)
     print("\n".join(facts()))
-    if not given.quick and set(given.only) == set(KINDS):
+    if not (given.quick or given.random) and set(given.only) == set(KINDS):
         about = "".join(f"- {fact}\n" for fact in facts())
         (ROOT / "benchmarks/results.md").write_text(f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}")
     return int(any(row.missed for row in rows))
