@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.datasets.dataset import IGNORED
@@ -15,22 +17,25 @@ class Truth:
     """Frame labels of B videos and their runs of equal label; runs of ignored frames are not segments."""
 
     labels: Tensor  # (B, T) int64, -1 at padding and at ignored frames
-    segment: Tensor  # (B, T) int64, the place of each frame's segment in its video, -1 where the label is -1
-    classes: Tensor  # (B, S) int64, the class of each segment in order (the transcript), -1 at padding
+    segment: Tensor  # (B, T) int64, the place of each frame's segment in its video; S, a spare place, at label -1
+    classes: Tensor  # (B, S) int64, the class of each segment in order, -1 at padding
+    transcripts: tuple[NDArray[np.int64], ...]  # the same without padding, on the CPU
 
     @classmethod
     def of(cls, labels: Tensor) -> Truth:
-        """From the labels (B, T) of a batch."""
+        """From the labels (B, T) of a batch; on their device."""
+        device, labels = labels.device, labels.cpu()
         known = labels >= 0
         starts = known.clone()
         starts[:, 1:] &= labels[:, 1:] != labels[:, :-1]
-        segment = torch.where(known, starts.cumsum(1) - 1, IGNORED)
-        classes = labels.new_full((len(labels), int(starts.sum(1).max())), IGNORED)
-        videos, frames = starts.nonzero(as_tuple=True)
-        classes[videos, segment[videos, frames]] = labels[videos, frames]
-        return cls(labels, segment, classes)
+        transcripts = [row[own] for row, own in zip(labels, starts, strict=True)]
+        classes = torch.nn.utils.rnn.pad_sequence(transcripts, batch_first=True, padding_value=IGNORED)
+        segment = torch.where(known, starts.cumsum(1) - 1, classes.shape[1])
+        return cls(labels, segment, classes, tuple(each.numpy() for each in transcripts)).to(device)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Truth:
         """The same on another device."""
-        parts = (self.labels, self.segment, self.classes)
-        return Truth(*(each.to(device, non_blocking=non_blocking) for each in parts))
+        labels, segment, classes = (
+            each.to(device, non_blocking=non_blocking) for each in (self.labels, self.segment, self.classes)
+        )
+        return Truth(labels, segment, classes, self.transcripts)

@@ -1,23 +1,23 @@
 """The loss of FACT: named terms for each block, averaged over blocks and videos (docs/method.md, 'Loss').
 
-Each video of a batch is cut out of its padding, matched once by its last block, and judged in every block. All of it
-computes in float32 whatever the autocast: in bfloat16 a sum over frames stops growing at a few hundred.
+Each video is matched once, by the last block, and judged in every block. A padded batch is computed at once: what is
+padded or ignored has weight zero, so that a video has the loss that it has alone. All of it computes in float32
+whatever the autocast: in bfloat16 a sum over frames stops growing at a few hundred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
 
 from fact_clip.config import LossConfig
-from fact_clip.losses.matching import Pairs, TrueSegments, match, matching_cost
+from fact_clip.datasets.truth import Truth
+from fact_clip.losses.matching import Pairs, match_videos, matching_cost, segment_lengths, token_of_segment
 from fact_clip.models.heads import Classes
-from fact_clip.models.output import BlockOutput, Output, Segments
+from fact_clip.models.output import BlockOutput, Output
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,38 @@ class LossTerms:
 
     def as_dict(self) -> dict[str, float]:
         """Plain numbers for a log: ``total``, each term's mean over blocks, ``contrastive`` where there is one."""
-        result = {"total": self.total.item()}
-        for field in fields(BlockTerms):
-            result[field.name] = sum(getattr(block, field.name).item() for block in self.blocks) / len(self.blocks)
-        if self.contrastive is not None:
-            result["contrastive"] = self.contrastive.item()
-        return result
+        return dict(zip(self.names, self.values().tolist(), strict=True))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of :meth:`values`."""
+        contrastive = [] if self.contrastive is None else ["contrastive"]
+        return ["total", *(field.name for field in fields(BlockTerms)), *contrastive]
+
+    def values(self) -> Tensor:
+        """(K,) what a log holds, still on the device and without gradient."""
+        terms = [
+            torch.stack([getattr(block, field.name) for block in self.blocks]).mean() for field in fields(BlockTerms)
+        ]
+        contrastive = [] if self.contrastive is None else [self.contrastive]
+        return torch.stack([self.total, *terms, *contrastive]).detach()
 
 
 @dataclass(frozen=True)
-class _Video:
-    """What every term of one video reads."""
+class _Target:
+    """What every term of a batch reads. Where ``known`` is false a frame has weight zero."""
 
-    labels: Tensor  # (T,)
-    truth: TrueSegments
-    pairs: Pairs
-    token_classes: Tensor  # (M,) class of each token's matched segment, else null
+    labels: Tensor  # (B, T) class, 0 where not known
+    known: Tensor  # (B, T) the frame has a label
+    frames: Tensor  # (B,) number of known frames, at least 1
+    some: Tensor  # (B,) 1.0 for a video with a known frame, else 0.0
+    token: Tensor  # (B, T) the token that the frame's segment is matched to, 0 where there is none
+    matched: Tensor  # (B, T) the frame's segment is matched
+    token_classes: Tensor  # (B, M) class of each token's matched segment, else null
+    of_token: Tensor  # (B, M) number of segments matched to each token
+    token_mask: Tensor  # (B, M) real tokens
     class_weights: Tensor  # (C+1,)
-    frame_weights: Tensor  # (T,)
+    frame_weights: Tensor  # (B, T)
 
 
 class Criterion:
@@ -92,54 +106,74 @@ class Criterion:
         self.config, self.classes, self.background = config, classes, tuple(background)
         self.mean_transcript_length = mean_transcript_length
         self.class_weights = class_weights(config, classes.count, background, frames)
+        self.is_action = torch.tensor([label not in self.background for label in range(classes.count)])
         self.seen = torch.tensor([c for c in range(classes.count) if c not in set(unseen)])
 
-    def __call__(self, output: Output, labels: Tensor, mask: Tensor | None = None) -> LossTerms:
+    def __call__(self, output: Output, labels: Tensor | Truth, mask: Tensor | None = None) -> LossTerms:
         """Loss of a batch.
 
         Args:
             output: the model's output.
-            labels: (B, T) or (T,) class indices, -1 where a frame is ignored.
+            labels: (B, T) or (T,) class indices, -1 where a frame is ignored; or the :class:`Truth` that a loader has
+                cut from them, with -1 at padding, which saves asking the device.
             mask: (B, T) real frames; None: those of the output.
         """
-        labels = labels.unsqueeze(0) if labels.dim() == 1 else labels
         mask = output.mask if mask is None else mask
-        if labels.shape != mask.shape:
-            raise ValueError(f"labels are {tuple(labels.shape)}; expected {tuple(mask.shape)}, one per frame")
-        if int(labels.max()) >= self.classes.count:
-            raise ValueError(f"label {int(labels.max())} is not one of the {self.classes.count} classes")
+        shape = labels.labels.shape if isinstance(labels, Truth) else torch.atleast_2d(labels).shape
+        if shape != mask.shape:
+            raise ValueError(f"labels are {tuple(shape)}; expected {tuple(mask.shape)}, one per frame")
+        if not isinstance(labels, Truth):
+            labels = Truth.of(torch.atleast_2d(labels).masked_fill(~mask, -1))
+        largest = max((int(each.max()) for each in labels.transcripts if len(each)), default=-1)
+        if largest >= self.classes.count:
+            raise ValueError(f"label {largest} is not one of the {self.classes.count} classes")
+        if self.seen.device != mask.device:
+            self.class_weights, self.is_action, self.seen = (
+                each.to(mask.device) for each in (self.class_weights, self.is_action, self.seen)
+            )
         with torch.autocast(mask.device.type, enabled=False):
-            return self._loss(output, labels, mask)
+            return self._loss(output, labels)
 
-    def _loss(self, output: Output, labels: Tensor, mask: Tensor) -> LossTerms:
-        videos, matches = [], []
-        for index in range(len(labels)):
-            alone = _alone(output, index, int(mask[index].sum()))
-            video = self._match(alone, labels[index, : alone.mask.shape[1]])
-            videos.append([self._block(alone, block, video) for block in alone.blocks])
-            matches.append(video.pairs)
-        blocks = tuple(map(_mean_terms, zip(*videos, strict=True)))
+    def _loss(self, output: Output, truth: Truth) -> LossTerms:
+        target, matches = self._match(output, truth)
+        blocks = tuple(self._block(output, block, target) for block in output.blocks)
         fact = torch.stack([block.total for block in blocks]).mean()
         contrastive, total = None, fact
         if output.alignment_logits is not None:
-            known = labels.masked_fill(~mask, -1)
-            contrastive = info_nce(output.alignment_logits.float(), known, self.seen.to(labels.device))
+            contrastive = info_nce(output.alignment_logits.float(), truth.labels, self.seen)
             total = self.config.fact_weight * fact + self.config.contrastive_weight * contrastive
-        return LossTerms(total, blocks, fact, contrastive, tuple(matches))
+        return LossTerms(total, blocks, fact, contrastive, matches)
 
-    def _match(self, output: Output, labels: Tensor) -> _Video:
-        truth, last = TrueSegments.of(labels), output.blocks[-1]
-        probs = output.log_probs(last.token_logits)[0].exp()  # (M, C+1)
-        attention = None if last.a2f_attention is None else last.a2f_attention[0]
+    @torch.no_grad()
+    def _match(self, output: Output, truth: Truth) -> tuple[_Target, tuple[Pairs, ...]]:
+        last, known, (videos, segments) = output.blocks[-1], truth.labels >= 0, truth.classes.shape
+        probs = output.log_probs(last.token_logits.float()).exp()  # (B, M, C+1)
+        attention = None if last.a2f_attention is None else last.a2f_attention.float()
         cost = matching_cost(probs, attention, truth, self.config.class_cost, self.config.overlap_cost)
-        pairs = match(self.config.match, cost, truth.classes)
-        token_classes = torch.full((len(probs),), self.classes.count, device=labels.device)
-        for token, segment in pairs:  # several segments of one token have one class
-            token_classes[token] = truth.classes[segment]
-        null = self.null_weight(len(probs), output.transcript is not None)
-        weights = torch.cat([self.class_weights, torch.tensor([null])]).to(labels.device)
-        by_length = frame_weights(truth, self.background, self.config.segment_balance)
-        return _Video(labels, truth, pairs, token_classes, weights, by_length)
+        width, given = probs.shape[1], output.transcript is not None
+        tokens = output.token_mask.sum(1).tolist() if given else [width] * videos
+        pairs = match_videos(self.config.match, cost, truth, tokens)
+        of_segment = token_of_segment(pairs, segments, cost.device)  # (B, S), -1 where unmatched
+        slot = torch.where(of_segment < 0, width, of_segment)  # a spare place for what is unmatched
+        token_classes = slot.new_full((videos, width + 1), self.classes.count)
+        token_classes = token_classes.scatter(1, slot, truth.classes)[:, :-1]  # segments of one token have one class
+        of_token = slot.new_zeros(videos, width + 1).scatter_add_(1, slot, torch.ones_like(slot))[:, :-1]
+        token = torch.nn.functional.pad(of_segment, (0, 1), value=-1).gather(1, truth.segment)  # (B, T)
+        null = self.class_weights.new_full((1,), self.null_weight(width, given))
+        target = _Target(
+            labels=truth.labels.clamp(min=0),
+            known=known,
+            frames=known.sum(1).clamp(min=1),
+            some=known.any(1).float(),
+            token=token.clamp(min=0),
+            matched=token >= 0,
+            token_classes=token_classes,
+            of_token=of_token,
+            token_mask=output.token_mask,
+            class_weights=torch.cat([self.class_weights, null]),
+            frame_weights=frame_weights(truth, self.is_action, self.config.segment_balance),
+        )
+        return target, pairs
 
     def null_weight(self, n_tokens: int, transcript_given: bool) -> float:
         """Weight of the null class; for -1 it is M / ((M - mean transcript length) * C)."""
@@ -155,128 +189,107 @@ class Criterion:
             raise ValueError(f"{found}: raise model.tokens, or give loss.null_weight")
         return n_tokens / (spare * self.classes.null_divisor)
 
-    def _block(self, output: Output, block: BlockOutput, video: _Video) -> BlockTerms:
-        if not bool(video.truth.known.any()):
-            zero = block.frame_logits.sum() * 0 + block.token_logits.sum() * 0
-            return BlockTerms(zero, zero, zero, zero, zero)
-        frame = _frame_term(output.log_probs(block.frame_logits)[0], video)
-        if block.segments is not None and block.segment_logits is not None:
-            segment = _segment_term(output.log_probs(block.segment_logits)[0], block.segments, video)
-            frame = (frame + segment) / 2
-        token = _token_term(output.log_probs(block.token_logits)[0], video, mean=output.log_probabilities)
-        f2a, a2f = _attention_terms(block, video)
-        smooth = block.frame_logits.sum() * 0
+    def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
+        logp = output.log_probs(block.frame_logits.float())  # (B, T, C)
+        units = _Units.of(block, target)
+        frame = _frame_term(logp, target)  # (B,), like every term
+        if block.segment_logits is not None:
+            frame = (frame + _segment_term(output.log_probs(block.segment_logits.float()), units, target)) / 2
+        token = _token_term(output.log_probs(block.token_logits.float()), target, mean=output.log_probabilities)
+        f2a, a2f = _attention_terms(block, units, target)
+        smooth = torch.zeros_like(target.some)
         if self.config.smoothing:
-            smooth = self.config.smoothing * _smooth_terms(output, block, video.truth.known)
+            smooth = self.config.smoothing * _smooth_term(logp, block, target)
         share = 0.5 if output.log_probabilities else 1.0  # the verb-noun model counts class terms half
-        return BlockTerms(share * frame, share * token, f2a, a2f, smooth)
+        terms = (share * frame, share * token, f2a, a2f, smooth)
+        return BlockTerms(*((target.some * term).mean() for term in terms))
 
 
-# --- one video of a batch -----------------------------------------------------------------------------
+# --- the terms of a block, (B,) each ------------------------------------------------------------------
 
-# The axes of a block's tensors after the batch: frames, tokens, units (frames or predicted segments).
-_AXES = {
-    "frame_features": "T",
-    "frame_logits": "T",
-    "token_features": "M",
-    "token_logits": "M",
-    "segment_logits": "N",
-    "a2f_attention": "TM",
-    "a2f_attention_logits": "NM",
-    "f2a_attention_logits": "MN",
-}
+_LOWEST = torch.finfo(torch.float32).min
+"""In place of -inf, whose differences and gradients are not numbers."""
 
 
-def _alone(output: Output, index: int, n_frames: int) -> Output:
-    """One video of a batch without its padding, in float32."""
-    one = slice(index, index + 1)
-    n_tokens = int(output.token_mask[index].sum())
+@dataclass(frozen=True)
+class _Units:
+    """What a block attends from and to: N frames, or N predicted segments."""
 
-    def cut(block: BlockOutput) -> BlockOutput:
-        sizes, values = {"T": n_frames, "M": n_tokens, "N": n_frames}, dict[str, Any]()
-        if block.segments is not None:
-            sizes["N"] = units = int(block.segments.mask[index].sum())
-            whole = block.segments
-            per_segment = (each[one, :units] for each in (whole.mask, whole.centre, whole.length))
-            values["segments"] = Segments(whole.of_frame[one, :n_frames], *per_segment)
-        for name, axes in _AXES.items():
-            tensor = getattr(block, name)
-            if tensor is not None:
-                values[name] = tensor[(one, *(slice(sizes[axis]) for axis in axes))].float()
-        return BlockOutput(**values)
+    of_frame: Tensor  # (B, T) the unit of each frame
+    frames: Tensor  # (B, N) known frames in each unit
+    count: Tensor  # (B,) units with a known frame, at least 1
 
-    mask, token_mask = output.mask[one, :n_frames], output.token_mask[one, :n_tokens]
-    return replace(output, blocks=tuple(map(cut, output.blocks)), mask=mask, token_mask=token_mask)
+    @classmethod
+    def of(cls, block: BlockOutput, target: _Target) -> _Units:
+        if block.segments is None:
+            every = torch.arange(target.known.shape[1], device=target.known.device).expand_as(target.known)
+            return cls(every, target.known.float(), target.frames)
+        of_frame = block.segments.of_frame
+        frames = torch.zeros(block.segments.mask.shape, device=of_frame.device)
+        frames.scatter_add_(1, of_frame, target.known.float())
+        return cls(of_frame, frames, (frames > 0).sum(1).clamp(min=1))
 
 
-def _mean_terms(terms: Sequence[BlockTerms]) -> BlockTerms:
-    return BlockTerms(*(torch.stack([getattr(t, f.name) for t in terms]).mean() for f in fields(BlockTerms)))
-
-
-# --- the terms of a block -----------------------------------------------------------------------------
-
-
-def _frame_term(logp: Tensor, video: _Video) -> Tensor:
+def _frame_term(logp: Tensor, target: _Target) -> Tensor:
     """Weighted negative log-likelihood over labelled frames, divided by their number (not by their weights)."""
-    known = video.truth.known
-    labels = video.labels[known]
-    picked = logp[known].gather(1, labels.unsqueeze(1)).squeeze(1)
-    return -(video.class_weights[labels] * video.frame_weights[known] * picked).sum() / len(labels)
+    picked = logp.gather(2, target.labels.unsqueeze(2)).squeeze(2)  # (B, T)
+    weights = target.class_weights[target.labels] * target.frame_weights * target.known
+    return -(weights * picked).sum(1) / target.frames
 
 
-def _segment_term(logp: Tensor, segments: Segments, video: _Video) -> Tensor:
-    """The same over predicted segments (S, C), against the distribution of labels inside each."""
-    onehot = one_hot(video.labels.clamp(min=0), logp.shape[1]).float()
-    share, real = _share(segments, onehot, video.truth.known)
-    return -(share * logp[real] * video.class_weights[:-1]).sum() / max(len(share), 1)
+def _segment_term(logp: Tensor, units: _Units, target: _Target) -> Tensor:
+    """The same over predicted segments (B, N, C), against the distribution of labels inside each."""
+    share = torch.zeros_like(logp).flatten(1)  # (B, N*C)
+    share.scatter_add_(1, units.of_frame * logp.shape[2] + target.labels, target.known.float())
+    share = share.view_as(logp) / units.frames.clamp(min=1).unsqueeze(2)
+    return -(share * logp * target.class_weights[:-1]).sum((1, 2)) / units.count
 
 
-def _token_term(logp: Tensor, video: _Video, mean: bool) -> Tensor:
+def _token_term(logp: Tensor, target: _Target, mean: bool) -> Tensor:
     """Cross entropy of the tokens: the weighted mean, or the plain ``mean`` of the weighted terms (verb-noun)."""
-    weights = video.class_weights[video.token_classes]
-    terms = -weights * logp.gather(1, video.token_classes.unsqueeze(1)).squeeze(1)
-    return terms.mean() if mean else terms.sum() / weights.sum()
+    weights = target.class_weights[target.token_classes] * target.token_mask  # (B, M)
+    terms = -weights * logp.gather(2, target.token_classes.unsqueeze(2)).squeeze(2)
+    return terms.sum(1) / (target.token_mask.sum(1) if mean else weights.sum(1))
 
 
-def _attention_terms(block: BlockOutput, video: _Video) -> tuple[Tensor, Tensor]:
-    """Cross entropy of both cross attentions against the matched true segments (FACT equations 10 and 11)."""
-    truth, zero = video.truth, block.frame_logits.sum() * 0
-    if block.a2f_attention_logits is None or block.f2a_attention_logits is None or not video.pairs:
-        return zero, zero
-    tokens, matched = (torch.tensor(side, device=zero.device) for side in zip(*video.pairs, strict=True))
-    if block.segments is None:
-        target, real = truth.onehot[truth.known], truth.known  # (N', S)
-    else:
-        target, real = _share(block.segments, truth.onehot, truth.known)
-    weighted = target[:, matched] * video.class_weights[truth.classes[matched]] / len(target)  # (N', P)
-    f2a = block.f2a_attention_logits[0][:, real].log_softmax(-1)[tokens].T  # (N', P), softmax over frames
-    a2f = block.a2f_attention_logits[0][real][:, tokens].log_softmax(-1)  # (N', P), softmax over pairs
-    return -(weighted * f2a).sum(), -(weighted * a2f).sum()
+def _attention_terms(block: BlockOutput, units: _Units, target: _Target) -> tuple[Tensor, Tensor]:
+    """Cross entropy of both cross attentions against the matched true segments (FACT equations 10 and 11).
 
-
-def _share(segments: Segments, per_frame: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of ``per_frame`` (T, K) over the labelled frames of each predicted segment that has some.
-
-    Returns (S', K) and the (S,) choice of those segments.
+    A frame whose segment is matched asks its unit to attend to that segment's token, and the token to the unit.
     """
-    of_frame, values = segments.of_frame[0][known], per_frame[known]  # (T',), (T', K)
-    size = segments.mask.shape[1]
-    count = values.new_zeros(size).index_add_(0, of_frame, torch.ones_like(values[:, 0]))
-    total = values.new_zeros(size, values.shape[1]).index_add_(0, of_frame, values)
-    real = count > 0
-    return total[real] / count[real].unsqueeze(1), real
+    if block.a2f_attention_logits is None or block.f2a_attention_logits is None:
+        return torch.zeros_like(target.some), torch.zeros_like(target.some)
+    a2f, f2a = block.a2f_attention_logits.float(), block.f2a_attention_logits.float()  # (B, N, M), (B, M, N)
+    # Over tokens, each as often as segments are matched to it; and over the units that have a known frame.
+    a2f = a2f.masked_fill((target.of_token == 0).unsqueeze(1), _LOWEST)
+    f2a = f2a.masked_fill((units.frames == 0).unsqueeze(1), _LOWEST)
+    of_unit = (a2f + target.of_token.clamp(min=1).log().unsqueeze(1)).logsumexp(2)  # (B, N)
+    of_token = f2a.logsumexp(2)  # (B, M)
+    weights = target.class_weights[target.labels] * target.matched  # (B, T)
+    weights = weights / units.frames.gather(1, units.of_frame).clamp(min=1) / units.count.unsqueeze(1)
+    to_token = a2f.flatten(1).gather(1, units.of_frame * a2f.shape[2] + target.token)  # (B, T)
+    to_unit = f2a.flatten(1).gather(1, target.token * f2a.shape[2] + units.of_frame)  # (B, T)
+    a2f_term = weights * (of_unit.gather(1, units.of_frame) - to_token)
+    return (weights * (of_token.gather(1, target.token) - to_unit)).sum(1), a2f_term.sum(1)
 
 
-def _smooth_terms(output: Output, block: BlockOutput, known: Tensor) -> Tensor:
+def _smooth_term(logp: Tensor, block: BlockOutput, target: _Target) -> Tensor:
     """Truncated squared change of log-probabilities between neighbours (MS-TCN), of frames and, in ``u``, attention."""
-    both = known[1:] & known[:-1]
-    terms = [output.log_probs(block.frame_logits)[0]]  # (T, C)
+    both = target.known[:, 1:] & target.known[:, :-1]  # (B, T-1)
+    pairs = both.sum(1).clamp(min=1)
     a2f, f2a = block.a2f_attention_logits, block.f2a_attention_logits
+    total = _changes(logp, both) / (pairs * logp.shape[2])
     if block.segments is None and a2f is not None and f2a is not None:
-        terms += [a2f[0].log_softmax(-1), f2a[0].T.log_softmax(-1)]  # (T, M) each
-    if not bool(both.any()):
-        return terms[0].sum() * 0
-    return torch.stack([((t[1:] - t[:-1])[both] ** 2).clamp(max=16).mean() for t in terms]).sum()
+        unreal = ~target.token_mask.unsqueeze(1) | ~target.known.unsqueeze(2)  # (B, T, M)
+        for attention in (a2f, f2a.transpose(1, 2)):
+            logs = attention.float().masked_fill(unreal, _LOWEST).log_softmax(2).masked_fill(unreal, 0.0)
+            total = total + _changes(logs, both) / (pairs * target.token_mask.sum(1))
+    return total
+
+
+def _changes(values: Tensor, both: Tensor) -> Tensor:
+    """(B,) sum of the squared changes of (B, T, K), at most 16 each, where both neighbours count."""
+    return (((values[:, 1:] - values[:, :-1]) ** 2).clamp(max=16) * both.unsqueeze(2)).sum((1, 2))
 
 
 # --- weights ------------------------------------------------------------------------------------------
@@ -304,20 +317,21 @@ def balanced_weights(frames: Tensor, exponent: float) -> Tensor:
     return torch.where(counts > 0, weights * scale, 1.0).float()
 
 
-def frame_weights(truth: TrueSegments, background: Collection[int], exponent: float) -> Tensor:
-    """(T,) n^-exponent for a frame of an action segment of n frames, their mean 1; 1 for background and unlabelled.
+def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:
+    """(B, T) n^-exponent for a frame of an action segment of n frames, their mean 1 in a video; 1 for other frames.
 
     Edit and F1 count segments, a loss over frames counts seconds: without this weight short actions are given up.
+    ``is_action`` is (C,), false for background.
     """
-    weights = torch.ones(len(truth.known), device=truth.known.device)
-    actions = [label not in background for label in truth.classes.tolist()] if exponent else []
-    if not any(actions):
-        return weights
-    of_action = truth.onehot[:, actions]  # (T, S')
-    frames = of_action.sum(1) > 0
-    powers = (of_action @ of_action.sum(0))[frames] ** -exponent
-    weights[frames] = powers / powers.mean()
-    return weights
+    if not exponent:
+        return torch.ones(truth.labels.shape, device=truth.labels.device)
+    lengths = segment_lengths(truth).float()
+    action = is_action[truth.classes.clamp(min=0)] & (truth.classes >= 0)  # (B, S)
+    powers = torch.where(action, lengths.clamp(min=1) ** -exponent, 0.0)
+    frames = torch.where(action, lengths, 0.0)
+    mean = (powers * frames).sum(1, keepdim=True) / frames.sum(1, keepdim=True).clamp(min=1)
+    weights = torch.where(action, powers / mean.clamp(min=1e-12), 1.0)
+    return torch.nn.functional.pad(weights, (0, 1), value=1.0).gather(1, truth.segment)
 
 
 # --- contrastive --------------------------------------------------------------------------------------
@@ -331,19 +345,15 @@ def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
         labels: (B, T) class indices, -1 where a frame is left out.
         seen: (K,) the seen classes.
     """
-    column = torch.full((similarity.shape[2] + 1,), -1, device=labels.device)
-    column[seen] = torch.arange(len(seen), device=labels.device)
-    places = column[labels]  # (B, T) position among the seen classes; the spare last entry answers label -1
-    return torch.stack([_one_video(s[:, seen], p) for s, p in zip(similarity, places, strict=True)]).mean()
-
-
-def _one_video(scores: Tensor, place: Tensor) -> Tensor:
-    """From (T, K) scores of the seen classes and the (T,) place of each frame's label among them, or -1."""
-    used = place >= 0
-    if not bool(used.any()):
-        return scores.sum() * 0
-    scores, place = scores[used], place[used]
-    to_text = cross_entropy(scores, place)
-    onehot = one_hot(place, scores.shape[1]).float()
-    to_video = -(scores.log_softmax(0) * onehot).sum(0) / onehot.sum(0).clamp(min=1)  # (K,), absent classes are 0
-    return (to_text + to_video.mean()) / 2
+    column = seen.new_full((similarity.shape[2] + 1,), -1)
+    column[seen] = torch.arange(len(seen), device=seen.device)
+    place = column[labels]  # (B, T) position among the seen classes; the spare last entry answers label -1
+    used, index = (place >= 0).float(), place.clamp(min=0)
+    scores = similarity[..., seen]  # (B, T, K)
+    frames = used.sum(1)
+    to_text = -(scores.log_softmax(2).gather(2, index.unsqueeze(2)).squeeze(2) * used).sum(1) / frames.clamp(min=1)
+    over_time = scores.masked_fill((used == 0).unsqueeze(2), torch.finfo(scores.dtype).min).log_softmax(1)
+    picked = over_time.gather(2, index.unsqueeze(2)).squeeze(2) * used  # (B, T)
+    counts = torch.zeros_like(scores[:, 0]).scatter_add_(1, index, used)  # (B, K)
+    of_class = torch.zeros_like(counts).scatter_add(1, index, -picked) / counts.clamp(min=1)  # absent classes are 0
+    return ((to_text + of_class.mean(1)) / 2 * (frames > 0)).mean()

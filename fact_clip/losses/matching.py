@@ -2,65 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from fact_clip.core import runs
+from fact_clip.datasets.truth import Truth
 
 Pairs = list[tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class TrueSegments:
-    """The true segments of one video; runs of ignored frames (-1) are not segments."""
-
-    classes: Tensor  # (S,) the class of each segment: the transcript
-    onehot: Tensor  # (T, S) float, one where a frame lies in a segment
-    known: Tensor  # (T,) true at frames with a label
-
-    @classmethod
-    def of(cls, labels: Tensor) -> TrueSegments:
-        """From the frame labels (T,) of one video."""
-        found = [(start, stop, label) for start, stop, label in runs(labels.cpu().numpy()) if label >= 0]
-        onehot = torch.zeros(len(labels), len(found))
-        for index, (start, stop, _) in enumerate(found):
-            onehot[start:stop, index] = 1
-        classes = torch.tensor([label for _, _, label in found], dtype=torch.long)
-        return cls(classes.to(labels.device), onehot.to(labels.device), labels >= 0)
-
-
 @torch.no_grad()
 def matching_cost(
-    token_probs: Tensor, attention: Tensor | None, truth: TrueSegments, class_cost: float, overlap_cost: float
-) -> np.ndarray:
-    """Cost (M, S) = -(class_cost * p_m(class of s) + overlap_cost * IoU[m, s]).
+    token_probs: Tensor, attention: Tensor | None, truth: Truth, class_cost: float, overlap_cost: float
+) -> Tensor:
+    """Cost (B, M, S) = -(class_cost * p_m(class of s) + overlap_cost * IoU[m, s]); meaningless at padding.
 
     Args:
-        token_probs: (M, C+1) class probabilities of the tokens.
-        attention: (T, M) weights of frames on tokens, or None for a model without update blocks.
-        truth: the video's segments; frames without a label take no part.
+        token_probs: (B, M, C+1) class probabilities of the tokens.
+        attention: (B, T, M) weights of frames on tokens, or None for a model without update blocks.
+        truth: the segments of B videos; frames without a label take no part.
         class_cost: weight of the class probability.
         overlap_cost: weight of the overlap of attention and segment.
     """
-    cost = -class_cost * token_probs[:, truth.classes]  # (M, S)
+    (videos, tokens), segments = token_probs.shape[:2], truth.classes.shape[1]
+    classes = truth.classes.clamp(min=0).unsqueeze(1).expand(-1, tokens, -1)
+    cost = -class_cost * token_probs.gather(2, classes)  # (B, M, S)
     if attention is not None:
-        attention, target = attention[truth.known], truth.onehot[truth.known]  # (T', M), (T', S)
-        overlap = attention.T @ target  # (M, S)
-        union = attention.sum(0).unsqueeze(1) + target.sum(0) - overlap
-        cost = cost - overlap_cost * overlap / union
-    return cost.float().cpu().numpy()
+        index = truth.segment.unsqueeze(-1).expand_as(attention)  # (B, T, M)
+        overlap = attention.new_zeros(videos, segments + 1, tokens).scatter_add_(1, index, attention)[:, :-1]
+        overlap = overlap.transpose(1, 2)  # (B, M, S)
+        frames = segment_lengths(truth).to(overlap.dtype)  # (B, S)
+        union = overlap.sum(2, keepdim=True) + frames.unsqueeze(1) - overlap
+        cost = cost - overlap_cost * overlap / union.clamp(min=1e-12)
+    return cost.float()
 
 
-def one_to_one(cost: np.ndarray, classes: np.ndarray) -> Pairs:
+def segment_lengths(truth: Truth) -> Tensor:
+    """(B, S) frames of each true segment, 0 at padding."""
+    videos, segments = truth.classes.shape
+    lengths = truth.segment.new_zeros(videos, segments + 1)
+    return lengths.scatter_add_(1, truth.segment, torch.ones_like(truth.segment))[:, :-1]
+
+
+def one_to_one(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
     """``o2o``: the cheapest assignment of tokens to segments; the rest on either side stays unmatched."""
     return list(zip(*(side.tolist() for side in linear_sum_assignment(cost)), strict=True))
 
 
-def one_to_many(cost: np.ndarray, classes: np.ndarray) -> Pairs:
+def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
     """``o2m``: tokens are assigned to classes, then each segment takes the cheapest token of its class."""
     present = np.unique(classes)
     by_class = np.stack([cost[:, classes == label].sum(1) for label in present], axis=1)  # (M, K)
@@ -75,7 +66,7 @@ def one_to_many(cost: np.ndarray, classes: np.ndarray) -> Pairs:
     return pairs
 
 
-def sequential(cost: np.ndarray, classes: np.ndarray) -> Pairs:
+def sequential(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
     """``seq``: token i stands for segment i."""
     return [(index, index) for index in range(min(cost.shape))]
 
@@ -83,6 +74,29 @@ def sequential(cost: np.ndarray, classes: np.ndarray) -> Pairs:
 MATCHERS = {"o2o": one_to_one, "o2m": one_to_many, "seq": sequential}
 
 
-def match(kind: str, cost: np.ndarray, classes: Tensor) -> Pairs:
-    """(token, segment) pairs by the matcher ``kind``; none where a video has no segment."""
-    return MATCHERS[kind](cost, classes.cpu().numpy()) if cost.size else []
+def match(kind: str, cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs:
+    """(token, segment) pairs of one video by the matcher ``kind``; none where it has no segment."""
+    return MATCHERS[kind](cost, classes) if cost.size else []
+
+
+def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tuple[Pairs, ...]:
+    """The pairs of each video from (B, M, S) costs and its number of tokens.
+
+    The costs travel to the CPU in one copy. A FloatingPointError where one is not finite.
+    """
+    pairs = []
+    for own, count, classes in zip(cost.cpu().numpy(), tokens, truth.transcripts, strict=True):
+        own = own[:count, : len(classes)]
+        if not np.isfinite(own).all():
+            raise FloatingPointError("scores that are not finite")
+        pairs.append(match(kind, own, classes))
+    return tuple(pairs)
+
+
+def token_of_segment(pairs: tuple[Pairs, ...], segments: int, device: torch.device) -> Tensor:
+    """(B, S) the token that each segment is matched to, -1 where there is none."""
+    token = np.full((len(pairs), segments), -1)
+    for row, own in zip(token, pairs, strict=True):
+        for matched, segment in own:
+            row[segment] = matched
+    return torch.from_numpy(token).to(device, non_blocking=True)

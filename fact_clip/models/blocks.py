@@ -21,9 +21,9 @@ from fact_clip.models.branches import (
     CrossAttention,
     cut_segments,
     pool_segments,
-    run_gru,
 )
 from fact_clip.models.heads import Candidates, HeadFactory
+from fact_clip.models.kernels import bidirectional_gru
 from fact_clip.models.output import BlockOutput, Segments
 
 
@@ -32,27 +32,33 @@ class Scene:
     """What all blocks share about a batch."""
 
     mask: Tensor  # (B, T) real frames
+    padded: bool  # whether some frames are not
     frame_position: Tensor | None  # (1, T, P)
-    token_mask: Tensor  # (B, M) real tokens
+    token_mask: Tensor | None  # (B, M) real tokens; None: all are
     token_content: Tensor  # (B, M, A) what tokens start from
     token_position: Tensor  # (B or 1, M, A)
     text: Candidates | None  # for heads that read text
     evidence: Tensor | None = None  # (B, T, E, O) of object columns
 
+    @property
+    def padding(self) -> Tensor | None:
+        """The mask where some frames are padded, else None."""
+        return self.mask if self.padded else None
+
     def of_frames(self, features: Tensor) -> Context:
         """Frame features (B, T, D) as a context."""
-        return Context(features, self.frame_position, self.mask)
+        return Context(features, self.frame_position, self.padding)
 
     def of_segments(self, features: Tensor, segments: Segments) -> Context:
         """Segment features (B, S, D) as a context, each at the position of its middle frame."""
         position = None if self.frame_position is None else self.frame_position[0][segments.centre]
-        return Context(features, position, segments.mask)
+        return Context(features, position, segments.mask if len(features) > 1 else None)
 
     def segment_evidence(self, segments: Segments) -> Tensor | None:
         """(B, S, E, O): the mean evidence of each segment."""
         if self.evidence is None:
             return None
-        return pool_segments(self.evidence.flatten(2), segments, self.mask).unflatten(-1, self.evidence.shape[2:])
+        return pool_segments(self.evidence.flatten(2), segments, self.padding).unflatten(-1, self.evidence.shape[2:])
 
 
 class _Block(nn.Module):
@@ -71,8 +77,9 @@ class _Block(nn.Module):
     def _encode_segments(self, features: Tensor, scores: Tensor, scene: Scene) -> tuple[Segments, Tensor, Tensor]:
         """The segments of (B, T, C) scores, their features (B, S, H) and scores (B, S, C)."""
         segments = cut_segments(scores, scene.mask)
-        pooled = pool_segments(features, segments, scene.mask)
-        pooled = self.seg_combine(torch.relu(run_gru(self.seg_update, pooled, segments.mask)))
+        pooled = pool_segments(features, segments, scene.padding)  # (B, S, D)
+        pooled = bidirectional_gru(self.seg_update, pooled, segments.mask, segments.count)
+        pooled = self.seg_combine(torch.relu(pooled))  # (B, S, H)
         return segments, *self.segment_head(pooled, scene.text, scene.segment_evidence(segments))
 
 
@@ -93,7 +100,7 @@ class InputBlock(_Block):
 
     def forward(self, x: Tensor, scene: Scene) -> BlockOutput:
         """(B, T, D) to the first :class:`BlockOutput`."""
-        frames, scores = self.frame_head(self.frame_branch(x, scene.mask), scene.text, scene.evidence)
+        frames, scores = self.frame_head(self.frame_branch(x, scene.padding), scene.text, scene.evidence)
         context, segments, segment_scores = scene.of_frames(frames), None, None
         if self.pools:
             segments, pooled, segment_scores = self._encode_segments(frames, scores, scene)
@@ -141,7 +148,7 @@ class UpdateBlock(_Block):
         if segments is not None:
             frames = self.sf_merge(torch.cat([segments.to_frames(frames), before.frame_features], dim=-1))  # (B, T, F)
             weights = segments.to_frames(weights)  # (B, T, M)
-        frames, scores = self.frame_head(self.frame_branch(frames, scene.mask), scene.text, scene.evidence)
+        frames, scores = self.frame_head(self.frame_branch(frames, scene.padding), scene.text, scene.evidence)
         return BlockOutput(
             frames, scores, tokens, token_scores, segments, segment_scores, weights, a2f_logits, f2a_logits
         )

@@ -2,7 +2,7 @@
 
 A frame branch (temporal convolutions) maps (B, T, in) to (B, T, H). Padded frames are zero before every convolution,
 as beyond the ends of a video that is alone. An action branch (attention or a GRU over tokens) maps (B, M, A) to
-(B, M, H).
+(B, M, H). A mask is None where nothing is padded, which saves work.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
+from fact_clip.models.kernels import Dropout, FrameConv, Kernels, bidirectional_gru, by_taps, convolve, taps_of
 from fact_clip.models.output import Segments
 
 
@@ -39,51 +41,46 @@ def add_position(x: Tensor, position: Tensor | None) -> Tensor:
 
 
 def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
-    """Segments are the runs of equal argmax of ``scores`` (B, T, C) over the real frames of each video."""
+    """Segments are the runs of equal argmax of ``scores`` (B, T, C) over the real frames of each video.
+
+    It waits for the device once, to learn how many there are.
+    """
     label = scores.detach().argmax(-1)  # (B, T)
     change = torch.zeros_like(label)
     change[:, 1:] = (label[:, 1:] != label[:, :-1]) & mask[:, 1:]
     of_frame = change.cumsum(1) * mask  # (B, T)
-    count = of_frame.amax(1) + 1  # (B,)
-    slots = torch.arange(int(count.max()), device=label.device)
-    exists = slots < count.unsqueeze(1)  # (B, S)
+    count = (of_frame.amax(1) + 1).cpu()  # (B,)
+    slots = torch.arange(int(count.max()))
+    exists = (slots < count.unsqueeze(1)).to(label.device, non_blocking=True)  # (B, S)
     length = torch.zeros(exists.shape, dtype=torch.long, device=label.device).scatter_add_(1, of_frame, mask.long())
     stop = length.cumsum(1)  # (B, S), segments are contiguous from frame 0
     centre = ((2 * stop - length - 1) // 2) * exists
-    return Segments(of_frame, exists, centre, length)
+    return Segments(of_frame, exists, centre, length, count)
 
 
-def pool_segments(x: Tensor, segments: Segments, mask: Tensor) -> Tensor:
+def pool_segments(x: Tensor, segments: Segments, mask: Tensor | None) -> Tensor:
     """(B, S, D) mean of the frames (B, T, D) of each segment, zero where there is none; in float32 under autocast."""
-    x = x.float()
+    x = x.float() if mask is None else x.float() * mask.unsqueeze(-1)
     index = segments.of_frame.unsqueeze(-1).expand_as(x)
-    total = x.new_zeros(*segments.mask.shape, x.shape[-1]).scatter_add(1, index, x * mask.unsqueeze(-1))
+    total = x.new_zeros(*segments.mask.shape, x.shape[-1]).scatter_add(1, index, x)
     return total / segments.length.clamp(min=1).unsqueeze(-1)
-
-
-def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor) -> Tensor:
-    """A bidirectional GRU over (B, N, D), zero after each sequence's own end; in float32 under autocast."""
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.float()
-        if bool(mask.all()):
-            return gru(x)[0]
-        packed = nn.utils.rnn.pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
-        return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What is attended to: features (B, N, D), their positions (B or 1, N, P) or None, mask (B, N)."""
+    """What is attended to: features (B, N, D), their positions (B or 1, N, P) or None, mask (B, N) or None."""
 
     features: Tensor
     position: Tensor | None
-    mask: Tensor
+    mask: Tensor | None
 
 
 class CrossAttention(nn.Module):
     """One head of attention (FACT section 3.2): out = W_y dropout([y, softmax(Q K^T / sqrt(H)) V]).
 
     The context x is ``x_dim`` wide, y, which queries it, ``y_dim``; keys, queries and values are ``hidden`` wide.
+    Tokens are few and frames are many, so products start on the side of the tokens: with W_k x as key, (q W_k) x needs
+    no key of a frame. The result is the same to rounding.
     """
 
     def __init__(self, x_dim: int, y_dim: int, hidden: int, out_dim: int, dropout: float) -> None:
@@ -92,41 +89,34 @@ class CrossAttention(nn.Module):
         self.X_V = nn.Linear(x_dim, hidden)
         self.Y_Q = nn.Linear(y_dim, hidden)
         self.Y_W = nn.Linear(y_dim + hidden, out_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, y: Tensor, position: Tensor | None, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Return the result (B, N_y, out), the attention weights and their logits (B, N_y, N_x)."""
-        key = self.X_K(add_position(context.features, context.position))  # (B, N_x, H)
-        query = self.Y_Q(add_position(y, position))  # (B, N_y, H)
-        logits = query @ key.transpose(1, 2) / math.sqrt(key.shape[-1])  # (B, N_y, N_x)
-        logits = logits.masked_fill(~context.mask.unsqueeze(1), float("-inf"))
+        queries, keys = add_position(y, position), add_position(context.features, context.position)
+        if y.shape[1] < keys.shape[1]:  # tokens query frames or segments
+            logits = _products(keys, self.X_K, self.Y_Q(queries)).transpose(1, 2)  # (B, N_y, N_x)
+        else:
+            logits = _products(queries, self.Y_Q, self.X_K(keys))  # (B, N_y, N_x)
+        logits = logits / math.sqrt(self.X_K.out_features)
+        if context.mask is not None:
+            logits = logits.masked_fill(~context.mask.unsqueeze(1), float("-inf"))
         weights = logits.softmax(-1)
-        attended = weights @ self.X_V(context.features)  # (B, N_y, H)
-        return self.Y_W(self.dropout(torch.cat([y, attended], dim=-1))), weights, logits
+        if y.shape[1] < keys.shape[1]:
+            attended = self.X_V(weights @ context.features)  # (B, N_y, H), since weights sum to one
+            return self.Y_W(self.dropout(torch.cat([y, attended], dim=-1))), weights, logits
+        values = self.X_V(context.features)  # (B, N_x, H)
+        of_y, of_attended = self.Y_W.weight.split([y.shape[-1], values.shape[-1]], dim=1)
+        if self.training and self.dropout.p:
+            changed = nn.functional.linear(self.dropout(weights @ values), of_attended)
+        else:
+            changed = weights @ nn.functional.linear(values, of_attended)  # (B, N_y, out)
+        return nn.functional.linear(self.dropout(y), of_y, self.Y_W.bias) + changed, weights, logits
 
 
-class FrameConv(nn.Conv1d):
-    """A convolution over time, (B, T, in) to (B, T, out), with zeros beyond the ends; on the CPU a matrix product.
-
-    Weights and their names are those of ``nn.Conv1d``, which is slower on the CPU because it plans anew for each length
-    of a video (benchmarks/speed.py). It keeps a third as much for the backward pass, so a GPU uses it.
-    """
-
-    def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
-        reach = taps // 2 * dilation
-        super().__init__(input_dim, output_dim, taps, padding=reach, dilation=dilation, groups=groups)
-        self.reach = reach
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, in) to (B, T, out)."""
-        if self.groups > 1 or x.device.type != "cpu":
-            return super().forward(x.transpose(1, 2)).transpose(1, 2)
-        if self.reach:
-            frames, ends = x.shape[1], 2 * self.reach
-            padded = nn.functional.pad(x, (0, 0, self.reach, self.reach))  # (B, T + ends, in)
-            taps = [padded[:, start : start + frames] for start in range(0, ends + 1, self.dilation[0])]
-            x = torch.cat(taps, dim=-1)  # (B, T, taps*in)
-        return nn.functional.linear(x, self.weight.transpose(1, 2).flatten(1), self.bias)
+def _products(many: Tensor, projection: nn.Linear, few: Tensor) -> Tensor:
+    """(B, N, M) products of ``projection(many)`` (B, N, H) and ``few`` (B, M, H), without the former."""
+    return many @ (few @ projection.weight).transpose(1, 2) + (few @ projection.bias).unsqueeze(1)
 
 
 class _DilatedLayer(nn.Module):
@@ -137,12 +127,13 @@ class _DilatedLayer(nn.Module):
         width = config.frame_dim
         self.conv_dilated = FrameConv(width, width, 3, dilation, config.frame_groups)
         self.conv_1x1 = FrameConv(width, width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.norm = nn.LayerNorm(width) if config.frame_norm else None
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, F) to (B, T, F); ``mask`` is (B, T, 1)."""
-        x = x + self.dropout(self.conv_1x1(torch.relu(self.conv_dilated(x * mask))))
+        inside = self.conv_dilated(x if mask is None else x * mask)
+        x = x + self.dropout(self.conv_1x1(inside.relu_()))
         return x if self.norm is None else self.norm(x)
 
 
@@ -155,9 +146,9 @@ class MSTCN(nn.Module):
         self.layers = nn.ModuleList(_DilatedLayer(config, 2**layer) for layer in range(config.frame_layers))
         self.conv_out = FrameConv(config.frame_dim, config.hidden)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, in) to (B, T, H)."""
-        real = mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
+        real = None if mask is None else mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
         if self.conv_1x1 is not None:
             x = self.conv_1x1(x)  # (B, T, F)
         for layer in self.layers:
@@ -166,7 +157,12 @@ class MSTCN(nn.Module):
 
 
 class MSTCNPlusPlus(nn.Module):
-    """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side."""
+    """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side.
+
+    A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at most five taps: 5 F^2
+    products a frame in place of 8 F^2. Making its weights takes 6 F^3, which is kept in inference, and in training pays
+    off over more than 2F frames.
+    """
 
     def __init__(self, config: BlockConfig, input_dim: int | None) -> None:
         super().__init__()
@@ -177,21 +173,46 @@ class MSTCNPlusPlus(nn.Module):
         self.conv_dilated_2 = nn.ModuleList(FrameConv(width, width, 3, d) for d in small)
         self.conv_fusion = nn.ModuleList(FrameConv(2 * width, width) for _ in range(depth))
         self.conv_out = FrameConv(width, config.hidden)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
+        self._kept: dict[int, tuple[list[tuple[int, int]], Any]] = {}  # layer -> versions of its weights, folded
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, in) to (B, T, H)."""
-        real = mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
+        real = None if mask is None else mask.unsqueeze(-1).to(x.dtype)  # (B, T, 1)
         if self.conv_1x1_in is not None:
             x = self.conv_1x1_in(x)  # (B, T, F)
         last = len(self.conv_fusion) - 1
-        for layer, (one, two, fuse) in enumerate(
-            zip(self.conv_dilated_1, self.conv_dilated_2, self.conv_fusion, strict=True)
-        ):
-            x = x * real
-            step = torch.relu(fuse(torch.cat([one(x), two(x)], dim=-1)))  # (B, T, F)
+        for layer in range(last + 1):
+            x = x if real is None else x * real
+            step = self._layer(x, layer).relu_()  # (B, T, F)
             x = x + (step if layer == last else self.dropout(step))
         return self.conv_out(x)
+
+    def _layer(self, x: Tensor, layer: int) -> Tensor:
+        """One layer before its ReLU, folded where that pays off."""
+        modules = (self.conv_dilated_1[layer], self.conv_dilated_2[layer], self.conv_fusion[layer])
+        one, two, fuse = (cast(FrameConv, module) for module in modules)
+        if torch.is_grad_enabled():
+            if x.shape[0] * x.shape[1] > 2 * x.shape[2]:
+                return convolve(x, *_folded(one, two, fuse))
+            return fuse(torch.cat([one(x), two(x)], dim=-1))
+        weights = [each for module in (one, two, fuse) for each in module.parameters()]
+        versions = [(each.data_ptr(), each._version) for each in weights]
+        if layer not in self._kept or self._kept[layer][0] != versions:
+            kernels, bias = _folded(one, two, fuse)
+            self._kept[layer] = versions, (*taps_of(kernels), bias) if x.device.type == "cpu" else (kernels, bias)
+        folded = self._kept[layer][1]
+        return by_taps(x, *folded) if x.device.type == "cpu" else convolve(x, *folded)
+
+
+def _folded(one: FrameConv, two: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:
+    """The kernels and the bias of ``fuse([one(x), two(x)])`` as a sum of convolutions of x."""
+    halves, bias = fuse.weight.squeeze(-1).chunk(2, dim=1), cast(Tensor, fuse.bias)  # (F, F) each
+    kernels = []
+    for half, conv in zip(halves, (one, two), strict=True):
+        kernels.append(((half @ conv.weight.flatten(1)).view_as(conv.weight), conv.dilation[0]))
+        bias = bias + half @ cast(Tensor, conv.bias)
+    return kernels, bias
 
 
 class _TokenLayer(nn.Module):
@@ -213,9 +234,9 @@ class _TokenLayer(nn.Module):
         self.linear1 = nn.Linear(width, config.feedforward)
         self.linear2 = nn.Linear(config.feedforward, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor | None, context: Context) -> Tensor:
         """(B, M, A) to (B, M, A)."""
         tokens = Context(x, position, mask)
         if not self.crosses:
@@ -228,7 +249,8 @@ class _TokenLayer(nn.Module):
     def _attend(self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context) -> Tensor:
         query = add_position(x, position)
         key = query if context.features is x else add_position(context.features, context.position)
-        out = attention(query, key, context.features, key_padding_mask=~context.mask, need_weights=False)[0]
+        padding = None if context.mask is None else ~context.mask
+        out = attention(query, key, context.features, key_padding_mask=padding, need_weights=False)[0]
         return x + self.dropout(out)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
@@ -248,7 +270,7 @@ class TokenAttention(nn.Module):
         self.norm = nn.LayerNorm(config.action_dim) if crosses else nn.Identity()
         self.out_linear = nn.Linear(config.action_dim, config.hidden)
 
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor | None, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""
         for layer in self.layers:
             x = layer(x, position, mask, context)
@@ -265,9 +287,11 @@ class TokenGRU(nn.Module):
         self.layernorm = nn.LayerNorm(2 * (width // 2))
         self.out_map = nn.Linear(2 * (width // 2), config.hidden)
 
-    def forward(self, x: Tensor, position: Tensor, mask: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, mask: Tensor | None, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""
-        return self.out_map(self.layernorm(run_gru(self.gru, add_position(x, position), mask)))
+        x = add_position(x, position)
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        return self.out_map(self.layernorm(bidirectional_gru(self.gru, x, mask, mask.sum(1).cpu())))
 
 
 FRAME_BRANCHES: dict[str, type[nn.Module]] = {"m": MSTCN, "m2": MSTCNPlusPlus}

@@ -86,19 +86,20 @@ class FACT(nn.Module):
 
         Args:
             features: (B, T, D).
-            mask: (B, T) true at real frames, which come first; None: all are real.
+            mask: (B, T) true at real frames, which come first; None: all are real, which is faster.
             text: (C', E) or (C', slots, E) class texts in place of the training vocabulary's.
             transcript: (B, M) classes in order, -1 at padding; needed exactly when ``model.transcript`` is on.
         """
         if features.dim() != 3 or features.shape[-1] != self.input_dim:
             raise ValueError(f"features are {tuple(features.shape)}; expected (B, T, {self.input_dim})")
+        padded = mask is not None
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
         text = self.text if text is None else text
         evidence = None
         if self.objects is not None:
             features, evidence = self.objects(features)
-        scene = self._scene(mask, self._candidates(text), evidence, transcript)
+        scene = self._scene(mask, padded, self._candidates(text), evidence, transcript)
         blocks = [self.block_list[0](features, scene)]
         for block in self.block_list[1:]:
             blocks.append(block(blocks[-1], scene))
@@ -107,10 +108,12 @@ class FACT(nn.Module):
             last = blocks[-1].frame_features
             embeddings = self.frame_projection(last[..., : last.shape[-1] - self.classes.count])  # (B, T, E)
             similarity = embeddings @ text.T / self.config.alignment.temperature  # (B, T, C)
+        tokens = blocks[-1].token_features
+        every = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         return Output(
             tuple(blocks),
             mask,
-            scene.token_mask,
+            every if scene.token_mask is None else scene.token_mask,
             transcript,
             self.frame_weight,
             self.log_probabilities,
@@ -129,7 +132,12 @@ class FACT(nn.Module):
         return Candidates(text, None if self.objects is None else self.objects.objects_of(text))
 
     def _scene(
-        self, mask: Tensor, text: Candidates | None, evidence: Tensor | None, transcript: Tensor | None
+        self,
+        mask: Tensor,
+        padded: bool,
+        text: Candidates | None,
+        evidence: Tensor | None,
+        transcript: Tensor | None,
     ) -> Scene:
         """Positions, and the tokens that the first block starts from (docs/method.md, 'Inputs')."""
         batch, frames = mask.shape
@@ -139,7 +147,7 @@ class FACT(nn.Module):
         if self.config.transcript:
             if transcript is None:
                 raise ValueError("this model reads a transcript (model.transcript); give transcript=(B, M)")
-            token_mask = transcript >= 0
+            token_mask: Tensor | None = transcript >= 0
             content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
             content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], mask.device)
             position = content.new_zeros(1, *content.shape[1:])
@@ -147,6 +155,6 @@ class FACT(nn.Module):
             if transcript is not None:
                 raise ValueError("a transcript was given to a model without model.transcript")
             position = self.action_query.transpose(0, 1)  # (1, M, A)
-            token_mask = torch.ones(batch, position.shape[1], dtype=torch.bool, device=mask.device)
+            token_mask = None
             content = position.new_zeros(batch, *position.shape[1:])
-        return Scene(mask, frame_position, token_mask, content, position, text, evidence)
+        return Scene(mask, padded, frame_position, token_mask, content, position, text, evidence)

@@ -20,12 +20,14 @@ class Segments:
         mask: (B, S) true where a segment exists.
         centre: (B, S) the middle frame of each segment, ``(first + last) // 2`` with ``last`` inclusive.
         length: (B, S) its frames (0 where there is no segment).
+        count: (B,) the number of segments of each video, on the CPU.
     """
 
     of_frame: Tensor
     mask: Tensor
     centre: Tensor
     length: Tensor
+    count: Tensor
 
     def to_frames(self, values: Tensor) -> Tensor:
         """Repeat (B, S, K) to the frames of each segment: (B, T, K)."""

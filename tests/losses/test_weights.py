@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig
+from fact_clip.datasets.truth import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.criterion import balanced_weights, class_weights, frame_weights
-from fact_clip.losses.matching import TrueSegments
 from fact_clip.models import Classes
 from fact_clip.models.output import BlockOutput, Output
 
@@ -51,16 +51,16 @@ def test_the_frame_term_sees_class_weights():
 
 def test_frames_of_short_segments_weigh_more_by_hand():
     """Background 3 frames, an action of 4, one of 1, an unlabelled stretch, the first action again, 9 frames."""
-    labels = torch.tensor([0] * 3 + [1] * 4 + [2] + [-1] * 2 + [1] * 9)
-    truth = TrueSegments.of(labels)
+    labels = torch.tensor([[0] * 3 + [1] * 4 + [2] + [-1] * 2 + [1] * 9])
+    truth, is_action = Truth.of(labels), torch.tensor([False, True, True])
     powers = [1 / 2] * 4 + [1.0] + [1 / 3] * 9  # n^-.5 of 4, 1 and 9
     mean = sum(powers) / 14
     action = [power / mean for power in powers]
     expected = [1.0] * 3 + action[:5] + [1.0] * 2 + action[5:]
-    torch.testing.assert_close(frame_weights(truth, [0], 0.5), torch.tensor(expected))
-    torch.testing.assert_close(frame_weights(truth, [0], 0.0), torch.ones(19))
+    torch.testing.assert_close(frame_weights(truth, is_action, 0.5)[0], torch.tensor(expected))
+    torch.testing.assert_close(frame_weights(truth, is_action, 0.0)[0], torch.ones(19))
     # with background alone there is no action to weigh
-    torch.testing.assert_close(frame_weights(TrueSegments.of(labels[:3]), [0], 0.5), torch.ones(3))
+    torch.testing.assert_close(frame_weights(Truth.of(labels[:, :3]), is_action, 0.5)[0], torch.ones(3))
 
 
 def test_the_frame_term_is_weighed_by_segments():

@@ -18,10 +18,10 @@ from fact_clip.models.branches import (
     add_position,
     cut_segments,
     pool_segments,
-    run_gru,
     sinusoidal_positions,
 )
 from fact_clip.models.heads import ClosedSetHead, VerbNounHead
+from fact_clip.models.kernels import bidirectional_gru
 
 CONFIG = BlockConfig(
     hidden=6, frame_dim=4, frame_layers=3, action_dim=4, action_layers=1, heads=2, feedforward=5, dropout=0.5
@@ -163,7 +163,7 @@ def test_masked_gru_equals_the_short_one():
     gru = torch.nn.GRU(3, 2, batch_first=True, bidirectional=True)
     x = torch.randn(2, 6, 3)
     mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
-    found = run_gru(gru, x, mask)
+    found = bidirectional_gru(gru, x, mask, torch.tensor([6, 4]))
     torch.testing.assert_close(found[1, :4], gru(x[1:, :4])[0][0])
     assert bool((found[1, 4:] == 0).all())
 
