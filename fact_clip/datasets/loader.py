@@ -41,6 +41,7 @@ class Batch:
     names: tuple[str, ...]
     gain: float = 1.0  # float16 features are multiplied by it when they become float32
     share: float = 1.0  # of the videos of this step that are in this batch; less where processes share a step
+    padded: bool = True  # some frames are padding
 
     @property
     def labels(self) -> Tensor:
@@ -57,7 +58,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same batch in memory that a GPU reads by itself."""
-        truth = Truth(*(each.pin_memory() for each in (self.truth.labels, self.truth.segment, self.truth.classes)))
+        truth = self.truth.pin_memory()
         return replace(self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth)
 
 
@@ -77,6 +78,7 @@ def collate(items: Sequence[Item]) -> Batch:
         pad_sequence([torch.ones(len(own), dtype=torch.bool) for own in features], batch_first=True),
         Truth.of(rows),
         names,
+        padded=any(len(own) < rows.shape[1] for own in features),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,11 @@ class Truth:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Truth:
         """The same on another device."""
-        labels, segment, classes = (
-            each.to(device, non_blocking=non_blocking) for each in (self.labels, self.segment, self.classes)
-        )
-        return Truth(labels, segment, classes, self.transcripts)
+        return self._with(lambda each: each.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Truth:
+        """The same in memory that a GPU reads by itself."""
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Truth:
+        return Truth(change(self.labels), change(self.segment), change(self.classes), self.transcripts)

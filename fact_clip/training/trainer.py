@@ -144,23 +144,26 @@ class _Training:
         settings = self.settings
         torch.manual_seed(settings.seed * 100_003 + self.epoch)  # dropout of this epoch
         self.model.train()
-        rows: list[dict[str, float]] = []
+        rows: list[dict[str, Tensor]] = []
         for step, batch in enumerate(self.loader.epoch(self.epoch)):
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.lr * lr_factor(settings, self.epoch + step / self.loader.n_batches)
             rows.append(self._step(batch.to(self.device)))
             self.after_step()
-        return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+        return {key: float(torch.stack([row[key] for row in rows]).mean()) for key in rows[0]}
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step; the loss terms as numbers."""
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimiser step; the loss terms, still on the device."""
         transcript = batch.truth.classes if self.run.config.model.transcript else None
         features, text = self._swapped(batch.features)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            output = self.model(features, batch.mask, text, transcript)
-            self._check_finite("scores", output.blocks[-1].token_logits, output.blocks[-1].frame_logits)
-            terms = self.criterion(output, batch.truth.labels, batch.mask)
-        self._check_finite("loss", terms.total)
+        try:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                output = self.model(features, batch.mask if batch.padded else None, text, transcript)
+                terms = self.criterion(output, batch.truth)
+            if not math.isfinite(terms.total.item()):
+                raise FloatingPointError("loss that is not finite")
+        except FloatingPointError as error:
+            raise InputError("train.lr", f"{error} in epoch {self.epoch + 1}", todo="lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
         if self.settings.clip_norm:
@@ -168,7 +171,7 @@ class _Training:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return terms.as_dict()
+        return dict(zip(terms.names, terms.values(), strict=True))
 
     def _swapped(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Input and texts of a step; swap augmentation exchanges the named objects in a share of the steps."""
@@ -176,10 +179,6 @@ class _Training:
         if not share or objects is None or self.text is None or float(torch.rand(())) >= share:
             return features, self.text
         return objects.swapped(features, self.text)
-
-    def _check_finite(self, what: str, *values: Tensor) -> None:
-        if not all(bool(torch.isfinite(value).all()) for value in values):
-            raise InputError("train.lr", f"{what} that are not finite in epoch {self.epoch + 1}", todo="lower it")
 
     def _validate(self) -> dict[str, float]:
         segmenter = Segmenter(self.run, self.kept, self.device)

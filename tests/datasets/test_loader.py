@@ -384,7 +384,7 @@ def test_labels_become_places_before_the_truth_is_cut():
     place = np.array([-1, 0, -1, 1, -1, -1])
     (batch,) = loader(names=("v7",), size=1, place=place).epoch(0)  # labels 0 1 2 3 4 0 1 2
     assert batch.labels.tolist() == [[-1, 0, -1, 1, -1, -1, 0, -1]]
-    assert batch.truth.segment.tolist() == [[-1, 0, -1, 1, -1, -1, 2, -1]]
+    assert batch.truth.segment.tolist() == [[3, 0, 3, 1, 3, 3, 2, 3]]
     assert batch.truth.classes.tolist() == [[0, 1, 0]]
 
 
