@@ -384,9 +384,9 @@ def grown(name: str, frames: int) -> dict[str, float]:
         forget_peak()
         before, times = peak(), []
         for _ in range(3 if frames < 16000 else 1):
-            start = time.perf_counter()
+            start = clock()
             decoding.decode(model(features))
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return {"seconds": statistics.median(times), "bytes": max(peak() - before, 1.0)}
 
 
@@ -394,8 +394,9 @@ def growth(name: str, frames: Sequence[int]) -> list[Row]:
     """The exponents of a straight line through log time and log memory over log frames."""
     found = []
     for count in frames:
-        command = [sys.executable, __file__, "--grow", name, str(count)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        threads = str(torch.get_num_threads())
+        command = [sys.executable, __file__, "--grow", name, str(count), "--threads", threads]
+        environment = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         found.append(json.loads(done.stdout.splitlines()[-1]))
     rows = []
@@ -404,7 +405,9 @@ def growth(name: str, frames: Sequence[int]) -> list[Row]:
         exponent = float(np.polyfit(np.log(frames), np.log(values), 1)[0])
         ends = f"{scale * values[-1]:.3g} {unit} at {frames[-1]:,}", f"{scale * values[0]:.3g} {unit} at {frames[0]:,}"
         kind = "time" if key == "seconds" else "memory"
-        rows.append(Row(f"exponent of {kind} in T, inference, {name}", *ends, exponent, GROWTH, at_most=True))
+        per = [1000 * scale * value / count for value, count in zip(values, frames, strict=True)]
+        spread = f"{min(per):.3g} to {max(per):.3g} {unit} for 1,000 frames"
+        rows.append(Row(f"exponent of {kind} in T, inference, {name}", *ends, exponent, GROWTH, True, spread))
     return rows
 
 
@@ -425,10 +428,10 @@ def start_up(runs: int) -> Row:
 KINDS = ("inference", "step", "epoch", "growth", "processes", "startup")
 
 
-def measure(kind: str, quick: bool, against: Path | None) -> list[Row]:
-    """The rows of a kind."""
-    cpu = torch.device("cpu")
-    shapes = {name: replace(shape, frames=shape.frames // (4 if quick else 1)) for name, shape in SHAPES.items()}
+def measure(kind: str, quick: bool, against: Path | None, names: Sequence[str] = tuple(SHAPES)) -> list[Row]:
+    """The rows of a kind, for the shapes of these names."""
+    cpu, short = torch.device("cpu"), 4 if quick else 1
+    shapes = {name: replace(SHAPES[name], frames=SHAPES[name].frames // short) for name in names}
     if kind == "inference":
         rounds = {"Breakfast": 5, "HA-ViD": 9, "GTEA": 15}
         return [row for name in shapes for row in inference(name, shapes[name], 2 if quick else rounds[name], cpu)]
@@ -444,10 +447,10 @@ def measure(kind: str, quick: bool, against: Path | None) -> list[Row]:
             return []
         return [epoch(against, *((1, 3) if quick else (3, 4)))]
     if kind == "growth":
-        short = {"GTEA": (1000, 2000, 4000)} if quick else FRAMES
-        return [row for name, frames in short.items() for row in growth(name, frames)]
+        counts = {"GTEA": (1000, 2000, 4000)} if quick else FRAMES
+        return [row for name in names if name in counts for row in growth(name, counts[name])]
     if kind == "processes":
-        return [processes(shapes["Breakfast"], 3)]
+        return [processes(shapes[name], 3) for name in names if name == "Breakfast"]
     return [start_up(3 if quick else 11)]
 
 
@@ -492,6 +495,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short videos, once")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="these rows; results.md stays")
+    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES), help="these videos; likewise")
     parser.add_argument("--against", type=Path, help="another checkout, for the row epoch")
     parser.add_argument("--threads", type=int, help="unset: one a core; with 1 the processor's time is told")
     parser.add_argument("--random", action="store_true", help="weights as they are drawn; writes nothing")
@@ -506,11 +510,12 @@ def main() -> int:
         return 0
     rows: list[Row] = []
     for kind in given.only:
-        for row in measure(kind, given.quick, given.against):
+        for row in measure(kind, given.quick, given.against, given.shape):
             print(" · ".join(cell for cell in row.cells() if cell), flush=True)
             rows.append(row)
     print("\n".join(facts()))
-    if not (given.quick or given.random) and set(given.only) == set(KINDS):
+    whole = set(given.only) == set(KINDS) and set(given.shape) == set(SHAPES)
+    if whole and not (given.quick or given.random):
         about = "".join(f"- {fact}\n" for fact in facts())
         (ROOT / "benchmarks/results.md").write_text(f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}")
     return int(any(row.missed for row in rows))
