@@ -1,6 +1,6 @@
 """How fast fact_clip is beside plain.py, an older checkout, one process, and the machine's own matrix products.
 
-python benchmarks/speed.py [--quick] [--only inference step ...] [--against CHECKOUT]
+python benchmarks/speed.py [--quick] [--only inference step ...] [--against CHECKOUT] [--threads 1]
 
 Same weights and same made-up inputs on both sides, runs in turns, medians. A whole run takes about eight minutes on two
 idle cores and writes results.md; --quick looks at short videos once, for use beside other work, and writes nothing.
@@ -493,11 +493,11 @@ single runs can be trusted: beside other work they differ much, and so do two ma
 def main() -> int:
     """Print the rows and write results.md; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="short videos, once")
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="these rows; results.md stays")
+    parser.add_argument("--quick", action="store_true", help="short videos, once; writes nothing")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="these rows; writes nothing")
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES), help="these videos; likewise")
     parser.add_argument("--against", type=Path, help="another checkout, for the row epoch")
-    parser.add_argument("--threads", type=int, help="unset: one a core; with 1 the processor's time is told")
+    parser.add_argument("--threads", type=int, help="unset: one a core; with 1 processor time is told; writes nothing")
     parser.add_argument("--random", action="store_true", help="weights as they are drawn; writes nothing")
     parser.add_argument("--grow", nargs=2, metavar=("SHAPE", "FRAMES"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -515,7 +515,7 @@ def main() -> int:
             rows.append(row)
     print("\n".join(facts()))
     whole = set(given.only) == set(KINDS) and set(given.shape) == set(SHAPES)
-    if whole and not (given.quick or given.random):
+    if whole and not (given.quick or given.random or given.threads):
         about = "".join(f"- {fact}\n" for fact in facts())
         (ROOT / "benchmarks/results.md").write_text(f"# Speed\n\n{EXPLAINED}\n{about}\n{markdown(rows)}")
     return int(any(row.missed for row in rows))
