@@ -201,7 +201,7 @@ class TrainConfig(_Frozen):
     """Optimisation."""
 
     epochs: int = Field(150, ge=1, description="passes over the training videos")
-    batch_size: int = Field(4, ge=1, description="videos per step")
+    batch_size: int = Field(4, ge=1, description="videos per step, for each process of torchrun")
     similar_lengths: bool = Field(False, description="batches of videos of similar length, so that less is padding")
     workers: int | None = Field(None, ge=0, description="processes that read videos; unset: 4 for CUDA, else 0")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd has momentum 0.9")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +55,7 @@ def answered(command: Callable[[], object]) -> int:
     logger, lines = logging.getLogger("fact_clip"), _Lines()
     before = logger.level, logger.propagate
     logger.addHandler(lines)
-    logger.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
+    logger.setLevel(logging.WARNING if sys.stderr.isatty() or is_beside() else logging.INFO)
     logger.propagate = False  # some libraries give the root logger a handler, which would repeat each line
     try:
         with warnings.catch_warnings():
@@ -73,6 +74,11 @@ def answered(command: Callable[[], object]) -> int:
         logger.setLevel(before[0])
         logger.propagate = before[1]
     return code if isinstance(code, int) else 0
+
+
+def is_beside() -> bool:
+    """Whether this is one of several processes of torchrun, and not the first, which alone prints."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 class _Lines(logging.Handler):
@@ -119,7 +125,7 @@ def progress(title: str) -> Iterator[Progress | None]:
 @contextmanager
 def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
     """Several progress bars, one below the other."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_beside():
         yield [None] * len(titles)
         return
     from rich.console import Console

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, progress, table
+from fact_clip.cli.console import AsJson, Device, is_beside, progress, table
 from fact_clip.cli.segment import given_actions
 
 
@@ -50,6 +50,8 @@ def evaluate(
         check_suffix(plot)
     with progress("evaluating") as report:
         result = training.evaluate(run, split, overrides or [], progress=report, actions=actions, device=device)
+    if is_beside():
+        return
     if plot is not None:
         if "zero_shot" not in result:
             raise InputError("--plot", "a run without unseen classes", "one that was trained with data.holdout")

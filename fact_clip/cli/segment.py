@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -73,7 +72,8 @@ def segment(
     """Cut videos into actions.
 
     Prints the segments, writes a file for each video and format, and a picture with --plot, which shows the truth above
-    the prediction where ../groundTruth/NAME.txt lies beside the features.
+    the prediction where ../groundTruth/NAME.txt lies beside the features. Processes of torchrun share the inputs, and
+    the first one writes (docs/scaling.md).
 
     \b
     Example:
@@ -82,6 +82,7 @@ def segment(
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
     from fact_clip.core import InputError
+    from fact_clip.encoders.processes import Processes
     from fact_clip.formats import ending_of
     from fact_clip.formats.json_file import as_dict
 
@@ -89,7 +90,8 @@ def segment(
         raise InputError("segment", "neither or both of --run and --training-free", "one of them")
     suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
     more, candidates = names(more_actions) or [], given_actions(actions, actions_file)
-    listed = collect(inputs, features=True)
+    processes = Processes(device)
+    listed = processes.from_first(lambda: collect(inputs, features=True))
     folder = out or (run / "segments" if run else Path("segments"))
     _check_outputs(folder, listed, suffixes, plot, overlay)
     segmenter: Segmenter | TrainingFree
@@ -117,9 +119,12 @@ def segment(
         segmenter = TrainingFree(encoder, chosen, settings, extraction, device=device)
     found: dict[Path, Segmentation] = {}
     with bars("segmenting", "") as (overall, each):
-        for path, segmentation in segmenter.segment_all(listed, chosen, progress=overall, within=each):
+        for path, segmentation in segmenter.segment_all(processes.share(listed), chosen, progress=overall, within=each):
             name = Path(segmentation.media or path).name
             found[path] = replace(segmentation, media=media.replace("{name}", name)) if media else segmentation
+    found = dict(processes.gathered(list(found.items()), len(listed)))
+    if not processes.first:
+        return
     files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
     if plot is not None:
         files.append(_plot(found, segmenter, plot))
@@ -152,29 +157,32 @@ def extract(
 
     Writes NAME.npy, (T, D) float16, and NAME.json for each video. Features that are up to date are skipped, and an
     interrupted video continues where it stopped. Faulty videos are listed at the end, with exit code 1. Processes of
-    torchrun share the list: torchrun --nproc-per-node 2 --no-python fact-clip extract ...
+    torchrun share the list (docs/scaling.md): torchrun --nproc-per-node 2 --no-python fact-clip extract ...
 
     \b
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
     from fact_clip.encoders import Runtime, frame_encoder
+    from fact_clip.encoders.processes import Processes
     from fact_clip.video.extract import Settings, extract_all
 
-    listed = collect(videos)
+    processes = Processes(device)
+    listed = processes.from_first(lambda: collect(videos))
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
-    # torchrun sets these: each process takes its share of the list
-    mine = listed[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
     with bars("extracting", "") as (overall, each):
         settings = Settings(fps, precision, batch, keep_going)
-        found = extract_all(mine, model, out, settings, progress=overall, within=each)
-    if found.failed and len(listed) == 1:
-        raise found.failed[0]
-    counts = f"{len(found.made)} extracted, {len(found.current)} current, {len(found.failed)} failed"
-    print(f"{len(mine)} videos: {counts}; {out}")
-    for error in found.failed:
-        print(f"fact-clip: {error}", file=sys.stderr)
-    if found.failed:
+        mine = extract_all(processes.share(listed), model, out, settings, progress=overall, within=each)
+    found = processes.gathered([mine], processes.world)
+    failed = [error for each in found for error in each.failed]
+    if failed and len(listed) == 1:
+        raise failed[0]
+    made, current = sum(len(each.made) for each in found), sum(len(each.current) for each in found)
+    if processes.first:
+        print(f"{len(listed)} videos: {made} extracted, {current} current, {len(failed)} failed; {out}")
+        for error in failed:
+            print(f"fact-clip: {error}", file=sys.stderr)
+    if failed:
         raise typer.Exit(1)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import Overrides, Recipe, progress, table
+from fact_clip.cli.console import Overrides, Recipe, is_beside, progress, table
 
 
 def train(
@@ -55,10 +55,14 @@ def train(
     try:
         if axes or str(settings.data.split) == "all":
             with progress("training") as report:
-                print(_sweep_table(training.sweep(settings, out, axes, resume=resume, progress=report)))
+                result = training.sweep(settings, out, axes, resume=resume, progress=report)
+            if not is_beside():
+                print(_sweep_table(result))
         else:
             with progress("training") as report:
                 facts = training.train(settings, out, resume=resume, progress=report)
+            if is_beside():
+                return
             best = "" if facts["best"] is None else f", best validation {settings.train.select} {facts['best']:.1f}"
             print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}")
             print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")

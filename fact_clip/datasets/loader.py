@@ -121,7 +121,7 @@ def change_speed(features: Tensor, labels: Labels, speed: float, generator: torc
     return features[source], labels[source.numpy()]
 
 
-def _draw(purpose: str, seed: int, epoch: int, name: str) -> int:
+def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
     """A number in [0, 2^63) that depends only on its arguments, so that a resumed run is the same run."""
     digest = hashlib.sha256(f"{purpose}\n{seed}\n{epoch}\n{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
@@ -151,7 +151,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
             return error
 
     def _item(self, epoch: int, name: str) -> Item:
-        generator = torch.Generator().manual_seed(_draw("augment", self.seed, epoch, name))
+        generator = torch.Generator().manual_seed(draw("augment", self.seed, epoch, name))
         labels, augment = self.dataset.labels(name), self.augment
         first = int(torch.randint(min(self.stride, len(labels)), (), generator=generator)) if self.interleave else 0
         # a copy, because a tensor over the read-only rows could write into them
@@ -186,7 +186,7 @@ class _Sampler(torch.utils.data.Sampler[list[Key]]):
     def batches(self) -> list[list[str]]:
         """The names in each batch of the epoch, of all processes together; the last batch may be smaller."""
         seed, epoch = self.videos.seed, self.epoch
-        order = sorted(self.names, key=lambda name: (_draw("order", seed, epoch, name), name))
+        order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
         if not self.alike:
             return [order[start : start + self.size] for start in range(0, len(order), self.size)]
         found = []
@@ -195,7 +195,7 @@ class _Sampler(torch.utils.data.Sampler[list[Key]]):
             found += [bucket[at : at + self.size] for at in range(0, len(bucket), self.size)]
         whole = [names for names in found if len(names) == self.size]
         rest = [names for names in found if len(names) < self.size]
-        return sorted(whole, key=lambda names: _draw("batch", seed, epoch, names[0])) + rest
+        return sorted(whole, key=lambda names: draw("batch", seed, epoch, names[0])) + rest
 
     def length(self, name: str) -> int:
         return len(self.videos.dataset.labels(name))

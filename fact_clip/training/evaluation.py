@@ -17,6 +17,7 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.encoders import pick_device
+from fact_clip.encoders.processes import Processes
 from fact_clip.inference.segmenter import Choice, Progress, Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
@@ -36,7 +37,8 @@ def evaluate(
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
     With `actions` the file is ``evaluation_actions.json`` or ``evaluation_SPLIT_actions.json``, and the result says
-    which names were candidates, and how many frames have another label.
+    which names were candidates, and how many frames have another label. Processes share the videos, and the first one
+    writes.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
@@ -55,17 +57,22 @@ def evaluate(
     run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
-    voters, prediction, kind = [], [], split if actions is None else f"{split}_actions"
-    (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
-    for done, name in enumerate(names):
+    processes, kind = Processes(segmenter.device), split if actions is None else f"{split}_actions"
+    found, mine = [], processes.share(names)
+    for done, name in enumerate(mine):
         if progress is not None:
-            progress(done, len(names), name)
+            progress(done, len(mine), name)
         features = dataset.features(name)
         of = segmenter.voters(features, choice, _given_transcript(dataset, name) if config.model.transcript else None)
-        voters += [of] if dataset.holdout is not None else []  # decoded in other ways below
-        prediction.append(place[segmenter.decode(of, choice, len(features))[0]])
-        lines = vocabulary.decode(prediction[-1])
-        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        labels = place[segmenter.decode(of, choice, len(features))[0]]
+        found.append((labels, of if dataset.holdout is not None else None))  # to be decoded in other ways below
+    found = processes.gathered(found, len(names))
+    prediction, voters = [labels for labels, _ in found], [of for _, of in found if of is not None]
+    if processes.first:
+        (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
+        for name, labels in zip(names, prediction, strict=True):
+            lines = vocabulary.decode(labels)
+            (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     truth = [dataset.labels(name) for name in names]
     scored = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
@@ -73,7 +80,8 @@ def evaluate(
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
-    write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
+    if processes.first:
+        write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
     return result
 
 
@@ -134,14 +142,19 @@ def score(
 
 
 def validate(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
-    """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10."""
+    """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10.
+
+    Processes share the videos; each gets the figures of all.
+    """
     config = segmenter.run.config
     truth = [dataset.labels(name) for name in names]
-    prediction = []
-    for name, labels in zip(names, truth, strict=True):
+
+    def predicted(name: str) -> NDArray[np.int64]:
         # Validation videos are training videos, so their labels may give the transcript.
-        transcript = _transcript(dataset, labels) if config.model.transcript else None
-        prediction.append(segmenter.predict(dataset.features(name), transcript=transcript)[0])
+        transcript = _transcript(dataset, dataset.labels(name)) if config.model.transcript else None
+        return segmenter.predict(dataset.features(name), transcript=transcript)[0]
+
+    prediction = Processes(segmenter.device).each(predicted, names)
     background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
     return _figures(config, background, truth, prediction)
 

@@ -20,8 +20,12 @@ from fact_clip.losses import Criterion
 from fact_clip.models import Classes, ObjectSpec
 
 
-def prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> tuple[Run, dict[str, Tensor]]:
+def prepare(
+    config: Config, out: Path, dataset: Dataset, resume: bool, write: bool = True
+) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
+
+    With `write` false nothing is written: another process has done it.
 
     Returns:
         The run, and what its model is made from besides sizes: ``{"text", "object_text"}`` where its head reads text.
@@ -32,7 +36,7 @@ def prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> tuple[
     config = config.model_copy(update={"data": data})
     objects = _object_columns(config, dataset)
     texts = model_texts(config, dataset.vocabulary, objects)
-    if resume:
+    if resume or not write:
         run = _resumed(config, out, dataset)
     else:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -43,13 +47,17 @@ def prepare(config: Config, out: Path, dataset: Dataset, resume: bool) -> tuple[
             make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
         except ValueError as error:
             raise InputError("loss.null_weight", str(error)) from None
-    checkpoint.create(run)
+    if write:
+        checkpoint.create(run)
     return run, texts
 
 
 def _resumed(config: Config, out: Path, dataset: Dataset) -> Run:
-    """The run in the folder, with the epochs, members and workers of the configuration."""
-    run, may_grow = checkpoint.open_run(out), {"train": {"epochs", "members", "workers"}}
+    """The run in the folder, with the epochs, members, workers, device and batch size of the configuration.
+
+    The trainer refuses a batch size that changes how many videos a step has, over all processes.
+    """
+    run, may_grow = checkpoint.open_run(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
     if run.config.model_dump(exclude=may_grow) != config.model_dump(exclude=may_grow):
         raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
     checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)

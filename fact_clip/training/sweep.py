@@ -29,6 +29,7 @@ from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
+from fact_clip.encoders.processes import Processes
 from fact_clip.training.calibration import calibrate_run, check_prior
 from fact_clip.training.evaluation import Progress, check_select, evaluate
 from fact_clip.training.logs import check_loggers
@@ -80,12 +81,19 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     if dataset.holdout is not None:
         check_prior(config.decode, dataset)
     dataset.check()
-    run, texts = prepare(config, out, dataset, resume)
+    processes = Processes(device)
+    if processes.world > 1 and config.train.members > 1:
+        todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
+        raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
+    with processes.first_one_first():
+        run, texts = prepare(config, out, dataset, resume, write=processes.first)
     with _members_beside(run.config, out, resume) as check_members:
+        progress = progress if processes.first else None
         result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
-    if dataset.holdout is not None and run.config.model.head == "text":
+    if dataset.holdout is not None and run.config.model.head == "text" and processes.first:
         calibration = calibrate_run(run, dataset, device)
         checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
+    processes.wait()
     return result
 
 
@@ -172,11 +180,17 @@ def member_config(config: Config, number: int) -> Config:
     values = {
         "train.members": 1,
         "train.seed": config.train.seed + SEED_STEP * number,
+        "train.device": member_device(config.train.device, number, torch.cuda.device_count()),
         "train.loggers": [],
         "data.validation_part": part,
         "augment.swap": [swap],
     }
     return with_values(config, values)
+
+
+def member_device(asked: str, number: int, gpus: int) -> str:
+    """Where a member trains: with "auto" and several GPUs they take turns."""
+    return f"cuda:{number % gpus}" if asked in ("auto", "cuda") and gpus > 1 else asked
 
 
 # --- sweeps -----------------------------------------------------------------------------------------------------
@@ -233,12 +247,14 @@ def sweep(
         of the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
     """
     out, runs = Path(out), dict[str, dict[str, float]]()
+    first = Processes(pick_device(config.train.device, "train.device")).first
     seeds: dict[int, list[dict[str, float]]] = {}
     combinations = _combinations(config, axes)
     for one in combinations.values():
         Dataset.open(one.data)
     for number, (label, one) in enumerate(combinations.items(), start=1):
-        logger.info("run %d of %d: %s", number, len(combinations), label)
+        if first:
+            logger.info("run %d of %d: %s", number, len(combinations), label)
         folder = out / label
         train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
         runs[label] = main_figures(evaluate(folder, device=one.train.device))
@@ -247,7 +263,8 @@ def sweep(
     means = [_mean(group) for group in groups]
     sd = {key: statistics.stdev(each[key] for each in means) if len(means) > 1 else 0.0 for key in means[0]}
     result = {"metrics": _mean(list(runs.values())), "sd": sd, "axes": dict(axes), "runs": runs}
-    checkpoint.write_json(out / "evaluation.json", result)
+    if first:
+        checkpoint.write_json(out / "evaluation.json", result)
     return result
 
 

@@ -1,7 +1,8 @@
 """The training loop of one model: trains, validates, saves, and continues exactly where it was cut off.
 
-The order of videos, their masking and dropout depend only on (seed, epoch), so a run that is resumed after a whole
-epoch follows the same loss curve as one that was not interrupted.
+The order of videos, their masking and dropout depend only on (seed, epoch, step), so a run that is resumed, after a
+whole epoch or inside one, follows the same loss curve as one that was not interrupted. Processes of torchrun share each
+step: its videos are dealt out, and gradients are summed, so that it is the step of one process with all these videos.
 """
 
 from __future__ import annotations
@@ -23,18 +24,22 @@ from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import IGNORED, Dataset
-from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos
+from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.encoders import pick_device
+from fact_clip.encoders.processes import Processes
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
 from fact_clip.training.evaluation import Progress, validate
-from fact_clip.training.logs import FileLog, make_logger
+from fact_clip.training.logs import FileLog, Logger, make_logger
 from fact_clip.training.setup import candidates, make_criterion
 
 logger = logging.getLogger(__name__)
 
 GPU_WORKERS = 4
 """Processes that read videos for a GPU, unless ``train.workers`` says otherwise."""
+
+SAVE_SECONDS = 600
+"""Inside an epoch the state is saved after this time, so that a long epoch need not be done again."""
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -72,15 +77,20 @@ class _Training:
         # What is validated and kept: the model itself, or the moving average of its weights.
         self.kept: FACT = self.model if self.average is None else cast(FACT, self.average.module)
         self.criterion = make_criterion(run, dataset)
-        self.text, self.loader = self._candidates()
+        self.processes = Processes(self.device)
+        self.videos_a_step = self.settings.batch_size * self.processes.world
         self.epoch, self.best, self.since_best = 0, -math.inf, 0
+        self.step, self.terms, self.saved = 0, dict[str, float | Tensor](), time.monotonic()  # step of this epoch
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
         # Cut off in the first epoch: start again. Converted weights have no log and are not trained over.
         if resume and (last.is_file() or (model.is_file() and not log.is_file())):
             self._restore()
+        self.text, self.loader = self._candidates()
         config = run.config.model_dump(mode="json")
-        extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
-        self.loggers = [FileLog(run.path, self.epoch), *extra]
+        self.loggers = list[Logger]()
+        if self.processes.first:
+            extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
+            self.loggers = [FileLog(run.path, self.epoch), *extra]
 
     def _candidates(self) -> tuple[Tensor | None, TrainingLoader]:
         """Texts of the classes that training scores, and videos whose labels are places among them (-1: none)."""
@@ -94,11 +104,13 @@ class _Training:
         loader = TrainingLoader(
             videos,
             self.dataset.train,
-            settings.batch_size,
+            self.videos_a_step,
             # On the CPU all cores are busy with the model.
             workers=(GPU_WORKERS if on_gpu else 0) if settings.workers is None else settings.workers,
             similar_lengths=settings.similar_lengths,
             pin=on_gpu,
+            rank=self.processes.rank,
+            world=self.processes.world,
         )
         return text, loader
 
@@ -110,6 +122,8 @@ class _Training:
                 each.log(row)
             # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
             self._save_state()
+            if not self.processes.first:
+                continue
             best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
             told = f"loss {row['total']:.3f}{best}"
             left = (time.perf_counter() - started) / (self.epoch - first) * (self.settings.epochs - self.epoch)
@@ -141,16 +155,21 @@ class _Training:
         return row
 
     def _train_epoch(self) -> dict[str, float]:
-        settings = self.settings
-        torch.manual_seed(settings.seed * 100_003 + self.epoch)  # dropout of this epoch
+        settings, processes = self.settings, self.processes
         self.model.train()
-        rows: list[dict[str, Tensor]] = []
-        for step, batch in enumerate(self.loader.epoch(self.epoch)):
+        for batch in self.loader.epoch(self.epoch, self.step):
+            torch.manual_seed(draw("dropout", settings.seed, self.epoch, f"{self.step} {processes.rank}"))
             for group in self.optimizer.param_groups:
-                group["lr"] = settings.lr * lr_factor(settings, self.epoch + step / self.loader.n_batches)
-            rows.append(self._step(batch.to(self.device)))
+                group["lr"] = settings.lr * lr_factor(settings, self.epoch + self.step / self.loader.n_batches)
+            row = processes.summed(self._step(batch.to(self.device)), batch.share)
+            self.terms = {key: self.terms.get(key, 0.0) + value for key, value in row.items()}
+            self.step += 1
+            if time.monotonic() - self.saved > SAVE_SECONDS:
+                self._save_state()
             self.after_step()
-        return {key: float(torch.stack([row[key] for row in rows]).mean()) for key in rows[0]}
+        means = {key: float(value) / self.step for key, value in self.terms.items()}
+        self.step, self.terms = 0, {}
+        return means
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step; the loss terms, still on the device."""
@@ -165,7 +184,8 @@ class _Training:
         except FloatingPointError as error:
             raise InputError("train.lr", f"{error} in epoch {self.epoch + 1}", todo="lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
-        terms.total.backward()
+        (terms.total * batch.share).backward()
+        self.processes.sum_gradients(self.parameters)
         if self.settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
@@ -190,10 +210,14 @@ class _Training:
         return {f"validation {key}": value for key, value in figures.items()}
 
     def _save_model(self, facts: dict[str, Any]) -> None:
-        checkpoint.save_weights(self.run.path / "model.safetensors", self.kept.state_dict(), facts)
+        if self.processes.first:
+            checkpoint.save_weights(self.run.path / "model.safetensors", self.kept.state_dict(), facts)
 
     def _save_state(self) -> None:
         """Model and optimiser state by name; a run resumed from it continues exactly."""
+        self.saved = time.monotonic()
+        if not self.processes.first:
+            return
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.average is not None:
             tensors.update({f"average.{name}": value for name, value in self.kept.state_dict().items()})
@@ -201,7 +225,9 @@ class _Training:
             tensors.update(
                 {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None}
             )
-        facts = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
+        facts: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
+        facts |= {"step": self.step, "terms": {key: float(value) for key, value in self.terms.items()}}
+        facts |= {"batch_size": self.settings.batch_size, "videos_a_step": self.videos_a_step}
         checkpoint.save_weights(self.run.path / "last.safetensors", tensors, facts)
 
     def _restore(self) -> None:
@@ -219,6 +245,13 @@ class _Training:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.epoch, self.best, self.since_best = facts["epoch"], facts["best"], facts["since_best"]
+        # Runs of earlier versions were saved after whole epochs, by one process.
+        self.step, self.terms = facts.get("step", 0), facts.get("terms", {})
+        began = facts.get("videos_a_step", self.settings.batch_size)
+        if self.settings.batch_size != facts.get("batch_size", began) and self.videos_a_step != began:
+            found = f"{self.settings.batch_size} in {self.processes.world} processes"
+            raise InputError("train.batch_size", found, f"{began} videos a step, as the run began")
+        self.videos_a_step = began  # however many processes share them now
 
 
 def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -79,13 +80,29 @@ def test_bad_requests_of_extract(films, fact_clip, tmp_path):
         assert answer.err.count("\n") == 1
 
 
-def test_ranks_share_a_list_from_stdin(films, fact_clip, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank, name in enumerate(("a", "c")):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setattr("sys.stdin", io.StringIO(f"{films / 'a.mp4'}\n\n{films / 'c.mkv'}\n"))
-        assert "1 extracted" in fact_clip("extract", "-", "--encoder", "grid", "--out", tmp_path / name).out
-        assert [path.name for path in (tmp_path / name).glob("*.npy")] == [f"{name}.npy"]
+@pytest.mark.slow
+def test_processes_share_a_list_from_stdin(films, tmp_path):
+    """One of the two gets a file that is no video: the other finishes, and the first reports for both."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [
+        *launcher,
+        "-m",
+        "fact_clip.cli",
+        "extract",
+        "-",
+        "--encoder",
+        "grid",
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path,
+    ]
+    listed = "".join(f"{films / name}\n" for name in ("a.mp4", "b.mp4", "c.mkv"))
+    answer = subprocess.run(command, input=listed, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert answer.returncode == 1
+    assert answer.stdout == f"3 videos: 2 extracted, 0 current, 1 failed; {tmp_path}\n"
+    assert sum(line.startswith("fact-clip:") and "not a video" in line for line in answer.stderr.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["a.npy", "c.npy"]
 
 
 def test_segment_a_video_with_a_run(films, fact_clip, tmp_path, tiny):

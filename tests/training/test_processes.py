@@ -1,0 +1,215 @@
+"""Processes of torchrun train, score and segment as one process does, and go on from what another number began."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fact_clip import InputError, checkpoint
+from fact_clip.config import Config
+from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.training import evaluate, train, trainer
+from fact_clip.training.sweep import member_device
+
+ROOT = Path(__file__).parents[2]
+
+# Trains, notes the videos of each step, saves after each step, and kills its first process at step number CUT.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from fact_clip.config import Config
+from fact_clip.training import train, trainer
+recipe, out, cut, *more = sys.argv[1:]
+step, rank, count = trainer._Training._step, os.environ.get("RANK", "0"), [0]
+trainer.SAVE_SECONDS = -1
+def noted(self, batch):
+    count[0] += 1
+    if count[0] == int(cut) and rank == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    with Path(f"{out}.{rank}.txt").open("a") as file:
+        file.write(f"{self.epoch} {self.step} {' '.join(batch.names) if batch.share else '-'}\\n")
+    return step(self, batch)
+trainer._Training._step = noted
+train(Config.load(recipe), out, resume="--resume" in more)
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tiny, tmp_path_factory) -> Config:
+    """Five training videos and one to validate; two a step, so that the last step has one. Channels are dropped."""
+    root = write_workbench(tmp_path_factory.mktemp("ten"), videos=10, persons=5, dim=8)
+    data = {"root": str(root), "validation": 0.1}
+    settings = {"batch_size": 1, "optimizer": "sgd", "lr": 0.05, "epochs": 2, "average": 0.5, "clip_norm": 0.5}
+    return tiny(data=data, train=settings, augment={"channels": 0.3})
+
+
+def of_size(config: Config, batch_size: int) -> Config:
+    return config.model_copy(update={"train": config.train.model_copy(update={"batch_size": batch_size})})
+
+
+def launched(count: int, arguments: list[str], *, fails: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments in so many processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *launcher, *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    assert (answer.returncode != 0) is fails, answer.stderr
+    return answer
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory) -> Callable[..., Path]:
+    """``trained(name, processes)``: the run of that name, trained by the script."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "train.py").write_text(SCRIPT)
+    (folder / "recipe.yaml").write_text(config.to_yaml())
+
+    def make(name: str, count: int, *more: str, cut: int = 0) -> Path:
+        arguments = [str(folder / "train.py"), str(folder / "recipe.yaml"), str(folder / name), str(cut), *more]
+        launched(count, arguments, fails=cut > 0)
+        return folder / name
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def by_two(trained) -> Path:
+    """A run of two processes that was not interrupted."""
+    return trained("two", 2)
+
+
+def log_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def assert_close(one: Path, other: Path) -> None:
+    """Losses, validations and weights agree to 1e-5."""
+    rows, expected = log_of(one), log_of(other)
+    assert [row.keys() for row in rows] == [row.keys() for row in expected]
+    for row, right in zip(rows, expected, strict=True):
+        assert row == pytest.approx(right, rel=1e-5, abs=1e-5)
+    for name in ("model.safetensors", "last.safetensors"):
+        left, right = load_file(one / name), load_file(other / name)
+        assert left.keys() == right.keys()
+        for key, value in left.items():
+            torch.testing.assert_close(value, right[key], rtol=1e-5, atol=1e-5)
+
+
+def order_of(run: Path) -> list[list[str]]:
+    """The videos of each step, dealt to the processes in turn."""
+    files = sorted(run.parent.glob(f"{run.name}.*.txt"))
+    rows = zip(*(file.read_text().splitlines() for file in files), strict=True)
+    return [[name for row in each for name in row.split()[2:] if name != "-"] for each in rows]
+
+
+def test_two_processes_are_one_with_the_doubled_batch(config, by_two, tmp_path, monkeypatch):
+    """Three steps an epoch, the last of which has a video for one process alone."""
+    order, step = [], trainer._Training._step
+    monkeypatch.setattr(
+        trainer._Training, "_step", lambda self, batch: (order.append([*batch.names]), step(self, batch))[1]
+    )
+    train(of_size(config, 2), tmp_path / "one")
+    assert [len(names) for names in order] == [2, 2, 1] * 2
+    assert order_of(by_two) == order
+    assert_close(by_two, tmp_path / "one")
+    assert log_of(by_two)[1]["total"] < log_of(by_two)[0]["total"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", [2, 4], ids=["inside an epoch", "at its end"])
+def test_a_run_of_two_processes_goes_on_in_new_ones(config, by_two, trained, cut):
+    """As if nothing had happened, to the bit; and to 1e-5 in one process, which takes both videos of a step."""
+    names = [f"cut{cut}", f"cut{cut}alone"]
+    for name, count in zip(names, (2, 1), strict=True):
+        run = trained(name, 2, cut=cut)
+        _, facts = checkpoint.read_weights(run / "last.safetensors")
+        assert (facts["epoch"], facts["step"]) == divmod(cut - 1, 3)
+        for file in run.parent.glob(f"{name}.*.txt"):
+            file.unlink()
+        trained(name, count, "--resume")
+        assert order_of(run) == order_of(by_two)[cut - 1 :]
+    same, alone = (by_two.parent / name for name in names)
+    assert log_of(same) == log_of(by_two)
+    for file in ("model.safetensors", "last.safetensors"):
+        left, right = load_file(same / file), load_file(by_two / file)
+        assert all(torch.equal(left[key], right[key]) for key in left)
+    assert_close(alone, by_two)
+
+
+def test_a_run_of_one_process_goes_on_inside_an_epoch(tiny, tmp_path, monkeypatch):
+    """With everything random that there is; the step before the cut counts in the log."""
+    config = tiny(
+        data={"context": [5]},
+        model={"input": {"dropout": 0.2}},
+        augment={"channels": 0.3, "time_spans": 5},
+        train={"epochs": 2, "batch_size": 1, "average": 0.9, "similar_lengths": True},
+    )
+    train(config, tmp_path / "whole")
+    step, calls = trainer._Training._step, []
+
+    def failing(self, batch):
+        calls.append(batch.names)
+        if len(calls) == 6:  # the last step of the second epoch
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "SAVE_SECONDS", -1)
+        patch.setattr(trainer._Training, "_step", failing)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "parts")
+        train(config, tmp_path / "parts", resume=True)
+    assert calls[5] == calls[6]
+    assert len(calls) == 7
+    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
+    for name in ("model.safetensors", "last.safetensors"):
+        left, right = load_file(tmp_path / "parts" / name), load_file(tmp_path / "whole" / name)
+        assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_the_videos_of_a_step_stay_those_the_run_began_with(tiny, tmp_path):
+    run = tmp_path / "run"
+    train(tiny(train={"epochs": 1}), run)
+    with pytest.raises(InputError, match=r"train\.batch_size: 3 in 1 processes; expected 2 videos a step"):
+        train(tiny(train={"batch_size": 3}), run, resume=True)
+    train(tiny(), run, resume=True)
+    assert checkpoint.read_weights(run / "last.safetensors")[1]["videos_a_step"] == 2
+
+
+@pytest.mark.slow
+def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
+    """Same figures and files; what is printed, is printed once."""
+    expected = evaluate(by_two)
+    (by_two / "evaluation.json").unlink()
+    answer = launched(2, ["-m", "fact_clip.cli", "evaluate", str(by_two), "--json"])
+    assert json.loads(answer.stdout) == json.loads(json.dumps(expected))
+    assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected))
+    data = Path(checkpoint.open_run(by_two).config.data.root)
+    files = [str(data / "features" / f"{name}.npy") for name in expected["videos"]]
+    out = tmp_path / "segments"
+    answer = launched(2, ["-m", "fact_clip.cli", "segment", "--run", str(by_two), *files, "--out", str(out), "--json"])
+    assert [each["input"] for each in json.loads(answer.stdout)] == files
+    assert sorted(path.stem for path in out.glob("*.csv")) == sorted(expected["videos"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "expected"),
+    [
+        ("auto", 3, ["auto", "cuda:1", "cuda:2", "cuda:0", "cuda:1"]),
+        ("cuda", 2, ["cuda", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
+        ("auto", 1, ["auto"] * 5),
+        ("cuda:1", 4, ["cuda:1"] * 5),
+        ("cpu", 4, ["cpu"] * 5),
+    ],
+)
+def test_members_take_the_gpus_in_turn(asked, gpus, expected):
+    """The first member is the run itself, which "auto" and "cuda" put on the first GPU."""
+    assert [asked, *(member_device(asked, number, gpus) for number in range(1, 5))] == expected
