@@ -6,6 +6,7 @@ CPU, NCCL on CUDA) and is imported only then.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,11 +40,16 @@ class Processes:
     def __init__(self, device: torch.device | str) -> None:
         self.rank, self.world = (int(os.environ.get(*given)) for given in (("RANK", "0"), ("WORLD_SIZE", "1")))
         if self.world > 1:
+            import torch.distributed
             from accelerate import PartialState
 
             self.device = pick_device(device) if isinstance(device, str) else device
             on_cpu = self.device.type == "cpu"
+            new = not torch.distributed.is_initialized()
             self._state = PartialState(cpu=on_cpu, timeout=_PATIENCE, **({"backend": "gloo"} if on_cpu else {}))
+            if new and on_cpu:
+                # gloo's threads abort a process that ends with them; NCCL may wait for processes that have failed.
+                atexit.register(self._state.destroy_process_group)
 
     @property
     def first(self) -> bool:

@@ -195,7 +195,9 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     data = Path(checkpoint.open_run(by_two).config.data.root)
     files = [str(data / "features" / f"{name}.npy") for name in expected["videos"]]
     out = tmp_path / "segments"
-    answer = launched(2, ["-m", "fact_clip.cli", "segment", "--run", str(by_two), *files, "--out", str(out), "--json"])
+    answer = launched(
+        2, ["-m", "--", "fact_clip.cli", "segment", "--run", str(by_two), *files, "--out", str(out), "--json"]
+    )
     assert [each["input"] for each in json.loads(answer.stdout)] == files
     assert sorted(path.stem for path in out.glob("*.csv")) == sorted(expected["videos"])
 
