@@ -346,7 +346,7 @@ def processes(shape: Shape, steps: int) -> Row:
             write(root / "data", shape, count * steps)
             launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
             code = training([sys.executable] if count == 1 else launch, ROOT, OMP_NUM_THREADS="1")
-            fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={count}", "train.device=cpu"]
+            fixed = [*folder(root / "data"), "train.epochs=1", "train.batch_size=1", "train.device=cpu"]
             found = answer(code, shape.recipe, str(root / "run"), *fixed)
             rates[count] = count * shape.frames / statistics.median(found["steps"])
     what = f"two processes against one, Breakfast, T = {shape.frames:,}, one core each"

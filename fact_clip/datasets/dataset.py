@@ -39,8 +39,8 @@ from fact_clip.datasets.layout import (
 IGNORED = -1
 """Label of frames that no loss and no metric looks at, and of padding."""
 
-CACHE_BYTES = 512 << 20
-"""Transformed features stay in memory while their total is under this, 512 MiB; the rest is read again."""
+CACHE_BYTES = 384 << 20
+"""Transformed features stay in memory while their total is under this, 384 MiB; the rest is read again."""
 
 
 class Dataset:

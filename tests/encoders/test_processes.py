@@ -1,0 +1,79 @@
+"""What the processes of torchrun exchange, and that a process alone exchanges nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fact_clip.encoders.processes import Processes
+
+ROOT = Path(__file__).parents[2]
+
+# Three processes; the third has no item of its own, and the second no gradient of the first parameter.
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+from fact_clip.encoders.processes import Processes
+out, own = Path(sys.argv[1]), Processes("cpu")
+both = [torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1, 2)), torch.nn.Parameter(torch.zeros(3))]
+both[0].grad = None if own.rank == 1 else torch.tensor([1.0, 2.0]) * (own.rank + 1)
+both[1].grad = torch.tensor([[10.0 ** own.rank, 1.0]])
+own.sum_gradients(both)
+with own.first_one_first():
+    there = (out / "first").exists()
+    if own.first:
+        (out / "first").touch()
+found = {
+    "share": list(own.share(range(7))),
+    "each": own.each(lambda item: item**2, range(7)),
+    "few": own.each(str, [5, 6]),
+    "first": own.from_first(lambda: f"of {own.rank}"),
+    "summed": {key: float(value) for key, value in own.summed({"a": 1.0, "b": torch.tensor(own.rank)}, 0.5).items()},
+    "gradients": [None if each.grad is None else each.grad.tolist() for each in both],
+    "there": there,
+}
+(out / f"{own.rank}.json").write_text(json.dumps(found))
+"""
+
+
+def test_alone():
+    alone = Processes("no device is asked for")
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.ones(2)
+    alone.sum_gradients([weight])
+    alone.wait()
+    assert (alone.rank, alone.world, alone.first) == (0, 1, True)
+    assert weight.grad.tolist() == [1, 1]
+    assert alone.share([1, 2, 3]) == [1, 2, 3]
+    assert alone.each(str, [1, 2]) == ["1", "2"]
+    assert alone.from_first(lambda: 4) == 4
+    assert alone.summed({"a": 2.0}, 1.0) == {"a": 2.0}
+
+
+@pytest.mark.slow
+def test_three_processes(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(
+        [*command, str(tmp_path / "script.py"), str(tmp_path)], capture_output=True, text=True, env=environment
+    )
+    assert answer.returncode == 0, answer.stderr
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
+    assert [each.pop("share") for each in found] == [[0, 3, 6], [1, 4], [2, 5]]
+    assert [each.pop("there") for each in found] == [False, True, True]
+    expected = {
+        "each": [0, 1, 4, 9, 16, 25, 36],
+        "few": ["5", "6"],
+        "first": "of 0",
+        "summed": {"a": 1.5, "b": 1.5},
+        "gradients": [[4.0, 8.0], [[111.0, 3.0]], None],
+    }
+    assert found == [expected] * 3
