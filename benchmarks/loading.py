@@ -114,10 +114,8 @@ def main() -> int:
         found = json.loads(answer.splitlines()[-1])
         missed |= found["peak"] > TARGET
         rate = videos / found["seconds"]
-        print(
-            f"{case:<22}{given.gigabytes or size:>5g}{videos:>8}{found['seconds']:>10.1f}{rate:>10.1f}{found['peak']:>10.0f}",
-            flush=True,
-        )
+        figures = f"{found['seconds']:>10.1f}{rate:>10.1f}{found['peak']:>10.0f}"
+        print(f"{case:<22}{given.gigabytes or size:>5g}{videos:>8}{figures}", flush=True)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"target: {TARGET} MB. {os.cpu_count()} cores, load {load:.1f}")
     return int(missed)
