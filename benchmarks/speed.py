@@ -318,7 +318,9 @@ def answer(of: Mapping[str, Any], *arguments: str) -> dict[str, Any]:
 
 def epoch(against: Path, rounds: int, epochs: int) -> Row:
     """Seconds an epoch of `kscgr`, one model, with the code here and with that of another checkout."""
-    codes = {"ours": training([sys.executable], ROOT), "theirs": training([sys.executable], against.resolve())}
+    alone = {"CLOCK": "process", "OMP_NUM_THREADS": "1"} if torch.get_num_threads() == 1 else {}
+    places = {"ours": ROOT, "theirs": against.resolve()}
+    codes = {name: training([sys.executable], place, **alone) for name, place in places.items()}
     times: dict[str, list[float]] = {name: [] for name in codes}
     with tempfile.TemporaryDirectory() as place:
         real = ROOT.parent / "shared/data/kscgr"
