@@ -58,6 +58,11 @@ class Voters:
         tokens = None if joined.tokens is None else joined.tokens[:, order]
         return replace(joined, frames=joined.frames[:, order], tokens=tokens, kept=joined.kept[:, order])
 
+    def to(self, device: torch.device | str) -> Voters:
+        """The same on another device."""
+        tokens = None if self.tokens is None else self.tokens.to(device)
+        return replace(self, frames=self.frames.to(device), tokens=tokens, kept=self.kept.to(device))
+
     def of_video(self, place: int, n_frames: int) -> Voters:
         """Those of one video of a batch, without its padding."""
         own, real = slice(place, place + 1), slice(0, n_frames)

@@ -65,9 +65,11 @@ def evaluate(
         features = dataset.features(name)
         of = segmenter.voters(features, choice, _given_transcript(dataset, name) if config.model.transcript else None)
         labels = place[segmenter.decode(of, choice, len(features))[0]]
-        found.append((labels, of if dataset.holdout is not None else None))  # to be decoded in other ways below
+        # To be decoded in other ways below; on the CPU, for another process has another GPU.
+        found.append((labels, [each.to("cpu") for each in of] if dataset.holdout is not None else []))
     found = processes.gathered(found, len(names))
-    prediction, voters = [labels for labels, _ in found], [of for _, of in found if of is not None]
+    prediction = [labels for labels, _ in found]
+    voters = [[each.to(segmenter.device) for each in of] for _, of in found]
     if processes.first:
         (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
         for name, labels in zip(names, prediction, strict=True):

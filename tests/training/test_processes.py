@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,9 +19,9 @@ from fact_clip import InputError, checkpoint
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.training import evaluate, train, trainer
-from fact_clip.training.sweep import member_device
 
 ROOT = Path(__file__).parents[2]
+sweep_module = import_module("fact_clip.training.sweep")  # the package has a function of that name
 
 # Trains, notes the videos of each step, saves after each step, and kills its first process at step number CUT.
 SCRIPT = """
@@ -202,6 +204,25 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     assert sorted(path.stem for path in out.glob("*.csv")) == sorted(expected["videos"])
 
 
+@pytest.mark.slow
+def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
+    """What the model says of each video is gathered, and decoded with every gamma."""
+    text = {"encoder": "hash:32", "parts": ["factors"]}
+    config = tiny(data={"holdout": "zero_shot/A.json"}, model={"head": "text"}, text=text, train={"epochs": 1})
+    train(config, tmp_path / "run")
+    expected = json.loads(json.dumps(evaluate(tmp_path / "run")))
+    answer = launched(2, ["-m", "fact_clip.cli", "evaluate", str(tmp_path / "run"), "--json"])
+    assert json.loads(answer.stdout) == expected
+    assert expected["zero_shot"]["ausuc"] >= 0
+
+
+def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_module, "Processes", lambda device: SimpleNamespace(world=2, rank=0, first=True))
+    with pytest.raises(InputError, match=r"train\.members: 3 in 2 processes; expected 1; train an ensemble without"):
+        train(tiny(train={"members": 3}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("asked", "gpus", "expected"),
     [
@@ -214,4 +235,4 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
 )
 def test_members_take_the_gpus_in_turn(asked, gpus, expected):
     """The first member is the run itself, which "auto" and "cuda" put on the first GPU."""
-    assert [asked, *(member_device(asked, number, gpus) for number in range(1, 5))] == expected
+    assert [asked, *(sweep_module.member_device(asked, number, gpus) for number in range(1, 5))] == expected
