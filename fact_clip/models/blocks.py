@@ -23,7 +23,7 @@ from fact_clip.models.branches import (
     pool_segments,
 )
 from fact_clip.models.heads import Candidates, HeadFactory
-from fact_clip.models.kernels import bidirectional_gru
+from fact_clip.models.kernels import BidirectionalGRU
 from fact_clip.models.output import BlockOutput, Segments
 
 
@@ -70,7 +70,7 @@ class _Block(nn.Module):
     pools: bool
 
     def _build_segments(self, width: int, hidden: int, layers: int, head: HeadFactory) -> None:
-        self.seg_update = nn.GRU(width, hidden // 2, layers, batch_first=True, bidirectional=True)
+        self.seg_update = BidirectionalGRU(width, hidden // 2, layers)
         self.seg_combine = nn.Linear(2 * (hidden // 2), hidden)
         self.segment_head = head(hidden, False)
 
@@ -78,7 +78,7 @@ class _Block(nn.Module):
         """The segments of (B, T, C) scores, their features (B, S, H) and scores (B, S, C)."""
         segments = cut_segments(scores, scene.mask)
         pooled = pool_segments(features, segments, scene.padding)  # (B, S, D)
-        pooled = bidirectional_gru(self.seg_update, pooled, segments.mask, segments.count)
+        pooled = self.seg_update(pooled, segments.mask, segments.count)
         pooled = self.seg_combine(torch.relu(pooled))  # (B, S, H)
         return segments, *self.segment_head(pooled, scene.text, scene.segment_evidence(segments))
 

@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
-from fact_clip.models.kernels import Dropout, FrameConv, Kernels, bidirectional_gru, by_taps, convolve, taps_of
+from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv, Keeps, Kernels, Taps, convolve
 from fact_clip.models.output import Segments
 
 
@@ -156,7 +156,7 @@ class MSTCN(nn.Module):
         return self.conv_out(x)
 
 
-class MSTCNPlusPlus(nn.Module):
+class MSTCNPlusPlus(Keeps):
     """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side.
 
     A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at most five taps: 5 F^2
@@ -174,7 +174,6 @@ class MSTCNPlusPlus(nn.Module):
         self.conv_fusion = nn.ModuleList(FrameConv(2 * width, width) for _ in range(depth))
         self.conv_out = FrameConv(width, config.hidden)
         self.dropout = Dropout(config.dropout)
-        self._kept: dict[int, tuple[list[tuple[int, int]], Any]] = {}  # layer -> versions of its weights, folded
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, in) to (B, T, H)."""
@@ -192,17 +191,12 @@ class MSTCNPlusPlus(nn.Module):
         """One layer before its ReLU, folded where that pays off."""
         modules = (self.conv_dilated_1[layer], self.conv_dilated_2[layer], self.conv_fusion[layer])
         one, two, fuse = (cast(FrameConv, module) for module in modules)
-        if torch.is_grad_enabled():
-            if x.shape[0] * x.shape[1] > 2 * x.shape[2]:
-                return convolve(x, *_folded(one, two, fuse))
+        if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
             return fuse(torch.cat([one(x), two(x)], dim=-1))
-        weights = [each for module in (one, two, fuse) for each in module.parameters()]
-        versions = [(each.data_ptr(), each._version) for each in weights]
-        if layer not in self._kept or self._kept[layer][0] != versions:
-            kernels, bias = _folded(one, two, fuse)
-            self._kept[layer] = versions, (*taps_of(kernels), bias) if x.device.type == "cpu" else (kernels, bias)
-        folded = self._kept[layer][1]
-        return by_taps(x, *folded) if x.device.type == "cpu" else convolve(x, *folded)
+        weights = [each for module in modules for each in module.parameters()]
+        if x.device.type == "cpu":
+            return self.made(("taps", layer), weights, lambda: Taps.of(*_folded(one, two, fuse)))(x)
+        return convolve(x, *self.made(("kernels", layer), weights, lambda: _folded(one, two, fuse)))
 
 
 def _folded(one: FrameConv, two: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:
@@ -283,7 +277,7 @@ class TokenGRU(nn.Module):
     def __init__(self, config: BlockConfig, context_dim: int) -> None:
         super().__init__()
         width = config.action_dim
-        self.gru = nn.GRU(width, width // 2, config.action_layers, batch_first=True, bidirectional=True)
+        self.gru = BidirectionalGRU(width, width // 2, config.action_layers)
         self.layernorm = nn.LayerNorm(2 * (width // 2))
         self.out_map = nn.Linear(2 * (width // 2), config.hidden)
 
@@ -291,7 +285,7 @@ class TokenGRU(nn.Module):
         """(B, M, A) to (B, M, H)."""
         x = add_position(x, position)
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
-        return self.out_map(self.layernorm(bidirectional_gru(self.gru, x, mask, mask.sum(1).cpu())))
+        return self.out_map(self.layernorm(self.gru(x, mask, mask.sum(1).cpu())))
 
 
 FRAME_BRANCHES: dict[str, type[nn.Module]] = {"m": MSTCN, "m2": MSTCNPlusPlus}

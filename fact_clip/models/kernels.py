@@ -6,8 +6,9 @@ other devices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +16,76 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv1d
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+T = TypeVar("T")
+
+
+class Keeps(nn.Module):
+    """A module that, in evaluation mode and without gradients, keeps what it makes of its weights.
+
+    It forgets it when :meth:`train` or ``eval`` is called, and makes it anew where a weight has been replaced or
+    changed. A fused optimiser changes weights without a trace: after its step call ``eval``.
+    """
+
+    def made(self, key: Hashable, weights: Iterable[Tensor], make: Callable[[], T]) -> T:
+        """``make()``, which reads the ``weights``, or its former result."""
+        if self.training or torch.is_grad_enabled():
+            return make()
+        kept = self.__dict__.setdefault("_kept", {})
+        versions = [(each.data_ptr(), each._version) for each in weights]
+        last: tuple[list[tuple[int, int]], T] | None = kept.get(key)
+        if last is None or last[0] != versions:
+            last = kept[key] = versions, make()
+        return last[1]
+
+    def train(self, mode: bool = True) -> Self:
+        """As of every module; what was kept is forgotten."""
+        self.__dict__.pop("_kept", None)
+        return super().train(mode)
+
+
 # --- convolution ----------------------------------------------------------------------------------------
 
 Kernels = Sequence[tuple[Tensor, int]]
 """Weights (out, in, taps) as in ``nn.Conv1d``, taps odd, each with its dilation."""
 
 
-def convolve(x: Tensor, kernels: Kernels, bias: Tensor | None) -> Tensor:
-    """The sum of dilated convolutions of ``x`` (B, T, in) over time, (B, T, out), zeros beyond the ends.
+@dataclass(frozen=True)
+class Taps:
+    """A sum of dilated convolutions, a matrix for each frame that is read: y[t] = bias + sum over k W_k x[t + o_k]."""
 
-    On the CPU it adds up one matrix product for each distinct offset, straight from shifted views of ``x``. Elsewhere
-    torch convolves (B, in, T); results are views of (B, out, T), which elementwise steps keep, so a branch does not
-    copy.
+    weight: Tensor  # (K, out, in)
+    offsets: tuple[int, ...]  # K distinct ones; 0 is among them
+    bias: Tensor  # (out,)
+
+    @classmethod
+    def of(cls, kernels: Kernels, bias: Tensor) -> Taps:
+        """From the weights of convolutions of the same input."""
+        matrices: dict[int, Tensor] = {}
+        for weight, dilation in kernels:
+            reach = weight.shape[2] // 2
+            for tap, matrix in enumerate(weight.permute(2, 0, 1).contiguous()):
+                offset = (tap - reach) * dilation
+                matrices[offset] = matrix if offset not in matrices else matrices[offset] + matrix
+        if len(kernels) == 1:
+            return cls(kernels[0][0].permute(2, 0, 1).contiguous(), tuple(matrices), bias)
+        return cls(torch.stack(list(matrices.values())), tuple(matrices), bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, T, in) to (B, T, out): a matrix product for each tap, straight from shifted views of ``x``."""
+        weight, bias = self.weight, self.bias
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+        result: Tensor = _ByTaps.apply(x, weight, bias, self.offsets)  # type: ignore[no-untyped-call]
+        return result
+
+
+def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
+    """The same by torch, for other devices than the CPU, (B, T, in) to (B, T, out).
+
+    torch convolves (B, in, T). Results are views of (B, out, T), and elementwise steps keep that order, so nothing is
+    copied inside a branch.
     """
-    if x.device.type == "cpu":
-        return by_taps(x, *taps_of(kernels), bias)
     channels_first, total = x.transpose(1, 2), None
     for weight, dilation in kernels:
         reach = weight.shape[2] // 2 * dilation
@@ -37,28 +93,6 @@ def convolve(x: Tensor, kernels: Kernels, bias: Tensor | None) -> Tensor:
         total = part if total is None else total + part
     assert total is not None
     return total.transpose(1, 2)
-
-
-def taps_of(kernels: Kernels) -> tuple[Tensor, tuple[int, ...]]:
-    """(K, in, out) matrices and the K offsets in frames that they read, the offset 0 first."""
-    matrices: dict[int, Tensor] = {0: torch.empty(0)}
-    for weight, dilation in kernels:
-        reach = weight.shape[2] // 2
-        for tap, matrix in enumerate(weight.permute(2, 1, 0)):
-            offset = (tap - reach) * dilation
-            known = matrices.get(offset)
-            matrices[offset] = matrix if known is None or not len(known) else known + matrix
-    return torch.stack(list(matrices.values())), tuple(matrices)
-
-
-def by_taps(x: Tensor, weight: Tensor, offsets: tuple[int, ...], bias: Tensor | None) -> Tensor:
-    """y[t] = bias + the sum over taps k of x[t + offsets[k]] weight[k], with what `taps_of` gives."""
-    bias = weight.new_zeros(weight.shape[2]) if bias is None else bias
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    result: Tensor = _ByTaps.apply(x, weight, bias, offsets)  # type: ignore[no-untyped-call]
-    return result
 
 
 def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
@@ -70,12 +104,13 @@ class _ByTaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, offsets: tuple[int, ...]) -> Tensor:
         videos, frames, _ = x.shape
-        result = x.new_empty(videos, frames, weight.shape[2])
-        torch.addmm(bias, x.flatten(0, 1), weight[0], out=result.flatten(0, 1))
-        for matrix, offset in zip(weight[1:], offsets[1:], strict=True):
-            if abs(offset) < frames:
+        result = x.new_empty(videos, frames, weight.shape[1])
+        centre = weight[offsets.index(0)]
+        torch.addmm(bias, x.flatten(0, 1), centre.T, out=result.flatten(0, 1))
+        for matrix, offset in zip(weight, offsets, strict=True):
+            if 0 < abs(offset) < frames:
                 here, there = _overlap(frames, offset)
-                result[:, here].baddbmm_(x[:, there], matrix.expand(videos, -1, -1))
+                result[:, here].baddbmm_(x[:, there], matrix.T.expand(videos, -1, -1))
         ctx.save_for_backward(x, weight)
         ctx.offsets = offsets
         return result
@@ -86,19 +121,19 @@ class _ByTaps(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         videos, frames, _ = x.shape
         grad = grad.contiguous()
-        flat, grad_weight = grad.flatten(0, 1), torch.zeros_like(weight)
-        torch.mm(x.flatten(0, 1).T, flat, out=grad_weight[0])
-        grad_x = (flat @ weight[0].T).unflatten(0, (videos, frames)) if ctx.needs_input_grad[0] else None
-        for tap, offset in enumerate(ctx.offsets[1:], start=1):
-            if abs(offset) < frames:
+        flat, grad_weight, centre = grad.flatten(0, 1), torch.zeros_like(weight), ctx.offsets.index(0)
+        torch.mm(flat.T, x.flatten(0, 1), out=grad_weight[centre])
+        grad_x = (flat @ weight[centre]).unflatten(0, (videos, frames)) if ctx.needs_input_grad[0] else None
+        for tap, offset in enumerate(ctx.offsets):
+            if 0 < abs(offset) < frames:
                 here, there = _overlap(frames, offset)
-                torch.sum(x[:, there].transpose(1, 2) @ grad[:, here], 0, out=grad_weight[tap])
+                torch.sum(grad[:, here].transpose(1, 2) @ x[:, there], 0, out=grad_weight[tap])
                 if grad_x is not None:
-                    grad_x[:, there].baddbmm_(grad[:, here], weight[tap].T.expand(videos, -1, -1))
+                    grad_x[:, there].baddbmm_(grad[:, here], weight[tap].expand(videos, -1, -1))
         return grad_x, grad_weight, flat.sum(0), None
 
 
-class FrameConv(nn.Conv1d):
+class FrameConv(Keeps, nn.Conv1d):
     """A convolution over time, (B, T, in) to (B, T, out), with zeros beyond the ends; weights as in ``nn.Conv1d``."""
 
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
@@ -108,45 +143,62 @@ class FrameConv(nn.Conv1d):
         """(B, T, in) to (B, T, out)."""
         if self.groups > 1:
             return super().forward(x.transpose(1, 2)).transpose(1, 2)
-        return convolve(x, [(self.weight, self.dilation[0])], self.bias)
+        assert self.bias is not None
+        kernels, bias = [(self.weight, self.dilation[0])], self.bias
+        if x.device.type == "cpu":
+            return self.made("taps", self.parameters(), lambda: Taps.of(kernels, bias))(x)
+        return convolve(x, kernels, bias)
 
 
 # --- GRU ------------------------------------------------------------------------------------------------
 
 
-def bidirectional_gru(gru: nn.GRU, x: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
-    """A bidirectional GRU over sequences (B, N, D), (B, N, 2H), zero after each sequence's own end; in float32.
+class BidirectionalGRU(Keeps, nn.GRU):
+    """``nn.GRU`` with ``batch_first`` in both directions, over sequences (B, N, D) of several lengths; in float32."""
 
-    Args:
-        gru: ``batch_first`` and bidirectional, without dropout.
-        x: (B, N, D).
-        mask: (B, N) the real elements, which come first.
-        lengths: (B,) their number, on the CPU.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.float()
-        if x.device.type != "cpu":
-            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-            return pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
-        steps = torch.arange(x.shape[1])
-        mirrored = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps).unsqueeze(-1)  # (B, N, 1)
-        for layer in range(gru.num_layers):
-            x = _gru_layer(gru, layer, x, mirrored) * mask.unsqueeze(-1)
-        return x
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int) -> None:
+        super().__init__(input_size, hidden_size, num_layers, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, N, D) to (B, N, 2H), zero after each sequence's own end.
+
+        Args:
+            x: the sequences.
+            mask: (B, N) their real elements, which come first.
+            lengths: (B,) the number of those, on the CPU.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            if x.device.type != "cpu":
+                packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+                found = super().forward(packed)[0]
+                return pad_packed_sequence(found, batch_first=True, total_length=x.shape[1])[0]
+            steps = torch.arange(x.shape[1])
+            mirrored = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps).unsqueeze(-1)  # (B, N, 1)
+            for weights in self.made("layers", self.parameters(), self._layers):
+                x = _both_directions(x, mirrored, *weights) * mask.unsqueeze(-1)
+            return x
+
+    def _layers(self) -> list[tuple[Tensor, ...]]:
+        """For each layer (2, D, 3H) and (2, 3H) of the input, (2, H, 3H) and (2, H) of the state, for 2 directions."""
+        layers = list[tuple[Tensor, ...]]()
+        for layer in range(self.num_layers):
+            w_ih, w_hh, b_ih, b_hh = (
+                torch.stack([getattr(self, f"{name}_l{layer}"), getattr(self, f"{name}_l{layer}_reverse")])
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            reset_update, new = b_hh.split([2 * self.hidden_size, self.hidden_size], dim=1)
+            bias = b_ih + nn.functional.pad(reset_update, (0, self.hidden_size))
+            layers.append((w_ih.transpose(1, 2), bias, w_hh.transpose(1, 2).contiguous(), new))
+        return layers
 
 
-def _gru_layer(gru: nn.GRU, layer: int, x: Tensor, mirrored: Tensor) -> Tensor:
-    """(B, N, D) to (B, N, 2H). The second direction runs over each sequence mirrored within its own length."""
-    w_ih, w_hh, b_ih, b_hh = (
-        torch.stack([getattr(gru, f"{name}_l{layer}"), getattr(gru, f"{name}_l{layer}_reverse")])
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    )  # (2, ...) each
-    reset_update, new = b_hh.split([2 * gru.hidden_size, gru.hidden_size], dim=1)
-    bias = b_ih + nn.functional.pad(reset_update, (0, gru.hidden_size))  # (2, 3H)
+def _both_directions(x: Tensor, mirrored: Tensor, into: Tensor, bias: Tensor, again: Tensor, new: Tensor) -> Tensor:
+    """A layer, (B, N, D) to (B, N, 2H). One direction runs over each sequence mirrored within its own length."""
     both = torch.stack([x, x.gather(1, mirrored.expand_as(x))])  # (2, B, N, D)
-    inputs = torch.baddbmm(bias.unsqueeze(1), both.flatten(1, 2), w_ih.transpose(1, 2))  # (2, B*N, 3H)
+    inputs = torch.baddbmm(bias.unsqueeze(1), both.flatten(1, 2), into)  # (2, B*N, 3H)
     inputs = inputs.unflatten(1, x.shape[:2]).permute(2, 0, 1, 3)  # (N, 2, B, 3H)
-    states: Tensor = _Recurrence.apply(inputs, w_hh.transpose(1, 2).contiguous(), new)  # type: ignore[no-untyped-call]
+    states: Tensor = _Recurrence.apply(inputs, again, new)  # type: ignore[no-untyped-call]
     forwards, backwards = states.transpose(0, 2).unbind(1)  # (B, N, H) each
     return torch.cat([forwards, backwards.gather(1, mirrored.expand_as(backwards))], dim=-1)
 

@@ -21,7 +21,7 @@ from fact_clip.models.branches import (
     sinusoidal_positions,
 )
 from fact_clip.models.heads import ClosedSetHead, VerbNounHead
-from fact_clip.models.kernels import bidirectional_gru
+from fact_clip.models.kernels import BidirectionalGRU
 
 CONFIG = BlockConfig(
     hidden=6, frame_dim=4, frame_layers=3, action_dim=4, action_layers=1, heads=2, feedforward=5, dropout=0.5
@@ -160,11 +160,12 @@ def test_dropout_of_token_layers_is_on_each_residual(kind):
 
 
 def test_masked_gru_equals_the_short_one():
-    gru = torch.nn.GRU(3, 2, batch_first=True, bidirectional=True)
+    gru, plain = BidirectionalGRU(3, 2, 1), torch.nn.GRU(3, 2, batch_first=True, bidirectional=True)
+    plain.load_state_dict(gru.state_dict())
     x = torch.randn(2, 6, 3)
     mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
-    found = bidirectional_gru(gru, x, mask, torch.tensor([6, 4]))
-    torch.testing.assert_close(found[1, :4], gru(x[1:, :4])[0][0])
+    found = gru(x, mask, torch.tensor([6, 4]))
+    torch.testing.assert_close(found[1, :4], plain(x[1:, :4])[0][0])
     assert bool((found[1, 4:] == 0).all())
 
 

@@ -11,7 +11,7 @@ from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec, Output
 from fact_clip.models.branches import cut_segments, pool_segments
-from fact_clip.models.kernels import bidirectional_gru
+from fact_clip.models.kernels import BidirectionalGRU
 from fact_clip.models.objects import ObjectEvidence
 
 SIZES = {
@@ -102,14 +102,12 @@ def test_the_mean_of_a_long_segment_is_that_of_float32():
 @pytest.mark.parametrize("padded", [False, True])
 def test_the_gru_over_segments_is_that_of_float32(padded):
     torch.manual_seed(0)
-    gru = torch.nn.GRU(6, 4, batch_first=True, bidirectional=True)
+    gru = BidirectionalGRU(6, 4, 1)
     x, mask = torch.randn(2, 300, 6), torch.ones(2, 300, dtype=torch.bool)
     mask[1, 200:] = not padded
     with autocast():
-        found = bidirectional_gru(gru, x.to(torch.bfloat16), mask, mask.sum(1))
-    torch.testing.assert_close(
-        found, bidirectional_gru(gru, x.to(torch.bfloat16).float(), mask, mask.sum(1)), rtol=1e-6, atol=1e-6
-    )
+        found = gru(x.to(torch.bfloat16), mask, mask.sum(1))
+    torch.testing.assert_close(found, gru(x.to(torch.bfloat16).float(), mask, mask.sum(1)), rtol=1e-6, atol=1e-6)
 
 
 def test_words_find_their_objects_as_in_float32():
