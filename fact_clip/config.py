@@ -216,7 +216,12 @@ class TrainConfig(_Frozen):
     member_parts: bool = Field(False, description="each member validates on another part of the videos")
     seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
-    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 if native on the device")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="auto: on a GPU bf16 where it is native, else TF32; float32 on the CPU"
+    )
+    compile: bool | None = Field(None, description="compile the temporal convolutions; unset: on CUDA")
+    checkpointing: bool = Field(False, description="compute activations again in the backward pass: less memory")
+    deterministic: bool = Field(False, description="deterministic operations wherever torch has them (docs/scaling.md)")
     select: str = Field("score", description="picks the checkpoint; score is the mean of accuracy, edit and F1@10")
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     validate_from: float = Field(0.0, ge=0, lt=1, description="share of the epochs before the first validation")

@@ -13,6 +13,7 @@ import torch
 import torch.utils.data
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
@@ -60,6 +61,12 @@ class Batch:
         """The same batch in memory that a GPU reads by itself."""
         truth = self.truth.pin_memory()
         return replace(self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth)
+
+    def longer(self, frames: int) -> Batch:
+        """The same with `frames` frames a video, of which the new ones are padding."""
+        more = frames - self.mask.shape[1]
+        features, mask = pad(self.features, (0, 0, 0, more)), pad(self.mask, (0, more))
+        return replace(self, features=features, mask=mask, truth=self.truth.longer(frames), padded=True)
 
 
 def collate(items: Sequence[Item]) -> Batch:

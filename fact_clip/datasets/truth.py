@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fact_clip.datasets.dataset import IGNORED
 
@@ -41,6 +42,12 @@ class Truth:
     def pin_memory(self) -> Truth:
         """The same in memory that a GPU reads by itself."""
         return self._with(Tensor.pin_memory)
+
+    def longer(self, frames: int) -> Truth:
+        """The same with `frames` frames a video, of which the new ones are padding."""
+        more, spare = (0, frames - self.labels.shape[1]), self.classes.shape[1]
+        labels, segment = pad(self.labels, more, value=IGNORED), pad(self.segment, more, value=spare)
+        return Truth(labels, segment, self.classes, self.transcripts)
 
     def _with(self, change: Callable[[Tensor], Tensor]) -> Truth:
         return Truth(change(self.labels), change(self.segment), change(self.classes), self.transcripts)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
-from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv, Keeps, Kernels, Taps, convolve
+from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv, Keeps, Kernels, Taps, convolve, ours
 from fact_clip.models.output import Segments
 
 
@@ -194,7 +194,7 @@ class MSTCNPlusPlus(Keeps):
         if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
             return fuse(torch.cat([one(x), two(x)], dim=-1))
         weights = [each for module in modules for each in module.parameters()]
-        if x.device.type == "cpu":
+        if ours(x):
             return self.made(("taps", layer), weights, lambda: Taps.of(*_folded(one, two, fuse)))(x)
         return convolve(x, *self.made(("kernels", layer), weights, lambda: _folded(one, two, fuse)))
 

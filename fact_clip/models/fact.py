@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from fact_clip.config import ModelConfig
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
 from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
-from fact_clip.models.output import Output
+from fact_clip.models.output import BlockOutput, Output
 
 
 class FACT(nn.Module):
@@ -25,8 +26,12 @@ class FACT(nn.Module):
         objects: which columns belong to which named object, or None.
         object_text: (O, E) unit text vectors of their names.
         frame_weight: the share of the frame voter with which outputs are decoded unless another is given.
+
+    Attributes:
+        checkpointing: in training, compute the activations of all blocks but the last again in the backward pass.
     """
 
+    checkpointing = False
     text_embeddings: Tensor | None
 
     def __init__(
@@ -100,9 +105,13 @@ class FACT(nn.Module):
         if self.objects is not None:
             features, evidence = self.objects(features)
         scene = self._scene(mask, padded, self._candidates(text), evidence, transcript)
-        blocks = [self.block_list[0](features, scene)]
-        for block in self.block_list[1:]:
-            blocks.append(block(blocks[-1], scene))
+        blocks: list[BlockOutput] = []
+        for index, block in enumerate(self.block_list, start=1):
+            before = blocks[-1] if blocks else features
+            if self.checkpointing and self.training and index < len(self.block_list):
+                blocks.append(checkpoint(block, before, scene, use_reentrant=False))
+            else:
+                blocks.append(block(before, scene))
         embeddings = similarity = None
         if self.frame_projection is not None and text is not None:
             last = blocks[-1].frame_features

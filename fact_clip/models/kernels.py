@@ -19,6 +19,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 T = TypeVar("T")
 
 
+def ours(x: Tensor) -> bool:
+    """Whether what is written here computes on ``x``, and not torch: on the CPU, unless torch compiles."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 class Keeps(nn.Module):
     """A module that, in evaluation mode and without gradients, keeps what it makes of its weights.
 
@@ -28,7 +33,7 @@ class Keeps(nn.Module):
 
     def made(self, key: Hashable, weights: Iterable[Tensor], make: Callable[[], T]) -> T:
         """``make()``, which reads the ``weights``, or its former result."""
-        if self.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return make()
         kept = self.__dict__.setdefault("_kept", {})
         versions = [(each.data_ptr(), each._version) for each in weights]
@@ -145,7 +150,7 @@ class FrameConv(Keeps, nn.Conv1d):
             return super().forward(x.transpose(1, 2)).transpose(1, 2)
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
-        if x.device.type == "cpu":
+        if ours(x):
             return self.made("taps", self.parameters(), lambda: Taps.of(kernels, bias))(x)
         return convolve(x, kernels, bias)
 
@@ -169,7 +174,7 @@ class BidirectionalGRU(Keeps, nn.GRU):
         """
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            if x.device.type != "cpu":
+            if not ours(x):
                 packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
                 found = super().forward(packed)[0]
                 return pad_packed_sequence(found, batch_first=True, total_length=x.shape[1])[0]
@@ -262,7 +267,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        if not self.training or not 0 < self.p < 1 or x.device.type != "cpu":
+        if not self.training or not 0 < self.p < 1 or not ours(x):
             return super().forward(x)
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
         kept = bits[: x.numel()] >= round(self.p * 2**16) - 2**15

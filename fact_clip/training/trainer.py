@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fact_clip import checkpoint
@@ -58,7 +60,32 @@ def train_model(
     `texts` are those of `prepare`; `after_step` is called after each step of the optimiser and may raise.
     """
     torch.manual_seed(run.config.train.seed)
-    return _Training(run, dataset, texts, resume, after_step).run_all(progress)
+    with numerics(run.config.train):
+        return _Training(run, dataset, texts, resume, after_step).run_all(progress)
+
+
+@contextmanager
+def numerics(settings: TrainConfig) -> Iterator[None]:
+    """How torch multiplies and adds during a training; as it was before when the block ends.
+
+    On CUDA, products of float32 matrices are in TF32 unless ``train.precision`` is float32. With
+    ``train.deterministic`` torch takes deterministic operations, and warns of those that it does not have.
+    """
+    products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if pick_device(settings.device, "train.device").type == "cuda":
+        exact = settings.precision == "float32"
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS needs for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products[0])
+        torch.backends.cudnn.allow_tf32 = products[1]
+        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
 
 
 class _Training:
@@ -76,6 +103,12 @@ class _Training:
         self.average = averaged(self.model, self.settings.average) if self.settings.average else None
         # What is validated and kept: the model itself, or the moving average of its weights.
         self.kept: FACT = self.model if self.average is None else cast(FACT, self.average.module)
+        self.model.checkpointing = self.settings.checkpointing
+        self.lengths = list[int]()  # to which batches are padded for a compiled model
+        if self.device.type == "cuda" if self.settings.compile is None else self.settings.compile:
+            for block in self.model.block_list:
+                cast(nn.Module, block.frame_branch).compile(dynamic=True)
+            self.lengths = padded_lengths(self._rows())
         self.criterion = make_criterion(run, dataset)
         self.processes = Processes(self.device)
         self.videos_a_step = self.settings.batch_size * self.processes.world
@@ -113,6 +146,12 @@ class _Training:
             world=self.processes.world,
         )
         return text, loader
+
+    def _rows(self) -> list[int]:
+        """Rows of each training video, as many as the model may see."""
+        config = self.run.config
+        frames = (len(self.dataset.labels(name)) for name in self.dataset.train)
+        return [math.ceil(-(-count // config.data.stride) * (1 + config.augment.speed)) for count in frames]
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
         started, first = time.perf_counter(), self.epoch
@@ -161,7 +200,9 @@ class _Training:
             torch.manual_seed(draw("dropout", settings.seed, self.epoch, f"{self.step} {processes.rank}"))
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.lr * lr_factor(settings, self.epoch + self.step / self.loader.n_batches)
-            row = processes.summed(self._step(batch.to(self.device)), batch.share)
+            batch = batch.to(self.device)
+            frames = next((length for length in self.lengths if length >= batch.mask.shape[1]), 0)
+            row = processes.summed(self._step(batch.longer(frames) if frames else batch), batch.share)
             self.terms = {key: self.terms.get(key, 0.0) + value for key, value in row.items()}
             self.step += 1
             if time.monotonic() - self.saved > SAVE_SECONDS:
@@ -202,7 +243,9 @@ class _Training:
 
     def _validate(self) -> dict[str, float]:
         segmenter = Segmenter(self.run, self.kept, self.device)
-        figures = validate(segmenter, self.dataset, self.dataset.validation)
+        # Whole videos, each of another length, are not compiled for.
+        with torch.compiler.set_stance("force_eager") if self.lengths else nullcontext():
+            figures = validate(segmenter, self.dataset, self.dataset.validation)
         self.since_best += 1
         if figures[self.settings.select] > self.best:
             self.best, self.since_best = figures[self.settings.select], 0
@@ -252,6 +295,15 @@ class _Training:
             found = f"{self.settings.batch_size} in {self.processes.world} processes"
             raise InputError("train.batch_size", found, f"{began} videos a step, as the run began")
         self.videos_a_step = began  # however many processes share them now
+
+
+def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
+    """At most `count` lengths in equal ratios, from the shortest video to the longest.
+
+    A compiled model and cuDNN plan for each shape that they meet.
+    """
+    shortest, longest = min(rows), max(rows)
+    return sorted({math.ceil(shortest * (longest / shortest) ** (step / (count - 1))) for step in range(count)})
 
 
 def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,85 @@
+"""Options that change how a training computes and not what: checkpointing, compiling, deterministic operations."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fact_clip.config import TrainConfig
+from fact_clip.datasets.truth import Truth
+from fact_clip.losses import Criterion
+from fact_clip.training import train
+from fact_clip.training.trainer import numerics, padded_lengths
+
+
+def trained(
+    tiny: Any, out: Path, dropout: float = 0.3, blocks: str = "iuU", **settings: Any
+) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """The weights and the losses of two epochs."""
+    train(tiny(model={"blocks": blocks, "input": {"dropout": dropout}}, train={"epochs": 2, **settings}), out)
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return load_file(out / "model.safetensors"), [row["total"] for row in rows]
+
+
+def test_checkpointing_changes_nothing(tiny: Any, tmp_path: Path) -> None:
+    """The same weights to the bit: the second computation draws the same dropout."""
+    plain, losses = trained(tiny, tmp_path / "plain")
+    again, same = trained(tiny, tmp_path / "again", checkpointing=True)
+    assert same == losses
+    assert all(torch.equal(again[name], value) for name, value in plain.items())
+
+
+def test_deterministic_operations_are_for_the_training_alone(tiny: Any, tmp_path: Path) -> None:
+    plain, losses = trained(tiny, tmp_path / "plain")
+    again, same = trained(tiny, tmp_path / "again", deterministic=True)
+    assert same == pytest.approx(losses, rel=1e-6)
+    assert plain.keys() == again.keys()
+    with numerics(TrainConfig(device="cpu", deterministic=True)):
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_lengths_to_pad_to() -> None:
+    """Ten lengths in equal ratios: 100, 100 * 8^(1/9) and so on to 800; few where videos are alike."""
+    lengths = padded_lengths([800, 100, 350])
+    assert lengths == [math.ceil(100 * 8 ** (step / 9)) for step in range(10)]
+    assert (lengths[0], lengths[-1]) == (100, 800)
+    assert padded_lengths([5, 5]) == [5]
+    assert padded_lengths([5, 6]) == [5, 6]
+
+
+def test_a_longer_batch_has_the_same_loss() -> None:
+    from fact_clip.config import LossConfig, ModelConfig
+    from fact_clip.models import FACT, Classes
+
+    torch.manual_seed(0)
+    sizes = {"hidden": 24, "frame_dim": 16, "frame_layers": 4, "action_dim": 16, "heads": 2, "feedforward": 16}
+    model = FACT(ModelConfig(blocks="iuUU", tokens=7, input=sizes), 6, Classes(5))
+    criterion = Criterion(LossConfig(smoothing=2.0, null_weight=0.3), Classes(5), background=(0,))
+    x, truth = torch.randn(2, 50, 6), Truth.of((torch.arange(50) // 9 % 5).repeat(2, 1))
+    mask = torch.arange(64).expand(2, -1) < 50
+    longer = torch.nn.functional.pad(x, (0, 0, 0, 14), value=2.5)
+    expected = criterion(model(x), truth).total.item()
+    assert criterion(model(longer, mask), truth.longer(64)).total.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same_and_does_not_compile_again(tiny: Any, tmp_path: Path) -> None:
+    """Compiled for the CPU, which needs a C++ compiler. Each branch is compiled once for all lengths.
+
+    Without dropout: a compiled one draws other numbers.
+    """
+    from torch._dynamo.utils import counters
+
+    _, losses = trained(tiny, tmp_path / "plain", 0.0, "iu")
+    counters.clear()
+    _, found = trained(tiny, tmp_path / "compiled", 0.0, "iu", compile=True)
+    assert found == pytest.approx(losses, rel=1e-3)
+    assert 0 < counters["stats"]["unique_graphs"] <= 4
