@@ -8,7 +8,7 @@
     RUN/features.safetensors statistics of the training features
     RUN/model.safetensors    the weights chosen on validation
     RUN/ckpts/best.net       the same, where scripts/train.py made the run: a link to it
-    RUN/last.safetensors     weights and optimiser after the last whole epoch, for --resume
+    RUN/last.safetensors     weights and optimiser as they were last saved, for --resume
 
 Each file is written under another name and then renamed, so a killed run leaves files that load.
 """
@@ -56,6 +56,7 @@ class Run:
     mean_transcript_length: float | None  # mean number of segments of the training videos
     objects: ObjectSpec | None = None  # which columns of the model's input belong to which named object
     encoder: str | None = None  # the frame encoder that made the features from videos, if known
+    videos_a_step: int | None = None  # of the training, over all its processes, if known
 
     def new_model(self, text: Tensor | None = None, object_text: Tensor | None = None) -> FACT:
         """A model of this run's size with random weights; ``text`` and ``object_text`` if its head reads text."""
@@ -88,7 +89,9 @@ def create(run: Run) -> None:
     with whole_file(run.path / "features.safetensors") as path:
         save_arrays(run.transform.to_arrays(), path)
     facts = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "classes": asdict(run.classes)}
-    facts |= {name: getattr(run, name) for name in ("layout", "fps", "mean_transcript_length", "encoder")}
+    facts |= {
+        name: getattr(run, name) for name in ("layout", "fps", "mean_transcript_length", "encoder", "videos_a_step")
+    }
     facts["objects"] = None if run.objects is None else asdict(run.objects)
     write_json(run.path / "run.json", facts)
 
@@ -137,7 +140,8 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
         raise InputError(path / "run.json", f"damaged ({type(error).__name__}: {error})", "as it was written") from None
     if len(vocabulary) != classes.count:
         raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
-    return Run(path, config, vocabulary, classes, transform, layout, fps, length, objects, facts.get("encoder"))
+    further = objects, facts.get("encoder"), facts.get("videos_a_step")
+    return Run(path, config, vocabulary, classes, transform, layout, fps, length, *further)
 
 
 # Keys of format 1 that are called differently now.

@@ -16,52 +16,59 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
+from fact_clip.encoders.processes import Processes
 from fact_clip.losses import Criterion
 from fact_clip.models import Classes, ObjectSpec
 
 
 def prepare(
-    config: Config, out: Path, dataset: Dataset, resume: bool, write: bool = True
+    config: Config, out: Path, dataset: Dataset, resume: bool, processes: Processes | None = None
 ) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
 
-    With `write` false nothing is written: another process has done it.
+    The first process alone writes, and has to do so before the others come here.
 
     Returns:
         The run, and what its model is made from besides sizes: ``{"text", "object_text"}`` where its head reads text.
         Settings that do not go together are an InputError before anything is written.
     """
+    processes = processes or Processes(config.train.device)
     # The root as it was found, so that the run can be evaluated from anywhere.
     data = config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})
     config = config.model_copy(update={"data": data})
     objects = _object_columns(config, dataset)
     texts = model_texts(config, dataset.vocabulary, objects)
-    if resume or not write:
-        run = _resumed(config, out, dataset)
+    if resume or not processes.first:
+        run = _resumed(config, out, dataset, processes.world)
     else:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
         run = _described(config, out, dataset, objects, texts)
+        run = replace(run, videos_a_step=config.train.batch_size * processes.world)
         run.new_model(**texts)  # sizes that do not go together are reported here
         try:
             make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
         except ValueError as error:
             raise InputError("loss.null_weight", str(error)) from None
-    if write:
+    if processes.first:
         checkpoint.create(run)
     return run, texts
 
 
-def _resumed(config: Config, out: Path, dataset: Dataset) -> Run:
+def _resumed(config: Config, out: Path, dataset: Dataset, world: int) -> Run:
     """The run in the folder, with the epochs, members, workers, device and batch size of the configuration.
 
-    The trainer refuses a batch size that changes how many videos a step has, over all processes.
+    A step keeps the number of videos that it began with, however many processes share them now; another batch size has
+    to agree with it.
     """
     run, may_grow = checkpoint.open_run(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
     if run.config.model_dump(exclude=may_grow) != config.model_dump(exclude=may_grow):
         raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
     checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
-    return replace(run, config=config)
+    began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
+    if size != run.config.train.batch_size and size * world != began:
+        raise InputError("train.batch_size", f"{size} in {world} processes", f"{began} videos a step, as the run began")
+    return replace(run, config=config, videos_a_step=began)
 
 
 def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:

@@ -86,7 +86,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
         todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
         raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
     with processes.first_one_first():
-        run, texts = prepare(config, out, dataset, resume, write=processes.first)
+        run, texts = prepare(config, out, dataset, resume, processes)
     with _members_beside(run.config, out, resume) as check_members:
         progress = progress if processes.first else None
         result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)

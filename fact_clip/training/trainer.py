@@ -111,11 +111,10 @@ class _Training:
             self.lengths = padded_lengths(self._rows())
         self.criterion = make_criterion(run, dataset)
         self.processes = Processes(self.device)
-        self.videos_a_step = self.settings.batch_size * self.processes.world
         self.epoch, self.best, self.since_best = 0, -math.inf, 0
         self.step, self.terms, self.saved = 0, dict[str, float | Tensor](), time.monotonic()  # step of this epoch
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
-        # Cut off in the first epoch: start again. Converted weights have no log and are not trained over.
+        # Cut off before anything was saved: start again. Converted weights have no log and are not trained over.
         if resume and (last.is_file() or (model.is_file() and not log.is_file())):
             self._restore()
         self.text, self.loader = self._candidates()
@@ -137,7 +136,7 @@ class _Training:
         loader = TrainingLoader(
             videos,
             self.dataset.train,
-            self.videos_a_step,
+            self.run.videos_a_step or settings.batch_size * self.processes.world,
             # On the CPU all cores are busy with the model.
             workers=(GPU_WORKERS if on_gpu else 0) if settings.workers is None else settings.workers,
             similar_lengths=settings.similar_lengths,
@@ -270,7 +269,6 @@ class _Training:
             )
         facts: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
         facts |= {"step": self.step, "terms": {key: float(value) for key, value in self.terms.items()}}
-        facts |= {"batch_size": self.settings.batch_size, "videos_a_step": self.videos_a_step}
         checkpoint.save_weights(self.run.path / "last.safetensors", tensors, facts)
 
     def _restore(self) -> None:
@@ -288,13 +286,8 @@ class _Training:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.epoch, self.best, self.since_best = facts["epoch"], facts["best"], facts["since_best"]
-        # Runs of earlier versions were saved after whole epochs, by one process.
+        # Runs of earlier versions were saved after whole epochs alone.
         self.step, self.terms = facts.get("step", 0), facts.get("terms", {})
-        began = facts.get("videos_a_step", self.settings.batch_size)
-        if self.settings.batch_size != facts.get("batch_size", began) and self.videos_a_step != began:
-            found = f"{self.settings.batch_size} in {self.processes.world} processes"
-            raise InputError("train.batch_size", found, f"{began} videos a step, as the run began")
-        self.videos_a_step = began  # however many processes share them now
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:

@@ -118,6 +118,7 @@ def test_a_run_cut_off_in_its_first_epoch_begins_anew(tiny, tmp_path, monkeypatc
         fail_at_step(patch, 1)
         with pytest.raises(Cut):
             train(config, tmp_path / "parts")
+    assert checkpoint.open_run(tmp_path / "parts").videos_a_step == 2
     train(config, tmp_path / "parts", resume=True)
     assert_same_files(tmp_path / "parts", tmp_path / "whole")
 
