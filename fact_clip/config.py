@@ -53,6 +53,10 @@ class DataConfig(_Frozen):
     layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
     fps: float | None = Field(None, gt=0, description="frames (feature rows) per second; unset: the benchmark's")
     background: tuple[str, ...] | None = Field(None, description="names of background classes; unset: the benchmark's")
+    unlabelled: tuple[str, ...] = Field((), description="names of labels that are ignored, beside '?'; no classes")
+    grammar: str | None = Field(
+        None, description="how names are read: '{verb} {object} [with {tool}]'; docs/datasets.md"
+    )
     stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
     interleave: bool = Field(False, description="with a stride: train from any first row; predict from each and merge")
     standardize: bool = Field(False, description="scale columns to mean 0 and variance 1 over the training videos")
@@ -312,7 +316,9 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
         if not sep:
             raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
         try:
-            set_key(tree, key.split("."), yaml.safe_load(value), override)
+            # a pattern begins with a brace, as a YAML mapping does
+            parsed = value if key == "data.grammar" and value[:1] in ("{", "[") else yaml.safe_load(value)
+            set_key(tree, key.split("."), parsed, override)
         except yaml.YAMLError:
             raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
     return tree

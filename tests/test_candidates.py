@@ -14,7 +14,7 @@ from fact_clip import InputError
 from fact_clip.decoding import Calibration
 from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.inference.segmenter import Choice, Segmenter
-from fact_clip.training import train
+from fact_clip.training import evaluate, train
 
 KNOWN = ("place gear", "screw nut with wrench", "grasp nut")
 
@@ -114,20 +114,101 @@ def test_without_a_grammar_any_name_is_a_phrase(segmenter, video):
     torch.testing.assert_close(choice.text[0], torch.from_numpy(HashEncoder("32").encode_texts(["dance!"])))
 
 
+def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, caplog):
+    choice = segmenter.choose(["polish", "polish nut", "dance with"])
+    assert choice.vocabulary.factors[:3] == (
+        ("polish", None, None),
+        ("polish", "nut", None),
+        ("dance with", None, None),
+    )
+    words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "dance with"]))
+    torch.testing.assert_close(choice.text[[0, 2], 0], words)
+    assert (choice.text[[0, 2], 1:] == 0).all()
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "not in the grammar of the training names, so read as whole phrases: 'polish', 'dance with'")
+    ]
+    segmenter.choose(["polish nut"])
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
-        (["polish"], "class 'polish': a name that does not parse; expected VERB OBJECT"),
-        (["polish nut with "], "class 'polish nut with ': a name that does not parse"),
         ([], "actions: none; expected at least one"),
         ("polish nut", "actions: one text, 'polish nut'; expected a list of names"),
     ],
 )
-def test_names_that_cannot_be_read_are_one_plain_line(segmenter, actions, message):
+def test_candidates_that_are_no_list(segmenter, actions, message):
     with pytest.raises(InputError) as caught:
         segmenter.choose(actions)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def own(workbench, tiny, tmp_path_factory) -> Path:
+    """A run on an own folder: other names, a grammar, and a background that has a name like an action."""
+    root, folder = tmp_path_factory.mktemp("own"), tmp_path_factory.mktemp("own run") / "run"
+    for part in ("features", "splits"):
+        (root / part).symlink_to(workbench / part)
+    (root / "groundTruth").mkdir()
+    for path in (workbench / "mapping.txt", *(workbench / "groundTruth").iterdir()):
+        text = path.read_text().replace("no action", "stand still").replace(" with ", " using ")
+        (root / path.relative_to(workbench)).write_text(text)
+    data = {"name": "folder", "root": str(root), "background": ["stand still"], "layout": "TD"}
+    data |= {"grammar": "{verb} {object} [using {tool}]", "unlabelled": ["rotate gear"]}
+    config = tiny(
+        data={**data, "holdout": ["screw nut using wrench"]},
+        model={"head": "text"},
+        text={"encoder": "hash:32", "parts": ["factors"]},
+        train={"epochs": 1},
+    )
+    train(config, folder)
+    return folder
+
+
+def test_the_run_keeps_the_grammar_of_own_names(own, video, caplog):
+    segmenter = fact_clip.load(own)
+    assert segmenter.run.config.data.grammar == "{verb} {object} [using {tool}]"
+    assert segmenter.vocabulary.slots == ("verb", "object", "tool")
+    assert "rotate gear" not in segmenter.vocabulary
+    choice = segmenter.choose(["tap nut using mallet"])
+    assert choice.vocabulary.factors == (("tap", "nut", "mallet"), (None, None, None))
+    words = torch.from_numpy(HashEncoder("32").encode_texts(["tap", "nut", "mallet"]))
+    torch.testing.assert_close(choice.text[0], words)
+    assert (choice.text[1] == 0).all()  # the background
+    assert not caplog.records
+    assert set(segmenter.segment(video, ["tap nut using mallet"]).to_frames()) <= {
+        "tap nut using mallet",
+        "stand still",
+    }
+
+
+def test_unlabelled_frames_are_not_scored(own):
+    result = evaluate(own)
+    dataset = Path(fact_clip.load(own).run.config.data.root)
+    lines = [
+        line for name in result["videos"] for line in (dataset / f"groundTruth/{name}.txt").read_text().splitlines()
+    ]
+    assert "rotate gear" in lines
+    scored = sum(row["frames"] for row in result["per_class"])
+    assert scored == len(lines) - lines.count("rotate gear")
+    assert "rotate gear" not in [row["name"] for row in result["per_class"]]
+
+
+def test_factors_need_names_with_parts(tiny, tmp_path):
+    config = tiny(
+        data={"name": "folder", "background": ["no action"], "layout": "TD"},
+        model={"head": "text"},
+        text={"encoder": "hash:32", "parts": ["factors"]},
+    )
+    with pytest.raises(InputError) as caught:
+        train(config, tmp_path / "run")
+    assert str(caught.value) == (
+        "text.parts: ['factors'], and names without parts; expected sentence;"
+        " or say how names are read: data.grammar, ROOT/factors.csv"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_closed_set_knows_only_its_own_names(tiny_run):

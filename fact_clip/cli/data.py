@@ -158,10 +158,18 @@ def init(
         Layout | None, typer.Option(help="Features with time or channels first; unset: told by the labels.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split to train on.")] = "1",
+    grammar: Annotated[
+        str | None,
+        typer.Option(help='How names are read, as "{verb} {object} [with {tool}]"; unset: guessed if all names fit.'),
+    ] = None,
+    unlabelled: Annotated[
+        str | None, typer.Option(help='Labels that stand for no class, "a, b": their frames are ignored.')
+    ] = None,
 ) -> None:
     """Write a recipe for your own data set.
 
-    Orientation, stride, tokens, width and epochs are measured; guesses are marked as such.
+    Orientation, stride, tokens, width and epochs are measured, and the parts of names are read; guesses are marked as
+    such.
 
     \b
     Example:
@@ -179,15 +187,32 @@ def init(
         raise InputError(path, "already there", "a new file", "remove it, or name another with --out")
     known = None if background is None else tuple(names(background) or ())
     given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
+    given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled) or ())}
     found = suggest(DataConfig.model_validate(given))
     with whole_file(path) as unfinished:
         unfinished.write_text(_recipe(folder, found), encoding="utf-8")
     print(f"{path}: {found.videos} videos, {found.classes} classes")
     for key, value, reason in found.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
+    print(_readings(found.vocabulary))
     for note in found.notes:
         print(f"note: {note}")
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
+
+
+MOST_READ = 12  # names whose parts are printed
+
+
+def _readings(vocabulary: Vocabulary) -> str:
+    """How the first names are read, as a table; names with the most parts first."""
+    if len(vocabulary.slots) < 2:
+        return "names are read as whole phrases; data.grammar or ROOT/factors.csv gives them parts"
+    rows = [
+        [name, *(factor or "-" for factor in own)] for name, own in zip(vocabulary, vocabulary.factors, strict=True)
+    ]
+    actions = sorted((row for row in rows if row[0] not in vocabulary.background), key=lambda row: row.count("-"))
+    more = [f"and {len(actions) - MOST_READ} more names"] if len(actions) > MOST_READ else []
+    return "\n".join([table(["name", *vocabulary.slots], actions[:MOST_READ]), *more])
 
 
 def _recipe(folder: Path, found: Suggestion) -> str:
@@ -299,7 +324,8 @@ def holdout(
     Without a choice: ranks the classes by how many others have their rarest factor. With --unseen, --file or --count:
     says whether the choice as a whole is compositional, which factors no seen class has, and what remains for training
     if unseen frames are masked or their videos dropped. A mapping.txt has names only; data.name=NAME says how to read
-    them.
+    them, and so does data.grammar=PATTERN. The folder of an own data set is read as its recipe.yaml says; without one
+    the grammar is guessed as init does.
 
     \b
     Example:
@@ -361,15 +387,38 @@ class Source:
 def _open(data: str, overrides: list[str] | None) -> Source:
     from fact_clip.config import Config
     from fact_clip.core import Vocabulary
-    from fact_clip.datasets.benchmarks import BENCHMARKS
+    from fact_clip.datasets.layout import find_benchmark, find_root, vocabulary_of
 
     if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
         config = Config.load("folder", overrides or []).data
-        entry = BENCHMARKS[config.name]
         listed = tuple(Vocabulary.from_mapping(data))
-        background = [name for name in config.background or entry.background if name in listed]
-        return Source(Vocabulary.from_names(listed, background, entry.factors, entry.slots))
-    return source_of(data_config(data, overrides))
+        config = _with_guesses(config, listed)
+        background = tuple(
+            str(name) for name in config.background or find_benchmark(config.name).background if name in listed
+        )
+        return Source(vocabulary_of(config.model_copy(update={"background": background}), Path(data)))
+    recipe = Path(data) / "recipe.yaml"
+    if recipe.is_file() and not any(override.startswith("data.name=") for override in overrides or []):
+        config = Config.load(recipe, [f"data.root={json.dumps(data)}", *(overrides or [])]).data
+    else:
+        config = data_config(data, overrides)
+    root = find_root(config)
+    listed = tuple(Vocabulary.from_mapping(root / find_benchmark(config.name).mapping))
+    return source_of(_with_guesses(config, listed, root))
+
+
+def _with_guesses(config: DataConfig, listed: Sequence[str], root: Path | None = None) -> DataConfig:
+    """Settings of an own data set with what its class names tell, as `init` guesses it; says so on stderr."""
+    from fact_clip.datasets.describe import guess_names
+
+    if config.name != "folder":
+        return config
+    guessed, _ = guess_names(config, listed, root)
+    for key in ("background", "unlabelled", "grammar"):
+        value = getattr(guessed, key)
+        if value and value != getattr(config, key):
+            print(f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}", file=sys.stderr)
+    return guessed
 
 
 def source_of(config: DataConfig) -> Source:

@@ -273,20 +273,22 @@ def _as_table(path: Path, segmentation: Segmentation) -> str:
 def _plot(found: Mapping[Path, Segmentation], segmenter: Segmenter | TrainingFree, plot: Path) -> Path:
     """Timelines of all inputs, each below its labels where it lies in a data set of the common layout."""
     from fact_clip.core import Segmentation
-    from fact_clip.datasets.layout import read_labels
+    from fact_clip.datasets.layout import UNLABELLED, read_labels
     from fact_clip.report import save_timeline
 
     vocabulary, rows = segmenter.vocabulary, dict[str, Segmentation]()
+    named = (*vocabulary.names, UNLABELLED)  # the last one is for label -1
     for path, prediction in found.items():
         prefix = f"{path.stem} " if len(found) > 1 else ""
         labels = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
         if labels.is_file():
-            truth = Segmentation.from_frames(vocabulary.decode(read_labels(labels, vocabulary)), segmenter.fps)
+            given = read_labels(labels, vocabulary, segmenter.unlabelled)
+            truth = Segmentation.from_frames([named[label] for label in given.tolist()], segmenter.fps)
             same = truth.n_frames == prediction.n_frames
             rows[f"{prefix}truth"] = replace(truth, times=prediction.times) if same else truth
         rows[f"{prefix}prediction"] = prediction
     title = next(iter(found)).stem if len(found) == 1 else ""
-    return save_timeline(rows, plot, background=vocabulary.background, title=title)
+    return save_timeline(rows, plot, background=(*vocabulary.background, UNLABELLED), title=title)
 
 
 def _overlay(

@@ -35,15 +35,15 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     return value
 
 
-def read_text(path: Path) -> str:
-    """The text of a file; a missing or unreadable one is an InputError."""
+def read_text(path: Path, expected: str = "a file of segments") -> str:
+    """The text of a file; a missing or unreadable one is an InputError that says what was `expected`."""
     try:
         # bytes, because text mode would change line ends inside quoted names
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "a file of segments") from None
+        raise InputError(path, f"cannot be read ({error.strerror})", expected) from None
     except UnicodeDecodeError:
-        raise InputError(path, "not UTF-8 text", "a file of segments") from None
+        raise InputError(path, "not UTF-8 text", expected) from None
 
 
 @contextmanager

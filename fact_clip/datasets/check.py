@@ -17,11 +17,12 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Benchmark, Layout
+from fact_clip.datasets.factors import FILE, class_factors, parse_factors
 from fact_clip.datasets.features import check_finite, length_fault, load_features, not_finite, read_layout
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
+    UNLABELLED,
     WRITE_SPLITS,
-    class_factors,
     did_you_mean,
     find_benchmark,
     find_root,
@@ -29,6 +30,7 @@ from fact_clip.datasets.layout import (
     parse_split,
     read_lines,
     split_names,
+    unlabelled,
 )
 
 Progress = Callable[[int, int, str], None]
@@ -44,6 +46,7 @@ class Inspection:
     root: Path
     benchmark: Benchmark
     names: tuple[str, ...] = ()  # of its classes
+    unlabelled: tuple[str, ...] = ()  # labels that are ignored
     splits: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # split, part, video -> file:line
     classes: dict[str, set[str]] = field(default_factory=dict)  # video -> classes in its labels, without unknown ones
     lengths: dict[str, int] = field(default_factory=dict)  # video -> number of labels (frames)
@@ -78,7 +81,7 @@ def inspect(
     split raises an InputError; everything else is among the faults of the result.
     """
     root = find_root(config)
-    seen = Inspection(root, find_benchmark(config.name))
+    seen = Inspection(root, find_benchmark(config.name), unlabelled=unlabelled(config))
     names = split_names(root)
     if split is not None and split not in names:
         where = root / SPLIT_FILES[0].format(part="train", name=split)
@@ -110,18 +113,31 @@ def _parsed(seen: Inspection, path: Path) -> tuple[str, ...]:
 
 def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
     path, benchmark = seen.root / seen.benchmark.mapping, seen.benchmark
-    seen.names = _parsed(seen, path)
+    every = _parsed(seen, path)
+    seen.names = tuple(name for name in every if name not in seen.unlabelled)
     if not seen.names:
         return
     background = []
     for one in benchmark.background if config.background is None else config.background:
-        name = one if isinstance(one, str) else seen.names[one] if one < len(seen.names) else f"id {one}"
+        name = one if isinstance(one, str) else every[one] if one < len(every) else f"id {one}"
         if name in seen.names:
             background.append(name)
-        else:
+        elif name not in every or config.background is not None:
             todo = f"set data.background; {did_you_mean(name, seen.names)}".removesuffix("; ")
             seen.add("background", path, f"no class {name!r}, named as background", "", todo)
-    factors = class_factors(benchmark, background)
+    _look_at_factors(config, seen, background)
+
+
+def _look_at_factors(config: DataConfig, seen: Inspection, background: Sequence[str]) -> None:
+    """The file of factors, and names that do not parse."""
+    path, own = seen.root / seen.benchmark.mapping, seen.root / FILE
+    faults = parse_factors(own, seen.names)[2] if own.is_file() else []
+    seen.faults += [("factors", fault) for fault in faults]
+    try:
+        factors = None if faults else class_factors(config, seen.root, seen.names, background)
+    except InputError as fault:  # the pattern itself
+        seen.faults.append(("factors", fault))
+        return
     if factors is None:
         return
     parsed = []
@@ -130,9 +146,9 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
             parsed.append(factors(name))
         except InputError as fault:
             seen.add("factors", path, f"{fault.where}: {fault.found}", fault.expected, fault.todo)
-    for own, file in zip(zip(*parsed, strict=True), benchmark.factor_mappings, strict=False):
+    for column, file in zip(zip(*parsed, strict=True), seen.benchmark.factor_mappings, strict=False):
         listed = _parsed(seen, seen.root / file)
-        for factor in dict.fromkeys(own) if listed else ():
+        for factor in dict.fromkeys(column) if listed else ():
             if factor is not None and factor not in listed:
                 found = f"no {factor!r}, which classes of the mapping have"
                 seen.add("factors", seen.root / file, found, f"one of the {len(listed)} names in this file")
@@ -174,6 +190,7 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
 def _look_at_labels(seen: Inspection, whole: bool) -> None:
     videos = seen.videos
     unknown: dict[str, tuple[str, Counter[str]]] = {}  # label -> where it is first, and its frames in each video
+    every = set[str]()
     for video, where in videos.items():
         path = seen.root / "groundTruth" / f"{video}.txt"
         if not path.is_file():
@@ -183,7 +200,8 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
         if not lines:
             seen.add("labels", path, "no labels", "one class name per frame")
             continue
-        labels = set(lines)
+        every.update(lines)
+        labels = set(lines).difference(seen.unlabelled)
         seen.lengths[video], seen.classes[video] = len(lines), labels.intersection(seen.names)
         for label in sorted(labels.difference(seen.names)):
             line = f"{path}:{lines.index(label) + 1}"
@@ -191,6 +209,10 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
                 unknown.setdefault(label, (line, Counter()))[1][video] = lines.count(label)
             else:
                 seen.add("labels", line, "a blank line between labels", "one class name per frame")
+    for name in seen.unlabelled:
+        if name not in every and name != UNLABELLED and seen.classes:
+            todo = did_you_mean(name, sorted(every))
+            seen.add("labels", seen.root / "groundTruth", f"no frame {name!r}, named in data.unlabelled", "", todo)
     for label, (where, frames) in unknown.items() if seen.names else ():
         found = f"label {label!r} ({frames.total()} frames in {len(frames)} videos)"
         todo = did_you_mean(label, seen.names) or "add it to the mapping"

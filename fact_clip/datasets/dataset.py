@@ -34,6 +34,7 @@ from fact_clip.datasets.layout import (
     read_split,
     read_vocabulary,
     split_names,
+    unlabelled,
 )
 
 IGNORED = -1
@@ -159,7 +160,7 @@ class Dataset:
 
     def _all_labels(self, name: str) -> NDArray[np.int64]:
         if name not in self._labels:
-            self._labels[name] = read_labels(self._label_path(name), self.vocabulary)
+            self._labels[name] = read_labels(self._label_path(name), self.vocabulary, unlabelled(self.config))
             self._labels[name].flags.writeable = False
         return self._labels[name]
 
@@ -223,7 +224,10 @@ class Dataset:
         return self._all_labels(name)[: self._lengths[name]]
 
     def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,) of a video, read-only and as long as its features; -1 where a holdout hides a class."""
+        """Class indices (T,) of a video, read-only and as long as its features.
+
+        -1 where the label is unknown (``data.unlabelled``), or a holdout hides the class.
+        """
         labels, hidden = self._cut_labels(name), self._hidden_in.get(name, self.hidden)
         if not hidden:
             return labels
@@ -281,7 +285,8 @@ class Dataset:
         learn from, labelled "frames", "segments", and "classes" that occur, background included.
         """
         hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
-        found = [runs(self.labels(name)) for name in self.videos_of(holdout)[0]]
+        labelled = [runs(self.labels(name)) for name in self.videos_of(holdout)[0]]
+        found = [[run for run in video if run[2] != IGNORED] for video in labelled]
         masked = [[run for run in video if run[2] not in hidden] for video in found]
         whole = [video for video, seen in zip(found, masked, strict=True) if video == seen]
         return {

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.check import Progress, inspect
-from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import every_video, find_benchmark, find_root, read_labels, read_vocabulary, split_names
+from fact_clip.datasets.dataset import IGNORED, Dataset
+from fact_clip.datasets.factors import FILE
+from fact_clip.datasets.layout import (
+    every_video,
+    find_benchmark,
+    find_root,
+    read_labels,
+    read_vocabulary,
+    split_names,
+    unlabelled,
+)
+from fact_clip.text.grammar import propose
 
 Run = tuple[int, int, int]  # start, stop and class of a segment
 
 # Names that usually mean "no action".
 BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
+
+# Names of labels that usually stand for no class.
+UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 
 STEPS = 4000
 """Training steps to aim at, with one video per batch; the recipes of the package have 1,500 to 11,000."""
@@ -45,9 +62,11 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names), name)
-        videos.append(runs(read_labels(root / "groundTruth" / f"{name}.txt", vocabulary)))
+        videos.append(runs(read_labels(root / "groundTruth" / f"{name}.txt", vocabulary, unlabelled(config))))
     per_class = _per_class(vocabulary, videos)
-    transcripts = [len(video) for video in videos]
+    transcripts = [sum(label != IGNORED for _, _, label in video) for video in videos]
+    if not any(transcripts):
+        raise InputError(root / "groundTruth", "no labelled frame", "a class name per frame")
     return {
         "root": str(root),
         "splits": split_names(root),
@@ -56,9 +75,12 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
         "classes": len(vocabulary),
         "background": list(vocabulary.background),
         "frames": sum(video[-1][1] for video in videos),
+        "unlabelled_frames": sum(stop - start for video in videos for start, stop, label in video if label == IGNORED),
         "segments": sum(transcripts),
         "video_frames": _spread([video[-1][1] for video in videos]),
-        "segment_frames": _spread([stop - start for video in videos for start, stop, _ in video]),
+        "segment_frames": _spread(
+            [stop - start for video in videos for start, stop, label in video if label != IGNORED]
+        ),
         "transcript_length": _spread(transcripts),
         "per_class": per_class,
         "balance": _balance([row["frames"] for row in per_class]),
@@ -76,10 +98,11 @@ def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[
     durations: list[list[int]] = [[] for _ in vocabulary]
     occurs: list[Counter[int]] = [Counter() for _ in vocabulary]  # video -> segments of the class
     for number, video in enumerate(videos):
-        for start, stop, label in video:
+        for start, stop, label in (run for run in video if run[2] != IGNORED):
             durations[label].append(stop - start)
             occurs[label][number] += 1
     total = sum(map(sum, durations))
+    transcripts = [sum(run[2] != IGNORED for run in video) for video in videos]
     return [
         {
             "class": label,
@@ -91,7 +114,7 @@ def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[
             "segments": len(durations[label]),
             "segments_per_video": len(durations[label]) / max(len(occurs[label]), 1),
             "segment_frames": _spread(durations[label]),
-            "transcript_length": _spread([len(videos[number]) for number in occurs[label]]),
+            "transcript_length": _spread([transcripts[number] for number in occurs[label]]),
         }
         for label, name in enumerate(vocabulary)
     ]
@@ -111,6 +134,7 @@ def _balance(frames: Sequence[int]) -> dict[str, Any]:
 
 def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
     pairs = Counter((before[2], after[2]) for video in videos for before, after in pairwise(video))
+    pairs = Counter({pair: count for pair, count in pairs.items() if IGNORED not in pair})
     leaving = Counter(before for before, _ in pairs.elements())
     names = vocabulary.names
     return [
@@ -138,6 +162,32 @@ class Suggestion:
     videos: int
     classes: int
     notes: tuple[str, ...]  # its harmless faults
+    vocabulary: Vocabulary  # its classes with their factors
+
+
+def guess_names(
+    config: DataConfig, names: Sequence[str], root: Path | None = None
+) -> tuple[DataConfig, dict[str, str]]:
+    """A configuration with what class names tell: background, labels that stand for no class, and their grammar.
+
+    What the configuration has is kept, and ``root/factors.csv`` goes before a guess. With the reason of each key.
+    """
+    found: dict[str, Any] = {}
+    reasons = {"background": "as given", "unlabelled": "as given", "grammar": "as given"}
+    if config.background is None:
+        found["background"] = tuple(name for name in names if name.lower() in BACKGROUND_NAMES)
+        guess = "by its name" if found["background"] else ": no class has a name that says no action"
+        reasons["background"] = f"GUESSED {guess}".replace(" :", ":")
+    if not config.unlabelled:
+        found["unlabelled"] = tuple(name for name in names if name.lower() in UNLABELLED_NAMES)
+        reasons["unlabelled"] = "GUESSED by its name: these frames are ignored"
+    config = config.model_copy(update=found)
+    left_out = (*(config.background or ()), *unlabelled(config))
+    actions = [name for name in names if name not in left_out]
+    if config.grammar is None and not (root is not None and (root / FILE).is_file()):
+        config = config.model_copy(update={"grammar": propose(actions)})
+        reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
+    return config, reasons
 
 
 def suggest(config: DataConfig) -> Suggestion:
@@ -145,18 +195,20 @@ def suggest(config: DataConfig) -> Suggestion:
 
     Faults that training cannot live with are an InputError.
     """
+    root, reasons = find_root(config), dict[str, str]()
+    with suppress(InputError):  # a fault of the mapping is found below
+        listed = parse_mapping(root / find_benchmark(config.name).mapping)[0]
+        config, reasons = guess_names(config, listed, root)
     seen = inspect(config)
     severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
     if severe:
         found = f"{len(severe)} faults, the first: {severe[0]}"
-        raise InputError(seen.root, found, "none", f"see them all with: fact-clip data check {seen.root}")
+        check = f"fact-clip data check {seen.root}"
+        check += f" {shlex.quote(f'data.grammar={config.grammar}')}" if config.grammar else ""
+        raise InputError(seen.root, found, "none", f"see them all with: {check}")
     names = list(seen.splits)
     split = str(config.split) if str(config.split) in names or not names else names[0]
-    background, why_background = config.background, "as given"
-    if background is None:
-        background = tuple(name for name in seen.names if name.lower() in BACKGROUND_NAMES)
-        why_background = "GUESSED by its name" if background else "GUESSED: no class has a name that says no action"
-    config = config.model_copy(update={"split": int(split) if split.isdigit() else split, "background": background})
+    config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset, counted = Dataset.open(config), summarize(config)
     rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
     stride = max(1, min(int(rows // 5000), int(segment // 8)))  # about 5,000 rows, an eighth of a segment at most
@@ -170,15 +222,23 @@ def suggest(config: DataConfig) -> Suggestion:
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
         ("data.fps", config.fps, why_fps),
-        ("data.background", list(background), why_background),
+        ("data.background", list(config.background or ()), reasons["background"]),
+        *_optional(config, reasons),
         ("data.stride", stride, f"the median video has {rows:g} rows, the median segment {segment:g}"),
         ("data.standardize", standardize, why_standardize),
         ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
         ("model.input.hidden", width, f"room for {n_classes} classes"),
         ("train.epochs", epochs, f"about {STEPS} steps of one of {n_train} training videos"),
-        ("evaluation.count_background", not background, "background counts in edit and F1"),
+        ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
-    return Suggestion(settings, len(seen.videos), n_classes, tuple(str(fault) for _, fault in seen.faults))
+    notes = tuple(str(fault) for _, fault in seen.faults)
+    return Suggestion(settings, len(seen.videos), n_classes, notes, dataset.vocabulary)
+
+
+def _optional(config: DataConfig, reasons: Mapping[str, str]) -> list[tuple[str, Any, str]]:
+    """The settings of names that not every data set has."""
+    found = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}
+    return [(f"data.{key}", value, reasons[key]) for key, value in found.items() if value]
 
 
 def _standardize(dataset: Dataset) -> tuple[bool, str]:

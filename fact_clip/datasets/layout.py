@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark, Factors
+from fact_clip.core.vocabulary import nearest
+from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark
+from fact_clip.datasets.factors import class_factors
 
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 WRITE_SPLITS = "list the videos to train on there, one per line; the others in test.split1.bundle beside it"
 
 EXPECTED = "a data set: mapping.txt, groundTruth, features, splits"
+
+UNLABELLED = "?"
+"""The label of a frame of which nobody says what it shows."""
 
 
 def find_benchmark(name: str) -> Benchmark:
@@ -55,30 +60,35 @@ def find_root(config: DataConfig) -> Path:
 
 
 def read_vocabulary(config: DataConfig, root: Path) -> Vocabulary:
-    """The classes of the mapping file, with background and factors as configured or as the benchmark has them."""
-    benchmark = find_benchmark(config.name)
-    path = root / benchmark.mapping
-    names = Vocabulary.from_mapping(path).names
-    background: list[str] = []
-    for one in benchmark.background if config.background is None else config.background:
-        if isinstance(one, int) and one >= len(names):
+    """The classes of the mapping file, with background and factors as configured or as the benchmark has them.
+
+    Names in ``data.unlabelled`` and "?" are no classes.
+    """
+    return vocabulary_of(config, root / find_benchmark(config.name).mapping, root)
+
+
+def vocabulary_of(config: DataConfig, path: Path, root: Path | None = None) -> Vocabulary:
+    """The same of any mapping file; without a root there is no file of factors."""
+    every = Vocabulary.from_mapping(path).names
+    ignored = unlabelled(config)
+    names = tuple(name for name in every if name not in ignored)
+    background = []
+    for one in find_benchmark(config.name).background if config.background is None else config.background:
+        if isinstance(one, int) and one >= len(every):
             raise InputError(path, f"no id {one}, known as background", todo="set data.background")
-        background.append(names[one] if isinstance(one, int) else one)
-    return Vocabulary.from_mapping(path, background, class_factors(benchmark, background), benchmark.slots)
+        name = every[one] if isinstance(one, int) else one
+        if name in ignored and config.background is not None:
+            raise InputError("data.unlabelled", f"{name!r}, which is background too", "either of them")
+        if name not in every:
+            raise InputError(path, f"no class {name!r}, named as background", todo=nearest(name, names))
+        background += [] if name in ignored else [name]
+    read = class_factors(config, root, names, background)
+    return Vocabulary.from_names(names, background, read, None if read is None else read.slots)
 
 
-def class_factors(benchmark: Benchmark, background: Sequence[str]) -> Callable[[str], Factors] | None:
-    """The benchmark's factors of a name, for a run with these background classes; None without a grammar."""
-    parse = benchmark.factors
-    if parse is None:
-        return None
-
-    def factors(name: str) -> Factors:
-        parsed = parse(name)
-        # a background class of the benchmark that this run counts as an action has its name as a factor
-        return parsed if any(parsed) or name in background else (name, *parsed[1:])
-
-    return factors
+def unlabelled(config: DataConfig) -> tuple[str, ...]:
+    """The labels that are ignored."""
+    return (*config.unlabelled, UNLABELLED)
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
@@ -97,12 +107,15 @@ def read_lines(path: Path, expected: str) -> list[str]:
     return [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
 
 
-def read_labels(path: Path, vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """Class indices (T,) of a label file with one name per frame; any fault is an InputError with file:line."""
+def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (UNLABELLED,)) -> NDArray[np.int64]:
+    """Class indices (T,) of a label file with one name per frame, -1 for names that are `ignored`.
+
+    Any fault is an InputError with file:line.
+    """
     lines = read_lines(path, "a label file, one class name per line")
     if not lines:
         raise InputError(path, "no labels", "one class name per frame", "take the video out of the splits")
-    indices = {name: index for index, name in enumerate(vocabulary)}
+    indices = dict.fromkeys(ignored, -1) | {name: index for index, name in enumerate(vocabulary)}
     for number, name in enumerate(lines, start=1):
         if not name:
             raise InputError(f"{path}:{number}", "a blank line between labels", "one class name per frame")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import InputError
-from fact_clip.datasets.benchmarks import NO_ACTION, Factors
+from fact_clip.core.vocabulary import Factors
+from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
 
 Floats = NDArray[np.float64]

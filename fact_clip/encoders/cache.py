@@ -45,21 +45,21 @@ class TextMatrix:
     slots: Mapping[str, NDArray[np.float32]]
 
     def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
-        """(C, S, E): what the text head reads; zero for the background and for factors that a class does not have.
+        """(C, S, E): what the text head reads; zero for a background class and for factors that a class does not have.
 
         Args:
             vocabulary: the one that was embedded.
             parts: "sentence" for the vector of the whole name, "factors" for one vector per slot; in this order.
         """
         columns = []
+        action = np.array([name not in vocabulary.background for name in vocabulary.names])
         if "sentence" in parts:
-            action = np.array([name not in vocabulary.background for name in vocabulary.names])
             columns.append(self.classes * action[:, None])
         if "factors" in parts:
             for slot in vocabulary.slots:
                 index = vocabulary.factor_indices(slot)[1]
                 known = self.slots[slot] if len(self.slots[slot]) else np.zeros_like(self.classes[:1])
-                columns.append(known[index] * (index >= 0)[:, None])
+                columns.append(known[index] * ((index >= 0) & action)[:, None])
         return np.stack(columns, axis=1).astype(np.float32)
 
 

@@ -19,8 +19,9 @@ from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.config import ModelConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.core.clock import Clock
-from fact_clip.datasets.benchmarks import parse_factors
+from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
+from fact_clip.datasets.layout import UNLABELLED, unlabelled
 from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, fuse_gammas, voters
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder, pick_device
 from fact_clip.encoders.cache import class_texts
@@ -45,6 +46,8 @@ class SegmentsMany:
     vocabulary: Vocabulary
     fps: float | None
     extraction: Settings
+    unlabelled: tuple[str, ...] = (UNLABELLED,)
+    """Labels of ground truth that stand for no class."""
 
     def segment(
         self,
@@ -175,7 +178,7 @@ class Segmenter(SegmentsMany):
         self.run, self.calibration = run, calibration
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.models = [each.to(self.device).eval() for each in (models if isinstance(models, Sequence) else [models])]
-        self.vocabulary, self.fps = run.vocabulary, run.fps
+        self.vocabulary, self.fps, self.unlabelled = run.vocabulary, run.fps, unlabelled(run.config.data)
         self.window = run.config.decode.window
         self.extraction = extraction or Settings(fps=run.fps or Settings().fps)
         self._encoder = encoder
@@ -244,10 +247,14 @@ class Segmenter(SegmentsMany):
         assert text is not None
         if new:
             config = self.run.config
-            whole = known.extended(new, factors=parse_factors(config.data.name, known))
+            factors, phrases = new_factors(config.data, known, new)
+            whole = known.extended(new, factors=factors)
             # Known names keep the vectors that they were trained with.
             added = torch.from_numpy(class_texts(config.text, whole.subset(new), str(self.device)))
             text = torch.cat([text, added.to(text)])
+            if phrases:
+                listed = ", ".join(map(repr, phrases))
+                logger.warning("not in the grammar of the training names, so read as whole phrases: %s", listed)
         vocabulary = whole.subset(names)
         text = text[whole.encode(names).tolist()]
         self._tell_unmatched(vocabulary, text, new)

@@ -12,6 +12,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, classes_of
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.objects import ObjectColumns
@@ -91,6 +92,9 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
         return {"text": torch.from_numpy(class_vectors(config.text, vocabulary, config.train.device))}
     if config.model.head != "text":
         return {}
+    if "factors" in config.text.parts and vocabulary.slots == WHOLE_NAME:
+        found = f"{list(config.text.parts)}, and names without parts"
+        raise InputError("text.parts", found, "sentence", "or say how names are read: data.grammar, ROOT/factors.csv")
     texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary, config.train.device))}
     if objects is None:
         return texts

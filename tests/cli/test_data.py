@@ -103,6 +103,37 @@ def test_init_takes_what_a_person_knows(fact_clip, copy, tmp_path):
     assert Config.load(other).data.background == ("grasp nut", "no action")
 
 
+def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
+    answer = fact_clip("data", "init", copy, "--out", tmp_path / "a.yaml")
+    assert (
+        '  data.grammar = "{verb} {object} [with {tool}]"  (GUESSED: all 22 actions fit; see what it reads)'
+        in answer.out
+    )
+    rows = [" ".join(line.split()) for line in answer.out.splitlines()]
+    assert "name verb object tool" in rows
+    assert "screw hex screw with hex screwdriver screw hex screw hex screwdriver" in rows
+    assert "\nand 10 more names\n" in answer.out
+    data = Config.load(tmp_path / "a.yaml").data
+    assert (data.grammar, data.unlabelled) == ("{verb} {object} [with {tool}]", ())
+    fact_clip(
+        "data",
+        "init",
+        copy,
+        "--out",
+        tmp_path / "b.yaml",
+        "--grammar",
+        "{what}",
+        "--unlabelled",
+        "tap gear with mallet",
+    )
+    data = Config.load(tmp_path / "b.yaml").data
+    assert (data.grammar, data.unlabelled) == ("{what}", ("tap gear with mallet",))
+    refused = fact_clip("data", "init", copy, "--out", tmp_path / "c.yaml", "--grammar", "{verb} the {object}")
+    assert refused.code == 2
+    assert "class 'grasp shaft': a name that does not parse; expected {verb} the {object}" in refused.err
+    assert refused.err.endswith(f"fact-clip data check {copy} 'data.grammar={{verb}} the {{object}}'\n")
+
+
 def test_init_refuses_faulty_data(fact_clip, copy):
     (copy / "features" / "person1_video1.npy").unlink()
     answer = fact_clip("data", "init", copy)

@@ -67,6 +67,29 @@ def test_a_choice_is_written_and_can_be_trained_with(workbench, fact_clip, tmp_p
     assert fact_clip(*command, "--seed", 1).code == 0
 
 
+def test_an_own_folder_is_ranked_as_a_known_set(workbench, fact_clip, tmp_path):
+    """By its recipe, by a grammar on the command line, by factors.csv, or by a guess that is told."""
+    known = json.loads(fact_clip("data", "holdout", workbench, "data.name=workbench", "--json").out)["ranking"]
+    guessed = fact_clip("data", "holdout", workbench, "--json")
+    assert json.loads(guessed.out)["ranking"] == known
+    assert guessed.err.splitlines() == [
+        'guessed by the names: data.background=["no action"]',
+        'guessed by the names: data.grammar="{verb} {object} [with {tool}]"',
+    ]
+    settings = ["data.grammar={verb} {object} [with {tool}]", 'data.background=["no action"]']
+    told = fact_clip("data", "holdout", workbench, *settings, "--json")
+    assert (json.loads(told.out)["ranking"], told.err) == (known, "")
+    names = fact_clip("data", "holdout", workbench / "mapping.txt", *settings, "--unseen", "tap gear with mallet")
+    assert names.out.endswith("compositional as a whole: a seen class has every factor of every class\n")
+    for part in ("features", "splits", "groundTruth", "mapping.txt"):
+        (tmp_path / part).symlink_to(workbench / part)
+    (tmp_path / "recipe.yaml").write_text(
+        'base: folder\ndata: {grammar: "{verb} {object} [with {tool}]", background: [no action]}\n'
+    )
+    by_recipe = fact_clip("data", "holdout", tmp_path, "--json")
+    assert (json.loads(by_recipe.out)["ranking"], by_recipe.err) == (known, "")
+
+
 def test_a_file_under_the_root_of_the_data(shared, fact_clip):
     data = shared / "data" / "kscgr"
     settings = ["data.name=kscgr", "data.split=5", "--file", "zero_shot/A.json"]

@@ -226,7 +226,6 @@ def test_what_a_benchmark_says_is_held_against_the_files(look, root):
     assert found == [
         ("background", "no class 'SIL', named as background"),
         ("factors", "class 'idle': a name that does not parse"),
-        ("factors", "class 'pour milk': a name that does not parse"),
         ("factors", "class 'stir': a name that does not parse"),
         *[("split", f"no split {number}") for number in (2, 3, 4)],
     ]

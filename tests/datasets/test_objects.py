@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from fact_clip.config import ObjectData
+from fact_clip.config import Config, ObjectData
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.objects import ObjectColumns
+from fact_clip.text.grammar import Grammar
 
 KITCHEN = Vocabulary.from_names(
     ("rest", "cut ham with knife", "hold baked egg"),
@@ -103,3 +106,21 @@ def test_files_that_do_not_fit(root):
     (root / "objects.txt").unlink()
     with pytest.raises(InputError, match=r"objects\.txt: no such file; expected names, one per line"):
         read(root)
+
+
+def test_the_example_of_the_docs(tmp_path):
+    """docs/datasets.md, Features of your own objects: four names, a confidence each, then x and y of each."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    part = page.split("### Features of your own objects")[1].split("## HA-ViD codes")[0]
+    (_, listed), (_, recipe) = re.findall(r"```(yaml)?\n(.*?)```", part, re.DOTALL)
+    (tmp_path / "objects.txt").write_text(listed)
+    config = Config.from_tree({key: value for key, value in yaml.safe_load(recipe).items() if key != "base"}, "docs")
+    grammar = Grammar(str(config.data.grammar))
+    vocabulary = Vocabulary.from_names(
+        ["lift kettle", "open coffee jar", "stir cup with spoon"], (), grammar, grammar.slots
+    )
+    objects = ObjectColumns.read(config.data.objects, tmp_path, vocabulary)
+    assert objects is not None
+    assert objects.names == ("cup", "kettle", "coffee jar", "spoon")
+    assert objects.columns == ((0, 4, 5), (1, 6, 7), (2, 8, 9), (3, 10, 11))
+    assert (objects.fixed, objects.width) == ((3,), 12)

@@ -70,6 +70,17 @@ def test_vectors_that_cancel_out():
         embed(Opposites(), Vocabulary.from_names(["cut ham"]), synonyms={"cut ham": ["slice ham"]})
 
 
+def test_the_background_has_no_vector():
+    """Not even where its name could be read: as a whole phrase, or as an action that a run calls background."""
+    config = TextConfig(encoder="hash:16", parts=("factors",))
+    phrases = Vocabulary.from_names(["rest", "cut ham"], ["rest"])
+    texts = class_texts(config, phrases)
+    assert (texts[0] == 0).all()
+    np.testing.assert_array_equal(texts[1, 0], HashEncoder(16).encode_texts(["cut ham"])[0])
+    read = Vocabulary.from_names(["hold knife", "cut ham"], ["hold knife"], verb_object_tool, VERB_OBJECT_TOOL)
+    assert (class_texts(config, read)[0] == 0).all()
+
+
 TEXTS = ["cut ham", "hold knife"]
 
 

@@ -1,0 +1,208 @@
+"""How names get parts: patterns such as "{verb} {object} [with {tool}]" (docs/datasets.md, Factors)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from fact_clip.core import InputError
+from fact_clip.core.vocabulary import Factors
+
+EXAMPLE = 'as in "{verb} {object} [with {tool}]"'
+
+_SLOT = "\0"  # stands for a slot where the words of a pattern are looked at
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A pattern that cuts names into factors; calling it with a name gives one factor per slot, None where it has none.
+
+    "{slot}" is a part of the name, "{}" a part that is dropped, and what stands in "[...]" may be missing. A slot may
+    stand in several such groups. A part is as short as the pattern allows; it neither begins nor ends with a word of
+    the pattern ("with") and holds none of its other characters (","). A verb next to another part is one word.
+
+    Args:
+        pattern: if it has underscores and no blanks, they are blanks in names that are written so.
+        none: names without any factor, such as the background.
+        words: factor -> what to call it.
+        underscores: names have "_" where the pattern has blanks; both are then the same.
+
+    Raises:
+        InputError: a pattern that is malformed; when called, a name that does not parse.
+    """
+
+    pattern: str
+    none: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+    underscores: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.pattern)
+
+    @classmethod
+    def of(cls, pattern: str, actions: Iterable[str]) -> Grammar:
+        """The grammar of some names: where none of them has a blank, their underscores are blanks."""
+        return cls(pattern, underscores=not any(" " in name for name in actions))
+
+    @cached_property
+    def slots(self) -> tuple[str, ...]:
+        """The names of the slots, each once, in the order of the pattern."""
+        return tuple(dict.fromkeys(filter(None, _slots(self.pattern))))
+
+    def __call__(self, name: str) -> Factors:
+        """One factor per slot; an InputError for a name that does not parse."""
+        if name in self.none:
+            return (None,) * len(self.slots)
+        blank = self.underscores or _has_underscores_alone(self.pattern)
+        match = self._expression.fullmatch(" ".join((name.replace("_", " ") if blank else name).split()))
+        found: dict[str, str] = {}
+        parts = () if match is None else zip(_slots(self.pattern), match.groups(), strict=True)
+        for slot, text in parts:
+            if slot and text is not None:
+                part = " ".join(text.replace("_", " ").split())
+                # two groups of one slot fit, and nothing says which one is meant
+                found[slot] = "" if slot in found else self.words.get(part, part)
+        if not found or not all(found.values()):
+            raise InputError(f"class {name!r}", "a name that does not parse", self.pattern)
+        return tuple(found.get(slot) for slot in self.slots)
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        """A regular expression with one group per part, in the order of the pattern."""
+        tokens = _tokens(_with_blanks_inside(self.pattern))
+        bare = [token for token in tokens if token not in "[]"]
+        flat = "".join(_SLOT if token[0] == "{" else token for token in bare)
+        words = [re.escape(word) for word in flat.split() if _SLOT not in word]
+        marks = re.escape("".join(sorted({char for char in flat if not char.isalnum() and char not in f" {_SLOT}"})))
+        no_first = f"(?!(?:{'|'.join(words)})(?: |$))" if words else ""
+        no_last = "".join(f"(?<! {word})" for word in words)
+        any_text, one_word = f"[^{marks}]+?" if marks else ".+?", f"[^ {marks}]+"
+        parts, place = list[str](), -1  # of the token among the bare ones
+        for token in tokens:
+            place += token not in "[]"
+            if token[0] == "{":
+                alone = token != "{verb}" or not _stands_beside_a_slot(bare, place)
+                parts.append(f"{no_first}({any_text if alone else one_word}){no_last}")
+            else:
+                parts.append({"[": "(?:", "]": ")?"}.get(token) or re.escape(token))
+        return re.compile("".join(parts), re.IGNORECASE)
+
+
+def _tokens(pattern: str) -> list[str]:
+    """Slots with their braces, brackets, and the text between them."""
+    return [token for token in re.split(r"(\{[^{}]*\}|[\[\]])", pattern) if token]
+
+
+def _slots(pattern: str) -> list[str]:
+    """The name of each part, "" for one that is dropped."""
+    return [token[1:-1] for token in _tokens(pattern) if token[0] == "{"]
+
+
+def _has_underscores_alone(pattern: str) -> bool:
+    literal = re.sub(r"\{[^{}]*\}", "", pattern)
+    return "_" in literal and " " not in literal
+
+
+def _with_blanks_inside(pattern: str) -> str:
+    """The pattern with blanks for its underscores, and with blanks moved into the group that goes missing with them."""
+    if _has_underscores_alone(pattern):
+        pattern = "".join(token if token[0] == "{" else token.replace("_", " ") for token in _tokens(pattern))
+    pattern = re.sub(r" +\[ *", "[ ", " ".join(pattern.split()))
+    return re.sub(r"^\[([^\]]*?) *\] +", r"[\1 ]", pattern)
+
+
+def _stands_beside_a_slot(tokens: Sequence[str], place: int) -> bool:
+    """Whether nothing but a blank lies between this slot and another one; `tokens` without brackets."""
+    for step in (-1, 1):
+        at = place + step
+        if 0 <= at < len(tokens) and tokens[at] == " ":
+            at += step
+        if 0 <= at < len(tokens) and tokens[at][0] == "{":
+            return True
+    return False
+
+
+def _check(pattern: str) -> None:
+    """An InputError for a stray or nested bracket, no slot, two parts side by side, or a slot that occurs twice."""
+
+    def fault(found: str, expected: str) -> InputError:
+        return InputError("data.grammar", f"{found} in {pattern!r}", f"{expected}, {EXAMPLE}")
+
+    slots, inside, before, required = _slots(pattern), False, "", list[str]()
+    for token in _tokens(pattern):
+        if token in "[]":
+            if inside == (token == "["):
+                raise fault(repr(token), "optional groups in [...]")
+            inside = not inside
+            continue
+        if token[0] == "{" and token[-1] == "}":
+            if token != "{}" and not re.fullmatch(r"\w+", token[1:-1]):
+                raise fault(f"the slot {token}", "a word in braces")
+            if before.startswith("{"):
+                raise fault(f"{before}{token}", "something between two parts")
+            required += [] if inside else [token[1:-1]]
+        elif "{" in token or "}" in token:
+            raise fault("a stray brace", "slots in braces")
+        before = token
+    if inside:
+        raise fault("'[' without ']'", "optional groups in [...]")
+    if not any(slots):
+        raise fault("no slot", "slots in braces")
+    for slot in required:
+        if slot and slots.count(slot) > 1:
+            raise fault(f"{{{slot}}} twice", "a slot once, or in optional groups alone")
+
+
+# --- a guess for names of unknown grammar ---
+
+# What usually follows a preposition; in the order in which they stand in a name.
+PREPOSITIONS = {
+    "from": "source",
+    "into": "target",
+    "onto": "target",
+    "in": "target",
+    "on": "target",
+    "to": "target",
+    "with": "tool",
+}
+
+
+def propose(actions: Sequence[str]) -> str | None:
+    """A pattern that all of these names fit, guessed: a verb, an object, and what follows a preposition.
+
+    A preposition counts where it stands inside at least two names. None where no two names share a word in one slot,
+    or where nothing parts the words.
+    """
+    marks = Counter({mark: sum(mark in name for name in actions) for mark in (" ", "_", "-", ",")})
+    mark, count = marks.most_common(1)[0]
+    if not count:
+        return None
+    words = [" ".join(name.split(mark)).split() for name in actions]
+    core = f"{{verb}}{mark}{{object}}" if all(len(own) > 1 for own in words) else f"{{verb}}[{mark}{{object}}]"
+    inner = Counter(word.lower() for own in words for word in set(own[2:-1]))
+    groups = [
+        f"[{mark}{word}{mark}{{{slot}}}]"
+        for word, slot in PREPOSITIONS.items()
+        if inner[word] > 1 and mark in (" ", "_")
+    ]
+    for pattern in (core + "".join(groups), core):
+        readings = read_all(Grammar.of(pattern, actions), actions)
+        if len(readings) == len(actions):
+            firsts = list(zip(*readings.values(), strict=True))[:2]
+            shared = any(len({*column} - {None}) < sum(one is not None for one in column) for column in firsts)
+            return pattern.replace("[ ", " [") if shared else None
+    return None
+
+
+def read_all(grammar: Grammar, names: Iterable[str]) -> dict[str, Factors]:
+    """The factors of those names that parse."""
+    found: dict[str, Factors] = {}
+    for name in names:
+        try:
+            found[name] = grammar(name)
+        except InputError:
+            continue
+    return found

@@ -1,0 +1,232 @@
+"""Parts of own names: a pattern in the recipe, or factors.csv; and labels that stand for no class."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from fact_clip.config import Config, DataConfig
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.datasets.check import inspect
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.describe import guess_names, suggest, summarize
+from fact_clip.datasets.factors import new_factors
+from fact_clip.datasets.holdout import Holdout
+from fact_clip.datasets.layout import read_vocabulary
+
+CUT = "{verb} {object} [with {tool}]"
+
+
+@pytest.fixture
+def kitchen(root):
+    """The videos of `root` with other names: rest, cut ham with knife, stir (which has no object)."""
+    named = {"idle": "rest", "pour milk": "cut ham with knife", "stir": "stir"}
+    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(named.values())))
+    for path in (root / "groundTruth").iterdir():
+        path.write_text("".join(f"{named[line]}\n" for line in path.read_text().splitlines()))
+    return root
+
+
+def config(root, **keys) -> DataConfig:
+    return DataConfig.model_validate({"root": str(root), "background": ["rest"], **keys})
+
+
+def test_a_pattern_gives_parts_to_own_names(kitchen):
+    vocabulary = read_vocabulary(config(kitchen, grammar="{verb} [{object}] [with {tool}]"), kitchen)
+    assert vocabulary.slots == ("verb", "object", "tool")
+    assert vocabulary.factors == ((None, None, None), ("cut", "ham", "knife"), ("stir", None, None))
+    # without one each name is a phrase, as before
+    assert read_vocabulary(config(kitchen), kitchen).slots == ("phrase",)
+
+
+def test_a_name_that_does_not_parse_is_an_error_and_check_lists_it(kitchen):
+    with pytest.raises(InputError, match=re.escape(f"class 'stir': a name that does not parse; expected {CUT}")):
+        Dataset.open(config(kitchen, grammar=CUT))
+    faults = inspect(config(kitchen, grammar=CUT)).faults
+    assert [(kind, str(fault)) for kind, fault in faults] == [
+        ("factors", f"{kitchen}/mapping.txt: class 'stir': a name that does not parse; expected {CUT}")
+    ]
+    assert inspect(config(kitchen, grammar="{verb} [{object}] [with {tool}]")).faults == []
+    ((kind, fault),) = inspect(config(kitchen, grammar="{verb")).faults
+    assert (kind, str(fault.where)) == ("factors", "data.grammar")
+
+
+def test_a_pattern_goes_before_that_of_a_benchmark(kitchen):
+    asked = DataConfig(name="workbench", root=str(kitchen), background=("rest",), grammar="{what}")
+    assert read_vocabulary(asked, kitchen).slots == ("what",)
+
+
+def test_a_file_of_factors(kitchen):
+    (kitchen / "factors.csv").write_text(
+        "class,verb,object,tool\ncut ham with knife, cut, cured_ham ,knife\nstir,stir,,\n"
+    )
+    vocabulary = read_vocabulary(config(kitchen), kitchen)
+    assert vocabulary.slots == ("verb", "object", "tool")
+    assert vocabulary.factors == ((None, None, None), ("cut", "cured ham", "knife"), ("stir", None, None))
+    assert inspect(config(kitchen)).faults == []
+    # as a spreadsheet may save it
+    (kitchen / "factors.csv").write_bytes("\ufeffclass;verb\r\ncut ham with knife;cut\r\nstir;stir\r\n".encode())
+    assert read_vocabulary(config(kitchen), kitchen).factors == ((None,), ("cut",), ("stir",))
+
+
+def test_a_pattern_reads_what_the_file_lacks(kitchen):
+    (kitchen / "factors.csv").write_text("class,tool,verb,object\nstir,spoon,stir,\n")
+    with pytest.raises(InputError, match=re.escape("class 'cut ham with knife': no row in factors.csv")):
+        read_vocabulary(config(kitchen), kitchen)
+    vocabulary = read_vocabulary(config(kitchen, grammar=CUT), kitchen)
+    assert vocabulary.slots == ("tool", "verb", "object")
+    assert vocabulary.factors[1:] == (("knife", "cut", "ham"), ("spoon", "stir", None))
+    with pytest.raises(
+        InputError, match=r"data\.grammar: slot 'noun'; expected slots of the classes, tool, verb, object"
+    ):
+        read_vocabulary(config(kitchen, grammar="{verb} {noun}"), kitchen)
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("name,verb\nstir,stir\n", [":1: 'name,verb'; expected \"class\" and a column per slot"]),
+        ("", [":1: ''; expected"]),
+        ("class,verb,verb\n", [":1: 'class,verb,verb'"]),
+        (
+            "class,verb\nstri,stir\nstir\n\nstir,\ncut ham with knife,cut\ncut ham with knife,slice\n",
+            [
+                ":2: class 'stri'; expected a class of the mapping; the nearest is 'stir'",
+                ":3: 1 cells; expected 2, as in the first line",
+                ":5: class 'stir' without a factor",
+                ":7: class 'cut ham with knife' again",
+            ],
+        ),
+    ],
+)
+def test_faults_of_the_file(kitchen, text, faults):
+    path = kitchen / "factors.csv"
+    path.write_text(text)
+    found = [str(fault) for kind, fault in inspect(config(kitchen)).faults if kind == "factors"]
+    assert len(found) == len(faults)
+    assert all(line.startswith(f"{path}{expected}") for line, expected in zip(found, faults, strict=True)), found
+    with pytest.raises(InputError, match=re.escape(f"{path}{faults[0]}")):
+        read_vocabulary(config(kitchen), kitchen)
+
+
+def test_names_typed_later():
+    known = Vocabulary.from_names(
+        ["rest", "cut ham"], ["rest"], {"cut ham": ("cut", "ham", None)}, ("verb", "object", "tool")
+    )
+    factors, whole = new_factors(DataConfig(grammar="{verb} {object}"), known, ["slice hard cheese", "sneeze"])
+    assert factors == {"slice hard cheese": ("slice", "hard cheese", None), "sneeze": ("sneeze", None, None)}
+    assert whole == ["sneeze"]
+    # parts from factors.csv alone, and names without parts
+    assert new_factors(DataConfig(), known, ["cut egg"]) == ({"cut egg": ("cut egg", None, None)}, ["cut egg"])
+    assert new_factors(DataConfig(), Vocabulary.from_names(["a"]), ["cut egg"]) == ({"cut egg": ("cut egg",)}, [])
+    # the words are parted as in the names that were trained
+    written = Vocabulary.from_names(["cut_ham"], factors={"cut_ham": ("cut", "ham")}, slots=("verb", "object"))
+    typed = ["cut egg", "cut_egg"]
+    assert new_factors(DataConfig(grammar="{verb} {object}"), written, typed) == (
+        dict.fromkeys(typed, ("cut", "egg")),
+        [],
+    )
+
+
+def test_a_pattern_on_the_command_line_needs_no_quotes():
+    assert Config.load("folder", [f"data.grammar={CUT}"]).data.grammar == CUT
+    assert Config.load("folder", [f'data.grammar="{CUT}"']).data.grammar == CUT
+    assert Config.load("folder", ["data.grammar=null"]).data.grammar is None
+
+
+# --- labels that stand for no class ---
+
+
+def mark(root, video: str, frames: slice, label: str) -> None:
+    path = root / "groundTruth" / f"{video}.txt"
+    lines = path.read_text().splitlines()
+    lines[frames] = [label] * len(lines[frames])
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_unlabelled_frames_are_ignored(open_set, root):
+    """Video a has 40 frames: idle 0 to 13, pour milk 14 to 26, stir 27 to 39."""
+    before = open_set()
+    mark(root, "a", slice(10, 20), "?")
+    dataset = open_set(unlabelled=["stir"])
+    assert dataset.vocabulary.names == ("idle", "pour milk")
+    labels = dataset.labels("a").tolist()
+    assert labels == [0] * 10 + [-1] * 10 + [1] * 7 + [-1] * 13
+    counts = dataset.class_counts(["a"])
+    assert counts.tolist() == [10, 7]
+    assert dataset.mean_transcript_length(["a"]) == 2
+    assert before.mean_transcript_length(["a"]) == 3
+    dataset.check()
+
+
+def test_what_remains_counts_labelled_frames(open_set, root):
+    mark(root, "a", slice(10, 20), "?")
+    dataset = open_set()
+    whole = dataset.remaining(Holdout(("stir",)))["all"]
+    assert whole["frames"] == 40 + 55 + 61 - 10
+    assert (whole["segments"], whole["classes"], whole["videos"]) == (9, 3, 3)
+
+
+def test_check_and_summary_of_unlabelled_frames(root):
+    mark(root, "a", slice(10, 20), "?")
+    asked = DataConfig(root=str(root), unlabelled=("stir",))
+    seen = inspect(asked)
+    assert (seen.faults, seen.names) == ([], ("idle", "pour milk"))
+    counted = summarize(asked)
+    stir = sum(line == "stir" for path in (root / "groundTruth").iterdir() for line in path.read_text().splitlines())
+    assert counted["unlabelled_frames"] == 10 + stir
+    assert counted["frames"] == 40 + 55 + 61 + 38
+    assert (counted["classes"], counted["segments"]) == (2, 8)
+    assert counted["transcript_length"]["most"] == 2
+    # in a the two are parted by frames that nobody labelled
+    assert counted["transitions"] == [{"from": "idle", "to": "pour milk", "count": 3, "share": 1.0}]
+    ((kind, fault),) = inspect(DataConfig(root=str(root), unlabelled=("stirr",))).faults
+    assert (kind, fault.found) == ("labels", "no frame 'stirr', named in data.unlabelled")
+    assert fault.todo == "did you mean 'stir'?"
+
+
+def test_background_is_labelled(root):
+    with pytest.raises(InputError, match=r"data\.unlabelled: 'idle', which is background too; expected either of them"):
+        read_vocabulary(DataConfig(root=str(root), background=("idle",), unlabelled=("idle",)), root)
+    # that of a benchmark gives way
+    asked = DataConfig(name="breakfast", root=str(root), unlabelled=("SIL",), grammar="{verb} {object}")
+    (root / "mapping.txt").write_text("0 SIL\n1 pour milk\n")
+    assert read_vocabulary(asked, root).background == ()
+
+
+# --- what is guessed of names ---
+
+
+def test_names_tell_background_grammar_and_what_is_no_class():
+    names = ["Idle", "cut ham", "cut egg", "unlabelled"]
+    guessed, reasons = guess_names(DataConfig(), names)
+    assert (guessed.background, guessed.unlabelled) == (("Idle",), ("unlabelled",))
+    assert guessed.grammar == "{verb} {object}"
+    assert reasons["grammar"] == "GUESSED: all 2 actions fit; see what it reads"
+    given = DataConfig(background=(), unlabelled=("cut egg",), grammar="{what}")
+    kept, reasons = guess_names(given, names)
+    assert (kept, reasons["background"]) == (given, "as given")
+
+
+def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
+    (kitchen / "mapping.txt").write_text("0 rest\n1 cut ham\n2 cut egg\n")
+    for path in (kitchen / "groundTruth").iterdir():
+        path.write_text(path.read_text().replace("cut ham with knife", "cut ham").replace("stir", "cut egg"))
+    found = suggest(config(kitchen))
+    assert ("data.grammar", "{verb} {object}", "GUESSED: all 2 actions fit; see what it reads") in found.settings
+    assert found.vocabulary.factors == ((None, None), ("cut", "ham"), ("cut", "egg"))
+    (kitchen / "factors.csv").write_text("class,what\ncut ham,ham\ncut egg,egg\n")
+    found = suggest(config(kitchen))
+    assert "data.grammar" not in [key for key, _, _ in found.settings]
+    assert found.vocabulary.factors == ((None,), ("ham",), ("egg",))
+    with pytest.raises(InputError, match=r"the first: data\.grammar: slot 'verb'"):
+        suggest(config(kitchen, grammar="{verb} {object}"))
+
+
+def test_arrays_stay_read_only(open_set, root):
+    mark(root, "a", slice(0, 3), "?")
+    labels = open_set().labels("a")
+    assert not labels.flags.writeable
+    assert labels.dtype == np.int64

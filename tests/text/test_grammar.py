@@ -1,0 +1,136 @@
+"""Patterns for names: what they read, what they refuse, and the one that is guessed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fact_clip.core import InputError
+from fact_clip.text.grammar import Grammar, propose, read_all
+
+VERB_OBJECT_TOOL = "{verb} {object} [with {tool}]"
+VERB_OBJECT_TARGET = "{verb}_{object}[_into_{target}][_onto_{target}]"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "factors"),
+    [
+        (VERB_OBJECT_TOOL, "hold ham", ("hold", "ham", None)),
+        (VERB_OBJECT_TOOL, "screw hex screw with hex screwdriver", ("screw", "hex screw", "hex screwdriver")),
+        (VERB_OBJECT_TOOL, "move withered leaf", ("move", "withered leaf", None)),
+        (VERB_OBJECT_TOOL, "  hold   ham ", ("hold", "ham", None)),
+        # an underscore inside a word is a blank of that word
+        (VERB_OBJECT_TOOL, "pick_up ball_bearing", ("pick up", "ball bearing", None)),
+        # a pattern with underscores alone reads both ways of writing
+        ("{verb}_{object}[_with_{tool}]", "screw_hex_screw_with_key", ("screw", "hex screw", "key")),
+        ("{verb}_{object}[_with_{tool}]", "screw hex screw with key", ("screw", "hex screw", "key")),
+        ("{verb}_{object}_[with_{tool}]", "screw_nut_with_key", ("screw", "nut", "key")),
+        # one slot in two groups
+        (VERB_OBJECT_TARGET, "place_cheese_into_bowl", ("place", "cheese", "bowl")),
+        (VERB_OBJECT_TARGET, "serve_salad_onto_plate", ("serve", "salad", "plate")),
+        (VERB_OBJECT_TARGET, "cut_tomato", ("cut", "tomato", None)),
+        # a part that is dropped
+        ("{verb} {object} ({})", "cut ham (take 2)", ("cut", "ham")),
+        # a word of the pattern starts no part, so that an object may be missing before it
+        ("{verb} [{object}] [with {tool}]", "wash with soap", ("wash", None, "soap")),
+        ("{verb} [{object}] [with {tool}]", "wash", ("wash", None, None)),
+        # a verb beside another part is one word, on either side
+        ("{object} {verb}", "hex screw tighten", ("hex screw", "tighten")),
+        ("[{hand}:] {verb} {object}", "left: take cup", ("left", "take", "cup")),
+        ("[{hand}:] {verb} {object}", "take cup", (None, "take", "cup")),
+        ("[{hand}] take {object}", "take cup", (None, "cup")),
+        ("{verb},{noun}", "turn-on,tap:hot", ("turn-on", "tap:hot")),
+        ("{verb} {object} [WITH {tool}]", "cut ham with knife", ("cut", "ham", "knife")),
+    ],
+)
+def test_what_a_pattern_reads(pattern, name, factors):
+    assert Grammar(pattern)(name) == factors
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        (VERB_OBJECT_TOOL, "stir"),
+        (VERB_OBJECT_TOOL, "pour_milk"),
+        (VERB_OBJECT_TOOL, ""),
+        (VERB_OBJECT_TOOL, "cut with knife"),
+        (VERB_OBJECT_TOOL, "cut ham with"),
+        (VERB_OBJECT_TARGET, "_milk"),
+        (VERB_OBJECT_TARGET, "put_egg_into_pan_onto_plate"),  # two targets
+        ("{verb},{noun}", "put,a,b"),
+        ("{verb},{noun}", "put,"),
+        ("[{hand}] take {object}", "cup"),
+    ],
+)
+def test_a_name_that_does_not_parse_is_no_guess(pattern, name):
+    with pytest.raises(InputError) as caught:
+        Grammar(pattern)(name)
+    assert str(caught.value) == f"class {name!r}: a name that does not parse; expected {pattern}"
+
+
+def test_slots_names_without_parts_and_other_words():
+    grammar = Grammar("{verb} {object} [in {place}] [on {place}] {}", ("rest",), {"eggs": "egg"})
+    assert grammar.slots == ("verb", "object", "place")
+    assert grammar("rest") == (None, None, None)
+    assert grammar("fry eggs in pan 3") == ("fry", "egg", "pan")
+
+
+def test_underscores_are_blanks_where_no_name_has_a_blank():
+    assert Grammar.of(VERB_OBJECT_TOOL, ["pour_milk", "cut_ham_with_knife"])("stir_hot_milk") == (
+        "stir", "hot milk", None,
+    )  # fmt: skip
+    with_blanks = Grammar.of(VERB_OBJECT_TOOL, ["pick_up box", "walk_to"])
+    assert with_blanks("pick_up box") == ("pick up", "box", None)
+    with pytest.raises(InputError, match="does not parse"):
+        with_blanks("walk_to")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("verb object", "no slot in 'verb object'"),
+        ("{}", "no slot in '{}'"),
+        ("{verb", "a stray brace in '{verb'"),
+        ("{verb} object}", "a stray brace in '{verb} object}'"),
+        ("{verb}{object}", "{verb}{object} in '{verb}{object}'; expected something between two parts"),
+        ("{a verb} {object}", "the slot {a verb} in '{a verb} {object}'; expected a word in braces"),
+        ("{verb} [with {tool}", "'[' without ']' in"),
+        ("{verb} with {tool}]", "']' in"),
+        ("{verb} [with [big] {tool}]", "'[' in"),
+        ("{verb} {verb}", "{verb} twice in"),
+        ("{verb} [to {verb}]", "{verb} twice in"),
+    ],
+)
+def test_malformed_patterns(pattern, found):
+    with pytest.raises(InputError, match=re.escape(f"data.grammar: {found}")) as caught:
+        Grammar(pattern)
+    assert str(caught.value).endswith('as in "{verb} {object} [with {tool}]"')
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["cut ham", "cut egg", "hold ham"], "{verb} {object}"),
+        (["cut ham with knife", "cut egg with knife", "hold ham"], "{verb} {object} [with {tool}]"),
+        (["cut ham with knife", "cut egg", "hold ham"], "{verb} {object}"),  # one name is no rule
+        (["pour_milk_into_cup", "pour_oil_into_pan", "stir_milk"], "{verb}_{object}[_into_{target}]"),
+        (["pick_up box", "pick_up lid", "turn_over box"], "{verb} {object}"),
+        (["stir", "fry_egg", "fry_ham"], "{verb}[_{object}]"),
+        (["pick-box", "pick-lid"], "{verb}-{object}"),
+        (["put,cup", "put,lid"], "{verb},{object}"),
+        (["cut ham", "hold egg"], None),  # nothing is shared
+        (["walk", "run"], None),
+        ([], None),
+    ],
+)
+def test_what_is_guessed(names, pattern):
+    assert propose(names) == pattern
+    if pattern is not None:
+        assert list(read_all(Grammar.of(pattern, names), names)) == names
+
+
+def test_the_guess_for_kscgr_is_its_own_grammar(shared):
+    lines = (shared / "data" / "kscgr" / "mapping.txt").read_text().splitlines()
+    names = [line.split(" ", 1)[1] for line in lines if not line.endswith("no action")]
+    assert propose(names) == VERB_OBJECT_TOOL
