@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -146,12 +147,19 @@ class UpdateBlock(_Block):
         of_tokens = Context(tokens, position, mask)
         frames, weights, a2f_logits = self.a2f_layer(context.features, context.position, of_tokens)  # (B, N, F)
         if segments is not None:
-            frames = self.sf_merge(torch.cat([segments.to_frames(frames), before.frame_features], dim=-1))  # (B, T, F)
+            frames = self._merged(frames, before.frame_features, segments)
             weights = segments.to_frames(weights)  # (B, T, M)
         frames, scores = self.frame_head(self.frame_branch(frames, scene.padding), scene.text, scene.evidence)
         return BlockOutput(
             frames, scores, tokens, token_scores, segments, segment_scores, weights, a2f_logits, f2a_logits
         )
+
+    def _merged(self, of_segments: Tensor, of_frames: Tensor, segments: Segments) -> Tensor:
+        """``sf_merge`` of (B, S, F) and (B, T, D) to (B, T, F): segments are multiplied before they are repeated."""
+        linear = cast(nn.Linear, self.sf_merge[0])
+        first, second = linear.weight.split([of_segments.shape[-1], of_frames.shape[-1]], dim=1)
+        repeated = segments.to_frames(nn.functional.linear(of_segments, first))
+        return torch.relu_(nn.functional.linear(of_frames, second, linear.bias) + repeated)
 
 
 BLOCKS: dict[str, Callable[[BlockConfig, int, HeadFactory], nn.Module]] = {

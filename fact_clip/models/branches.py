@@ -243,12 +243,39 @@ class _TokenLayer(nn.Module):
     def _attend(self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context) -> Tensor:
         query = add_position(x, position)
         key = query if context.features is x else add_position(context.features, context.position)
-        padding = None if context.mask is None else ~context.mask
-        out = attention(query, key, context.features, key_padding_mask=padding, need_weights=False)[0]
-        return x + self.dropout(out)
+        drop = self.dropout if self.training else None
+        return x + self.dropout(_multi_head(attention, query, key, context.features, context.mask, drop))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.dropout(self.linear2(self.dropout(torch.relu(self.linear1(x)))))
+
+
+def _multi_head(
+    attention: nn.MultiheadAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    dropout: Dropout | None,
+) -> Tensor:
+    """What ``attention`` gives for (B, N, A), (B, K, D) and (B, K, D), with the dropout of this package."""
+    if attention.in_proj_weight is None:
+        weights = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
+    else:
+        weights = attention.in_proj_weight.chunk(3)
+    projected = (
+        nn.functional.linear(x, weight, bias).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        for x, weight, bias in zip((query, key, value), weights, attention.in_proj_bias.chunk(3), strict=True)
+    )
+    q, k, v = projected  # (B, heads, N or K, A / heads)
+    real = None if mask is None else mask[:, None, None]
+    if dropout is None or not dropout.p:
+        found = nn.functional.scaled_dot_product_attention(q, k, v, real)
+    else:
+        logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
+        logits = logits if real is None else logits.masked_fill(~real, float("-inf"))
+        found = dropout(logits.softmax(-1)) @ v
+    return nn.functional.linear(found.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias)
 
 
 class TokenAttention(nn.Module):

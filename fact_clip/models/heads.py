@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,11 @@ class Candidates:
 
     text: Tensor  # (C, S, W) one vector per slot; zero where a class has no word (the background has none at all)
     objects: Tensor | None = None  # (C, O) how far a class's word means each object, where there are object columns
+
+    @cached_property
+    def present(self) -> Tensor:
+        """(C, S, 1) true where a class has a word."""
+        return (self.text != 0).any(-1, keepdim=True)
 
 
 class Head(nn.Module):
@@ -128,7 +134,7 @@ class TextHead(Head):
             return self._forward(x.float(), text, None if evidence is None else evidence.float())
 
     def _forward(self, x: Tensor, text: Candidates, evidence: Tensor | None) -> tuple[Tensor, Tensor]:
-        keys = self._keys(text.text)  # (C or C+1, S, P)
+        keys = self._keys(text)  # (C or C+1, S, P)
         query = nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
         scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)
         scores = (query * scale).flatten(-2) @ keys.flatten(1).T  # (B, N, C or C+1)
@@ -149,10 +155,10 @@ class TextHead(Head):
         seen = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
         return x + self.feed(torch.cat([probs @ fed_keys, seen], dim=-1)), scores
 
-    def _keys(self, text: Tensor) -> Tensor:
+    def _keys(self, text: Candidates) -> Tensor:
         """(C or C+1, S, P) unit keys of the classes and, for a token head, of null."""
-        keys = torch.einsum("csw,spw->csp", text, self.key)
-        keys = torch.where((text != 0).any(-1, keepdim=True), keys, self.absent)
+        keys = torch.einsum("csw,spw->csp", text.text, self.key)
+        keys = torch.where(text.present, keys, self.absent)
         if self.null_key is not None:
             keys = torch.cat([keys, self.null_key.unsqueeze(0)])
         return nn.functional.normalize(keys, dim=-1)

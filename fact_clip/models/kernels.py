@@ -35,6 +35,9 @@ class Keeps(nn.Module):
         """``make()``, which reads the ``weights``, or its former result."""
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return make()
+        weights = list(weights)
+        if any(each.is_inference() for each in weights):  # torch does not count their changes
+            return make()
         kept = self.__dict__.setdefault("_kept", {})
         versions = [(each.data_ptr(), each._version) for each in weights]
         last: tuple[list[tuple[int, int]], T] | None = kept.get(key)
@@ -81,6 +84,8 @@ class Taps:
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+        if not torch.is_grad_enabled():
+            return _by_taps(x, weight, bias, self.offsets)
         result: Tensor = _ByTaps.apply(x, weight, bias, self.offsets)  # type: ignore[no-untyped-call]
         return result
 
@@ -105,20 +110,23 @@ def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
     return slice(max(-offset, 0), frames - max(offset, 0)), slice(max(offset, 0), frames - max(-offset, 0))
 
 
+def _by_taps(x: Tensor, weight: Tensor, bias: Tensor, offsets: tuple[int, ...]) -> Tensor:
+    videos, frames, _ = x.shape
+    result = x.new_empty(videos, frames, weight.shape[1])
+    torch.addmm(bias, x.flatten(0, 1), weight[offsets.index(0)].T, out=result.flatten(0, 1))
+    for matrix, offset in zip(weight, offsets, strict=True):
+        if 0 < abs(offset) < frames:
+            here, there = _overlap(frames, offset)
+            result[:, here].baddbmm_(x[:, there], matrix.T.expand(videos, -1, -1))
+    return result
+
+
 class _ByTaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, offsets: tuple[int, ...]) -> Tensor:
-        videos, frames, _ = x.shape
-        result = x.new_empty(videos, frames, weight.shape[1])
-        centre = weight[offsets.index(0)]
-        torch.addmm(bias, x.flatten(0, 1), centre.T, out=result.flatten(0, 1))
-        for matrix, offset in zip(weight, offsets, strict=True):
-            if 0 < abs(offset) < frames:
-                here, there = _overlap(frames, offset)
-                result[:, here].baddbmm_(x[:, there], matrix.T.expand(videos, -1, -1))
         ctx.save_for_backward(x, weight)
         ctx.offsets = offsets
-        return result
+        return _by_taps(x, weight, bias, offsets)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
