@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from dataclasses import replace
@@ -71,6 +72,18 @@ def test_verb_noun_classes_by_hand(refused):
     assert checkpoint.classes_of(without, "verb-noun") == Classes(2, (0, 0), (0, 1), 1, 2)
     plain = Vocabulary.from_names(["a", "b"])
     refused(lambda: checkpoint.classes_of(plain, "verb-noun"), "model.head", "verb-noun with one slot", "verb and noun")
+
+
+def test_the_umask_decides_who_may_read_a_run(tiny, tmp_path):
+    """safetensors makes files that only their owner may read."""
+    before = os.umask(0o027)
+    try:
+        fact_clip.training.train(tiny(train={"epochs": 1}), tmp_path / "run")
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "run").iterdir()}
+    assert {"model.safetensors", "last.safetensors", "features.safetensors", "run.json", "log.csv"} <= modes.keys()
+    assert set(modes.values()) == {"0o640"}
 
 
 def test_weights_come_back(tmp_path):

@@ -84,7 +84,9 @@ def convert(
         Path | None, typer.Option(help="Folder of NAME.npy, which give the labels their length.")
     ] = None,
     layout: Annotated[Layout | None, typer.Option(help="Layout of these .npy files, time or channels first.")] = None,
-    background: Annotated[str, typer.Option(help="Class of frames without an annotation.")] = "background",
+    background: Annotated[
+        str | None, typer.Option(help="Class of frames without an annotation; unset: as the file says, or background.")
+    ] = None,
     mapping: Annotated[Path | None, typer.Option(help="mapping.txt with the classes and their numbers.")] = None,
     tier: Annotated[
         str | None, typer.Option(help="The tier, subject, attribute or control to read, if there are several.")
@@ -140,7 +142,8 @@ def convert(
         rows = [[name, *map(str, row)] for name, row in [*counts.items(), ("total", total)]]
         print(table(["video", *COUNTS], rows, right=range(1, 6)))
     _, _, gaps, contested, lost = total
-    notes = [f"{gaps} frames of no segment are {background!r}"] if gaps else []
+    filled = ", ".join(repr(name) for name in dict.fromkeys(each.background for each in found.values() if each.gaps))
+    notes = [f"{gaps} frames of no segment are {filled}"] if gaps else []
     notes += [f"{contested} frames where segments overlap went to the one that started last"] if contested else []
     notes += [f"{lost} segments without a frame of their own are left out"] if lost else []
     print(f"written: {len(found)} videos in {out}; " + "; ".join(notes or ["no gaps, no overlaps"]), file=sys.stderr)

@@ -5,18 +5,52 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from fact_clip.cli.console import AsJson, Device, KeepGoing, bars, names, progress, table
+from fact_clip.cli.results import Results, Task, fingerprint
+from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
+    from fact_clip.encoders.processes import Processes
     from fact_clip.inference.segmenter import Segmenter
     from fact_clip.inference.training_free import TrainingFree
+
+
+TrainingFreeFlag = Annotated[
+    bool, typer.Option("--training-free", help="No training: --encoder compares pictures with the --actions.")
+]
+Actions = Annotated[
+    str | None, typer.Option(help='Only these: "pour milk, stir". A run with head "text" takes any names.')
+]
+MoreActions = Annotated[str | None, typer.Option(help="The classes of the run and these names beside them.")]
+ActionsFile = Annotated[Path | None, typer.Option(help="As --actions, a name a line, or a mapping.txt.")]
+Encoder = Annotated[
+    str | None, typer.Option(help="Frame encoder for videos, as clip:ViT-B-32/openai or grid; unset: the run's.")
+]
+Rate = Annotated[float | None, typer.Option(help="Pictures a second of a video; unset: the run's, or 5.")]
+Wording = Annotated[str, typer.Option(help="Training-free: wording of names, plain, person or ensemble.")]
+Threshold = Annotated[
+    float | None, typer.Option(help="Training-free: frames in which no action is likelier are background, 0 to 1.")
+]
+Smoothing = Annotated[float, typer.Option(help="Training-free: seconds over which similarities are averaged.")]
+Shortest = Annotated[float, typer.Option(help="Training-free: shorter segments, in seconds, go to a neighbour.")]
+Window = Annotated[
+    float | None, typer.Option(help="Seconds that a run's model reads at once; longer videos are read in windows.")
+]
+Media = Annotated[
+    str | None,
+    typer.Option(help='What files call the video, "https://host/{name}" for Label Studio; unset: its path.'),
+]
+WithBackground = Annotated[
+    bool, typer.Option("--with-background", help="Keep background in files that leave it out (docs/formats.md).")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do all inputs anew, and replace what is there.")]
 
 
 def segment(
@@ -28,41 +62,22 @@ def segment(
     ],
     *,
     run: Annotated[Path | None, typer.Option(help="Run folder of a trained model.")] = None,
-    training_free: Annotated[
-        bool, typer.Option("--training-free", help="No training: --encoder compares pictures with the --actions.")
-    ] = False,
-    actions: Annotated[
-        str | None, typer.Option(help='Only these: "pour milk, stir". A run with head "text" takes any names.')
-    ] = None,
-    more_actions: Annotated[
-        str | None, typer.Option(help="The classes of the run and these names beside them.")
-    ] = None,
-    actions_file: Annotated[Path | None, typer.Option(help="As --actions, a name a line, or a mapping.txt.")] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Frame encoder for videos, as clip:ViT-B-32/openai or grid; unset: the run's.")
-    ] = None,
-    fps: Annotated[float | None, typer.Option(help="Pictures a second of a video; unset: the run's, or 5.")] = None,
+    training_free: TrainingFreeFlag = False,
+    actions: Actions = None,
+    more_actions: MoreActions = None,
+    actions_file: ActionsFile = None,
+    encoder: Encoder = None,
+    fps: Rate = None,
     device: Device = "auto",
-    prompts: Annotated[
-        str, typer.Option(help="Training-free: wording of names, plain, person or ensemble.")
-    ] = "ensemble",
-    background_threshold: Annotated[
-        float | None, typer.Option(help="Training-free: frames in which no action is likelier are background, 0 to 1.")
-    ] = None,
-    smoothing: Annotated[
-        float, typer.Option(help="Training-free: seconds over which similarities are averaged.")
-    ] = 1.0,
-    minimal_duration: Annotated[
-        float, typer.Option(help="Training-free: shorter segments, in seconds, go to a neighbour.")
-    ] = 1.0,
-    window: Annotated[
-        float | None, typer.Option(help="Seconds that a run's model reads at once; longer videos are read in windows.")
-    ] = None,
-    media: Annotated[
-        str | None,
-        typer.Option(help='What files call the video, "https://host/{name}" for Label Studio; unset: its path.'),
-    ] = None,
+    prompts: Wording = "ensemble",
+    background_threshold: Threshold = None,
+    smoothing: Smoothing = 1.0,
+    minimal_duration: Shortest = 1.0,
+    window: Window = None,
+    media: Media = None,
     keep_going: KeepGoing = False,
+    with_background: WithBackground = False,
+    overwrite: Overwrite = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; unset: RUN/segments, or segments.")] = None,
     formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
     plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
@@ -71,9 +86,10 @@ def segment(
 ) -> None:
     """Cut videos into actions.
 
-    Prints the segments, writes a file for each video and format, and a picture with --plot, which shows the truth above
-    the prediction where ../groundTruth/NAME.txt lies beside the features. Processes of torchrun share the inputs, and
-    the first one writes (docs/scaling.md).
+    Prints the segments, writes a file for each video and format as soon as it is done, and a picture with --plot, which
+    shows the truth above the prediction where ../groundTruth/NAME.txt lies beside the features. Faulty inputs are
+    listed at the end, with exit code 1. The same command goes on where it was interrupted; with other actions it writes
+    NAME-2, unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md).
 
     \b
     Example:
@@ -81,60 +97,179 @@ def segment(
       fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    from fact_clip.core import InputError
     from fact_clip.encoders.processes import Processes
     from fact_clip.formats import ending_of
-    from fact_clip.formats.json_file import as_dict
 
     if training_free == (run is not None):
         raise InputError("segment", "neither or both of --run and --training-free", "one of them")
     suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
-    more, candidates = names(more_actions) or [], given_actions(actions, actions_file)
+    named = given_actions(actions, actions_file), names(more_actions) or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
     folder = out or (run / "segments" if run else Path("segments"))
     _check_outputs(folder, listed, suffixes, plot, overlay)
-    segmenter: Segmenter | TrainingFree
     if run is not None:
-        from fact_clip.inference.segmenter import load
-
-        segmenter = load(run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going)
-        chosen = [*(candidates or segmenter.vocabulary), *more] if more else candidates
+        model = _trained(run, named, encoder, fps, window, keep_going, device)
     else:
-        from fact_clip.inference.training_free import TrainingFree, TrainingFreeSettings
-        from fact_clip.video.extract import Settings
+        rules = prompts, background_threshold, smoothing, minimal_duration
+        model = _untrained(encoder, named, rules, fps, window, keep_going, device)
+    request = {**model.request, "actions": model.actions, "media": media, "fps": fps, "keep_going": keep_going}
+    results = Results(folder, suffixes, request, overwrite=overwrite, with_background=with_background)
+    outcomes = _segment_all(model, results, listed, media, processes)
+    if processes.first:
+        _report(outcomes, model.segmenter, results, plot, overlay, keep_going, as_json)
 
-        chosen = [*(candidates or []), *more]
-        if encoder is None or not chosen:
-            missing = "--encoder" if encoder is None else "--actions"
-            example = '--encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
-            raise InputError("--training-free", f"no {missing}", example)
-        if window is not None:
-            todo = "leave it out: pictures are compared one by one"
-            raise InputError("--window", "with --training-free", "a run", todo)
-        settings = TrainingFreeSettings(
-            prompts, threshold=background_threshold, smoothing=smoothing, shortest=minimal_duration
-        )
-        extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
-        segmenter = TrainingFree(encoder, chosen, settings, extraction, device=device)
-    found: dict[Path, Segmentation] = {}
-    with bars("segmenting", "") as (overall, each):
-        for path, segmentation in segmenter.segment_all(processes.share(listed), chosen, progress=overall, within=each):
-            name = Path(segmentation.media or path).name
-            found[path] = replace(segmentation, media=media.replace("{name}", name)) if media else segmentation
-    found = dict(processes.gathered(list(found.items()), len(listed)))
+
+class Model(NamedTuple):
+    """What segments, the candidates (None: its own classes), and what its results depend on apart from these."""
+
+    segmenter: Segmenter | TrainingFree
+    actions: list[str] | None
+    request: dict[str, Any]
+
+
+def _trained(
+    run: Path,
+    named: tuple[list[str] | None, list[str]],
+    encoder: str | None,
+    fps: float | None,
+    window: float | None,
+    keep_going: bool,
+    device: str,
+) -> Model:
+    """The model of a run; `named` are the names of --actions and of --more-actions."""
+    from fact_clip.inference.segmenter import load
+
+    segmenter = load(run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going)
+    candidates, more = named
+    chosen = [*(candidates or segmenter.vocabulary), *more] if more else candidates
+    segmenter.choose(chosen)  # wrong names are the fault of no input
+    return Model(
+        segmenter, chosen, {"run": fingerprint(segmenter.run.path), "encoder": encoder, "window": segmenter.window}
+    )
+
+
+def _untrained(
+    encoder: str | None,
+    named: tuple[list[str] | None, list[str]],
+    rules: tuple[str, float | None, float, float],
+    fps: float | None,
+    window: float | None,
+    keep_going: bool,
+    device: str,
+) -> Model:
+    """A segmenter without a run; `rules` are wording, threshold, smoothing and shortest duration."""
+    from fact_clip.inference.training_free import TrainingFree, TrainingFreeSettings
+    from fact_clip.video.extract import Settings
+
+    candidates, more = named
+    chosen = [*(candidates or []), *more]
+    if encoder is None or not chosen:
+        missing = "--encoder" if encoder is None else "--actions"
+        example = '--encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
+        raise InputError("--training-free", f"no {missing}", example)
+    if window is not None:
+        todo = "leave it out: pictures are compared one by one"
+        raise InputError("--window", "with --training-free", "a run", todo)
+    prompts, threshold, smoothing, shortest = rules
+    settings = TrainingFreeSettings(prompts, threshold=threshold, smoothing=smoothing, shortest=shortest)
+    extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
+    segmenter = TrainingFree(encoder, chosen, settings, extraction, device=device)
+    return Model(segmenter, chosen, {"encoder": encoder, "settings": asdict(settings)})
+
+
+class Outcome(NamedTuple):
+    """What became of an input."""
+
+    task: Task
+    segmentation: Segmentation | None
+    written: list[Path]
+    error: InputError | None = None  # why there is no segmentation, or why a file is missing
+
+
+def _segment_all(
+    model: Model, results: Results, inputs: Sequence[Path], media: str | None, processes: Processes
+) -> list[Outcome]:
+    """Segment what is not done yet, each process its share, and write each result; the outcomes of all inputs."""
+    tasks = processes.from_first(lambda: results.plan(inputs))
+    open_tasks = [task for task in tasks if not task.done]
+    mine = {task.source: task for task in processes.share(open_tasks)}
+    found: dict[Path, Outcome] = {}
+
+    def failed(source: Path, error: InputError) -> None:
+        found[source] = Outcome(mine[source], None, [], error)
+
+    try:
+        with bars("segmenting", "") as (overall, each):
+            for path, one in model.segmenter.segment_all(
+                list(mine), model.actions, progress=overall, within=each, failed=failed
+            ):
+                called = media.replace("{name}", Path(one.media or path).name) if media else one.media
+                found[path] = _written(results, mine[path], replace(one, media=called))
+    except KeyboardInterrupt:
+        print("fact-clip: interrupted; the same command goes on with what is left", file=sys.stderr)
+        raise typer.Exit(130) from None
+    new = iter(processes.gathered([found[path] for path in mine], len(open_tasks)))
     if not processes.first:
-        return
-    files = [each.save(folder / f"{path.stem}{suffix}") for path, each in found.items() for suffix in suffixes]
-    if plot is not None:
+        return []
+    return [_written(results, task, None) if task.done else next(new) for task in tasks]
+
+
+def _written(results: Results, task: Task, segmentation: Segmentation | None) -> Outcome:
+    """Write the files of a task; without a segmentation that of its record is taken."""
+    try:
+        segmentation = segmentation or results.read(task)
+        return Outcome(task, segmentation, results.write(task, segmentation))
+    except InputError as error:
+        return Outcome(task, segmentation, [], error)
+
+
+def _report(
+    outcomes: Sequence[Outcome],
+    segmenter: Segmenter | TrainingFree,
+    results: Results,
+    plot: Path | None,
+    overlay: Path | None,
+    keep_going: bool,
+    as_json: bool,
+) -> None:
+    """Draw and print the results, then say what was written and what failed; exit code 1 if one of several did."""
+    from fact_clip.formats.json_file import as_dict
+
+    errors = [each.error for each in outcomes if each.error is not None]
+    if errors and len(outcomes) == 1:
+        raise errors[0]
+    found = {each.task.source: each.segmentation for each in outcomes if each.segmentation is not None}
+    files = [path for each in outcomes for path in each.written]
+    if plot is not None and found:
         files.append(_plot(found, segmenter, plot))
     if overlay is not None:
         files.append(_overlay(found, segmenter, overlay, keep_going))
     if as_json:
         print(json.dumps([{"input": str(path), **as_dict(each)} for path, each in found.items()], indent=2))
-    else:
+    elif found:
         print("\n\n".join(_as_table(path, each) for path, each in found.items()))
-    print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+    if files:
+        listed = ", ".join(map(str, files)) if len(files) <= LISTED else f"{len(files)} files in {results.folder}"
+        print(f"written: {listed}", file=sys.stderr)
+    if done := sum(each.task.done for each in outcomes):
+        print(
+            f"already there: {done} of {len(outcomes)} in {results.folder}; --overwrite does them anew", file=sys.stderr
+        )
+    renamed = [each.task for each in outcomes if each.task.name != each.task.source.stem and not each.task.done]
+    if renamed:
+        first = f"{renamed[0].name} for {renamed[0].source.name}"
+        told = f"{len(renamed)} named anew ({first}), since another result has the name; --overwrite replaces it"
+        print(f"fact-clip: {told}", file=sys.stderr)
+    for error in errors:
+        print(f"fact-clip: {error}", file=sys.stderr)
+    if errors:
+        print(f"fact-clip: {len(errors)} of {len(outcomes)} inputs failed", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+LISTED = 12
+"""Files that are named one by one; of more only the number is told."""
 
 
 def extract(
@@ -188,7 +323,6 @@ def extract(
 
 def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
     """The videos (with `features`, the .npy files too) of files, folders and "-", a list on stdin; each stem once."""
-    from fact_clip.core import InputError
     from fact_clip.video.decode import SUFFIXES
 
     wanted = (".npy", *SUFFIXES) if features else SUFFIXES
@@ -211,7 +345,6 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
 def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     """The names of --actions or of --actions-file: one a line, or a mapping file ("0 name"); None without either."""
-    from fact_clip.core import InputError
     from fact_clip.datasets.layout import read_lines
 
     if file is None:
@@ -233,7 +366,6 @@ def _check_outputs(
     folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None, overlay: Path | None
 ) -> None:
     """Refuse, before the work, what cannot be written or would replace the descriptions of feature files."""
-    from fact_clip.core import InputError
     from fact_clip.video import overlay as burning
     from fact_clip.video.decode import SUFFIXES
 

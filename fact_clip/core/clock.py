@@ -37,14 +37,15 @@ class Clock:
     fps: float | None = None  # frames per second; None if unknown
     times: NDArray[np.float64] | None = None  # seconds at the start of each frame and at the end, (n_frames + 1,)
     media: str | None = None  # path of the video
+    video_fps: float | None = None  # pictures per second of the video; None if unknown
 
     def put_on(self, segmentation: Segmentation) -> Segmentation:
-        """The segmentation with this rate and video, and with frame times unless they are those of the rate."""
+        """The segmentation with these rates and video, and with frame times unless they are those of the rate."""
         times = self.times
         if times is not None and self.fps and np.abs(times - np.arange(len(times)) / self.fps).max() < _ROUNDING:
             times = None
         seconds = None if times is None else tuple(times.tolist())
-        return replace(segmentation, fps=self.fps, times=seconds, media=self.media)
+        return replace(segmentation, fps=self.fps, times=seconds, media=self.media, video_fps=self.video_fps)
 
     def frames(self, seconds: Sequence[float], where: str) -> NDArray[np.int64]:
         """The frame boundary nearest to each time; of two equally near the later."""

@@ -17,5 +17,5 @@ class InputError(ValueError):
             parts.append(todo)
         super().__init__("; ".join(parts))
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:  # from a process that reads videos
+    def __reduce__(self) -> tuple[object, ...]:  # from a process that reads videos
         return type(self), (self.where, self.found, self.expected, self.todo)

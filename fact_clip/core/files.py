@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,19 +51,33 @@ def read_text(path: Path, expected: str = "a file of segments") -> str:
 def whole_file(path: Path) -> Iterator[Path]:
     """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
 
-    After a failure nothing new is left, and an older file is as it was. An InputError if the disk refuses.
+    After a failure nothing new is left, and an older file is as it was. The file gets the mode of any new file there,
+    as the umask says. An InputError if the disk refuses.
     """
     # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            mode = _mode_of_a_new_file(unfinished)
             yield unfinished
+            # safetensors writes to a file of its own, which only its owner may read, and renames it
+            if stat.S_IMODE(unfinished.stat().st_mode) != mode:
+                unfinished.chmod(mode)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(path, f"cannot be written ({error.strerror})", "a place to write to") from None
+
+
+def _mode_of_a_new_file(path: Path) -> int:
+    """The permissions that a file made here gets; nothing stays. The umask can only be read by setting it."""
+    path.unlink(missing_ok=True)
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def is_number(value: Any) -> bool:

@@ -111,20 +111,26 @@ class Segmentation:
         fps: frames per second, or None if unknown.
         times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video whose
             frames are not evenly spaced; seconds are then read from here. None: they follow from `fps`.
-        media: name of the video file, for formats that point to it. Does not count for equality.
+        media: name of the video file, for formats that point to it. Does not count for equality, nor do the next two.
+        video_fps: pictures per second of the video file, for formats that count them; None if unknown.
+        background: the labels that mean "no action"; files of most formats leave them out (see `save`).
     """
 
     segments: tuple[Segment, ...]
     fps: float | None = None
     times: tuple[float, ...] | None = None
     media: str | None = field(default=None, compare=False)
+    video_fps: float | None = field(default=None, compare=False)
+    background: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", tuple(self.segments))
+        object.__setattr__(self, "background", tuple(self.background))
         if not self.segments:
             raise InputError("segmentation", "no segments", "at least one")
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise InputError("fps", str(self.fps), "frames per second, more than 0, or None")
+        for name, rate in (("fps", self.fps), ("video_fps", self.video_fps)):
+            if rate is not None and not (math.isfinite(rate) and rate > 0):
+                raise InputError(name, str(rate), "frames per second, more than 0, or None")
         end = 0
         for segment in self.segments:
             if segment.start != end:
@@ -199,24 +205,37 @@ class Segmentation:
     def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
         return self.segments[index]
 
+    @property
+    def foreground(self) -> tuple[Segment, ...]:
+        """The segments that are no background, in order."""
+        return self.without(self.background)
+
     def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
         """The segments whose label is not among `labels`, in order; for leaving out background."""
         left_out = {labels} if isinstance(labels, str) else set(labels)
         return tuple(segment for segment in self.segments if segment.label not in left_out)
 
-    def save(self, path: str | Path) -> Path:
-        """Write to a file whose ending tells the format (docs/formats.md), and give back its path."""
+    def save(self, path: str | Path, *, with_background: bool = False) -> Path:
+        """Write to a file whose ending tells the format (docs/formats.md), and give back its path.
+
+        Segments of `background` are left out, unless the format has a label for every frame or `with_background` is
+        set.
+        """
         # The one arrow upward in the house; imported here so that core stays alone until someone saves.
         from fact_clip.formats import save
 
-        return save(self, path)
+        return save(self, path, with_background=with_background)
 
     @classmethod
-    def load(cls, path: str | Path) -> Segmentation:
-        """Read a file that `save` wrote, in a format that can be read back (docs/formats.md)."""
+    def load(cls, path: str | Path, *, background: str | None = None, n_frames: int | None = None) -> Segmentation:
+        """Read a file that `save` wrote, in a format that can be read back (docs/formats.md).
+
+        `background` is the label of frames that the file leaves out; `n_frames` is the length of the video, which such
+        a file does not tell if the video ends with background.
+        """
         from fact_clip.formats import load
 
-        return load(path)
+        return load(path, background=background, n_frames=n_frames)
 
 
 def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ class Target:
     fps: float | None = None  # frames per second of the features
     features: Path | None = None  # folder of NAME.npy (and NAME.json); None: as many frames as the annotation has
     layout: Layout | None = None  # of the feature files; None: (T, D), where there is a JSON file
-    background: str = "background"  # class of frames without a segment
+    background: str | None = None  # class of frames without a segment; None: as the file says, else "background"
     mapping: Path | None = None  # a file with the only classes allowed; None: those of ROOT/mapping.txt, then new ones
 
     def clock(self, name: str) -> Clock:
@@ -69,17 +69,18 @@ def convert_annotations(
 def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]:
     """Names in the order of the mapping to be written."""
     used = {label for frames in found.values() for label in frames.labels}
+    background = list(dict.fromkeys(frames.background for frames in found.values()))
     if target.mapping is not None:
         known = list(Vocabulary.from_mapping(target.mapping))
         unknown = sorted(used - set(known))
         if unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-            todo = "name the class of the gaps with --background" if unknown == [target.background] else ""
+            todo = "name the class of the gaps with --background" if unknown == background else ""
             raise InputError(target.mapping, f"no class {unknown[0]!r}{more}", "every label of the files", todo)
         return known
     known = list(Vocabulary.from_mapping(there)) if there.is_file() else []
     new = used - set(known)
-    return known + [name for name in [target.background] if name in new] + sorted(new - {target.background})
+    return known + [name for name in background if name in new] + sorted(new - set(background))
 
 
 def convert_features(

@@ -244,7 +244,7 @@ class FeatureTransform:
 
 
 def read_clock(path: Path, fps: float | None = None, layout: Layout | None = None) -> Clock:
-    """The clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times`` (seconds) and ``video``.
+    """The clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times``, ``video`` and ``video_fps``.
 
     `fps` counts where the JSON file has none; `layout` may be None where there is a JSON file, which belongs to (T, D).
     """
@@ -253,7 +253,7 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
     if layout is None and not beside.is_file():
         raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
     n_frames, times = len(features), known.get("times")
-    clock = Clock(n_frames, known.get("fps") or fps, None, known.get("video"))
+    clock = Clock(n_frames, known.get("fps") or fps, None, known.get("video"), known.get("video_fps"))
     if times is None:
         return clock
     starts = np.asarray(times, dtype=np.float64)
@@ -284,11 +284,13 @@ def _sidecar(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     known = read_mapping(path, "fps and times of the features")
-    fps, times, video = known.get("fps"), known.get("times"), known.get("video")
+    times, video = known.get("times"), known.get("video")
     if video is not None and not isinstance(video, str):
         raise InputError(path, f"video {video!r}", "the path of a video")
-    if fps is not None and not (is_number(fps) and fps > 0):
-        raise InputError(path, f"fps {fps!r}", "frames per second, more than 0")
+    for key in ("fps", "video_fps"):
+        rate = known.get(key)
+        if rate is not None and not (is_number(rate) and rate > 0):
+            raise InputError(path, f"{key} {rate!r}", "frames per second, more than 0")
     if times is not None and not (isinstance(times, list) and all(map(is_number, times))):
         raise InputError(path, "times that are no list of numbers", "seconds, one per frame, and the end")
     return known

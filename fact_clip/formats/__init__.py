@@ -10,6 +10,7 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import whole_file
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
+from fact_clip.formats.base import Gaps
 
 __all__ = ["FORMATS", "READERS", "Format", "ending_of", "load", "save"]
 
@@ -20,16 +21,17 @@ class Format:
 
     ending: str
     write: Callable[[Segmentation, Path], None]
-    read: Callable[[Path], Segmentation] | None = None  # reads back what `write` wrote; None: frames are not kept
+    read: Callable[[Path, Gaps], Segmentation] | None = None  # reads back what `write` wrote; None: frames are not kept
     annotations: Reader | None = None  # reads the files of the tool, which may have gaps and overlaps
     needs_media: bool = True  # the file must name a video
+    every_frame: bool = False  # background is always written
 
 
 FORMATS: dict[str, Format] = {
     "csv": Format(".csv", csv_file.write, csv_file.read, csv_file.read_annotations),
-    "json": Format(".json", json_file.write, json_file.read, needs_media=False),
-    "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines),
-    "txt": Format(".txt", players.write_frames, players.read_frames),
+    "json": Format(".json", json_file.write, json_file.read, needs_media=False, every_frame=True),
+    "jsonl": Format(".jsonl", json_file.write_lines, json_file.read_lines, every_frame=True),
+    "txt": Format(".txt", players.write_frames, players.read_frames, every_frame=True),
     "vtt": Format(".vtt", players.write_vtt, needs_media=False),
     "srt": Format(".srt", players.write_srt),
     "eaf": Format(".eaf", elan.write, annotations=elan.read_annotations),
@@ -59,14 +61,18 @@ def ending_of(name: str, where: str = "format") -> str:
     raise InputError(where, f"no format {name!r}", f"one of {', '.join(FORMATS)}")
 
 
-def save(segmentation: Segmentation, path: str | Path) -> Path:
+def save(segmentation: Segmentation, path: str | Path, *, with_background: bool = False) -> Path:
     """Write a segmentation in the format of the file's ending; missing folders are made.
 
     A file called `path` is always whole. Formats that must name a video name `segmentation.media`, else the file
-    without its ending. An InputError if the format is unknown, cannot hold a label or lacks its seconds or library.
+    without its ending. Segments of `segmentation.background` are left out, unless the format has a label for every
+    frame or `with_background` is set. An InputError if the format is unknown, cannot hold a label or lacks its seconds
+    or library.
     """
     path = Path(path)
     known = FORMATS[_format_name(path)]
+    if with_background and not known.every_frame:
+        segmentation = replace(segmentation, background=())
     if segmentation.media is None and known.needs_media:
         segmentation = replace(segmentation, media=path.name[: -len(known.ending)])
     with whole_file(path) as unfinished:
@@ -77,8 +83,12 @@ def save(segmentation: Segmentation, path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path) -> Segmentation:
-    """Read a segmentation that :func:`save` wrote; an InputError if the format does not keep the frames."""
+def load(path: str | Path, *, background: str | None = None, n_frames: int | None = None) -> Segmentation:
+    """Read a segmentation that :func:`save` wrote; an InputError if the format does not keep the frames.
+
+    `background` is the label of frames that the file leaves out; `n_frames` is the length of the video, which such a
+    file does not tell if the video ends with background.
+    """
     path = Path(path)
     name = _format_name(path)
     read = FORMATS[name].read
@@ -87,7 +97,8 @@ def load(path: str | Path) -> Segmentation:
         todo = f"`fact-clip data convert --from {kind}` reads its annotations" if kind in READERS else ""
         readable = ", ".join(name for name, known in FORMATS.items() if known.read is not None)
         raise InputError(path, "a format that is only written", f"one of {readable}", todo)
-    return read(path)
+    found = read(path, Gaps(background, n_frames))
+    return found if background is None else replace(found, background=(background,))
 
 
 def _format_name(path: Path) -> str:

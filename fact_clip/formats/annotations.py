@@ -12,11 +12,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
 
 Unit = Literal["seconds", "frames"]
 OURS = "action"  # the tier, attribute or control that our writers use
+BACKGROUND = "background"  # label of gaps that nobody named
+_SAYS = "background: "  # begins the remark of our writers that names what they left out
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Annotation:
     where: str  # the file, for error messages
     fps: float | None = None  # of the frame numbers; None: they are frames of the features
     end: float | None = None  # length of the video in `unit`, if the file tells it
+    background: str | None = None  # label of what lies between the spans, if the file tells it
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,28 @@ class Frames:
     gaps: int  # frames without a segment
     contested: int  # frames that segments of different labels claimed
     lost: int  # segments that got no frame, because they are too short or others cover them
+    background: str = BACKGROUND  # label of the gaps
 
 
 Reader = Callable[[Path, Options], list[Annotation]]
 
 
-def to_frames(annotation: Annotation, clock: Clock, background: str) -> Frames:
+def remark(segmentation: Segmentation) -> str:
+    """What a file says of the background that it leaves out, for a place of free text; empty where there is none."""
+    return f"{_SAYS}{segmentation.background[0]}" if segmentation.background else ""
+
+
+def read_remark(text: object) -> str | None:
+    """The background of a `remark`; None for any other text."""
+    return text.removeprefix(_SAYS) if isinstance(text, str) and text.startswith(_SAYS) else None
+
+
+def to_frames(annotation: Annotation, clock: Clock, background: str | None = None) -> Frames:
     """One label per frame of the features.
 
     A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap, the one that
-    started last gets the frame; if they started together, the shorter one.** Frames without a segment are background.
+    started last gets the frame; if they started together, the shorter one.** Frames without a segment are `background`;
+    where it is None they are what the file says, else "background".
     Segments may reach 10 frames or 1 % beyond the end of the features and are cut off there; more is an InputError.
     """
     spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
@@ -103,8 +118,9 @@ def to_frames(annotation: Annotation, clock: Clock, background: str) -> Frames:
         contested[start:stop] |= (under >= 0) & (names[under] != names[index])
         owner[start:stop] = index
     lost = len(spans) - len(set(owner.tolist()) - {-1})
-    labels = [background if index < 0 else spans[index].label for index in owner]
-    return Frames(labels, int((owner < 0).sum()), int(contested.sum()), lost)
+    gap = background or annotation.background or BACKGROUND
+    labels = [gap if index < 0 else spans[index].label for index in owner]
+    return Frames(labels, int((owner < 0).sum()), int(contested.sum()), lost, gap)
 
 
 def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -26,21 +27,33 @@ def library(path: Path, module: str, package: str, extra: str) -> Any:
         raise InputError(path, f"{package} is not installed", "", f"pip install 'fact-clip[{extra}]'") from None
 
 
-def cells(segmentation: Segmentation) -> Iterator[tuple[Any, ...]]:
-    """The cells of each segment under `COLUMNS`; None if there are no seconds or no confidence."""
-    for each in segmentation:
+def cells(segmentation: Segmentation, segments: Iterable[Segment]) -> Iterator[tuple[Any, ...]]:
+    """The cells of each of its `segments` under `COLUMNS`; None if there are no seconds or no confidence."""
+    for each in segments:
         times = segmentation.seconds(each.start), segmentation.seconds(each.stop)
         yield each.start, each.stop, *times, each.label, each.confidence
 
 
 def timed(path: Path, segmentation: Segmentation) -> Iterator[tuple[float, float, Segment]]:
-    """(start, stop, segment) in seconds; an InputError if neither frame times nor a frame rate are known."""
-    for segment in segmentation:
+    """(start, stop, segment) in seconds, without background; an InputError if there are no seconds."""
+    for segment in segmentation.foreground:
         start, stop = segmentation.seconds(segment.start), segmentation.seconds(segment.stop)
         if start is None or stop is None:
-            todo = "set the frame rate (data.fps), or write .csv, .json or .txt"
-            raise InputError(path, "no frame rate and no frame times", "seconds for this format", todo)
+            raise _no_seconds(path)
         yield start, stop, segment
+
+
+def length(path: Path, segmentation: Segmentation) -> float:
+    """Seconds at which the video ends; an InputError if there are no seconds."""
+    end = segmentation.seconds(segmentation.n_frames)
+    if end is None:
+        raise _no_seconds(path)
+    return end
+
+
+def _no_seconds(path: Path) -> InputError:
+    todo = "set the frame rate (data.fps), or write .csv, .json or .txt"
+    return InputError(path, "no frame rate and no frame times", "seconds for this format", todo)
 
 
 def mean_rate(segmentation: Segmentation) -> float | None:
@@ -50,8 +63,26 @@ def mean_rate(segmentation: Segmentation) -> float | None:
     return segmentation.fps
 
 
+def picture_rate(segmentation: Segmentation) -> float | None:
+    """Pictures per second of the video; where they are unknown, or no seconds are known, `mean_rate`."""
+    rate = mean_rate(segmentation)
+    return rate if rate is None else segmentation.video_fps or rate
+
+
+def picture(segmentation: Segmentation, frame: int) -> int:
+    """The number of the video's picture, from 0, that starts nearest to a frame (of two the later).
+
+    The frame itself where the rate of the video or the seconds are unknown.
+    """
+    seconds = segmentation.seconds(frame)
+    if seconds is None or segmentation.video_fps is None:
+        return frame
+    # the rounding of a rate and of its product must not decide on a half
+    return math.floor(seconds * segmentation.video_fps + 0.5 + 1e-9)
+
+
 def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int, Segment]]:
-    """(start, stop, segment) in whole milliseconds, each stop the next start; a shorter one is an InputError."""
+    """(start, stop, segment) in whole milliseconds, without background; a shorter one is an InputError."""
     cues = []
     for *times, segment in timed(path, segmentation):
         start, stop = (round(1000 * time) for time in times)
@@ -93,12 +124,43 @@ def segment_at(where: str, start: int, stop: int, label: str, confidence: float 
         raise InputError(where, error.found, error.expected) from None
 
 
-def gapless(path: Path, segments: list[Segment], fps: float | None, times: list[float] | None = None) -> Segmentation:
+@dataclass(frozen=True)
+class Gaps:
+    """What the frames are that a file leaves out."""
+
+    background: str | None = None  # their label; None: there may be none
+    n_frames: int | None = None  # length of the video; None: to the last segment
+
+    def filled(self, path: Path, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        """The segments of a file, in order, with background between them and up to the end of the video."""
+        if self.background is None:
+            return tuple(segments)
+        found, end = list[Segment](), 0
+        for segment in segments:
+            if segment.start > end:
+                found.append(Segment(end, segment.start, self.background))
+            found.append(segment)
+            end = segment.stop
+        if self.n_frames is not None and end > self.n_frames:
+            raise InputError(path, f"segments to frame {end}", f"a video of {self.n_frames} frames")
+        if self.n_frames is not None and end < self.n_frames:
+            found.append(Segment(end, self.n_frames, self.background))
+        return tuple(found)
+
+
+def gapless(
+    path: Path, segments: Sequence[Segment], fps: float | None, gaps: Gaps, times: list[float] | None = None
+) -> Segmentation:
     """A segmentation from a file; an InputError names the file if there is a gap or an overlap."""
     try:
-        return Segmentation(tuple(segments), fps, None if times is None else tuple(times))
+        return Segmentation(gaps.filled(path, segments), fps, None if times is None else tuple(times))
     except InputError as error:
-        raise InputError(path, f"{error.where}: {error.found}", error.expected, error.todo) from None
+        if error.where == str(path):
+            raise
+        # what a file without background lacks
+        lost = gaps.background is None and (not segments or "(gap)" in error.found)
+        todo = "name the background that was left out: load(path, background=...)" if lost else error.todo
+        raise InputError(path, f"{error.where}: {error.found}", error.expected, todo) from None
 
 
 def video_name(media: str) -> str:

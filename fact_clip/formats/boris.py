@@ -7,8 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import Annotation, Options, Span, choose, expects
-from fact_clip.formats.base import mean_rate, one_line, read_json, seconds, table, timed, video_name, write_json
+from fact_clip.formats.annotations import Annotation, Options, Span, choose, expects, read_remark, remark
+from fact_clip.formats.base import (
+    length,
+    one_line,
+    picture,
+    picture_rate,
+    read_json,
+    seconds,
+    table,
+    timed,
+    video_name,
+    write_json,
+)
 
 COLUMNS = (
     "Observation id", "Observation date", "Description", "Observation duration", "Observation type", "Source",
@@ -21,14 +32,14 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
     """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event."""
     video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events = _events(segmentation, path)
+    events, end = _events(segmentation, path), length(path, segmentation)
     empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
-    codes = sorted(set(segmentation.transcript))
+    codes = sorted({code for _, _, code, _, _ in events})
     observation = {
         "file": {str(player): [video] if player == 1 else [] for player in range(1, 9)},
         "type": "MEDIA",
         "date": date,
-        "description": "",
+        "description": remark(segmentation),
         "time offset": 0.0,
         "events": [[time, "", code, "", comment, frame] for time, _, code, comment, frame in events],
         "observation time interval": [0, 0],
@@ -41,8 +52,8 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "close_behaviors_between_videos": False,
         "media_info": {
             # a millisecond more: BORIS drops a last stop that, as a decimal, is above the binary fraction of the length
-            "length": {video: round(events[-1][0] + 0.001, 3)},
-            "fps": {video: mean_rate(segmentation)},
+            "length": {video: round(round(end, 3) + 0.001, 3)},
+            "fps": {video: picture_rate(segmentation)},
             "hasVideo": {video: True},
             "hasAudio": {video: False},
             "offset": {"1": 0.0},
@@ -67,8 +78,19 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
     video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     events = _events(segmentation, path)
-    length, rate = f"{events[-1][0]:.3f}", f"{mean_rate(segmentation):.3f}"
-    fixed = (Path(video).stem, date, "", length, "Media file(s)", f"player #1:{video}", "0.0", length, rate, "")
+    end, rate = f"{length(path, segmentation):.3f}", f"{picture_rate(segmentation):.3f}"
+    fixed = (
+        Path(video).stem,
+        date,
+        remark(segmentation),
+        end,
+        "Media file(s)",
+        f"player #1:{video}",
+        "0.0",
+        end,
+        rate,
+        "",
+    )
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
@@ -77,14 +99,14 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
 
 
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
-    """(seconds to the millisecond, START or STOP, class, comment, frame) in the order of time."""
+    """(seconds to the millisecond, START or STOP, class, comment, picture) in the order of time."""
     events = []
     for *times, segment in timed(path, segmentation):
         code = one_line(path, segment.label)
         start, stop = (round(time, 3) for time in times)
         comment = "" if segment.confidence is None else f"confidence {segment.confidence!r}"
-        events.append((start, "START", code, comment, segment.start))
-        events.append((stop, "STOP", code, "", segment.stop))
+        events.append((start, "START", code, comment, picture(segmentation, segment.start)))
+        events.append((stop, "STOP", code, "", picture(segmentation, segment.stop)))
     return events
 
 
@@ -118,7 +140,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
         events = [(time, code) for time, subject, code in rows if subject == chosen]
         end = lengths[0] if len(lengths) == 1 else None
-        found.append(Annotation(video, _states(where, events), "seconds", str(path), end=end))
+        background = read_remark(observation.get("description"))
+        found.append(Annotation(video, _states(where, events), "seconds", str(path), None, end, background))
     return found
 
 
@@ -127,12 +150,14 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
     subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), options.tier)
     events: dict[str, list[tuple[float, str]]] = {}
     spans: dict[str, list[Span]] = {}
+    background: dict[str, str | None] = {}
     for where, row in rows:
         kind = row.get("Behavior type") or row.get("Status") or ""
         if row.get("Subject", "") != subject or kind.upper() == "POINT":
             continue
         media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
         name = video_name(media) if media else row.get("Observation id") or path.name.partition(".")[0]
+        background[name] = read_remark(row.get("Description"))
         if row.get("Start (s)") and row.get("Stop (s)"):
             start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
             spans.setdefault(name, []).append(Span(start, stop, row["Behavior"], where))
@@ -140,7 +165,10 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
             events.setdefault(name, []).append((seconds(where, row.get("Time", ""), "Time"), row["Behavior"]))
     for name, found in events.items():
         spans.setdefault(name, []).extend(_states(f"{path}, {name!r}", found))
-    return [Annotation(name, tuple(listed), "seconds", str(path)) for name, listed in spans.items()]
+    return [
+        Annotation(name, tuple(listed), "seconds", str(path), background=background[name])
+        for name, listed in spans.items()
+    ]
 
 
 def _states(where: str, events: list[tuple[float, str]]) -> tuple[Span, ...]:

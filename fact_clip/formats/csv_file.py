@@ -8,17 +8,17 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
-from fact_clip.formats.base import COLUMNS, Row, cells, gapless, rate_of, seconds, segment_at, table, video_name
+from fact_clip.formats.base import COLUMNS, Gaps, Row, cells, gapless, rate_of, seconds, segment_at, table, video_name
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
-    """Write the `COLUMNS` in full precision; cells without a rate or a confidence are empty."""
+    """Write the `COLUMNS` in full precision, without background; cells without a rate or a confidence are empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         # with \r\n as line end, csv quotes either character inside a name
-        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *cells(segmentation)])
+        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *cells(segmentation, segmentation.foreground)])
 
 
-def read(path: Path) -> Segmentation:
+def read(path: Path, gaps: Gaps) -> Segmentation:
     """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost."""
     segments, times = [], []
     for where, row in table(path, COLUMNS):
@@ -29,7 +29,7 @@ def read(path: Path) -> Segmentation:
         segments.append(segment_at(where, int(start), int(stop), row["action"], confidence))
         if row["stop_seconds"]:
             times.append((int(stop), seconds(where, row["stop_seconds"], "stop_seconds")))
-    return gapless(path, segments, rate_of(times))
+    return gapless(path, segments, rate_of(times), gaps)
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, expects
 from fact_clip.formats.base import library, milliseconds
 
 CONFIDENCE = "confidence"
@@ -22,7 +22,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     eaf.adocument["DATE"] = datetime.now(UTC).isoformat(timespec="seconds")
     eaf.remove_tier("default")
     eaf.add_tier(OURS)
-    if any(segment.confidence is not None for segment in segmentation):
+    if any(segment.confidence is not None for segment in segmentation.foreground):
         eaf.add_linguistic_type(CONFIDENCE, "Symbolic_Association", timealignable=False)
         eaf.add_tier(CONFIDENCE, CONFIDENCE, parent=OURS)
     if segmentation.media:
@@ -32,6 +32,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
         if segment.confidence is not None:
             # neighbours share an end, so only the middle tells which annotation is meant
             eaf.add_ref_annotation(CONFIDENCE, OURS, (start + stop) / 2, repr(segment.confidence))
+    if segmentation.background:
+        eaf.add_property(BACKGROUND, segmentation.background[0])
     pympi.to_eaf(path, eaf)
 
 
@@ -63,7 +65,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     # pympi deletes this attribute, and would fail on a document without it
     eaf.adocument["{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"] = ""
     pympi.parse_eaf(path, eaf, suppress_version_warning=True)
-    tier = choose(path, "tier", (name for name, (aligned, *_) in eaf.tiers.items() if aligned), options.tier)
+    annotated = [name for name, (aligned, *_) in eaf.tiers.items() if aligned]
+    # ours is empty where a video is nothing but background
+    tier = choose(path, "tier", annotated or [name for name in eaf.tiers if name == OURS], options.tier)
     spans = []
     for key, (first, last, label, _) in eaf.tiers[tier][0].items():
         where = f"{path}, tier {tier!r}, annotation {key}"
@@ -71,4 +75,5 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         if start is None or stop is None:
             raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
         spans.append(Span(start / 1000, stop / 1000, label, where))
-    return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path))]
+    background = dict(eaf.properties).get(BACKGROUND)
+    return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path), background=background)]

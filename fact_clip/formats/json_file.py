@@ -11,15 +11,22 @@ from typing import Any
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import is_number, read_text
 from fact_clip.formats.annotations import Annotation, Options, Span
-from fact_clip.formats.base import COLUMNS, cells, gapless, rate_of, read_json, segment_at, write_json
+from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, read_json, segment_at, write_json
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
-    """A segmentation as plain JSON: fps, n_frames, media if known, segments, and the times of uneven frames."""
-    times = {} if segmentation.times is None else {"times": list(segmentation.times)}
-    media = {} if segmentation.media is None else {"media": segmentation.media}
-    segments = [dict(zip(COLUMNS, row, strict=True)) for row in cells(segmentation)]
-    return {"fps": segmentation.fps, "n_frames": segmentation.n_frames, **media, "segments": segments, **times}
+    """A segmentation as plain JSON: fps, n_frames, all segments, and what else is known (docs/json.md)."""
+    tree: dict[str, Any] = {"fps": segmentation.fps, "n_frames": segmentation.n_frames}
+    if segmentation.media is not None:
+        tree["media"] = segmentation.media
+    if segmentation.video_fps is not None:
+        tree["video_fps"] = segmentation.video_fps
+    if segmentation.background:
+        tree["background"] = list(segmentation.background)
+    tree["segments"] = [dict(zip(COLUMNS, row, strict=True)) for row in cells(segmentation, segmentation.segments)]
+    if segmentation.times is not None:
+        tree["times"] = list(segmentation.times)
+    return tree
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -27,20 +34,28 @@ def write(segmentation: Segmentation, path: Path) -> None:
     write_json(path, as_dict(segmentation), indent=2)
 
 
-def read(path: Path) -> Segmentation:
+def read(path: Path, gaps: Gaps) -> Segmentation:
     """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide."""
-    tree = read_json(path, "an object with fps and segments", dict)
+    return from_dict(path, read_json(path, "an object with fps and segments", dict), gaps)
+
+
+def from_dict(path: Path, tree: dict[str, Any], gaps: Gaps) -> Segmentation:
+    """The segmentation of which `as_dict` gave `tree`; `path` is named in errors."""
     if not isinstance(tree.get("segments"), list):
         raise InputError(path, "no list 'segments'", "an object with fps and segments")
-    fps, times, media = tree.get("fps"), tree.get("times"), tree.get("media")
-    if not (fps is None or is_number(fps)):
-        raise InputError(path, f"fps {fps!r}", "a number or null")
+    times, media, background = tree.get("times"), tree.get("media"), tree.get("background", [])
+    for key in ("fps", "video_fps"):
+        if not (tree.get(key) is None or is_number(tree[key])):
+            raise InputError(path, f"{key} {tree[key]!r}", "a number or null")
     if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
         raise InputError(path, "times that are not a list of numbers", "seconds: the start of each frame, and the end")
     if not (media is None or isinstance(media, str)):
         raise InputError(path, f"media {media!r}", "the path of a video or null")
+    if not (isinstance(background, list) and all(isinstance(name, str) for name in background)):
+        raise InputError(path, f"background {background!r}", "a list of names")
     segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
-    return replace(gapless(path, segments, fps, times), media=media)
+    found = gapless(path, segments, tree.get("fps"), gaps, times)
+    return replace(found, media=media, video_fps=tree.get("video_fps"), background=tuple(background))
 
 
 def write_lines(segmentation: Segmentation, path: Path) -> None:
@@ -49,7 +64,7 @@ def write_lines(segmentation: Segmentation, path: Path) -> None:
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def read_lines(path: Path) -> Segmentation:
+def read_lines(path: Path, gaps: Gaps) -> Segmentation:
     """Read what `write_lines` wrote. The frame rate is worked out from the seconds (`rate_of`)."""
     segments, times = [], []
     # not splitlines: JSON may contain the other line ends of Unicode
@@ -64,7 +79,7 @@ def read_lines(path: Path) -> Segmentation:
         segments.append(_read_segment(where, entry))
         if is_number(entry.get("stop_seconds")):
             times.append((segments[-1].stop, float(entry["stop_seconds"])))
-    return gapless(path, segments, rate_of(times))
+    return gapless(path, segments, rate_of(times), gaps)
 
 
 def _read_segment(where: str, entry: Any) -> Segment:

@@ -8,23 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
-from fact_clip.formats.base import mean_rate, read_json, video_name, write_json
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose, expects
+from fact_clip.formats.base import picture, picture_rate, read_json, video_name, write_json
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a task with one prediction: one region per segment, whose score is the confidence.
 
     Label Studio counts frames from 1, both ends included, at the even frame rate of its <Video> tag (see
-    docs/formats.md for the labelling setup), so frame times become frames at their mean rate.
+    docs/formats.md for the labelling setup). They are the video's; where its rate is unknown they are those of the
+    segmentation, and frame times become frames at their mean rate.
     """
-    rate = mean_rate(segmentation)
-    data = {"video": segmentation.media or "video", **({} if rate is None else {"fps": rate})}
+    rate = picture_rate(segmentation)
+    data: dict[str, Any] = {"video": segmentation.media or "video", **({} if rate is None else {"fps": rate})}
+    if segmentation.background:
+        data[BACKGROUND] = segmentation.background[0]
     result = []
-    for number, segment in enumerate(segmentation):
-        start, stop = segment.start, segment.stop
-        if segmentation.times is not None and rate is not None:
-            start, stop = (round(segmentation.times[frame] * rate) for frame in (start, stop))
+    for number, segment in enumerate(segmentation.foreground):
+        start, stop = (picture(segmentation, frame) for frame in (segment.start, segment.stop))
+        if segmentation.times is not None and segmentation.video_fps is None and rate is not None:
+            start, stop = (round(segmentation.times[frame] * rate) for frame in (segment.start, segment.stop))
         region = {
             "id": f"segment-{number}",
             "type": "timelinelabels",
@@ -33,7 +36,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
             "value": {"ranges": [{"start": start + 1, "end": max(stop, start + 1)}], "timelinelabels": [segment.label]},
         }
         result.append(region if segment.confidence is None else {**region, "score": segment.confidence})
-    known = [segment.confidence for segment in segmentation if segment.confidence is not None]
+    known = [segment.confidence for segment in segmentation.foreground if segment.confidence is not None]
     score = {"score": sum(known) / len(known)} if known else {}
     tasks = [{"data": data, "predictions": [{"model_version": "fact-clip", **score, "result": result}]}]
     write_json(path, tasks)
@@ -69,7 +72,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
         spans = tuple(span for region in regions for span in _spans(where, region))
         fps = options.fps or task["data"].get("fps")
-        found.append(Annotation(name, spans, "frames" if True in in_frames else "seconds", str(path), fps))
+        unit: Unit = "frames" if True in in_frames else "seconds"
+        found.append(Annotation(name, spans, unit, str(path), fps, None, task["data"].get(BACKGROUND)))
     return found
 
 

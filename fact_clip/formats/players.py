@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import read_text
-from fact_clip.formats.base import library, milliseconds, one_line, timed
+from fact_clip.formats.base import Gaps, length, library, milliseconds, one_line, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -18,7 +19,7 @@ def write_frames(segmentation: Segmentation, path: Path) -> None:
     _write(path, (f"{label}\n" for label in segmentation.to_frames()))
 
 
-def read_frames(path: Path) -> Segmentation:
+def read_frames(path: Path, gaps: Gaps) -> Segmentation:
     """Maximal runs of equal lines; CRLF is allowed, a blank line before the end is an InputError."""
     text = read_text(path).replace("\r\n", "\n").rstrip("\r\n")
     if not text:
@@ -68,7 +69,7 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
 
     Blanks end a field, so blanks in names become underscores; two labels that become one are an InputError.
     """
-    names = {label: "_".join(one_line(path, label).split()) for label in segmentation.transcript}
+    names = {each.label: "_".join(one_line(path, each.label).split()) for each in segmentation.foreground}
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "names that differ", "write .csv or .json")
     video = "_".join(Path(segmentation.media or "video").stem.split()) or "video"
@@ -86,20 +87,26 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 def write_otio(segmentation: Segmentation, path: Path) -> None:
-    """Write an OpenTimelineIO track with a clip per segment, in frames, or in milliseconds if there are frame times."""
+    """Write an OpenTimelineIO track with a clip per segment, and a gap where background is left out.
+
+    Its times are in frames, or in milliseconds if there are frame times.
+    """
     otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
-    next(timed(path, segmentation))  # refuses a segmentation without seconds
+    length(path, segmentation)  # refuses a segmentation without seconds
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
-        rate, cuts = 1000.0, milliseconds(path, segmentation)
+        rate, cuts = 1000.0, milliseconds(path, replace(segmentation, background=()))
     video = Path(segmentation.media or "video")
     address = video.as_uri() if video.is_absolute() else segmentation.media or "video"
     track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
     for start, stop, segment in cuts:
+        times = [otio.opentime.RationalTime(time, rate) for time in (start, stop - start)]
+        if segment.label in segmentation.background:
+            track.append(otio.schema.Gap(duration=times[1]))
+            continue
         media = otio.schema.ExternalReference(target_url=address)
-        times = (otio.opentime.RationalTime(time, rate) for time in (start, stop - start))
         metadata = {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
         track.append(otio.schema.Clip(segment.label, media, otio.opentime.TimeRange(*times), metadata))
     timeline = otio.schema.Timeline(video.stem)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects
+from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects, read_remark, remark
 from fact_clip.formats.base import read_json, seconds, timed, video_name, write_json
 
 TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
@@ -15,7 +15,7 @@ TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write one temporal segment per segment, in seconds; the action is a choice, the confidence a text beside it."""
     video = segmentation.media or "video"
-    classes = {label: label for label in sorted(set(segmentation.transcript))}
+    classes = {label: label for label in sorted({segment.label for segment in segmentation.foreground})}
     attribute = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
     metadata = {}
     for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
@@ -47,7 +47,13 @@ def write(segmentation: Segmentation, path: Path) -> None:
             },
         },
         "attribute": {
-            "1": {"aname": OURS, "type": 4, "options": classes, **attribute},  # 4: a choice
+            "1": {
+                "aname": OURS,
+                "type": 4,
+                "options": classes,
+                **attribute,
+                "desc": remark(segmentation),
+            },  # 4: a choice
             "2": {"aname": "confidence", "type": 1, "options": {}, **attribute},  # 1: a text
         },
         # type 4: a video; loc 1: on this computer
@@ -83,4 +89,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         spans.setdefault(name, []).append(Span(start, stop, choices.get(value, value), where))
     if not spans:
         raise InputError(path, f"no segments with attribute {tier!r}", "at least one")
-    return [Annotation(name, tuple(listed), "seconds", str(path)) for name, listed in spans.items()]
+    background = read_remark(attributes[keys[tier]].get("desc"))
+    return [
+        Annotation(name, tuple(listed), "seconds", str(path), background=background) for name, listed in spans.items()
+    ]

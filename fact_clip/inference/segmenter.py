@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.config import ModelConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.core.clock import Clock
+from fact_clip.core.pace import Pace
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.datasets.layout import UNLABELLED, unlabelled
@@ -27,7 +28,7 @@ from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder, pick_device
 from fact_clip.encoders.cache import class_texts
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
-from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.decode import SUFFIXES, probe
 from fact_clip.video.extract import Progress, Settings, extracted
 
 logger = logging.getLogger(__name__)
@@ -71,12 +72,22 @@ class SegmentsMany:
             A segmentation of all T frames; the confidence of a segment is the mean score of its class. Input that does
             not fit the model is an InputError.
         """
+        found = self._found(source, actions, transcript, progress)
+        return replace(found, background=self.vocabulary.background)
+
+    def _found(
+        self,
+        source: NDArray[np.floating] | str | Path,
+        actions: Sequence[str] | None,
+        transcript: Sequence[str] | None,
+        progress: Progress | None,
+    ) -> Segmentation:
         if not isinstance(source, str | Path):
             return self._segment(source, "features", Clock(fps=self.fps), actions, transcript)
         path = Path(source)
         if path.suffix.lower() not in SUFFIXES:
             features, clock = self._open(path)
-            return self._segment(features, str(path), clock, actions, transcript)
+            return self._segment(features, str(path), with_video_rate(clock), actions, transcript)
         encoder = self._encoder_for(path)
         with extracted(path, encoder, self.extraction, progress) as file:
             features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
@@ -107,17 +118,42 @@ class SegmentsMany:
         *,
         progress: Progress | None = None,
         within: Progress | None = None,
+        failed: Callable[[Input, InputError], None] | None = None,
     ) -> Iterator[tuple[Input, Segmentation]]:
         """Segment feature files and videos one by one, each result as soon as it is there.
 
         `progress` is called with (inputs done, inputs, name) before each input, `within` with (rows done, rows in all,
-        name) while a video is encoded. At an input that cannot be segmented those before it have been yielded.
+        name) while a video is encoded. `failed` is called with an input that cannot be segmented and the reason, and
+        the others go on; without it the reason is raised, after those before it have been yielded. An encoder that
+        does not load is raised in any case.
         """
-        listed = list(inputs)
+        listed, pace = list(inputs), Pace()
         for done, source in enumerate(listed):
             if progress is not None:
                 progress(done, len(listed), Path(source).name)
-            yield source, self.segment(source, actions, progress=within)
+            if pace.is_due(done, len(listed)):
+                logger.info("%d of %d inputs, %s left", done, len(listed), pace.left(done, len(listed)))
+            if Path(source).suffix.lower() in SUFFIXES:
+                self._encoder_for(Path(source)).load()
+            try:
+                found = self.segment(source, actions, progress=within)
+            except InputError as error:
+                if failed is None:
+                    raise
+                failed(source, error)
+                continue
+            yield source, found
+
+
+def with_video_rate(clock: Clock) -> Clock:
+    """The clock with the rate of the video that it names, read from that file if it is there and can be read."""
+    if clock.video_fps is not None or clock.media is None or not Path(clock.media).is_file():
+        return clock
+    try:
+        return replace(clock, video_fps=probe(clock.media).fps)
+    except InputError as error:
+        logger.info("the frame rate of the video is unknown: %s", error)
+        return clock
 
 
 @dataclass(frozen=True)

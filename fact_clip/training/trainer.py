@@ -25,6 +25,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError
+from fact_clip.core.pace import Pace
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.encoders import pick_device
@@ -153,7 +154,7 @@ class _Training:
         return [math.ceil(-(-count // config.data.stride) * (1 + config.augment.speed)) for count in frames]
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
-        started, first = time.perf_counter(), self.epoch
+        started, pace = time.perf_counter(), Pace(self.epoch)
         while self.epoch < self.settings.epochs and not self._stopped():
             row = self._one_epoch()
             for each in self.loggers:
@@ -164,8 +165,9 @@ class _Training:
                 continue
             best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
             told = f"loss {row['total']:.3f}{best}"
-            left = (time.perf_counter() - started) / (self.epoch - first) * (self.settings.epochs - self.epoch)
-            logger.info("epoch %d of %d: %s, %.0f s left", self.epoch, self.settings.epochs, told, left)
+            if pace.is_due(self.epoch, self.settings.epochs):
+                left = pace.left(self.epoch, self.settings.epochs)
+                logger.info("epoch %d of %d: %s, %s left", self.epoch, self.settings.epochs, told, left)
             if progress is not None:
                 progress(self.epoch, self.settings.epochs, told)
         return {

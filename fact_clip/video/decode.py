@@ -79,6 +79,10 @@ class DamagedVideoError(InputError):
         of = "of an unknown duration" if declared is None else f"of {declared:.1f} s declared"
         found = f"{fault}, {decoded:.1f} s decoded {of}"
         super().__init__(path, found, "a whole video", "--keep-going takes what there is")
+        self._given = path, fault, decoded, declared
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), self._given
 
 
 def probe(path: str | Path) -> VideoInfo:

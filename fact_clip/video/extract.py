@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
 from fact_clip.core.files import whole_file
+from fact_clip.core.pace import Pace
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
 
@@ -81,12 +82,14 @@ def extract_all(
     `progress` is called with (videos done, videos, name) before each video, `within` with (rows done, rows expected,
     name) during one. An encoder that does not load is an InputError.
     """
-    chosen, found = settings or Settings(), Extracted()
+    chosen, found, pace = settings or Settings(), Extracted(), Pace()
     for done, video in enumerate(videos):
         if progress is not None:
             progress(done, len(videos), video.name)
+        if pace.is_due(done, len(videos)):
+            logger.info("%d of %d videos, %s left", done, len(videos), pace.left(done, len(videos)))
         if is_current(video, encoder, out, chosen):
-            logger.info("%s: current, skipped", video)
+            logger.debug("%s: current, skipped", video)
             found.current.append(video)
             continue
         encoder.load()  # outside of the try: a faulty encoder is not the fault of a video
@@ -109,7 +112,8 @@ def extract(
 ) -> Path:
     """Write NAME.npy, (T, D) float16, and NAME.json beside it; row n is the picture shown at n / fps seconds.
 
-    The JSON file holds encoder, rate, video, and when each row starts and the last one ends (`core.row_times`).
+    The JSON file holds encoder, rate, video and its rate, when each row starts and the last one ends
+    (`core.row_times`).
     Both files appear only when they are complete. An interrupted extraction leaves NAME.part, and the next call
     continues there.
 
@@ -129,16 +133,20 @@ def extract(
     """
     chosen, video, began = settings or Settings(), Path(video), time.monotonic()
     target = Path(out) / f"{video.stem}.npy"
-    seconds = probe(video).seconds
-    expected = round((seconds or 0) * chosen.fps)
+    info = probe(video)
+    expected = round((info.seconds or 0) * chosen.fps)
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
     with PartialRows(target.with_suffix(".part"), {**identity, "source": _source(video)}) as rows:
         if rows.count:
             logger.info("%s: continued at row %d", video, rows.count)
         try:
+            pace = Pace(rows.count, tenths=False)
             for times, features in _encoded(video, encoder, chosen, rows.count):
                 rows.add(times, features)
+                if pace.is_due(rows.count, expected):
+                    left = pace.left(rows.count, expected)
+                    logger.info("%s: %d of about %d rows, %s left", video, rows.count, expected, left)
                 if progress is not None:
                     progress(rows.count, max(expected, rows.count), video.name)
         except DamagedVideoError as error:
@@ -146,10 +154,10 @@ def extract(
                 raise
             damage = error.found
             warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
-        times = row_times(rows.times(), chosen.fps, seconds).round(6).tolist()
-        facts = {"dim": rows.dim, "n_frames": rows.count, "damage": damage, "video": str(video.absolute())}
-        rows.finish(target, {**facts, "times": times})
-    logger.info("%s: %d rows in %.1f s", video, rows.count, time.monotonic() - began)
+        times = row_times(rows.times(), chosen.fps, info.seconds).round(6).tolist()
+        facts = {"dim": rows.dim, "n_frames": rows.count, "damage": damage}
+        rows.finish(target, {**facts, "video": str(video.absolute()), "video_fps": info.fps, "times": times})
+    logger.debug("%s: %d rows in %.1f s", video, rows.count, time.monotonic() - began)
     return target
 
 

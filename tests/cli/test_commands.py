@@ -134,18 +134,19 @@ def test_segment_writes_into_the_run_unless_told_where(tiny_run, workbench, fact
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     fact_clip("segment", "--run", run, workbench / "features" / "person1_video1.npy", "--format", "txt")
-    assert [path.name for path in (run / "segments").iterdir()] == ["person1_video1.txt"]
+    assert [path.name for path in (run / "segments").glob("p*")] == ["person1_video1.txt"]
     assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_segment_writes_files_that_agree_with_its_json(tiny_run, workbench, fact_clip, tmp_path):
     videos = [workbench / "features" / f"person{person}_video1.npy" for person in (1, 2)]
     answer = fact_clip(
-        "segment", "--run", tiny_run, *videos, "--json", "--out", tmp_path / "o", "--format", "csv,json,txt"
-    )
+        "segment", "--run", tiny_run, *videos, "--json", "--with-background", "--out", tmp_path / "o",
+        "--format", "csv,json,txt",
+    )  # fmt: skip
     trees = json.loads(answer.out)
     assert [tree["input"] for tree in trees] == [str(video) for video in videos]
-    assert len(list((tmp_path / "o").iterdir())) == 6
+    assert len(list((tmp_path / "o").glob("p*"))) == 6
     for video, tree in zip(videos, trees, strict=True):
         read = [load(tmp_path / "o" / f"{video.stem}{suffix}") for suffix in (".csv", ".json", ".txt")]
         assert read[0] == read[1]

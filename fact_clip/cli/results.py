@@ -1,0 +1,151 @@
+"""The folder that `fact-clip segment` writes to: what is done already, and under which name each result is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fact_clip.core.errors import InputError
+from fact_clip.core.files import whole_file
+
+if TYPE_CHECKING:
+    from fact_clip.core import Segmentation
+
+RECORDS = ".results"
+"""The folder, inside the output folder, with a record for each result."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One input, the name of its files without their endings, and whether its result is there already."""
+
+    source: Path
+    name: str
+    done: bool
+
+
+class Results:
+    """Results in a folder, each with a record of what it is the result of.
+
+    A record, `.results/NAME.json`, has two lines: the request (model, actions, input) with the endings of the files,
+    and the segmentation. It is written before the files NAME.csv and so on, and every file appears whole. So a batch
+    that was cut off goes on where it stopped, and a result of other actions is never taken for this one or written
+    over.
+
+    Args:
+        folder: where the files go.
+        suffixes: their endings.
+        request: what a result depends on, apart from the input; plain JSON.
+        overwrite: take the plain names, whatever is there.
+        with_background: see `Segmentation.save`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        suffixes: Sequence[str],
+        request: Mapping[str, Any],
+        *,
+        overwrite: bool,
+        with_background: bool,
+    ) -> None:
+        self.folder, self.suffixes, self.overwrite, self.with_background = folder, suffixes, overwrite, with_background
+        self._request = json.loads(json.dumps({**request, "with_background": with_background}))
+
+    def plan(self, inputs: Sequence[Path]) -> list[Task]:
+        """A task for each input. Its name is that of the input, or NAME-2, NAME-3, ... where another result has it.
+
+        An InputError if the folder cannot be made.
+        """
+        records = self.folder / RECORDS
+        try:
+            records.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(self.folder, f"cannot be written ({error.strerror})", "a folder to write to") from None
+        stems, tasks = {path.stem for path in inputs}, list[Task]()
+        for source in inputs:
+            if self.overwrite:
+                tasks.append(Task(source, source.stem, done=False))
+                continue
+            name, number = source.stem, 1
+            while (done := self._is_mine(name, source)) is None or (number > 1 and name in stems):
+                number += 1
+                name = f"{source.stem}-{number}"
+            tasks.append(Task(source, name, done))
+        return tasks
+
+    def _is_mine(self, name: str, source: Path) -> bool | None:
+        """Whether the result for `source` is there under this name; None if something else is."""
+        known = self._record(name)
+        own = known is not None and known["request"] == self._request_for(source)
+        kept = known["suffixes"] if known is not None and own else []
+        others = [suffix for suffix in self.suffixes if suffix not in kept and self._file(name, suffix).exists()]
+        if others or (known is not None and not own):
+            return None
+        return own
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        try:
+            with (self.folder / RECORDS / f"{name}.json").open(encoding="utf-8") as file:
+                known = json.loads(file.readline())
+        except (OSError, ValueError):
+            return None
+        return known if isinstance(known, dict) and {"request", "suffixes"} <= known.keys() else None
+
+    def _request_for(self, source: Path) -> dict[str, Any]:
+        try:
+            status = source.stat()
+        except OSError:  # said where the input is read
+            return {**self._request, "input": None}
+        found = {"path": str(source.resolve()), "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+        return {**self._request, "input": found}
+
+    def _file(self, name: str, suffix: str) -> Path:
+        return self.folder / f"{name}{suffix}"
+
+    def read(self, task: Task) -> Segmentation:
+        """The result of a task that is done."""
+        from fact_clip.formats.base import Gaps
+        from fact_clip.formats.json_file import from_dict
+
+        path = self.folder / RECORDS / f"{task.name}.json"
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8").split("\n")[1])
+        except (OSError, ValueError, IndexError) as error:
+            raise InputError(path, f"not readable ({error})", "a record of this command", "use --overwrite") from None
+        return from_dict(path, tree, Gaps())
+
+    def write(self, task: Task, segmentation: Segmentation) -> list[Path]:
+        """Write the record of a task that is not done, and the files of any task that are not there; their paths."""
+        from fact_clip.formats.json_file import as_dict
+
+        files = [self._file(task.name, suffix) for suffix in self.suffixes]
+        known = self._record(task.name) if task.done else None
+        suffixes = sorted({*self.suffixes, *(known["suffixes"] if known else [])})
+        if not task.done:
+            for path in files:  # of another result, which a batch that is cut off now must not leave beside this record
+                path.unlink(missing_ok=True)
+        if known is None or suffixes != known["suffixes"]:
+            record = {"request": self._request_for(task.source), "suffixes": suffixes}
+            with whole_file(self.folder / RECORDS / f"{task.name}.json") as path:
+                lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in (record, as_dict(segmentation)))
+                path.write_text("".join(lines), encoding="utf-8")
+        missing = [path for path in files if not path.exists()]
+        return [segmentation.save(path, with_background=self.with_background) for path in missing]
+
+
+def fingerprint(run: Path) -> str:
+    """SHA-256 of what decides the results of a run: its weights, settings, classes and calibration."""
+    digest = hashlib.sha256()
+    names = ("config.yaml", "vocabulary.json", "run.json", "features.safetensors", "model.safetensors")
+    for path in sorted(
+        path for name in (*names, "calibration.json") for path in (run / name, *run.glob(f"members/*/{name}"))
+    ):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(f"{path.relative_to(run)} ".encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,227 @@
+"""segment over many inputs: each result is written when it is there, bad inputs come last, a batch goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip.formats import load
+from fact_clip.inference.segmenter import Segmenter
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["person1_video1", "person1_video2", "person2_video1"]
+
+
+@pytest.fixture
+def features(workbench, tmp_path) -> Path:
+    """A folder of three feature files."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copy(workbench / "features" / f"{name}.npy", folder)
+    return folder
+
+
+@pytest.fixture
+def segmented(monkeypatch) -> list[str]:
+    """The names of the inputs that a model segments from now on."""
+    seen, real = list[str](), Segmenter.segment
+
+    def segment(self, source, *rest, **how):
+        seen.append(Path(source).stem)
+        return real(self, source, *rest, **how)
+
+    monkeypatch.setattr(Segmenter, "segment", segment)
+    return seen
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_bad_inputs_are_told_at_the_end(features, tiny_run, fact_clip, tmp_path):
+    (features / "broken.npy").write_text("no array")
+    np.save(features / "narrow.npy", np.zeros((9, 3), np.float32))
+    out = tmp_path / "out"
+    answer = fact_clip("segment", "--run", tiny_run, features, "--out", out, "--format", "csv", "--json")
+    assert answer.code == 1
+    assert [Path(each["input"]).stem for each in json.loads(answer.out)] == NAMES
+    assert files(out) == [f"{name}.csv" for name in NAMES]
+    *_, broken, narrow, last = answer.err.splitlines()
+    assert broken.startswith(f"fact-clip: {features / 'broken.npy'}: not readable")
+    assert narrow.startswith(f"fact-clip: {features / 'narrow.npy'}: 3 columns (of 9 frames); expected 8")
+    assert last == "fact-clip: 2 of 5 inputs failed"
+
+
+def test_what_is_wrong_with_the_command_stops_it(features, tiny_run, fact_clip, tmp_path):
+    how = ("segment", "--run", tiny_run, features, "--out", tmp_path / "out")
+    answer = fact_clip(*how, "--actions", "screw nutt")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    answer = fact_clip(*how[:-1], tmp_path / "file")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{tmp_path / 'file'}: cannot be written" in answer.err
+
+
+def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, monkeypatch):
+    out, real, seen = tmp_path / "out", Segmenter.segment, list[str]()
+    how = ("segment", "--run", tiny_run, features, "--out", out, "--json")
+
+    def segment(self, source, *rest, **more):
+        seen.append(Path(source).stem)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return real(self, source, *rest, **more)
+
+    monkeypatch.setattr(Segmenter, "segment", segment)
+    answer = fact_clip(*how)
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.err.splitlines()[-1] == "fact-clip: interrupted; the same command goes on with what is left"
+    assert files(out) == [f"{name}.{kind}" for name in NAMES[:2] for kind in ("csv", "json")]
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    answer = fact_clip(*how)
+    assert answer.code == 0
+    assert seen == [*NAMES, NAMES[2]]
+    assert files(out) == [f"{name}.{kind}" for name in NAMES for kind in ("csv", "json")]
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.suffix)
+    assert f"already there: 2 of 3 in {out}; --overwrite does them anew" in answer.err.splitlines()
+    assert fact_clip(*how, "--out", tmp_path / "once").out == answer.out  # what is printed is that of one go
+    for name in files(out):
+        assert (out / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
+
+
+def test_what_is_there_is_kept_and_other_formats_are_added(features, tiny_run, fact_clip, tmp_path, segmented):
+    video, out = features / f"{NAMES[0]}.npy", tmp_path / "out"
+    how = ("segment", "--run", tiny_run, video, "--out", out, "--json", "--format")
+    first = fact_clip(*how, "csv")
+    (out / f"{NAMES[0]}.csv").write_text("corrected")
+    second = fact_clip(*how, "csv,json")
+    assert (second.code, second.out, segmented) == (0, first.out, [NAMES[0]])
+    assert (out / f"{NAMES[0]}.csv").read_text() == "corrected"
+    assert f"written: {out / NAMES[0]}.json" in second.err.splitlines()
+    tree = json.loads(first.out)[0]
+    assert [each.label for each in load(out / f"{NAMES[0]}.json")] == [each["action"] for each in tree["segments"]]
+    (out / f"{NAMES[0]}.json").unlink()
+    assert fact_clip(*how, "json").code == 0
+    assert files(out) == [f"{NAMES[0]}.csv", f"{NAMES[0]}.json"]
+    assert segmented == [NAMES[0]]
+
+
+def test_other_actions_get_another_name(features, tiny_run, fact_clip, tmp_path, segmented):
+    name, out = NAMES[0], tmp_path / "out"
+    how = ("segment", "--run", tiny_run, features / f"{name}.npy", "--out", out, "--format", "txt")
+    few = ("--actions", "grasp nut, no action")
+    assert fact_clip(*how).code == 0
+    whole = (out / f"{name}.txt").read_bytes()
+    answer = fact_clip(*how, *few)
+    assert answer.code == 0
+    assert files(out) == [f"{name}-2.txt", f"{name}.txt"]
+    told = f"fact-clip: 1 named anew ({name}-2 for {name}.npy), since another result has the name"
+    assert answer.err.splitlines()[-1] == f"{told}; --overwrite replaces it"
+    assert (out / f"{name}.txt").read_bytes() == whole
+    assert set((out / f"{name}-2.txt").read_text().splitlines()) <= {"grasp nut", "no action"}
+    # both are there now
+    for again in (how, (*how, *few)):
+        assert "already there: 1 of 1" in fact_clip(*again).err
+    assert segmented == [name] * 2
+    assert fact_clip(*how, *few, "--overwrite").code == 0
+    assert (out / f"{name}.txt").read_bytes() == (out / f"{name}-2.txt").read_bytes()
+    assert segmented == [name] * 3
+
+
+def test_a_file_of_somebody_else_is_not_replaced(features, tiny_run, fact_clip, tmp_path):
+    name, out = NAMES[0], tmp_path / "out"
+    out.mkdir()
+    (out / f"{name}.csv").write_text("by hand")
+    assert fact_clip("segment", "--run", tiny_run, features / f"{name}.npy", "--out", out).code == 0
+    assert (out / f"{name}.csv").read_text() == "by hand"
+    assert files(out) == [f"{name}-2.csv", f"{name}-2.json", f"{name}.csv"]
+
+
+def test_another_model_or_a_changed_input_is_another_result(features, tiny_run, fact_clip, tmp_path, segmented):
+    name, out, run = NAMES[0], tmp_path / "out", shutil.copytree(tiny_run, tmp_path / "run")
+    video = features / f"{name}.npy"
+    how = ("segment", "--run", run, video, "--out", out, "--format", "txt")
+    fact_clip(*how)
+    assert fact_clip(*how[:2], shutil.copytree(run, tmp_path / "moved"), *how[3:]).code == 0  # the same model
+    assert files(out) == [f"{name}.txt"]
+    (run / "config.yaml").write_text((run / "config.yaml").read_text() + "\n")
+    fact_clip(*how)
+    assert files(out) == [f"{name}-2.txt", f"{name}.txt"]
+    os.utime(video, ns=(0, 0))
+    fact_clip(*how)
+    assert files(out) == [f"{name}-2.txt", f"{name}-3.txt", f"{name}.txt"]
+    assert segmented == [name] * 3
+
+
+def test_a_new_name_is_not_that_of_another_input(features, tiny_run, fact_clip, tmp_path):
+    """a-2 is an input itself, so the second result of a is a-3."""
+    for name in ("a", "a-2"):
+        shutil.copy(features / f"{NAMES[0]}.npy", features / f"{name}.npy")
+    how = ("segment", "--run", tiny_run, features / "a.npy", features / "a-2.npy", "--format", "txt")
+    assert fact_clip(*how, "--out", tmp_path / "out").code == 0
+    assert fact_clip(*how, "--out", tmp_path / "out", "--actions", "grasp nut").code == 0
+    assert files(tmp_path / "out") == ["a-2-2.txt", "a-2.txt", "a-3.txt", "a.txt"]
+
+
+def test_a_format_that_cannot_hold_a_result(features, tiny, fact_clip, tmp_path):
+    """Without a frame rate there are no subtitles; the other files are there."""
+    from fact_clip import training
+
+    config = tiny(train={"epochs": 1})
+    config = config.model_copy(update={"data": config.data.model_copy(update={"name": "folder", "layout": "TD"})})
+    training.train(config, tmp_path / "run")
+    how = ("segment", "--run", tmp_path / "run", features, "--out", tmp_path / "out", "--format", "csv,srt")
+    answer = fact_clip(*how)
+    assert answer.code == 1
+    assert files(tmp_path / "out") == [f"{name}.csv" for name in NAMES]
+    assert sum("no frame rate and no frame times" in line for line in answer.err.splitlines()) == 3
+    assert fact_clip(*how[:3], features / f"{NAMES[0]}.npy", *how[4:]).code == 2
+
+
+def test_background_is_left_out_unless_asked_for(features, tiny_run, fact_clip, tmp_path):
+    how = ("segment", "--run", tiny_run, features / f"{NAMES[0]}.npy", "--format", "csv,json", "--out")
+    # of two candidates one is the background, so that there is some
+    for out, more in (("without", ()), ("with", ("--with-background",))):
+        assert fact_clip(*how, tmp_path / out, *more).code == 0
+    full = load(tmp_path / "without" / f"{NAMES[0]}.json")
+    assert full.background == ("no action",)
+    shown = [each for each in full if each.label != "no action"]
+    rows = (tmp_path / "without" / f"{NAMES[0]}.csv").read_text().splitlines()[1:]
+    assert len(rows) == len(shown)
+    assert not any("no action" in row for row in rows)
+    filled = load(tmp_path / "without" / f"{NAMES[0]}.csv", background="no action", n_frames=full.n_frames)
+    assert filled.to_frames() == full.to_frames()
+    assert load(tmp_path / "with" / f"{NAMES[0]}.csv").to_frames() == full.to_frames()
+
+
+@pytest.mark.slow
+def test_processes_share_what_is_left(features, tiny_run, tmp_path):
+    """Three inputs, one of them broken, for two processes; then a fourth one is added."""
+    out = tmp_path / "out"
+    (features / f"{NAMES[1]}.npy").write_text("no array")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    command = [*launcher, "fact_clip.cli", "segment", "--run", tiny_run, features, "--device", "cpu", "--out", out]
+
+    def launched() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=ROOT, env=environment)
+
+    first = launched()
+    assert first.returncode == 1
+    assert [Path(each["input"]).stem for each in json.loads(first.stdout)] == [NAMES[0], NAMES[2]]
+    assert sum(line.startswith("fact-clip:") and "not readable" in line for line in first.stderr.splitlines()) == 1
+    assert files(out) == [f"{name}.{kind}" for name in (NAMES[0], NAMES[2]) for kind in ("csv", "json")]
+    shutil.copy(features / f"{NAMES[0]}.npy", features / f"{NAMES[1]}.npy")
+    second = launched()
+    assert second.returncode == 0, second.stderr
+    assert [Path(each["input"]).stem for each in json.loads(second.stdout)] == NAMES
+    assert f"already there: 2 of 3 in {out}" in second.stderr

@@ -1,0 +1,66 @@
+"""When a line about long work is due, by a clock that the test sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from fact_clip.core import pace
+from fact_clip.core.pace import Pace
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that Pace sees: ``clock[0] = seconds``."""
+    now = [100.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    return now
+
+
+def told(clock, each: Pace, seconds: float, total: int) -> list[int]:
+    """After which of `total` steps of `seconds` a line was due."""
+    due = []
+    for done in range(1, total + 1):
+        clock[0] += seconds
+        if each.is_due(done, total):
+            due.append(done)
+    return due
+
+
+def test_quick_work_has_a_line_a_tenth(clock):
+    assert told(clock, Pace(), 0.01, 50) == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50]
+    assert told(clock, Pace(), 0.01, 2) == [1, 2]
+
+
+def test_slow_work_has_a_line_in_ten_seconds(clock):
+    assert told(clock, Pace(), 4.0, 100)[:4] == [3, 6, 9, 12]  # after 12, 24, 36 seconds
+    assert told(clock, Pace(), 60.0, 1000)[:3] == [1, 2, 3]
+
+
+def test_one_video_of_many_has_lines_by_time_only(clock):
+    assert told(clock, Pace(tenths=False), 1.0, 9) == []
+    assert told(clock, Pace(tenths=False), 4.0, 9) == [3, 6, 9]
+
+
+def test_nothing_new_has_no_line(clock):
+    each = Pace()
+    clock[0] += 60
+    assert not each.is_due(0, 10)
+    assert each.is_due(1, 10)
+    clock[0] += 60
+    assert not each.is_due(1, 10)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "done", "text"), [(10.0, 20, "40 s"), (300.0, 50, "5 min"), (7200.0, 50, "2.0 h"), (3.0, 0, "?")]
+)
+def test_time_left_of_a_hundred_steps(clock, seconds, done, text):
+    each = Pace()
+    clock[0] += seconds
+    assert each.left(done, 100) == text
+
+
+def test_resumed_work_counts_only_what_it_did_itself(clock):
+    each = Pace(60)
+    clock[0] += 20
+    assert each.left(80, 100) == "20 s"
+    assert not Pace(60).is_due(60, 100)

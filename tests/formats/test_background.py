@@ -1,0 +1,178 @@
+"""Background is left out of files that need no label for every frame, and comes back where its name is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import opentimelineio
+import pytest
+from pympi.Elan import Eaf
+
+from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core.clock import Clock
+from fact_clip.formats import FORMATS, READERS, load, save
+from fact_clip.formats.annotations import Options, to_frames
+
+# idle 0 to 2, stir 2 to 5, idle 5 to 6, pour 6 to 9, idle 9 to 10; five frames a second
+SEGMENTS = (
+    Segment(0, 2, "idle", 0.5),
+    Segment(2, 5, "stir", 0.9),
+    Segment(5, 6, "idle", 0.6),
+    Segment(6, 9, "pour", 0.8),
+    Segment(9, 10, "idle", 0.7),
+)
+TAKE = Segmentation(SEGMENTS, fps=5.0, media="take.mp4", background=("idle",))
+LEAVES_OUT = [known.ending for known in FORMATS.values() if not known.every_frame]
+
+
+def test_formats_with_a_label_for_every_frame():
+    assert [name for name, known in FORMATS.items() if known.every_frame] == ["json", "jsonl", "txt"]
+
+
+@pytest.mark.parametrize("ending", LEAVES_OUT)
+def test_background_is_left_out_unless_asked_for(ending, tmp_path):
+    unknown = save(replace(TAKE, background=()), tmp_path / f"unknown/take{ending}").read_text()
+    kept = TAKE.save(tmp_path / f"kept/take{ending}", with_background=True).read_text()
+    without = TAKE.save(tmp_path / f"without/take{ending}").read_text()
+    assert kept.count("idle") == unknown.count("idle") >= 3
+    named = ending in (".eaf", ".boris", ".via.json", ".label-studio.json")  # once, as what was left out
+    rows = 4 if ending == ".boris.tsv" else 0  # in each of two STARTs and STOPs
+    assert without.count("idle") == named + rows
+    assert "stir" in without
+    assert "pour" in without
+
+
+@pytest.mark.parametrize("ending", [".json", ".jsonl", ".txt"])
+def test_formats_of_every_frame_keep_it(ending, tmp_path):
+    found = load(TAKE.save(tmp_path / f"take{ending}"))
+    assert found.to_frames() == TAKE.to_frames()
+    assert load(TAKE.save(tmp_path / f"all{ending}", with_background=True)).to_frames() == TAKE.to_frames()
+
+
+def test_json_says_what_background_is(tmp_path):
+    tree = json.loads(replace(TAKE, video_fps=30.0).save(tmp_path / "a.json").read_text())
+    assert (tree["background"], tree["video_fps"], len(tree["segments"])) == (["idle"], 30.0, 5)
+    found = load(tmp_path / "a.json")
+    assert (found.background, found.video_fps) == (("idle",), 30.0)
+    for key, value, message in (
+        ("background", "idle", "background 'idle'; expected a list of names"),
+        ("video_fps", "x", "video_fps 'x'; expected a number or null"),
+    ):
+        (tmp_path / "b.json").write_text(json.dumps({**tree, key: value}))
+        with pytest.raises(InputError, match=message):
+            load(tmp_path / "b.json")
+
+
+def test_what_is_left_by_hand(tmp_path):
+    with TAKE.save(tmp_path / "take.csv").open(newline="") as file:
+        rows = [(row["start"], row["stop"], row["action"]) for row in csv.DictReader(file)]
+    assert rows == [("2", "5", "stir"), ("6", "9", "pour")]
+    assert Eaf(TAKE.save(tmp_path / "take.eaf")).get_annotation_data_for_tier("action") == [
+        (400, 1000, "stir"),
+        (1200, 1800, "pour"),
+    ]
+    (observation,) = json.loads(TAKE.save(tmp_path / "take.boris").read_text())["observations"].values()
+    assert [event[0] for event in observation["events"]] == [0.4, 1.0, 1.2, 1.8]
+    assert observation["media_info"]["length"] == {"take.mp4": 2.001}  # the whole video
+    (task,) = json.loads(TAKE.save(tmp_path / "take.label-studio.json").read_text())
+    assert [region["value"]["ranges"][0] for region in task["predictions"][0]["result"]] == [
+        {"start": 3, "end": 5},
+        {"start": 7, "end": 9},
+    ]
+    assert task["predictions"][0]["score"] == pytest.approx(0.85)
+
+
+def test_a_timeline_has_gaps_where_nothing_happens(tmp_path):
+    timeline = opentimelineio.adapters.read_from_file(str(TAKE.save(tmp_path / "take.otio")))
+    track = timeline.tracks[0]
+    assert [type(item).__name__ for item in track] == ["Gap", "Clip", "Gap", "Clip", "Gap"]
+    assert [track.range_of_child(clip).start_time.value for clip in timeline.find_clips()] == [2, 6]
+    assert track.duration().value == 10
+
+
+def test_csv_gets_its_background_back(tmp_path):
+    path = TAKE.save(tmp_path / "take.csv")
+    assert Segmentation.load(path, background="idle", n_frames=10) == TAKE
+    assert load(path, background="idle").to_frames() == TAKE.to_frames()[:9]  # the end is not known
+    assert load(path, background="idle").background == ("idle",)
+    with pytest.raises(InputError, match=r"start 2 \(gap\); .*name the background that was left out: load\(path, bac"):
+        load(path)
+    with pytest.raises(InputError, match=r"take.csv: segments to frame 9; expected a video of 8 frames"):
+        load(path, background="idle", n_frames=8)
+
+
+def test_a_video_of_background_alone(tmp_path):
+    video = Segmentation((Segment(0, 10, "idle"),), 5.0, media="take.mp4", background=("idle",))
+    for ending in LEAVES_OUT:
+        video.save(tmp_path / f"take{ending}")
+    assert load(tmp_path / "take.csv", background="idle", n_frames=10) == replace(video, fps=None)
+    with pytest.raises(InputError, match="no segments; expected at least one; name the background"):
+        load(tmp_path / "take.csv")
+    (annotation,) = READERS["eaf"](tmp_path / "take.eaf", Options())
+    assert to_frames(annotation, Clock(10, 5.0)).labels == ["idle"] * 10
+
+
+TOOLS = {"eaf": ".eaf", "boris": ".boris", "via": ".via.json", "label-studio": ".label-studio.json"}
+
+
+@pytest.mark.parametrize(("kind", "ending"), [*TOOLS.items(), ("boris", ".boris.tsv")])
+def test_tools_give_it_back_by_the_name_in_the_file(kind, ending, tmp_path):
+    path: Path = TAKE.save(tmp_path / f"take{ending}")
+    (annotation,) = READERS[kind](path, Options())
+    assert annotation.background == "idle"
+    clock = Clock(10, 5.0)
+    assert to_frames(annotation, clock).labels == TAKE.to_frames()
+    assert set(to_frames(annotation, clock, "nothing").labels) == {"stir", "pour", "nothing"}
+    (annotation,) = READERS[kind](TAKE.save(tmp_path / f"all{ending}", with_background=True), Options())
+    assert annotation.background is None
+    assert to_frames(annotation, clock).labels == TAKE.to_frames()
+
+
+# --- the pictures of the video ---------------------------------------------------------------------------------
+
+FILM = replace(TAKE, video_fps=30.0)
+
+
+def test_boris_counts_the_pictures_of_the_video(tmp_path):
+    (observation,) = json.loads(FILM.save(tmp_path / "take.boris").read_text())["observations"].values()
+    assert observation["media_info"]["fps"] == {"take.mp4": 30.0}
+    assert [event[5] for event in observation["events"]] == [12, 30, 36, 54]  # 0.4, 1.0, 1.2 and 1.8 s
+    with FILM.save(tmp_path / "take.boris.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["Image index"] for row in rows] == ["12", "30", "36", "54"]
+    assert {row["FPS"] for row in rows} == {"30.000"}
+
+
+def test_label_studio_counts_the_pictures_of_the_video(tmp_path):
+    (task,) = json.loads(FILM.save(tmp_path / "take.label-studio.json").read_text())
+    assert task["data"]["fps"] == 30.0
+    ranges = [region["value"]["ranges"] for region in task["predictions"][0]["result"]]
+    assert ranges == [[{"start": 13, "end": 30}], [{"start": 37, "end": 54}]]
+    (annotation,) = READERS["label-studio"](tmp_path / "take.label-studio.json", Options())
+    assert to_frames(annotation, Clock(10, 5.0)).labels == TAKE.to_frames()
+
+
+def test_pictures_follow_frame_times(tmp_path):
+    """Rows at 0, 0.08, 0.2 and 0.28 s of a film of 25 pictures a second are its pictures 0, 2, 5 and 7."""
+    labels = ["a", "b", "c", "d"]
+    video = replace(Segmentation.from_frames(labels, 10.0, times=(0.0, 0.08, 0.2, 0.28, 0.4)), video_fps=25.0)
+    (observation,) = json.loads(video.save(tmp_path / "x.boris").read_text())["observations"].values()
+    assert [event[5] for event in observation["events"]][::2] == [0, 2, 5, 7]
+    (task,) = json.loads(video.save(tmp_path / "x.label-studio.json").read_text())
+    first = [region["value"]["ranges"][0] for region in task["predictions"][0]["result"]]
+    assert first == [{"start": 1, "end": 2}, {"start": 3, "end": 5}, {"start": 6, "end": 7}, {"start": 8, "end": 10}]
+
+
+def test_without_seconds_label_studio_counts_rows(tmp_path):
+    video = Segmentation((Segment(0, 3, "a"), Segment(3, 4, "b")), video_fps=30.0)
+    (task,) = json.loads(video.save(tmp_path / "x.label-studio.json").read_text())
+    assert "fps" not in task["data"]
+    assert task["predictions"][0]["result"][1]["value"]["ranges"] == [{"start": 4, "end": 4}]
+
+
+def test_a_rate_of_the_video_is_a_rate():
+    with pytest.raises(InputError, match="video_fps: 0; expected frames per second"):
+        Segmentation((Segment(0, 1, "a"),), video_fps=0)
