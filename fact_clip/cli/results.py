@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core.errors import InputError
-from fact_clip.core.files import whole_file
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -59,13 +59,12 @@ class Results:
     def plan(self, inputs: Sequence[Path]) -> list[Task]:
         """A task for each input. Its name is that of the input, or NAME-2, NAME-3, ... where another result has it.
 
-        An InputError if the folder cannot be made.
+        An InputError if the folder cannot be written to; it is made with the first result.
         """
-        records = self.folder / RECORDS
-        try:
-            records.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(self.folder, f"cannot be written ({error.strerror})", "a folder to write to") from None
+        place = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
+        if not place.is_dir() or not os.access(place, os.W_OK):
+            reason = "no permission" if place.is_dir() else f"{place} is a file"
+            raise InputError(self.folder, f"cannot be written ({reason})", "a folder to write to")
         stems, tasks = {path.stem for path in inputs}, list[Task]()
         for source in inputs:
             if self.overwrite:
@@ -121,6 +120,7 @@ class Results:
 
     def write(self, task: Task, segmentation: Segmentation) -> list[Path]:
         """Write the record of a task that is not done, and the files of any task that are not there; their paths."""
+        from fact_clip.core.files import whole_file
         from fact_clip.formats.json_file import as_dict
 
         files = [self._file(task.name, suffix) for suffix in self.suffixes]
