@@ -12,7 +12,7 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import read_text
 from fact_clip.core.vocabulary import Factors, nearest
 from fact_clip.datasets.benchmarks import BENCHMARKS
-from fact_clip.text.grammar import Grammar
+from fact_clip.text.grammar import Grammar, agreeing, in_slots
 
 FILE = "factors.csv"
 _HEADER = '"class" and a column per slot, as in "class,verb,object"'
@@ -35,10 +35,11 @@ class ClassFactors:
         """The factors of a name."""
         if name in self.background:
             return (None,) * len(self.slots)
-        if name in self.table:
+        if any(self.table.get(name, ())):
             return self.table[name]
         if self.grammar is None:
-            raise InputError(f"class {name!r}", f"no row in {FILE}", "one for each action", "add it, or data.grammar")
+            found = f"no factors in {FILE}"
+            raise InputError(f"class {name!r}", found, "some for each action", "add them, or set data.grammar")
         parsed = self.grammar(name)
         # a background class of the benchmark that this run counts as an action has its name as a factor
         return parsed if any(parsed) else (name, *parsed[1:])
@@ -74,11 +75,7 @@ def _own_grammar(pattern: str, actions: Iterable[str], slots: tuple[str, ...]) -
         if slot not in slots:
             raise InputError("data.grammar", f"slot {slot!r}", f"slots of the classes, {', '.join(slots)}")
 
-    def factors(name: str) -> Factors:
-        found = dict(zip(grammar.slots, grammar(name), strict=True))
-        return tuple(found.get(slot) for slot in slots)
-
-    return factors
+    return lambda name: in_slots(grammar, slots, grammar(name))
 
 
 def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Factors], list[InputError]]:
@@ -86,7 +83,7 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
 
     The first line is "class" and the names of the slots; an empty cell is a factor that the class does not have.
     Columns are parted by commas, semicolons or tabs. Faults: a bad header (then nothing is read), a class that is not
-    among `names` or comes twice, another number of cells, no factor at all.
+    among `names` or comes twice, another number of cells. The factors of a background class may all be None.
     """
     lines = read_text(path, _HEADER).splitlines()
     head = lines[0] if lines else ""
@@ -108,10 +105,8 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
             faults.append(InputError(where, f"class {name!r}", "a class of the mapping", nearest(name, names)))
         elif name in table:
             faults.append(InputError(where, f"class {name!r} again", "each class once"))
-        elif any(cells[1:]):
-            table[name] = tuple(" ".join(cell.replace("_", " ").split()) or None for cell in cells[1:])
         else:
-            faults.append(InputError(where, f"class {name!r} without a factor", "one at least", "or leave it out"))
+            table[name] = tuple(" ".join(cell.replace("_", " ").split()) or None for cell in cells[1:])
     return slots, table, faults
 
 
@@ -120,7 +115,9 @@ def new_factors(
 ) -> tuple[dict[str, Factors], list[str]]:
     """The factors of names that a vocabulary lacks, and those of them that do not parse.
 
-    A name that does not parse is a whole phrase, in the first slot. Where all names are whole phrases, each parses.
+    They are read as the vocabulary's own: by ``data.grammar``, by the grammar of the benchmark, or by one that reads
+    each class as it was trained. A name that does not parse is a whole phrase, in the first slot. Where all names are
+    whole phrases, each parses.
     """
     slots, known = vocabulary.slots, [name for name in vocabulary if name not in vocabulary.background]
     entry, grammar = BENCHMARKS[config.name], None
@@ -128,6 +125,9 @@ def new_factors(
         grammar = _own_grammar(config.grammar, known, slots)
     elif entry.slots == slots:
         grammar = entry.factors
+    elif len(slots) > 1:
+        own = agreeing({name: vocabulary.factors[vocabulary.index(name)] for name in known}, slots)
+        grammar = None if own is None else lambda name: in_slots(own, slots, own(name))
     found, whole = dict[str, Factors](), list[str]()
     for name in names:
         try:

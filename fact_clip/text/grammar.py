@@ -176,25 +176,55 @@ def propose(actions: Sequence[str]) -> str | None:
     A preposition counts where it stands inside at least two names. None where no two names share a word in one slot,
     or where nothing parts the words.
     """
+    for pattern in _candidates(actions, 2):
+        readings = read_all(Grammar.of(pattern, actions), actions)
+        if len(readings) == len(actions):
+            columns = list(zip(*readings.values(), strict=True))[:2]
+            shared = any(len({*column} - {None}) < sum(one is not None for one in column) for column in columns)
+            return pattern if shared else None
+    return None
+
+
+def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | None:
+    """A grammar that reads each of these names as the table does, for further names; None where none is found."""
+    for least in (2, 1):
+        for pattern in _candidates(list(table), least):
+            grammar = Grammar.of(_renamed(pattern, slots), table)
+            readings = {name: in_slots(grammar, slots, own) for name, own in read_all(grammar, table).items()}
+            if set(grammar.slots) <= set(slots) and readings == dict(table):
+                return grammar
+    return None
+
+
+def _renamed(pattern: str, slots: Sequence[str]) -> str:
+    """The pattern with other names for its slots, where these are as many and not the same."""
+    own = Grammar(pattern).slots
+    if set(own) <= set(slots) or len(own) != len(slots):
+        return pattern
+    return re.sub(r"\{(\w+)\}", lambda match: f"{{{slots[own.index(match[1])]}}}", pattern)
+
+
+def in_slots(grammar: Grammar, slots: Sequence[str], factors: Factors) -> Factors:
+    """Factors in the slots of a grammar, put into others; None in those that the grammar lacks."""
+    found = dict(zip(grammar.slots, factors, strict=True))
+    return tuple(found.get(slot) for slot in slots)
+
+
+def _candidates(actions: Sequence[str], least: int) -> list[str]:
+    """Patterns of a verb and an object, with and without what follows a preposition that `least` names have inside."""
     marks = Counter({mark: sum(mark in name for name in actions) for mark in (" ", "_", "-", ",")})
     mark, count = marks.most_common(1)[0]
     if not count:
-        return None
+        return []
     words = [" ".join(name.split(mark)).split() for name in actions]
     core = f"{{verb}}{mark}{{object}}" if all(len(own) > 1 for own in words) else f"{{verb}}[{mark}{{object}}]"
     inner = Counter(word.lower() for own in words for word in set(own[2:-1]))
-    groups = [
+    groups = "".join(
         f"[{mark}{word}{mark}{{{slot}}}]"
         for word, slot in PREPOSITIONS.items()
-        if inner[word] > 1 and mark in (" ", "_")
-    ]
-    for pattern in (core + "".join(groups), core):
-        readings = read_all(Grammar.of(pattern, actions), actions)
-        if len(readings) == len(actions):
-            firsts = list(zip(*readings.values(), strict=True))[:2]
-            shared = any(len({*column} - {None}) < sum(one is not None for one in column) for column in firsts)
-            return pattern.replace("[ ", " [") if shared else None
-    return None
+        if inner[word] >= least and mark in (" ", "_")
+    )
+    return [pattern.replace("[ ", " [") for pattern in ((core + groups, core) if groups else (core,))]
 
 
 def read_all(grammar: Grammar, names: Iterable[str]) -> dict[str, Factors]:

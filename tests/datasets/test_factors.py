@@ -66,6 +66,11 @@ def test_a_file_of_factors(kitchen):
     assert vocabulary.slots == ("verb", "object", "tool")
     assert vocabulary.factors == ((None, None, None), ("cut", "cured ham", "knife"), ("stir", None, None))
     assert inspect(config(kitchen)).faults == []
+    # a row without factors is one of the background
+    (kitchen / "factors.csv").write_text("class,verb\nrest,\ncut ham with knife,cut\nstir,stir\n")
+    assert read_vocabulary(config(kitchen), kitchen).factors == ((None,), ("cut",), ("stir",))
+    with pytest.raises(InputError, match=re.escape("class 'rest': no factors in factors.csv")):
+        read_vocabulary(config(kitchen, background=[]), kitchen)
     # as a spreadsheet may save it
     (kitchen / "factors.csv").write_bytes("\ufeffclass;verb\r\ncut ham with knife;cut\r\nstir;stir\r\n".encode())
     assert read_vocabulary(config(kitchen), kitchen).factors == ((None,), ("cut",), ("stir",))
@@ -73,7 +78,7 @@ def test_a_file_of_factors(kitchen):
 
 def test_a_pattern_reads_what_the_file_lacks(kitchen):
     (kitchen / "factors.csv").write_text("class,tool,verb,object\nstir,spoon,stir,\n")
-    with pytest.raises(InputError, match=re.escape("class 'cut ham with knife': no row in factors.csv")):
+    with pytest.raises(InputError, match=re.escape("class 'cut ham with knife': no factors in factors.csv")):
         read_vocabulary(config(kitchen), kitchen)
     vocabulary = read_vocabulary(config(kitchen, grammar=CUT), kitchen)
     assert vocabulary.slots == ("tool", "verb", "object")
@@ -91,11 +96,10 @@ def test_a_pattern_reads_what_the_file_lacks(kitchen):
         ("", [":1: ''; expected"]),
         ("class,verb,verb\n", [":1: 'class,verb,verb'"]),
         (
-            "class,verb\nstri,stir\nstir\n\nstir,\ncut ham with knife,cut\ncut ham with knife,slice\n",
+            "class,verb\nstri,stir\nstir\n\nstir,stir\ncut ham with knife,cut\ncut ham with knife,slice\n",
             [
                 ":2: class 'stri'; expected a class of the mapping; the nearest is 'stir'",
                 ":3: 1 cells; expected 2, as in the first line",
-                ":5: class 'stir' without a factor",
                 ":7: class 'cut ham with knife' again",
             ],
         ),
@@ -118,8 +122,10 @@ def test_names_typed_later():
     factors, whole = new_factors(DataConfig(grammar="{verb} {object}"), known, ["slice hard cheese", "sneeze"])
     assert factors == {"slice hard cheese": ("slice", "hard cheese", None), "sneeze": ("sneeze", None, None)}
     assert whole == ["sneeze"]
-    # parts from factors.csv alone, and names without parts
-    assert new_factors(DataConfig(), known, ["cut egg"]) == ({"cut egg": ("cut egg", None, None)}, ["cut egg"])
+    # parts from factors.csv alone: as the classes were read, if a pattern does; else as phrases
+    assert new_factors(DataConfig(), known, ["cut egg"]) == ({"cut egg": ("cut", "egg", None)}, [])
+    odd = Vocabulary.from_names(["cut ham", "cut egg"], factors={"cut ham": ("h", "c"), "cut egg": ("e", "c")}.get)
+    assert new_factors(DataConfig(), odd, ["hold egg"]) == ({"hold egg": ("hold egg", None)}, ["hold egg"])
     assert new_factors(DataConfig(), Vocabulary.from_names(["a"]), ["cut egg"]) == ({"cut egg": ("cut egg",)}, [])
     # the words are parted as in the names that were trained
     written = Vocabulary.from_names(["cut_ham"], factors={"cut_ham": ("cut", "ham")}, slots=("verb", "object"))
