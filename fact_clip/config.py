@@ -48,7 +48,9 @@ class DataConfig(_Frozen):
     """Which videos are used, and how their features are read."""
 
     name: str = Field("folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own")
-    root: str | None = Field(None, description="folder of the data; else $FACT_CLIP_DATA/NAME, else ./data/NAME")
+    root: str | None = Field(
+        None, description="folder of the data, also from the recipe's; else $FACT_CLIP_DATA/NAME, else ./data/NAME"
+    )
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
     layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
     fps: float | None = Field(None, gt=0, description="frames (feature rows) per second; unset: the benchmark's")
@@ -68,6 +70,9 @@ class DataConfig(_Frozen):
     )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
     validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size is used")
+    groups: str | None = Field(
+        None, description="pattern whose parentheses find the subject in a name; validation shares none with training"
+    )
     tolerance: float = Field(0.01, ge=0, description="share by which features and labels may differ in length")
     tolerance_frames: int = Field(10, ge=0, description="or this many frames, if that is more")
 
@@ -254,7 +259,11 @@ class Config(_Frozen):
 
     @classmethod
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
-        """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides."""
+        """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
+
+        A relative ``data.root`` of a recipe file starts from the file's folder if the data is there, else from the
+        current folder; one of an override starts from the current folder.
+        """
         return cls.from_tree(with_overrides(read_recipe(recipe), overrides), str(recipe))
 
     @classmethod
@@ -345,8 +354,27 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
         todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
         raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
     tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
+    _look_beside(path, tree)
     base = tree.pop("base", None)
     return merged(read_recipe(str(base), (*above, path)), tree) if base else tree
+
+
+def _look_beside(path: Path, tree: Mapping[str, Any]) -> None:
+    """Make a relative ``data.root`` absolute, in place, if it lies beside the recipe and not in the current folder.
+
+    The recipe's folder counts where both are there, unless what lies beside it is no data set: a run keeps its
+    configuration in a folder of its own.
+    """
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return
+    root = data.get("root")
+    if not isinstance(root, str) or Path(root).is_absolute() or root.startswith("~"):
+        return
+    beside = path.parent / root
+    is_data = any((beside / part).exists() for part in ("mapping.txt", "groundTruth"))
+    if beside.is_dir() and (is_data or not Path(root).is_dir()):
+        data["root"] = str(beside.resolve())
 
 
 def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,36 @@ def test_a_base_lies_beside_the_file_that_names_it(tmp_path, refused):
     refused(lambda: Config.load(tmp_path / "base.yaml"), "base.yaml", "circle")
 
 
+def test_data_is_named_from_the_recipe(tmp_path, monkeypatch):
+    """Beside the recipe, if it is there; else from the current folder, as an override always is."""
+    for folder in ("kitchen/data", "here/data", "here/only"):
+        (tmp_path / folder).mkdir(parents=True)
+    recipe = tmp_path / "kitchen/recipe.yaml"
+    monkeypatch.chdir(tmp_path / "here")
+
+    def root(text: str, *overrides: str) -> str | None:
+        recipe.write_text(f"data: {{root: {text}}}\n")
+        return Config.load("../kitchen/recipe.yaml", overrides).data.root
+
+    (tmp_path / "kitchen/data/mapping.txt").write_text("0 idle\n")
+    assert root("data") == str(tmp_path / "kitchen/data")
+    assert root("data", "data.root=data") == "data"
+    assert root("only") == "only"
+    assert root("nowhere") == "nowhere"
+    assert root(str(tmp_path)) == str(tmp_path)
+    assert root("~/data") == "~/data"
+    assert root("../kitchen") == "../kitchen"  # both name a folder, and the one beside the recipe is no data set
+    # the base of a recipe names its data from its own folder
+    (tmp_path / "here/child.yaml").write_text("base: ../kitchen/recipe.yaml\n")
+    recipe.write_text("data: {root: data}\n")
+    assert Config.load("child.yaml").data.root == str(tmp_path / "kitchen/data")
+    # a folder in which there is no such folder
+    (tmp_path / "kitchen/more").mkdir()
+    assert root("more") == str(tmp_path / "kitchen/more")
+    # a configuration that a run keeps, made with data.root=. in the current folder
+    assert root(".") == "."
+
+
 def test_a_file_that_is_no_text(tmp_path, refused):
     (tmp_path / "noise.yaml").write_bytes(bytes(range(128, 256)))
     refused(lambda: Config.load(tmp_path / "noise.yaml"), str(tmp_path / "noise.yaml"), "not YAML")

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data convert": ("data", "Convert annotations and features to the common layout."),
     "data holdout": ("data", "Choose classes to hold out, or look at a choice."),
     "data summary": ("data", "Count what a data set holds."),
+    "data split": ("splits", "Divide the videos into training and test."),
+    "data sample": ("sample", "Write a data set to try things on: synthetic videos, features, labels and splits."),
     "data init": ("data", "Write a recipe for your own data set."),
 }
 
@@ -57,7 +59,7 @@ def make_app() -> typer.Typer:
     look: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None}
     app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, **look)
     app.callback()(_program)
-    group = typer.Typer(help="Check, convert and describe data sets.", **look)
+    group = typer.Typer(help="Make, check, convert and describe data sets.", **look)
     app.add_typer(group, name="data")
     for path, (_, line) in COMMANDS.items():
         (group if path.startswith("data ") else app).command(path.removeprefix("data "), help=line)(_listed)

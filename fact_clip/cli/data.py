@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.describe import Suggestion
     from fact_clip.datasets.holdout import Holdout
+    from fact_clip.datasets.tables import Sampling
 
 Layout = Literal["TD", "DT"]
 
@@ -36,36 +37,48 @@ def check(
 ) -> None:
     """Look for faults in a data set: all of them, one line each.
 
-    Reads the mapping, every split (or the one of data.split=NAME), labels and features. If nothing is wrong, stdout is
-    empty and the exit code is 0; otherwise it is 1.
+    Reads the mapping, every split (or the one of data.split=NAME), labels and features. The exit code is 1 if there is
+    an error. Notes, such as a class that no split trains, do not count; if nothing is found, stdout is empty.
 
     \b
     Example:
       fact-clip data check ../shared/data/kscgr data.name=kscgr
     """
-    from fact_clip.datasets.check import inspect
+    from fact_clip.datasets.check import NOTES, inspect
 
     config = data_config(data, overrides)
     asked = any(override.startswith("data.split=") for override in overrides or []) and str(config.split) != "all"
     with progress("reading features") as report:
         seen = inspect(config, str(config.split) if asked else None, full=full, progress=report)
+    found = [("note" if kind in NOTES else "error", kind, fault) for kind, fault in seen.faults]
+    found.sort(key=lambda one: one[0])  # errors first
+    n_errors = len(seen.errors)
+    n_notes = len(found) - n_errors
     if as_json:
         facts = {"root": str(seen.root), "videos": len(seen.videos), "splits": list(seen.splits)}
         facts |= {"classes": len(seen.names), "columns": seen.columns, "feature_values_looked_at": seen.looked_at}
+        facts |= {"errors": n_errors, "notes": n_notes}
         parts = ("where", "found", "expected", "todo")
-        found = [{"kind": kind, **{part: getattr(fault, part) for part in parts}} for kind, fault in seen.faults]
-        print(json.dumps(facts | {"findings": found}, indent=2))
+        findings = [
+            {"severity": severity, "kind": kind, **{part: getattr(fault, part) for part in parts}}
+            for severity, kind, fault in found
+        ]
+        print(json.dumps(facts | {"findings": findings}, indent=2))
     else:
-        for kind, fault in seen.faults:
-            print(f"{kind}: {' '.join(str(fault).splitlines())}")
+        for severity, kind, fault in found:
+            print(f"{severity}: {kind}: {' '.join(str(fault).splitlines())}")
         counts = f"{len(seen.videos)} videos, {len(seen.splits)} splits, {len(seen.names)} classes"
         columns = "" if seen.columns is None else f", {seen.columns} columns"
-        end = f"{len(seen.faults)} findings" if seen.faults else "no fault found"
+        end = f"{_number(n_errors, 'error')}, {_number(n_notes, 'note')}" if found else "no fault found"
         if seen.looked_at < 1:
             end += f" ({seen.looked_at:.1%} of the feature values were read; --full reads all)"
         print(f"{seen.root}: {counts}{columns}; {end}", file=sys.stderr)
-    if seen.faults:
+    if n_errors:
         raise typer.Exit(1)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 COUNTS = ("frames", "segments", "gaps", "contested", "lost")
@@ -75,8 +88,8 @@ def convert(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")],
     *,
     kind: Annotated[
-        Literal["eaf", "boris", "via", "label-studio", "csv", "runs", "epic", "npy", "lmdb"],
-        typer.Option("--from", help="Kind of the files (docs/formats.md); npy and lmdb are features."),
+        Literal["eaf", "boris", "via", "label-studio", "csv", "runs", "epic", "npy", "lmdb", "table"],
+        typer.Option("--from", help="Kind of the files (docs/formats.md); npy, lmdb and table are features."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the data set.", metavar="ROOT")],
     fps: Annotated[float | None, typer.Option(help="Frames per second of the features.", min=1e-6)] = None,
@@ -92,17 +105,25 @@ def convert(
         str | None, typer.Option(help="The tier, subject, attribute or control to read, if there are several.")
     ] = None,
     unit: Annotated[
-        Literal["seconds", "frames"] | None, typer.Option(help="csv: unit of the columns start and stop.")
+        Literal["seconds", "frames", "milliseconds"] | None,
+        typer.Option(help="csv: unit of the columns start and stop; table: of --time, in seconds unless given."),
     ] = None,
     source_fps: Annotated[
-        float | None, typer.Option(help="Frames per second of frame numbers in the files; unset: as the features.")
+        float | None,
+        typer.Option(help="Frames (table: rows) per second in the files; unset: as the features.", min=1e-6),
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="table: the column that says when a row is, by name or number.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help='table: the columns that are features, "a, b"; unset: all but the time.')
     ] = None,
     verbs: Annotated[Path | None, typer.Option(help="epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, typer.Option(help="epic: file of the noun classes.")] = None,
     axes: Annotated[str, typer.Option(help="npy: axes of the arrays, TD, DT or CTD (C: crops, averaged).")] = "TD",
     dtype: Annotated[
         Literal["float16", "float32"] | None,
-        typer.Option(help="npy, lmdb: type of the values written; float16 takes half the space. Unset: as read."),
+        typer.Option(help="npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -116,8 +137,9 @@ def convert(
       fact-clip data convert --from eaf labels/*.eaf --features data/features --fps 5 --out data
       fact-clip data convert --from csv takes.csv --unit seconds --fps 15 --background idle --out data
       fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
+      fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
-    from fact_clip.core import Segmentation, Vocabulary
+    from fact_clip.core import InputError, Segmentation, Vocabulary
     from fact_clip.datasets.convert import Target, convert_annotations, convert_features
     from fact_clip.formats.annotations import Options
 
@@ -127,6 +149,16 @@ def convert(
         print(json.dumps(shapes) if as_json else table(["video", "frames", "columns"], rows, right=(1, 2)))
         print(f"written: {len(shapes)} files in {out / 'features'}", file=sys.stderr)
         return
+    if kind == "table":
+        from fact_clip.datasets.tables import Sampling
+
+        if unit == "frames":
+            raise InputError("--unit", "frames", "seconds or milliseconds of the column --time")
+        how = Sampling(tuple(names(columns) or ()), time, unit == "milliseconds", source_fps, fps)
+        _convert_tables(files, out, how, dtype, as_json)
+        return
+    if unit == "milliseconds":
+        raise InputError("--unit", "milliseconds", "seconds or frames")
     classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
     options = Options(tier, unit, source_fps, classes, verbs, nouns)
     found = convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options)
@@ -147,6 +179,21 @@ def convert(
     notes += [f"{contested} frames where segments overlap went to the one that started last"] if contested else []
     notes += [f"{lost} segments without a frame of their own are left out"] if lost else []
     print(f"written: {len(found)} videos in {out}; " + "; ".join(notes or ["no gaps, no overlaps"]), file=sys.stderr)
+
+
+def _convert_tables(
+    files: list[Path], out: Path, how: Sampling, dtype: Literal["float16", "float32"] | None, as_json: bool
+) -> None:
+    from fact_clip.datasets.tables import convert_tables
+
+    found = {name: asdict(one) for name, one in convert_tables(files, out, how, dtype).items()}
+    keys = ("rows", "frames", "columns", "interpolated")
+    rows = [[name, *(str(one[key]) for key in keys)] for name, one in found.items()]
+    print(json.dumps(found) if as_json else table(["video", *keys], rows, right=range(1, 5)))
+    between = sum(one["interpolated"] for one in found.values())
+    note = f"; {between} frames without a row lie on the line between their neighbours" if between else ""
+    rate = "as the rows are" if how.fps is None else f"{how.fps:g} frames per second"
+    print(f"written: {len(found)} files in {out / 'features'}, {rate}{note}", file=sys.stderr)
 
 
 def init(
@@ -192,6 +239,10 @@ def init(
     given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
     given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled) or ())}
     found = suggest(DataConfig.model_validate(given))
+    settings = tuple(
+        (key, _from(path, value) if key == "data.root" else value, why) for key, value, why in found.settings
+    )
+    found = replace(found, settings=settings)
     with whole_file(path) as unfinished:
         unfinished.write_text(_recipe(folder, found), encoding="utf-8")
     print(f"{path}: {found.videos} videos, {found.classes} classes")
@@ -216,6 +267,12 @@ def _readings(vocabulary: Vocabulary) -> str:
     actions = sorted((row for row in rows if row[0] not in vocabulary.background), key=lambda row: row.count("-"))
     more = [f"and {len(actions) - MOST_READ} more names"] if len(actions) > MOST_READ else []
     return "\n".join([table(["name", *vocabulary.slots], actions[:MOST_READ]), *more])
+
+
+def _from(recipe: Path, root: str) -> str:
+    """The data's folder as its recipe names it: from the recipe's folder if it lies there, so that both can move."""
+    here = recipe.parent.resolve()
+    return str(Path(root).relative_to(here)) if Path(root).is_relative_to(here) else root
 
 
 def _recipe(folder: Path, found: Suggestion) -> str:

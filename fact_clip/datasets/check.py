@@ -35,6 +35,9 @@ from fact_clip.datasets.layout import (
 
 Progress = Callable[[int, int, str], None]
 
+NOTES = ("never trained", "coverage")
+"""Kinds of findings that training and scoring can live with; all others are errors."""
+
 LOOK_BYTES = 256 << 20
 """Feature values that are checked for NaN unless all are asked for; a disk reads them in about a second."""
 
@@ -57,6 +60,11 @@ class Inspection:
     def add(self, kind: str, where: str | Path, found: str, expected: str = "", todo: str = "") -> None:
         """Note a fault."""
         self.faults.append((kind, InputError(where, found, expected, todo)))
+
+    @property
+    def errors(self) -> list[InputError]:
+        """The faults that must be mended."""
+        return [fault for kind, fault in self.faults if kind not in NOTES]
 
     @property
     def videos(self) -> dict[str, str]:
@@ -176,7 +184,7 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
     for name in seen.benchmark.splits if names else ():
         if name not in names:
             expected = f"the published ones, {', '.join(seen.benchmark.splits)}"
-            seen.add("split", seen.root / "splits", f"no split {name}", expected)
+            seen.add("coverage", seen.root / "splits", f"no split {name}", expected)
     # numbered splits divide the same videos; named ones may come from different sources
     numbered = {name: parts for name, parts in seen.splits.items() if name.isdigit() and len(parts) == 2}
     named_in = {video: where for parts in numbered.values() for part in parts.values() for video, where in part.items()}
@@ -184,7 +192,7 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
         for video, where in named_in.items():
             if not any(video in part for part in parts.values()):
                 found = f"split {name} has video {video!r} in neither part"
-                seen.add("split", seen.root / "splits", found, "in train or test", f"see {where}")
+                seen.add("coverage", seen.root / "splits", found, "in train or test", f"see {where}")
 
 
 def _look_at_labels(seen: Inspection, whole: bool) -> None:
@@ -219,7 +227,7 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
         seen.add("labels", where, found, f"one of the {len(seen.names)} classes of the mapping", todo)
     for path in sorted((seen.root / "groundTruth").glob("*.txt")) if whole else ():
         if path.stem not in videos:
-            seen.add("split", path, f"video {path.stem!r} is in no split", "in train or test of a split")
+            seen.add("coverage", path, f"video {path.stem!r} is in no split", "in train or test of a split")
 
 
 def _look_for_untrained(seen: Inspection) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from fact_clip.datasets.layout import (
     split_names,
     unlabelled,
 )
+from fact_clip.datasets.splits import by_hash, read_groups, together
 
 IGNORED = -1
 """Label of frames that no loss and no metric looks at, and of padding."""
@@ -77,7 +77,10 @@ class Dataset:
             if name in learning:
                 found = f"video {name!r}, also in {learning[name]}"
                 raise InputError(test[name], found, "test videos apart from training videos")
-        self.train, self.validation = carve_validation(tuple(learning), config.validation, config.validation_part)
+        groups = self._groups(tuple(learning))
+        self.train, self.validation = carve_validation(
+            tuple(learning), config.validation, config.validation_part, groups
+        )
         self.test = tuple(test)
         self._split = self.learning, self.test
         self._sources = learning | test  # video -> file:line that names it
@@ -107,7 +110,8 @@ class Dataset:
         learning, self.test = self.videos_of(holdout)
         frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
         share, part = self.config.validation, self.config.validation_part
-        self.validation = carve_covering(learning, share, frames, set(self.seen), set(self.validation_unseen), part)
+        both_seen = set(self.seen), set(self.validation_unseen)
+        self.validation = carve_covering(learning, share, frames, *both_seen, part, self._groups(learning))
         dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
         self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
@@ -115,6 +119,14 @@ class Dataset:
         self._hidden_in = dict.fromkeys(self.test, ())
         if self.hidden:
             self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
+
+    def _groups(self, learning: Sequence[str]) -> dict[str, str]:
+        """The group of each training video; an InputError where one group alone cannot be divided."""
+        groups = read_groups(learning, self.config.groups)
+        if self.config.groups is not None and self.config.validation > 0 and len(set(groups.values())) == 1:
+            found = f"all {len(groups)} training videos are of the group {groups[learning[0]]!r}"
+            raise InputError("data.groups", found, "two groups or more", "set data.groups=null, or data.validation=0")
+        return groups
 
     @classmethod
     def open(cls, config: DataConfig) -> Dataset:
@@ -308,15 +320,19 @@ class Dataset:
         return counts
 
 
-def carve_validation(names: Sequence[str], share: float, part: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def carve_validation(
+    names: Sequence[str], share: float, part: int = 0, groups: Mapping[str, str] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divide training videos into (train, validation); both keep the order given.
 
-    The videos with the smallest hashes of their names validate, so the choice depends on neither order nor seed.
-    With a share above 0, at least one video validates and at least one is left to train on. Part 1, 2, ... are the
-    videos with the next hashes; after the last whole part comes part 0 again.
+    `groups` (video -> group) are kept whole and `share` is one of groups; None: each video is a group of its own.
+    The groups with the smallest hashes of their names validate, so the choice depends on neither order nor seed.
+    With a share above 0, at least one group validates and at least one is left to train on. Part 1, 2, ... are the
+    groups with the next hashes; after the last whole part comes part 0 again.
     """
-    count, part = _size(names, share, part)
-    chosen = set(_by_hash(names)[part * count : (part + 1) * count])
+    sets = _sets(names, groups)
+    count, part = _size(sets, share, part)
+    chosen = {name for group in by_hash(sets)[part * count : (part + 1) * count] for name in sets[group]}
     return tuple(n for n in names if n not in chosen), tuple(n for n in names if n in chosen)
 
 
@@ -327,41 +343,54 @@ def carve_covering(
     seen: set[int],
     validation_unseen: set[int],
     part: int = 0,
+    groups: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     """Choose as many validation videos as `carve_validation`, but so that validation-unseen classes occur in them.
 
     `frames` is video -> class index -> frames; `seen` and `validation_unseen` are class indices.
 
-    Videos are chosen one by one (docs/protocol.md, Validation): most validation-unseen classes that no chosen video
-    has, then fewest seen classes that lose their last training video, then most frames of validation-unseen classes,
-    then the smallest hash. Part 1, 2, ... are chosen so from the videos that no earlier part has.
+    Groups are chosen one by one (docs/protocol.md, Validation): most validation-unseen classes that no chosen group
+    has, then fewest seen classes that lose their last training group, then most frames of validation-unseen classes,
+    then the smallest hash. Part 1, 2, ... are chosen so from the groups that no earlier part has.
     """
-    count, part = _size(learning, share, part)
-    left, chosen = _by_hash(learning), list[str]()
+    sets = _sets(learning, groups)
+    shown = {group: _total(frames[name] for name in videos) for group, videos in sets.items()}
+    count, part = _size(sets, share, part)
+    left, chosen = by_hash(sets), list[str]()
     for turn in range(count * (part + 1)):
         if turn % count == 0:
             chosen = []
-        uncovered = validation_unseen.difference(*(frames[name] for name in chosen))
-        holders = Counter(index for name in learning if name not in chosen for index in frames[name])
+        uncovered = validation_unseen.difference(*(shown[group] for group in chosen))
+        holders = Counter(index for group in sets if group not in chosen for index in shown[group])
         last = {index for index in seen if holders[index] == 1}
         cost = {
-            name: (
-                -len(uncovered & frames[name].keys()),
-                len(last & frames[name].keys()),
-                -sum(frames[name].get(index, 0) for index in validation_unseen),
+            group: (
+                -len(uncovered & shown[group].keys()),
+                len(last & shown[group].keys()),
+                -sum(shown[group][index] for index in validation_unseen),
             )
-            for name in left
+            for group in left
         }
         chosen.append(min(cost, key=cost.__getitem__))
         left.remove(chosen[-1])
-    return tuple(name for name in learning if name in chosen)
+    validating = {name for group in chosen for name in sets[group]}
+    return tuple(name for name in learning if name in validating)
 
 
-def _size(names: Sequence[str], share: float, part: int) -> tuple[int, int]:
-    """How many videos validate, and the number of their part among the whole ones."""
-    count = min(max(round(share * len(names)), 1), len(names) - 1) if share > 0 else 0
-    return count, part % max(len(names) // max(count, 1), 1)
+def _sets(names: Sequence[str], groups: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
+    """Group -> its videos among `names`."""
+    return together({name: name if groups is None else groups[name] for name in names})
 
 
-def _by_hash(names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+def _total(frames: Iterable[Mapping[int, int]]) -> Counter[int]:
+    """Frames of each class that occurs in any of some videos."""
+    total = Counter[int]()
+    for one in frames:
+        total.update(one)
+    return total
+
+
+def _size(sets: Sized, share: float, part: int) -> tuple[int, int]:
+    """How many groups validate, and the number of their part among the whole ones."""
+    count = min(max(round(share * len(sets)), 1), len(sets) - 1) if share > 0 else 0
+    return count, part % max(len(sets) // max(count, 1), 1)

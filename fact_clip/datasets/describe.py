@@ -17,7 +17,7 @@ import numpy as np
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.vocabulary import parse_mapping
-from fact_clip.datasets.check import Progress, inspect
+from fact_clip.datasets.check import NOTES, Progress, inspect
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.layout import (
@@ -29,6 +29,7 @@ from fact_clip.datasets.layout import (
     split_names,
     unlabelled,
 )
+from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.text.grammar import propose
 
 Run = tuple[int, int, int]  # start, stop and class of a segment
@@ -43,7 +44,7 @@ STEPS = 4000
 """Training steps to aim at, with one video per batch; the recipes of the package have 1,500 to 11,000."""
 
 # Faults that training can live with; `Dataset.open` finds those of its own split.
-_HARMLESS = ("never trained", "split")
+_HARMLESS = (*NOTES, "split")
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
 
 
@@ -218,12 +219,13 @@ def suggest(config: DataConfig) -> Suggestion:
     why_fps = "as given" if config.fps else "unknown; feature rows per second, for times in seconds"
     epochs = int(min(max(10 * round(STEPS / n_train / 10), 20), 400))
     settings = (
-        ("data.root", str(seen.root.resolve()), ""),
+        ("data.root", str(seen.root.resolve()), "from this file's folder, unless it is an absolute path"),
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
         ("data.fps", config.fps, why_fps),
         ("data.background", list(config.background or ()), reasons["background"]),
         *_optional(config, reasons),
+        *_groups(config, dataset),
         ("data.stride", stride, f"the median video has {rows:g} rows, the median segment {segment:g}"),
         ("data.standardize", standardize, why_standardize),
         ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
@@ -239,6 +241,16 @@ def _optional(config: DataConfig, reasons: Mapping[str, str]) -> list[tuple[str,
     """The settings of names that not every data set has."""
     found = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}
     return [(f"data.{key}", value, reasons[key]) for key, value in found.items() if value]
+
+
+def _groups(config: DataConfig, dataset: Dataset) -> list[tuple[str, str, str]]:
+    """The pattern that finds a person in the names of the videos, where there is one."""
+    if config.groups is not None:
+        return [("data.groups", config.groups, "as given")]
+    pattern = guess_groups(dataset.learning)
+    people = 0 if pattern is None else len(set(read_groups(dataset.learning, pattern).values()))
+    reason = f"GUESSED: {people} persons by their names; none is in both training and validation"
+    return [] if pattern is None else [("data.groups", pattern, reason)]
 
 
 def _standardize(dataset: Dataset) -> tuple[bool, str]:

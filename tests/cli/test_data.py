@@ -37,16 +37,40 @@ def test_check_prints_one_line_a_finding(fact_clip, copy):
     text = fact_clip("data", "check", copy)
     assert text.code == 1
     lines = text.out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["features", "not finite"]
+    assert [line.split(": ")[:2] for line in lines] == [["error", "features"], ["error", "not finite"]]
     assert "video 'person1_video1' without features" in lines[0]
     assert "nan in frame 12, column 3" in lines[1]
-    assert text.err.endswith("; 2 findings\n")
+    assert text.err.endswith("; 2 errors, 0 notes\n")
     tree = fact_clip("data", "check", copy, "--json")
     result = json.loads(tree.out)
     assert (tree.code, result["videos"], result["splits"], result["columns"]) == (1, 18, ["1", "2", "3"], 8)
     assert [finding["kind"] for finding in result["findings"]] == ["features", "not finite"]
+    assert (result["errors"], result["notes"], result["findings"][0]["severity"]) == (2, 0, "error")
     assert result["findings"][1]["where"] == str(copy / "features" / "person2_video1.npy")
     assert fact_clip("data", "check", copy / "nowhere").code == 2
+
+
+def test_notes_are_no_errors(fact_clip, copy):
+    """A class that nobody has and a video in no split are told, errors first, and a note alone is exit code 0."""
+    with (copy / "mapping.txt").open("a") as file:
+        file.write("23 polish gear\n")
+    for part in ("train", "test"):
+        path = copy / "splits" / f"{part}.split1.bundle"
+        path.write_text(path.read_text().replace("person1_video1\n", ""))
+    answer = fact_clip("data", "check", copy)
+    assert answer.code == 0
+    assert [line.split(": ")[:2] for line in answer.out.splitlines()] == [
+        ["note", "coverage"], ["note", "never trained"],
+    ]  # fmt: skip
+    assert "split 1 has video 'person1_video1' in neither part" in answer.out
+    assert "1 classes that no video has: polish gear" in answer.out
+    assert answer.err.endswith("; 0 errors, 2 notes\n")
+    (copy / "groundTruth" / "person2_video1.txt").unlink()
+    answer = fact_clip("data", "check", copy, "--json")
+    result = json.loads(answer.out)
+    assert answer.code == 1
+    assert [finding["severity"] for finding in result["findings"]] == ["error", "note", "note"]
+    assert (result["errors"], result["notes"]) == (1, 2)
 
 
 def test_summary_prints_tables_or_json(fact_clip, copy):
@@ -90,6 +114,25 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     again = fact_clip("data", "init", copy)
     assert again.code == 2
     assert "already there" in again.err
+
+
+def test_the_folder_of_a_recipe_can_move(fact_clip, copy, tmp_path):
+    fact_clip("data", "init", copy, "--fps", 15)
+    assert '  root: "."  # from this file\'s folder' in (copy / "recipe.yaml").read_text()
+    moved = copy.rename(tmp_path / "moved")
+    assert Config.load(moved / "recipe.yaml").data.root == str(moved)
+    assert fact_clip("data", "check", moved / "recipe.yaml").code == 0
+    above, aside = tmp_path / "above.yaml", tmp_path / "aside" / "recipe.yaml"
+    fact_clip("data", "init", moved, "--out", above)
+    assert '  root: "moved"' in above.read_text()
+    fact_clip("data", "init", moved, "--out", aside)
+    assert f'  root: "{moved}"' in aside.read_text()
+
+
+def test_init_proposes_groups_where_names_show_people(fact_clip, copy):
+    answer = fact_clip("data", "init", copy)
+    assert r'data.groups = "person(\\d+)"  (GUESSED: 2 persons by their names; none is in both' in answer.out
+    assert Config.load(copy / "recipe.yaml").data.groups == r"person(\d+)"
 
 
 def test_init_takes_what_a_person_knows(fact_clip, copy, tmp_path):

@@ -161,3 +161,24 @@ def test_features_in_half_the_space(fact_clip, tmp_path):
     assert answer.code == 2
     assert "a.npy: 70000.0 in frame 1, column 1; expected at most 65504, the range of float16" in answer.err
     assert not (tmp_path / "other/features/a.npy").exists()
+
+
+def test_tables_become_features(fact_clip, tmp_path):
+    (tmp_path / "a.csv").write_text("ms,label,x\n1000,pour,1\n1050,pour,3\n1200,stir,7\n")
+    root = tmp_path / "data"
+    command = ("data", "convert", "--from", "table", tmp_path / "a.csv", "--out", root, "--time", "ms")
+    answer = fact_clip(*command, "--unit", "milliseconds", "--fps", 10, "--columns", "x")
+    assert (answer.code, answer.out.splitlines()) == (
+        0, ["video  rows  frames  columns  interpolated", "a         3       3        1             1"],
+    )  # fmt: skip
+    assert answer.err == (
+        f"written: 1 files in {root}/features, 10 frames per second; "
+        "1 frames without a row lie on the line between their neighbours\n"
+    )
+    assert np.load(root / "features/a.npy").tolist() == [[2.0], [4.5], [7.0]]
+    tree = json.loads(fact_clip(*command, "--fps", 1, "--columns", "x", "--json").out)
+    assert tree["a"]["rows"] == 3
+    wrong = fact_clip(*command, "--fps", 10)
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "a.csv:2, column 2 (label): 'pour', and 2 more cells; expected a finite number" in wrong.err
+    assert "--unit: frames; expected seconds or milliseconds" in fact_clip(*command, "--unit", "frames").err

@@ -113,7 +113,7 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]] 
         lambda root: write(root, TEST, "\n"),
         [
             ("split", "{root}/" + TEST, "no videos"),
-            ("split", "{root}/groundTruth/d.txt", "video 'd' is in no split"),
+            ("coverage", "{root}/groundTruth/d.txt", "video 'd' is in no split"),
         ],
     ),
     "list missing": (
@@ -124,7 +124,7 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]] 
         lambda root: [
             write(root, f"splits/{part}.split2.bundle", names) for part, names in (("train", "d\nb"), ("test", "a"))
         ],
-        [("split", "{root}/splits", "split 2 has video 'c' in neither part")],
+        [("coverage", "{root}/splits", "split 2 has video 'c' in neither part")],
     ),
     "no splits": (
         lambda root: shutil.rmtree(root / "splits"),
@@ -227,7 +227,7 @@ def test_what_a_benchmark_says_is_held_against_the_files(look, root):
         ("background", "no class 'SIL', named as background"),
         ("factors", "class 'idle': a name that does not parse"),
         ("factors", "class 'stir': a name that does not parse"),
-        *[("split", f"no split {number}") for number in (2, 3, 4)],
+        *[("coverage", f"no split {number}") for number in (2, 3, 4)],
     ]
 
 

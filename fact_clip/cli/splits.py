@@ -1,0 +1,123 @@
+"""fact-clip data split."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fact_clip.cli.console import AsJson, table
+
+if TYPE_CHECKING:
+    from fact_clip.datasets.splits import Split, Way
+
+
+def split(
+    folder: Annotated[Path, typer.Argument(metavar="ROOT", help="Data set in the common layout.")],
+    *,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(help="A split for each group, which is its test; the word says what a group is.", metavar="WORD"),
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="This many splits; each video is tested once.", min=2)] = None,
+    test: Annotated[float | None, typer.Option(help="One split; share of the videos that is its test.")] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="Regular expression whose parentheses find the group in a video's name; groups stay whole."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the splits that are there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Divide the videos into training and test.
+
+    Writes splits/train.split1.bundle, test.split1.bundle and so on. Takes the videos that have labels and features. The
+    choice depends on their names alone.
+
+    \b
+    Example:
+      fact-clip data split my_data --leave-out subject --pattern "subj(\\d+)"
+      fact-clip data split my_data --folds 5 --pattern "^(P\\d+)"
+      fact-clip data split my_data --test 0.2
+    """
+    from fact_clip.core import InputError
+    from fact_clip.datasets.splits import divide, guess_groups, read_groups, write_splits
+
+    way, amount = _way(leave_out, folds, test)
+    root, labelled, videos = _videos(folder)
+    if leave_out is not None and pattern is None:
+        pattern = guess_groups(videos)
+        if pattern is None:
+            found = f"none given, and the names do not show a {leave_out} ({videos[0]!r}, ...)"
+            raise InputError("--pattern", found, r"a regular expression such as 'subj(\d+)'")
+    groups = read_groups(videos, pattern, "--pattern")
+    splits = divide(groups, way, amount)
+    rows = dict(enumerate(_rows(root, splits), start=1))
+    write_splits(root, splits, overwrite=overwrite)
+    if as_json:
+        print(json.dumps({"root": str(root), "groups": pattern, "splits": rows}, indent=1))
+    else:
+        head = ["split", "training videos", "test videos", f"{leave_out or 'group'}s tested", "classes never trained"]
+        lines = []
+        for number, row in rows.items():
+            tested = ", ".join(row["tested_groups"]) if pattern else "-"
+            counts = [str(number), str(len(row["train"])), str(len(row["test"]))]
+            lines.append([*counts, tested, ", ".join(row["never_trained"]) or "-"])
+        print(table(head, lines, right=(0, 1, 2)))
+    last = f"1 to {len(splits)}" if len(splits) > 1 else "1"
+    notes = [f"written: {root}/splits/train.splitN.bundle and test.splitN.bundle, N = {last}"]
+    left = [name for name in labelled if name not in videos]
+    notes += [f"left out, without features: {', '.join(left)}"] if left else []
+    if pattern is None and (guess := guess_groups(videos)) is not None:
+        count, again = len(set(read_groups(videos, guess).values())), shlex.join(["--pattern", guess])
+        notes.append(f"the names show {count} persons, who may be in both parts; {again} keeps them apart")
+    if pattern is not None and all(len({groups[name] for name in one.train}) > 1 for one in splits):
+        text = "put this into the recipe, so that validation and training share no group: "
+        notes.append(f"{text}data: {{groups: {json.dumps(pattern)}}}")
+    print("\n".join(notes), file=sys.stderr)
+
+
+def _way(leave_out: str | None, folds: int | None, test: float | None) -> tuple[Way, float]:
+    """The one way that was asked for, and its number or share."""
+    from fact_clip.core import InputError
+
+    given: dict[Way, float | None] = {"leave-out": None if leave_out is None else 0, "folds": folds, "test": test}
+    ways = [(way, amount) for way, amount in given.items() if amount is not None]
+    if len(ways) != 1:
+        found = "several of --leave-out, --folds and --test" if ways else "none of --leave-out, --folds and --test"
+        raise InputError("data split", found, "one of them")
+    if test is not None and not 0 < test < 1:
+        raise InputError("--test", f"{test:g}", "a share between 0 and 1")
+    return ways[0]
+
+
+def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
+    """The folder of the data, its videos with labels, and those with features too."""
+    from fact_clip.config import DataConfig
+    from fact_clip.core import InputError
+    from fact_clip.datasets.layout import find_root
+    from fact_clip.datasets.splits import in_order
+
+    root = find_root(DataConfig(root=str(folder)))
+    labelled = in_order(path.stem for path in (root / "groundTruth").glob("*.txt"))
+    videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
+    if not videos:
+        raise InputError(root, f"{len(labelled)} label files, none with features", "groundTruth and features")
+    return root, labelled, videos
+
+
+def _rows(root: Path, splits: Sequence[Split]) -> Iterator[dict[str, Sequence[str]]]:
+    """The videos of each split, and the classes that its test has and its training has not."""
+    from fact_clip.datasets.layout import read_lines
+
+    for one in splits:
+        classes = {
+            part: {name for video in videos for name in read_lines(root / "groundTruth" / f"{video}.txt", "labels")}
+            for part, videos in (("train", one.train), ("test", one.test))
+        }
+        lost = sorted(classes["test"] - classes["train"])
+        yield {"train": one.train, "test": one.test, "tested_groups": one.tested, "never_trained": lost}

@@ -1,0 +1,155 @@
+"""Which videos go together (`data.groups`), and lists of videos to train and test on that keep them together."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fact_clip.core import InputError
+from fact_clip.core.files import whole_file
+from fact_clip.datasets.layout import SPLIT_FILES, split_names
+
+Way = Literal["leave-out", "folds", "test"]
+
+# How names of videos show who is in them: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
+_WHO = (
+    r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)",
+    r"^([PpUuSs])(\d+)",
+)
+
+
+def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.groups") -> dict[str, str]:
+    """Video -> its group: what the first pair of parentheses of a regular expression finds in its name.
+
+    Without a pattern each video is a group of its own. An InputError (of `where`) for a pattern that is no regular
+    expression, that has no parentheses, or that does not fit a name.
+    """
+    videos = tuple(names)
+    if pattern is None:
+        return dict(zip(videos, videos, strict=True))
+    expected = r"a regular expression with the subject or recording in parentheses, as 'subj(\d+)'"
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(where, f"{pattern!r} is no regular expression ({error})", expected) from None
+    if not compiled.groups:
+        raise InputError(where, f"{pattern!r} has no parentheses", expected)
+    found = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
+    missing = [video for video in videos if video not in found]
+    if missing:
+        more = f" and in {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(where, f"{pattern!r} finds nothing in the name {missing[0]!r}{more}", "a group in every name")
+    return found
+
+
+def together(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Group -> its videos, both in the order given."""
+    found: dict[str, list[str]] = {}
+    for video, group in groups.items():
+        found.setdefault(group, []).append(video)
+    return {group: tuple(videos) for group, videos in found.items()}
+
+
+def by_hash(names: Iterable[str]) -> list[str]:
+    """Names in an order that depends neither on the order given nor on a seed."""
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+
+
+def guess_groups(names: Iterable[str]) -> str | None:
+    """A pattern that finds a person in each name; None where none fits all, or none puts two videos together."""
+    videos = tuple(names)
+    for pattern in _WHO:
+        matches = [match for match in (re.search(pattern, video) for video in videos) if match is not None]
+        words = {match[1] for match in matches}
+        if len(matches) == len(videos) and len(words) == 1 and 1 < len({match[2] for match in matches}) < len(videos):
+            start = "^" if pattern.startswith("^") else ""
+            return f"{start}{re.escape(words.pop())}(\\d+)"
+    return None
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names with their numbers in order of size: subj2 before subj10."""
+    return sorted(names, key=lambda name: [(int(p), p) if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)])
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: its videos, and the groups of its test videos."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    tested: tuple[str, ...]
+
+
+def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Split, ...]:
+    """Splits of videos (video -> group) in which no group is in both parts; the same call gives the same splits.
+
+    "leave-out": a split for each group, which is its test. "folds": `amount` splits whose tests are disjoint and
+    together all videos; they are as even as the sizes of the groups allow. "test": one split, with a test of about
+    `amount` (a share) of the videos. An InputError where there are too few groups.
+    """
+    sets = together(groups)
+    least = int(amount) if way == "folds" else 2
+    if len(sets) < least:
+        found = f"{len(sets)} group{'s' * (len(sets) != 1)} in {len(groups)} videos"
+        raise InputError(f"--{way}", found, f"{least} or more")
+    if way == "leave-out":
+        tests = [[group] for group in in_order(sets)]
+    elif way == "folds":
+        tests = _folds({group: len(videos) for group, videos in sets.items()}, int(amount))
+    else:
+        tests = [_share({group: len(videos) for group, videos in sets.items()}, amount)]
+    return tuple(
+        Split(
+            tuple(in_order(video for video, group in groups.items() if group not in test)),
+            tuple(in_order(video for video, group in groups.items() if group in test)),
+            tuple(in_order(test)),
+        )
+        for test in tests
+    )
+
+
+def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
+    """Groups dealt out, the largest first, each to the fold with the fewest videos."""
+    folds: list[list[str]] = [[] for _ in range(count)]
+    filled = [0] * count
+    for group in sorted(by_hash(sizes), key=lambda group: -sizes[group]):
+        place = min(range(count), key=filled.__getitem__)
+        folds[place].append(group)
+        filled[place] += sizes[group]
+    return folds
+
+
+def _share(sizes: Mapping[str, int], share: float) -> list[str]:
+    """Groups by hash while they bring the number of videos nearer to the share; one at least, and not all."""
+    wanted, chosen, total = share * sum(sizes.values()), list[str](), 0
+    for group in by_hash(sizes):
+        if len(chosen) < len(sizes) - 1 and abs(total + sizes[group] - wanted) < abs(total - wanted):
+            chosen.append(group)
+            total += sizes[group]
+    return chosen or [min(by_hash(sizes), key=lambda group: sizes[group])]
+
+
+def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False) -> list[Path]:
+    """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, N from 1; returns the files written.
+
+    An InputError where `root` has splits, unless `overwrite`: then the bundles there are removed first.
+    """
+    there = split_names(root)
+    if there and not overwrite:
+        found = f"the splits {', '.join(there)} are already there"
+        raise InputError(root / "splits", found, "none", "replace them with --overwrite")
+    for path in (path for part in ("train", "test") for path in root.glob(f"splits/{part}.split*.bundle")):
+        path.unlink()
+    written = []
+    for number, split in enumerate(splits, start=1):
+        for part, videos in (("train", split.train), ("test", split.test)):
+            path = root / SPLIT_FILES[0].format(part=part, name=number)
+            with whole_file(path) as unfinished:
+                unfinished.write_text("".join(f"{video}\n" for video in videos), encoding="utf-8")
+            written.append(path)
+    return written

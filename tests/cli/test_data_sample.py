@@ -1,0 +1,58 @@
+"""fact-clip data sample: a data set with videos."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from fact_clip.datasets.drawing import draw_actions
+
+
+def test_a_sample_is_a_data_set_with_its_videos(fact_clip, tmp_path):
+    av = pytest.importorskip("av")
+    root = tmp_path / "sample"
+    answer = fact_clip("data", "sample", root, "--videos", 6)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[0] == (
+        f"{root}: SYNTHETIC data, 6 videos in {root}/videos, with features at 15 rows per second, labels and 3 splits"
+    )
+    assert json.loads(fact_clip("data", "check", root, "--json").out)["errors"] == 0
+    for path in (root / "groundTruth").glob("*.txt"):
+        with av.open(str(root / "videos" / f"{path.stem}.mp4")) as container:
+            stream = container.streams.video[0]
+            assert (stream.frames, stream.average_rate) == (len(path.read_text().splitlines()), 15)
+    answer = fact_clip("data", "sample", root)
+    assert answer.code == 2
+    assert "already there and not empty" in answer.err
+
+
+def test_without_the_package_features_are_written_alone(fact_clip, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "av" else found(name, *rest))
+    answer = fact_clip("data", "sample", tmp_path / "sample", "--videos", 6)
+    assert answer.code == 0
+    assert answer.err == "no videos are written: the package av is missing; pip install 'fact-clip[video]'\n"
+    assert "6 videos as features at 15 rows per second" in answer.out
+    assert len(list((tmp_path / "sample/features").iterdir())) == 6
+    assert not (tmp_path / "sample/videos").exists()
+
+
+def test_pictures_show_the_action():
+    labels = ["no action"] * 3 + ["tap shaft with mallet"] * 6 + ["grasp gear"] * 4
+    pictures = list(draw_actions(labels, 15.0, 1))
+    assert [picture.shape for picture in pictures] == [(120, 160, 3)] * 13
+    assert pictures[0].dtype == np.uint8
+
+    def has(picture, colour):
+        return bool((picture[30:] == colour).all(axis=2).any())  # below the boxes of parts
+
+    shaft, mallet, gear = (200, 60, 50), (95, 60, 30), (60, 160, 75)
+    for picture, name in zip(pictures, labels, strict=True):
+        assert (has(picture, shaft), has(picture, mallet), has(picture, gear)) == (
+            "shaft" in name, "mallet" in name, "gear" in name,
+        )  # fmt: skip
+    again = list(draw_actions(labels, 15.0, 1))
+    assert all((one == other).all() for one, other in zip(pictures, again, strict=True))

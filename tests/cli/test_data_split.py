@@ -1,0 +1,108 @@
+"""fact-clip data split: from names to lists."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fact_clip.config import Config
+from fact_clip.datasets.dataset import Dataset
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three people with two takes each; subject 2 alone stirs."""
+    for folder in ("groundTruth", "features"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "mapping.txt").write_text("0 idle\n1 pour\n2 stir\n")
+    for person in (1, 2, 10):
+        for take in "ab":
+            labels = ["idle"] * 10 + ["stir" if person == 2 else "pour"] * 10
+            (tmp_path / f"groundTruth/subj{person}_{take}.txt").write_text("\n".join(labels) + "\n")
+            np.save(tmp_path / f"features/subj{person}_{take}.npy", np.ones((20, 3)))
+    return tmp_path
+
+
+def test_a_split_for_each_subject(fact_clip, data):
+    answer = fact_clip("data", "split", data, "--leave-out", "subject", "--pattern", r"subj(\d+)")
+    assert answer.code == 0
+    assert answer.out.splitlines() == [
+        "split  training videos  test videos  subjects tested  classes never trained",
+        "    1                4            2  1                -",
+        "    2                4            2  2                stir",
+        "    3                4            2  10               -",
+    ]
+    assert answer.err.splitlines() == [
+        f"written: {data}/splits/train.splitN.bundle and test.splitN.bundle, N = 1 to 3",
+        "put this into the recipe, so that validation and training share no group: "
+        r'data: {groups: "subj(\\d+)"}',
+    ]
+    assert (data / "splits/test.split3.bundle").read_text() == "subj10_a\nsubj10_b\n"
+    assert (data / "splits/train.split3.bundle").read_text() == "subj1_a\nsubj1_b\nsubj2_a\nsubj2_b\n"
+    # the line for the recipe is one that it takes
+    (data / "mine.yaml").write_text(
+        "base: folder\n" + answer.err.split("group: ")[1].replace("data: {", "data: {root: ., ")
+    )
+    dataset = Dataset.open(Config.load(data / "mine.yaml").data)
+    assert {name.split("_")[0] for name in dataset.validation}.isdisjoint(name.split("_")[0] for name in dataset.train)
+    assert len(dataset.validation) == 2
+
+
+def test_the_pattern_is_found_where_names_show_people(fact_clip, data):
+    answer = fact_clip("data", "split", data, "--leave-out", "subject", "--json")
+    result = json.loads(answer.out)
+    assert result["groups"] == r"subj(\d+)"
+    assert result["splits"]["2"] == {
+        "train": ["subj1_a", "subj1_b", "subj10_a", "subj10_b"],
+        "test": ["subj2_a", "subj2_b"],
+        "tested_groups": ["2"],
+        "never_trained": ["stir"],
+    }
+
+
+def test_folds_and_a_share(fact_clip, data):
+    answer = fact_clip("data", "split", data, "--folds", 3)
+    assert answer.code == 0
+    assert "the names show 3 persons, who may be in both parts" in answer.err
+    tested = [(data / f"splits/test.split{number}.bundle").read_text().split() for number in (1, 2, 3)]
+    assert [len(names) for names in tested] == [2, 2, 2]
+    assert len({name for names in tested for name in names}) == 6
+    again = fact_clip("data", "split", data, "--test", 0.2)
+    assert again.code == 2
+    assert "the splits 1, 2, 3 are already there; expected none; replace them with --overwrite" in again.err
+    (data / "features/subj10_b.npy").unlink()
+    answer = fact_clip("data", "split", data, "--test", 0.2, "--pattern", r"(\d+)_", "--overwrite")
+    assert answer.code == 0
+    assert "left out, without features: subj10_b" in answer.err
+    assert sorted(path.name for path in (data / "splits").iterdir()) == ["test.split1.bundle", "train.split1.bundle"]
+    # subject 10, with one video of five, is exactly a fifth; the hash of its number comes first
+    assert (data / "splits/test.split1.bundle").read_text() == "subj10_a\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "none of --leave-out, --folds and --test; expected one of them"),
+        (["--folds", 2, "--test", 0.5], "several of --leave-out, --folds and --test"),
+        (["--test", 1.5], "--test: 1.5; expected a share between 0 and 1"),
+        (["--folds", 9], "--folds: 6 groups in 6 videos; expected 9 or more"),
+        (["--leave-out", "person", "--pattern", "person"], "--pattern: 'person' has no parentheses"),
+        (["--leave-out", "day", "--pattern", r"day(\d)"], "finds nothing in the name 'subj1_a' and in 5 more"),
+    ],
+)
+def test_what_cannot_be_divided(arguments, message, fact_clip, data):
+    answer = fact_clip("data", "split", data, *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert not (data / "splits").exists()
+
+
+def test_names_that_show_nobody_need_a_pattern(fact_clip, data):
+    for person in (1, 2, 10):
+        for path in [*data.glob(f"*/subj{person}_*")]:
+            path.rename(path.with_name(path.name.replace("subj", "take")))
+    answer = fact_clip("data", "split", data, "--leave-out", "subject")
+    assert answer.code == 2
+    assert "--pattern: none given, and the names do not show a subject ('take1_a', ...)" in answer.err

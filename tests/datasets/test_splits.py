@@ -1,0 +1,159 @@
+"""Groups of videos, and splits that keep them whole."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fact_clip.core import InputError
+from fact_clip.datasets.dataset import Dataset, carve_covering, carve_validation
+from fact_clip.datasets.splits import divide, guess_groups, in_order, read_groups, together, write_splits
+
+NAMES = tuple(f"subj{person}_{take}" for person in (1, 2, 10) for take in ("egg", "ham"))
+
+
+def test_groups_are_what_the_parentheses_find():
+    groups = read_groups(NAMES, r"subj(\d+)")
+    assert groups == {"subj1_egg": "1", "subj1_ham": "1", "subj2_egg": "2", "subj2_ham": "2", "subj10_egg": "10",
+                      "subj10_ham": "10"}  # fmt: skip
+    assert together(groups) == {"1": NAMES[:2], "2": NAMES[2:4], "10": NAMES[4:]}
+    assert read_groups(("a", "b"), None) == {"a": "a", "b": "b"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (r"subj\d+", r"data.groups: 'subj\\d+' has no parentheses; expected a regular expression with the subject"),
+        (r"subj(\d+", r"is no regular expression (missing ), unterminated subpattern at position 4)"),
+        (r"person(\d+)", r"finds nothing in the name 'subj1_egg' and in 5 more; expected a group in every name"),
+    ],
+)
+def test_patterns_that_do_not_fit(pattern, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_groups(NAMES, pattern)
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (NAMES, r"subj(\d+)"),
+        (("a_Person-1_x", "b_Person-1_y", "c_Person-2_x"), r"Person\-(\d+)"),
+        (("U0101_S0100", "U0101_S0200", "U0102_S0100"), r"^U(\d+)"),
+        (("P03_cam01", "P03_cam02", "P04_cam01"), r"^P(\d+)"),
+        (("subj1", "subj2", "subj3"), None),  # nobody twice
+        (("subj1_a", "subj1_b"), None),  # nobody else
+        (("subj1_a", "subj1_b", "other"), None),
+        (("take1", "take2"), None),
+    ],
+)
+def test_people_are_guessed_from_names(names, pattern):
+    assert guess_groups(names) == pattern
+
+
+def test_numbers_count_by_size():
+    assert in_order(("b10", "b9", "a", "b9x")) == ["a", "b9", "b9x", "b10"]
+
+
+def test_one_split_a_group():
+    splits = divide(read_groups(NAMES, r"subj(\d+)"), "leave-out")
+    assert [split.tested for split in splits] == [("1",), ("2",), ("10",)]
+    assert splits[1].test == ("subj2_egg", "subj2_ham")
+    assert splits[1].train == ("subj1_egg", "subj1_ham", "subj10_egg", "subj10_ham")
+
+
+def test_folds_are_even_and_cover_all():
+    groups = {
+        f"{group}{number}": group
+        for group, count in (("a", 4), ("b", 3), ("c", 2), ("d", 1))
+        for number in range(count)
+    }
+    splits = divide(groups, "folds", 2)
+    # 4 | 3, then 2 goes to the smaller, and 1 to the one with 4
+    assert [split.tested for split in splits] == [("a", "d"), ("b", "c")]
+    assert [len(split.test) for split in splits] == [5, 5]
+    for split in splits:
+        assert not set(split.train) & set(split.test)
+        assert len(split.train) + len(split.test) == 10
+    assert divide(dict(reversed(groups.items())), "folds", 2) == splits
+
+
+def test_a_share_for_the_test():
+    videos = {f"v{number}": f"v{number}" for number in range(10)}
+    (split,) = divide(videos, "test", 0.2)
+    # the two with the smallest sha256
+    assert split.test == ("v0", "v8")
+    assert split.train == tuple(f"v{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9))
+    assert len(divide(videos, "test", 0.01)[0].test) == 1
+    assert len(divide(videos, "test", 0.999)[0].train) == 1
+    (people,) = divide(read_groups(NAMES, r"subj(\d+)"), "test", 0.3)
+    assert len(people.tested) == 1
+    assert len(people.test) == 2
+
+
+@pytest.mark.parametrize(
+    ("groups", "way", "amount", "message"),
+    [
+        ({"a": "1", "b": "1"}, "leave-out", 0, "--leave-out: 1 group in 2 videos; expected 2 or more"),
+        ({"a": "1", "b": "2"}, "folds", 3, "--folds: 2 groups in 2 videos; expected 3 or more"),
+        ({"a": "1"}, "test", 0.2, "--test: 1 group in 1 videos; expected 2 or more"),
+    ],
+)
+def test_too_few_groups(groups, way, amount, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        divide(groups, way, amount)
+
+
+def test_written_lists_replace_others_only_if_asked(tmp_path):
+    groups = read_groups(NAMES, r"subj(\d+)")
+    written = write_splits(tmp_path, divide(groups, "leave-out"))
+    assert [path.name for path in written] == [
+        f"{part}.split{number}.bundle" for number in (1, 2, 3) for part in ("train", "test")
+    ]
+    assert (tmp_path / "splits/test.split3.bundle").read_text() == "subj10_egg\nsubj10_ham\n"
+    with pytest.raises(InputError, match=r"splits: the splits 1, 2, 3 are already there; expected none; .*--overwrite"):
+        write_splits(tmp_path, divide(groups, "folds", 2))
+    write_splits(tmp_path, divide(groups, "folds", 2), overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "splits").iterdir()) == [
+        "test.split1.bundle", "test.split2.bundle", "train.split1.bundle", "train.split2.bundle",
+    ]  # fmt: skip
+
+
+class TestValidation:
+    def test_whole_groups_validate(self):
+        groups = read_groups(NAMES, r"subj(\d+)")
+        train, validation = carve_validation(NAMES, 0.15, 0, groups)
+        # one of three; of 1, 2 and 10 the sha256 of 10 is the smallest
+        assert validation == ("subj10_egg", "subj10_ham")
+        assert train == NAMES[:4]
+        parts = [carve_validation(NAMES, 0.15, part, groups)[1] for part in range(4)]
+        assert sorted(name for part in parts[:3] for name in part) == sorted(NAMES)
+        assert parts[3] == parts[0]
+        assert carve_validation(NAMES, 0.0, 0, groups) == (NAMES, ())
+
+    def test_whole_groups_cover_classes(self):
+        groups = read_groups(NAMES, r"subj(\d+)")
+        frames = {name: {0: 1} for name in NAMES} | {
+            "subj1_ham": {0: 1, 5: 2},
+            "subj2_egg": {5: 1},
+            "subj2_ham": {6: 1},
+        }
+        # subject 2 has both classes, though each of its videos has one
+        assert carve_covering(NAMES, 0.3, frames, {0}, {5, 6}, 0, groups) == ("subj2_egg", "subj2_ham")
+        assert carve_covering(NAMES, 0.3, frames, {0}, {5, 6}, 1, groups) == ("subj1_egg", "subj1_ham")
+        # class 1 would be lost with subject 2
+        frames["subj2_ham"] = {1: 1}
+        assert carve_covering(NAMES, 0.3, frames, {0, 1}, {5}, 0, groups) == ("subj1_egg", "subj1_ham")
+
+    def test_nobody_is_in_both(self, root, open_set):
+        for old, new in (("a", "p1_a"), ("b", "p1_b"), ("c", "p2_c")):
+            for folder, ending in (("groundTruth", "txt"), ("features", "npy")):
+                (root / folder / f"{old}.{ending}").rename(root / folder / f"{new}.{ending}")
+        (root / "splits/train.split1.bundle").write_text("p1_a\np1_b\np2_c\n")
+        for part in (0, 1):
+            dataset: Dataset = open_set(validation=0.1, groups=r"^(p\d)", validation_part=part)
+            assert {dataset.train, dataset.validation} == {("p1_a", "p1_b"), ("p2_c",)}
+        assert len(open_set(validation=0.1).validation) == 1
+        with pytest.raises(InputError, match=r"data.groups: all 3 training videos are of the group 'p'; expected two"):
+            open_set(validation=0.1, groups="(p)")
+        assert open_set(validation=0.0, groups="(p)").validation == ()
