@@ -118,8 +118,11 @@ class Results:
             raise InputError(path, f"not readable ({error})", "a record of this command", "use --overwrite") from None
         return from_dict(path, tree, Gaps())
 
-    def write(self, task: Task, segmentation: Segmentation) -> list[Path]:
-        """Write the record of a task that is not done, and the files of any task that are not there; their paths."""
+    def write(self, task: Task, segmentation: Segmentation) -> tuple[list[Path], InputError | None]:
+        """Write the record of a task that is not done, and the files of any task that are not there.
+
+        Returns the paths of the files, and the first reason why there is none of a format, which stops no other.
+        """
         from fact_clip.core.files import whole_file
         from fact_clip.formats.json_file import as_dict
 
@@ -134,8 +137,15 @@ class Results:
             with whole_file(self.folder / RECORDS / f"{task.name}.json") as path:
                 lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in (record, as_dict(segmentation)))
                 path.write_text("".join(lines), encoding="utf-8")
-        missing = [path for path in files if not path.exists()]
-        return [segmentation.save(path, with_background=self.with_background) for path in missing]
+        written, errors = list[Path](), list[InputError]()
+        for path in files:
+            if path.exists():
+                continue
+            try:
+                written.append(segmentation.save(path, with_background=self.with_background))
+            except InputError as error:
+                errors.append(error)
+        return written, next(iter(errors), None)
 
 
 def fingerprint(run: Path) -> str:

@@ -219,7 +219,7 @@ def _written(results: Results, task: Task, segmentation: Segmentation | None) ->
     """Write the files of a task; without a segmentation that of its record is taken."""
     try:
         segmentation = segmentation or results.read(task)
-        return Outcome(task, segmentation, results.write(task, segmentation))
+        return Outcome(task, segmentation, *results.write(task, segmentation))
     except InputError as error:
         return Outcome(task, segmentation, [], error)
 

@@ -179,7 +179,7 @@ def test_a_format_that_cannot_hold_a_result(features, tiny, fact_clip, tmp_path)
     config = tiny(train={"epochs": 1})
     config = config.model_copy(update={"data": config.data.model_copy(update={"name": "folder", "layout": "TD"})})
     training.train(config, tmp_path / "run")
-    how = ("segment", "--run", tmp_path / "run", features, "--out", tmp_path / "out", "--format", "csv,srt")
+    how = ("segment", "--run", tmp_path / "run", features, "--out", tmp_path / "out", "--format", "srt,csv")
     answer = fact_clip(*how)
     assert answer.code == 1
     assert files(tmp_path / "out") == [f"{name}.csv" for name in NAMES]

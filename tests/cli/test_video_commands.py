@@ -292,6 +292,38 @@ def test_labels_of_a_tool_come_back_on_the_clock_of_the_film(uneven, pixel_run, 
     assert written == load(tmp_path / "out" / "my film.json").to_frames()
 
 
+def test_boris_and_label_studio_count_the_pictures_of_the_film(films, pixel_run, fact_clip, tmp_path):
+    """10 rows a second of a film of 15 pictures a second: from the film, its features, and features that name it."""
+    how = ("--run", pixel_run, "--format", "boris,label-studio,json", "--with-background", "--out")
+    (tmp_path / "film").mkdir()
+    film = shutil.copy(films / "a.mp4", tmp_path / "film")
+    assert fact_clip("segment", film, *how, tmp_path / "o").code == 0
+    extract = ("extract", film, "--encoder", "grid", "--fps", 10, "--out", tmp_path / "f")
+    assert fact_clip(*extract).code == 0
+    sidecar = tmp_path / "f" / "a.json"
+    facts = json.loads(sidecar.read_text())
+    assert facts.pop("video_fps") == 15
+
+    def rates(out: Path) -> tuple[float, float, int, int]:
+        (observation,) = json.loads((out / "a.boris").read_text())["observations"].values()
+        (task,) = json.loads((out / "a.label-studio.json").read_text())
+        last = task["predictions"][0]["result"][-1]["value"]["ranges"][0]["end"]
+        (rate,) = observation["media_info"]["fps"].values()
+        return rate, task["data"]["fps"], observation["events"][-1][5], last
+
+    features = tmp_path / "f" / "a.npy"
+    assert fact_clip("segment", features, *how, tmp_path / "from features").code == 0
+    sidecar.write_text(json.dumps(facts))  # as earlier versions wrote it: the film is asked
+    assert fact_clip("segment", features, *how, tmp_path / "from film").code == 0
+    for out in ("o", "from features", "from film"):
+        assert rates(tmp_path / out) == (15, 15, 60, 60)
+    Path(film).unlink()  # now only the rows are known
+    assert fact_clip("segment", features, *how, tmp_path / "rows").code == 0
+    assert rates(tmp_path / "rows") == (10, 10, 40, 40)
+    found = load(tmp_path / "o" / "a.json")
+    assert (found.fps, found.video_fps, found.n_frames) == (10, 15, 40)
+
+
 def test_a_window_in_seconds(films, pixel_run, fact_clip, tmp_path, monkeypatch):
     from fact_clip.inference.segmenter import Segmenter
 

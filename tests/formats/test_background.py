@@ -11,7 +11,7 @@ import opentimelineio
 import pytest
 from pympi.Elan import Eaf
 
-from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.formats import FORMATS, READERS, load, save
 from fact_clip.formats.annotations import Options, to_frames
@@ -129,6 +129,20 @@ def test_tools_give_it_back_by_the_name_in_the_file(kind, ending, tmp_path):
     (annotation,) = READERS[kind](TAKE.save(tmp_path / f"all{ending}", with_background=True), Options())
     assert annotation.background is None
     assert to_frames(annotation, clock).labels == TAKE.to_frames()
+
+
+@pytest.mark.parametrize("kind", TOOLS)
+def test_breakfast_comes_back_without_its_background(kind, shared, tmp_path):
+    """Real labels: 40 recordings of 48 classes, whose background is called SIL."""
+    classes = tuple(Vocabulary.from_mapping(shared / "labels/breakfast/mapping.txt"))
+    runs = READERS["runs"](shared / "labels/breakfast/segments_rle.json", Options(classes=classes))[:40]
+    for annotation in runs:
+        labels = to_frames(annotation, Clock()).labels
+        video = replace(Segmentation.from_frames(labels, 15.0), background=("SIL",), video_fps=25.0)
+        path = video.save(tmp_path / f"{annotation.name}{TOOLS[kind]}")
+        (read,) = READERS[kind](path, Options())
+        assert "SIL" not in {span.label for span in read.spans}
+        assert to_frames(read, Clock(len(labels), 15.0)).labels == labels
 
 
 # --- the pictures of the video ---------------------------------------------------------------------------------

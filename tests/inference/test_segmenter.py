@@ -212,6 +212,30 @@ def test_inputs_before_a_bad_one_are_there(segmenter, video, tmp_path):
         next(results)
 
 
+def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_path, caplog):
+    failed: list[tuple[Path, str]] = []
+    paths = [tmp_path / "none.npy", video, tmp_path / "neither.npy"]
+    with caplog.at_level("INFO", logger="fact_clip.inference"):
+        results = list(segmenter.segment_all(paths, failed=lambda path, error: failed.append((path, str(error)))))
+    assert results == [(video, segmenter.segment(video))]
+    assert [path for path, _ in failed] == [paths[0], paths[2]]
+    assert all("no such file" in error for _, error in failed)
+    assert [message.split(",")[0] for message in caplog.messages] == ["1 of 3 inputs", "2 of 3 inputs"]
+
+
+def test_an_unknown_encoder_is_the_fault_of_no_video(segmenter, tmp_path):
+    (tmp_path / "a.mp4").write_text("no video, but it would need an encoder first")
+    with pytest.raises(fact_clip.InputError, match="a video; expected the encoder of the features"):
+        list(segmenter.segment_all([tmp_path / "a.mp4"], failed=lambda *_: None))
+
+
+def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
+    found = segmenter.segment(video)
+    assert found.background == segmenter.vocabulary.background == ("no action",)
+    assert "no action" not in found.save(tmp_path / "a.audacity.txt").read_text()
+    assert [each.label for each in found.foreground] == [each for each in found.transcript if each != "no action"]
+
+
 def test_a_closed_set_model_says_what_new_names_need(segmenter, video, refused):
     refused(lambda: segmenter.segment(video, actions=["slice ham"]), "'slice ham'", "model.head=text takes any name")
 

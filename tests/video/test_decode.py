@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import re
 import struct
 import tracemalloc
@@ -215,3 +216,11 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
     tracemalloc.stop()
     assert count == 600
     assert peak < 5_000_000  # a picture is 230 kB, the video 138 MB
+
+
+def test_damage_is_told_between_processes():
+    error = DamagedVideoError("a.mp4", "ends early", 1.25, None)
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is DamagedVideoError
+    assert str(again) == str(error)
+    assert (again.decoded, again.declared) == (1.25, None)
