@@ -137,13 +137,13 @@ class TextHead(Head):
         keys = self._keys(text)  # (C or C+1, S, P)
         query = nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
         scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)
-        scores = (query * scale).flatten(-2) @ keys.flatten(1).T  # (B, N, C or C+1)
+        scores = query.flatten(-2) @ (keys * scale).flatten(1).T  # (B, N, C or C+1)
         fed_keys = keys[:, self.fed].flatten(1)
-        if self.point is None or self.ask is None:
-            return x + self.feed(scores.softmax(-1) @ fed_keys), scores
-        if evidence is None or text.objects is None:
-            seen = x.new_zeros(*x.shape[:-1], self.point.out_features)
-            return x + self.feed(torch.cat([scores.softmax(-1) @ fed_keys, seen], dim=-1)), scores
+        # What is fed back is multiplied by the keys of all classes, of which there are fewer than frames.
+        of_keys, of_evidence = self.feed.weight.split([fed_keys.shape[1], self.feed.in_features - fed_keys.shape[1]], 1)
+        fed = fed_keys @ of_keys.T  # (C or C+1, H)
+        if self.point is None or self.ask is None or evidence is None or text.objects is None:
+            return x + (scores.softmax(-1) @ fed + self.feed.bias), scores
         objects = nn.functional.pad(text.objects, (0, 0, 0, int(self.null_key is not None)))  # (C or C+1, O)
         # A class is scored by the evidence of its own object, sum over e and o of objects[c, o] evidence[e, o]
         # (point[e] + asked[c, e]), taken apart so that nothing is as large as frames x evidence x classes.
@@ -153,7 +153,7 @@ class TextHead(Head):
         scores = scores + pointed @ objects.T + evidence.flatten(-2) @ sought.T
         probs = scores.softmax(-1)
         seen = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
-        return x + self.feed(torch.cat([probs @ fed_keys, seen], dim=-1)), scores
+        return x + (probs @ fed + nn.functional.linear(seen, of_evidence, self.feed.bias)), scores
 
     def _keys(self, text: Candidates) -> Tensor:
         """(C or C+1, S, P) unit keys of the classes and, for a token head, of null."""

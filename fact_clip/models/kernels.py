@@ -140,7 +140,10 @@ class _ByTaps(torch.autograd.Function):
         for tap, offset in enumerate(ctx.offsets):
             if 0 < abs(offset) < frames:
                 here, there = _overlap(frames, offset)
-                torch.sum(grad[:, here].transpose(1, 2) @ x[:, there], 0, out=grad_weight[tap])
+                if videos == 1:
+                    torch.mm(grad[0, here].T, x[0, there], out=grad_weight[tap])
+                else:
+                    torch.sum(grad[:, here].transpose(1, 2) @ x[:, there], 0, out=grad_weight[tap])
                 if grad_x is not None:
                     grad_x[:, there].baddbmm_(grad[:, here], weight[tap].expand(videos, -1, -1))
         return grad_x, grad_weight, flat.sum(0), None
