@@ -318,7 +318,8 @@ def _as_text(found: Mapping[str, Any]) -> str:
     rows = [[row["from"], row["to"], str(row["count"]), f"{row['share']:.0%}"] for row in frequent]
     lines = [
         f"{found['root']}: {found['videos']} videos, {found['classes']} classes, {len(found['splits'])} splits",
-        f"frames     {found['frames']:,}; per video {_spread(found['video_frames'], fps)}",
+        f"frames     {found['frames']:,}; per video {_spread(found['video_frames'], fps)}"
+        + (f"; {found['unlabelled_frames']:,} unlabelled" if found["unlabelled_frames"] else ""),
         f"segments   {found['segments']:,}; frames each {_spread(found['segment_frames'], fps)}",
         f"transcript {_spread(found['transcript_length'], None)} segments per video",
         f"balance    evenness {balance['evenness']:.2f} of 1; most frequent class over least frequent, in frames:"

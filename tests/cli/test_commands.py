@@ -181,6 +181,18 @@ def test_segment_draws_truth_above_prediction(tiny_run, workbench, fact_clip, tm
     assert ">prediction<" in one
 
 
+def test_the_plot_shows_frames_that_nobody_labelled(tiny_run, workbench, fact_clip, tmp_path):
+    for part in ("features", "groundTruth"):
+        (tmp_path / part).mkdir()
+    video, labels = tmp_path / "features" / "person1_video1.npy", tmp_path / "groundTruth" / "person1_video1.txt"
+    video.write_bytes((workbench / "features" / video.name).read_bytes())
+    lines = (workbench / "groundTruth" / labels.name).read_text().splitlines()
+    labels.write_text("\n".join(["?"] * 20 + lines[20:]) + "\n")
+    answer = fact_clip("segment", "--run", tiny_run, video, "--plot", tmp_path / "p.svg", "--out", tmp_path / "o")
+    assert answer.code == 0
+    assert ">?<" in (tmp_path / "p.svg").read_text()
+
+
 def test_lengths_that_differ_a_little_are_one_warning_line(recipe, workbench, fact_clip, tmp_path):
     copy = Path(shutil.copytree(workbench, tmp_path / "copy"))
     path = copy / "features" / "person2_video1.npy"

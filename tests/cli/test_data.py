@@ -85,6 +85,10 @@ def test_summary_prints_tables_or_json(fact_clip, copy):
     assert f"model.tokens={result['suggested']['tokens']};" in text.out
     first = result["transitions"][0]
     assert f"{first['from']}" in text.out.splitlines()[-16]
+    assert "unlabelled" not in text.out
+    some = fact_clip("data", "summary", copy, "data.unlabelled=[grasp nut]").out.splitlines()
+    assert some[0] == f"{copy}: 18 videos, 22 classes, 3 splits"
+    assert some[1].endswith(f"; {labels.count('grasp nut'):,} unlabelled")
     refused = fact_clip("data", "summary", copy.parent / "nowhere")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "nowhere: no such folder; expected a data set: mapping.txt" in refused.err
