@@ -139,7 +139,7 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
 def _look_at_factors(config: DataConfig, seen: Inspection, background: Sequence[str]) -> None:
     """The file of factors, and names that do not parse."""
     path, own = seen.root / seen.benchmark.mapping, seen.root / FILE
-    faults = parse_factors(own, seen.names)[2] if own.is_file() else []
+    faults = parse_factors(own, (*seen.names, *seen.unlabelled))[2] if own.is_file() else []
     seen.faults += [("factors", fault) for fault in faults]
     try:
         factors = None if faults else class_factors(config, seen.root, seen.names, background)

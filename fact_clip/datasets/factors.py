@@ -56,7 +56,7 @@ def class_factors(
     actions = [name for name in names if name not in background]
     table, left_out = dict[str, Factors](), tuple(background)
     if root is not None and (root / FILE).is_file():
-        slots, table, faults = parse_factors(root / FILE, names)
+        slots, table, faults = parse_factors(root / FILE, (*names, *config.unlabelled))
         if faults:
             raise faults[0]
     elif config.grammar is not None:

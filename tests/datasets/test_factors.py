@@ -76,6 +76,12 @@ def test_a_file_of_factors(kitchen):
     assert read_vocabulary(config(kitchen), kitchen).factors == ((None,), ("cut",), ("stir",))
 
 
+def test_the_file_may_list_what_is_no_class(kitchen):
+    (kitchen / "factors.csv").write_text("class,verb\ncut ham with knife,cut\nstir,stir\n")
+    assert read_vocabulary(config(kitchen, unlabelled=["stir"]), kitchen).factors == ((None,), ("cut",))
+    assert inspect(config(kitchen, unlabelled=["stir"])).faults == []
+
+
 def test_a_pattern_reads_what_the_file_lacks(kitchen):
     (kitchen / "factors.csv").write_text("class,tool,verb,object\nstir,spoon,stir,\n")
     with pytest.raises(InputError, match=re.escape("class 'cut ham with knife': no factors in factors.csv")):
