@@ -262,7 +262,7 @@ class Config(_Frozen):
         """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
 
         A relative ``data.root`` of a recipe file starts from the file's folder if the data is there, else from the
-        current folder; one of an override starts from the current folder.
+        current folder, and so does the file of ``data.holdout``; those of an override start from the current folder.
         """
         return cls.from_tree(with_overrides(read_recipe(recipe), overrides), str(recipe))
 
@@ -360,21 +360,25 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
 
 
 def _look_beside(path: Path, tree: Mapping[str, Any]) -> None:
-    """Make a relative ``data.root`` absolute, in place, if it lies beside the recipe and not in the current folder.
+    """Make a relative ``data.root`` or ``data.holdout`` absolute, in place, if it lies beside the recipe.
 
-    The recipe's folder counts where both are there, unless what lies beside it is no data set: a run keeps its
+    What is in the current folder too counts there, unless what lies beside the recipe is a data set: a run keeps its
     configuration in a folder of its own.
     """
     data = tree.get("data")
     if not isinstance(data, dict):
         return
-    root = data.get("root")
-    if not isinstance(root, str) or Path(root).is_absolute() or root.startswith("~"):
-        return
-    beside = path.parent / root
-    is_data = any((beside / part).exists() for part in ("mapping.txt", "groundTruth"))
-    if beside.is_dir() and (is_data or not Path(root).is_dir()):
-        data["root"] = str(beside.resolve())
+    root, holdout = data.get("root"), data.get("holdout")
+    if isinstance(root, str) and not root.startswith("~"):
+        beside = path.parent / root
+        is_data = any((beside / part).exists() for part in ("mapping.txt", "groundTruth"))
+        if beside.is_dir() and (is_data or not Path(root).is_dir()):
+            data["root"] = str(beside.resolve())
+    if isinstance(holdout, str) and not Path(holdout).is_file():
+        beside = path.parent / holdout
+        in_root = isinstance(root, str) and Path(data["root"], holdout).is_file()
+        if beside.is_file() and not in_root:
+            data["holdout"] = str(beside.resolve())
 
 
 def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,13 @@ def test_data_is_named_from_the_recipe(tmp_path, monkeypatch):
     assert root("more") == str(tmp_path / "kitchen/more")
     # a configuration that a run keeps, made with data.root=. in the current folder
     assert root(".") == "."
+    # a file of held-out classes, beside the recipe, but not one of that name in the data
+    (tmp_path / "kitchen/mine.json").write_text("{}")
+    recipe.write_text("data: {root: data, holdout: mine.json}\n")
+    assert Config.load(recipe).data.holdout == str(tmp_path / "kitchen/mine.json")
+    assert Config.load(recipe, ["data.holdout=mine.json"]).data.holdout == "mine.json"
+    (tmp_path / "kitchen/data/mine.json").write_text("{}")
+    assert Config.load(recipe).data.holdout == "mine.json"
 
 
 def test_a_file_that_is_no_text(tmp_path, refused):

@@ -32,10 +32,11 @@ from fact_clip.datasets.layout import (
     split_names,
     unlabelled,
 )
+from fact_clip.datasets.splits import in_order, read_groups
 
 Progress = Callable[[int, int, str], None]
 
-NOTES = ("never trained", "coverage")
+NOTES = ("never trained", "coverage", "shared groups")
 """Kinds of findings that training and scoring can live with; all others are errors."""
 
 LOOK_BYTES = 256 << 20
@@ -96,6 +97,7 @@ def inspect(
         raise InputError(where, "no such split", f"one of the splits {', '.join(names)}", "set data.split")
     _look_at_mapping(config, seen)
     _look_at_splits(seen, names if split is None else [split], whole=split is None)
+    _look_at_groups(config, seen)
     if (root / "groundTruth").is_dir():
         _look_at_labels(seen, whole=split is None)
         _look_for_untrained(seen)
@@ -193,6 +195,27 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
             if not any(video in part for part in parts.values()):
                 found = f"split {name} has video {video!r} in neither part"
                 seen.add("coverage", seen.root / "splits", found, "in train or test", f"see {where}")
+
+
+def _look_at_groups(config: DataConfig, seen: Inspection) -> None:
+    """Names that the pattern of `data.groups` does not fit, and groups in both parts of a split."""
+    if config.groups is None:
+        return
+    try:
+        groups = read_groups(seen.videos, config.groups)
+    except InputError as fault:
+        seen.faults.append(("groups", fault))
+        return
+    for name, parts in seen.splits.items():
+        train, test = ({groups[video] for video in parts.get(part, {})} for part in ("train", "test"))
+        if train & test:
+            found = f"split {name} has {len(train & test)} groups in both parts: {', '.join(in_order(train & test))}"
+            seen.add(
+                "shared groups", seen.root / "splits", found, "each in one part", "fact-clip data split divides them"
+            )
+        if len(train) == 1 and config.validation > 0:
+            found = f"split {name} trains on one group alone, {train.pop()!r}"
+            seen.add("groups", seen.root / "splits", found, "two or more", "set data.groups=null, or data.validation=0")
 
 
 def _look_at_labels(seen: Inspection, whole: bool) -> None:

@@ -43,6 +43,9 @@ UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 STEPS = 4000
 """Training steps to aim at, with one video per batch; the recipes of the package have 1,500 to 11,000."""
 
+FEWEST_GROUPS = 3
+"""Persons in the training videos from which on one of them is set apart for validation: a third of them at most."""
+
 # Faults that training can live with; `Dataset.open` finds those of its own split.
 _HARMLESS = (*NOTES, "split")
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
@@ -218,6 +221,7 @@ def suggest(config: DataConfig) -> Suggestion:
     width = 256 if n_classes < 128 else 256 * math.ceil((n_classes + 129) / 256)
     why_fps = "as given" if config.fps else "unknown; feature rows per second, for times in seconds"
     epochs = int(min(max(10 * round(STEPS / n_train / 10), 20), 400))
+    groups, few = _groups(config, dataset)
     settings = (
         ("data.root", str(seen.root.resolve()), "from this file's folder, unless it is an absolute path"),
         ("data.split", config.split, f"of {', '.join(names)}"),
@@ -225,7 +229,7 @@ def suggest(config: DataConfig) -> Suggestion:
         ("data.fps", config.fps, why_fps),
         ("data.background", list(config.background or ()), reasons["background"]),
         *_optional(config, reasons),
-        *_groups(config, dataset),
+        *groups,
         ("data.stride", stride, f"the median video has {rows:g} rows, the median segment {segment:g}"),
         ("data.standardize", standardize, why_standardize),
         ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
@@ -233,7 +237,7 @@ def suggest(config: DataConfig) -> Suggestion:
         ("train.epochs", epochs, f"about {STEPS} steps of one of {n_train} training videos"),
         ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
-    notes = tuple(str(fault) for _, fault in seen.faults)
+    notes = (*(str(fault) for _, fault in seen.faults), *few)
     return Suggestion(settings, len(seen.videos), n_classes, notes, dataset.vocabulary)
 
 
@@ -243,14 +247,19 @@ def _optional(config: DataConfig, reasons: Mapping[str, str]) -> list[tuple[str,
     return [(f"data.{key}", value, reasons[key]) for key, value in found.items() if value]
 
 
-def _groups(config: DataConfig, dataset: Dataset) -> list[tuple[str, str, str]]:
-    """The pattern that finds a person in the names of the videos, where there is one."""
+def _groups(config: DataConfig, dataset: Dataset) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """The pattern that finds a person in the names of the videos, where there is one; or a note that they are few."""
     if config.groups is not None:
-        return [("data.groups", config.groups, "as given")]
+        return [("data.groups", config.groups, "as given")], []
     pattern = guess_groups(dataset.learning)
-    people = 0 if pattern is None else len(set(read_groups(dataset.learning, pattern).values()))
+    if pattern is None:
+        return [], []
+    people = len(set(read_groups(dataset.learning, pattern).values()))
+    if people < FEWEST_GROUPS:
+        advice = f"validation shares them with training; data.groups={pattern!r} sets one of them apart"
+        return [], [f"{people} persons in the training videos by their names, fewer than {FEWEST_GROUPS}: {advice}"]
     reason = f"GUESSED: {people} persons by their names; none is in both training and validation"
-    return [] if pattern is None else [("data.groups", pattern, reason)]
+    return [("data.groups", pattern, reason)], []
 
 
 def _standardize(dataset: Dataset) -> tuple[bool, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.config import Config
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
 
 
@@ -133,10 +134,17 @@ def test_the_folder_of_a_recipe_can_move(fact_clip, copy, tmp_path):
     assert f'  root: "{moved}"' in aside.read_text()
 
 
-def test_init_proposes_groups_where_names_show_people(fact_clip, copy):
+def test_init_proposes_groups_where_names_show_people(fact_clip, copy, tmp_path):
     answer = fact_clip("data", "init", copy)
-    assert r'data.groups = "person(\\d+)"  (GUESSED: 2 persons by their names; none is in both' in answer.out
-    assert Config.load(copy / "recipe.yaml").data.groups == r"person(\d+)"
+    assert "note: 2 persons in the training videos by their names, fewer than 3: validation shares them" in answer.out
+    assert Config.load(copy / "recipe.yaml").data.groups is None
+    many = write_workbench(tmp_path / "many", videos=12, persons=6, dim=8)
+    answer = fact_clip("data", "init", many)
+    assert r'data.groups = "person(\\d+)"  (GUESSED: 4 persons by their names; none is in both' in answer.out
+    config = Config.load(many / "recipe.yaml").data
+    assert config.groups == r"person(\d+)"
+    # one of four persons, with both videos
+    assert len(Dataset.open(config).validation) == 2
 
 
 def test_init_takes_what_a_person_knows(fact_clip, copy, tmp_path):

@@ -24,6 +24,13 @@ def test_a_sample_is_a_data_set_with_its_videos(fact_clip, tmp_path):
         with av.open(str(root / "videos" / f"{path.stem}.mp4")) as container:
             stream = container.streams.video[0]
             assert (stream.frames, stream.average_rate) == (len(path.read_text().splitlines()), 15)
+    # features of the videos have a row for each label
+    name = "person2_video1"
+    command = ("extract", root / "videos" / f"{name}.mp4", "--encoder", "grid", "--fps", 15, "--out", tmp_path / "grid")
+    assert fact_clip(*command).code == 0
+    assert len(np.load(tmp_path / f"grid/{name}.npy")) == len(
+        (root / f"groundTruth/{name}.txt").read_text().splitlines()
+    )
     answer = fact_clip("data", "sample", root)
     assert answer.code == 2
     assert "already there and not empty" in answer.err

@@ -220,6 +220,27 @@ def test_background_and_layout_that_do_not_fit(look, root):
     assert {kind for kind, _ in look(layout="DT").faults} == {"orientation"}
 
 
+def test_groups_that_do_not_fit_or_are_shared(look, root):
+    """a, b, c train and d tests; the names themselves are the groups."""
+    assert look(groups="(.)").faults == []
+    (kind, fault), *rest = look(groups="([a-c])").faults
+    assert (kind, rest) == ("groups", [])
+    assert fault.found == "'([a-c])' finds nothing in the name 'd'"
+    for video in "ab":
+        for folder, ending in (("groundTruth", "txt"), ("features", "npy")):
+            (root / folder / f"{video}.{ending}").rename(root / folder / f"{video}d.{ending}")
+    write(root, TRAIN, "ad\nbd\nc\n")
+    seen = look(groups="(.)$")
+    assert [(kind, fault.found) for kind, fault in seen.faults] == [
+        ("shared groups", "split 1 has 1 groups in both parts: d")
+    ]
+    assert seen.errors == []
+    write(root, TRAIN, "ad\nbd\n")
+    found = [(kind, fault.found) for kind, fault in look(groups="(.)$").faults]
+    assert ("groups", "split 1 trains on one group alone, 'd'") in found
+    assert "groups" not in {kind for kind, _ in look(groups="(.)$", validation=0).faults}
+
+
 def test_what_a_benchmark_says_is_held_against_the_files(look, root):
     """Its background, its names and its splits."""
     found = [(kind, fault.found) for kind, fault in look(name="breakfast", layout="TD").faults]
