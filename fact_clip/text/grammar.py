@@ -13,6 +13,9 @@ from fact_clip.core.vocabulary import Factors
 
 EXAMPLE = 'as in "{verb} {object} [with {tool}]"'
 
+PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
+"""Words that belong to the verb before them, unless they are words of the pattern."""
+
 _SLOT = "\0"  # stands for a slot where the words of a pattern are looked at
 
 
@@ -22,7 +25,8 @@ class Grammar:
 
     "{slot}" is a part of the name, "{}" a part that is dropped, and what stands in "[...]" may be missing. A slot may
     stand in several such groups. A part is as short as the pattern allows; it neither begins nor ends with a word of
-    the pattern ("with") and holds none of its other characters (","). A verb next to another part is one word.
+    the pattern ("with") and holds none of its other characters (","). A verb next to another part is one word, and one
+    of `PARTICLES` if it follows ("pick up box").
 
     Args:
         pattern: if it has underscores and no blanks, they are blanks in names that are written so.
@@ -79,13 +83,14 @@ class Grammar:
         marks = re.escape("".join(sorted({char for char in flat if not char.isalnum() and char not in f" {_SLOT}"})))
         no_first = f"(?!(?:{'|'.join(words)})(?: |$))" if words else ""
         no_last = "".join(f"(?<! {word})" for word in words)
-        any_text, one_word = f"[^{marks}]+?" if marks else ".+?", f"[^ {marks}]+"
+        particles = "|".join(word for word in PARTICLES if word not in (each.lower() for each in words))
+        any_text, verb = f"[^{marks}]+?" if marks else ".+?", f"[^ {marks}]+(?: (?:{particles})(?= |$))?"
         parts, place = list[str](), -1  # of the token among the bare ones
         for token in tokens:
             place += token not in "[]"
             if token[0] == "{":
                 alone = token != "{verb}" or not _stands_beside_a_slot(bare, place)
-                parts.append(f"{no_first}({any_text if alone else one_word}){no_last}")
+                parts.append(f"{no_first}({any_text if alone else verb}){no_last}")
             else:
                 parts.append({"[": "(?:", "]": ")?"}.get(token) or re.escape(token))
         return re.compile("".join(parts), re.IGNORECASE)

@@ -35,6 +35,15 @@ VERB_OBJECT_TARGET = "{verb}_{object}[_into_{target}][_onto_{target}]"
         # a word of the pattern starts no part, so that an object may be missing before it
         ("{verb} [{object}] [with {tool}]", "wash with soap", ("wash", None, "soap")),
         ("{verb} [{object}] [with {tool}]", "wash", ("wash", None, None)),
+        # a particle belongs to its verb, unless it is a word of the pattern or nothing else is left
+        ("{verb}_{object}", "pick_up_ball_bearing", ("pick up", "ball bearing")),
+        ("{verb} {object}", "turn on tap", ("turn on", "tap")),
+        ("{verb} [{object}] [on {target}]", "sit on chair", ("sit", None, "chair")),
+        ("{verb} {object} [on {target}]", "pick up cup on mat", ("pick up", "cup", "mat")),
+        ("{verb} {object}", "wash back", ("wash", "back")),
+        ("{verb} [{object}]", "stand up", ("stand up", None)),
+        ("{verb} {object}", "pick upper lid", ("pick", "upper lid")),
+        ("{object} {verb}", "ball bearing pick up", ("ball bearing", "pick up")),
         # a verb beside another part is one word, on either side
         ("{object} {verb}", "hex screw tighten", ("hex screw", "tighten")),
         ("[{hand}:] {verb} {object}", "left: take cup", ("left", "take", "cup")),
