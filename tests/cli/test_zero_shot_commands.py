@@ -146,7 +146,7 @@ def test_segment_with_any_names(named, video, fact_clip, tmp_path):
     assert both.out == only.out
     phrase = fact_clip(*command, "--more-actions", "polish")
     assert phrase.code == 0
-    assert "not in the grammar of the training names, so read as whole phrases: polish" in phrase.err
+    assert "not in the grammar of the training names, so read as whole phrases: 'polish'" in phrase.err
     twice = fact_clip(*command, "--actions", "grasp nut", "--actions-file", tmp_path / "mapping.txt")
     assert (twice.code, "--actions: names beside --actions-file" in twice.err) == (2, True)
 
