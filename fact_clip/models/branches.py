@@ -133,7 +133,7 @@ class _DilatedLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, F) to (B, T, F); ``mask`` is (B, T, 1)."""
         inside = self.conv_dilated(x if mask is None else x * mask)
-        x = x + self.dropout(self.conv_1x1(inside.relu_()))
+        x = self.dropout(self.conv_1x1(inside.relu_())).add_(x)
         return x if self.norm is None else self.norm(x)
 
 
