@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import fact_clip
 from fact_clip import InputError
@@ -182,6 +184,16 @@ def test_the_run_keeps_the_grammar_of_own_names(own, video, caplog):
         "tap nut using mallet",
         "stand still",
     }
+
+
+def test_a_run_of_before_reads_new_names_as_it_did(named, tmp_path):
+    """Its configuration has neither key, and its names are those of a known set."""
+    old = Path(shutil.copytree(named, tmp_path / "old"))
+    tree = yaml.safe_load((old / "config.yaml").read_text())
+    del tree["data"]["grammar"], tree["data"]["unlabelled"]
+    (old / "config.yaml").write_text(yaml.safe_dump(tree))
+    choice = fact_clip.load(old).choose(["polish nut with wrench"])
+    assert choice.vocabulary.factors[0] == ("polish", "nut", "wrench")
 
 
 def test_unlabelled_frames_are_not_scored(own):
