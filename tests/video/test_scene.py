@@ -30,6 +30,7 @@ def test_extract_train_segment_match_the_script(tmp_path):
     assert main(["extract", str(videos), "--encoder", "grid", "--fps", str(FPS), "--out", str(root / "features")]) == 0
     settings = [
         f"data.root={root}", f"data.fps={FPS}", "data.name=folder", "data.layout=TD", "data.background=['no action']",
+        "data.grammar={verb} {object}",
         "data.context=[5, 15]", "model.tokens=24", "train.epochs=30", "train.validate_every=5",
     ]  # fmt: skip
     assert main(["train", "demo", *settings, "--out", str(run)]) == 0
