@@ -10,6 +10,7 @@ from fact_clip.config import ModelConfig
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
 from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
+from fact_clip.models.kernels import keep_freed_memory
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
 
@@ -45,6 +46,7 @@ class FACT(nn.Module):
         frame_weight: float = 0.1,
     ) -> None:
         super().__init__()
+        keep_freed_memory()
         if config.head not in HEADS:
             raise ValueError(f"no head {config.head!r}; one of {', '.join(HEADS)}")
         reads_text = config.head in ("text", "fact-clip")

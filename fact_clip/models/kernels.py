@@ -51,6 +51,15 @@ class Keeps(nn.Module):
         return super().train(mode)
 
 
+def keep_freed_memory() -> None:
+    """Let glibc keep up to 64 MB of freed memory for the next video; it gave it back, and cleared it anew for each.
+
+    What it keeps is twice the largest block that was ever freed, where that is at most 32 MB (``mallopt(3)``, dynamic
+    threshold). Nothing is touched, and other allocators do not care.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
+
+
 # --- convolution ----------------------------------------------------------------------------------------
 
 Kernels = Sequence[tuple[Tensor, int]]
