@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fact_clip.datasets.describe import Suggestion
     from fact_clip.datasets.holdout import Holdout
     from fact_clip.datasets.tables import Sampling
+    from fact_clip.formats.annotations import Frames
 
 Layout = Literal["TD", "DT"]
 
@@ -139,7 +140,7 @@ def convert(
       fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
-    from fact_clip.core import InputError, Segmentation, Vocabulary
+    from fact_clip.core import InputError, Vocabulary
     from fact_clip.datasets.convert import Target, convert_annotations, convert_features
     from fact_clip.formats.annotations import Options
 
@@ -162,6 +163,13 @@ def convert(
     classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
     options = Options(tier, unit, source_fps, classes, verbs, nouns)
     found = convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options)
+    _report_labels(found, out, as_json)
+
+
+def _report_labels(found: Mapping[str, Frames], out: Path, as_json: bool) -> None:
+    """What was written for each video, and what was decided on the way."""
+    from fact_clip.core import Segmentation
+
     counts = {
         name: (len(each.labels), len(Segmentation.from_frames(each.labels)), each.gaps, each.contested, each.lost)
         for name, each in found.items()

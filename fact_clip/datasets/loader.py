@@ -180,7 +180,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
 
 
 class _Sampler(torch.utils.data.Sampler[list[Key]]):
-    """The batches of `epoch` from the `first` one on, of which one of `world` processes gets every `world`-th video.
+    """The `batches` that are to come, of which one of `world` processes gets every `world`-th video.
 
     A process without a video of its own gets the batch's first one, so that it can take part in the step.
     """
@@ -188,11 +188,11 @@ class _Sampler(torch.utils.data.Sampler[list[Key]]):
     def __init__(self, videos: TrainingVideos, names: Sequence[str], size: int, alike: bool, rank: int, world: int):
         self.videos, self.names, self.size, self.alike = videos, names, size, alike
         self.rank, self.world = rank, world
-        self.epoch, self.first = 0, 0
+        self.epoch, self.batches = 0, list[list[str]]()
 
-    def batches(self) -> list[list[str]]:
-        """The names in each batch of the epoch, of all processes together; the last batch may be smaller."""
-        seed, epoch = self.videos.seed, self.epoch
+    def drawn(self, epoch: int) -> list[list[str]]:
+        """The names in each batch of an epoch, of all processes together; the last batch may be smaller."""
+        seed = self.videos.seed
         order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
         if not self.alike:
             return [order[start : start + self.size] for start in range(0, len(order), self.size)]
@@ -208,7 +208,7 @@ class _Sampler(torch.utils.data.Sampler[list[Key]]):
         return len(self.videos.dataset.labels(name))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for names in self.batches()[self.first :]:
+        for names in self.batches:
             yield [(self.epoch, name) for name in names[self.rank :: self.world] or names[:1]]
 
 
@@ -257,9 +257,8 @@ class TrainingLoader:
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the `first` one on."""
         sampler = self.sampler
-        sampler.epoch, sampler.first = number, first
-        batches = sampler.batches()[first:]
-        for names, batch in zip(batches, self.loader, strict=True):
+        sampler.epoch, sampler.batches = number, sampler.drawn(number)[first:]
+        for names, batch in zip(sampler.batches, self.loader, strict=True):
             if isinstance(batch, InputError):
                 raise batch
             own = len(names[sampler.rank :: sampler.world])

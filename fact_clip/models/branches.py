@@ -243,8 +243,7 @@ class _TokenLayer(nn.Module):
     def _attend(self, attention: nn.MultiheadAttention, x: Tensor, position: Tensor, context: Context) -> Tensor:
         query = add_position(x, position)
         key = query if context.features is x else add_position(context.features, context.position)
-        drop = self.dropout if self.training else None
-        return x + self.dropout(_multi_head(attention, query, key, context.features, context.mask, drop))
+        return x + self.dropout(_multi_head(attention, query, key, context.features, context.mask, self.dropout))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return x + self.dropout(self.linear2(self.dropout(torch.relu(self.linear1(x)))))
@@ -256,7 +255,7 @@ def _multi_head(
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
-    dropout: Dropout | None,
+    dropout: Dropout,
 ) -> Tensor:
     """What ``attention`` gives for (B, N, A), (B, K, D) and (B, K, D), with the dropout of this package."""
     if attention.in_proj_weight is None:
@@ -269,7 +268,7 @@ def _multi_head(
     )
     q, k, v = projected  # (B, heads, N or K, A / heads)
     real = None if mask is None else mask[:, None, None]
-    if dropout is None or not dropout.p:
+    if not dropout.training or not dropout.p:
         found = nn.functional.scaled_dot_product_attention(q, k, v, real)
     else:
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)

@@ -77,14 +77,17 @@ class Taps:
     @classmethod
     def of(cls, kernels: Kernels, bias: Tensor) -> Taps:
         """From the weights of convolutions of the same input."""
+        parts = [weight.permute(2, 0, 1).contiguous() for weight, _ in kernels]  # (taps, out, in) each
+        read = [
+            [(tap - len(part) // 2) * dilation for tap in range(len(part))]
+            for part, (_, dilation) in zip(parts, kernels, strict=True)
+        ]
+        if len(parts) == 1:
+            return cls(parts[0], tuple(read[0]), bias)
         matrices: dict[int, Tensor] = {}
-        for weight, dilation in kernels:
-            reach = weight.shape[2] // 2
-            for tap, matrix in enumerate(weight.permute(2, 0, 1).contiguous()):
-                offset = (tap - reach) * dilation
+        for part, offsets in zip(parts, read, strict=True):
+            for offset, matrix in zip(offsets, part, strict=True):
                 matrices[offset] = matrix if offset not in matrices else matrices[offset] + matrix
-        if len(kernels) == 1:
-            return cls(kernels[0][0].permute(2, 0, 1).contiguous(), tuple(matrices), bias)
         return cls(torch.stack(list(matrices.values())), tuple(matrices), bias)
 
     def __call__(self, x: Tensor) -> Tensor:
