@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint slow bench gpu clean
+.PHONY: install demo test lint slow docs bench gpu clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -32,6 +32,10 @@ test: lint
 slow: $(READY)
 	$(BIN)/pytest -m slow
 
+# The documentation site, into site/; any warning is an error, and nothing is fetched.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # Speed on this machine, into benchmarks/results.md. AGAINST=PATH adds the row of another checkout; ARGS="--quick" and the like.
 bench: $(READY)
 	PYTHONPATH=. $(BIN)/python benchmarks/speed.py $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
@@ -46,4 +50,4 @@ gpu:
 endif
 
 clean:
-	rm -rf $(VENV) build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist demo-out site *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Every block of README runs, in order and in one folder, as a reader would run it; commands in docs/ exist.
+"""Every block of README and the tutorials runs, in order and in one folder, as a reader would; commands in docs/ exist.
 
 A block that cannot run here has a line before it that says why: ``<!-- not run: needs a download -->``.
 """
@@ -20,7 +20,8 @@ from fact_clip.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *TUTORIALS]
 MARKER = re.compile(r"<!-- not run: (.+) -->")
 SHOWN = ("fact_clip", "scripts", "docs", "pyproject.toml", "README.md", "LICENSE")
 """What a block may use of a clone."""
@@ -109,6 +110,15 @@ def folder(tmp_path_factory) -> Path:
 def test_the_blocks_of_readme_run(section, folder):
     for block in BLOCKS:
         if block.section == section and not block.not_run:
+            run(block, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_the_blocks_of_a_tutorial_run(page, tmp_path):
+    folder = clone(tmp_path / "clone")
+    for block in blocks(page.read_text(encoding="utf-8")):
+        if block.language in ("bash", "python") and not block.not_run:
             run(block, folder)
 
 

@@ -52,11 +52,14 @@ def load_reference(
     Args:
         state_dict: the reference parameters by name; all must be there, and no others.
         config: flat reference keys or the nested mapping of a reference YAML.
-        n_classes, input_dim: C; D, feature columns.
+        n_classes: C.
+        input_dim: D, feature columns.
         background: indices of the background classes.
         text_embeddings: (C, E), for FACT-CLIP; else those of the checkpoint.
-        verb_of_class, noun_of_class: index for each class, for the verb-noun model.
-        n_verbs, n_nouns: None: one more than the largest index.
+        verb_of_class: index for each class, for the verb-noun model.
+        noun_of_class: likewise.
+        n_verbs: None: one more than the largest index.
+        n_nouns: likewise.
         mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
     """
     classes = Classes(n_classes)

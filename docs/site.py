@@ -1,0 +1,48 @@
+"""What `mkdocs build` needs beside docs/: pages that lie elsewhere in the repository, and links that leave docs/.
+
+The pages of docs/ link to files of the checkout (``../benchmarks/results.md``), as one reads them there. In the site a
+link to a page of ELSEWHERE leads to that page, and one to any other file outside docs/ becomes its path.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+ELSEWHERE = {
+    "CHANGELOG.md": "changelog.md",
+    "benchmarks/results.md": "benchmarks/results.md",
+    "benchmarks/results_gpu.md": "benchmarks/results_gpu.md",
+}
+"""A file of the repository and its page in the site."""
+
+LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages of ELSEWHERE."""
+    for source, page in ELSEWHERE.items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Lead links that leave docs/ to a page of the site, or show what they name."""
+    origins = {there: here for here, there in ELSEWHERE.items()}
+    address = page.file.src_uri
+    home = posixpath.dirname(origins.get(address, f"docs/{address}"))
+
+    def lead(match: re.Match[str]) -> str:
+        text, target, anchor = match[1], match[2], match[3] or ""
+        path = posixpath.normpath(posixpath.join(home, target))
+        inside = ELSEWHERE.get(path, path.removeprefix("docs/") if path.startswith("docs/") else None)
+        if inside is None:
+            return f"{text} (`{path}`)" if text.strip("`") != path else f"`{path}`"
+        return f"[{text}]({posixpath.relpath(inside, posixpath.dirname(address) or '.')}{anchor})"
+
+    return LINK.sub(lead, markdown)
