@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +15,9 @@ import fact_clip
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.datasets.synthetic import write_workbench
+
+if TYPE_CHECKING:
+    from .browser import Browser
 
 # The same examples in every run; no time limit an example, because the machines of CI are shared.
 settings.register_profile("house", derandomize=True, deadline=None)
@@ -115,6 +118,15 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; the tests that use it are marked slow."""
+    from .browser import started
+
+    with started() as running:
+        yield running
 
 
 TINY_CLIP = {

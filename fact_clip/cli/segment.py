@@ -427,7 +427,7 @@ def _overlay(
     found: Mapping[Path, Segmentation], segmenter: Segmenter | TrainingFree, overlay: Path, keep_going: bool
 ) -> Path:
     """Burn the segments of the one video into it, in the colours of the timeline."""
-    from fact_clip.report.timeline import palette
+    from fact_clip.report.colours import palette
     from fact_clip.video.overlay import overlay as write
 
     ((video, segmentation),) = found.items()

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.report.timeline import BACKGROUND, check_suffix, palette, save_figure
+from fact_clip.report.colours import BACKGROUND, palette
+from fact_clip.report.timeline import check_suffix, save_figure
 
 _MOST_POINTS = 5000  # more dots only hide each other
 _FLOOR = -10.0  # nats; what is less likely looks the same

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.report import class_scores, embeddings, principal_components, save_figures
-from fact_clip.report.timeline import BACKGROUND, palette
+from fact_clip.report.colours import BACKGROUND, palette
 
 VOCABULARY = Vocabulary.from_names(["rest", "pour $milk$", "stir", "never"], background=["rest"])
 

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.report import save_timeline, timeline
-from fact_clip.report.timeline import BACKGROUND, oklab, palette
+from fact_clip.report.colours import BACKGROUND, palette
 
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
 
@@ -20,19 +20,6 @@ def many(count: int, fps: float | None = 15.0, shift: int = 0) -> Segmentation:
     """`count` classes of 30 frames each, with names as long as those of HA-ViD."""
     names = [f"screw part number {(n + shift) % count} with the hex screwdriver" for n in range(count)]
     return Segmentation(tuple(Segment(30 * n, 30 * (n + 1), name) for n, name in enumerate(names)), fps)
-
-
-def test_sixty_colours_stay_apart():
-    seen = oklab(np.array([to_rgb(colour) for colour in (*palette(60), BACKGROUND, "#ffffff")]))
-    distances = [np.linalg.norm(left - right) for left, right in combinations(seen, 2)]
-    # 0.02 is about the least that is seen side by side
-    assert min(distances) > 0.08
-    assert len(set(palette(300))) == 300
-
-
-def test_palettes_begin_alike():
-    assert palette(60)[:7] == palette(7)
-    assert palette(0) == ()
 
 
 def test_bars_lie_where_the_segments_are_in_seconds():

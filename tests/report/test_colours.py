@@ -1,0 +1,37 @@
+"""Colours of classes: far apart, always the same, and none for background."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from fact_clip.report.colours import BACKGROUND, class_colours, oklab, palette
+
+
+def test_sixty_colours_stay_apart():
+    seen = oklab(np.array([to_rgb(colour) for colour in (*palette(60), BACKGROUND, "#ffffff")]))
+    distances = [np.linalg.norm(left - right) for left, right in combinations(seen, 2)]
+    # 0.02 is about the least that is seen side by side
+    assert min(distances) > 0.08
+    assert len(set(palette(300))) == 300
+
+
+def test_palettes_begin_alike():
+    assert palette(60)[:7] == palette(7)
+    assert palette(0) == ()
+
+
+def test_a_class_has_the_colour_and_the_number_of_its_place_among_the_actions():
+    found = class_colours(["pour", "no action", "stir"], ["no action"])
+    assert found == {
+        "pour": {"colour": palette(2)[0], "number": 1, "index": 0},
+        "no action": {"colour": None, "number": None, "index": 1},
+        "stir": {"colour": palette(2)[1], "number": 2, "index": 2},
+    }
+
+
+def test_more_names_leave_the_colours_of_the_first_ones():
+    few, more = class_colours(["a", "b"]), class_colours(["a", "b", "c"])
+    assert {name: more[name] for name in few} == few
