@@ -22,6 +22,7 @@ from fact_clip.datasets.features import (
     encoder_of,
     length_fault,
     load_features,
+    read_clock,
     read_layout,
 )
 from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
@@ -228,6 +229,15 @@ class Dataset:
             warnings.warn(text, stacklevel=2)
         self._lengths[name] = length
         return features[:length]
+
+    def times(self, name: str) -> NDArray[np.float64] | None:
+        """Seconds at the start of each of T frames and at the end, (T + 1,): from the JSON file beside the features, or
+        from the rate; None where both are unknown.
+        """
+        clock, count = read_clock(self._feature_path(name), self.fps, self.layout), len(self._cut_labels(name))
+        if clock.times is not None:
+            return clock.times[: count + 1]
+        return None if clock.fps is None else np.arange(count + 1) / clock.fps
 
     def _cut_labels(self, name: str) -> NDArray[np.int64]:
         """All labels of a video, as long as its features."""

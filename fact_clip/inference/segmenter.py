@@ -422,6 +422,22 @@ class Segmenter(SegmentsMany):
         return labels[index], confidence[index]
 
     @torch.inference_mode()
+    def votes(
+        self, of: Sequence[Voters], choice: Choice, n_frames: int
+    ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """What each voter alone says: "frames" and, where there are any, "tokens" -> as `decode`, frame by frame.
+
+        Where all tokens are null the token voter has no say, and the row shows the frame voter.
+        """
+        offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
+        weights = {"frames": 1.0, "tokens": 0.0} if of[0].tokens is not None else {"frames": 1.0}
+        index, found = self._row_of_frame(of[0].frames.shape[1], n_frames), {}
+        for name, weight in weights.items():
+            best = _mean([fuse(each, weight, offset)[0] for each in of]).max(-1)
+            found[name] = best.indices.cpu().numpy()[index], best.values.clamp(0, 1).cpu().numpy()[index]
+        return found
+
+    @torch.inference_mode()
     def decode_gammas(
         self, of: Sequence[Voters], choice: Choice, seen: NDArray[np.bool_], gammas: Sequence[float], n_frames: int
     ) -> NDArray[np.int64]:

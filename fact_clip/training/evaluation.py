@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fact_clip import metrics
+from fact_clip import __version__, metrics
 from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
@@ -24,6 +24,10 @@ from fact_clip.training.calibration import calibrate_run
 
 if TYPE_CHECKING:
     from fact_clip.report.embeddings import Frames
+    from fact_clip.report.record import Record
+
+Rows = dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
+"""Row of `report.record.ROWS` -> class index and confidence of each frame, (T,) and (T,)."""
 
 
 def evaluate(
@@ -64,11 +68,13 @@ def evaluate(
             progress(done, len(mine), name)
         features = dataset.features(name)
         of = segmenter.voters(features, choice, _given_transcript(dataset, name) if config.model.transcript else None)
-        labels = place[segmenter.decode(of, choice, len(features))[0]]
+        labels, confidence = segmenter.decode(of, choice, len(features))
+        kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
-        found.append((labels, [each.to("cpu") for each in of] if dataset.holdout is not None else []))
+        found.append((kept, [each.to("cpu") for each in of] if dataset.holdout is not None else []))
     found = processes.gathered(found, len(names))
-    prediction = [labels for labels, _ in found]
+    rows = [{row: (place[labels], shares) for row, (labels, shares) in kept.items()} for kept, _ in found]
+    prediction = [kept["prediction"][0] for kept in rows]
     voters = [[each.to(segmenter.device) for each in of] for _, of in found]
     if processes.first:
         (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
@@ -83,8 +89,34 @@ def evaluate(
     if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
     if processes.first:
-        write_json(run.path / f"evaluation_{kind}.json".replace("evaluation_test", "evaluation"), result)
+        path = run.path / f"{evaluation_stem(split, actions is not None)}.json"
+        _record(dataset, vocabulary, names, rows).save(path.with_suffix(".npz"))
+        write_json(path, result)
     return result
+
+
+def evaluation_stem(split: str, has_actions: bool = False) -> str:
+    """The name, without its ending, of what `evaluate` writes into a run folder."""
+    return "evaluation" + f"_{split}" * (split != "test") + "_actions" * has_actions
+
+
+def _record(dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]) -> Record:
+    """What the report needs of each video."""
+    from fact_clip.report.record import Record, Video, commit  # the room draws, and loads matplotlib
+
+    counts = np.zeros(len(vocabulary), dtype=np.int64)
+    counts[: len(dataset.vocabulary)] = dataset.class_counts()  # further candidates come after the known classes
+    videos = [
+        Video(
+            name,
+            {"truth": dataset.labels(name)} | {row: labels for row, (labels, _) in of.items()},
+            {row: shares.astype(np.float16) for row, (_, shares) in of.items()},
+            dataset.times(name),
+        )
+        for name, of in zip(names, rows, strict=True)
+    ]
+    versions = {"fact-clip": __version__, "torch": torch.__version__, "commit": commit() or "unknown"}
+    return Record(vocabulary, counts, versions, videos)
 
 
 def _opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
