@@ -35,7 +35,7 @@ class Video:
         name: of the video.
         labels: row of `ROWS` -> class indices (T,), -1 where there is none; the token voter may be missing.
         confidence: the same rows but "truth" -> probability (T,) of the class that the row names.
-        times: seconds at the start of each frame and at the end, (T + 1,); None where neither times nor a rate are known.
+        times: seconds at the start of each frame and at the end, (T + 1,); None where they are unknown.
     """
 
     name: str
