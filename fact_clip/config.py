@@ -54,7 +54,9 @@ class DataConfig(_Frozen):
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
     layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
     fps: float | None = Field(None, gt=0, description="frames (feature rows) per second; unset: the benchmark's")
-    background: tuple[str, ...] | None = Field(None, description="names of background classes; unset: the benchmark's")
+    background: tuple[str, ...] | None = Field(
+        None, description="names of background classes; unset: the benchmark's; own data, head 'text': by their names"
+    )
     unlabelled: tuple[str, ...] = Field((), description="names of labels that are ignored, beside '?'; no classes")
     grammar: str | None = Field(
         None, description="how names are read: '{verb} {object} [with {tool}]'; docs/datasets.md"
@@ -67,6 +69,9 @@ class DataConfig(_Frozen):
     holdout: str | tuple[str | int, ...] | None = Field(None, description="held-out classes: JSON file, name or list")
     holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
         None, description="mask frames, drop videos, or hide nothing (upper bound); unset: as in the JSON, else mask"
+    )
+    validation_unseen: Literal["auto"] | tuple[str, ...] | None = Field(
+        None, description="held-out classes that choose settings; auto: chosen where the hold-out names none"
     )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
     validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size is used")
@@ -156,7 +161,9 @@ class TextConfig(_Frozen):
     """How class names become vectors (heads 'text' and 'fact-clip')."""
 
     encoder: str = Field("minilm", description="minilm, hash:64, open_clip:MODEL/WEIGHTS, file:PATH; see encoders/")
-    parts: tuple[Literal["sentence", "factors"], ...] = Field(("sentence",), description="vectors of a class")
+    parts: Literal["auto"] | tuple[Literal["sentence", "factors"], ...] = Field(
+        ("sentence",), description="vectors of a class; auto: the sentence, and factors where names have several slots"
+    )
     templates: str = Field("plain", description="prompts around the name: entry of TEMPLATES in text/prompts.py")
     phrase: str = Field("name", description="how class names are read: entry of PHRASES in text/prompts.py")
     cache: str | None = Field(None, description="folder that keeps vectors; unset: none is kept")
@@ -261,10 +268,15 @@ class Config(_Frozen):
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
         """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
 
-        A relative ``data.root`` of a recipe file starts from the file's folder if the data is there, else from the
-        current folder, and so does the file of ``data.holdout``; those of an override start from the current folder.
+        ``base=NAME`` among them replaces the recipe that this one builds on. A relative ``data.root`` of a recipe file
+        starts from the file's folder if the data is there, else from the current folder, and so does the file of
+        ``data.holdout``; those of an override start from the current folder.
         """
-        return cls.from_tree(with_overrides(read_recipe(recipe), overrides), str(recipe))
+        bases = [text.removeprefix("base=") for text in overrides if text.startswith("base=")]
+        tree = read_recipe(recipe, base=bases[-1] if bases else None)
+        return cls.from_tree(
+            with_overrides(tree, [text for text in overrides if not text.startswith("base=")]), str(recipe)
+        )
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
@@ -338,8 +350,8 @@ def recipes() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The tree of a recipe, by name or path, merged into that of its base.
+def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | None = None) -> dict[str, Any]:
+    """The tree of a recipe, by name or path, merged into that of its base, or of another `base`.
 
     `above` are the files that build on this one, nearest last; a relative path starts from the last of them.
     """
@@ -355,7 +367,8 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = ()) -> dict[str, A
         raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
     tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
     _look_beside(path, tree)
-    base = tree.pop("base", None)
+    own = tree.pop("base", None)
+    base = base or own
     return merged(read_recipe(str(base), (*above, path)), tree) if base else tree
 
 

@@ -50,9 +50,12 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 def answered(command: Callable[[], object]) -> int:
     """Run a command and give back its exit code: 0 or its own, 2 for bad input, 130 for Ctrl-C.
 
-    Bad input and warnings are lines on stderr; what else the library logs, where no progress bar is shown there.
+    Bad input and warnings are lines on stderr, and so is what a recipe leaves to the data; what else the library logs,
+    where no progress bar is shown there.
     """
     logger, lines = logging.getLogger("fact_clip"), _Lines()
+    if not is_beside():
+        logging.getLogger("fact_clip.training.setup").setLevel(logging.INFO)
     before = logger.level, logger.propagate
     logger.addHandler(lines)
     logger.setLevel(logging.WARNING if sys.stderr.isatty() or is_beside() else logging.INFO)

@@ -98,8 +98,9 @@ def zero_shot_table(found: Mapping[str, Any]) -> str:
         "S, U: mean accuracy of the seen and of the unseen classes; H: their harmonic mean",
         _figures(found["ways"]),
         f"AUSUC {found['ausuc']:.1f}; in use: gamma {found['gamma']:g}, prior weight {found['prior_weight']:g};"
-        f" best H on the curve {found['best_harmonic_mean']:.1f}; unseen labels only {found['unseen_labels_only']:.1f};"
-        f" chance {found['chance']:.1f}",
+        f" H* {found['best_harmonic_mean']:.1f} (an oracle: gamma chosen on the test videos);"
+        f" unseen labels only {found['unseen_labels_only']:.1f}; chance {found['chance']:.1f}",
+        _diagnostics(found["diagnostics"]),
         _classes(found["unseen"]),
     ]
     if len(found["by_level"]) > 1:
@@ -125,8 +126,22 @@ def _classes(rows: Mapping[str, Mapping[str, Any]]) -> str:
     for name, row in rows.items():
         new = ", ".join(f"{slot} {factor}" for slot, factor in row["new"])
         level = f"{row['level']}: {new}" if new else row["level"]
-        cells.append([name, str(row["frames"]), _percent(row["accuracy"]), _percent(row["unseen_labels_only"]), level])
-    return table(["unseen class", "frames", "accuracy", "unseen labels only", "level"], cells, right=(1, 2, 3))
+        accuracy, alone, wrong = _percent(row["accuracy"]), _percent(row["unseen_labels_only"]), row.get("called")
+        called = "-" if wrong is None else f"{wrong['name']} ({wrong['share']:.0f} %)"
+        cells.append([name, str(row["frames"]), accuracy, alone, called, level])
+    head = ["unseen class", "frames", "accuracy", "unseen labels only", "mostly mistaken for", "level"]
+    return table(head, cells, right=(1, 2, 3))
+
+
+def _diagnostics(found: Mapping[str, float | None]) -> str:
+    """Where unseen classes are lost, in two lines."""
+    parts = {key: _percent(value) for key, value in found.items()}
+    return (
+        f"unseen frames told from seen ones: AUROC {parts['auroc']}; compositional gap {parts['compositional_gap']}"
+        f" (seen classes {parts['compositional_gap_seen']})\n"
+        f"wrongly named unseen frames: {parts['called_seen']} % called a seen class, {parts['collapsed']} % one that is"
+        " frequent and shares a factor"
+    )
 
 
 def _percent(value: float | None) -> str:

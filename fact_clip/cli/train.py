@@ -71,7 +71,19 @@ def train(
         raise typer.Exit(130) from None
 
 
-FIGURES = ("S", "U", "H", "AUSUC", "f1@10", "f1@25", "f1@50", "edit", "frame_accuracy", "frame_accuracy_foreground")
+FIGURES = (
+    "S",
+    "U",
+    "H",
+    "AUSUC",
+    "H*",
+    "f1@10",
+    "f1@25",
+    "f1@50",
+    "edit",
+    "frame_accuracy",
+    "frame_accuracy_foreground",
+)
 """The columns of the table of a sweep, where a run has them; the order is that of the papers."""
 
 

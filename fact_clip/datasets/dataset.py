@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from fact_clip.datasets.features import (
     read_clock,
     read_layout,
 )
-from fact_clip.datasets.holdout import Holdout, check_leak, find_holdout
+from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
 from fact_clip.datasets.layout import (
     EXPECTED,
     find_benchmark,
@@ -131,10 +132,23 @@ class Dataset:
 
     @classmethod
     def open(cls, config: DataConfig) -> Dataset:
-        """The split of a configuration, with the classes of ``data.holdout`` held out."""
+        """The split of a configuration, with the classes of ``data.holdout`` held out.
+
+        With ``data.validation_unseen: auto``, a hold-out without validation-unseen classes gets some.
+        """
         dataset = cls(config)
         holdout = find_holdout(config, dataset.root, dataset.vocabulary)
-        return dataset if holdout is None else cls(config, holdout)
+        if holdout is None:
+            return dataset
+        if config.validation_unseen == "auto" and not holdout.validation_unseen and config.validation > 0:
+            holdout = replace(holdout, validation_unseen=dataset.chosen_beside(holdout))
+        return cls(config, holdout)
+
+    def chosen_beside(self, holdout: Holdout) -> tuple[str, ...]:
+        """Classes of this data set, opened without a hold-out, that could be validation-unseen beside those of one."""
+        learning = self.videos_of(holdout.check(self.vocabulary))[0]
+        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
+        return choose_validation_unseen(self.vocabulary, holdout.unseen, frames, self._groups(learning))
 
     @property
     def learning(self) -> tuple[str, ...]:

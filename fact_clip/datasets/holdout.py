@@ -123,7 +123,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     """The holdout of a configuration; None where it has none.
 
     ``data.holdout`` is a file under the root, a path, the name of one in `HOLDOUTS`, or a list of classes by name or
-    number. ``data.holdout_mode`` replaces its mode.
+    number. ``data.holdout_mode`` replaces its mode, and a list in ``data.validation_unseen`` its classes of that kind.
     """
     asked, names = config.holdout, vocabulary.names
     if asked is None:
@@ -136,6 +136,8 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
             if isinstance(one, int) and not 0 <= one < len(names):
                 raise InputError("data.holdout", f"class number {one}", f"0 to {len(names) - 1}")
         holdout = Holdout(tuple(names[one] if isinstance(one, int) else one for one in asked))
+    if config.validation_unseen not in (None, "auto"):
+        holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode)
 
 
@@ -265,3 +267,64 @@ def select(
     turns = [place * n_validation_unseen // wanted for place in range(wanted + 1)]
     validation = tuple(name for place, name in enumerate(chosen) if turns[place + 1] > turns[place])
     return Holdout(tuple(name for name in chosen if name not in validation), validation, mode).check(vocabulary)
+
+
+# --- validation-unseen classes for a hold-out that names none ---
+
+MOST_FRAMES = 0.15
+"""Share of the action frames of seen classes that validation-unseen classes may take from training, together."""
+
+FEWEST_GROUPS = 2
+"""Groups of training videos in which such a class must occur: one validates, the others can."""
+
+FEWEST_FRAMES = 10
+
+
+def choose_validation_unseen(
+    vocabulary: Vocabulary,
+    unseen: Sequence[str],
+    frames: Mapping[str, Mapping[int, int]],
+    groups: Mapping[str, str] | None = None,
+) -> tuple[str, ...]:
+    """Seen actions to hold out for the choice of settings; empty where none can be (docs/protocol.md, 'Validation').
+
+    Half as many as unseen classes, at least two, and at most an eighth of the seen actions (at least one), one by one.
+    A class can be taken if, with all others out, each of its factors is in a class that stays seen; if no unseen class
+    loses a factor by it; and if it has some frames, in two groups of videos or more, but not too many. Of these the one
+    is taken whose rarest factor is in two other classes or more, then that of most groups, then the smallest. Test
+    videos and frames of unseen classes are not looked at.
+
+    Args:
+        vocabulary: all classes.
+        unseen: the classes of the test.
+        frames: training and validation video -> class index -> frames.
+        groups: video -> group, which validates as a whole; None: each video is one.
+    """
+    hidden = set(vocabulary.encode(unseen).tolist())
+    counts, where = np.zeros(len(vocabulary), np.int64), dict[int, set[str]]()
+    for video, own in frames.items():
+        for index, count in own.items():
+            if count and index >= 0 and index not in hidden:
+                counts[index] += count
+                where.setdefault(index, set()).add(video if groups is None else groups[video])
+    actions = [i for i in where if i not in vocabulary.background_indices]
+    wanted = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
+    budget = MOST_FRAMES * counts[actions].sum()
+    lost = lost_factors(vocabulary, unseen, counts)
+    chosen: list[str] = []
+    while len(chosen) < wanted:
+        possible = []
+        for support in rank(vocabulary, (*unseen, *chosen), counts):
+            index, all_out = vocabulary.index(support.name), (*unseen, *chosen, support.name)
+            if support.classes < 1 or len(where[index]) < FEWEST_GROUPS or counts[index] < FEWEST_FRAMES:
+                continue
+            left = lost_factors(vocabulary, all_out, counts)
+            fits = counts[index] <= budget and not any(left[name] for name in (*chosen, support.name))
+            if fits and all(left[name] == lost[name] for name in unseen):
+                possible.append((-min(support.classes, 2), -len(where[index]), int(counts[index]), support.name))
+        if not possible:
+            break
+        *_, taken, name = min(possible)
+        chosen.append(name)
+        budget -= taken
+    return tuple(name for name in vocabulary if name in chosen)

@@ -406,6 +406,11 @@ class Segmenter(SegmentsMany):
         offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
         return _mean([fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of])
 
+    def frame_scores(self, of: Sequence[Voters], choice: Choice, n_frames: int) -> NDArray[np.floating]:
+        """(n_frames, C) the same for each of the frames that the voters were made from."""
+        scores = self.scores(of, choice).cpu().numpy()
+        return scores[self._row_of_frame(len(scores), n_frames)]
+
     @torch.inference_mode()
     def decode(
         self, of: Sequence[Voters], choice: Choice, n_frames: int

@@ -150,16 +150,9 @@ def seen_unseen_curve(
         InputError: shapes that do not fit, NaN, a frame in which no seen or no unseen class is a candidate, a class in
             two groups or of C or more, no unseen class.
     """
-    held_out, left_out, others = _groups(unseen, background, also_unseen)
-    true, table = _frames(ground_truth, scores)
-    n_classes = table.shape[1]
-    for label in held_out | left_out | others | set(true.tolist()):
-        if label >= n_classes:
-            raise InputError("scores", f"{n_classes} columns", f"one for class {label} too")
-    free = np.isin(np.arange(n_classes), sorted(held_out | others))
-    seen_guess, seen_best = _best(table, ~free, "seen")
-    unseen_guess, unseen_best = _best(table, free, "unseen")
-    margin = seen_best - unseen_best
+    found = _compared(ground_truth, scores, unseen, background, also_unseen)
+    (held_out, left_out, others), true, margin = found.groups, found.true, found.margin
+    n_classes, seen_guess, unseen_guess = found.n_classes, found.seen_guess, found.unseen_guess
     s_weight = _weights(true, seen_guess == true, set(range(n_classes)) - held_out - left_out - others)
     u_weight = _weights(true, unseen_guess == true, held_out)
 
@@ -173,6 +166,45 @@ def seen_unseen_curve(
         seen=np.append(np.cumsum(lost[::-1])[::-1], 0.0),
         unseen=np.concatenate([[0.0], np.cumsum(won)]),
     )
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The best seen and the best unseen class of each of n frames."""
+
+    groups: tuple[frozenset[int], frozenset[int], frozenset[int]]  # unseen, background, also unseen
+    n_classes: int
+    true: NDArray[np.int64]  # (n,)
+    seen_guess: NDArray[np.int64]  # (n,)
+    unseen_guess: NDArray[np.int64]  # (n,) of both unseen groups
+    margin: Floats  # (n,) best seen score minus best unseen score
+
+
+def _compared(
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes, also_unseen: Classes
+) -> _Compared:
+    groups = _groups(unseen, background, also_unseen)
+    held_out, left_out, others = groups
+    true, table = _frames(ground_truth, scores)
+    n_classes = table.shape[1]
+    for label in held_out | left_out | others | set(true.tolist()):
+        if label >= n_classes:
+            raise InputError("scores", f"{n_classes} columns", f"one for class {label} too")
+    free = np.isin(np.arange(n_classes), sorted(held_out | others))
+    seen_guess, seen_best = _best(table, ~free, "seen")
+    unseen_guess, unseen_best = _best(table, free, "unseen")
+    return _Compared(groups, n_classes, true, seen_guess, unseen_guess, seen_best - unseen_best)
+
+
+def best_of_groups(
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+) -> tuple[NDArray[np.int64], Floats, tuple[frozenset[int], frozenset[int], frozenset[int]]]:
+    """True class (n,) and margin (n,), best seen minus best unseen score, of all frames; and the three groups.
+
+    Arguments and errors as in `seen_unseen_curve`.
+    """
+    found = _compared(ground_truth, scores, unseen, background, also_unseen)
+    return found.true, found.margin, found.groups
 
 
 def curve_of_predictions(

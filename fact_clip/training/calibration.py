@@ -94,6 +94,18 @@ class Scored:
         allowed = np.isin(self.place, classes) & ~self.choice.ruled_out
         return self.decoded(np.where(allowed, 0.0, -np.inf)) if allowed.any() else None
 
+    def tables(self, calibration: Calibration) -> list[NDArray[np.float64]]:
+        """(T, C) calibrated log scores of each video over `vocabulary`; -inf for a class that is no candidate."""
+        offset = np.where(self.choice.ruled_out, -np.inf, calibration.offset(self.choice.vocabulary))
+        choice, found = replace(self.choice, offset=offset), []
+        for of, labels in zip(self.voters, self.truth, strict=True):
+            scores = self.segmenter.frame_scores(of, choice, len(labels))
+            table = np.full((len(labels), len(self.vocabulary)), -np.inf)
+            table[:, self.place] = np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
+            table[:, self.place[self.choice.ruled_out]] = -np.inf
+            found.append(table)
+        return found
+
     def log_scores(self) -> list[NDArray[np.float64]]:
         """(T', C) log scores of each video, nothing added to them."""
         plain = replace(self.choice, offset=None)

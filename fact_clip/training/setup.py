@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,69 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.layout import find_benchmark, find_root, read_vocabulary
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.encoders.processes import Processes
 from fact_clip.losses import Criterion
 from fact_clip.models import Classes, ObjectSpec
+
+logger = logging.getLogger(__name__)
+
+
+def by_names(config: Config) -> Config:
+    """The configuration with what the names of the classes tell of it, for a head that reads them; logged.
+
+    Of a data set of your own: the background, and how names are read (`datasets.describe.guess_names`), where neither
+    the configuration nor a factors.csv says it. Of any: which vectors a class has, for ``text.parts: auto``.
+    """
+    if config.model.head != "text":
+        return config
+    data, root, found = config.data, find_root(config.data), list[str]()
+    if data.name == "folder" and data.background is None:
+        listed = Vocabulary.from_mapping(root / find_benchmark(data.name).mapping).names
+        data, _ = guess_names(data, listed, root)
+        found.append(f"background by its name: {', '.join(data.background or ()) or 'no class'}")
+        if data.unlabelled != config.data.unlabelled:
+            found.append(f"ignored by their name: {', '.join(data.unlabelled)}")
+        if data.grammar != config.data.grammar:
+            found.append(f"names are read as {data.grammar}")
+    text = config.text
+    if text.parts == "auto":
+        whole = read_vocabulary(data, root).slots == WHOLE_NAME
+        parts = ("sentence",) if whole else ("sentence", "factors")
+        text = text.model_copy(update={"parts": parts})
+        found.append("a class is named by its sentence" + ("" if whole else " and its factors"))
+    if found:
+        logger.info("%s", "; ".join(found))
+    return config.model_copy(update={"data": data, "text": text})
+
+
+def with_choice(config: Config, dataset: Dataset) -> Config:
+    """The configuration with the validation-unseen classes of its data set by name, where they were chosen; logged.
+
+    A warning where there are none and none were asked not to be.
+    """
+    asked, holdout = config.data.validation_unseen, dataset.holdout
+    if holdout is None or asked not in (None, "auto"):
+        return config
+    chosen, rule = holdout.validation_unseen, "gamma is chosen by the accuracy of seen classes alone"
+    if asked is None:
+        if not chosen and config.model.head == "text":
+            todo = "data.validation_unseen=auto chooses some"
+            logger.warning("data.holdout names no validation-unseen classes, so %s; %s", rule, todo)
+        return config
+    if not chosen:
+        why = "no class can be validation-unseen: none has all of its factors in other seen classes, and enough frames"
+        logger.warning("%s; %s", why if config.data.validation else "there are no validation videos", rule)
+    else:
+        counts = dict(zip(dataset.vocabulary.names, dataset.class_counts(dataset.validation).tolist(), strict=True))
+        listed = ", ".join(f"{name!r} ({counts[name]} frames there)" for name in chosen)
+        text = "chosen as validation-unseen, not trained, and used on the validation videos to choose settings: %s"
+        logger.info(text, listed)
+    return config.model_copy(update={"data": config.data.model_copy(update={"validation_unseen": chosen})})
 
 
 def prepare(
@@ -92,6 +150,7 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
         return {"text": torch.from_numpy(class_vectors(config.text, vocabulary, config.train.device))}
     if config.model.head != "text":
         return {}
+    assert config.text.parts != "auto", "by_names comes first"
     if "factors" in config.text.parts and vocabulary.slots == WHOLE_NAME:
         found = f"{list(config.text.parts)}, and names without parts"
         raise InputError("text.parts", found, "sentence", "or say how names are read: data.grammar, ROOT/factors.csv")

@@ -33,7 +33,7 @@ from fact_clip.encoders.processes import Processes
 from fact_clip.training.calibration import calibrate_run, check_prior
 from fact_clip.training.evaluation import Progress, check_select, evaluate
 from fact_clip.training.logs import check_loggers
-from fact_clip.training.setup import prepare
+from fact_clip.training.setup import by_names, prepare, with_choice
 from fact_clip.training.trainer import train_model
 from fact_clip.training.zero_shot import IN_USE
 
@@ -73,7 +73,8 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
     """
-    out, dataset = Path(out), Dataset.open(config.data)
+    out, config = Path(out), by_names(config)
+    dataset = Dataset.open(config.data)
     # Everything that would otherwise fail after minutes, with a folder half written.
     device = pick_device(config.train.device, "train.device")
     check_loggers(config.train.loggers)
@@ -81,6 +82,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     if dataset.holdout is not None:
         check_prior(config.decode, dataset)
     dataset.check()
+    config = with_choice(config, dataset)
     processes = Processes(device)
     if processes.world > 1 and config.train.members > 1:
         todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
@@ -250,6 +252,7 @@ def sweep(
     first = Processes(pick_device(config.train.device, "train.device")).first
     seeds: dict[int, list[dict[str, float]]] = {}
     combinations = _combinations(config, axes)
+    combinations = {label: by_names(one) for label, one in combinations.items()}
     for one in combinations.values():
         Dataset.open(one.data)
     for number, (label, one) in enumerate(combinations.items(), start=1):
@@ -302,5 +305,7 @@ def main_figures(result: Mapping[str, Any]) -> dict[str, float]:
     ways = found["ways"][IN_USE]
     groups = {key: value for key, value in ways.items() if key.startswith(("seen_", "unseen_"))}
     first = {key: ways[key] for key in ("S", "U", "H")}
-    rest = {"AUSUC": found["ausuc"], "unseen labels only": found["unseen_labels_only"], "gamma": found["gamma"]}
+    rest = {"AUSUC": found["ausuc"], "H*": found["best_harmonic_mean"]}
+    rest |= {"unseen labels only": found["unseen_labels_only"], "gamma": found["gamma"]}
+    rest |= {key: value for key, value in found["diagnostics"].items() if value is not None}
     return {**first, **rest, **groups, **numbers}

@@ -50,10 +50,11 @@ def report(
         "ausuc": curve.ausuc(),
         "curve": curve.to_dict(),
         "best_harmonic_mean": float(curve.harmonic_mean.max()),
+        "diagnostics": _diagnostics(scored, used, predictions[IN_USE], dataset, groups),
         "unseen_labels_only": conventional,
         "chance": 100 / int((~scored.choice.ruled_out).sum()),
         "by_level": _by_level(scored.truth, predictions[IN_USE], dataset, groups),
-        "unseen": _unseen_classes(scored.truth, predictions[IN_USE], alone, dataset),
+        "unseen": _unseen_classes(scored, predictions[IN_USE], alone, dataset),
         "by_factor": by_factor(scored.vocabulary, scored.truth, predictions[IN_USE]),
     }
 
@@ -82,6 +83,27 @@ def _figures(truth: Labels, prediction: Labels, groups: Groups) -> dict[str, flo
     }
 
 
+def _diagnostics(
+    scored: Scored, used: Calibration, prediction: Labels, dataset: Dataset, groups: Groups
+) -> dict[str, float | None]:
+    """Where unseen classes are lost (docs/metrics.md, 'Diagnostics'), in percent; None where nothing can be counted."""
+    unseen, background, others = groups
+    names, truth = scored.vocabulary, scored.truth
+    free = np.isin(scored.place[~scored.choice.ruled_out], (*unseen, *others))
+    found: dict[str, float | None] = {"auroc": None}
+    if free.any() and not free.all():
+        tables = scored.tables(replace(used, gamma=0.0))
+        found["auroc"] = metrics.seen_unseen_auroc(truth, tables, unseen, background, others)
+    frames = np.zeros(len(names), np.int64)
+    frames[: len(dataset.vocabulary)] = dataset.class_counts()
+    named = metrics.confusions(truth, prediction, names, unseen, dataset.seen, frames)
+    found |= {"called_seen": named.called_seen, "collapsed": named.collapsed}
+    seen = set(dataset.seen) - set(background)
+    for key, classes in (("compositional_gap", unseen), ("compositional_gap_seen", tuple(seen))):
+        found[key] = metrics.compositional_gap(truth, prediction, names, classes)
+    return found
+
+
 def _levels(dataset: Dataset) -> dict[str, Level]:
     """Name of each unseen class -> its level, with all classes of both groups held out."""
     assert dataset.holdout is not None
@@ -104,10 +126,13 @@ def _by_level(truth: Labels, prediction: Labels, dataset: Dataset, groups: Group
 
 
 def _unseen_classes(
-    truth: Labels, prediction: Labels, alone: Labels | None, dataset: Dataset
+    scored: Scored, prediction: Labels, alone: Labels | None, dataset: Dataset
 ) -> dict[str, dict[str, Any]]:
-    """Of each unseen class: level, new factors, frames, and accuracy as in use and with unseen labels only."""
-    true, guess = np.concatenate(truth), np.concatenate(prediction)
+    """Of each unseen class: level, new factors, frames, accuracy as in use and with unseen labels only, wrong name.
+
+    "called" is the class that its wrongly named frames are named as most often, and their share of its frames.
+    """
+    true, guess = np.concatenate(scored.truth), np.concatenate(prediction)
     forced = None if alone is None else np.concatenate(alone)
     rows: dict[str, dict[str, Any]] = {}
     for name, level in _levels(dataset).items():
@@ -119,8 +144,17 @@ def _unseen_classes(
             "frames": int(own.sum()),
             "accuracy": _share(guess[own] == label),
             "unseen_labels_only": None if forced is None else _share(forced[own] == label),
+            "called": _called(scored.vocabulary, guess[own], label),
         }
     return rows
+
+
+def _called(vocabulary: Vocabulary, guess: NDArray[np.int64], label: int) -> dict[str, Any] | None:
+    """The commonest wrong name among the frames of a class, and its share in percent; None without a wrong one."""
+    counts = np.bincount(guess[guess != label])
+    if not counts.size:
+        return None
+    return {"name": vocabulary.names[int(counts.argmax())], "share": 100 * int(counts.max()) / len(guess)}
 
 
 def _share(hits: NDArray[np.bool_]) -> float | None:

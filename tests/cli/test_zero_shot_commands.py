@@ -73,9 +73,16 @@ def test_evaluate_prints_the_zero_shot_figures(named, fact_clip, tmp_path):
     assert [row[0] for row in rows.values()] == [f"{used[key]:.1f}" for key in keys]
     assert f"AUSUC {found['ausuc']:.1f}; in use: gamma {found['gamma']:g}, prior weight" in answer.out
     assert f"unseen labels only {found['unseen_labels_only']:.1f}; chance 4.3" in answer.out
+    assert f"H* {found['best_harmonic_mean']:.1f} (an oracle" in answer.out
+    parts = found["diagnostics"]
+    assert f"AUROC {parts['auroc']:.1f}; compositional gap {parts['compositional_gap']:.1f} (seen" in answer.out
+    assert f"{parts['called_seen']:.1f} % called a seen class, {parts['collapsed']:.1f} % one that" in answer.out
     for name, figures in found["unseen"].items():
         line = next(line for line in lines if line.startswith(name))
         assert line.endswith("compositional")
+        wrong = figures["called"]
+        shown = "-" if wrong is None else f"{wrong['name']} ({wrong['share']:.0f} %)"
+        assert f" {shown} " in line
         assert f" {figures['frames']} " in line
     assert [line.split()[0] for line in lines[-3:]] == ["verb", "object", "tool"]
 
@@ -98,7 +105,7 @@ def test_levels_are_printed_apart_where_both_occur(named):
     assert lines[start].split() == ["unseen:", "compositional", "unseen:", "new", "factor"]
     assert lines[start + 2].split() == ["U", f"{figures['U']:.1f}", "12.3"]
     jar = next(line for line in text.splitlines() if line.startswith("grasp jar"))
-    assert jar.split()[2:] == ["0", "-", "-", "new", "factor:", "object", "jar"]
+    assert jar.split()[2:] == ["0", "-", "-", "-", "new", "factor:", "object", "jar"]
 
 
 def test_evaluate_with_other_candidates(named, fact_clip, tmp_path):

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Holdout, Level, Support, levels, lost_factors, rank, select
+from fact_clip.datasets.holdout import (
+    Holdout,
+    Level,
+    Support,
+    choose_validation_unseen,
+    levels,
+    lost_factors,
+    rank,
+    select,
+)
 from fact_clip.text import havid
 
 NOT_COMPOSITIONAL = [
@@ -185,3 +194,64 @@ def test_chosen_on_kscgr(shared):
     assert set(holdout.hidden) <= set(tested)
     assert {level.kind for level in levels(dataset.vocabulary, holdout, counts).values()} == {"compositional"}
     assert dataset.remaining(holdout)["mask"]["videos"] == len(dataset.train) + len(dataset.validation)
+
+
+class TestChooseValidationUnseen:
+    """Unseen is "cut ham"; which other classes are held out to choose settings by."""
+
+    NAMES = ("rest", "cut ham", "cut egg", "cut leek", "hold ham", "hold egg", "hold leek", "fry egg", "wave")
+    FACTORS = {name: (name.split()[0], name.split()[-1] if " " in name else None) for name in NAMES[1:]}
+    KITCHEN = Vocabulary.from_names(NAMES, ["rest"], FACTORS, ("verb", "object"))
+
+    def chosen(self, frames, groups=None, unseen=("cut ham",)):
+        named = {
+            video: {self.KITCHEN.index(name): count for name, count in own.items()} for video, own in frames.items()
+        }
+        return choose_validation_unseen(self.KITCHEN, unseen, named, groups)
+
+    COUNTS = dict(zip(NAMES, (500, 40, 60, 30, 70, 50, 20, 300, 200), strict=True))
+
+    def test_small_classes_of_which_every_word_stays(self):
+        # "wave" and "fry" are in no other class, "hold ham" has the only "ham" left. "hold" and "egg" are each in two
+        # other classes, which holds for no other name; one of seven is taken.
+        assert self.chosen({"u": self.COUNTS, "v": self.COUNTS}) == ("hold egg",)
+
+    def test_neither_order_nor_test_frames_count(self):
+        counts = dict(reversed(self.COUNTS.items())) | {"cut ham": 9}
+        assert self.chosen({"v": self.COUNTS, "u": counts}) == ("hold egg",)
+
+    def test_frames_in_two_groups_are_needed(self):
+        rare = self.COUNTS | {"hold egg": 0}
+        # of "cut egg", "cut leek" and "hold leek" the smallest, as every rarest word is in one other class
+        assert self.chosen({"u": self.COUNTS, "v": rare, "w": rare}) == ("hold leek",)
+        assert self.chosen({"u": self.COUNTS, "v": self.COUNTS}, {"u": "ann", "v": "ann"}) == ()
+        few = dict.fromkeys(self.NAMES, 1)
+        assert self.chosen({"u": few, "v": few}) == ()
+
+    def test_none_may_take_a_word_of_an_unseen_class(self):
+        """With every other "hold" and "leek" out, "hold leek" is all that shows them."""
+        frames = {"u": self.COUNTS, "v": self.COUNTS}
+        assert self.chosen(frames, unseen=("cut leek", "hold egg", "hold ham")) in {("cut egg",), ()}
+        whole = Vocabulary.from_names(("a", "b", "c"))
+        assert choose_validation_unseen(whole, ["a"], {"u": {1: 90, 2: 90}, "v": {1: 90, 2: 90}}) == ()
+
+    @given(st.lists(st.lists(st.integers(0, 80), min_size=9, max_size=9), min_size=1, max_size=4), st.integers(1, 8))
+    def test_what_is_promised(self, table, unseen):
+        frames = {str(place): dict(enumerate(row)) for place, row in enumerate(table)}
+        name, vocabulary = self.NAMES[unseen], self.KITCHEN
+        found = choose_validation_unseen(vocabulary, [name], frames)
+        counts = np.array([0 if at == unseen else sum(row[at] for row in table) for at in range(9)])
+        assert len(found) <= 2
+        assert name not in found
+        assert "rest" not in found
+        left = [at for at in range(1, 9) if counts[at] and self.NAMES[at] not in found]
+        words = {(slot, vocabulary.factors[at][slot]) for at in left for slot in (0, 1)}
+        for one in found:
+            at = vocabulary.index(one)
+            assert {(0, vocabulary.factors[at][0]), (1, vocabulary.factors[at][1])} <= words
+            assert sum(row[at] > 0 for row in table) >= 2
+            assert counts[at] >= 10
+        assert sum(counts[vocabulary.index(one)] for one in found) <= 0.15 * counts[1:].sum()
+        before = {(slot, vocabulary.factors[at][slot]) for at in range(1, 9) if counts[at] for slot in (0, 1)}
+        own = {(0, vocabulary.factors[unseen][0]), (1, vocabulary.factors[unseen][1])}
+        assert own & before == own & words

@@ -134,6 +134,43 @@ def test_the_report_is_that_of_loops_over_frames(segmenter, dataset):
         assert figures["frame_accuracy"] == pytest.approx(100 * hits / sum(map(len, truth)))
 
 
+def test_the_diagnostics_are_those_of_loops_over_frames(segmenter, dataset):
+    names, used = dataset.test, segmenter.calibration
+    found = zero_shot.report(segmenter, dataset, names)
+    scored = Scored(segmenter, dataset, names)
+    tables = scored.tables(used)
+    guesses = scored.calibrated(used)
+    assert [table.argmax(1).tolist() for table in tables] == [guess.tolist() for guess in guesses]  # no switching price
+
+    seen, unseen = groups_of(dataset)
+    free = [*unseen, *dataset.validation_unseen]
+    margins = {True: [], False: []}
+    for name, table in zip(names, scored.tables(dataclasses.replace(used, gamma=0.0)), strict=True):
+        for label, row in zip(dataset.labels(name), table, strict=True):
+            best = max(row[c] for c in free) - max(row[c] for c in range(len(row)) if c not in free)
+            if label in (*seen, *unseen):
+                margins[label in unseen].append(best)
+    pairs = [(a > b) + (a == b) / 2 for a in margins[True] for b in margins[False]]
+    assert found["diagnostics"]["auroc"] == pytest.approx(100 * sum(pairs) / len(pairs))
+
+    wrong = [
+        (t, g)
+        for name, guess in zip(names, guesses, strict=True)
+        for t, g in zip(dataset.labels(name).tolist(), guess.tolist(), strict=True)
+        if t in unseen and t != g
+    ]
+    called = sum(g in dataset.seen for _, g in wrong)
+    assert found["diagnostics"]["called_seen"] == pytest.approx(100 * called / len(wrong))
+    for label in unseen:
+        own = [dataset.vocabulary.names[g] for t, g in wrong if t == label]
+        name = dataset.vocabulary.names[label]
+        frames = sum(int((dataset.labels(video) == label).sum()) for video in names)
+        row = found["unseen"][name]["called"]
+        most = max(map(own.count, own), default=0)
+        assert row is None if not own else row["share"] == pytest.approx(100 * most / frames)
+        assert not own or own.count(row["name"]) == most
+
+
 @pytest.mark.parametrize("actions", [None, ["insert bolt", "grasp nut", "polish shaft"]])
 def test_an_evaluation_runs_the_model_once_a_video(run, segmenter, dataset, monkeypatch, actions):
     """The outputs behind the predictions are those behind the report, whose figures are the same as from new ones."""

@@ -1,0 +1,156 @@
+"""Where unseen classes are lost: how well they are told from seen ones, and what they are taken for.
+
+Definitions: docs/metrics.md, 'Diagnostics'. Accuracies and shares are in percent, and None where there is nothing to
+count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.metrics.frame import Classes, Labellings, paired, percent
+from fact_clip.metrics.zero_shot import Tables, best_of_groups
+
+FREQUENT = 0.25
+"""Share of the seen classes, those with most training frames, that count as frequent."""
+
+
+def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
+    """Area under the ROC curve: how often a positive value is above a negative one; an equal pair counts half."""
+    high, low = (np.asarray(values, dtype=np.float64).ravel() for values in (positive, negative))
+    if not high.size or not low.size:
+        return None
+    ordered = np.sort(low)
+    below, up_to = (np.searchsorted(ordered, high, side) for side in ("left", "right"))
+    return 100 * float((below + up_to).mean()) / (2 * low.size)
+
+
+def seen_unseen_auroc(
+    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
+) -> float | None:
+    """The AUROC of frames of unseen classes against those of seen ones, by best unseen minus best seen score.
+
+    Arguments as in `seen_unseen_curve`; frames of background and of `also_unseen` classes are left out.
+    """
+    true, margin, (held_out, left_out, others) = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
+    is_unseen = np.isin(true, sorted(held_out))
+    is_seen = ~np.isin(true, sorted(held_out | left_out | others))
+    return auroc(-margin[is_unseen], -margin[is_seen])
+
+
+def frequent_classes(frames: ArrayLike, seen: Classes) -> frozenset[int]:
+    """The quarter (`FREQUENT`, at least one) of the seen classes with most training frames, (C,); ties by index."""
+    counts = np.asarray(frames)
+    ranked = sorted((label for label in set(seen) if counts[label] > 0), key=lambda label: (-counts[label], label))
+    return frozenset(ranked[: math.ceil(FREQUENT * len(ranked))])
+
+
+@dataclass(frozen=True)
+class Confusions:
+    """What the wrongly named frames of some classes are named as.
+
+    Args:
+        wrong: their number.
+        called_seen: share of them named as a seen class; background is one.
+        collapsed: share of them named as a frequent seen class that shares a factor with the true class.
+    """
+
+    wrong: int
+    called_seen: float | None
+    collapsed: float | None
+
+
+def confusions(
+    ground_truth: Labellings,
+    prediction: Labellings,
+    vocabulary: Vocabulary,
+    classes: Classes,
+    seen: Classes,
+    frames: ArrayLike,
+) -> Confusions:
+    """What wrongly named frames of `classes` (unseen ones) are named as.
+
+    Args:
+        ground_truth, prediction: class indices, as in `metrics.evaluate`.
+        vocabulary: the classes with their factors.
+        classes: the true classes that are looked at.
+        seen: classes that were trained; background among them.
+        frames: (C,) training frames of each class.
+    """
+    wanted, trained = set(classes), set(seen)
+    actions = trained - set(vocabulary.background_indices)
+    near = {label: sharing(vocabulary, label, frequent_classes(frames, actions)) for label in wanted}
+    pairs = Counter[tuple[int, int]]()
+    for true, guess in paired(ground_truth, prediction):
+        wrong = np.isin(true, sorted(wanted)) & (true != guess)
+        pairs.update(zip(true[wrong].tolist(), guess[wrong].tolist(), strict=True))
+    total = pairs.total()
+    called = sum(count for (_, guess), count in pairs.items() if guess in trained)
+    collapsed = sum(count for (true, guess), count in pairs.items() if guess in near[true])
+    return Confusions(total, *(percent(part, total) if total else None for part in (called, collapsed)))
+
+
+def sharing(vocabulary: Vocabulary, label: int, among: Classes) -> frozenset[int]:
+    """Those of some classes that have a factor in common with a class."""
+    own = vocabulary.factors[label]
+    return frozenset(
+        other
+        for other in among
+        if any(a is not None and a == b for a, b in zip(own, vocabulary.factors[other], strict=True))
+    )
+
+
+def compositional_gap(
+    ground_truth: Labellings, prediction: Labellings, vocabulary: Vocabulary, classes: Classes
+) -> float | None:
+    """Mean over classes of (accuracy - product of the accuracies of its factors), in points of percent.
+
+    The accuracy of a factor is the share of all frames whose true class has it that are named as a class with it. Below
+    0: the factors are recognised, but not together. Classes without a true frame are left out; None if all are.
+    """
+    videos = paired(ground_truth, prediction)
+    true, guess = (np.concatenate(parts) for parts in zip(*videos, strict=True))
+    held, right = _factor_hits(vocabulary, true, guess)
+    gaps = []
+    for label in sorted(set(classes)):
+        own = true == label
+        if own.any():
+            factors = [factor for factor in enumerate(vocabulary.factors[label]) if factor[1] is not None]
+            product = math.prod(right[factor] / held[factor] for factor in factors)
+            gaps.append(100 * (float((guess[own] == label).mean()) - product))
+    return float(np.mean(gaps)) if gaps else None
+
+
+def _factor_hits(
+    vocabulary: Vocabulary, true: NDArray[np.int64], guess: NDArray[np.int64]
+) -> tuple[Counter[tuple[int, str | None]], Counter[tuple[int, str | None]]]:
+    """For each (place of a slot, factor) the frames whose true class has it, and those of them named so, too."""
+    held, right = Counter[tuple[int, str | None]](), Counter[tuple[int, str | None]]()
+    for (label, named), count in Counter(zip(true.tolist(), guess.tolist(), strict=True)).items():
+        for place, factor in enumerate(vocabulary.factors[label]):
+            if factor is not None:
+                held[place, factor] += count
+                right[place, factor] += count * (vocabulary.factors[named][place] == factor)
+    return held, right
+
+
+def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> float:
+    """Mean H of some runs divided by the mean H of the same runs trained with nothing hidden (``oracle`` mode).
+
+    It says what the lack of examples costs, whatever the data set. An InputError without runs, or where the oracle has
+    an H of 0.
+    """
+    if not len(harmonic_means) or len(harmonic_means) != len(oracle):
+        found = f"{len(harmonic_means)} and {len(oracle)} runs"
+        raise InputError("openness ratio", found, "as many runs with classes hidden as without")
+    below = float(np.mean(oracle))
+    if below <= 0:
+        raise InputError("openness ratio", f"an oracle with H {below:g}", "above 0")
+    return float(np.mean(harmonic_means)) / below
