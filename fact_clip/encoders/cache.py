@@ -107,16 +107,19 @@ def embed(
     )
 
 
-def embed_as(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> TextMatrix:
-    """`embed` with the settings of a recipe."""
-    return embed(
-        config.encoder, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache, device=device
-    )
+def embed_as(
+    config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
+) -> TextMatrix:
+    """`embed` with the settings of a recipe; `encoder` is its encoder where that is loaded already."""
+    chosen = encoder or config.encoder
+    return embed(chosen, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache, device=device)
 
 
-def class_texts(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> NDArray[np.float32]:
-    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed`."""
-    return embed_as(config, vocabulary, device).stacked(vocabulary, config.parts)
+def class_texts(
+    config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
+) -> NDArray[np.float32]:
+    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed_as`."""
+    return embed_as(config, vocabulary, device, encoder).stacked(vocabulary, config.parts)
 
 
 def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> NDArray[np.float32]:

@@ -24,8 +24,9 @@ from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.datasets.layout import UNLABELLED, unlabelled
 from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, fuse_gammas, voters
-from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder, pick_device
+from fact_clip.encoders import FrameEncoder, Runtime, TextEncoder, frame_encoder, pick_device, text_encoder
 from fact_clip.encoders.cache import class_texts
+from fact_clip.inference.prepared import Adjust, Prepared, PreparedScores, absorb_short, raise_background
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
 from fact_clip.video.decode import SUFFIXES, probe
@@ -38,6 +39,9 @@ Input = TypeVar("Input", str, Path)
 ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
 """Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
 
+KEPT_CHOICES, KEPT_NAMES = 64, 10_000
+"""Lists of candidates, and vectors of new names, that a segmenter keeps, at most."""
+
 _VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
 
 
@@ -49,6 +53,8 @@ class SegmentsMany:
     extraction: Settings
     unlabelled: tuple[str, ...] = (UNLABELLED,)
     """Labels of ground truth that stand for no class."""
+    adjust: Adjust = Adjust()
+    """How `segment` decodes where it differs from what the model has."""
 
     def segment(
         self,
@@ -73,7 +79,7 @@ class SegmentsMany:
             not fit the model is an InputError.
         """
         found = self._found(source, actions, transcript, progress)
-        return replace(found, background=self.vocabulary.background)
+        return found if found.background else replace(found, background=self.vocabulary.background)
 
     def _found(
         self,
@@ -86,12 +92,34 @@ class SegmentsMany:
             return self._segment(source, "features", Clock(fps=self.fps), actions, transcript)
         path = Path(source)
         if path.suffix.lower() not in SUFFIXES:
-            features, clock = self._open(path)
-            return self._segment(features, str(path), with_video_rate(clock), actions, transcript)
+            features, clock = self.open(path)
+            return self._segment(features, str(path), clock, actions, transcript)
         encoder = self._encoder_for(path)
         with extracted(path, encoder, self.extraction, progress) as file:
             features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
             return self._segment(features, where, read_clock(file, layout="TD"), actions, transcript)
+
+    def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+        """A feature file that fits the model, (T, D), and the times of its rows."""
+        features, clock = self._open(path)
+        return features, with_video_rate(clock)
+
+    def encoder_for(self, video: Path) -> FrameEncoder:
+        """What turns this video into features that fit the model."""
+        return self._encoder_for(video)
+
+    def prepare(
+        self, features: NDArray[np.floating], where: str, clock: Clock, actions: Sequence[str] | None = None
+    ) -> Prepared:
+        """All that is needed of a video to decode it in several ways.
+
+        Args:
+            features: raw features (T, D); errors call them `where`.
+            where: see `features`.
+            clock: the times of their rows.
+            actions: candidates, as in :meth:`segment`.
+        """
+        raise TypeError(f"{type(self).__name__} does not segment")
 
     def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         """A feature file that fits the model, and the times of its rows."""
@@ -143,6 +171,15 @@ class SegmentsMany:
                 failed(source, error)
                 continue
             yield source, found
+
+
+def check_features(features: NDArray[np.floating], where: str, width: int, origin: str) -> None:
+    """An InputError unless these are finite rows (T, `width`), as `origin` has them."""
+    if features.ndim != 2 or not len(features):
+        raise InputError(where, f"an array of shape {features.shape}", f"(T, {width}), at least one frame")
+    if features.shape[1] != width:
+        raise InputError(where, f"{features.shape[1]} columns (of {len(features)} frames)", f"{width}, as {origin}")
+    check_finite(where, features)
 
 
 def with_video_rate(clock: Clock) -> Clock:
@@ -218,7 +255,9 @@ class Segmenter(SegmentsMany):
         self.window = run.config.decode.window
         self.extraction = extraction or Settings(fps=run.fps or Settings().fps)
         self._encoder = encoder
-        self._choices: dict[tuple[str, ...] | None, Choice] = {}  # new names are embedded once, not once a video
+        self._choices: dict[tuple[str, ...] | None, Choice] = {}  # looked up once, not once a video
+        self._vectors: dict[str, Tensor] = {}  # (S, E) of each new name, which is embedded once
+        self._text_encoder: TextEncoder | None = None
 
     @property
     def model(self) -> FACT:
@@ -233,16 +272,20 @@ class Segmenter(SegmentsMany):
         actions: Sequence[str] | None,
         transcript: Sequence[str] | None,
     ) -> Segmentation:
-        width = self.run.transform.input_dim
-        if features.ndim != 2 or not len(features):
-            raise InputError(where, f"an array of shape {features.shape}", f"(T, {width}), at least one frame")
-        if features.shape[1] != width:
-            expected = f"{width}, as {self.run.path} was trained with"
-            raise InputError(where, f"{features.shape[1]} columns (of {features.shape[0]} frames)", expected)
-        check_finite(where, features)
-        labels, confidence = self.predict(features, actions, transcript)
-        names = self.choose(actions).vocabulary.decode(labels)
-        return clock.put_on(Segmentation.from_frames(names, None, confidence.tolist()))
+        return self.prepare(features, where, clock, actions, transcript).segmentation(self.adjust)
+
+    def prepare(
+        self,
+        features: NDArray[np.floating],
+        where: str,
+        clock: Clock,
+        actions: Sequence[str] | None = None,
+        transcript: Sequence[str] | None = None,
+    ) -> PreparedScores:
+        """The scores of a video, which :meth:`PreparedScores.segmentation` decodes; see `SegmentsMany.prepare`."""
+        check_features(features, where, self.run.transform.input_dim, f"{self.run.path} was trained with")
+        choice = self.choose(actions)
+        return PreparedScores(self, self.voters(features, choice, transcript), choice, len(features), clock)
 
     def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         features, clock = load_features(path, self.run.layout), read_clock(path, self.fps, self.run.layout)
@@ -266,6 +309,8 @@ class Segmenter(SegmentsMany):
             raise InputError("actions", f"one text, {actions!r}", "a list of names")
         key = None if actions is None else tuple(actions)
         if key not in self._choices:
+            if len(self._choices) >= KEPT_CHOICES:
+                self._choices.pop(next(iter(self._choices)))
             self._choices[key] = self._chosen(key)
         return self._choices[key]
 
@@ -286,8 +331,7 @@ class Segmenter(SegmentsMany):
             factors, phrases = new_factors(config.data, known, new)
             whole = known.extended(new, factors=factors)
             # Known names keep the vectors that they were trained with.
-            added = torch.from_numpy(class_texts(config.text, whole.subset(new), str(self.device)))
-            text = torch.cat([text, added.to(text)])
+            text = torch.cat([text, self._embedded(whole, new).to(text)])
             if phrases:
                 listed = ", ".join(map(repr, phrases))
                 logger.warning("not in the grammar of the training names, so read as whole phrases: %s", listed)
@@ -295,6 +339,18 @@ class Segmenter(SegmentsMany):
         text = text[whole.encode(names).tolist()]
         self._tell_unmatched(vocabulary, text, new)
         return Choice(vocabulary, text, self._offset(vocabulary))
+
+    def _embedded(self, vocabulary: Vocabulary, names: Sequence[str]) -> Tensor:
+        """(N, S, E) of new names; the text encoder stays loaded, and each name is embedded once."""
+        config, missing = self.run.config.text, [name for name in names if name not in self._vectors]
+        if missing:
+            if len(self._vectors) + len(missing) > KEPT_NAMES:
+                self._vectors.clear()
+                missing = list(names)
+            self._text_encoder = self._text_encoder or text_encoder(config.encoder, str(self.device))
+            rows = class_texts(config, vocabulary.subset(missing), str(self.device), self._text_encoder)
+            self._vectors.update(zip(missing, torch.from_numpy(rows), strict=True))
+        return torch.stack([self._vectors[name] for name in names])
 
     def _tell_unmatched(self, vocabulary: Vocabulary, text: Tensor, new: Sequence[str]) -> None:
         """One line of warning for new names whose word matches no object column: the columns say nothing of them."""
@@ -413,16 +469,33 @@ class Segmenter(SegmentsMany):
 
     @torch.inference_mode()
     def decode(
-        self, of: Sequence[Voters], choice: Choice, n_frames: int
+        self,
+        of: Sequence[Voters],
+        choice: Choice,
+        n_frames: int,
+        adjust: Adjust | None = None,
+        fps: float | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Index among the candidates and its score for each of the `n_frames` frames that the voters were made from.
 
         This is the one way from scores to labels: `segment`, validation, evaluation and calibration all decode here.
+        `adjust` changes how (with a threshold and no background among the candidates, index C is the background); its
+        seconds are those of frames at `fps`.
         """
-        scores = self.scores(of, choice)
-        labels = self._switching(scores.clone(), choice.ruled_out)
-        # The rounding of a mean may end a little above one.
-        confidence = scores.clamp(0, 1).cpu().numpy()[np.arange(len(labels)), labels]
+        asked = adjust or Adjust()
+        scores = self.scores(of, self._with_gamma(choice, asked.gamma))
+        ruled_out = choice.ruled_out
+        if asked.threshold is not None:
+            values, background = scores.cpu().numpy(), choice.vocabulary.background_indices
+            scores = torch.from_numpy(raise_background(values, background, asked.threshold))
+            ruled_out = np.append(ruled_out, [False] * (scores.shape[1] - len(ruled_out)))
+        labels = self._switching(scores.clone(), ruled_out, asked.switch_penalty)
+        found = scores.clamp(0, 1).cpu().numpy()  # the rounding of a mean may end a little above one
+        if asked.shortest:
+            data = self.run.config.data
+            rate = (fps or self.fps or 1.0) / (1 if data.interleave else data.stride)
+            labels = absorb_short(labels, found, math.ceil(asked.shortest * rate - 1e-6))
+        confidence = found[np.arange(len(labels)), labels]
         index = self._row_of_frame(len(labels), n_frames)
         return labels[index], confidence[index]
 
@@ -462,9 +535,21 @@ class Segmenter(SegmentsMany):
             parts.append(self._switching(scores, choice.ruled_out))
         return np.concatenate(parts)[:, index]
 
-    def _switching(self, scores: Tensor, ruled_out: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def _with_gamma(self, choice: Choice, gamma: float | None) -> Choice:
+        """The candidates with another gamma; without a calibration it is taken from the classes of the run."""
+        if gamma is None:
+            return choice
+        own = self.calibration
+        known, before = (self.vocabulary.names, 0.0) if own is None else (own.seen, own.gamma)
+        seen = np.array([name in known for name in choice.vocabulary.names])
+        offset = np.zeros(len(seen)) if choice.offset is None else choice.offset
+        return replace(choice, offset=offset - (gamma - before) * seen)
+
+    def _switching(
+        self, scores: Tensor, ruled_out: NDArray[np.bool_], penalty: float | None = None
+    ) -> NDArray[np.int64]:
         """Scores (T', C) or (G, T', C), which are overwritten, to labels (T',) or (G, T'); `ruled_out` is (C,)."""
-        penalty = self.run.config.decode.switch_penalty
+        penalty = self.run.config.decode.switch_penalty if penalty is None else penalty
         if penalty:
             # A score that has become zero still stays above what is ruled out.
             scores = scores.clamp_(min=torch.finfo(scores.dtype).tiny).log_()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fact_clip.core import InputError, Segmentation, Vocabulary, runs
+from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
-from fact_clip.datasets.features import check_finite, load_features, read_clock
+from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import TransportSettings, transport
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import ImageTextModel
-from fact_clip.inference.segmenter import SegmentsMany
+from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
+from fact_clip.inference.segmenter import SegmentsMany, check_features
 from fact_clip.video.extract import Settings, describe
+
+KEPT_NAMES = 10_000
+"""Names whose text vectors are kept, at most."""
 
 _ROWS = 4096  # compared at once, so that a long file is never in memory whole
 
@@ -88,7 +92,7 @@ class TrainingFree(SegmentsMany):
         self.settings, self.extraction = settings or TrainingFreeSettings(), extraction or Settings()
         self.fps: float = self.extraction.fps
         self.vocabulary = self._vocabulary(actions)
-        self._texts: dict[tuple[str, ...], NDArray[np.float32]] = {}  # names are embedded once, not once a video
+        self._texts: dict[str, NDArray[np.float32]] = {}  # (E,) of each name: embedded once, not once a video
 
     def _vocabulary(self, actions: Sequence[str]) -> Vocabulary:
         if not actions:
@@ -117,23 +121,60 @@ class TrainingFree(SegmentsMany):
     ) -> Segmentation:
         if transcript is not None:
             raise InputError("transcript", "without a trained model", "none")
+        return self.prepare(features, where, clock, actions).segmentation(self.adjust)
+
+    def prepare(
+        self, features: NDArray[np.floating], where: str, clock: Clock, actions: Sequence[str] | None = None
+    ) -> PreparedSimilarities:
+        """The similarities of a video; arguments and errors as for `Segmenter.prepare`."""
         vocabulary = self.vocabulary if actions is None else self._vocabulary(actions)
-        texts = self._text_vectors(tuple(name for name in vocabulary if name not in vocabulary.background))
-        if features.ndim != 2 or not len(features):
-            raise InputError(where, f"an array of shape {features.shape}", "(T, D), at least one frame")
-        if features.shape[1] != texts.shape[1]:
-            expected = f"{texts.shape[1]}, as {self.encoder.name} gives"
-            raise InputError(where, f"{features.shape[1]} columns", expected)
-        check_finite(where, features)
+        names = tuple(name for name in vocabulary if name not in vocabulary.background)
+        texts = self._text_vectors(names)
+        check_features(features, where, texts.shape[1], f"{self.encoder.name} gives")
         fps = clock.fps or self.fps
-        similarity = probabilities(features, texts, self.settings, fps)
-        labels, confidence = decode_similarity(similarity, self.settings, fps)
-        return clock.put_on(Segmentation.from_frames(vocabulary.decode(labels), fps, confidence.tolist()))
+        return PreparedSimilarities(
+            names, probabilities(features, texts, self.settings, fps), self.settings, fps, clock
+        )
 
     def _text_vectors(self, names: tuple[str, ...]) -> NDArray[np.float32]:
-        if names not in self._texts:
-            self._texts[names] = embed(self.encoder, Vocabulary.from_names(names), self.settings.templates).classes
-        return self._texts[names]
+        """(K, E) of the names, each of which is embedded once."""
+        new = [name for name in names if name not in self._texts]
+        if new:
+            if len(self._texts) + len(new) > KEPT_NAMES:
+                self._texts.clear()
+                new = list(names)
+            rows = embed(self.encoder, Vocabulary.from_names(new), self.settings.templates).classes
+            self._texts.update(zip(new, rows, strict=True))
+        return np.stack([self._texts[name] for name in names])
+
+
+@dataclass(frozen=True)
+class PreparedSimilarities:
+    """The similarities (T, K) of a video to K names, from which `decode_similarity` makes labels."""
+
+    names: tuple[str, ...]
+    similarity: NDArray[np.float32]
+    settings: TrainingFreeSettings
+    fps: float
+    clock: Clock
+
+    @property
+    def nbytes(self) -> int:
+        """Main memory that it takes."""
+        return self.similarity.nbytes
+
+    def segmentation(self, adjust: Adjust) -> Segmentation:
+        """The video cut into segments; transport knows neither a gamma nor a price of switching."""
+        settings = self.settings
+        if adjust.threshold is not None:
+            settings = replace(settings, threshold=adjust.threshold)
+        if adjust.shortest is not None:
+            settings = replace(settings, shortest=adjust.shortest)
+        labels, confidence = decode_similarity(self.similarity, settings, self.fps)
+        background = () if settings.threshold is None else (settings.background,)
+        names = [*self.names, *background]
+        found = Segmentation.from_frames([names[label] for label in labels.tolist()], self.fps, confidence.tolist())
+        return replace(self.clock.put_on(found), background=background)
 
 
 def probabilities(
@@ -166,23 +207,7 @@ def decode_similarity(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Labels (T,) and confidence (T,) of similarities (T, K); with a threshold, label K is the background."""
     if settings.threshold is not None:
-        column = np.full((len(similarity), 1), settings.threshold, dtype=np.float32)
-        similarity = np.concatenate([similarity, column], axis=1)
+        similarity = raise_background(similarity, (), settings.threshold).astype(np.float32)
     share = transport(similarity, settings.transport) * np.float32(len(similarity))
     labels = absorb_short(share.argmax(axis=1), share, math.ceil(settings.shortest * fps - 1e-6))
     return labels, np.clip(share[np.arange(len(labels)), labels], 0, 1)
-
-
-def absorb_short(labels: NDArray[np.int64], scores: NDArray[np.floating], least: int) -> NDArray[np.int64]:
-    """Give each segment of fewer than `least` frames, the shortest first, to the neighbour that scores higher in it.
-
-    Labels are (T,), scores (T, K) of every label.
-    """
-    labels = labels.copy()
-    while True:
-        segments = runs(labels)
-        start, stop, _ = segments[place := min(range(len(segments)), key=lambda i: segments[i][1] - segments[i][0])]
-        if stop - start >= least or len(segments) == 1:
-            return labels
-        beside = [segments[i][2] for i in (place - 1, place + 1) if 0 <= i < len(segments)]
-        labels[start:stop] = max(beside, key=lambda label: float(scores[start:stop, label].mean()))

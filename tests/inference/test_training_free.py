@@ -104,7 +104,10 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
     alike = TrainingFree(spec, actions, TrainingFreeSettings(templates="plain"), Settings(fps=10))
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
-    for shape, told in (((8,), r"features: an array of shape \(8,\)"), ((4, 3), "features: 3 columns; expected 8")):
+    for shape, told in (
+        ((8,), r"features: an array of shape \(8,\)"),
+        ((4, 3), r"features: 3 columns \(of 4 frames\); expected 8"),
+    ):
         with pytest.raises(InputError, match=told):
             alike.segment(np.zeros(shape))
 
@@ -113,7 +116,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
         segmenter.segment(tmp_path / "x.npy")
     (tmp_path / "x.json").write_text(json.dumps(facts))
     np.save(tmp_path / "x.npy", np.zeros((5, 3)))
-    with pytest.raises(InputError, match="3 columns; expected 8"):
+    with pytest.raises(InputError, match=r"3 columns \(of 5 frames\); expected 8"):
         segmenter.segment(tmp_path / "x.npy")
     (tmp_path / "x.json").unlink()
     with pytest.raises(InputError, match="what fact-clip extract writes beside features"):
