@@ -8,7 +8,7 @@ from fact_clip.metrics.diagnostics import (
     openness_ratio,
     seen_unseen_auroc,
 )
-from fact_clip.metrics.frame import frame_accuracy
+from fact_clip.metrics.frame import cohen_kappa, frame_accuracy
 from fact_clip.metrics.report import PROFILES, Profile, evaluate, figure_name, format_table, per_class
 from fact_clip.metrics.segmental import boundary_scores, edit, f1
 from fact_clip.metrics.zero_shot import (
@@ -30,6 +30,7 @@ __all__ = [
     "ausuc",
     "boundary_scores",
     "class_means",
+    "cohen_kappa",
     "compositional_gap",
     "confusions",
     "curve_of_predictions",

@@ -126,3 +126,22 @@ def frame_accuracy(ground_truth: Labellings, prediction: Labellings, background:
     """Share in percent of frames that agree (MoF), all videos pooled; without true frames of `background` classes."""
     left_out = class_set("background", background)
     return FrameCounts.of(paired(ground_truth, prediction)).without(left_out).accuracy()
+
+
+def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
+    """Agreement beyond chance, (p_o - p_e) / (1 - p_e) over all frames pooled; at most 1, and 0 is chance.
+
+    p_o is the share of frames that agree, p_e that expected of two labellings with these class frequencies. Symmetric.
+    Two labellings that consist of one and the same class agree by 1. Cohen, "A Coefficient of Agreement for Nominal
+    Scales", Educational and Psychological Measurement 20 (1960).
+    """
+    videos = paired(ground_truth, prediction)
+    true = np.concatenate([one for one, _ in videos])
+    guess = np.concatenate([other for _, other in videos])
+    if not true.size:
+        return 0.0
+    size = int(max(true.max(), guess.max())) + 1
+    shares = [np.bincount(labels, minlength=size) / labels.size for labels in (true, guess)]
+    expected = float(shares[0] @ shares[1])
+    observed = float((true == guess).mean())
+    return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)

@@ -1,0 +1,1 @@
+"""The web page: drop a video, type names, correct what is wrong, use the correction."""

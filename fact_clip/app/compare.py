@@ -1,0 +1,73 @@
+"""Two labellings of a video against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from fact_clip.app.sessions import Upload
+from fact_clip.core import InputError, Segmentation, Vocabulary, runs
+from fact_clip.core.clock import Clock
+from fact_clip.formats import FORMATS, load
+from fact_clip.formats.annotations import Options, to_frames
+from fact_clip.metrics import cohen_kappa, edit, f1, frame_accuracy
+from fact_clip.metrics.segmental import OVERLAPS
+
+
+def read_labels(upload: Upload, clock: Clock, background: str | None) -> list[str]:
+    """One name a frame of a label file in any format that can be read; gaps are `background`.
+
+    An InputError names the file as its user does.
+    """
+    known = next((each for each in FORMATS.values() if each.ending == upload.ending), None)
+    if known is None or (known.read is None and known.annotations is None):
+        readable = ", ".join(name for name, each in FORMATS.items() if each.read or each.annotations)
+        raise InputError(upload.name, "a format that is only written", f"one of {readable}")
+    try:
+        if known.read is not None:
+            try:
+                return load(upload.path, background=background, n_frames=clock.n_frames).to_frames()
+            except InputError:
+                if known.annotations is None:
+                    raise
+        assert known.annotations is not None
+        annotations = known.annotations(upload.path, Options())
+        if len(annotations) != 1:
+            raise InputError(upload.path, f"{len(annotations)} videos", "one")
+        return to_frames(annotations[0], clock, background).labels
+    except InputError as error:
+        where = error.where.replace(str(upload.path), upload.name)
+        raise InputError(where, error.found, error.expected) from None
+
+
+def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:
+    """How far two labellings (T,) agree, in percent but kappa, and where they differ.
+
+    Returns:
+        ``{"figures": {"frame_accuracy", "f1@10", "f1@25", "f1@50", "edit", "kappa"}, "differences": [{"start", "stop",
+        "label"}, ...]}``, differences in frames. Labellings of different length are an InputError.
+    """
+    if len(first) != len(second):
+        raise InputError("labels", f"{len(first)} frames against {len(second)}", "labels of one video at one rate")
+    vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
+    one, other = vocabulary.encode(first), vocabulary.encode(second)
+    left_out = [vocabulary.index(name) for name in background if name in vocabulary]
+    figures = {
+        "frame_accuracy": frame_accuracy([one], [other]),
+        **{f"f1@{overlap}": f1([one], [other], overlap, left_out) for overlap in OVERLAPS},
+        "edit": edit([one], [other], left_out),
+        "kappa": cohen_kappa([one], [other]),
+    }
+    pairs = one * len(vocabulary) + other
+    differences = [
+        {"start": start, "stop": stop, "label": f"{first[start]} / {second[start]}"}
+        for start, stop, _ in runs(pairs)
+        if first[start] != second[start]
+    ]
+    return {"figures": figures, "differences": differences}
+
+
+def as_segmentation(labels: Sequence[str], clock: Clock) -> Segmentation:
+    """Labels on the clock of their video."""
+    return replace(clock.put_on(Segmentation.from_frames(list(labels))))

@@ -1,0 +1,144 @@
+"""The models behind the page, and what they keep of videos so that a change of names or settings takes a moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from fact_clip.app.sessions import Limits, Session, Video
+from fact_clip.app.work import Job
+from fact_clip.core import InputError, Segmentation
+from fact_clip.inference.prepared import Prepared
+from fact_clip.inference.segmenter import Segmenter, SegmentsMany
+from fact_clip.inference.training_free import TrainingFree
+from fact_clip.video.decode import probe
+from fact_clip.video.extract import extract
+
+KEPT_BYTES = 256 << 20
+"""Scores of videos that are kept, over all sessions; what is dropped is computed again when it is asked for."""
+
+KEPT_MODELS = 3
+"""Adapted models that are kept loaded."""
+
+
+class Engine:
+    """One model, or one a session where it was adapted.
+
+    Args:
+        base: what the page was started with.
+        load: opens the run folder of an adapted model.
+        limits: what a video may take.
+    """
+
+    def __init__(self, base: SegmentsMany, load: Callable[[Path], SegmentsMany], limits: Limits) -> None:
+        self.base, self._load, self._limits = base, load, limits
+        self._models: OrderedDict[Path, SegmentsMany] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Prepared] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def model(self, session: Session) -> SegmentsMany:
+        """The model that a session uses."""
+        if session.model == "":
+            return self.base
+        path = session.adapted[session.model]
+        with self._lock:
+            if path not in self._models:
+                self._models[path] = self._load(path)
+            self._models.move_to_end(path)
+            while len(self._models) > KEPT_MODELS:
+                self._models.popitem(last=False)
+            return self._models[path]
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether any name can be a candidate."""
+        return not isinstance(self.base, Segmenter) or self.base.run.config.model.head == "text"
+
+    def names(self, session: Session) -> tuple[str, ...]:
+        """The candidates of a session, without background."""
+        if session.actions is not None:
+            return session.actions
+        vocabulary = self.model(session).vocabulary
+        return tuple(name for name in vocabulary if name not in vocabulary.background)
+
+    def unseen(self, session: Session, names: Iterable[str]) -> set[str]:
+        """Those of some names that the model was not trained on; none where it was not trained at all."""
+        model = self.model(session)
+        if isinstance(model, TrainingFree):
+            return set()
+        known = set(model.vocabulary.names)
+        if isinstance(model, Segmenter) and model.calibration is not None:
+            known = set(model.calibration.seen)
+        return set(names) - known
+
+    def choose(self, session: Session, names: tuple[str, ...] | None) -> None:
+        """Take other candidates; an InputError for names that the model cannot take, which changes nothing."""
+        model = self.model(session)
+        if names is not None and isinstance(model, Segmenter):
+            model.choose(names)
+        session.actions = names
+
+    def check_video(self, session: Session, video: Video) -> None:
+        """Refuse what cannot be segmented, before it waits: a video that is too long, features that do not fit."""
+        if video.media is not None:
+            info = probe(video.media.path)
+            if info.seconds is not None and info.seconds > 60 * self._limits.minutes:
+                found = f"{info.seconds / 60:.1f} minutes"
+                raise InputError(video.media.name, found, f"at most {self._limits.minutes:g}", "cut it")
+        if video.features is None and video.media is not None:
+            self.model(session).encoder_for(video.media.path)
+        if video.features is not None:
+            self.predict(session, video)
+
+    def encode(self, session: Session, video: Video, job: Job) -> None:
+        """Make the features of a video, beside it in the folder of the session."""
+        assert video.media is not None
+        model = self.model(session)
+        most = 60 * self._limits.minutes * model.extraction.fps
+
+        def report(done: int, total: int, name: str) -> None:
+            if done > most + 1:
+                raise InputError(name, "a longer video", f"at most {self._limits.minutes:g} minutes", "cut it")
+            job.report(done, total)
+
+        report(0, 0, video.name)
+        encoder = model.encoder_for(video.media.path)
+        video.features = extract(video.media.path, encoder, session.folder / "features", model.extraction, report)
+
+    def predict(self, session: Session, video: Video) -> Segmentation:
+        """The prediction for a video with the names and settings of its session; only what has changed is computed."""
+        assert video.features is not None
+        wanted = (session.model, session.actions, session.adjust)
+        if video.prediction is None or video.made_for != wanted:
+            video.prediction = self._prepared(session, video).segmentation(session.adjust)
+            video.made_for = wanted
+        return video.prediction
+
+    def _prepared(self, session: Session, video: Video) -> Prepared:
+        key = (video.id, session.model, session.actions)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        assert video.features is not None
+        model = self.model(session)
+        features, clock = model.open(video.features)
+        media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media.path).fps)
+        video.clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
+        made = model.prepare(features, str(video.features), video.clock, session.actions)
+        with self._lock:
+            self._kept[key] = made
+            total = sum(each.nbytes for each in self._kept.values())
+            while total > KEPT_BYTES and len(self._kept) > 1:
+                total -= self._kept.popitem(last=False)[1].nbytes
+        return made
+
+    def forget(self, videos: Iterable[Video]) -> None:
+        """Drop what is kept of some videos."""
+        gone = {video.id for video in videos}
+        with self._lock:
+            for key in [key for key in self._kept if key[0] in gone]:
+                del self._kept[key]

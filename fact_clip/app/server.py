@@ -1,0 +1,570 @@
+"""The server of the page: who may ask, and what is answered. All errors are one line, ``{"error": ...}``."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import logging
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fact_clip.app import views
+from fact_clip.app.compare import compared, read_labels
+from fact_clip.app.edits import MOST, action_name, frame_names, read_corrections
+from fact_clip.app.engine import Engine
+from fact_clip.app.sessions import Limits, Session, Sessions, Upload, Video, ending_of, shown_name
+from fact_clip.app.training_set import TrainingSet, adapt_command, train
+from fact_clip.app.work import BusyError, Job, Queue, Quick
+from fact_clip.checkpoint import open_run
+from fact_clip.core import InputError
+from fact_clip.datasets.layout import UNLABELLED
+from fact_clip.inference.prepared import Adjust
+from fact_clip.video.decode import SUFFIXES
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+MOST_NAMES = 500
+"""Action names of a session, at most."""
+
+BODY_BYTES = 4 << 20
+"""Size of a request that is no upload, at most."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+_MEDIA_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the page was started with.
+
+    Args:
+        token: opens the page; part of the address.
+        host: name or address that it listens on.
+        command: ``fact-clip segment`` with the options that say which model it is; the page shows it with the rest.
+        training_set: folder that corrected videos may be added to; None: nowhere.
+        run: run folder of the model; None: it was not trained.
+        limits: what may be used.
+    """
+
+    token: str
+    host: str
+    command: tuple[str, ...]
+    training_set: Path | None = None
+    run: Path | None = None
+    limits: Limits = Limits()
+
+
+class Guard:
+    """Outermost: which hosts and pages may ask, and headers that let the browser run nothing else.
+
+    A request must name a host that no foreign page can make its own name for (DNS rebinding): an address, localhost or
+    the host of the server. What changes something must come from the page itself.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self.app, self.host = app, host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        answer: ASGIApp = self.app if refusal is None else _error(403, refusal)
+        await answer(scope, receive, send_with_headers)
+
+    def _refusal(self, method: str, headers: Headers) -> str | None:
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return "this host is not served here"
+        origin = headers.get("origin")
+        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+            return "a request of another page"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in ("localhost", self.host.lower()):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+class Page:
+    """The page: its sessions, its queue and its answers."""
+
+    def __init__(self, engine: Engine, options: Options) -> None:
+        self.engine, self.options = engine, options
+        self.limits = options.limits
+        self.queue, self.quick = Queue(self.limits.waiting), Quick(self.limits.quick)
+        self.sessions = Sessions(self.limits, self._ended)
+        self.uploads = 0
+        run = None if options.run is None else open_run(options.run)
+        self.training_set = None if options.training_set is None else TrainingSet(options.training_set, run)
+
+    def _ended(self, session: Session) -> None:
+        self.queue.cancel(lambda job: job.owner == session.id)
+        self.engine.forget(session.videos.values())
+
+    def close(self) -> None:
+        """Stop all work and remove all files."""
+        self.queue.close()
+        self.sessions.close()
+
+    # --- who asks ------------------------------------------------------------------------------------------------
+
+    def _cookie(self, request: Request) -> str:
+        return f"fact_clip_{request.url.port or 80}"  # cookies are shared by all ports of a host
+
+    def _session(self, request: Request) -> Session:
+        session = self.sessions.find(request.cookies.get(self._cookie(request), ""))
+        if session is None:
+            raise HTTPException(403, "no session; open the address that the command line printed")
+        return session
+
+    def _video(self, request: Request, session: Session) -> Video:
+        try:
+            return session.video(request.path_params["video"])
+        except KeyError:
+            raise HTTPException(404, "no such video") from None
+
+    async def index(self, request: Request) -> Response:
+        """The page itself; with the token in the address it begins a session."""
+        session = self.sessions.find(request.cookies.get(self._cookie(request), ""))
+        token = request.query_params.get("token", "")
+        if session is not None:
+            return FileResponse(STATIC / "index.html", media_type="text/html")
+        if not hmac.compare_digest(token.encode(), self.options.token.encode()):
+            return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
+        session = self.sessions.new()
+        response = FileResponse(STATIC / "index.html", media_type="text/html")
+        response.set_cookie(self._cookie(request), session.id, httponly=True, samesite="strict", path="/")
+        return response
+
+    # --- files and videos ------------------------------------------------------------------------------------------
+
+    async def upload(self, request: Request) -> Response:
+        """Take a file; its body is the request's."""
+        session = self._session(request)
+        name = shown_name(request.query_params.get("name", ""))
+        path = session.new_path(ending_of(name))
+        room = min(self.limits.file_bytes, self.limits.session_bytes - session.bytes)
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > room:
+            raise _too_large(name, room)
+        if self.uploads >= self.limits.uploads:
+            raise BusyError(self.uploads - self.limits.uploads + 1)
+        self.uploads += 1
+        try:
+            size = await _received(request, path, name, room, self.limits.patience)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            self.uploads -= 1
+        key = path.name.partition(".")[0]
+        session.files[key] = Upload(path, name)
+        return _json({"file": key, "name": name, "size": size})
+
+    async def add_video(self, request: Request) -> Response:
+        """A video from uploaded files; one without features waits to be encoded."""
+        session, asked = self._session(request), await _body(request)
+        keys = asked.get("files")
+        if not isinstance(keys, list) or not all(isinstance(key, str) and key in session.files for key in keys):
+            raise InputError("files", "no such file", "files that were uploaded")
+        if len(session.videos) >= self.limits.videos:
+            raise InputError("videos", f"{len(session.videos)} already", f"at most {self.limits.videos}")
+        uploads = [session.files[key] for key in keys]
+        video = session.add_video(uploads)
+        try:
+            await self.quick.run(lambda: self.engine.check_video(session, video))
+            if video.features is None:
+                video.job = self.queue.add(Job(session.id, lambda job: self.engine.encode(session, video, job)))
+        except BusyError:  # the files stay, so that the page can ask again
+            session.videos.pop(video.id, None)
+            raise
+        except InputError as error:
+            told = session.told(str(error))
+            session.remove(video)
+            _forget_files(session, keys)
+            raise HTTPException(400, told) from None
+        _forget_files(session, keys, keep=True)
+        return _json({"video": video.id})
+
+    async def remove_video(self, request: Request) -> Response:
+        """Forget a video and its files."""
+        session = self._session(request)
+        video = self._video(request, session)
+        self.queue.cancel(lambda job: job is video.job)
+        session.remove(video)
+        self.engine.forget([video])
+        return _json({})
+
+    async def media(self, request: Request) -> Response:
+        """The video file, or the range of it that is asked for."""
+        video = self._video(request, self._session(request))
+        if video.media is None:
+            raise HTTPException(404, "features without a video")
+        kind = _MEDIA_TYPES.get(video.media.ending, "application/octet-stream")
+        return FileResponse(video.media.path, media_type=kind, content_disposition_type="inline")
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    async def state(self, request: Request) -> Response:
+        """Everything but the segments."""
+        return _json(views.state(self, self._session(request)))
+
+    async def video(self, request: Request) -> Response:
+        """A video with its segments."""
+        session = self._session(request)
+        return _json(await self._shown(session, self._video(request, session)))
+
+    async def _shown(self, session: Session, video: Video) -> dict[str, Any]:
+        if video.features is None or (video.job is not None and not video.job.ended):
+            raise HTTPException(409, "not encoded yet")
+        try:
+            await self.quick.run(lambda: self.engine.predict(session, video))
+        except InputError as error:
+            raise HTTPException(400, session.told(str(error))) from None
+        return views.video(self, session, video)
+
+    async def settings(self, request: Request) -> Response:
+        """Other names, settings or another model; answers with the video that is shown, where one is named."""
+        session, asked = self._session(request), await _body(request)
+        if "model" in asked:
+            if asked["model"] not in ("", *session.adapted):
+                raise InputError("model", repr(asked["model"]), "one of this session")
+            session.model = asked["model"]
+        adjust = _adjust(asked["adjust"]) if "adjust" in asked else session.adjust
+        if "actions" in asked:
+            names = _names(asked["actions"])
+            before = session.actions
+            await self.quick.run(lambda: self.engine.choose(session, names))
+            _rename(session, asked.get("renamed"), before)
+        session.adjust = adjust
+        shown = session.videos.get(str(asked.get("video", "")))
+        found = {"state": views.state(self, session)}
+        if shown is not None and shown.features is not None:
+            found["video"] = await self._shown(session, shown)
+        return _json(found)
+
+    async def correct(self, request: Request) -> Response:
+        """Keep the corrected segments of a video: the draft."""
+        session, asked = self._session(request), await _body(request)
+        video = self._video(request, session)
+        if video.prediction is None:
+            await self._shown(session, video)
+        assert video.prediction is not None
+        video.corrected = read_corrections(asked.get("segments"), video.prediction.n_frames)
+        return _json(views.video(self, session, video))
+
+    async def uncertain(self, request: Request) -> Response:
+        """The least certain segments of all videos."""
+        session = self._session(request)
+        ready = [each for each in session.videos.values() if each.features and (each.job is None or each.job.ended)]
+        for each in ready:
+            with suppress(InputError):
+                await self.quick.run(lambda each=each: self.engine.predict(session, each))  # type: ignore[misc]
+        return _json({"segments": views.uncertain(session)})
+
+    # --- what is made of it ------------------------------------------------------------------------------------------
+
+    async def export(self, request: Request) -> Response:
+        """The video's segments as a file of the format that is asked for."""
+        session = self._session(request)
+        video = self._video(request, session)
+        await self._shown(session, video)
+        return await anyio.to_thread.run_sync(lambda: _exported(session, video, request.query_params))
+
+    async def add_to_training_set(self, request: Request) -> Response:
+        """Add a corrected video to the training set."""
+        session, asked = self._session(request), await _body(request)
+        video = self._video(request, session)
+        training_set = self._training_set()
+        await self._shown(session, video)
+        only_corrected = bool(asked.get("only_corrected"))
+
+        def add() -> str:
+            assert video.features is not None and video.prediction is not None
+            features, _ = self.engine.model(session).open(video.features)
+            labels = frame_names(video.shown, UNLABELLED if only_corrected else None)
+            facts = views.facts_of(video)
+            return training_set.add(video.name, features, labels, facts, video.prediction.background, video.added)
+
+        video.added = await anyio.to_thread.run_sync(add)
+        return _json({"name": video.added, "folder": str(training_set.root)})
+
+    def _training_set(self) -> TrainingSet:
+        if self.training_set is None:
+            raise InputError("training set", "none", "one", "start the page with --training-set DIR")
+        return self.training_set
+
+    async def adapt(self, request: Request) -> Response:
+        """Train on from the run that is shown, on the training set."""
+        session, asked = self._session(request), await _body(request)
+        training_set, epochs = self._training_set(), asked.get("epochs", 20)
+        if self.options.run is None:
+            raise InputError("adapt", "a model without training", "a run", "start the page with --run RUN")
+        if type(epochs) is not int or not 1 <= epochs <= 1000:
+            raise InputError("epochs", repr(epochs), "a whole number, 1 to 1000")
+        if session.training is not None and not session.training.ended:
+            raise InputError("adapt", "a training that is under way", "one at a time")
+        start = session.adapted[session.model] if session.model else self.options.run
+        out = training_set.new_run()
+        command = adapt_command(start, open_run(start), training_set.root, out, epochs)
+
+        def run(job: Job) -> None:
+            train(command, out, epochs, job)
+            session.adapted[out.name] = out
+
+        session.training = self.queue.add(Job(session.id, run))
+        return _json({"command": views.shell(command)})
+
+    async def compare(self, request: Request) -> Response:
+        """Two label files of a video, or one and what the page shows."""
+        session, asked = self._session(request), await _body(request)
+        video = self._video(request, session)
+        await self._shown(session, video)
+
+        def compute() -> dict[str, Any]:
+            labels = [_labels(session, video, asked.get(side)) for side in ("first", "second")]
+            assert video.prediction is not None
+            found = compared(labels[0][1], labels[1][1], video.prediction.background)
+            return views.comparison(video, labels, found)
+
+        return _json(await anyio.to_thread.run_sync(compute))
+
+
+def _labels(session: Session, video: Video, key: Any) -> tuple[str, list[str]]:
+    """The name and the labels (T,) of a file of the session, or of what is shown."""
+    assert video.clock is not None and video.prediction is not None
+    if key == "shown":
+        return "shown", frame_names(video.shown)
+    if key == "predicted":
+        return "predicted", video.prediction.to_frames()
+    if not isinstance(key, str) or key not in session.files:
+        raise InputError("labels", "no such file", "a file that was uploaded")
+    upload = session.files[key]
+    background = next(iter(video.prediction.background), None)
+    return upload.name, read_labels(upload, video.clock, background)
+
+
+def _exported(session: Session, video: Video, query: QueryParams) -> Response:
+    """A response with the file, which is removed once it is sent."""
+    from fact_clip.formats import ending_of as format_ending
+
+    ending = format_ending(query.get("format", ""))
+    folder = session.new_path("")
+    path = folder / f"{video.name}{ending}"
+    try:
+        folder.mkdir()
+        views.segmentation(video).save(path, with_background=query.get("background") == "1")
+    except InputError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise HTTPException(400, session.told(str(error).replace(f"{folder}/", ""))) from None
+    done = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    return FileResponse(path, media_type="application/octet-stream", filename=path.name, background=done)
+
+
+async def _received(request: Request, path: Path, name: str, room: int, patience: float) -> int:
+    """Write the body of a request to a file; its size. Too much, or too long without any, is refused."""
+    size, parts = 0, request.stream()
+    async with await anyio.open_file(path, "wb") as file:
+        while True:
+            with anyio.move_on_after(patience) as waiting:
+                part = await anext(parts, None)
+            if waiting.cancelled_caught:
+                raise HTTPException(408, f"{name}: nothing came for {patience:g} s")
+            if part is None:
+                return size
+            size += len(part)
+            if size > room:
+                raise _too_large(name, room)
+            await file.write(part)
+
+
+def _too_large(name: str, room: int) -> HTTPException:
+    return HTTPException(413, f"{name}: a larger file; expected at most {max(room, 0) / 1e6:.0f} MB")
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object of a request."""
+    raw = b""
+    async for part in request.stream():
+        raw += part
+        if len(raw) > BODY_BYTES:
+            raise HTTPException(413, "a request that is too large")
+    try:
+        tree = json.loads(raw or b"{}")
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "a body that is not JSON") from None
+    if not isinstance(tree, dict):
+        raise HTTPException(400, "a body that is no object")
+    return tree
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    """Action names from JSON, each once; None for those of the model."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) > MOST_NAMES:
+        raise InputError("actions", "no list of names, or too long a one", f"at most {MOST_NAMES} names")
+    names = tuple(dict.fromkeys(action_name(each, f"name {number}") for number, each in enumerate(value, start=1)))
+    if not names:
+        raise InputError("actions", "none", "at least one name")
+    return names
+
+
+def _rename(session: Session, pair: Any, before: tuple[str, ...] | None) -> None:
+    """Give corrected segments the new name of an action."""
+    if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):
+        return
+    old, new = pair[0], action_name(pair[1], "renamed")
+    if before is not None and old not in before:
+        return
+    for video in session.videos.values():
+        video.corrected = tuple(
+            type(each)(each.start, each.stop, new if each.label == old else each.label) for each in video.corrected
+        )
+
+
+def _adjust(tree: Any) -> Adjust:
+    if not isinstance(tree, dict) or not tree.keys() <= {"threshold", "gamma", "switch_penalty", "shortest"}:
+        raise InputError("adjust", "other keys", "threshold, gamma, switch_penalty, shortest")
+    for name, value in tree.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InputError(name, repr(value), "a number or null")
+    return Adjust(**tree)
+
+
+def _forget_files(session: Session, keys: list[str], *, keep: bool = False) -> None:
+    """Forget uploads that have become a video; the file stays with `keep`."""
+    for key in keys:
+        upload = session.files.pop(key, None)
+        if upload is not None and (not keep or upload.ending == ".json"):
+            upload.path.unlink(missing_ok=True)
+
+
+def _json(tree: Any) -> JSONResponse:
+    return JSONResponse(tree)
+
+
+def _error(status: int, message: str, **more: Any) -> JSONResponse:
+    return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
+
+
+async def _answer_busy(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BusyError)
+    response = _error(503, str(error), place=error.place)
+    response.headers["retry-after"] = "2"
+    return response
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, error.detail)
+
+
+async def _answer_input(request: Request, error: Exception) -> Response:
+    return _error(400, str(error))
+
+
+async def _answer_gone(request: Request, error: Exception) -> Response:
+    return _error(499, "the client has gone")
+
+
+async def _answer_fault(request: Request, error: Exception) -> Response:
+    return _error(500, "an internal error; the log of the server has it")
+
+
+def make_app(engine: Engine, options: Options) -> Starlette:
+    """The page as an ASGI application; its files go when it ends."""
+    page = Page(engine, options)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            page.close()
+
+    def route(path: str, method: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+        return Route(path, answer, methods=[method])
+
+    one = "/api/videos/{video}"
+    routes = [
+        route("/", "GET", page.index),
+        route("/api/state", "GET", page.state),
+        route("/api/files", "POST", page.upload),
+        route("/api/videos", "POST", page.add_video),
+        route("/api/settings", "POST", page.settings),
+        route("/api/uncertain", "GET", page.uncertain),
+        route("/api/adapt", "POST", page.adapt),
+        route(one, "GET", page.video),
+        route(one, "DELETE", page.remove_video),
+        route(f"{one}/media", "GET", page.media),
+        route(f"{one}/corrections", "PUT", page.correct),
+        route(f"{one}/export", "GET", page.export),
+        route(f"{one}/training-set", "POST", page.add_to_training_set),
+        route(f"{one}/compare", "POST", page.compare),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers={
+            BusyError: _answer_busy,
+            HTTPException: _answer_http,
+            InputError: _answer_input,
+            ClientDisconnect: _answer_gone,
+            Exception: _answer_fault,
+        },
+    )
+    app.add_middleware(Guard, host=options.host)
+    app.state.page = page
+    return app

@@ -1,0 +1,246 @@
+"""Sessions: each has a folder of its own, and sees nothing of the others."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fact_clip.app.edits import Shown, overlaid
+from fact_clip.app.work import BusyError, Job
+from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core.clock import Clock
+from fact_clip.core.files import read_mapping
+from fact_clip.formats import FORMATS
+from fact_clip.inference.prepared import Adjust
+from fact_clip.video.decode import SUFFIXES
+
+LABELS = tuple(sorted((known.ending for known in FORMATS.values()), key=len, reverse=True))
+"""Endings of label files, the longest first."""
+
+FEATURES = ".npy"
+_LONGEST = 150  # characters of a file's name that are kept
+_FACTS = ("format", "encoder", "precision", "fps", "times", "video_fps", "damage", "n_frames", "dim")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one page may use.
+
+    Args:
+        file_bytes: size of an uploaded file.
+        session_bytes: of all files of a session.
+        minutes: duration of a video.
+        videos: of a session.
+        sessions: at once.
+        uploads: at once, over all sessions.
+        waiting: long jobs that wait, over all sessions.
+        quick: short computations that wait, over all sessions.
+        patience: seconds in which the next part of an upload must arrive.
+        idle: seconds after which an unused session ends.
+    """
+
+    file_bytes: int = 2 << 30
+    session_bytes: int = 8 << 30
+    minutes: float = 120.0
+    videos: int = 200
+    sessions: int = 100
+    uploads: int = 16
+    waiting: int = 8
+    quick: int = 32
+    patience: float = 30.0
+    idle: float = 12 * 3600.0
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file of a session: where it lies, and what the user calls it."""
+
+    path: Path
+    name: str
+
+    @property
+    def ending(self) -> str:
+        """What kind of file it is: `.npy`, a suffix of videos, or an ending of label files."""
+        return ending_of(self.name)
+
+
+def ending_of(name: str) -> str:
+    """The ending that tells what a file is; an InputError for any other file."""
+    low = name.lower()
+    for ending in (*LABELS, FEATURES, *SUFFIXES):
+        if low.endswith(ending) and len(low) > len(ending):
+            return ending
+    raise InputError(name or "a file", "no video, feature file or label file", f"{FEATURES}, {', '.join(SUFFIXES[:5])}, ...")
+
+
+def shown_name(name: str) -> str:
+    """The last part of a file's name as a browser gave it, without control characters; it is never a path."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    clean = "".join(sign for sign in last if sign.isprintable()).strip(" .")
+    stem, ending = clean[: -len(found)] if (found := ending_of(clean)) else clean, clean[len(clean) - len(found) :]
+    return stem[:_LONGEST] + ending
+
+
+@dataclass(eq=False)
+class Video:
+    """A video, or its features, with its corrections."""
+
+    id: str
+    name: str  # as the user calls it, without ending
+    media: Upload | None  # the video file
+    features: Path | None  # once there are any
+    corrected: tuple[Segment, ...] = ()
+    job: Job | None = None  # that encodes it
+    clock: Clock | None = None  # once it is opened
+    made_for: tuple[object, ...] = ()  # what `prediction` depends on
+    prediction: Segmentation | None = None
+    added: str | None = None  # its name in the training set
+
+    @property
+    def shown(self) -> list[Shown]:
+        """The corrected segments over the predicted ones; empty before there is a prediction."""
+        return [] if self.prediction is None else overlaid(self.prediction, self.corrected)
+
+
+@dataclass(eq=False)
+class Session:
+    """One user of the page."""
+
+    id: str
+    folder: Path
+    actions: tuple[str, ...] | None = None  # None: those of the model
+    adjust: Adjust = Adjust()
+    model: str = ""  # key of `adapted`; "": what the page was started with
+    adapted: dict[str, Path] = field(default_factory=dict)  # name -> run folder
+    videos: dict[str, Video] = field(default_factory=dict)
+    files: dict[str, Upload] = field(default_factory=dict)
+    training: Job | None = None
+    used: float = field(default_factory=time.monotonic)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all its files."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def new_path(self, ending: str) -> Path:
+        """A path in the folder that nobody can guess, of which no part comes from a user but the ending."""
+        return self.folder / f"{secrets.token_hex(12)}{ending}"
+
+    def video(self, key: str) -> Video:
+        """A video of this session; a KeyError for anybody else's."""
+        return self.videos[key]
+
+    def add_video(self, uploads: Iterable[Upload]) -> Video:
+        """A video from its files: a video, a feature file or both, and the JSON file beside features."""
+        by_kind: dict[str, Upload] = {}
+        for each in uploads:
+            kind = "video" if each.ending in SUFFIXES else each.ending
+            if kind not in ("video", FEATURES, ".json") or kind in by_kind:
+                raise InputError(each.name, "one file too many", "a video, a feature file, and the .json beside it")
+            by_kind[kind] = each
+        features, media = by_kind.get(FEATURES), by_kind.get("video")
+        first = features or media
+        if first is None or (features is None and ".json" in by_kind):
+            raise InputError("files", "no feature file", "a video, or NAME.npy with NAME.json")
+        if media is not None:
+            _check_binary(media)
+        if features is not None and ".json" in by_kind:
+            _keep_facts(by_kind[".json"], features.path.with_suffix(".json"))
+        name = first.name[: -len(first.ending)]
+        video = Video(secrets.token_hex(8), name, media, None if features is None else features.path)
+        self.videos[video.id] = video
+        return video
+
+    def remove(self, video: Video) -> None:
+        """Forget a video and its files."""
+        self.videos.pop(video.id, None)
+        if video.job is not None:
+            video.job.cancel()
+        paths = [] if video.features is None else [video.features, video.features.with_suffix(".json")]
+        for path in [*paths, *([] if video.media is None else [video.media.path])]:
+            path.unlink(missing_ok=True)
+
+    def told(self, text: str) -> str:
+        """A message without paths of the server: files by the names that the user gave them."""
+        for each in [*self.files.values(), *(video.media for video in self.videos.values() if video.media)]:
+            text = text.replace(str(each.path), each.name)
+        for video in self.videos.values():
+            if video.features is not None:
+                text = text.replace(str(video.features), f"{video.name}{FEATURES}")
+                text = text.replace(str(video.features.with_suffix(".json")), f"{video.name}.json")
+        return " ".join(text.replace(f"{self.folder}/", "").split())
+
+
+def _check_binary(upload: Upload) -> None:
+    """Refuse text under the name of a video: FFmpeg takes play lists, which name other files, for videos."""
+    with upload.path.open("rb") as file:
+        begin = file.read(4096)
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in begin):
+        raise InputError(upload.name, "not a video", "a video file")
+
+
+def _keep_facts(given: Upload, beside: Path) -> None:
+    """Write what a JSON file says of features, without the path of a video, which could be any file."""
+    try:
+        known = read_mapping(given.path, "fps and times of the features")
+    except InputError as error:
+        raise InputError(given.name, error.found, error.expected) from None
+    beside.write_text(json.dumps({key: known[key] for key in _FACTS if key in known}), encoding="utf-8")
+
+
+class Sessions:
+    """All sessions, in one temporary folder that goes with `close`."""
+
+    def __init__(self, limits: Limits, ended: Callable[[Session], None] = lambda session: None) -> None:
+        self.limits, self._ended = limits, ended
+        self.folder = Path(tempfile.mkdtemp(prefix="fact-clip-app-"))
+        self._known: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def new(self) -> Session:
+        """Begin a session; a BusyError where there are too many."""
+        self.end_idle()
+        with self._lock:
+            if len(self._known) >= self.limits.sessions:
+                raise BusyError(len(self._known) - self.limits.sessions + 1)
+            key = secrets.token_urlsafe(32)
+            folder = self.folder / secrets.token_hex(12)
+            folder.mkdir()
+            session = self._known[key] = Session(key, folder)
+        return session
+
+    def find(self, key: str) -> Session | None:
+        """The session of a cookie, None where there is none."""
+        session = self._known.get(key)
+        if session is not None:
+            session.used = time.monotonic()
+        return session
+
+    def end(self, session: Session) -> None:
+        """Forget a session and its files."""
+        self._known.pop(session.id, None)
+        self._ended(session)
+        shutil.rmtree(session.folder, ignore_errors=True)
+
+    def end_idle(self) -> None:
+        """Forget the sessions that nobody has used for long."""
+        now = time.monotonic()
+        for session in [each for each in self._known.values() if now - each.used > self.limits.idle]:
+            self.end(session)
+
+    def close(self) -> None:
+        """Forget all, and remove the folder."""
+        for session in list(self._known.values()):
+            self.end(session)
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,159 @@
+"""Corrected videos into a training set in the common layout, and the command that trains on from a run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.app.work import CancelledError, Job
+from fact_clip.checkpoint import Run
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.files import whole_file
+from fact_clip.datasets.benchmarks import BENCHMARKS
+from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
+
+ADAPTED = "runs"
+"""Folder inside the training set with the adapted runs."""
+
+_POLL = 0.5  # seconds between looks at the log of a training
+
+
+class TrainingSet:
+    """A folder in the common layout (docs/datasets.md), which grows by corrected videos.
+
+    Args:
+        root: the folder; it may be a data set already, or not exist yet.
+        run: what the videos are segmented with, None without training. It says which files the layout has, and a new
+            mapping starts with its classes.
+    """
+
+    def __init__(self, root: Path, run: Run | None) -> None:
+        self.root, self.run = root, run
+        known = BENCHMARKS["folder" if run is None else run.config.data.name]
+        self._features, self._mapping = root / known.features, root / known.mapping
+
+    def add(
+        self,
+        name: str,
+        features: NDArray[Any],
+        labels: Sequence[str],
+        facts: dict[str, Any],
+        background: Sequence[str] = (),
+        replaces: str | None = None,
+    ) -> str:
+        """Write features (T, D), one label a frame, the classes and the list of training videos.
+
+        Labels of frames that nobody has named are "?". `facts` go to the JSON file beside the features. `replaces` is
+        what this method gave back for an earlier state of the video. Returns the name in the training set, which is
+        `name`, or NAME-2, NAME-3, ... where it is taken.
+        """
+        if set(labels) == {UNLABELLED}:
+            raise InputError(name, "no corrected segment", "one or more", "correct one, or take the predicted ones too")
+        chosen = replaces or self._free(re.sub(r"[^\w.-]+", "_", name).strip("._") or "video")
+        layout = "TD" if self.run is None else self.run.layout
+        with whole_file(self._features / f"{chosen}.npy") as path:
+            np.save(path, features if layout == "TD" else features.T)
+        if layout == "TD":
+            with whole_file(self._features / f"{chosen}.json") as path:
+                path.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        self._add_classes(labels, background)
+        with whole_file(self.root / "groundTruth" / f"{chosen}.txt") as path:
+            path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        self._add_to_lists(chosen)
+        return chosen
+
+    def _free(self, name: str) -> str:
+        number, free = 1, name
+        while (self.root / "groundTruth" / f"{free}.txt").exists():
+            number += 1
+            free = f"{name}-{number}"
+        return free
+
+    def _add_classes(self, labels: Sequence[str], background: Sequence[str]) -> None:
+        """Classes of an existing mapping keep their numbers; a new one starts with those of the run."""
+        if self._mapping.is_file():
+            known = list(Vocabulary.from_mapping(self._mapping))
+        else:
+            known = list(background) if self.run is None else list(self.run.vocabulary)
+        names = [*known, *(name for name in dict.fromkeys(labels) if name not in known and name != UNLABELLED)]
+        with whole_file(self._mapping) as path:
+            path.write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)), encoding="utf-8")
+
+    def _add_to_lists(self, name: str) -> None:
+        """Put the video into the training list of every split; a new folder gets split 1."""
+        lists = [find_split(self.root, "train", split) for split in split_names(self.root)]
+        for path in [each for each in lists if each] or [self.root / "splits" / "train.split1.bundle"]:
+            listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+            if name not in (line.strip().removesuffix(".txt") for line in listed):
+                with whole_file(path) as unfinished:
+                    unfinished.write_text("".join(f"{line}\n" for line in [*listed, name]), encoding="utf-8")
+
+    def new_run(self) -> Path:
+        """A run folder that does not exist yet."""
+        number = 1
+        while (self.root / ADAPTED / f"adapted-{number}").exists():
+            number += 1
+        return self.root / ADAPTED / f"adapted-{number}"
+
+
+def adapt_command(start: Path, run: Run, root: Path, out: Path, epochs: int) -> list[str]:
+    """``fact-clip train`` from the weights of the run in `start`, on the training set in `root`, into `out`."""
+    splits = split_names(root)
+    split = str(run.config.data.split) if str(run.config.data.split) in splits or not splits else splits[0]
+    values = {
+        "data.root": str(root.resolve()),
+        "data.split": split,
+        "data.holdout": None,
+        "data.validation": 0,
+        "data.groups": None,
+        "train.init": str(start.resolve()),
+        "train.epochs": epochs,
+    }
+    overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    return ["fact-clip", "train", str(start / "config.yaml"), *overrides, "--out", str(out)]
+
+
+def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
+    """Run a command of `adapt_command` in a process of its own, and report the epochs that its log has.
+
+    The process ends when the job is cancelled. A failure is an InputError with its last line.
+    """
+    job.report(0, epochs, "starting")
+    arguments = [sys.executable, "-m", "fact_clip.cli", *command[1:]]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while process.poll() is None:
+                job.report(*_epochs_done(out, epochs))
+                time.sleep(_POLL)
+        except CancelledError:
+            process.terminate()
+            try:
+                process.wait(_POLL * 6)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+        lines = [line for line in (process.stderr.read() if process.stderr else "").splitlines() if line.strip()]
+    if process.returncode:
+        told = lines[-1].removeprefix("fact-clip: ") if lines else f"exit code {process.returncode}"
+        raise InputError(shlex.join(["fact-clip", "train"]), told)
+    job.report(epochs, epochs, "done")
+
+
+def _epochs_done(out: Path, epochs: int) -> tuple[int, int, str]:
+    """Epochs in the log of a run folder, epochs in all, and the last loss."""
+    try:
+        lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        row = json.loads(lines[-1])
+        return int(row["epoch"]), epochs, f"loss {row['total']:.3f}"
+    except (OSError, ValueError, IndexError, KeyError):
+        return 0, epochs, "starting"

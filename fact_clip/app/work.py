@@ -1,0 +1,164 @@
+"""Work for the page: a queue of long jobs, done one by one, and short computations with a limit on those that wait."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from fact_clip.core import InputError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+State = Literal["waiting", "running", "done", "failed"]
+
+
+class BusyError(Exception):
+    """There is too much to do already; `place` is where the request would have stood."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        super().__init__(f"busy, place {place}")
+
+
+class CancelledError(Exception):
+    """A job whose session or video is gone."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of long work.
+
+    Args:
+        owner: the session it belongs to.
+        run: does it; called with the job, it reports to it and asks it whether to stop.
+
+    Attributes:
+        done, total, note: how far it is.
+        error: one line, once it failed.
+    """
+
+    owner: str
+    run: Callable[[Job], None]
+    state: State = "waiting"
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    error: str = ""
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, done: int, total: int, note: str = "") -> None:
+        """Say how far it is; a CancelledError where it is not wanted any more."""
+        self.done, self.total, self.note = done, total, note
+        if self._stop.is_set():
+            raise CancelledError
+
+    def cancel(self) -> None:
+        """Not wanted any more."""
+        self._stop.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is not wanted any more."""
+        return self._stop.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is done or has failed."""
+        return self.state in ("done", "failed")
+
+
+class Queue:
+    """Long jobs, one at a time in the order in which they came; a BusyError when `limit` of them are waiting."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="fact-clip-app", daemon=True)
+        self._thread.start()
+
+    def add(self, job: Job) -> Job:
+        """Put a job at the end."""
+        with self._changed:
+            if self._closed or len(self._waiting) >= self.limit:
+                raise BusyError(self._ahead + 1)
+            self._waiting.append(job)
+            self._changed.notify()
+        return job
+
+    @property
+    def _ahead(self) -> int:
+        return len(self._waiting) + int(self._running is not None)
+
+    def place(self, job: Job) -> int:
+        """How many jobs come before it, and itself; 0 unless it is waiting."""
+        with self._changed:
+            if job not in self._waiting:
+                return 0
+            return self._waiting.index(job) + 1 + int(self._running is not None)
+
+    def cancel(self, unwanted: Callable[[Job], bool]) -> None:
+        """Drop or stop jobs."""
+        with self._changed:
+            for job in [job for job in self._waiting if unwanted(job)]:
+                self._waiting.remove(job)
+                job.cancel()
+            if self._running is not None and unwanted(self._running):
+                self._running.cancel()
+
+    def close(self, patience: float = 5.0) -> None:
+        """Stop everything, and wait up to `patience` seconds for the job that runs."""
+        self.cancel(lambda job: True)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(patience)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                job = self._running = self._waiting.popleft()
+            job.state = "running"
+            try:
+                job.run(job)
+                job.state = "done"
+            except CancelledError:
+                job.state, job.error = "failed", "stopped"
+            except InputError as error:
+                job.state, job.error = "failed", str(error)
+            except Exception:  # noqa: BLE001 - the queue outlives any job
+                logger.exception("a job failed")
+                job.state, job.error = "failed", "an internal error; the log of the server has it"
+            with self._changed:
+                self._running = None
+
+
+class Quick:
+    """Short computations in one thread beside the queue; a BusyError when `limit` of them are waiting."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self._inside = limit, 0
+        self._one = anyio.CapacityLimiter(1)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Compute in the thread."""
+        if self._inside > self.limit:
+            raise BusyError(self._inside)
+        self._inside += 1
+        try:
+            return await anyio.to_thread.run_sync(function, limiter=self._one)
+        finally:
+            self._inside -= 1
