@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
@@ -46,7 +47,7 @@ def read_corrections(entries: Any, n_frames: int) -> tuple[Segment, ...]:
             raise InputError(where, f"frames [{start!r}, {stop!r})", f"0 <= start < stop <= {n_frames}")
         found.append(Segment(start, stop, action_name(entry["label"], where)))
     found.sort()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         if after.start < before.stop:
             raise InputError("segments", f"two that share frame {after.start}", "corrected segments apart")
     return tuple(found)

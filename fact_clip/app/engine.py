@@ -61,7 +61,10 @@ class Engine:
         """The candidates of a session, without background."""
         if session.actions is not None:
             return session.actions
-        vocabulary = self.model(session).vocabulary
+        model = self.model(session)
+        if isinstance(model, TrainingFree):
+            return ()
+        vocabulary = model.vocabulary
         return tuple(name for name in vocabulary if name not in vocabulary.background)
 
     def unseen(self, session: Session, names: Iterable[str]) -> set[str]:
@@ -125,6 +128,8 @@ class Engine:
                 return self._kept[key]
         assert video.features is not None
         model = self.model(session)
+        if session.actions is None and isinstance(model, TrainingFree):
+            raise InputError("actions", "none", "names, one a line")
         features, clock = model.open(video.features)
         media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media.path).fps)
         video.clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)

@@ -7,10 +7,9 @@ import ipaddress
 import json
 import logging
 import shutil
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +25,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fact_clip import report
 from fact_clip.app import views
 from fact_clip.app.compare import compared, read_labels
-from fact_clip.app.edits import MOST, action_name, frame_names, read_corrections
+from fact_clip.app.edits import action_name, frame_names, read_corrections
 from fact_clip.app.engine import Engine
 from fact_clip.app.sessions import Limits, Session, Sessions, Upload, Video, ending_of, shown_name
 from fact_clip.app.training_set import TrainingSet, adapt_command, train
@@ -37,11 +37,11 @@ from fact_clip.checkpoint import open_run
 from fact_clip.core import InputError
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.inference.prepared import Adjust
-from fact_clip.video.decode import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
+TIMELINE = Path(report.__file__).parent
 MOST_NAMES = 500
 """Action names of a session, at most."""
 
@@ -60,7 +60,13 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-_MEDIA_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg"}
+_MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/mp4",
+    ".webm": "video/webm",
+    ".ogv": "video/ogg",
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Options:
         training_set: folder that corrected videos may be added to; None: nowhere.
         run: run folder of the model; None: it was not trained.
         limits: what may be used.
+        actions: names that a session begins with; None: those of the model.
     """
 
     token: str
@@ -81,7 +88,8 @@ class Options:
     command: tuple[str, ...]
     training_set: Path | None = None
     run: Path | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
+    actions: tuple[str, ...] | None = None
 
 
 class Guard:
@@ -182,6 +190,7 @@ class Page:
         if not hmac.compare_digest(token.encode(), self.options.token.encode()):
             return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
         session = self.sessions.new()
+        session.actions = self.options.actions
         response = FileResponse(STATIC / "index.html", media_type="text/html")
         response.set_cookie(self._cookie(request), session.id, httponly=True, samesite="strict", path="/")
         return response
@@ -299,8 +308,7 @@ class Page:
         video = self._video(request, session)
         if video.prediction is None:
             await self._shown(session, video)
-        assert video.prediction is not None
-        video.corrected = read_corrections(asked.get("segments"), video.prediction.n_frames)
+        video.corrected = read_corrections(asked.get("segments"), video.result.n_frames)
         return _json(views.video(self, session, video))
 
     async def uncertain(self, request: Request) -> Response:
@@ -330,11 +338,11 @@ class Page:
         only_corrected = bool(asked.get("only_corrected"))
 
         def add() -> str:
-            assert video.features is not None and video.prediction is not None
+            assert video.features is not None
             features, _ = self.engine.model(session).open(video.features)
             labels = frame_names(video.shown, UNLABELLED if only_corrected else None)
             facts = views.facts_of(video)
-            return training_set.add(video.name, features, labels, facts, video.prediction.background, video.added)
+            return training_set.add(video.name, features, labels, facts, video.result.background, video.added)
 
         video.added = await anyio.to_thread.run_sync(add)
         return _json({"name": video.added, "folder": str(training_set.root)})
@@ -373,8 +381,7 @@ class Page:
 
         def compute() -> dict[str, Any]:
             labels = [_labels(session, video, asked.get(side)) for side in ("first", "second")]
-            assert video.prediction is not None
-            found = compared(labels[0][1], labels[1][1], video.prediction.background)
+            found = compared(labels[0][1], labels[1][1], video.result.background)
             return views.comparison(video, labels, found)
 
         return _json(await anyio.to_thread.run_sync(compute))
@@ -382,16 +389,15 @@ class Page:
 
 def _labels(session: Session, video: Video, key: Any) -> tuple[str, list[str]]:
     """The name and the labels (T,) of a file of the session, or of what is shown."""
-    assert video.clock is not None and video.prediction is not None
     if key == "shown":
         return "shown", frame_names(video.shown)
     if key == "predicted":
-        return "predicted", video.prediction.to_frames()
+        return "predicted", video.result.to_frames()
     if not isinstance(key, str) or key not in session.files:
         raise InputError("labels", "no such file", "a file that was uploaded")
     upload = session.files[key]
-    background = next(iter(video.prediction.background), None)
-    return upload.name, read_labels(upload, video.clock, background)
+    background = next(iter(video.result.background), None)
+    return upload.name, read_labels(upload, video.rows, background)
 
 
 def _exported(session: Session, video: Video, query: QueryParams) -> Response:
@@ -522,6 +528,13 @@ async def _answer_fault(request: Request, error: Exception) -> Response:
     return _error(500, "an internal error; the log of the server has it")
 
 
+def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return FileResponse(path)
+
+    return answer
+
+
 def make_app(engine: Engine, options: Options) -> Starlette:
     """The page as an ASGI application; its files go when it ends."""
     page = Page(engine, options)
@@ -552,6 +565,10 @@ def make_app(engine: Engine, options: Options) -> Starlette:
         route(f"{one}/export", "GET", page.export),
         route(f"{one}/training-set", "POST", page.add_to_training_set),
         route(f"{one}/compare", "POST", page.compare),
+        *(
+            Route(f"/static/{name}", _file(TIMELINE / name), methods=["GET"])
+            for name in ("timeline.js", "timeline.css")
+        ),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     app = Starlette(

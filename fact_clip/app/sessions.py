@@ -77,7 +77,9 @@ def ending_of(name: str) -> str:
     for ending in (*LABELS, FEATURES, *SUFFIXES):
         if low.endswith(ending) and len(low) > len(ending):
             return ending
-    raise InputError(name or "a file", "no video, feature file or label file", f"{FEATURES}, {', '.join(SUFFIXES[:5])}, ...")
+    raise InputError(
+        name or "a file", "no video, feature file or label file", f"{FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
+    )
 
 
 def shown_name(name: str) -> str:
@@ -104,6 +106,20 @@ class Video:
     added: str | None = None  # its name in the training set
 
     @property
+    def result(self) -> Segmentation:
+        """The prediction; a ValueError before there is one."""
+        if self.prediction is None:
+            raise ValueError(f"{self.name} has not been segmented yet")
+        return self.prediction
+
+    @property
+    def rows(self) -> Clock:
+        """The times of its frames; a ValueError before it was opened."""
+        if self.clock is None:
+            raise ValueError(f"{self.name} has not been opened yet")
+        return self.clock
+
+    @property
     def shown(self) -> list[Shown]:
         """The corrected segments over the predicted ones; empty before there is a prediction."""
         return [] if self.prediction is None else overlaid(self.prediction, self.corrected)
@@ -116,7 +132,7 @@ class Session:
     id: str
     folder: Path
     actions: tuple[str, ...] | None = None  # None: those of the model
-    adjust: Adjust = Adjust()
+    adjust: Adjust = field(default_factory=Adjust)
     model: str = ""  # key of `adapted`; "": what the page was started with
     adapted: dict[str, Path] = field(default_factory=dict)  # name -> run folder
     videos: dict[str, Video] = field(default_factory=dict)

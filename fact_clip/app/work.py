@@ -139,7 +139,7 @@ class Queue:
                 job.state, job.error = "failed", "stopped"
             except InputError as error:
                 job.state, job.error = "failed", str(error)
-            except Exception:  # noqa: BLE001 - the queue outlives any job
+            except Exception:
                 logger.exception("a job failed")
                 job.state, job.error = "failed", "an internal error; the log of the server has it"
             with self._changed:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Score a run on a split."),
     "extract": ("segment", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
+    "app": ("app", "Open a page to segment videos, type names and correct segments."),
     "convert": ("compat", "Turn a published checkpoint into a run folder."),
     "data check": ("data", "Look for faults in a data set: all of them, one line each."),
     "data convert": ("data", "Convert annotations and features to the common layout."),

@@ -35,11 +35,14 @@ Encoder = Annotated[
 ]
 Rate = Annotated[float | None, typer.Option(help="Pictures a second of a video; unset: the run's, or 5.")]
 Wording = Annotated[str, typer.Option(help="Training-free: wording of names, plain, person or ensemble.")]
-Threshold = Annotated[
-    float | None, typer.Option(help="Training-free: frames in which no action is likelier are background, 0 to 1.")
-]
+Threshold = Annotated[float | None, typer.Option(help="Frames in which no action is likelier are background, 0 to 1.")]
+Gamma = Annotated[float | None, typer.Option(help="Nats taken off the scores of trained actions; unset: the run's.")]
+Price = Annotated[float | None, typer.Option(help="Nats that a change of action costs; unset: the run's.")]
 Smoothing = Annotated[float, typer.Option(help="Training-free: seconds over which similarities are averaged.")]
-Shortest = Annotated[float, typer.Option(help="Training-free: shorter segments, in seconds, go to a neighbour.")]
+Shortest = Annotated[
+    float | None,
+    typer.Option(help="Shorter segments, in seconds, go to a neighbour; unset: 1 with --training-free, else 0."),
+]
 Window = Annotated[
     float | None, typer.Option(help="Seconds that a run's model reads at once; longer videos are read in windows.")
 ]
@@ -71,8 +74,10 @@ def segment(
     device: Device = "auto",
     prompts: Wording = "ensemble",
     background_threshold: Threshold = None,
+    gamma: Gamma = None,
+    switch_penalty: Price = None,
     smoothing: Smoothing = 1.0,
-    minimal_duration: Shortest = 1.0,
+    minimal_duration: Shortest = None,
     window: Window = None,
     media: Media = None,
     keep_going: KeepGoing = False,
@@ -108,11 +113,11 @@ def segment(
     listed = processes.from_first(lambda: collect(inputs, features=True))
     folder = out or (run / "segments" if run else Path("segments"))
     _check_outputs(folder, listed, suffixes, plot, overlay)
+    adjust = background_threshold, gamma, switch_penalty, minimal_duration
     if run is not None:
-        model = _trained(run, named, encoder, fps, window, keep_going, device)
+        model = _trained(run, named, adjust, encoder, fps, window, keep_going, device)
     else:
-        rules = prompts, background_threshold, smoothing, minimal_duration
-        model = _untrained(encoder, named, rules, fps, window, keep_going, device)
+        model = _untrained(encoder, named, (prompts, smoothing), adjust, fps, window, keep_going, device)
     request = {**model.request, "actions": model.actions, "media": media, "fps": fps, "keep_going": keep_going}
     results = Results(folder, suffixes, request, overwrite=overwrite, with_background=with_background)
     outcomes = _segment_all(model, results, listed, media, processes)
@@ -131,34 +136,37 @@ class Model(NamedTuple):
 def _trained(
     run: Path,
     named: tuple[list[str] | None, list[str]],
+    adjust: tuple[float | None, ...],
     encoder: str | None,
     fps: float | None,
     window: float | None,
     keep_going: bool,
     device: str,
 ) -> Model:
-    """The model of a run; `named` are the names of --actions and of --more-actions."""
+    """The model of a run; `named` are the names of --actions and of --more-actions, `adjust` the fields of `Adjust`."""
+    from fact_clip.inference.prepared import Adjust
     from fact_clip.inference.segmenter import load
 
     segmenter = load(run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going)
+    segmenter.adjust = Adjust(*adjust)
     candidates, more = named
     chosen = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     segmenter.choose(chosen)  # wrong names are the fault of no input
-    return Model(
-        segmenter, chosen, {"run": fingerprint(segmenter.run.path), "encoder": encoder, "window": segmenter.window}
-    )
+    request = {"run": fingerprint(segmenter.run.path), "encoder": encoder, "window": segmenter.window}
+    return Model(segmenter, chosen, {**request, "adjust": asdict(segmenter.adjust)})
 
 
 def _untrained(
     encoder: str | None,
     named: tuple[list[str] | None, list[str]],
-    rules: tuple[str, float | None, float, float],
+    rules: tuple[str, float],
+    adjust: tuple[float | None, ...],
     fps: float | None,
     window: float | None,
     keep_going: bool,
     device: str,
 ) -> Model:
-    """A segmenter without a run; `rules` are wording, threshold, smoothing and shortest duration."""
+    """A segmenter without a run; `rules` are wording and smoothing, `adjust` the fields of `Adjust`."""
     from fact_clip.inference.training_free import TrainingFree, TrainingFreeSettings
     from fact_clip.video.extract import Settings
 
@@ -171,8 +179,13 @@ def _untrained(
     if window is not None:
         todo = "leave it out: pictures are compared one by one"
         raise InputError("--window", "with --training-free", "a run", todo)
-    prompts, threshold, smoothing, shortest = rules
-    settings = TrainingFreeSettings(prompts, threshold=threshold, smoothing=smoothing, shortest=shortest)
+    (prompts, smoothing), (threshold, gamma, switch_penalty, shortest) = rules, adjust
+    for option, value in (("--gamma", gamma), ("--switch-penalty", switch_penalty)):
+        if value is not None:
+            raise InputError(option, "with --training-free", "a run", "leave it out: transport decodes")
+    settings = TrainingFreeSettings(
+        prompts, threshold=threshold, smoothing=smoothing, shortest=1.0 if shortest is None else shortest
+    )
     extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
     segmenter = TrainingFree(encoder, chosen, settings, extraction, device=device)
     return Model(segmenter, chosen, {"encoder": encoder, "settings": asdict(settings)})

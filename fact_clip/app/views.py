@@ -1,0 +1,195 @@
+"""What the page is told, as plain JSON; and what files are made of."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fact_clip.app.compare import as_segmentation
+from fact_clip.app.edits import joined
+from fact_clip.app.sessions import Session, Video
+from fact_clip.app.work import Job
+from fact_clip.core import Segment, Segmentation
+from fact_clip.core.clock import Clock
+from fact_clip.formats import FORMATS
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.report.colours import class_colours
+
+if TYPE_CHECKING:
+    from fact_clip.app.server import Page
+
+LEAST_CERTAIN = 30
+"""Segments on the list of the least certain ones."""
+
+# Option of `fact-clip segment` -> field of `Adjust`.
+_OPTIONS = {
+    "--background-threshold": "threshold",
+    "--gamma": "gamma",
+    "--switch-penalty": "switch_penalty",
+    "--minimal-duration": "shortest",
+}
+
+
+def state(page: Page, session: Session) -> dict[str, Any]:
+    """Everything but the segments."""
+    model = page.engine.model(session)
+    trained = isinstance(model, Segmenter)
+    names = page.engine.names(session)
+    decode = model.run.config.decode if isinstance(model, Segmenter) else None
+    calibration = model.calibration if isinstance(model, Segmenter) else None
+    return {
+        "model": {
+            "title": page.options.run.name if page.options.run is not None else "no training",
+            "trained": trained,
+            "reads_text": page.engine.reads_text,
+            "chosen": session.model,
+            "models": ["", *session.adapted],
+        },
+        "actions": list(names),
+        "background": list(model.vocabulary.background),
+        "unseen": sorted(page.engine.unseen(session, names)),
+        "adjust": asdict(session.adjust),
+        "adjustable": ["threshold", "gamma", "switch_penalty", "shortest"] if trained else ["threshold", "shortest"],
+        "defaults": {
+            "gamma": 0.0 if calibration is None else calibration.gamma,
+            "switch_penalty": 0.0 if decode is None else decode.switch_penalty,
+        },
+        "videos": [_video_row(page, each) for each in session.videos.values()],
+        "training_set": None if page.training_set is None else str(page.training_set.root),
+        "can_adapt": page.training_set is not None and page.options.run is not None,
+        "training": _job(page, session.training),
+        "formats": list(FORMATS),
+        "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
+    }
+
+
+def _video_row(page: Page, video: Video) -> dict[str, Any]:
+    return {
+        "id": video.id,
+        "name": video.name,
+        "ready": video.features is not None and (video.job is None or video.job.ended),
+        "job": _job(page, video.job),
+        "corrected": len(video.corrected),
+        "added": video.added,
+    }
+
+
+def _job(page: Page, job: Job | None) -> dict[str, Any] | None:
+    if job is None:
+        return None
+    told = {"state": job.state, "done": job.done, "total": job.total, "note": job.note, "error": job.error}
+    return {**told, "place": page.queue.place(job)}
+
+
+def video(page: Page, session: Session, video: Video) -> dict[str, Any]:
+    """A video with its segments; frames, and seconds of every frame."""
+    shown, times = video.shown, frame_times(video.rows, video.result.n_frames)
+    background = video.result.background
+    labels = [each.label for each in (*(one.segment for one in shown), *video.result)]
+    names = list(dict.fromkeys([*page.engine.names(session), *labels]))
+    unseen = page.engine.unseen(session, names) - set(background)
+    return {
+        "id": video.id,
+        "name": video.name,
+        "media": video.media is not None,
+        "times": times,
+        "shown": [_segment(each.segment, each.corrected, unseen) for each in shown],
+        "predicted": [_segment(each, False, unseen) for each in video.result],
+        "background": list(background),
+        "colours": class_colours(names, background),
+        "command": command(page, session, video),
+        "added": video.added,
+    }
+
+
+def _segment(segment: Segment, corrected: bool, unseen: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"start": segment.start, "stop": segment.stop, "label": segment.label}
+    return {**found, "confidence": segment.confidence, "corrected": corrected, "unseen": segment.label in unseen}
+
+
+def frame_times(clock: Clock, n_frames: int) -> list[float]:
+    """Seconds at which each frame starts, and the end, (T + 1,); without a rate a frame counts as a second."""
+    times = np.arange(n_frames + 1) / (clock.fps or 1.0) if clock.times is None else clock.times
+    return np.round(times, 4).tolist()
+
+
+def uncertain(session: Session) -> list[dict[str, Any]]:
+    """The least certain predicted segments of all videos of a session, the least certain first."""
+    found = [
+        (each.segment, video, frame_times(video.rows, video.result.n_frames)[each.segment.start])
+        for video in session.videos.values()
+        if video.prediction is not None and video.clock is not None
+        for each in video.shown
+        if not each.corrected and each.segment.confidence is not None
+    ]
+    found.sort(key=lambda entry: entry[0].confidence or 0.0)
+    return [
+        {"video": video.id, "name": video.name, "time": time, **_segment(segment, False, ())}
+        for segment, video, time in found[:LEAST_CERTAIN]
+    ]
+
+
+def segmentation(video: Video) -> Segmentation:
+    """What is shown of a video, for a file."""
+    return replace(video.result, segments=joined(video.shown))
+
+
+def facts_of(video: Video) -> dict[str, Any]:
+    """What the JSON file beside the features of a training video says: rate and times, but no path of the server."""
+    assert video.features is not None
+    beside = video.features.with_suffix(".json")
+    known: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    known.pop("video", None)
+    if "fps" not in known and video.clock is not None and video.clock.fps is not None:
+        known["fps"] = video.clock.fps
+    return known
+
+
+def comparison(video: Video, labels: Sequence[tuple[str, list[str]]], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures, and rows of a timeline: both labellings and where they differ."""
+    rows = [
+        {"name": name, "segments": [_segment(each, False, ()) for each in as_segmentation(own, video.rows)]}
+        for name, own in labels
+    ]
+    rows.append({"name": "differences", "segments": list(found["differences"])})
+    names = dict.fromkeys(label for _, own in labels for label in own)
+    return {
+        "figures": found["figures"],
+        "rows": rows,
+        "times": frame_times(video.rows, video.result.n_frames),
+        "colours": class_colours(list(names), video.result.background),
+    }
+
+
+def command(page: Page, session: Session, video: Video) -> str:
+    """The command line that gives this prediction."""
+    words = list(page.options.command)
+    if session.model:
+        words[words.index("--run") + 1] = str(session.adapted[session.model])
+    words.insert(2, video.name + (".npy" if video.media is None else video.media.ending))
+    if session.actions is not None:
+        words += ["--actions", listed(session.actions)]
+    for option, name in _OPTIONS.items():
+        value = getattr(session.adjust, name)
+        if value is not None:
+            words += [option, f"{value:g}"]
+    return shell(words)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as `--actions` takes them: a name with a comma in double quotes."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue().replace(",", ", ") if not any("," in name for name in names) else line.getvalue()
+
+
+def shell(words: Sequence[str]) -> str:
+    """A command line to paste."""
+    return shlex.join(words)

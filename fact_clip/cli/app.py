@@ -1,0 +1,141 @@
+"""fact-clip app."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fact_clip.cli.console import Device, KeepGoing
+from fact_clip.cli.segment import (
+    Actions,
+    ActionsFile,
+    Encoder,
+    Rate,
+    TrainingFreeFlag,
+    Window,
+    Wording,
+    given_actions,
+)
+from fact_clip.core.errors import InputError
+
+if TYPE_CHECKING:
+    from fact_clip.inference.segmenter import SegmentsMany
+
+
+def app(
+    *,
+    run: Annotated[Path | None, typer.Option(help="Run folder of a trained model.")] = None,
+    training_free: TrainingFreeFlag = False,
+    actions: Actions = None,
+    actions_file: ActionsFile = None,
+    encoder: Encoder = None,
+    fps: Rate = None,
+    device: Device = "auto",
+    prompts: Wording = "ensemble",
+    window: Window = None,
+    keep_going: KeepGoing = False,
+    training_set: Annotated[
+        Path | None, typer.Option(help="Folder in the common layout that corrected videos may be added to.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than the default, others can reach it.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    max_megabytes: Annotated[float, typer.Option(help="Size of a file, at most.", min=1)] = 2048,
+    max_minutes: Annotated[float, typer.Option(help="Duration of a video, at most.", min=0.1)] = 120,
+) -> None:
+    """Open a page to segment videos, type names and correct segments.
+
+    Prints the address, which holds a token, and serves until Ctrl-C. Uploaded files lie in a temporary folder and go at
+    the end. Needs the extra 'app'. See docs/app.md.
+
+    \b
+    Example:
+      fact-clip app --run runs/k5 --training-set my_data
+      fact-clip app --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
+    """
+    try:
+        import uvicorn
+
+        from fact_clip.app.engine import Engine
+        from fact_clip.app.server import Options, make_app
+        from fact_clip.app.sessions import Limits
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "fact-clip app", f"{error.name} is not installed", "", "pip install 'fact-clip[app]'"
+        ) from None
+    from fact_clip.inference.segmenter import load
+
+    if training_free == (run is not None):
+        raise InputError("app", "neither or both of --run and --training-free", "one of them")
+    named = given_actions(actions, actions_file)
+    limits = Limits(file_bytes=round(max_megabytes * 2**20), minutes=max_minutes)
+    how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
+    if run is not None:
+        trained = load(run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going)
+        trained.choose(named)  # wrong names are told before the page opens
+        base: SegmentsMany = trained
+    else:
+        base = _untrained(encoder, named, prompts, fps, window, keep_going, device)
+    engine = Engine(base, lambda path: load(path, device, encoder=encoder, fps=fps), limits)
+    command = _command(run, prompts, how)
+    options = Options(
+        secrets.token_urlsafe(32), host, command, training_set, run, limits, None if named is None else tuple(named)
+    )
+    page = make_app(engine, options)
+    # The address holds the token, so that requests are not logged.
+    config = uvicorn.Config(
+        page, host, port, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+    )
+    listening = config.bind_socket()
+    shown = f"[{host}]" if ":" in host else host
+    print(f"open http://{shown}:{listening.getsockname()[1]}/?token={options.token}", flush=True)
+    print("Ctrl-C ends it and removes what was uploaded", file=sys.stderr)
+    if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends the page as Ctrl-C does
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _untrained(
+    encoder: str | None,
+    named: list[str] | None,
+    prompts: str,
+    fps: float | None,
+    window: float | None,
+    keep_going: bool,
+    device: str,
+) -> SegmentsMany:
+    from fact_clip.inference.training_free import TrainingFree, TrainingFreeSettings
+    from fact_clip.video.extract import Settings
+
+    if encoder is None:
+        raise InputError("--training-free", "no --encoder", "--encoder clip:ViT-B-32/openai")
+    if window is not None:
+        raise InputError("--window", "with --training-free", "a run", "leave it out: pictures are compared one by one")
+    extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
+    # Without names the page waits for some.
+    found = TrainingFree(encoder, named or ["something"], TrainingFreeSettings(prompts), extraction, device=device)
+    found.encoder.load()  # what does not load is told before the page opens
+    return found
+
+
+def _command(run: Path | None, prompts: str, how: Mapping[str, object]) -> tuple[str, ...]:
+    """``fact-clip segment`` with the options that say which model it is."""
+    words = ["fact-clip", "segment"]
+    words += ["--training-free", "--prompts", prompts] if run is None else ["--run", str(run)]
+    for name, value in how.items():
+        if value is True:
+            words.append(f"--{name.replace('_', '-')}")
+        elif value not in (None, False):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return tuple(words)

@@ -1,0 +1,110 @@
+"""A page in this process, with a run that reads names and one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fact_clip
+from fact_clip.inference.segmenter import load
+
+pytest.importorskip("starlette")
+pytest.importorskip("av")
+
+from starlette.testclient import TestClient
+
+from fact_clip.app.engine import Engine
+from fact_clip.app.server import Options, Page, make_app
+from fact_clip.app.sessions import Limits
+
+TOKEN = "a-token-of-the-tests"
+ADDRESS = "http://127.0.0.1:8000"
+
+
+@dataclass
+class User:
+    """A browser of the page, which is let in."""
+
+    client: TestClient
+    page: Page
+
+    def upload(self, path: Path, name: str | None = None) -> str:
+        """Send a file; its key."""
+        answer = self.client.post("/api/files", params={"name": name or path.name}, content=path.read_bytes())
+        assert answer.status_code == 200, answer.text
+        return answer.json()["file"]
+
+    def add(self, *paths: Path) -> str:
+        """A video from files; its id."""
+        answer = self.client.post("/api/videos", json={"files": [self.upload(path) for path in paths]})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["video"]
+
+    def ask(self, method: str, path: str, status: int = 200, **how: Any) -> Any:
+        """The JSON of an answer with the status that is expected."""
+        answer = self.client.request(method, path, **how)
+        assert answer.status_code == status, answer.text
+        assert "\n" not in answer.text
+        return answer.json()
+
+    def settle(self) -> Any:
+        """The state once nothing is waiting or running."""
+        while True:
+            state = self.ask("GET", "/api/state")
+            jobs = [each["job"] for each in state["videos"]] + [state["training"]]
+            if all(job is None or job["state"] in ("done", "failed") for job in jobs):
+                return state
+
+
+@pytest.fixture(scope="session")
+def text_run(tiny: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose head reads names, trained for an epoch; read only."""
+    folder = tmp_path_factory.mktemp("app") / "text"
+    fact_clip.training.train(tiny(model={"head": "text"}, text={"encoder": "hash:16"}), folder)
+    return folder
+
+
+@pytest.fixture
+def opened(text_run: Path) -> Iterator[Callable[..., Any]]:
+    """``opened(run=..., limits=..., training_set=...)``: a function that lets one more user in."""
+    with ExitStack() as stack:
+
+        def open_page(
+            run: Path = text_run,
+            limits: Limits | None = None,
+            training_set: Path | None = None,
+            encoder: str | None = None,
+        ) -> Callable[[], User]:
+            chosen = limits or Limits()
+            engine = Engine(load(run, "cpu", encoder=encoder), lambda path: load(path, "cpu"), chosen)
+            options = Options(
+                TOKEN, "127.0.0.1", ("fact-clip", "segment", "--run", str(run)), training_set, run, chosen
+            )
+            app = make_app(engine, options)
+            stack.enter_context(TestClient(app, base_url=ADDRESS))  # its lifespan
+
+            def enter() -> User:
+                client = TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
+                assert client.get("/", params={"token": TOKEN}).status_code == 200
+                return User(client, app.state.page)
+
+            return enter
+
+        yield open_page
+
+
+@pytest.fixture
+def user(opened: Callable[..., Any]) -> User:
+    """One user of a page with `text_run`."""
+    return opened()()
+
+
+@pytest.fixture
+def rows(workbench: Path) -> Path:
+    """A feature file of the workbench."""
+    return workbench / "features" / "person1_video1.npy"

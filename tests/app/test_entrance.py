@@ -1,0 +1,133 @@
+"""Who is let in, and what of the server can be reached."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from fact_clip.app.sessions import Limits
+
+from .conftest import ADDRESS, TOKEN
+
+
+@pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", f"?token={TOKEN}x", "?token=%C3%A9"])
+def test_the_page_opens_with_the_token_alone(user, query):
+    stranger = TestClient(user.client.app, base_url=ADDRESS)
+    answer = stranger.get(f"/{query}")
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    assert "whole address" in answer.text
+    refused = stranger.get("/api/state")
+    assert (refused.status_code, list(refused.json())) == (403, ["error"])
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(user):
+    stranger = TestClient(user.client.app, base_url=ADDRESS)
+    cookie = stranger.get("/", params={"token": TOKEN}).headers["set-cookie"]
+    assert cookie.startswith("fact_clip_8000=")
+    assert {"HttpOnly", "SameSite=strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+    assert stranger.get("/").status_code == 200  # the token is not needed again
+    assert TOKEN not in stranger.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("host", "is_served"),
+    [
+        ("127.0.0.1:8000", True),
+        ("localhost:8000", True),
+        ("[::1]:8000", True),
+        ("192.168.1.7", True),  # no name, so nobody can make it theirs
+        ("evil.example:8000", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+        ("[", False),
+    ],
+)
+def test_a_name_that_is_not_ours_is_not_served(user, host, is_served):
+    answer = user.client.get("/api/state", headers={"host": host, "cookie": f"fact_clip_8000={_key(user)}"})
+    assert (answer.status_code == 403 and "host" in answer.json()["error"]) != is_served
+
+
+def _key(user) -> str:
+    return next(iter(user.client.cookies.values()))
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [(None, 200), (ADDRESS, 200), ("http://127.0.0.1:9999", 403), ("null", 403)]
+)
+def test_another_page_cannot_change_anything(user, origin, status):
+    headers = {} if origin is None else {"origin": origin}
+    assert user.client.post("/api/settings", json={}, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/", "/api/state", "/api/nothing", "/static/app.js", "/static/timeline.js"])
+def test_every_answer_tells_the_browser_to_run_nothing_else(user, path):
+    headers = user.client.get(path).headers
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static/..%2fserver.py",
+        "/static//etc/passwd",
+        "/api/videos/../../etc/passwd",
+        "/api/videos/%2e%2e%2f%2e%2e/media",
+    ],
+)
+def test_no_path_leads_outside(user, path):
+    answer = user.client.get(path)
+    assert answer.status_code == 404
+    assert "import" not in answer.text
+    assert "root:" not in answer.text
+
+
+def test_sessions_do_not_see_each_other(opened, rows):
+    enter = opened()
+    one, other = enter(), enter()
+    video = one.add(rows)
+    assert other.ask("GET", "/api/state")["videos"] == []
+    for method, path in (
+        ("GET", ""), ("DELETE", ""), ("GET", "/media"), ("PUT", "/corrections"), ("GET", "/export?format=csv"),
+        ("POST", "/training-set"), ("POST", "/compare"),
+    ):  # fmt: skip
+        assert other.ask(method, f"/api/videos/{video}{path}", 404) == {"error": "no such video"}
+    key = one.upload(rows)
+    assert "no such file" in other.ask("POST", "/api/videos", 400, json={"files": [key]})["error"]
+    other.ask("POST", "/api/settings", json={"actions": ["peel apple"]})
+    assert "peel apple" not in one.ask("GET", "/api/state")["actions"]
+
+
+def test_there_are_not_more_sessions_than_allowed(opened):
+    enter = opened(limits=Limits(sessions=2))
+    first = enter()
+    enter()
+    answer = TestClient(first.client.app, base_url=ADDRESS).get("/", params={"token": TOKEN})
+    assert (answer.status_code, answer.json()) == (503, {"error": "busy, place 1", "place": 1})
+    assert answer.headers["retry-after"] == "2"
+
+
+def test_an_unused_session_ends_with_its_files(opened, rows):
+    enter = opened(limits=Limits(idle=10.0))
+    user = enter()
+    user.add(rows)
+    (session,) = user.page.sessions._known.values()
+    assert any(session.folder.iterdir())
+    session.used -= 11
+    enter()
+    assert not session.folder.exists()
+    assert user.ask("GET", "/api/state", 403)["error"].startswith("no session")
+
+
+def test_all_files_go_at_the_end(opened, rows):
+    user = opened()()
+    user.add(rows)
+    folder = user.page.sessions.folder
+    assert len(list(folder.rglob("*.npy"))) == 1
+    assert folder.stat().st_mode & 0o077 == 0
+    user.page.close()
+    assert not folder.exists()

@@ -1,0 +1,209 @@
+"""What comes in: sizes, kinds, names, and the queue."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from fact_clip.app.sessions import Limits, ending_of, shown_name
+from fact_clip.app.work import Job
+from fact_clip.core import InputError
+
+from ..films import numbered, write_video
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("a.npy", "a.npy"),
+        ("../../etc/a.npy", "a.npy"),
+        ("C:\\videos\\a.MP4", "a.MP4"),
+        ("a\x00b\nc.npy", "abc.npy"),
+        ("..npy.npy", "npy.npy"),
+        ("x" * 400 + ".label-studio.json", "x" * 150 + ".label-studio.json"),
+    ],
+)
+def test_a_name_is_never_a_path(given, shown):
+    assert shown_name(given) == shown
+
+
+@pytest.mark.parametrize("name", ["", "a", "a.exe", "a.npy.sh", "../..", ".npy", "a.html", "a.pickle"])
+def test_other_kinds_of_files_are_refused(user, name):
+    with pytest.raises(InputError, match="no video, feature file or label file"):
+        ending_of(name)
+    answer = user.ask("POST", "/api/files", 400, params={"name": name}, content=b"x")
+    assert "no video, feature file or label file" in answer["error"]
+
+
+def test_a_file_lies_in_the_folder_of_its_session_under_a_name_of_ours(user, rows):
+    user.upload(rows, "../../../tmp/../x.npy")
+    (session,) = user.page.sessions._known.values()
+    (path,) = session.folder.iterdir()
+    assert path.suffix == ".npy"
+    assert "x" not in path.name.removesuffix(".npy")
+    assert session.folder.parent == user.page.sessions.folder
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_file_that_is_too_large_is_refused_and_removed(opened, is_declared):
+    user = opened(limits=Limits(file_bytes=100_000))()
+    part, taken = bytes(10_000), []
+
+    def parts():
+        for number in range(100):
+            taken.append(number)
+            yield part
+
+    content = bytes(1_000_000) if is_declared else parts()
+    answer = user.ask("POST", "/api/files", 413, params={"name": "a.mp4"}, content=content)
+    assert answer == {"error": "a.mp4: a larger file; expected at most 0 MB"}
+    (session,) = user.page.sessions._known.values()
+    assert list(session.folder.iterdir()) == []
+
+
+def test_a_session_has_room_for_so_much(opened):
+    user = opened(limits=Limits(file_bytes=100, session_bytes=150))()
+    assert user.client.post("/api/files", params={"name": "a.npy"}, content=bytes(100)).status_code == 200
+    assert user.client.post("/api/files", params={"name": "b.npy"}, content=bytes(60)).status_code == 413
+    assert user.client.post("/api/files", params={"name": "b.npy"}, content=bytes(50)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "a.mp4: not a video"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "a.mp4: not a video"),
+        (bytes(range(256)) * 40, "a.mp4: not a video"),
+    ],
+)
+def test_what_is_no_video_is_told_in_one_line_without_paths(user, tmp_path, content, told):
+    (tmp_path / "a.mp4").write_bytes(content)
+    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / "a.mp4")]})
+    assert answer["error"].startswith(told)
+    assert str(user.page.sessions.folder) not in answer["error"]
+    assert user.ask("GET", "/api/state")["videos"] == []
+
+
+def test_features_that_do_not_fit_are_refused(user, tmp_path):
+    np.save(tmp_path / "narrow.npy", np.zeros((20, 3), dtype=np.float32))
+    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / "narrow.npy")]})
+    assert answer["error"].startswith("narrow.npy: 3 columns (of 20 frames); expected 8, as ")
+    (session,) = user.page.sessions._known.values()
+    assert [path for path in session.folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_pickle_is_not_opened(user, tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / "objects.npy")]})
+    assert answer["error"].startswith("objects.npy: ")
+
+
+def test_a_video_that_the_json_beside_features_names_is_not_opened(user, rows, tmp_path):
+    facts = {"fps": 15.0, "video": "/etc/passwd", "encoder": "grid", "anything": 1}
+    (tmp_path / f"{rows.stem}.json").write_text(json.dumps(facts))
+    video = user.add(rows, tmp_path / f"{rows.stem}.json")
+    (session,) = user.page.sessions._known.values()
+    assert json.loads(session.videos[video].features.with_suffix(".json").read_text()) == {
+        "encoder": "grid",
+        "fps": 15.0,
+    }
+    assert session.videos[video].clock.media is None
+
+
+def film(path, seconds=4):
+    return write_video(path, numbered(15 * seconds), rate=15)
+
+
+@pytest.fixture(scope="module")
+def pixel_run(tiny, tmp_path_factory):
+    """A run on features of the encoder `grid`, and a film."""
+    import fact_clip
+    from fact_clip.encoders import frame_encoder
+    from fact_clip.video.extract import Settings, extract
+
+    root = tmp_path_factory.mktemp("pixels")
+    for folder in ("groundTruth", "splits"):
+        (root / folder).mkdir()
+    for name in ("one", "two", "three"):
+        extract(film(root / f"{name}.mp4"), frame_encoder("grid"), root / "features", Settings(fps=5.0))
+        (root / "groundTruth" / f"{name}.txt").write_text("rest\n" * 8 + "wander\n" * 12)
+    (root / "mapping.txt").write_text("0 rest\n1 wander\n")
+    (root / "splits" / "train.split1.bundle").write_text("one\ntwo\n")
+    (root / "splits" / "test.split1.bundle").write_text("three\n")
+    data = {"name": "folder", "root": str(root), "fps": 5.0, "layout": "TD", "stride": 1}
+    fact_clip.training.train(tiny(data=data, train={"epochs": 1}), root / "run")
+    return root / "run", root / "one.mp4"
+
+
+def test_a_video_is_encoded_and_segmented_as_on_the_command_line(opened, pixel_run):
+    import fact_clip
+
+    run, path = pixel_run
+    user = opened(run=run)()
+    video = user.add(path)
+    row = user.settle()["videos"][0]
+    assert (row["ready"], row["name"], row["job"]["state"], row["job"]["done"]) == (True, "one", "done", 20)
+    found = user.ask("GET", f"/api/videos/{video}")
+    expected = fact_clip.load(run, "cpu").segment(path)
+    assert [(each["start"], each["stop"], each["label"]) for each in found["shown"]] == [
+        (each.start, each.stop, each.label) for each in expected
+    ]
+    assert found["times"] == pytest.approx(
+        [expected.seconds(frame) for frame in range(expected.n_frames + 1)], abs=1e-4
+    )
+    assert found["command"].startswith("fact-clip segment one.mp4 --run ")
+
+
+def test_the_player_gets_the_part_of_the_video_that_it_asks_for(opened, pixel_run):
+    run, path = pixel_run
+    user = opened(run=run)()
+    address = f"/api/videos/{user.add(path)}/media"
+    whole = path.read_bytes()
+    answer = user.client.get(address)
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "video/mp4", whole)
+    part = user.client.get(address, headers={"range": "bytes=100-299"})
+    assert (part.status_code, part.content) == (206, whole[100:300])
+    assert part.headers["content-range"] == f"bytes 100-299/{len(whole)}"
+    assert user.client.get(address, headers={"range": f"bytes={len(whole)}-"}).status_code == 416
+
+
+def test_a_video_may_not_be_too_long(opened, pixel_run):
+    run, path = pixel_run
+    user = opened(run=run, limits=Limits(minutes=0.05))()
+    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(path)]})
+    assert answer["error"] == "one.mp4: 0.1 minutes; expected at most 0.05; cut it"
+
+
+def test_a_run_that_knows_no_encoder_says_so(user, pixel_run):
+    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(pixel_run[1])]})
+    assert "the encoder of the features that the run was trained on" in answer["error"]
+
+
+def test_who_comes_too_late_is_told_the_place(opened, pixel_run):
+    run, path = pixel_run
+    enter = opened(run=run, limits=Limits(waiting=2))
+    user, other = enter(), enter()
+    free, began = threading.Event(), threading.Event()
+
+    def block(job):
+        began.set()
+        free.wait(20)
+
+    user.page.queue.add(Job("nobody", block))
+    assert began.wait(20)
+    first, second = user.add(path), other.add(path)
+    assert user.ask("GET", "/api/state")["videos"][0]["job"]["place"] == 2
+    assert other.ask("GET", "/api/state")["videos"][0]["job"]["place"] == 3
+    assert other.ask("GET", f"/api/videos/{second}", 409) == {"error": "not encoded yet"}
+    key = user.upload(path)
+    refused = user.client.post("/api/videos", json={"files": [key]})
+    assert (refused.status_code, refused.json()) == (503, {"error": "busy, place 4", "place": 4})
+    user.ask("DELETE", f"/api/videos/{first}")  # what waits can be taken back
+    assert other.ask("GET", "/api/state")["videos"][0]["job"]["place"] == 2
+    user.ask("POST", "/api/videos", json={"files": [key]})  # the file is still there
+    free.set()
+    assert user.settle()["videos"][0]["ready"]
+    assert other.settle()["videos"][0]["ready"]
