@@ -230,6 +230,7 @@ class TrainConfig(_Frozen):
     average: float = Field(0.0, ge=0, lt=1, description="decay per step of a moving average of the weights (0: none)")
     members: int = Field(1, ge=1, description="models trained side by side with a seed each; their scores are averaged")
     member_parts: bool = Field(False, description="each member validates on another part of the videos")
+    init: str | None = Field(None, description="run folder whose weights the training starts from (docs/app.md)")
     seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["auto", "float32", "bf16"] = Field(

@@ -90,8 +90,11 @@ class TrainingSet:
             path.write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)), encoding="utf-8")
 
     def _add_to_lists(self, name: str) -> None:
-        """Put the video into the training list of every split; a new folder gets split 1."""
+        """Put the video into the training list of every split; a new folder gets split 1, without test videos."""
         lists = [find_split(self.root, "train", split) for split in split_names(self.root)]
+        if not lists:
+            with whole_file(self.root / "splits" / "test.split1.bundle") as path:
+                path.write_text("", encoding="utf-8")
         for path in [each for each in lists if each] or [self.root / "splits" / "train.split1.bundle"]:
             listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
             if name not in (line.strip().removesuffix(".txt") for line in listed):

@@ -22,7 +22,7 @@ from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.encoders.processes import Processes
 from fact_clip.losses import Criterion
-from fact_clip.models import Classes, ObjectSpec
+from fact_clip.models import FACT, Classes, ObjectSpec
 
 logger = logging.getLogger(__name__)
 
@@ -95,14 +95,20 @@ def prepare(
     # The root as it was found, so that the run can be evaluated from anywhere.
     data = config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})
     config = config.model_copy(update={"data": data})
-    objects = _object_columns(config, dataset)
+    start = None if config.train.init is None else starting_run(config, dataset)
+    if start is not None:
+        init = str(start.path.resolve())
+        config = config.model_copy(update={"train": config.train.model_copy(update={"init": init})})
+    objects = None if start is not None else _object_columns(config, dataset)
     texts = model_texts(config, dataset.vocabulary, objects)
+    if start is not None and start.objects is not None:
+        texts["object_text"] = checkpoint.read_weights(start.path / "model.safetensors")[0]["objects.names"]
     if resume or not processes.first:
         run = _resumed(config, out, dataset, processes.world)
     else:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
-        run = _described(config, out, dataset, objects, texts)
+        run = _described(config, out, dataset, objects, texts, start)
         run = replace(run, videos_a_step=config.train.batch_size * processes.world)
         run.new_model(**texts)  # sizes that do not go together are reported here
         try:
@@ -128,6 +134,44 @@ def _resumed(config: Config, out: Path, dataset: Dataset, world: int) -> Run:
     if size != run.config.train.batch_size and size * world != began:
         raise InputError("train.batch_size", f"{size} in {world} processes", f"{began} videos a step, as the run began")
     return replace(run, config=config, videos_a_step=began)
+
+
+def starting_run(config: Config, dataset: Dataset) -> Run:
+    """The run that a training starts from; an InputError where its weights cannot be those of this one.
+
+    The model, the texts and the transform of features must be the same. Other classes are possible where the head reads
+    text; any other head has one output a class.
+    """
+    where, run = "train.init", checkpoint.open_run(str(config.train.init))
+    for group in ("model", "text") if config.model.head in ("text", "fact-clip") else ("model",):
+        asked = getattr(config, group).model_dump()
+        for key, value in getattr(run.config, group).model_dump().items():
+            if key != "cache" and asked[key] != value:
+                todo = f"use its settings: fact-clip train {run.path / 'config.yaml'} ..."
+                raise InputError(where, f"another {group}.{key} than that of {run.path}", "the same", todo)
+    if dataset.input_dim != run.transform.input_dim:
+        raise InputError(
+            where, f"features of {dataset.input_dim} columns", f"{run.transform.input_dim}, as {run.path} read"
+        )
+    if (run.transform.context, run.transform.mean is not None) != (config.data.context, config.data.standardize):
+        raise InputError(where, "other data.context or data.standardize", f"those of {run.path}")
+    if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
+        raise InputError(where, f"{dataset.fps:g} rows a second", f"{run.fps:g}, as {run.path} was trained with")
+    if config.model.head != "text" and run.vocabulary.names != dataset.vocabulary.names:
+        new = [name for name in dataset.vocabulary if name not in run.vocabulary]
+        told = f", {new[0]!r} among them" if new else ""
+        found = f"{len(dataset.vocabulary)} classes that are not those of {run.path}{told}"
+        raise InputError(where, found, "the same, since its head has one output a class", "only head text takes others")
+    return run
+
+
+def load_start(model: FACT, config: Config) -> None:
+    """Give a new model the weights of ``train.init``; its text vectors stay those of its own classes. Strict."""
+    path = Path(str(config.train.init)) / "model.safetensors"
+    weights, _ = checkpoint.read_weights(path)
+    if model.text is not None:
+        weights["text_embeddings"] = model.text
+    checkpoint.load_strictly(model, weights, str(path))
 
 
 def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
@@ -170,11 +214,18 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
 
 
 def _described(
-    config: Config, out: Path, dataset: Dataset, objects: ObjectColumns | None, texts: dict[str, Tensor]
+    config: Config,
+    out: Path,
+    dataset: Dataset,
+    objects: ObjectColumns | None,
+    texts: dict[str, Tensor],
+    start: Run | None = None,
 ) -> Run:
     kinds = None if objects is None else objects.check(dataset.input_dim).kinds()
     transform = FeatureTransform(config.data.context, None, None, dataset.input_dim)
-    if config.data.standardize:  # one pass over the training videos
+    if start is not None:  # its weights belong to its statistics
+        transform = start.transform
+    elif config.data.standardize:  # one pass over the training videos
         # Members share the statistics of the first one, so they are those of all learning videos.
         whole = sorted((*dataset.train, *dataset.validation))
         names = whole if config.train.member_parts else dataset.train
@@ -189,6 +240,9 @@ def _described(
         slot = objects.slot + int("sentence" in config.text.parts)
         spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
         classes = replace(classes, evidence_slot=slot, evidence_width=config.model.objects.width)
+    if start is not None and start.objects is not None:
+        of_start = start.classes.evidence_slot, start.classes.evidence_width
+        spec, classes = start.objects, replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1])
     length = float(dataset.mean_transcript_length(dataset.train))
     clock = dataset.layout, dataset.fps, length
     return Run(out, config, dataset.vocabulary, classes, transform, *clock, spec, dataset.encoder)

@@ -174,12 +174,18 @@ def _start_member(config: Config, number: int, folder: Path, resume: bool, threa
 def member_config(config: Config, number: int) -> Config:
     """The recipe of one member; the first, number 0, is the run itself.
 
-    Members differ in their seed, in their entry of ``augment.swap``, and with ``train.member_parts`` in the videos that
-    validate them. :class:`fact_clip.inference.segmenter.Segmenter` averages their scores.
+    Members differ in their seed, in their entry of ``augment.swap``, with ``train.member_parts`` in the videos that
+    validate them, and with ``train.init`` in the member of that run that they start from.
+    :class:`fact_clip.inference.segmenter.Segmenter` averages their scores.
     """
     swap = config.augment.swap[number % len(config.augment.swap)]
     part = config.data.validation_part + number * int(config.train.member_parts)
+    init = config.train.init
+    if init is not None:
+        member = Path(init) / "members" / str(number + 1)
+        init = str(member) if member.is_dir() else init
     values = {
+        "train.init": init,
         "train.members": 1,
         "train.seed": config.train.seed + SEED_STEP * number,
         "train.device": member_device(config.train.device, number, torch.cuda.device_count()),

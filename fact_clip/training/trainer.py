@@ -34,7 +34,7 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
 from fact_clip.training.evaluation import Progress, validate
 from fact_clip.training.logs import FileLog, Logger, make_logger
-from fact_clip.training.setup import candidates, make_criterion
+from fact_clip.training.setup import candidates, load_start, make_criterion
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ class _Training:
         self.device = pick_device(self.settings.device, "train.device")
         self.bf16 = pick_precision(self.settings.precision, self.device) == "bf16"
         self.model = run.new_model(**texts).to(self.device)
+        if run.config.train.init is not None:
+            load_start(self.model, run.config)
         self.parameters = list(self.model.parameters())
         self.optimizer = make_optimizer(self.model, self.settings)
         self.average = averaged(self.model, self.settings.average) if self.settings.average else None

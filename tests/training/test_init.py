@@ -1,0 +1,131 @@
+"""train.init: a training that starts from the weights of a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fact_clip.checkpoint import open_run
+from fact_clip.core import InputError
+from fact_clip.training import train
+from fact_clip.training.sweep import member_config
+
+STANDING = {"epochs": 1, "lr": 1e-12}  # an epoch that moves no weight by more than 1e-10
+TEXT = {"model": {"head": "text"}, "text": {"encoder": "hash:16"}}
+
+
+@pytest.fixture(scope="module")
+def start(tiny, tmp_path_factory) -> Path:
+    """A run that reads names, on scaled features."""
+    folder = tmp_path_factory.mktemp("start") / "run"
+    train(tiny(**TEXT, data={"standardize": True}), folder)
+    return folder
+
+
+@pytest.fixture
+def other_data(workbench, tmp_path) -> Path:
+    """The workbench with one class more, whose frames were those of another, and other features."""
+    root = shutil.copytree(workbench, tmp_path / "data")
+    with (root / "mapping.txt").open("a") as file:
+        file.write("23 peel apple\n")
+    for path in (root / "groundTruth").glob("*.txt"):
+        path.write_text(path.read_text().replace("grasp shaft\n", "peel apple\n"))
+    for path in (root / "features").glob("*.npy"):
+        np.save(path, 3 * np.load(path))
+    return root
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_the_weights_and_statistics_are_those_of_the_run(tiny, start, other_data, tmp_path):
+    settings = {**STANDING, "init": str(start)}
+    train(tiny(**TEXT, data={"standardize": True, "root": str(other_data)}, train=settings), tmp_path / "run")
+    before, after = weights(start), weights(tmp_path / "run")
+    text, new_text = before.pop("text_embeddings"), after.pop("text_embeddings")
+    assert before.keys() == after.keys()
+    assert all(torch.allclose(before[name], after[name], atol=1e-9, rtol=0) for name in before)
+    assert torch.equal(new_text[:23], text)
+    assert new_text.shape[0] == 24
+    old, new = open_run(start), open_run(tmp_path / "run")
+    assert np.array_equal(old.transform.mean, new.transform.mean)
+    assert np.array_equal(old.transform.std, new.transform.std)
+    assert new.config.train.init == str(start.resolve())
+
+
+def test_it_goes_on_where_the_run_stood(tiny, start, tmp_path):
+    """On the same videos the first epoch is better than the first one of a new model."""
+    for name, settings in (("new", {"epochs": 1}), ("on", {"epochs": 1, "init": str(start)})):
+        train(tiny(**TEXT, data={"standardize": True}, train=settings), tmp_path / name)
+    first = {
+        name: json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[0])["total"] for name in ("new", "on")
+    }
+    last = json.loads((start / "log.jsonl").read_text().splitlines()[-1])["total"]
+    assert first["on"] < last < first["new"]
+
+
+def test_a_head_with_an_output_a_class_keeps_its_classes(tiny, tiny_run, other_data, tmp_path, refused):
+    same = {"data": {"standardize": True, "context": [5]}, "train": {**STANDING, "init": str(tiny_run)}}
+    train(tiny(**same), tmp_path / "run")
+    before, after = weights(tiny_run), weights(tmp_path / "run")
+    assert all(torch.allclose(before[name], after[name], atol=1e-9, rtol=0) for name in before)
+    other = tiny(**{**same, "data": {**same["data"], "root": str(other_data)}})
+    found = f"24 classes that are not those of {tiny_run}, 'peel apple' among them"
+    refused(lambda: train(other, tmp_path / "other"), "train.init: ", found, "only head text takes others")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"model": {"tokens": 41}}, "another model.tokens than that of"),
+        ({"model": {"input": {"hidden": 48}}}, "another model.input than that of"),
+        ({"text": {"encoder": "hash:32"}}, "another text.encoder than that of"),
+        ({"data": {"standardize": False}}, "other data.context or data.standardize"),
+        ({"data": {"context": [5]}}, "other data.context or data.standardize"),
+        ({"data": {"fps": 10.0}}, "10 rows a second; expected 15, as"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_one_line(tiny, start, tmp_path, refused, change, found):
+    groups = {**TEXT, "data": {"standardize": True}, "train": {"init": str(start)}}
+    config = tiny(**{key: {**groups.get(key, {}), **change.get(key, {})} for key in groups | change})
+    refused(lambda: train(config, tmp_path / "run"), "train.init: ", found)
+    assert not (tmp_path / "run").exists()
+
+
+def test_features_of_other_columns_are_refused(tiny, start, other_data, tmp_path, refused):
+    for path in (other_data / "features").glob("*.npy"):
+        np.save(path, np.load(path)[:, :6])
+    data = {"standardize": True, "root": str(other_data)}
+    config = tiny(**TEXT, data=data, train={"init": str(start)})
+    refused(lambda: train(config, tmp_path / "run"), "train.init: features of 6 columns; expected 8, as")
+
+
+def test_no_run_is_an_error(tiny, tmp_path):
+    with pytest.raises(InputError, match=r"no run\.json"):
+        train(tiny(train={"init": str(tmp_path / "none")}), tmp_path / "run")
+
+
+def test_a_run_that_was_cut_off_goes_on_from_its_own_weights(tiny, start, tmp_path):
+    settings = {"epochs": 2, "init": str(start)}
+    whole = tiny(**TEXT, data={"standardize": True}, train=settings)
+    train(whole, tmp_path / "whole")
+    train(tiny(**TEXT, data={"standardize": True}, train={**settings, "epochs": 1}), tmp_path / "cut")
+    train(whole, tmp_path / "cut", resume=True)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_members_start_from_the_members_of_the_run(tiny, tmp_path):
+    (tmp_path / "members" / "2").mkdir(parents=True)
+    config = tiny(train={"members": 3, "init": str(tmp_path)})
+    assert member_config(config, 1).train.init == str(tmp_path / "members" / "2")
+    assert member_config(config, 2).train.init == str(tmp_path)
+    assert member_config(tiny(train={"members": 2}), 1).train.init is None
