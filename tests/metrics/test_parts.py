@@ -12,6 +12,7 @@ from fact_clip.core import InputError
 from fact_clip.metrics import (
     boundary_scores,
     class_means,
+    cohen_kappa,
     edit,
     evaluate,
     f1,
@@ -194,3 +195,15 @@ def test_table() -> None:
     assert rows[0] == "profile fact"
     assert rows[-1].split() == ["harmonic", "mean", "100.0"]
     assert len({len(row) for row in rows if row.startswith(("F1", "class", " "))}) == 1
+
+
+def test_cohen_kappa_is_agreement_beyond_chance():
+    """20 and 15 of 50 agree on yes and no; marginals 25:25 and 30:20, as in the textbooks: .7 against .5."""
+    first = [1] * 25 + [0] * 25
+    second = [1] * 20 + [0] * 5 + [1] * 10 + [0] * 15
+    assert cohen_kappa([first], [second]) == pytest.approx(0.4)
+    assert cohen_kappa([second[:20], second[20:]], [first[:20], first[20:]]) == pytest.approx(0.4)
+    assert cohen_kappa([[0, 1]], [[1, 0]]) == -1
+    assert cohen_kappa([[3, 3]], [[3, 3]]) == 1
+    assert cohen_kappa([[3, 3]], [[4, 4]]) == 0
+    assert cohen_kappa([[-1, 1, 0]], [[5, 1, 0]]) == 1  # an ignored frame
