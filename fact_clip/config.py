@@ -38,7 +38,9 @@ class ObjectData(_Frozen):
     """
 
     file: str | None = Field(None, description="names of the objects, one a line; under data.root. Unset: none")
-    find: bool = Field(False, description="without a file: find the objects in the features, and their names by labels")
+    find: bool | Literal["auto"] = Field(
+        False, description="without a file: find the objects in the features, their names by labels; auto: if they show"
+    )
     blocks: tuple[_Count, ...] = Field((), description="values per object in each block; unset: one block of all")
     slot: str = Field("object", description="vocabulary slot whose words are names of objects")
     fixed: tuple[str, ...] = Field((), description="objects that keep their identity, beside the words of other slots")

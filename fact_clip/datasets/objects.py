@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
@@ -24,6 +25,7 @@ Rows = Sequence[Sequence[int]]  # the columns of each object
 TOGETHER = 0.95  # two columns are zero in the same frames, and belong to one object
 FOLLOWS = 0.4  # a single column is nonzero when an object changes, and belongs to it
 NAMES = 0.04  # an object is tied to a word, and named by it
+SURE = 0.25  # ... so that it can hardly be chance
 
 
 @dataclass(frozen=True)
@@ -70,21 +72,27 @@ class ObjectColumns:
         Objects without a name, and those that a word of another slot names too (tools), keep their identity.
         Features without objects are an InputError.
         """
-        vocabulary, slot = dataset.vocabulary, _slot_of(config, dataset.vocabulary)
-        videos = sorted(dataset.learning)
-        rows = find_objects(lambda: (dataset.features(name) for name in videos))
+        slot = _slot_of(config, dataset.vocabulary)
+        rows = _rows_of(dataset)
         if not rows:
             found = f"{dataset.input_dim} columns, of which no two are zero in the same frames"
             raise InputError("data.objects.find", found, "columns of objects that come and go", "set it to false")
-        counts = dataset.class_counts().tolist()
-        trained = [entry for entry, count in zip(vocabulary.factors, counts, strict=True) if count]
-        words = tuple(sorted({entry[slot] or "" for entry in trained} - {""}))
-        has_word = np.array([[word in entry for word in words] for entry in vocabulary.factors])  # (C, W)
-        labelled = ((dataset.features(name), dataset.labels(name)) for name in dataset.train)
-        names = name_objects(rows, ((video, has_word[own], own >= 0) for video, own in labelled), words)
+        words, trained = _trained_words(dataset, slot)
+        names = name_objects(rows, _words_of_frames(dataset, words), words)
         others = {word for entry in trained for place, word in enumerate(entry) if place != slot}
         fixed = tuple(at for at, name in enumerate(names) if not name or name in others)
         return cls(names, rows, fixed, slot, dataset.input_dim)
+
+    @classmethod
+    def show(cls, config: ObjectData, dataset: Dataset) -> bool:
+        """Whether the features hold objects that come and go, and most trained words of the slot surely name one."""
+        if config.slot not in dataset.vocabulary.slots:
+            return False
+        words, _ = _trained_words(dataset, _slot_of(config, dataset.vocabulary))
+        rows = _rows_of(dataset)
+        if not rows or not words:
+            return False
+        return 2 * sum(map(bool, name_objects(rows, _words_of_frames(dataset, words), words, SURE))) > len(words)
 
     def check(self, input_dim: int) -> ObjectColumns:
         """This object; an InputError where the feature files have another width."""
@@ -113,6 +121,26 @@ def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
     return vocabulary.slots.index(config.slot)
 
 
+def _rows_of(dataset: Dataset) -> tuple[tuple[int, ...], ...]:
+    videos = sorted(dataset.learning)
+    return find_objects(lambda: (dataset.features(name) for name in videos))
+
+
+def _trained_words(dataset: Dataset, slot: int) -> tuple[tuple[str, ...], list[Factors]]:
+    """The words of a slot in the classes that have training frames, and the factors of these classes."""
+    counts = dataset.class_counts().tolist()
+    trained = [entry for entry, count in zip(dataset.vocabulary.factors, counts, strict=True) if count]
+    return tuple(sorted({entry[slot] or "" for entry in trained} - {""})), trained
+
+
+def _words_of_frames(dataset: Dataset, words: Sequence[str]) -> Iterator[tuple[Array, Array, Array]]:
+    """What `name_objects` reads of the training videos."""
+    has_word = np.array([[word in entry for word in words] for entry in dataset.vocabulary.factors])  # (C, W)
+    for name in dataset.train:
+        own = dataset.labels(name)
+        yield dataset.features(name), has_word[own], own >= 0
+
+
 def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...], ...]:
     """The columns of each object, (O, k), by their first column; none where no two columns go together.
 
@@ -137,8 +165,10 @@ def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...]
     return tuple(sorted(tuple(sorted(row)) for row in members if len(row) == common))
 
 
-def name_objects(rows: Rows, videos: Iterable[tuple[Array, Array, Array]], words: tuple[str, ...]) -> tuple[str, ...]:
-    """The word of each object, "" where none fits; each word names at most one object.
+def name_objects(
+    rows: Rows, videos: Iterable[tuple[Array, Array, Array]], words: tuple[str, ...], least: float = NAMES
+) -> tuple[str, ...]:
+    """The word of each object, "" where none has a tie of `least`; each word names at most one object.
 
     An object is tied to a word by the correlation of its changes with the frames of the word, plus half of that of its
     presence. The assignment with the greatest sum of ties is taken. `videos` are features (T, D), whether the action
@@ -151,7 +181,7 @@ def name_objects(rows: Rows, videos: Iterable[tuple[Array, Array, Array]], words
     ties = both[: len(rows)] + both[len(rows) :] / 2  # (O, W)
     names = [""] * len(rows)
     for place, word in zip(*linear_sum_assignment(-ties), strict=True):
-        if ties[place, word] >= NAMES:
+        if ties[place, word] >= least:
             names[place] = words[word]
     return tuple(names)
 

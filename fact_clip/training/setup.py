@@ -80,6 +80,19 @@ def with_choice(config: Config, dataset: Dataset) -> Config:
     return config.model_copy(update={"data": config.data.model_copy(update={"validation_unseen": chosen})})
 
 
+def with_objects(config: Config, dataset: Dataset) -> Config:
+    """The configuration with ``data.objects.find: auto`` decided by the data; logged where objects show."""
+    objects, parts = config.data.objects, config.text.parts
+    if objects.find != "auto":
+        return config
+    usable = config.model.head == "text" and "factors" in parts and objects.file is None
+    found = usable and ObjectColumns.show(objects, dataset)
+    if found:
+        logger.info("the columns hold objects that come and go, and the labels say their names (data.objects.find)")
+    decided = objects.model_copy(update={"find": found})
+    return config.model_copy(update={"data": config.data.model_copy(update={"objects": decided})})
+
+
 def prepare(
     config: Config, out: Path, dataset: Dataset, resume: bool, processes: Processes | None = None
 ) -> tuple[Run, dict[str, Tensor]]:

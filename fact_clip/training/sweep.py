@@ -33,7 +33,7 @@ from fact_clip.encoders.processes import Processes
 from fact_clip.training.calibration import calibrate_run, check_prior
 from fact_clip.training.evaluation import Progress, check_select, evaluate
 from fact_clip.training.logs import check_loggers
-from fact_clip.training.setup import by_names, prepare, with_choice
+from fact_clip.training.setup import by_names, prepare, with_choice, with_objects
 from fact_clip.training.trainer import train_model
 from fact_clip.training.zero_shot import IN_USE
 
@@ -82,7 +82,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     if dataset.holdout is not None:
         check_prior(config.decode, dataset)
     dataset.check()
-    config = with_choice(config, dataset)
+    config = with_objects(with_choice(config, dataset), dataset)
     processes = Processes(device)
     if processes.world > 1 and config.train.members > 1:
         todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"

@@ -108,11 +108,29 @@ def test_columns_are_found_and_named():
     assert found.with_context(2)[1] == (1, 6, 7, 12, 17, 18)
 
 
-def test_features_without_objects_are_refused():
-    class Dense(_Videos):
-        def features(self, name):
-            return np.random.default_rng(0).normal(size=(400, 11))
+class Dense(_Videos):
+    """Columns that are never zero."""
 
+    def features(self, name):
+        return np.random.default_rng(0).normal(size=(400, 11))
+
+
+class Unrelated(_Videos):
+    """Objects that move at other times than the labels say."""
+
+    def labels(self, name):
+        return np.random.default_rng(0).integers(0, 3, 400)
+
+
+def test_objects_show_where_words_surely_go_with_them():
+    auto = ObjectData(find="auto")
+    assert ObjectColumns.show(auto, _Videos())
+    assert not ObjectColumns.show(auto, Dense())
+    assert not ObjectColumns.show(auto, Unrelated())
+    assert not ObjectColumns.show(ObjectData(find="auto", slot="noun"), _Videos())
+
+
+def test_features_without_objects_are_refused():
     with pytest.raises(InputError, match=r"data\.objects\.find: 11 columns, of which no two are zero in the same"):
         ObjectColumns.find(ObjectData(find=True), Dense())
     with pytest.raises(InputError, match=r"data\.objects\.slot: 'noun'; expected one of verb, object, tool"):

@@ -14,7 +14,7 @@ from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.training import evaluate, train
-from fact_clip.training.setup import by_names, with_choice
+from fact_clip.training.setup import by_names, with_choice, with_objects
 
 SMALL = [
     "data.stride=4",
@@ -146,3 +146,16 @@ def test_the_recipe_of_init_takes_it_as_its_base(folder, tmp_path):
     assert (config.data.fps, config.data.background, config.train.epochs) == (15, ("no action",), 7)
     assert config.data.validation_unseen == "auto"
     assert config.data.root == str(folder.resolve())
+
+
+def test_objects_are_looked_for_in_the_columns(folder, monkeypatch, told):
+    config = by_names(settings(folder))
+    dataset = Dataset.open(config.data)
+    assert with_objects(config, dataset).data.objects.find is False  # the workbench's columns are never zero
+    before = len(told())
+    monkeypatch.setattr("fact_clip.training.setup.ObjectColumns.show", lambda *_: True)
+    assert with_objects(config, dataset).data.objects.find is True
+    assert len(told()) == before + 1
+    assert "data.objects.find" in told()[-1][1]
+    sentence = config.model_copy(update={"text": config.text.model_copy(update={"parts": ("sentence",)})})
+    assert with_objects(sentence, dataset).data.objects.find is False  # nothing would read the words
