@@ -32,7 +32,7 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import Config, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import read_mapping, whole_file
+from fact_clip.core.files import inside, read_mapping, whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import FACT, Classes, ObjectSpec
@@ -83,17 +83,17 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
 def create(run: Run) -> None:
     """Write everything but the weights."""
     run.path.mkdir(parents=True, exist_ok=True)
-    with whole_file(run.path / "config.yaml") as path:
+    with whole_file(inside(run.path, "config.yaml")) as path:
         path.write_text(run.config.to_yaml(), encoding="utf-8")
-    write_json(run.path / "vocabulary.json", run.vocabulary.to_dict())
-    with whole_file(run.path / "features.safetensors") as path:
+    write_json(inside(run.path, "vocabulary.json"), run.vocabulary.to_dict())
+    with whole_file(inside(run.path, "features.safetensors")) as path:
         save_arrays(run.transform.to_arrays(), path)
     facts = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "classes": asdict(run.classes)}
     facts |= {
         name: getattr(run, name) for name in ("layout", "fps", "mean_transcript_length", "encoder", "videos_a_step")
     }
     facts["objects"] = None if run.objects is None else asdict(run.objects)
-    write_json(run.path / "run.json", facts)
+    write_json(inside(run.path, "run.json"), facts)
 
 
 def run_folder(path: str | Path) -> Path:

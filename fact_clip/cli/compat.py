@@ -18,6 +18,7 @@ from fact_clip.cli.data import description, description_text, source_of
 from fact_clip.cli.evaluate import show
 from fact_clip.cli.train import how_to_continue
 from fact_clip.core.errors import InputError
+from fact_clip.core.files import file_name, inside
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
@@ -110,7 +111,7 @@ def _train(given: Namespace) -> None:
     _warn(config)
     for split in Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]:
         one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
-        folder = LOGS / Path(given.cfg[0]).stem / f"split{str(split).removeprefix('split')}"
+        folder = LOGS / Path(given.cfg[0]).stem / file_name(f"split{str(split).removeprefix('split')}")
         taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
         _train_one(one, folder / f"run{max(taken, default=0) + 1}")
 
@@ -145,7 +146,7 @@ def _link_best(run: Path) -> None:
     """Make ``RUN/ckpts/best.net`` a link to the chosen weights, or a copy where there are no links."""
     if not (run / "model.safetensors").is_file():
         return
-    best = run / BEST
+    best = inside(run, BEST.parent.name) / BEST.name  # a link already, as a rule
     best.parent.mkdir(exist_ok=True)
     best.unlink(missing_ok=True)
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core.errors import InputError
+from fact_clip.core.files import file_name, inside, whole_file
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -65,17 +66,18 @@ class Results:
         if not place.is_dir() or not os.access(place, os.W_OK):
             reason = "no permission" if place.is_dir() else f"{place} is a file"
             raise InputError(self.folder, f"cannot be written ({reason})", "a folder to write to")
-        stems, tasks = {path.stem for path in inputs}, list[Task]()
-        for source in inputs:
-            if self.overwrite:
-                tasks.append(Task(source, source.stem, done=False))
-                continue
-            name, number = source.stem, 1
-            while (done := self._is_mine(name, source)) is None or (number > 1 and name in stems):
+        stems, tasks = {source: file_name(source.stem) for source in inputs}, dict[str, Task]()
+        for source, stem in stems.items():
+            name, number = stem, 1
+            while (
+                name in tasks  # of another input, as file names
+                or (done := False if self.overwrite else self._is_mine(name, source)) is None
+                or (number > 1 and name in stems.values())
+            ):
                 number += 1
-                name = f"{source.stem}-{number}"
-            tasks.append(Task(source, name, done))
-        return tasks
+                name = f"{stem}-{number}"
+            tasks[name] = Task(source, name, done)
+        return list(tasks.values())
 
     def _is_mine(self, name: str, source: Path) -> bool | None:
         """Whether the result for `source` is there under this name; None if something else is."""
@@ -106,6 +108,10 @@ class Results:
     def _file(self, name: str, suffix: str) -> Path:
         return self.folder / f"{name}{suffix}"
 
+    def _own(self, *names: str) -> Path:
+        """A file of the folder that is about to be written; nothing is written through a link."""
+        return inside(self.folder, *names)
+
     def read(self, task: Task) -> Segmentation:
         """The result of a task that is done."""
         from fact_clip.formats.base import Gaps
@@ -123,26 +129,29 @@ class Results:
 
         Returns the paths of the files, and the first reason why there is none of a format, which stops no other.
         """
-        from fact_clip.core.files import whole_file
+        from fact_clip.formats import save
         from fact_clip.formats.json_file import as_dict
 
-        files = [self._file(task.name, suffix) for suffix in self.suffixes]
+        files = {suffix: self._own(f"{task.name}{suffix}") for suffix in self.suffixes}
         known = self._record(task.name) if task.done else None
         suffixes = sorted({*self.suffixes, *(known["suffixes"] if known else [])})
         if not task.done:
-            for path in files:  # of another result, which a batch that is cut off now must not leave beside this record
+            for path in (
+                files.values()
+            ):  # of another result, which a batch that is cut off now must not leave beside this record
                 path.unlink(missing_ok=True)
         if known is None or suffixes != known["suffixes"]:
             record = {"request": self._request_for(task.source), "suffixes": suffixes}
-            with whole_file(self.folder / RECORDS / f"{task.name}.json") as path:
-                lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in (record, as_dict(segmentation)))
+            with whole_file(self._own(RECORDS, f"{task.name}.json")) as path:
+                lines = (json.dumps(each) + "\n" for each in (record, as_dict(segmentation)))
                 path.write_text("".join(lines), encoding="utf-8")
         written, errors = list[Path](), list[InputError]()
-        for path in files:
+        for suffix, path in files.items():
             if path.exists():
                 continue
             try:
-                written.append(segmentation.save(path, with_background=self.with_background))
+                # the ending alone would let a name like x.boris decide
+                written.append(save(segmentation, path, with_background=self.with_background, kind=suffix))
             except InputError as error:
                 errors.append(error)
         return written, next(iter(errors), None)

@@ -14,6 +14,7 @@ import typer
 from fact_clip.cli.console import AsJson, Device, KeepGoing, bars, names, progress, table
 from fact_clip.cli.results import Results, Task, fingerprint
 from fact_clip.core.errors import InputError
+from fact_clip.core.files import file_name, inside
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -111,7 +112,7 @@ def segment(
     named = given_actions(actions, actions_file), names(more_actions) or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
-    folder = out or (run / "segments" if run else Path("segments"))
+    folder = out or (inside(run, "segments") if run else Path("segments"))
     _check_outputs(folder, listed, suffixes, plot, overlay)
     adjust = background_threshold, gamma, switch_penalty, minimal_duration
     if run is not None:
@@ -269,7 +270,9 @@ def _report(
         print(
             f"already there: {done} of {len(outcomes)} in {results.folder}; --overwrite does them anew", file=sys.stderr
         )
-    renamed = [each.task for each in outcomes if each.task.name != each.task.source.stem and not each.task.done]
+    renamed = [
+        each.task for each in outcomes if each.task.name != file_name(each.task.source.stem) and not each.task.done
+    ]
     if renamed:
         first = f"{renamed[0].name} for {renamed[0].source.name}"
         told = f"{len(renamed)} named anew ({first}), since another result has the name; --overwrite replaces it"

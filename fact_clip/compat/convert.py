@@ -18,7 +18,7 @@ from fact_clip.checkpoint import Run, create, load_strictly, save_weights
 from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import read_mapping
+from fact_clip.core.files import inside, read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
@@ -143,7 +143,7 @@ def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path) -> Path:
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, str(checkpoint))
     create(run)
-    save_weights(run.path / "model.safetensors", model.state_dict(), {"converted_from": str(checkpoint)})
+    save_weights(inside(run.path, "model.safetensors"), model.state_dict(), {"converted_from": str(checkpoint)})
     return run.path
 
 

@@ -1,9 +1,11 @@
-"""Reading text, YAML and JSON files, and writing a file whole or not at all."""
+"""Reading text, YAML and JSON files, names that become file names, and writing a file whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +49,53 @@ def read_text(path: Path, expected: str = "a file of segments") -> str:
         raise InputError(path, "not UTF-8 text", expected) from None
 
 
+LONGEST_NAME = 200
+"""Bytes of a file name that `file_name` gives. File systems take 255, and endings and marks are still to come."""
+
+# Signs that separate folders, control characters and line ends, and halves of surrogate pairs, which no encoding takes.
+_NO_NAME = re.compile("[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff" + ('<>:"|?*]' if os.name == "nt" else "]"))
+# With any ending, Windows takes these for a device.
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+
+
+def file_name(foreign: str, longest: int = LONGEST_NAME) -> str:
+    """A file's name, without folder and ending, for a name that someone else chose; almost every name stays as it is.
+
+    Separators, control characters and dots at the start become "_", so that no name leads out of a folder or hides a
+    file. Names of Windows devices get a "_" before them, and the rest of a name of more than `longest` bytes becomes a
+    digest. The same name always gives the same file name; two names may give one, so the caller looks for that.
+    """
+    name = _NO_NAME.sub("_", foreign.strip())
+    name = re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), name) or "_"
+    if name.partition(".")[0].strip().casefold() in _DEVICES:
+        name = f"_{name}"
+    if len(name.encode()) > longest:
+        digest = hashlib.sha256(foreign.encode(errors="surrogatepass")).hexdigest()[:8]
+        name = f"{name.encode()[: longest - 9].decode(errors='ignore')}-{digest}"
+    return name
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name can be that of a file in a folder, and of no other file."""
+    return name not in ("", ".", "..") and not _NO_NAME.search(name) and len(name.encode()) <= 250
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """The path of a file that is about to be written below a folder: the names of folders on the way, and its own.
+
+    An InputError where a name leads elsewhere, or where the file or a folder on the way is a symbolic link. The folder
+    itself may be one.
+    """
+    path = folder
+    for name in names:
+        if not is_file_name(name):
+            raise InputError(folder, f"the file {'/'.join(names)!r}", "a file inside this folder")
+        path = path / name
+        if path.is_symlink():
+            raise InputError(path, "a symbolic link", "a file or folder of its own, to write to", "remove it")
+    return path
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
@@ -55,7 +104,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     as the umask says. An InputError if the disk refuses.
     """
     # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    mark = f".{os.getpid()}-"
+    unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 230 else path.name[-50:]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, to_frames
 from fact_clip.formats.base import library
+
+logger = logging.getLogger(__name__)
 
 FeatureType = Literal["float16", "float32"]
 
@@ -45,24 +48,30 @@ def convert_annotations(
 ) -> dict[str, Frames]:
     """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files; returns the frames of each video.
 
-    Nothing is written before all files are read; label files of the same names are replaced. Classes of an existing
-    mapping keep their numbers; a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
+    A video whose name cannot be that of a file gets another (`file_name`), with a warning. Nothing is written before
+    all files are read; label files of the same names are replaced. Classes of an existing mapping keep their numbers;
+    a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
     found: dict[str, Frames] = {}
     origin: dict[str, Path] = {}
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
-            name = annotation.name
+            name = file_name(annotation.name)
             if name in found:
-                raise InputError(path, f"video {name!r} again", f"once, as in {origin[name]}")
+                called = f", called {name!r} as a file," if name != annotation.name else ""
+                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[name]}")
             found[name], origin[name] = to_frames(annotation, target.clock(name), target.background), path
+            if name != annotation.name:
+                logger.warning(
+                    "%s: the video %r is called %r, since its name is no file name", path, annotation.name, name
+                )
     if not found:
         raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
     classes = _classes(root / "mapping.txt", found, target)
     with whole_file(root / "mapping.txt") as unfinished:
         unfinished.write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)), encoding="utf-8")
     for name, frames in found.items():
-        save(Segmentation.from_frames(frames.labels), root / "groundTruth" / f"{name}.txt")
+        save(Segmentation.from_frames(frames.labels), inside(root / "groundTruth", f"{name}.txt"), kind="txt")
     return found
 
 
@@ -94,10 +103,11 @@ def convert_features(
     shapes: dict[str, tuple[int, int]] = {}
     for path in files:
         arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
-        for name, array in arrays:
+        for foreign, array in arrays:
+            name = file_name(foreign)
             if name in shapes:
                 raise InputError(path, f"video {name!r} again", "each once")
-            with whole_file(root / "features" / f"{name}.npy") as unfinished:
+            with whole_file(inside(root / "features", f"{name}.npy")) as unfinished:
                 np.save(unfinished, as_type(path, array, dtype))
             shapes[name] = (array.shape[0], array.shape[1])
     return shapes

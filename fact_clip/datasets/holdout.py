@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.files import whole_file
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
 from fact_clip.formats.base import write_json
@@ -87,7 +88,8 @@ class Holdout:
 
     def save_json(self, path: str | Path) -> Path:
         """Write a JSON file for `read`."""
-        write_json(Path(path), self.to_dict())
+        with whole_file(Path(path)) as unfinished:
+            write_json(unfinished, self.to_dict())
         return Path(path)
 
     @property

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.files import is_file_name
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark
 from fact_clip.datasets.factors import class_factors
@@ -153,9 +154,11 @@ def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
     faults = []
     for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
         video, where = entry.removesuffix(".txt"), f"{path}:{line}"
-        if entry and videos.setdefault(video, where) != where:
+        if entry and not is_file_name(video):
+            faults.append(InputError(where, repr(entry), "the name of a video, without a folder"))
+        elif entry and videos.setdefault(video, where) != where:
             faults.append(InputError(where, f"video {video!r} again", f"each once, first in {videos[video]}"))
-    if not videos:
+    if not videos and not faults:
         faults.append(InputError(path, "no videos", "one NAME or NAME.txt per line"))
     return videos, faults
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.convert import FeatureType, as_type
 
@@ -64,8 +64,9 @@ def convert_tables(
     found: dict[str, Converted] = {}
     first: tuple[Path, tuple[str, ...]] | None = None
     for path in files:
-        if path.stem in found:
-            raise InputError(path, f"video {path.stem!r} again", "each once")
+        video = file_name(path.stem)
+        if video in found:
+            raise InputError(path, f"video {video!r} again", "each once")
         names, times, values = read_table(path, how)
         if first is None:
             first = path, names
@@ -75,13 +76,13 @@ def convert_tables(
         rows, between = len(values), 0
         if how.fps is not None and times is not None:
             values, between = resample(times, values, how.fps)
-        features[path.stem] = as_type(path, values, dtype or "float32")
-        found[path.stem] = Converted(rows, len(values), len(names), between)
+        features[video] = as_type(path, values, dtype or "float32")
+        found[video] = Converted(rows, len(values), len(names), between)
     for name, array in features.items():
-        with whole_file(root / "features" / f"{name}.npy") as unfinished:
+        with whole_file(inside(root / "features", f"{name}.npy")) as unfinished:
             np.save(unfinished, array)
         if how.fps is not None:
-            with whole_file(root / "features" / f"{name}.json") as unfinished:
+            with whole_file(inside(root / "features", f"{name}.json")) as unfinished:
                 unfinished.write_text(json.dumps({"fps": how.fps}) + "\n", encoding="utf-8")
     return found
 

@@ -61,8 +61,10 @@ def ending_of(name: str, where: str = "format") -> str:
     raise InputError(where, f"no format {name!r}", f"one of {', '.join(FORMATS)}")
 
 
-def save(segmentation: Segmentation, path: str | Path, *, with_background: bool = False) -> Path:
-    """Write a segmentation in the format of the file's ending; missing folders are made.
+def save(
+    segmentation: Segmentation, path: str | Path, *, with_background: bool = False, kind: str | None = None
+) -> Path:
+    """Write a segmentation in the format of the file's ending, or of that called `kind`; missing folders are made.
 
     A file called `path` is always whole. Formats that must name a video name `segmentation.media`, else the file
     without its ending. Segments of `segmentation.background` are left out, unless the format has a label for every
@@ -70,11 +72,16 @@ def save(segmentation: Segmentation, path: str | Path, *, with_background: bool 
     or library.
     """
     path = Path(path)
-    known = FORMATS[_format_name(path)]
+    ending = FORMATS[_format_name(path)].ending if kind is None else ending_of(kind)
+    known = next(each for each in FORMATS.values() if each.ending == ending)
     if with_background and not known.every_frame:
         segmentation = replace(segmentation, background=())
     if segmentation.media is None and known.needs_media:
         segmentation = replace(segmentation, media=path.name[: -len(known.ending)])
+    elif segmentation.media is not None:  # the path of a video may be no UTF-8
+        segmentation = replace(
+            segmentation, media=segmentation.media.encode(errors="surrogatepass").decode(errors="replace")
+        )
     with whole_file(path) as unfinished:
         try:
             known.write(segmentation, unfinished)

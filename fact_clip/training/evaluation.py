@@ -14,6 +14,7 @@ from fact_clip import __version__, metrics
 from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.files import inside, whole_file
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration
 from fact_clip.encoders import pick_device
@@ -77,10 +78,10 @@ def evaluate(
     prediction = [kept["prediction"][0] for kept in rows]
     voters = [[each.to(segmenter.device) for each in of] for _, of in found]
     if processes.first:
-        (folder := run.path / "predictions" / kind).mkdir(parents=True, exist_ok=True)
         for name, labels in zip(names, prediction, strict=True):
             lines = vocabulary.decode(labels)
-            (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            with whole_file(inside(run.path, "predictions", kind, f"{name}.txt")) as unfinished:
+                unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
     truth = [dataset.labels(name) for name in names]
     scored = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
@@ -89,9 +90,9 @@ def evaluate(
     if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
     if processes.first:
-        path = run.path / f"{evaluation_stem(split, actions is not None)}.json"
-        _record(dataset, vocabulary, names, rows).save(path.with_suffix(".npz"))
-        write_json(path, result)
+        stem = evaluation_stem(split, actions is not None)
+        _record(dataset, vocabulary, names, rows).save(inside(run.path, f"{stem}.npz"))
+        write_json(inside(run.path, f"{stem}.json"), result)
     return result
 
 

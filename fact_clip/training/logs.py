@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fact_clip.core import InputError
+from fact_clip.core.files import inside
 
 
 class Logger(Protocol):
@@ -23,7 +24,7 @@ class FileLog:
     """``log.jsonl`` and ``log.csv`` in the run folder; rows after `last_epoch`, left by a cut-off run, are dropped."""
 
     def __init__(self, out: Path, last_epoch: int) -> None:
-        self.path, self.table = out / "log.jsonl", out / "log.csv"
+        self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
         self.rows = self._read(last_epoch) if self.path.is_file() else []
         self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
         self._write_table()
@@ -58,7 +59,7 @@ class _TensorBoard:
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(out / "tensorboard"))
+        self.writer = SummaryWriter(str(inside(out, "tensorboard")))
 
     def log(self, row: Mapping[str, float]) -> None:
         for key, value in row.items():

@@ -27,6 +27,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import member_folders
 from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
+from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
@@ -49,6 +50,7 @@ import os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 from fact_clip.config import Config
 from fact_clip.core import InputError
+from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.training import train
 try:
     train(Config.load(sys.argv[1]), sys.argv[2], resume="--resume" in sys.argv)
@@ -94,7 +96,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
         result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
     if dataset.holdout is not None and run.config.model.head == "text" and processes.first:
         calibration = calibrate_run(run, dataset, device)
-        checkpoint.write_json(run.path / "calibration.json", asdict(calibration))
+        checkpoint.write_json(inside(run.path, "calibration.json"), asdict(calibration))
     processes.wait()
     return result
 
@@ -161,9 +163,11 @@ def _signals_raise() -> Iterator[None]:
 
 
 def _start_member(config: Config, number: int, folder: Path, resume: bool, threads: int) -> subprocess.Popen[bytes]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    recipe = folder.parent / f"{folder.name}.yaml"
-    recipe.write_text(member_config(config, number).to_yaml(), encoding="utf-8")
+    out = folder.parent.parent
+    recipe = inside(out, "members", f"{folder.name}.yaml")
+    with whole_file(recipe) as unfinished:
+        unfinished.write_text(member_config(config, number).to_yaml(), encoding="utf-8")
+    inside(out, "members", folder.name)
     resumed = resume and (folder / "run.json").is_file()
     command = [sys.executable, "-c", _MEMBER, str(recipe), str(folder), *(["--resume"] if resumed else [])]
     # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
@@ -273,7 +277,7 @@ def sweep(
     sd = {key: statistics.stdev(each[key] for each in means) if len(means) > 1 else 0.0 for key in means[0]}
     result = {"metrics": _mean(list(runs.values())), "sd": sd, "axes": dict(axes), "runs": runs}
     if first:
-        checkpoint.write_json(out / "evaluation.json", result)
+        checkpoint.write_json(inside(out, "evaluation.json"), result)
     return result
 
 
@@ -294,7 +298,7 @@ def _label(key: str, value: Any) -> str:
     """A folder's name for a setting: "split1", "lr=0.01", "havid_view0_lh_pt"."""
     name = "" if key == "data.name" else key.rpartition(".")[2]
     label = f"{name}{'' if not name or str(value).isalnum() else '='}{value}"
-    return "".join(sign if sign.isalnum() or sign in "=.+-_" else "_" for sign in label)
+    return file_name("".join(sign if sign.isalnum() or sign in "=.+-_" else "_" for sign in label))
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

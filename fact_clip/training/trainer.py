@@ -25,6 +25,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig
 from fact_clip.core import InputError
+from fact_clip.core.files import inside
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
@@ -257,7 +258,7 @@ class _Training:
 
     def _save_model(self, facts: dict[str, Any]) -> None:
         if self.processes.first:
-            checkpoint.save_weights(self.run.path / "model.safetensors", self.kept.state_dict(), facts)
+            checkpoint.save_weights(inside(self.run.path, "model.safetensors"), self.kept.state_dict(), facts)
 
     def _save_state(self) -> None:
         """Model and optimiser state by name; a run resumed from it continues exactly."""
@@ -273,7 +274,7 @@ class _Training:
             )
         facts: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
         facts |= {"step": self.step, "terms": {key: float(value) for key, value in self.terms.items()}}
-        checkpoint.save_weights(self.run.path / "last.safetensors", tensors, facts)
+        checkpoint.save_weights(inside(self.run.path, "last.safetensors"), tensors, facts)
 
     def _restore(self) -> None:
         path = self.run.path / "last.safetensors"

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
@@ -132,12 +132,13 @@ def extract(
         DamagedVideoError: a damaged file, without `keep_going`; only NAME.part is left.
     """
     chosen, video, began = settings or Settings(), Path(video), time.monotonic()
-    target = Path(out) / f"{video.stem}.npy"
+    target = inside(Path(out), f"{file_name(video.stem)}.npy")
     info = probe(video)
     expected = round((info.seconds or 0) * chosen.fps)
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
-    with PartialRows(target.with_suffix(".part"), {**identity, "source": _source(video)}) as rows:
+    part = inside(target.parent, f"{target.stem}.part")
+    with PartialRows(part, {**identity, "source": _source(video)}) as rows:
         if rows.count:
             logger.info("%s: continued at row %d", video, rows.count)
         try:
@@ -192,7 +193,7 @@ def describe(features: str | Path) -> dict[str, Any]:
 def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings) -> bool:
     """Whether `out` holds complete features that this encoder made from this very file at this rate."""
     video = Path(video)
-    target = Path(out) / f"{video.stem}.npy"
+    target = Path(out) / f"{file_name(video.stem)}.npy"
     try:
         known = describe(target)
         if known["damage"] is not None and not settings.keep_going:
@@ -358,7 +359,7 @@ class PartialRows:
             for start in range(0, self.count, _ROWS):
                 rows[start : start + _ROWS] = records["row"][start : start + _ROWS]
             rows.flush()
-        with whole_file(target.with_suffix(".json")) as unfinished:
+        with whole_file(inside(target.parent, f"{target.stem}.json")) as unfinished:
             unfinished.write_text(json.dumps({**self._identity, **facts}) + "\n", encoding="utf-8")
         self.path.unlink()
 

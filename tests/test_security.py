@@ -1,0 +1,264 @@
+"""Nothing that a stranger's file says makes a command write elsewhere, run code, or read other files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fact_clip.cli import main
+from fact_clip.core import InputError
+from fact_clip.core.files import file_name, inside, is_file_name, whole_file
+
+# --- names of strangers become file names, and files stay in their folders ------------------------------------------
+
+FOREIGN = {
+    "../../x": "___.._x",
+    "/abs/x": "_abs_x",
+    "..": "__",
+    ".": "_",
+    "": "_",
+    "  ": "_",
+    "\0": "_",
+    ".hidden": "_hidden",
+    "C:\\videos\\a": "C:_videos_a",
+    "a\nb\tc": "a_b_c",
+    "caf\udce9": "caf_",
+    "CON": "_CON",
+    "nul.mp4": "_nul.mp4",
+    "com1": "_com1",
+    # most names stay
+    "P01_01": "P01_01",
+    "a..b": "a..b",
+    "subj 1: take 2?": "subj 1: take 2?",
+    "寿司を作る": "寿司を作る",
+    "console": "console",
+}
+
+
+@pytest.mark.parametrize(("foreign", "name"), FOREIGN.items())
+def test_a_foreign_name_as_that_of_a_file(foreign, name):
+    assert file_name(foreign) == name
+    assert is_file_name(name)
+    assert file_name(name) == name
+
+
+def test_a_name_of_any_length_fits():
+    one, other = (file_name("ß" * 500 + end) for end in "ab")
+    assert one != other
+    assert one.startswith("ßßß")
+    assert all(len(name.encode()) <= 200 and is_file_name(name) for name in (one, other))
+    assert len(file_name("x" * 200)) == 200
+
+
+@pytest.mark.parametrize("name", ["../x", "/abs", "..", "", "a/b", "a\\b", "a\0b", "a\nb", "x" * 251])
+def test_inside_refuses_what_leads_elsewhere(name, tmp_path):
+    assert not is_file_name(name)
+    with pytest.raises(InputError, match="a file inside this folder"):
+        inside(tmp_path, name)
+
+
+def test_inside_refuses_links_but_for_the_folder_itself(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "predictions").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "linked").symlink_to(tmp_path / "run")
+    assert inside(tmp_path / "linked", "a", "b.txt") == tmp_path / "linked" / "a" / "b.txt"
+    with pytest.raises(InputError, match="run/predictions: a symbolic link"):
+        inside(tmp_path / "run", "predictions", "b.txt")
+
+
+def test_a_planted_link_is_replaced_and_not_followed(tmp_path):
+    """`whole_file` renames, so that a link under the name of the file, or of the unfinished one, leads nowhere."""
+    canary = tmp_path / "canary"
+    canary.write_text("alive")
+    (tmp_path / "a.txt").symlink_to(canary)
+    with whole_file(tmp_path / "a.txt") as unfinished:
+        unfinished.write_text("new")
+    assert canary.read_text() == "alive"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def boris_project(name: str) -> str:
+    events = [[0.0, "", "stir", "", "", 0], [1.0, "", "stir", "", "", 25]]
+    return json.dumps({"observations": {name: {"file": {"1": ["a.mp4", "b.mp4"]}, "events": events}}})
+
+
+def boris_table(name: str) -> str:
+    head = ("Observation id", "Behavior", "Behavior type", "Time")
+    rows = [head, (name, "stir", "START", "0"), (name, "stir", "STOP", "1")]
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def epic_table(name: str) -> str:
+    head = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class"
+    return f"{head}\n{name},00:00:00.0,00:00:01.0,0,0\n"
+
+
+def label_studio(name: str) -> str:
+    value = {"start": 0, "end": 1, "labels": ["stir"]}
+    result = {"type": "labels", "from_name": "x", "to_name": "y", "original_length": 2, "value": value}
+    return json.dumps([{"data": {"video": name}, "annotations": [{"result": [result]}]}])
+
+
+CONVERTED: dict[str, tuple[str, str, Callable[[str], str]]] = {
+    "boris": ("boris", "a.boris", boris_project),
+    "boris table": ("boris", "a.tsv", boris_table),
+    "epic": ("epic", "a.csv", epic_table),
+    "csv": ("csv", "a.csv", lambda name: f'video,start,stop,action\n"{name}",0,1,stir\n'),
+    "runs": ("runs", "a.json", lambda name: json.dumps({name: [["stir", 10]]})),
+}
+
+
+@pytest.mark.parametrize("name", ["../../x", "/abs/x", "..", ".hidden", "x" * 300, "nul"])
+@pytest.mark.parametrize("case", CONVERTED)
+def test_convert_writes_nowhere_but_into_its_folder(case, name, tmp_path, capsys):
+    kind, file, text = CONVERTED[case]
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    (folder / file).write_text(text(name))
+    (folder / "verbs.csv").write_text("id,key\n0,take\n")
+    (folder / "nouns.csv").write_text("id,key\n0,plate\n")
+    before = files_below(tmp_path)
+    more = [] if case == "runs" else ["--fps", "5"]
+    more += ["--verbs", str(folder / "verbs.csv"), "--nouns", str(folder / "nouns.csv")] if kind == "epic" else []
+    more += ["--unit", "seconds"] if kind == "csv" else []
+    code = main(["data", "convert", "--from", kind, str(folder / file), "--out", str(folder / "out"), *more])
+    said = capsys.readouterr().err
+    assert code in (0, 2), said
+    new = files_below(tmp_path) - before
+    assert all(path.startswith("a/b/c/out/") for path in new)
+    if code == 0:
+        (labels,) = (path for path in new if "groundTruth" in path)
+        assert Path(labels).parent == Path("a/b/c/out/groundTruth")
+
+
+def test_convert_names_a_video_anew_and_says_so(tmp_path, capsys):
+    (tmp_path / "a.tsv").write_text(boris_table("../../x"))
+    assert (
+        main(
+            [
+                "data",
+                "convert",
+                "--from",
+                "boris",
+                str(tmp_path / "a.tsv"),
+                "--fps",
+                "5",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
+    assert (tmp_path / "out/groundTruth/___.._x.txt").read_text() == "stir\n" * 5
+    assert "the video '../../x' is called '___.._x', since its name is no file name" in capsys.readouterr().err
+
+
+def test_two_foreign_names_of_one_file_name_are_an_error(tmp_path, capsys):
+    text = boris_table("a/b") + boris_table("a_b").split("\n", 1)[1]
+    (tmp_path / "a.tsv").write_text(text)
+    assert (
+        main(
+            [
+                "data",
+                "convert",
+                "--from",
+                "boris",
+                str(tmp_path / "a.tsv"),
+                "--fps",
+                "5",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 2
+    )
+    assert "video 'a_b' again; expected once" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_called_like_a_format_is_still_a_label_file(tmp_path):
+    (tmp_path / "a.tsv").write_text(boris_table("x.audacity"))
+    assert (
+        main(
+            [
+                "data",
+                "convert",
+                "--from",
+                "boris",
+                str(tmp_path / "a.tsv"),
+                "--fps",
+                "5",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
+    assert (tmp_path / "out/groundTruth/x.audacity.txt").read_text() == "stir\n" * 5
+
+
+@pytest.mark.parametrize("name", ["/abs/x", "../x", "..", "a/b.txt", "a\0b", "x" * 300])
+def test_a_split_names_no_path(name, tiny_run, workbench, tmp_path, capsys):
+    root = Path(shutil.copytree(workbench, tmp_path / "data"))
+    path = root / "splits" / "test.split1.bundle"
+    path.write_text(f"{path.read_text()}{name}\n")
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    before = files_below(tmp_path)
+    assert main(["evaluate", str(run), f"data.root={root}"]) == 2
+    said = capsys.readouterr().err
+    assert files_below(tmp_path) == before
+    assert f"{path}:3: " in said
+    assert "the name of a video, without a folder" in said
+    assert main(["data", "check", str(root)]) == 1
+    assert "the name of a video, without a folder" in capsys.readouterr().out
+
+
+PLANTED = {
+    "evaluation.json": ["evaluate", "RUN"],
+    "predictions": ["evaluate", "RUN"],
+    "segments": ["segment", "--run", "RUN", "FEATURES"],
+    "last.safetensors": ["train", "RECIPE", "train.epochs=3", "--out", "RUN", "--resume"],
+    "log.jsonl": ["train", "RECIPE", "train.epochs=3", "--out", "RUN", "--resume"],
+    "config.yaml": ["train", "RECIPE", "train.epochs=3", "--out", "RUN", "--resume"],
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_no_command_writes_through_a_link_in_a_run_folder(name, tiny, tiny_run, workbench, tmp_path, capsys):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    elsewhere = tmp_path / "elsewhere"
+    if (run / name).is_file():
+        (run / name).rename(elsewhere)
+    elif "." in name:
+        elsewhere.write_text("alive")
+    else:
+        elsewhere.mkdir()
+    (run / name).symlink_to(elsewhere)
+    before = elsewhere.read_bytes() if elsewhere.is_file() else []
+    (tmp_path / "recipe.yaml").write_text(tiny(data={"standardize": True, "context": [5]}).to_yaml())
+    stands = {"RUN": run, "RECIPE": tmp_path / "recipe.yaml", "FEATURES": workbench / "features" / "person1_video1.npy"}
+    assert main([str(stands.get(word, word)) for word in PLANTED[name]]) == 2
+    assert f"{run / name}: a symbolic link" in capsys.readouterr().err
+    assert (elsewhere.read_bytes() if elsewhere.is_file() else list(elsewhere.iterdir())) == before
+
+
+def test_segment_keeps_odd_names_in_its_folder(tiny_run, workbench, tmp_path):
+    """Names of files that are no UTF-8, and such that a format would take for its own."""
+    features = np.load(workbench / "features" / "person1_video1.npy")
+    odd = [tmp_path / "in" / name for name in ("caf\udce9.npy", "x.boris.npy", "caf_.npy")]
+    odd[0].parent.mkdir()
+    for path in odd:
+        np.save(path, features)
+    out = tmp_path / "out"
+    assert main(["segment", "--run", str(tiny_run), *map(str, odd), "--out", str(out), "--format", "csv"]) == 0
+    assert sorted(path.name for path in out.glob("*.csv")) == ["caf_-2.csv", "caf_.csv", "x.boris.csv"]
