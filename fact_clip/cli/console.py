@@ -43,6 +43,9 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings, such as data.root=FOLDER train.epochs=20.")
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Take what decodes of a damaged video, with a warning.")]
+TrustEncoder = Annotated[
+    bool, typer.Option("--trust-encoder", help="Load an encoder that the run names by a path of this machine.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 

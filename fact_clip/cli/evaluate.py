@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, is_beside, progress, table
+from fact_clip.cli.console import AsJson, Device, TrustEncoder, is_beside, progress, table
 from fact_clip.cli.segment import given_actions
 
 
@@ -27,6 +27,7 @@ def evaluate(
         Path | None, typer.Option(help="Candidate actions, one per line, or a mapping.txt; unset: the run's classes.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
+    trust_encoder: TrustEncoder = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +50,8 @@ def evaluate(
 
         check_suffix(plot)
     with progress("evaluating") as report:
-        result = training.evaluate(run, split, overrides or [], progress=report, actions=actions, device=device)
+        how: dict[str, Any] = {"actions": actions, "device": device, "trust_encoder": trust_encoder}
+        result = training.evaluate(run, split, overrides or [], progress=report, **how)
     if is_beside():
         return
     if plot is not None:

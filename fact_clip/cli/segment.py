@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, KeepGoing, bars, names, progress, table
+from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars, names, progress, table
 from fact_clip.cli.results import Results, Task, fingerprint
 from fact_clip.core.errors import InputError
 from fact_clip.core.files import file_name, inside
@@ -82,6 +82,7 @@ def segment(
     window: Window = None,
     media: Media = None,
     keep_going: KeepGoing = False,
+    trust_encoder: TrustEncoder = False,
     with_background: WithBackground = False,
     overwrite: Overwrite = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; unset: RUN/segments, or segments.")] = None,
@@ -116,7 +117,8 @@ def segment(
     _check_outputs(folder, listed, suffixes, plot, overlay)
     adjust = background_threshold, gamma, switch_penalty, minimal_duration
     if run is not None:
-        model = _trained(run, named, adjust, encoder, fps, window, keep_going, device)
+        how = {"keep_going": keep_going, "trust_encoder": trust_encoder}
+        model = _trained(run, named, adjust, encoder, fps, window, device, **how)
     else:
         model = _untrained(encoder, named, (prompts, smoothing), adjust, fps, window, keep_going, device)
     request = {**model.request, "actions": model.actions, "media": media, "fps": fps, "keep_going": keep_going}
@@ -141,14 +143,14 @@ def _trained(
     encoder: str | None,
     fps: float | None,
     window: float | None,
-    keep_going: bool,
     device: str,
+    **how: bool,
 ) -> Model:
-    """The model of a run; `named` are the names of --actions and of --more-actions, `adjust` the fields of `Adjust`."""
+    """The model of a run, loaded `how`; `named` are the names of --actions and of --more-actions, `adjust` of `Adjust`."""
     from fact_clip.inference.prepared import Adjust
     from fact_clip.inference.segmenter import load
 
-    segmenter = load(run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going)
+    segmenter = load(run, device, encoder=encoder, fps=fps, window=window, **how)
     segmenter.adjust = Adjust(*adjust)
     candidates, more = named
     chosen = [*(candidates or segmenter.vocabulary), *more] if more else candidates

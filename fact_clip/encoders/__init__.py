@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
 from fact_clip.encoders.joint import OpenClip, Transformers
-from fact_clip.encoders.pretrained import Runtime, pick_device
+from fact_clip.encoders.pretrained import Runtime, looks_local, pick_device
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 
 __all__ = [
-    "FRAME_ENCODERS", "TEXT_ENCODERS", "FrameEncoder", "Runtime", "TextEncoder", "frame_encoder", "pick_device",
-    "text_encoder",
+    "FRAME_ENCODERS", "TEXT_ENCODERS", "FrameEncoder", "Runtime", "TextEncoder", "frame_encoder", "is_local",
+    "pick_device", "text_encoder",
 ]  # fmt: skip
 
 
@@ -122,6 +123,22 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
         InputError: as in `frame_encoder`.
     """
     return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))
+
+
+def is_local(name: str) -> bool:
+    """Whether the name of an encoder leads to a model in files of this machine; nothing is opened.
+
+    The vectors of "file:PATH" are numbers alone, and no model.
+    """
+    prefix, _, rest = name.partition(":")
+    if prefix in ("timm", "torchvision"):
+        return "/" in rest or ":" in rest
+    if prefix == "transformers":
+        return looks_local(rest) or Path(rest).expanduser().exists()
+    place = rest.partition("/")[2]
+    return prefix in ("clip", "open_clip") and (
+        rest.startswith("local-dir:") or looks_local(place) or Path(place or "-").expanduser().is_file()
+    )
 
 
 def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:

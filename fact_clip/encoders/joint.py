@@ -100,7 +100,10 @@ class OpenClip(ImageTextModel):
 
 
 class Transformers(ImageTextModel):
-    """A CLIP or SigLIP model of the transformers library; `rest` is a local folder or OWNER/NAME on the hub."""
+    """A CLIP or SigLIP model of the transformers library; `rest` is a local folder or OWNER/NAME on the hub.
+
+    Its weights must be safetensors, and code that lies beside them is not run.
+    """
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if not rest:
@@ -117,7 +120,9 @@ class Transformers(ImageTextModel):
         from transformers import AutoModel
 
         with no_progress_bars():
-            model, report = AutoModel.from_pretrained(self._source, output_loading_info=True)
+            model, report = AutoModel.from_pretrained(
+                self._source, output_loading_info=True, trust_remote_code=False, use_safetensors=True
+            )
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 
@@ -133,7 +138,7 @@ class Transformers(ImageTextModel):
         from transformers import AutoImageProcessor
 
         self._check_side("image", "text_model", "text_projection")
-        processor, model = AutoImageProcessor.from_pretrained(self._source), self.model
+        processor, model = AutoImageProcessor.from_pretrained(self._source, trust_remote_code=False), self.model
         return (
             lambda image: processor(images=image, return_tensors="pt")["pixel_values"][0],
             lambda pixels: model.get_image_features(pixel_values=pixels),
@@ -143,7 +148,7 @@ class Transformers(ImageTextModel):
         from transformers import AutoTokenizer
 
         self._check_side("text", "vision_model")
-        tokeniser, config = AutoTokenizer.from_pretrained(self._source), self.model.config
+        tokeniser, config = AutoTokenizer.from_pretrained(self._source, trust_remote_code=False), self.model.config
         length = config.text_config.max_position_embeddings
         # SigLIP was trained on texts padded to full length, without a mask
         siglip = config.model_type.startswith("siglip")

@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +120,11 @@ class Pretrained:
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
-        """Around what reads files. Without a network only the cache is tried; the hub's client retries for a minute."""
+        """Around what reads files: nothing in them is run. Without a network only the cache is tried, and not for long.
+
+        transformers asks on the terminal whether to run the code of a model that brings some, which nobody answers
+        here; torch is told to read weights alone, whatever a library asks of it.
+        """
         from huggingface_hub import constants
 
         self._no_network = "" if self._is_local else no_network(self.site or constants.ENDPOINT)
@@ -127,7 +132,7 @@ class Pretrained:
         logging.disable(max(quiet, logging.ERROR))  # libraries log what they raise as well
         constants.HF_HUB_OFFLINE = offline or bool(self._no_network)
         try:
-            with self._errors("a model that loads", self._todo, self._no_network):
+            with _no_code(), self._errors("a model that loads", self._todo, self._no_network):
                 yield
         finally:
             logging.disable(quiet)
@@ -231,6 +236,21 @@ class TextModel(Pretrained):
             starts = range(0, len(texts), TEXTS_AT_ONCE)
             rows = np.concatenate([embed(texts[start : start + TEXTS_AT_ONCE]) for start in starts])
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@contextmanager
+def _no_code() -> Iterator[None]:
+    """Questions get no answer, and torch.load reads no pickled code."""
+    names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+    before, stdin = {name: os.environ.pop(name, None) for name in names}, sys.stdin
+    os.environ[names[0]] = "1"
+    try:
+        with Path(os.devnull).open() as sys.stdin:
+            yield
+    finally:
+        sys.stdin = stdin
+        del os.environ[names[0]]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 @contextmanager

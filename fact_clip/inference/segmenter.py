@@ -24,7 +24,7 @@ from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.datasets.layout import UNLABELLED, unlabelled
 from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, fuse_gammas, voters
-from fact_clip.encoders import FrameEncoder, Runtime, TextEncoder, frame_encoder, pick_device, text_encoder
+from fact_clip.encoders import FrameEncoder, Runtime, TextEncoder, frame_encoder, is_local, pick_device, text_encoder
 from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.prepared import Adjust, Prepared, PreparedScores, absorb_short, raise_background
 from fact_clip.models import FACT
@@ -232,6 +232,7 @@ class Segmenter(SegmentsMany):
         calibration: of a model that was trained with classes held out, else None.
         encoder: what turns videos into features; None: the encoder of the training features, where the run names it.
         extraction: how videos are read; None: at the rate of the run.
+        trust_encoder: load an encoder that the run names by a path; whoever made the run chose that path.
 
     Attributes:
         window: frames that the model reads in one pass, 0 for all; at first ``decode.window`` of the run. A longer
@@ -247,8 +248,9 @@ class Segmenter(SegmentsMany):
         *,
         encoder: FrameEncoder | None = None,
         extraction: Settings | None = None,
+        trust_encoder: bool = False,
     ) -> None:
-        self.run, self.calibration = run, calibration
+        self.run, self.calibration, self.trust_encoder = run, calibration, trust_encoder
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.models = [each.to(self.device).eval() for each in (models if isinstance(models, Sequence) else [models])]
         self.vocabulary, self.fps, self.unlabelled = run.vocabulary, run.fps, unlabelled(run.config.data)
@@ -300,8 +302,15 @@ class Segmenter(SegmentsMany):
             if known is None or "@" in known:  # a name with @ says what a local checkpoint holds, not where it lies
                 wanted = f"the encoder of the features that the run was trained on{f', {known}' if known else ''}"
                 raise InputError(video, "a video", wanted, "name it with --encoder, or give the feature file")
+            self._check_trust(known, "name it with --encoder, or ")
             self._encoder = frame_encoder(known, Runtime(str(self.device)))
         return self._encoder
+
+    def _check_trust(self, encoder: str, other: str = "") -> None:
+        """An InputError where the run names an encoder by a path and nobody said that this path is to be trusted."""
+        if is_local(encoder) and not self.trust_encoder:
+            todo = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
+            raise InputError(self.run.path, f"the encoder {encoder}, a path that the run names", "your consent", todo)
 
     def choose(self, actions: Sequence[str] | None = None) -> Choice:
         """The candidates for `actions` (see :meth:`segment`), with the calibration that the run was trained with."""
@@ -342,12 +351,15 @@ class Segmenter(SegmentsMany):
 
     def _embedded(self, vocabulary: Vocabulary, names: Sequence[str]) -> Tensor:
         """(N, S, E) of new names; the text encoder stays loaded, and each name is embedded once."""
-        config, missing = self.run.config.text, [name for name in names if name not in self._vectors]
+        config = self.run.config.text.model_copy(update={"cache": None})  # a run says nowhere to write to
+        missing = [name for name in names if name not in self._vectors]
         if missing:
             if len(self._vectors) + len(missing) > KEPT_NAMES:
                 self._vectors.clear()
                 missing = list(names)
-            self._text_encoder = self._text_encoder or text_encoder(config.encoder, str(self.device))
+            if self._text_encoder is None:
+                self._check_trust(config.encoder)
+                self._text_encoder = text_encoder(config.encoder, str(self.device))
             rows = class_texts(config, vocabulary.subset(missing), str(self.device), self._text_encoder)
             self._vectors.update(zip(missing, torch.from_numpy(rows), strict=True))
         return torch.stack([self._vectors[name] for name in names])
@@ -578,6 +590,7 @@ def load(
     fps: float | None = None,
     window: float | None = None,
     keep_going: bool = False,
+    trust_encoder: bool = False,
 ) -> Segmenter:
     """The segmenter of a run folder; nothing in the folder is executed.
 
@@ -588,6 +601,7 @@ def load(
         fps: rows a second of features that are made from videos; None: those of the run, or 5.
         window: seconds of a video that the model reads in one pass; None: as ``decode.window`` of the run says.
         keep_going: take what decodes of a damaged video, with a warning.
+        trust_encoder: load an encoder that the run names by a path (docs/reliability.md).
 
     """
     run = open_run(run_dir)
@@ -599,7 +613,9 @@ def load(
         raise InputError("--encoder", given.name, f"{run.encoder}, as {run.path} was trained with")
     settings = Settings(fps=fps or run.fps or Settings().fps, keep_going=keep_going)
     calibration = Calibration.read(run.path / "calibration.json")
-    segmenter = Segmenter(run, load_models(run), place, calibration, encoder=given, extraction=settings)
+    segmenter = Segmenter(
+        run, load_models(run), place, calibration, encoder=given, extraction=settings, trust_encoder=trust_encoder
+    )
     if window is not None:
         rate = fps or run.fps or (settings.fps if given else None)
         if rate is None:

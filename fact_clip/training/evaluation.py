@@ -38,6 +38,7 @@ def evaluate(
     progress: Progress | None = None,
     actions: Sequence[str] | None = None,
     device: str = "auto",
+    trust_encoder: bool = False,
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
@@ -54,11 +55,13 @@ def evaluate(
         actions: candidates, see `Segmenter.segment`. A label that is none of them counts as an error, and so does a
             name that the data set lacks.
         device: auto, cpu, cuda, cuda:N or mps.
+        trust_encoder: load a text encoder that the run names by a path; one that `overrides` name is trusted.
 
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
     segmenter, dataset = _opened(run_dir, overrides, device)
+    segmenter.trust_encoder = trust_encoder or any(each.startswith("text.encoder=") for each in overrides)
     run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
