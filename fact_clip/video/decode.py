@@ -30,6 +30,14 @@ SUFFIXES = (
 )  # fmt: skip
 """What counts as a video where a folder is searched."""
 
+# The containers that FFmpeg may take a file for, whatever its name. Each holds its own pictures; playlists and lists of
+# other files (hls, dash, concat, image2, ...) are none of them.
+_CONTAINERS = (
+    "mov", "matroska", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "mxf", "nut", "dv", "gif", "ivf",
+    "h264", "hevc", "m4v", "mjpeg", "obu", "yuv4mpegpipe",
+)  # fmt: skip
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+
 _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
 _SHORT = 0.5  # seconds that a file may end before its declared end; many recorders round up
@@ -193,6 +201,11 @@ class _Converter:
         return image
 
 
+def file_url(path: Path) -> str:
+    """What FFmpeg is given for a file: never taken for an option, or for a protocol such as "concat:" or "http:"."""
+    return f"file:{path.absolute()}"
+
+
 @contextmanager
 def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
     """The video stream of a file; an InputError where there is none."""
@@ -207,9 +220,11 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
     if path.stat().st_size == 0:
         raise InputError(path, "an empty file", expected)
     try:
-        container = av.open(str(path))
+        container = av.open(file_url(path), options=_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a format that is not in the list
+            raise InputError(path, "not a file that holds its own pictures", expected) from None
         raise InputError(path, f"not a video, or its index is cut off ({reason})", expected) from None
     with container:
         cover = av.stream.Disposition.attached_pic

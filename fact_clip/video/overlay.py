@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import whole_file
-from fact_clip.video.decode import Image, frames, probe
+from fact_clip.video.decode import Image, file_url, frames, probe
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -56,7 +56,7 @@ def overlay(
     expected = round((info.seconds or 0) * (info.fps or 0))
     # H.264 only takes even sides
     painter = _Painter(segmentation, colours, info.width // 2 * 2, info.height // 2 * 2)
-    with whole_file(out) as unfinished, av.open(str(unfinished), "w") as container:
+    with whole_file(out) as unfinished, av.open(file_url(unfinished), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(info.fps or 25).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = painter.width, painter.height, "yuv420p"
         stream.codec_context.time_base = _UNIT

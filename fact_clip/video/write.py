@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError
 from fact_clip.core.files import whole_file
-from fact_clip.video.decode import Image
+from fact_clip.video.decode import Image, file_url
 
 
 def can_write() -> bool:
@@ -27,7 +27,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
     import av
 
     rate = Fraction(fps).limit_denominator(1001)
-    with whole_file(path) as unfinished, av.open(str(unfinished), "w") as container:
+    with whole_file(path) as unfinished, av.open(file_url(unfinished), "w") as container:
         stream = None
         for image in images:
             if stream is None:
