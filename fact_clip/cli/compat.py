@@ -16,6 +16,7 @@ import typer
 from fact_clip.cli.console import answered, names, progress
 from fact_clip.cli.data import description, description_text, source_of
 from fact_clip.cli.evaluate import show
+from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.cli.train import how_to_continue
 from fact_clip.core.errors import InputError
 from fact_clip.core.files import file_name, inside
@@ -134,8 +135,7 @@ def _train_one(config: Config, out: Path) -> None:
         with progress("training") as report:
             facts = training.train(config, out, progress=report)
     except KeyboardInterrupt:
-        print(f"fact-clip: interrupted; {how_to_continue(str(out / 'config.yaml'), [], out)}", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise InterruptedCommandError(how_to_continue(str(out / "config.yaml"), [], out)) from None
     finally:
         _link_best(out)
     print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters")

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fact_clip.cli.signals import InterruptedCommandError, interruptible
 from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,11 +53,28 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
 def answered(command: Callable[[], object]) -> int:
-    """Run a command and give back its exit code: 0 or its own, 2 for bad input, 130 for Ctrl-C.
+    """Run a command and give back its exit code: 0 or its own, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM.
 
-    Bad input and warnings are lines on stderr, and so is what a recipe leaves to the data; what else the library logs,
-    where no progress bar is shown there.
+    Bad input, an interruption and warnings are lines on stderr, and so is what a recipe leaves to the data; what else
+    the library logs, where no progress bar is shown there.
     """
+    told = ""
+    with interruptible() as came:
+        try:
+            code = _answered(command)
+        except InterruptedCommandError as error:
+            code, told = 128 + signal.SIGINT, f"; {error}"
+        except KeyboardInterrupt:
+            code = 128 + signal.SIGINT
+        if code == 128 + signal.SIGINT:  # typer makes this code of an interruption that no command has caught
+            if not is_beside():
+                print(f"fact-clip: interrupted{told}", file=sys.stderr)
+            code = 128 + (came[0] if came else signal.SIGINT)
+    return code
+
+
+def _answered(command: Callable[[], object]) -> int:
+    """The exit code of a command that is not interrupted."""
     logger, lines = logging.getLogger("fact_clip"), _Lines()
     if not is_beside():
         logging.getLogger("fact_clip.training.setup").setLevel(logging.INFO)

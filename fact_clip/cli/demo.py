@@ -10,6 +10,7 @@ import typer
 
 from fact_clip.cli.console import progress, table
 from fact_clip.cli.segment import segment_table
+from fact_clip.core.processes import locked
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
@@ -60,7 +61,8 @@ def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
     from fact_clip import training
 
     if (run / "run.json").is_file():
-        shutil.rmtree(run)
+        with locked(run, "a training"):
+            shutil.rmtree(run)
     with progress("training") as report:
         facts = training.train(config, run, progress=report)
     print(f"   {facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters")

@@ -13,6 +13,7 @@ import typer
 
 from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars, names, progress, table
 from fact_clip.cli.results import Results, Task, fingerprint
+from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.errors import InputError
 from fact_clip.core.files import file_name, inside
 
@@ -223,8 +224,7 @@ def _segment_all(
                 called = media.replace("{name}", Path(one.media or path).name) if media else one.media
                 found[path] = _written(results, mine[path], replace(one, media=called))
     except KeyboardInterrupt:
-        print("fact-clip: interrupted; the same command goes on with what is left", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise InterruptedCommandError("the same command goes on with what is left") from None
     new = iter(processes.gathered([found[path] for path in mine], len(open_tasks)))
     if not processes.first:
         return []
@@ -323,9 +323,12 @@ def extract(
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(videos))
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
-    with bars("extracting", "") as (overall, each):
-        settings = Settings(fps, precision, batch, keep_going)
-        mine = extract_all(processes.share(listed), model, out, settings, progress=overall, within=each)
+    settings = Settings(fps, precision, batch, keep_going)
+    try:
+        with bars("extracting", "") as (overall, each):
+            mine = extract_all(processes.share(listed), model, out, settings, progress=overall, within=each)
+    except KeyboardInterrupt:
+        raise InterruptedCommandError("the same command goes on with what is left") from None
     found = processes.gathered([mine], processes.world)
     failed = [error for each in found for error in each.failed]
     if failed and len(listed) == 1:
@@ -351,10 +354,12 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
         raise InputError("-", "no lines on stdin", "a path a line")
     found: dict[str, Path] = {}
     for path in given:
-        inside = sorted(each for each in path.iterdir() if each.suffix.lower() in wanted) if path.is_dir() else [path]
-        if not inside:
+        # a name with a dot is hidden, or a file that someone is still writing
+        seen = (each for each in path.iterdir() if each.suffix.lower() in wanted and each.name[0] != ".")
+        there = sorted(seen) if path.is_dir() else [path]
+        if not there:
             raise InputError(path, "a folder without videos", f"files that end in {', '.join(wanted)}")
-        for each in inside:
+        for each in there:
             same = found.setdefault(each.stem, each)
             if same is not each:
                 raise InputError(each, f"the same name as {same}", "a different name for each video")

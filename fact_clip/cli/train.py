@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fact_clip.cli.console import Overrides, Recipe, is_beside, progress, table
+from fact_clip.cli.signals import InterruptedCommandError
 
 
 def train(
@@ -67,8 +67,7 @@ def train(
             print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}")
             print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")
     except KeyboardInterrupt:
-        print(f"fact-clip: interrupted; {how_to_continue(config, overrides or [], out, asked)}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise InterruptedCommandError(how_to_continue(config, overrides or [], out, asked)) from None
 
 
 FIGURES = (

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fact_clip.core.errors import InputError
 
 
@@ -22,6 +20,8 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
 
     An InputError if the file is missing (it says what was `expected`), broken or not a mapping.
     """
+    import yaml  # here, because the command line makes file names and has no time for it
+
     if not path.is_file():
         raise InputError(path, "no such file", expected)
     kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)

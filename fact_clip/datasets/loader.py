@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, majority_stride
+from fact_clip.core.processes import end_with_parent
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.truth import Truth
@@ -249,7 +252,7 @@ class TrainingLoader:
             prefetch_factor=1 if workers else None,  # a batch of Breakfast has 70 MB
             collate_fn=_collated,
             pin_memory=pin,
-            worker_init_fn=_share_cache,
+            worker_init_fn=partial(_begin_worker, os.getpid()),
             persistent_workers=workers > 0,
             generator=torch.Generator(),  # torch's own would lose a number an epoch, and dropout change
         )
@@ -292,8 +295,9 @@ def _collated(items: Sequence[Item | InputError]) -> Batch | InputError:
     return collate(read)
 
 
-def _share_cache(worker: int) -> None:
-    """Each process that reads keeps its part of what one process would keep."""
+def _begin_worker(parent: int, worker: int) -> None:
+    """A process that reads ends with the training, and keeps its part of what one process would keep."""
+    end_with_parent(parent)
     info = torch.utils.data.get_worker_info()
     if info is not None and isinstance(info.dataset, TrainingVideos):
         info.dataset.dataset.readers = info.num_workers

@@ -9,13 +9,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import signal
 import statistics
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from fact_clip.checkpoint import member_folders
 from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.files import file_name, inside, whole_file
+from fact_clip.core.processes import locked
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
@@ -44,13 +43,16 @@ SEED_STEP = 1000
 """Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member."""
 
 # A process of its own, not a fork: torch's threads do not survive one. It ends when its parent closes its end of stdin,
-# that is, however the parent ends.
+# that is, however the parent ends; on Linux the kernel sees to it, even where no Python runs for a while.
 _MEMBER = """
 import os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+from fact_clip.core.processes import end_with_parent
+end_with_parent(int(sys.argv[3]))
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.files import file_name, inside, whole_file
+from fact_clip.core.processes import locked
 from fact_clip.training import train
 try:
     train(Config.load(sys.argv[1]), sys.argv[2], resume="--resume" in sys.argv)
@@ -89,15 +91,16 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     if processes.world > 1 and config.train.members > 1:
         todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
         raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
-    with processes.first_one_first():
-        run, texts = prepare(config, out, dataset, resume, processes)
-    with _members_beside(run.config, out, resume) as check_members:
-        progress = progress if processes.first else None
-        result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
-    if dataset.holdout is not None and run.config.model.head == "text" and processes.first:
-        calibration = calibrate_run(run, dataset, device)
-        checkpoint.write_json(inside(run.path, "calibration.json"), asdict(calibration))
-    processes.wait()
+    with locked(out, "a training") if processes.first else nullcontext():
+        with processes.first_one_first():
+            run, texts = prepare(config, out, dataset, resume, processes)
+        with _members_beside(run.config, out, resume) as check_members:
+            progress = progress if processes.first else None
+            result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
+        if dataset.holdout is not None and run.config.model.head == "text" and processes.first:
+            calibration = calibrate_run(run, dataset, device)
+            checkpoint.write_json(inside(run.path, "calibration.json"), asdict(calibration))
+        processes.wait()
     return result
 
 
@@ -125,41 +128,22 @@ def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callabl
             if process.poll():
                 raise InputError(folder, f"the training of this member ended with exit code {process.returncode}", "0")
 
-    with _signals_raise():
-        try:
-            torch.set_num_threads(share)
-            for number, folder in enumerate(folders, start=1):
-                running[folder] = _start_member(config, number, folder, resume, share)
-            yield check
-            for process in running.values():
-                while process.poll() is None:
-                    check()
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(timeout=0.5)
-            check()
-        finally:
-            for process in running.values():
-                process.kill()
-                process.wait()
-            torch.set_num_threads(threads)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as an exception does, so that what it began is cleaned up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def raised(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, raised) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield
+        torch.set_num_threads(share)
+        for number, folder in enumerate(folders, start=1):
+            running[folder] = _start_member(config, number, folder, resume, share)
+        yield check
+        for process in running.values():
+            while process.poll() is None:
+                check()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.5)
+        check()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for process in running.values():
+            process.kill()
+            process.wait()
+        torch.set_num_threads(threads)
 
 
 def _start_member(config: Config, number: int, folder: Path, resume: bool, threads: int) -> subprocess.Popen[bytes]:
@@ -169,7 +153,8 @@ def _start_member(config: Config, number: int, folder: Path, resume: bool, threa
         unfinished.write_text(member_config(config, number).to_yaml(), encoding="utf-8")
     inside(out, "members", folder.name)
     resumed = resume and (folder / "run.json").is_file()
-    command = [sys.executable, "-c", _MEMBER, str(recipe), str(folder), *(["--resume"] if resumed else [])]
+    words = [str(recipe), str(folder), str(os.getpid()), *(["--resume"] if resumed else [])]
+    command = [sys.executable, "-c", _MEMBER, *words]
     # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
@@ -258,27 +243,39 @@ def sweep(
         ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that
         of the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
     """
-    out, runs = Path(out), dict[str, dict[str, float]]()
+    out = Path(out)
     first = Processes(pick_device(config.train.device, "train.device")).first
-    seeds: dict[int, list[dict[str, float]]] = {}
     combinations = _combinations(config, axes)
     combinations = {label: by_names(one) for label, one in combinations.items()}
     for one in combinations.values():
         Dataset.open(one.data)
-    for number, (label, one) in enumerate(combinations.items(), start=1):
+    with locked(out, "a training") if first else nullcontext():
+        result = _trained_in_turn(combinations, out, axes, resume, progress)
         if first:
-            logger.info("run %d of %d: %s", number, len(combinations), label)
+            checkpoint.write_json(inside(out, "evaluation.json"), result)
+    return result
+
+
+def _trained_in_turn(
+    combinations: Mapping[str, Config],
+    out: Path,
+    axes: Mapping[str, Sequence[Any]],
+    resume: bool,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Train and score the runs of a sweep one after the other; its result."""
+    runs, seeds = dict[str, dict[str, float]](), dict[int, list[dict[str, float]]]()
+    for number, (label, one) in enumerate(combinations.items(), start=1):
         folder = out / label
+        if Processes(pick_device(one.train.device, "train.device")).first:
+            logger.info("run %d of %d: %s", number, len(combinations), label)
         train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
         runs[label] = main_figures(evaluate(folder, device=one.train.device))
         seeds.setdefault(one.train.seed, []).append(runs[label])
     groups = list(seeds.values()) if "train.seed" in axes else [[figures] for figures in runs.values()]
     means = [_mean(group) for group in groups]
     sd = {key: statistics.stdev(each[key] for each in means) if len(means) > 1 else 0.0 for key in means[0]}
-    result = {"metrics": _mean(list(runs.values())), "sd": sd, "axes": dict(axes), "runs": runs}
-    if first:
-        checkpoint.write_json(inside(out, "evaluation.json"), result)
-    return result
+    return {"metrics": _mean(list(runs.values())), "sd": sd, "axes": dict(axes), "runs": runs}
 
 
 def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str, Config]:

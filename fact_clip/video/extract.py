@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, row_times
 from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.pace import Pace
+from fact_clip.core.processes import lock
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
 
@@ -289,52 +290,54 @@ class PartialRows:
         identity: what the rows depend on.
 
     Raises:
-        InputError: a folder that cannot be written.
+        InputError: a folder that cannot be written, or a file that another extraction is writing.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path, self._identity = path, dict(identity)
         self.dim = self.count = 0
-        self._file: BinaryIO | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_file():
-                self._resume()
+            self._file = path.open("a+b")
         except OSError as error:
             raise InputError(path, f"cannot be written ({error.strerror})", "a folder for features") from None
+        if not lock(self._file.fileno()):
+            self._file.close()
+            raise InputError(path, "another extraction is writing it", "one at a time", "wait for it")
+        self._resume()
 
     def _resume(self) -> None:
         """Count the complete records of an earlier extraction, and cut off an incomplete one."""
-        with self.path.open("r+b") as file:
-            line = file.readline()
-            try:
-                known = json.loads(line)
-                dim = int(known.pop("dim"))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                return
-            if known != self._identity or dim < 1:
-                return
-            size = _record(dim).itemsize
-            self.dim, self._offset = dim, len(line)
-            self.count = (self.path.stat().st_size - len(line)) // size
-            file.truncate(len(line) + self.count * size)
+        self._file.seek(0)
+        line = self._file.readline()
+        try:
+            known = json.loads(line)
+            dim = int(known.pop("dim"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        if known != self._identity or dim < 1:
+            return
+        size = _record(dim).itemsize
+        self.dim, self._offset = dim, len(line)
+        self.count = (self.path.stat().st_size - len(line)) // size
+        self._file.truncate(len(line) + self.count * size)
 
     def __enter__(self) -> PartialRows:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self.count == 0:
+            self.path.unlink(missing_ok=True)
+        self._file.close()
 
     def add(self, times: NDArray[np.float64], features: NDArray[np.float16]) -> None:
         """Append N rows (N, D) and their times (N,)."""
         if self.count == 0:
             self.dim = features.shape[1]
             line = (json.dumps({**self._identity, "dim": self.dim}) + "\n").encode()
-            self.path.write_bytes(line)
+            self._file.truncate(0)
+            self._file.write(line)
             self._offset = len(line)
-        if self._file is None:
-            self._file = self.path.open("ab")
         records = np.empty(len(times), dtype=_record(self.dim))
         records["time"], records["row"] = times, features
         self._file.write(records.tobytes())

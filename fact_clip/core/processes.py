@@ -1,0 +1,84 @@
+"""One writer a folder, and processes that end with the one that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fact_clip.core.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none, and no locks here
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder, which is made, while the block runs; an InputError where another process holds it.
+
+    The lock is the kernel's, on the open folder, and leaves no file: it ends with the process, however that ends. Where
+    there are no such locks (Windows, some network file systems) nothing is held. Folders that were made and stayed
+    empty are removed at the end.
+
+    Args:
+        folder: what to hold.
+        what: what the holder does, for the error: "a training".
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
+    except OSError as error:
+        raise InputError(folder, f"cannot be written ({error.strerror})", "a folder to write to") from None
+    try:
+        if not lock(opened):
+            raise InputError(
+                folder, f"{what} is under way here", "one at a time", "wait for it, or name another folder"
+            )
+        yield
+    finally:
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
+        if opened >= 0:
+            unlock(opened)
+            os.close(opened)
+
+
+def lock(opened: int) -> bool:
+    """Lock an open file or folder; False where another process has it. True too where it cannot be locked."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def unlock(opened: int) -> None:
+    """Give up a lock; closing alone would leave it to processes that were forked meanwhile."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_UN)
+
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process as soon as its parent, a process number, has ended, even by SIGKILL. Linux alone can do that."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
