@@ -190,6 +190,14 @@ def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(entry) for entry in value) if isinstance(value, list) else value
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what a training that was killed while it wrote left in its folder, which is locked."""
+    names = ("config.yaml", "vocabulary.json", "run.json", "calibration.json", "*.safetensors")
+    patterns = [".tmp*", "members/.[0-9]*-*.yaml", *(f".[0-9]*-{name}" for name in names)]  # .tmp* is of safetensors
+    for each in [found for pattern in patterns for found in path.glob(pattern)]:
+        each.unlink()
+
+
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and a few JSON facts to one file, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -92,6 +92,8 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
         todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
         raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
     with locked(out, "a training") if processes.first else nullcontext():
+        if resume and processes.first:
+            checkpoint.remove_unfinished(out)
         with processes.first_one_first():
             run, texts = prepare(config, out, dataset, resume, processes)
         with _members_beside(run.config, out, resume) as check_members:

@@ -1,0 +1,206 @@
+"""Trainings that are killed, started twice, or resumed beside a live one. KILLS=20 asks for more than three kills.
+
+Kills come at random times, so that no two runs of this file are alike; the seed is printed where one fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fact_clip import checkpoint
+from fact_clip.training import train
+
+from .test_ensemble import members_of, wait_until
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = int(os.environ.get("KILLS", "3"))
+PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
+RANDOM = {
+    "data": {"standardize": True, "context": [5]},
+    "model": {"input": {"dropout": 0.2}},
+    "augment": {"channels": 0.3, "time_spans": 5},
+}
+EPOCHS = 30
+
+
+class Training:
+    """`fact-clip train` in a process of its own."""
+
+    def __init__(self, recipe: Path, run: Path, *more: str) -> None:
+        command = [*PROGRAM, "train", str(recipe), *more, "--out", str(run)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        heed = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+        self.process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+            preexec_fn=heed,
+        )
+
+    def kill(self, number: int = signal.SIGKILL) -> tuple[int, str]:
+        """Send a signal; the exit code and what was on stderr."""
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self, seconds: float = 300) -> tuple[int, str]:
+        _, said = self.process.communicate(timeout=seconds)
+        return self.process.returncode, said
+
+
+@pytest.fixture
+def started(tmp_path) -> Iterator[Callable[..., Training]]:
+    """Start trainings of a recipe; at the end of the test none is left."""
+    running: list[Training] = []
+
+    def start(*args, **how) -> Training:
+        running.append(Training(*args, **how))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            each.kill()
+
+
+@pytest.fixture(scope="module")
+def threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["single", "two members"])
+def whole(request, threads, tiny, tmp_path_factory) -> tuple[Path, Path]:
+    """A recipe, and its run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    config = tiny(**RANDOM, train={"epochs": EPOCHS, "members": request.param})
+    (folder / "recipe.yaml").write_text(config.to_yaml())
+    train(config, folder / "run")
+    return folder / "recipe.yaml", folder / "run"
+
+
+def rows_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def same(one: Path, other: Path) -> None:
+    """Weights, optimiser, facts and log of two run folders, and of their members, bit for bit."""
+    folders = [path.parent.relative_to(one) for path in one.rglob("last.safetensors")]
+    assert folders == [path.parent.relative_to(other) for path in other.rglob("last.safetensors")]
+    for folder in folders:
+        assert rows_of(one / folder) == rows_of(other / folder)
+        for name in ("model.safetensors", "last.safetensors"):
+            left, right = load_file(one / folder / name), load_file(other / folder / name)
+            assert left.keys() == right.keys()
+            assert all(torch.equal(left[key], right[key]) for key in left), name
+            assert checkpoint.read_weights(one / folder / name)[1] == checkpoint.read_weights(other / folder / name)[1]
+
+
+def saved(run: Path) -> bool:
+    """Whether each model of the run has been saved."""
+    return all((folder / "last.safetensors").is_file() for folder in (run, *run.glob("members/[0-9]")))
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whole, started, tmp_path):
+    recipe, reference = whole
+    run, seed = tmp_path / "run", random.randrange(1 << 30)
+    print(f"seed {seed}")  # noqa: T201
+    pause = random.Random(seed).uniform(0, 2)
+    training = started(recipe, run)
+    wait_until(lambda: (run / "last.safetensors").is_file(), 300)
+    time.sleep(pause)
+    assert training.kill()[0] in (-signal.SIGKILL, 0)  # 0: it was done before
+    again = started(recipe, run, "--resume")  # at once: a member that was left would be in its way
+    wait_until(lambda: len(members_of(tmp_path)) <= 1, 5)
+    code, said = again.end()
+    assert code == 0, said
+    assert members_of(tmp_path) == []
+    same(run, reference)
+    assert not list(run.rglob(".*"))
+
+
+def test_no_orphan_five_seconds_after_the_parent_was_killed(whole, started, tmp_path, tiny):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
+    for attempt in range(KILLS):
+        run = tmp_path / str(attempt) / "run"
+        training = started(recipe, run)
+        # while the member imports, opens its data, or trains
+        wait_until(lambda: members_of(tmp_path / str(attempt)) != [], 300)  # noqa: B023
+        time.sleep(random.uniform(0, 6))
+        training.kill()
+        wait_until(lambda: members_of(tmp_path / str(attempt)) == [], 5)  # noqa: B023
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_training_with_one_line(number, code, members, tiny, started, tmp_path):
+    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(tiny(train={"epochs": 1_000_000, "members": members}).to_yaml())
+    training = started(recipe, run)
+    wait_until(lambda: (run / "last.safetensors").is_file(), 300)
+    training.process.send_signal(number)
+    answered, said = training.end(5)
+    lines = [line for line in said.splitlines() if not line.startswith("epoch ")]
+    assert answered == code, said
+    assert lines == [f"fact-clip: interrupted; continue with: fact-clip train {recipe} --out {run} --resume"]
+    assert members_of(tmp_path) == []
+    _, facts = checkpoint.read_weights(run / "last.safetensors")
+    rows = rows_of(run)
+    assert facts["step"] == 0  # the last whole epoch
+    assert len(rows) - facts["epoch"] in (0, 1)  # its row is written before it counts
+
+
+def test_a_resume_beside_a_live_training_is_refused(tiny, started, tmp_path):
+    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(tiny(train={"epochs": 1_000_000}).to_yaml())
+    started(recipe, run)
+    wait_until(lambda: (run / "last.safetensors").is_file(), 300)
+    code, said = started(recipe, run, "--resume").end()
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"{run}: a training is under way here" in said
+    epochs = [row["epoch"] for row in rows_of(run)]
+    assert epochs == sorted(set(epochs))
+
+
+def test_of_two_trainings_started_together_one_runs(tiny, started, tmp_path):
+    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(tiny(train={"epochs": 1_000_000}).to_yaml())
+    both = [started(recipe, run) for _ in range(2)]
+    wait_until(lambda: any(each.process.poll() is not None for each in both), 300)
+    (loser,) = (each for each in both if each.process.poll() is not None)
+    code, said = loser.end()
+    assert (code, said.count("\n")) == (2, 1)
+    assert "under way here" in said or "not empty" in said
+    wait_until(lambda: (run / "last.safetensors").is_file(), 300)
+    assert sum(each.process.poll() is None for each in both) == 1
+
+
+def test_two_sweeps_into_one_folder_are_refused(tiny, started, tmp_path):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+    recipe.write_text(tiny(train={"epochs": 1_000_000}).to_yaml())
+    started(recipe, out, "--seeds", "0,1")
+    wait_until(lambda: (out / "seed0" / "last.safetensors").is_file(), 300)
+    for more in (("--seeds", "0,1", "--resume"), ("--sweep", "train.seed=1,0", "--resume")):
+        code, said = started(recipe, out, *more).end()
+        assert (code, said.count("\n")) == (2, 1)
+        assert f"{out}: a training is under way here" in said
