@@ -147,7 +147,7 @@ def _trained(
     device: str,
     **how: bool,
 ) -> Model:
-    """The model of a run, loaded `how`; `named`: names of --actions and --more-actions, `adjust`: fields of `Adjust`."""
+    """The model of a run, loaded `how`; `named` is --actions and --more-actions, `adjust` the fields of `Adjust`."""
     from fact_clip.inference.prepared import Adjust
     from fact_clip.inference.segmenter import load
 
