@@ -58,11 +58,14 @@ class Run:
     encoder: str | None = None  # the frame encoder that made the features from videos, if known
     videos_a_step: int | None = None  # of the training, over all its processes, if known
 
-    def new_model(self, text: Tensor | None = None, object_text: Tensor | None = None) -> FACT:
-        """A model of this run's size with random weights; ``text`` and ``object_text`` if its head reads text."""
+    def new_model(
+        self, text: Tensor | None = None, object_text: Tensor | None = None, space: Tensor | None = None
+    ) -> FACT:
+        """A model of this run's size with random weights, and what its head reads, if that is text; see `FACT`."""
         config, width = self.config, self.transform.width
+        further = self.objects, object_text, config.decode.frame_weight, space
         try:
-            return FACT(config.model, width, self.classes, text, self.objects, object_text, config.decode.frame_weight)
+            return FACT(config.model, width, self.classes, text, *further)
         except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
             raise InputError("model", str(error), "sizes that fit together") from None
 
@@ -224,7 +227,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
     weights, _ = read_weights(run.path / "model.safetensors")
-    model = run.new_model(weights.get("text_embeddings"), weights.get("objects.names"))
+    model = run.new_model(*map(weights.get, ("text_embeddings", "objects.names", "similarity.space")))
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
 

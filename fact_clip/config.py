@@ -128,6 +128,16 @@ class ObjectConfig(_Frozen):
     width: int = Field(16, ge=1, description="width of an object's evidence")
 
 
+class SimilarityConfig(_Frozen):
+    """Similarity of frames and names (head 'similarity')."""
+
+    channels: int = Field(16, ge=1, description="width of the network that all candidates share")
+    layers: int = Field(4, ge=0, description="its dilated layers")
+    windows: tuple[_Count, ...] = Field((5, 25), description="rows over which similarities are smoothed")
+    map: bool = Field(True, description="learn a linear map from frames to texts, at first the identity")
+    text: float = Field(0.0, ge=0, description="weight of the text head's scores beside the evidence")
+
+
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
@@ -138,9 +148,15 @@ class ModelConfig(_Frozen):
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
     alignment: AlignmentConfig = AlignmentConfig()
     objects: ObjectConfig = ObjectConfig()
+    similarity: SimilarityConfig = SimilarityConfig()
     input: BlockConfig = BlockConfig()
     update: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
     pooled: BlockConfig = BlockConfig(**_OWN_DEFAULTS)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the head scores candidates by their texts, so that any name can be one."""
+        return self.head in ("text", "similarity")
 
     @model_validator(mode="before")
     @classmethod
@@ -207,6 +223,9 @@ class DecodeConfig(_Frozen):
     switch_penalty: float = Field(0.0, ge=0, description="cost in nats of changing the action (0: each frame alone)")
     window: int = Field(0, ge=0, description="frames per pass over a long video (0: one pass); docs/long_videos.md")
     overlap: int | None = Field(None, ge=0, description="frames that two passes share; unset: reach of the layers")
+    training_free: float = Field(
+        0.0, ge=0, lt=1, description="share of training-free scores (docs/protocol.md, 'Mixed scores')"
+    )
     prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) that is subtracted")
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"

@@ -55,7 +55,7 @@ class Engine:
     @property
     def reads_text(self) -> bool:
         """Whether any name can be a candidate."""
-        return not isinstance(self.base, Segmenter) or self.base.run.config.model.head == "text"
+        return not isinstance(self.base, Segmenter) or self.base.run.config.model.is_open
 
     def names(self, session: Session) -> tuple[str, ...]:
         """The candidates of a session, without background."""

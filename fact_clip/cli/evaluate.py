@@ -34,7 +34,7 @@ def evaluate(
     """Score a run on a split.
 
     Prints the tables and writes RUN/evaluation.json. The file is evaluation_SPLIT.json for another split than test, and
-    evaluation_actions.json with --actions-file. A model whose head is "text" takes any names as candidates.
+    evaluation_actions.json with --actions-file. A model whose head reads text takes any names as candidates.
 
     \b
     Example:

@@ -28,7 +28,7 @@ TrainingFreeFlag = Annotated[
     bool, typer.Option("--training-free", help="No training: --encoder compares pictures with the --actions.")
 ]
 Actions = Annotated[
-    str | None, typer.Option(help='Only these: "pour milk, stir". A run with head "text" takes any names.')
+    str | None, typer.Option(help='Only these: "pour milk, stir". A run whose head reads text takes any.')
 ]
 MoreActions = Annotated[str | None, typer.Option(help="The classes of the run and these names beside them.")]
 ActionsFile = Annotated[Path | None, typer.Option(help="As --actions, a name a line, or a mapping.txt.")]

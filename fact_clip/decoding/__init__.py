@@ -12,6 +12,7 @@ from fact_clip.decoding.calibration import (
     log_mean_posterior,
 )
 from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, fuse_gammas, voters
+from fact_clip.decoding.similarity import mix, similarity_probabilities, smoothed
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
 
 __all__ = [
@@ -32,6 +33,9 @@ __all__ = [
     "fuse",
     "fuse_gammas",
     "log_mean_posterior",
+    "mix",
+    "similarity_probabilities",
+    "smoothed",
     "transport",
     "voters",
 ]

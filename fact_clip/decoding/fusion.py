@@ -29,12 +29,15 @@ class Voters:
             attention of each class. None: a model without token attention.
         kept: (B, T) whether there is a token that is not null; elsewhere the frame voter decides alone.
         aligned: a transcript was given, so the tokens are probabilities already and an offset is not used.
+        similarity: (B, T, C) training-free probabilities to be mixed in (`similarity.mix`), where they are asked for;
+            of whole videos, so they are set when all parts have been joined.
     """
 
     frames: Tensor
     tokens: Tensor | None
     kept: Tensor
     aligned: bool = False
+    similarity: Tensor | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:
@@ -61,7 +64,9 @@ class Voters:
     def to(self, device: torch.device | str) -> Voters:
         """The same on another device."""
         tokens = None if self.tokens is None else self.tokens.to(device)
-        return replace(self, frames=self.frames.to(device), tokens=tokens, kept=self.kept.to(device))
+        similarity = None if self.similarity is None else self.similarity.to(device)
+        frames, kept = self.frames.to(device), self.kept.to(device)
+        return replace(self, frames=frames, tokens=tokens, kept=kept, similarity=similarity)
 
     def of_video(self, place: int, n_frames: int) -> Voters:
         """Those of one video of a batch, without its padding."""

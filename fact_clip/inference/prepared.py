@@ -74,7 +74,8 @@ class PreparedScores:
     @property
     def nbytes(self) -> int:
         """Main memory that the scores take."""
-        tensors = [tensor for each in self.voters for tensor in (each.frames, each.tokens, each.kept)]
+        shared = [] if not self.voters else [self.voters[0].similarity]
+        tensors = [*shared, *(tensor for each in self.voters for tensor in (each.frames, each.tokens, each.kept))]
         return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     def segmentation(self, adjust: Adjust) -> Segmentation:

@@ -16,14 +16,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.checkpoint import Run, load_models, open_run
-from fact_clip.config import ModelConfig
+from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.core.clock import Clock
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.datasets.layout import UNLABELLED, unlabelled
-from fact_clip.decoding import Calibration, Voters, decode_switching, fuse, fuse_gammas, voters
+from fact_clip.decoding import (
+    Calibration,
+    Voters,
+    decode_switching,
+    fuse,
+    fuse_gammas,
+    mix,
+    similarity_probabilities,
+    voters,
+)
 from fact_clip.encoders import FrameEncoder, Runtime, TextEncoder, frame_encoder, is_local, pick_device, text_encoder
 from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.prepared import Adjust, Prepared, PreparedScores, absorb_short, raise_background
@@ -41,6 +50,9 @@ ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
 
 KEPT_CHOICES, KEPT_NAMES = 64, 10_000
 """Lists of candidates, and vectors of new names, that a segmenter keeps, at most."""
+
+TEMPERATURE = 0.01
+"""Divides cosines before the softmax over actions; CLIP was trained at it."""
 
 _VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
 
@@ -69,7 +81,7 @@ class SegmentsMany:
         Args:
             source: raw features (T, D), the path of a feature file, or a video. NAME.json beside a feature file may
                 hold frame times and the path of the video.
-            actions: candidates; None: the segmenter's own. A run with head "text" takes any names, other runs only
+            actions: candidates; None: the segmenter's own. A run whose head reads text takes any names, others only
                 names of their vocabulary. The background is always a candidate.
             transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
             progress: called with (rows done, rows in all, name) while a video is encoded.
@@ -329,7 +341,7 @@ class Segmenter(SegmentsMany):
             return Choice(known, None, self._offset(known))
         if not actions:
             raise InputError("actions", "none", "at least one")
-        if self.run.config.model.head != "text":
+        if not self.run.config.model.is_open:
             return Choice(known, None, self._only(actions))
         names = dict.fromkeys([*actions, *known.background])
         new = [name for name in names if name not in known]
@@ -426,10 +438,30 @@ class Segmenter(SegmentsMany):
                     of_model[place].append(each)
         scale = config.data.stride if config.data.interleave else 1  # rows of scores for a row of a window
         kept = [slice(scale * (each.first - each.start), scale * (each.last - each.start)) for each in windows]
-        return [
+        joined = [
             Voters.joined([Voters.interleaved(starts).rows(own) for starts, own in zip(of_model, kept, strict=True)])
             for of_model in found_by
         ]
+        if not config.decode.training_free or joined[0].aligned:
+            return joined
+        similarity = self._similarity(features, choice).to(self.device).unsqueeze(0)
+        return [replace(each, similarity=similarity) for each in joined]
+
+    def _similarity(self, features: NDArray[np.floating], choice: Choice) -> Tensor:
+        """(T', C) training-free probabilities of the candidates of raw features (T, D); 0 for one without a text."""
+        config, text = self.run.config, self.model.text if choice.text is None else choice.text
+        check_joint_space(config, self.run.transform.input_dim, None if text is None else text.shape[-1])
+        assert text is not None
+        whole = text[:, :1] if "sentence" in config.text.parts else text
+        vectors = torch.nn.functional.normalize(whole.sum(1), dim=-1).cpu().numpy()  # (C, E)
+        named, stride = vectors.any(-1), 1 if config.data.interleave else config.data.stride
+        found = np.zeros((-(-len(features) // stride), len(vectors)), dtype=np.float32)
+        if named.any():
+            window = round((self.fps or Settings().fps) / stride)  # a second
+            rows = np.asarray(features)[::stride]
+            own = similarity_probabilities(rows, vectors[named], window, TEMPERATURE)
+            found[:, named] = np.maximum(own, np.finfo(np.float32).tiny)
+        return torch.from_numpy(found)
 
     def _passes(
         self, features: NDArray[np.floating], windows: Sequence[Window]
@@ -472,7 +504,16 @@ class Segmenter(SegmentsMany):
     def scores(self, of: Sequence[Voters], choice: Choice) -> Tensor:
         """(T', C) class probabilities of the candidates before decoding: of one model, or the mean over several."""
         offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
-        return _mean([fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of])
+        scores = _mean([fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of])
+        return self._mixed(scores, of, choice)
+
+    def _mixed(self, scores: Tensor, of: Sequence[Voters], choice: Choice) -> Tensor:
+        """The scores (..., T', C) mixed with the training-free ones, where the run asks for it."""
+        similarity = of[0].similarity
+        if similarity is None:
+            return scores
+        allowed = torch.from_numpy(~choice.ruled_out).to(similarity.device)
+        return mix(scores, similarity[0] * allowed, self.run.config.decode.training_free)
 
     def frame_scores(self, of: Sequence[Voters], choice: Choice, n_frames: int) -> NDArray[np.floating]:
         """(n_frames, C) the same for each of the frames that the voters were made from."""
@@ -544,7 +585,7 @@ class Segmenter(SegmentsMany):
         parts = []
         for some in torch.tensor(gammas, device=self.device).split(max(_VALUES // (n_rows * n_classes), 1)):
             scores = _mean([fuse_gammas(each, weight, offset.to(self.device), subtracted, some) for each in of])
-            parts.append(self._switching(scores, choice.ruled_out))
+            parts.append(self._switching(self._mixed(scores, of, choice), choice.ruled_out))
         return np.concatenate(parts)[:, index]
 
     def _with_gamma(self, choice: Choice, gamma: float | None) -> Choice:
@@ -580,6 +621,15 @@ def _mean(found: Sequence[Tensor]) -> Tensor:
     if len(found) == 1:
         return found[0]
     return torch.stack(list(found)).clamp(min=torch.finfo(found[0].dtype).tiny).log().mean(0).softmax(-1)
+
+
+def check_joint_space(config: Config, width: int, text_width: int | None) -> None:
+    """An InputError where ``decode.training_free`` is asked for and frames and texts do not lie in one space."""
+    if not config.decode.training_free or width == text_width:
+        return
+    told = "no texts" if text_width is None else f"text vectors of {text_width}"
+    found = f"{config.decode.training_free:g}, features of {width} columns and {told}"
+    raise InputError("decode.training_free", found, "0, or features and texts of one model, and a head that reads text")
 
 
 def load(

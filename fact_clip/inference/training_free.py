@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.features import load_features, read_clock
-from fact_clip.decoding import TransportSettings, transport
+from fact_clip.decoding import TransportSettings, similarity_probabilities, transport
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import ImageTextModel
@@ -25,8 +24,6 @@ from fact_clip.video.extract import Settings, describe
 
 KEPT_NAMES = 10_000
 """Names whose text vectors are kept, at most."""
-
-_ROWS = 4096  # compared at once, so that a long file is never in memory whole
 
 
 @dataclass(frozen=True)
@@ -181,25 +178,7 @@ def probabilities(
     features: NDArray[np.floating], texts: NDArray[np.float32], settings: TrainingFreeSettings, fps: float
 ) -> NDArray[np.float32]:
     """Softmax over K actions of the smoothed cosines: (T, D) and (K, D) in unit rows -> (T, K)."""
-    cosines = np.empty((len(features), len(texts)), dtype=np.float32)
-    for start in range(0, len(features), _ROWS):
-        rows = features[start : start + _ROWS].astype(np.float32)
-        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
-        cosines[start : start + _ROWS] = rows @ texts.T
-    share = smoothed(cosines, round(settings.smoothing * fps)) / settings.temperature
-    share -= share.max(axis=1, keepdims=True)
-    np.exp(share, out=share)
-    found: NDArray[np.float32] = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
-    return found
-
-
-def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
-    """Centred mean of (T, K) over `window` rows, an even number rounded up; near an end, over the rows that exist."""
-    size = 2 * (max(window, 1) // 2) + 1
-    total = uniform_filter1d(values.astype(np.float64), size, axis=0, mode="constant")
-    existing = uniform_filter1d(np.ones(len(values)), size, mode="constant")
-    mean: NDArray[np.float64] = total / existing[:, None]
-    return mean
+    return similarity_probabilities(features, texts, round(settings.smoothing * fps), settings.temperature)
 
 
 def decode_similarity(

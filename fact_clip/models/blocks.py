@@ -177,7 +177,7 @@ def block_configs(config: ModelConfig) -> list[BlockConfig]:
 
 
 def convolution_reach(config: ModelConfig) -> int:
-    """Rows on each side of a row that the temporal convolutions of all blocks together can see.
+    """Rows on each side of a row that the temporal convolutions of all blocks, and of the evidence, can see together.
 
     A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l) in ``m2``. This is an
     upper bound; most of the weight lies much nearer.
@@ -188,6 +188,8 @@ def convolution_reach(config: ModelConfig) -> int:
         if block.frame == "m2":
             dilations = [max(pair) for pair in zip(dilations, reversed(dilations), strict=True)]
         total += sum(dilations)
+    if config.head == "similarity":
+        total += max(config.similarity.windows, default=0) // 2 + 2**config.similarity.layers - 1
     return total
 
 
@@ -195,7 +197,8 @@ def reach(config: ModelConfig) -> int | None:
     """Rows on each side of a row that its scores depend on; None where it is the whole video.
 
     Only a model of the input block alone has a bound, that of :func:`convolution_reach`. In update blocks frames query
-    tokens that have attended to the whole video, and a GRU runs over all segments: the far end of a video can change
-    any row, and windows are an approximation.
+    tokens that have attended to the whole video, and a GRU runs over all segments; similarities are compared with their
+    mean over the video. The far end of a video can change any row there, and windows are an approximation.
     """
-    return convolution_reach(config) if len(config.blocks) == 1 and not config.transcript else None
+    local = len(config.blocks) == 1 and not config.transcript and config.head != "similarity"
+    return convolution_reach(config) if local else None

@@ -13,6 +13,7 @@ from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
 from fact_clip.models.kernels import keep_freed_memory
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
+from fact_clip.models.similarity import SimilarityEvidence, centre_of
 
 
 class FACT(nn.Module):
@@ -27,6 +28,7 @@ class FACT(nn.Module):
         objects: which columns belong to which named object, or None.
         object_text: (O, E) unit text vectors of their names.
         frame_weight: the share of the frame voter with which outputs are decoded unless another is given.
+        space: (2, E) where the input lies in the space of the texts, for head "similarity"; see `SimilarityEvidence`.
 
     Attributes:
         checkpointing: in training, compute the activations of all blocks but the last again in the backward pass.
@@ -44,14 +46,15 @@ class FACT(nn.Module):
         objects: ObjectSpec | None = None,
         object_text: Tensor | None = None,
         frame_weight: float = 0.1,
+        space: Tensor | None = None,
     ) -> None:
         super().__init__()
         keep_freed_memory()
         if config.head not in HEADS:
             raise ValueError(f"no head {config.head!r}; one of {', '.join(HEADS)}")
-        reads_text = config.head in ("text", "fact-clip")
+        reads_text = config.is_open or config.head == "fact-clip"
         if reads_text and text is None:
-            shape = "(C, slots, E)" if config.head == "text" else "(C, E)"
+            shape = "(C, slots, E)" if config.is_open else "(C, E)"
             raise ValueError(f"head {config.head!r} needs text vectors {shape}; none were given")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
@@ -75,6 +78,12 @@ class FACT(nn.Module):
         for letter, block in zip(config.blocks, block_configs(config), strict=True):
             self.block_list.append(BLOCKS[letter](block, width, lambda w, null: head_type(w, classes, null)))
             width = block.hidden
+        self.similarity: SimilarityEvidence | None = None
+        if config.head == "similarity":
+            if text is None or space is None or space.shape[1] > input_dim:
+                raise ValueError("head 'similarity' needs features in the space of the texts")
+            made_of = input_dim, classes.n_slots, space, centre_of(text)
+            self.similarity = SimilarityEvidence(config.similarity, *made_of)
         self.frame_projection: FrameProjection | None = None
         if config.head == "fact-clip" and text is not None:
             sizes = config.alignment.projection_dim, text.shape[-1], config.alignment.dropout
@@ -106,7 +115,10 @@ class FACT(nn.Module):
         evidence = None
         if self.objects is not None:
             features, evidence = self.objects(features)
-        scene = self._scene(mask, padded, self._candidates(text), evidence, transcript)
+        candidates = self._candidates(text)
+        if self.similarity is not None and candidates is not None:
+            evidence = self.similarity(features, mask if padded else None, candidates.text)
+        scene = self._scene(mask, padded, candidates, evidence, transcript)
         blocks: list[BlockOutput] = []
         for index, block in enumerate(self.block_list, start=1):
             before = blocks[-1] if blocks else features
@@ -133,14 +145,15 @@ class FACT(nn.Module):
         )
 
     def _candidates(self, text: Tensor | None) -> Candidates | None:
-        if text is None or self.config.head != "text":
+        if text is None or not self.config.is_open:
             return None
         if text.dim() == 2:
             text = text.unsqueeze(1)
         if text.shape[1:] != (self.classes.n_slots, self.classes.text_width):
             expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
             raise ValueError(f"text is {tuple(text.shape)}; expected {expected}")
-        return Candidates(text, None if self.objects is None else self.objects.objects_of(text))
+        objects = None if self.objects is None else self.objects.objects_of(text)
+        return Candidates(text, objects, self.config.similarity.text)
 
     def _scene(
         self,

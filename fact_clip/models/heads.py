@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -44,6 +44,7 @@ class Candidates:
 
     text: Tensor  # (C, S, W) one vector per slot; zero where a class has no word (the background has none at all)
     objects: Tensor | None = None  # (C, O) how far a class's word means each object, where there are object columns
+    weight: float = 1.0  # of the text head's score of a class with words, where a head scores by similarity too
 
     @cached_property
     def present(self) -> Tensor:
@@ -135,9 +136,7 @@ class TextHead(Head):
 
     def _forward(self, x: Tensor, text: Candidates, evidence: Tensor | None) -> tuple[Tensor, Tensor]:
         keys = self._keys(text)  # (C or C+1, S, P)
-        query = nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
-        scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)
-        scores = query.flatten(-2) @ (keys * scale).flatten(1).T  # (B, N, C or C+1)
+        scores = self._word_scores(x, keys)
         fed_keys = keys[:, self.fed].flatten(1)
         # What is fed back is multiplied by the keys of all classes, of which there are fewer than frames.
         of_keys, of_evidence = self.feed.weight.split([fed_keys.shape[1], self.feed.in_features - fed_keys.shape[1]], 1)
@@ -155,6 +154,12 @@ class TextHead(Head):
         seen = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
         return x + (probs @ fed + nn.functional.linear(seen, of_evidence, self.feed.bias)), scores
 
+    def _word_scores(self, x: Tensor, keys: Tensor) -> Tensor:
+        """(B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""
+        query = nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
+        scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)
+        return query.flatten(-2) @ (keys * scale).flatten(1).T
+
     def _keys(self, text: Candidates) -> Tensor:
         """(C or C+1, S, P) unit keys of the classes and, for a token head, of null."""
         keys = torch.einsum("csw,spw->csp", text.text, self.key)
@@ -164,11 +169,42 @@ class TextHead(Head):
         return nn.functional.normalize(keys, dim=-1)
 
 
+class SimilarityHead(TextHead):
+    """The evidence of each candidate beside the text head (docs/method.md, 'Similarity evidence').
+
+    A candidate's score is the product of its evidence and what the frame, segment or token looks for in any candidate's
+    evidence, plus a share of the score of the text head. The background and null have no evidence, and the whole score
+    of the text head. The expected evidence is fed back too. Where there is no evidence (tokens that have attended to
+    nothing yet) this is the text head.
+    """
+
+    def __init__(self, width: int, classes: Classes, null: bool) -> None:
+        super().__init__(width, replace(classes, evidence_width=0), null)
+        self.look = nn.Linear(width, classes.evidence_width)
+        self.feed_evidence = nn.Linear(classes.evidence_width, width, bias=False)
+
+    def _forward(self, x: Tensor, text: Candidates, evidence: Tensor | None) -> tuple[Tensor, Tensor]:
+        if evidence is None:
+            return super()._forward(x, text, None)
+        keys = self._keys(text)  # (C or C+1, S, P)
+        weight = torch.where(text.present.flatten(1).any(1), text.weight, 1.0)  # (C,)
+        if self.null_key is not None:  # which has no evidence
+            evidence, weight = nn.functional.pad(evidence, (0, 1)), nn.functional.pad(weight, (0, 1), value=1.0)
+        scores = self._word_scores(x, keys) * weight + (self.look(x).unsqueeze(-2) @ evidence).squeeze(
+            -2
+        )  # (B, N, C or C+1)
+        probs = scores.softmax(-1)
+        expected = (evidence @ probs.unsqueeze(-1)).squeeze(-1)  # (B, N, E)
+        fed = keys.flatten(1) @ self.feed.weight.T  # (C or C+1, H)
+        return x + (probs @ fed + self.feed.bias + self.feed_evidence(expected)), scores
+
+
 HEADS: dict[str, type[Head]] = {
     "closed": ClosedSetHead,
     "verb-noun": VerbNounHead,
     "fact-clip": ClosedSetHead,
     "text": TextHead,
+    "similarity": SimilarityHead,
 }
 
 HeadFactory = Callable[[int, bool], Head]

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from fact_clip.datasets.layout import find_benchmark, find_root, read_vocabulary
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.encoders.processes import Processes
+from fact_clip.inference.segmenter import check_joint_space
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 
@@ -33,7 +35,7 @@ def by_names(config: Config) -> Config:
     Of a data set of your own: the background, and how names are read (`datasets.describe.guess_names`), where neither
     the configuration nor a factors.csv says it. Of any: which vectors a class has, for ``text.parts: auto``.
     """
-    if config.model.head != "text":
+    if not config.model.is_open:
         return config
     data, root, found = config.data, find_root(config.data), list[str]()
     if data.name == "folder" and data.background is None:
@@ -65,7 +67,7 @@ def with_choice(config: Config, dataset: Dataset) -> Config:
         return config
     chosen, rule = holdout.validation_unseen, "gamma is chosen by the accuracy of seen classes alone"
     if asked is None:
-        if not chosen and config.model.head == "text":
+        if not chosen and config.model.is_open:
             todo = "data.validation_unseen=auto chooses some"
             logger.warning("data.holdout names no validation-unseen classes, so %s; %s", rule, todo)
         return config
@@ -116,6 +118,9 @@ def prepare(
     texts = model_texts(config, dataset.vocabulary, objects)
     if start is not None and start.objects is not None:
         texts["object_text"] = checkpoint.read_weights(start.path / "model.safetensors")[0]["objects.names"]
+    check_joint_space(config, dataset.input_dim, texts["text"].shape[-1] if config.model.is_open else None)
+    if config.model.head == "similarity":
+        texts["space"] = _joint_space(config, dataset, texts["text"].shape[-1])
     if resume or not processes.first:
         run = _resumed(config, out, dataset, processes.world)
     else:
@@ -156,7 +161,7 @@ def starting_run(config: Config, dataset: Dataset) -> Run:
     text; any other head has one output a class.
     """
     where, run = "train.init", checkpoint.open_run(str(config.train.init))
-    for group in ("model", "text") if config.model.head in ("text", "fact-clip") else ("model",):
+    for group in ("model", "text") if config.model.is_open or config.model.head == "fact-clip" else ("model",):
         asked = getattr(config, group).model_dump()
         for key, value in getattr(run.config, group).model_dump().items():
             if key != "cache" and asked[key] != value:
@@ -170,7 +175,7 @@ def starting_run(config: Config, dataset: Dataset) -> Run:
         raise InputError(where, "other data.context or data.standardize", f"those of {run.path}")
     if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
         raise InputError(where, f"{dataset.fps:g} rows a second", f"{run.fps:g}, as {run.path} was trained with")
-    if config.model.head != "text" and run.vocabulary.names != dataset.vocabulary.names:
+    if not config.model.is_open and run.vocabulary.names != dataset.vocabulary.names:
         new = [name for name in dataset.vocabulary if name not in run.vocabulary]
         told = f", {new[0]!r} among them" if new else ""
         found = f"{len(dataset.vocabulary)} classes that are not those of {run.path}{told}"
@@ -205,7 +210,7 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     """``{"text": (C, S, E), "object_text": (O, E)}`` for a head that reads text, else nothing."""
     if config.model.head == "fact-clip":
         return {"text": torch.from_numpy(class_vectors(config.text, vocabulary, config.train.device))}
-    if config.model.head != "text":
+    if not config.model.is_open:
         return {}
     assert config.text.parts != "auto", "by_names comes first"
     if "factors" in config.text.parts and vocabulary.slots == WHOLE_NAME:
@@ -224,6 +229,21 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     texts["object_text"] = vectors.new_zeros(len(named), vectors.shape[1])  # an object without a name has a zero row
     texts["object_text"][named] = vectors
     return texts
+
+
+def _joint_space(config: Config, dataset: Dataset, width: int) -> Tensor:
+    """(2, W): what makes centred frame vectors of the input columns of a model, see `SimilarityEvidence`."""
+    if dataset.input_dim != width:
+        found = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
+        todo = "extract the features with a model of images and texts, and name its text side in text.encoder"
+        raise InputError("model.head", found, "features and texts in one space", todo)
+    fitted = FeatureTransform.fit((dataset.features(name) for name in dataset.train), (), True)
+    mean, std = fitted.mean, fitted.std
+    assert mean is not None
+    assert std is not None
+    # Standardised columns are centred already.
+    rows = (std, 0 * mean) if config.data.standardize else (np.ones_like(mean), mean)
+    return torch.from_numpy(np.stack(rows))
 
 
 def _described(
@@ -245,9 +265,10 @@ def _described(
         raw = (dataset.features(name) for name in names)
         transform = FeatureTransform.fit(raw, config.data.context, True, kinds)
     classes, spec = classes_of(dataset.vocabulary, config.model.head), None
-    if config.model.head == "text":
+    if config.model.is_open:
         _, n_slots, width = texts["text"].shape
-        classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width)
+        evidence = config.model.similarity.channels if config.model.head == "similarity" else 0
+        classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width, evidence_width=evidence)
     if objects is not None:
         copies = transform.width // transform.input_dim
         slot = objects.slot + int("sentence" in config.text.parts)
@@ -266,7 +287,7 @@ def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:
 
     A head with one output a class has no other choice than to score all of them.
     """
-    return dataset.learned if run.config.model.head == "text" else tuple(range(len(run.vocabulary)))
+    return dataset.learned if run.config.model.is_open else tuple(range(len(run.vocabulary)))
 
 
 def make_criterion(run: Run, dataset: Dataset) -> Criterion:

@@ -99,7 +99,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
         with _members_beside(run.config, out, resume) as check_members:
             progress = progress if processes.first else None
             result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
-        if dataset.holdout is not None and run.config.model.head == "text" and processes.first:
+        if dataset.holdout is not None and run.config.model.is_open and processes.first:
             calibration = calibrate_run(run, dataset, device)
             checkpoint.write_json(inside(run.path, "calibration.json"), asdict(calibration))
         processes.wait()

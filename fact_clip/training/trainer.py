@@ -134,7 +134,7 @@ class _Training:
         chosen = list(candidates(self.run, self.dataset))
         place = np.full(len(self.run.vocabulary) + 1, IGNORED)  # the last one is for label -1
         place[chosen] = np.arange(len(chosen))
-        text = self.model.text[chosen] if self.model.text is not None and config.model.head == "text" else None
+        text = self.model.text[chosen] if self.model.text is not None and config.model.is_open else None
         stride, on_gpu = (config.data.stride, config.data.interleave), self.device.type == "cuda"
         videos = TrainingVideos(self.dataset, self.run.transform, config.augment, settings.seed, *stride, place)
         loader = TrainingLoader(

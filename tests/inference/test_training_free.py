@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.decoding import smoothed
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import OpenClip
 from fact_clip.inference.training_free import (
@@ -17,7 +18,6 @@ from fact_clip.inference.training_free import (
     absorb_short,
     decode_similarity,
     probabilities,
-    smoothed,
 )
 from fact_clip.video.extract import Settings
 

@@ -76,6 +76,12 @@ def test_update_blocks_see_the_whole_video():
     assert reach(model_config("I", frame="m", frame_layers=2)) == 3
 
 
+def test_similarities_are_compared_with_the_whole_video():
+    config = model_config("i", frame="m", frame_layers=2).model_copy(update={"head": "similarity"})
+    assert reach(config) is None
+    assert convolution_reach(config) == 3 + 15 + 12  # four dilated layers, windows of 25 rows
+
+
 def windowed(segmenter: Segmenter, window: int, overlap: int | None = None) -> Segmenter:
     config = segmenter.run.config
     decode = config.decode.model_copy(update={"window": window, "overlap": overlap})

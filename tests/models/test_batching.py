@@ -27,6 +27,10 @@ CASES = {
         Classes(5),
     ),
     "IUU verb-noun": ({"blocks": "IUU", "head": "verb-noun", "frame_positions": True}, VERB_NOUN),
+    "iuU similarity": (
+        {"blocks": "iuU", "head": "similarity", "similarity": {"channels": 8, "layers": 3, "map": True}},
+        Classes(5, n_slots=2, text_width=4, evidence_width=8),
+    ),
     "transcript": ({"blocks": "iuU", "transcript": True, "tokens": 0, "input": {"action": "gru_om"}}, Classes(5)),
 }
 
@@ -35,7 +39,12 @@ def build(name: str) -> tuple[FACT, Criterion]:
     values, classes = CASES[name]
     values = {"tokens": 7, **values, "input": {**SMALL, **values.get("input", {})}}
     torch.manual_seed(3)
-    model = FACT(ModelConfig(**values), 6, classes)
+    joint: dict[str, torch.Tensor] = {}
+    if classes.text_width:
+        text = torch.nn.functional.normalize(torch.randn(5, classes.n_slots, classes.text_width), dim=-1)
+        text[0] = 0  # the background has no word
+        joint = {"text": text, "space": torch.randn(2, classes.text_width)}
+    model = FACT(ModelConfig(**values), 6, classes, **joint)
     match = "seq" if values.get("transcript") else "o2m" if "IUU" in name else "o2o"
     loss = LossConfig(match=match, smoothing=2.0, null_weight=0.3, background_weight=0.5)
     return model, Criterion(loss, classes, background=(0,))

@@ -1,0 +1,63 @@
+"""The wiring of a joint space: ViT-B-32 with random weights, a film, head "similarity", names that are typed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fact_clip.cli import main
+from fact_clip.datasets.drawing import draw_actions
+from fact_clip.datasets.synthetic import FACTORS
+
+PLANS = [
+    ["no action", "grasp bolt", "insert bolt", "no action"],
+    ["grasp nut", "no action", "screw nut with wrench", "grasp bolt"],
+]
+SECONDS, FPS = 2, 4
+
+
+@pytest.mark.slow
+def test_film_to_features_to_a_trained_head_to_other_names(tmp_path, capsys):
+    open_clip = pytest.importorskip("open_clip")
+    pytest.importorskip("av")
+    import torch
+    from safetensors.torch import save_file
+
+    from fact_clip.video.write import write_video
+
+    torch.manual_seed(0)
+    weights = tmp_path / "vit.safetensors"
+    state = open_clip.create_model("ViT-B-32").state_dict()
+    save_file({key: value.contiguous() for key, value in state.items()}, weights)
+    root = tmp_path / "data"
+    for name in ("videos", "groundTruth", "splits", "features"):
+        (root / name).mkdir(parents=True)
+    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(FACTORS)))
+    for number, plan in enumerate(PLANS):
+        labels = [name for name in plan for _ in range(SECONDS * FPS)]
+        write_video(root / f"videos/v{number}.mp4", draw_actions(labels, FPS, number), FPS)
+        (root / f"groundTruth/v{number}.txt").write_text("\n".join(labels) + "\n")
+    (root / "splits/train.split1.bundle").write_text("v0\n")
+    (root / "splits/test.split1.bundle").write_text("v1\n")
+
+    videos, encoder = root / "videos", f"clip:ViT-B-32/{weights}"
+    assert main(["extract", str(videos), "--encoder", encoder, "--fps", str(FPS), "--out", str(root / "features")]) == 0
+    sizes = "{hidden: 32, frame_dim: 16, frame_layers: 3, action_dim: 16, action_layers: 1, heads: 2, feedforward: 32}"
+    recipe = tmp_path / "joint.yaml"
+    recipe.write_text(
+        f"data: {{name: workbench, root: {root}, fps: {FPS}, standardize: true, validation: 0}}\n"
+        f"model: {{blocks: iu, tokens: 10, head: similarity, input: {sizes}}}\n"
+        f"text: {{encoder: 'open_clip:ViT-B-32/{weights}', parts: [sentence, factors]}}\n"
+        "decode: {training_free: 0.3}\n"
+        "train: {epochs: 4, batch_size: 1, device: cpu}\n"
+    )
+    assert main(["train", str(recipe), "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    typed = "polish the lens, insert bolt"
+    shown = ["--encoder", encoder, "--actions", typed, "--json", "--out", str(tmp_path / "shown")]
+    assert main(["segment", str(videos / "v1.mp4"), "--run", str(tmp_path / "run"), *shown]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["segments"][-1]["stop"] == len(PLANS[1]) * SECONDS * FPS
+    assert {each["action"] for each in found["segments"]} <= {"polish the lens", "insert bolt", "no action"}
+    assert all(0 < each["confidence"] <= 1 for each in found["segments"])

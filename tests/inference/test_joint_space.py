@@ -1,0 +1,97 @@
+"""Head "similarity" and mixed scores: training, the order of candidates, and the one way of decoding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import fact_clip
+from fact_clip import checkpoint
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.decoding import Calibration, similarity_probabilities
+from fact_clip.encoders.cache import class_texts
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.training import evaluate, train
+
+
+@pytest.fixture(scope="module")
+def run(tiny, tmp_path_factory):
+    """Features of 8 columns and hashed texts of 8: one space in form, in which nothing means anything."""
+    out = tmp_path_factory.mktemp("joint") / "run"
+    config = tiny(
+        data={"holdout": "zero_shot/A.json", "standardize": True, "interleave": True},
+        model={"head": "similarity", "similarity": {"channels": 4, "layers": 1}},
+        text={"encoder": "hash:8", "parts": ["sentence", "factors"]},
+        train={"epochs": 1},
+    )
+    train(config, out)
+    return out
+
+
+def opened(run, *overrides):
+    found = checkpoint.open_run(run, overrides)
+    calibration = Calibration.read(found.path / "calibration.json")
+    return Segmenter(found, checkpoint.load_models(found), "cpu", calibration)
+
+
+def test_the_order_of_typed_names_changes_nothing(run, workbench):
+    features = np.load(workbench / "features" / "person1_video1.npy")
+    names = ["polish the lens", "insert bolt", "grasp shaft", "rotate gear"]
+    for weight in (0, 0.5):
+        segmenter = opened(run, f"decode.training_free={weight}")
+        found = segmenter.segment(features, names)
+        assert set(found.transcript) <= {*names, "no action"}
+        assert segmenter.segment(features, names[::-1]) == found
+
+
+def test_frames_are_centred_by_the_training_videos(run, workbench):
+    segmenter = fact_clip.load(run)
+    names = Dataset.open(segmenter.run.config.data).train
+    rows = np.concatenate([np.load(workbench / f"features/{name}.npy") for name in names]).astype(np.float64)
+    scale, shift = segmenter.model.similarity.space.numpy()
+    inputs = segmenter.run.transform(rows)[:, :8]
+    inside = (np.abs(inputs) < 5).all(1)  # not clipped
+    np.testing.assert_allclose((inputs * scale - shift)[inside], (rows - rows.mean(0))[inside], atol=1e-3)
+
+
+def test_mixed_scores(run, workbench):
+    features = np.load(workbench / "features" / "person1_video1.npy")
+    plain, mixed = opened(run), opened(run, "decode.training_free=0.25")
+    choice = mixed.choose()
+    trained = plain.scores(plain.voters(features, choice), choice).numpy()
+    found = mixed.scores(mixed.voters(features, choice), choice).numpy()
+    assert found.shape == trained.shape == (len(features), 23)
+    sentences = class_texts(mixed.run.config.text, mixed.vocabulary)[:, 0]
+    q = similarity_probabilities(features, sentences[1:], 15, 0.01)  # class 0 is the background
+    expected = trained[:, 1:] ** 0.75 * q**0.25
+    expected *= ((1 - trained[:, 0]) / expected.sum(1))[:, None]
+    np.testing.assert_allclose(found[:, 1:], expected, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(found[:, 0], trained[:, 0], rtol=1e-5)
+
+    # the curve of gammas decodes as `decode` does
+    seen = np.array([name in mixed.calibration.seen for name in mixed.vocabulary])
+    of, gammas = mixed.voters(features, choice), [0.0, 1.5]
+    start = np.zeros(23)
+    labels = mixed.decode_gammas(of, replace(choice, offset=start), seen, gammas, len(features))
+    for gamma, own in zip(gammas, labels, strict=True):
+        alone = mixed.decode(of, replace(choice, offset=start - gamma * seen), len(features))[0]
+        assert (alone == own).mean() > 0.999
+
+
+def test_evaluation_mixes(run):
+    plain, mixed = evaluate(run), evaluate(run, overrides=["decode.training_free=0.5"])
+    assert plain["zero_shot"]["ausuc"] >= 0
+    assert mixed["metrics"] != plain["metrics"]
+
+
+def test_other_spaces_are_refused(tiny, tmp_path, refused):
+    text = {"encoder": "hash:16"}
+    config = tiny(model={"head": "similarity"}, text=text)
+    refused(lambda: train(config, tmp_path / "a"), "model.head", "features of 8 columns and text vectors of 16")
+    config = tiny(model={"head": "text"}, text=text, decode={"training_free": 0.5})
+    refused(lambda: train(config, tmp_path / "b"), "decode.training_free", "features of 8 columns")
+    config = tiny(decode={"training_free": 0.5})
+    refused(lambda: train(config, tmp_path / "c"), "decode.training_free", "no texts")
+    assert not any((tmp_path / name).exists() for name in "abc")
