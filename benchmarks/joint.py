@@ -57,7 +57,7 @@ TREE: dict[str, Any] = {
     "loss": {"smoothing": 0.1, "background_weight": 0.3},
     "augment": {"time_spans": 0},
     "decode": {"frame_weight": 0.9, "blocks": "all", "switch_penalty": 0.7},
-    "train": {"epochs": 12, "batch_size": 1, "lr": 0.002, "schedule": "cosine", "validate_from": 0.5, "device": "cpu"},
+    "train": {"epochs": 10, "batch_size": 1, "lr": 0.002, "schedule": "cosine", "validate_from": 0.5, "device": "cpu"},
     "evaluation": {"count_background": False},
 }
 TREE["data"] |= {"standardize": True, "stride": 2, "interleave": True}
@@ -68,8 +68,9 @@ SPACES = {"given": False, "unknown": True}
 MODELS: dict[str, dict[str, Any]] = {
     "text head": {"head": "text"},
     "similarity": {"head": "similarity"},
-    "similarity, no map": {"head": "similarity", "similarity": {"map": False}},
+    "similarity, map": {"head": "similarity", "similarity": {"map": True}},
     "similarity + text head": {"head": "similarity", "similarity": {"text": 1.0}},
+    "similarity, map + text head": {"head": "similarity", "similarity": {"map": True, "text": 1.0}},
 }
 COLUMNS = ("S", "U", "H", "unseen labels only", "AUSUC", "edit")
 
@@ -215,7 +216,7 @@ def main() -> int:
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
     parser.add_argument("--levels", nargs="+", type=float, default=[2.0, 4.0, 8.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=["text head", "similarity"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS)[:3])
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / "results.jsonl"

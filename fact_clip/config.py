@@ -134,7 +134,7 @@ class SimilarityConfig(_Frozen):
     channels: int = Field(16, ge=1, description="width of the network that all candidates share")
     layers: int = Field(4, ge=0, description="its dilated layers")
     windows: tuple[_Count, ...] = Field((5, 25), description="rows over which similarities are smoothed")
-    map: bool = Field(True, description="learn a linear map from frames to texts, at first the identity")
+    map: bool = Field(False, description="learn a linear map from frames to texts, at first the identity")
     text: float = Field(0.0, ge=0, description="weight of the text head's scores beside the evidence")
 
 
