@@ -7,6 +7,8 @@
     RUN/run.json             format, versions, feature width and orientation, frame rate
     RUN/features.safetensors statistics of the training features
     RUN/model.safetensors    the weights chosen on validation
+    RUN/calibration.json     with classes held out: what is taken off scores (decoding.Calibration)
+    RUN/confidence.json      with validation videos: what scores are worth (decoding.Confidence)
     RUN/ckpts/best.net       the same, where scripts/train.py made the run: a link to it
     RUN/last.safetensors     weights and optimiser as they were last saved, for --resume
 

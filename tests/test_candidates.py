@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 import fact_clip
 from fact_clip import InputError
 from fact_clip.decoding import Calibration
+from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.inference.segmenter import Choice, Segmenter
 from fact_clip.training import evaluate, train
@@ -126,11 +128,69 @@ def test_a_name_that_does_not_parse_is_a_whole_phrase_with_one_line(segmenter, c
     words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "dance with"]))
     torch.testing.assert_close(choice.text[[0, 2], 0], words)
     assert (choice.text[[0, 2], 1:] == 0).all()
-    assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("WARNING", "not in the grammar of the training names, so read as whole phrases: 'polish', 'dance with'")
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message.startswith("no trained class has these words, so what they find is a guess: ")
+    assert re.findall(r"'([^']+)' \((.+?);", record.message) == [
+        ("polish", "read as a whole phrase, far from all"),
+        ("polish", "verb, far from all"),
+        ("dance with", "read as a whole phrase, far from all"),
     ]
-    segmenter.choose(["polish nut"])
+    segmenter.choose(["polish", "polish nut", "dance with"])
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("name", ["Grasp_Nut", "grasp_nut", " GRASP  nut"])
+def test_another_spelling_of_a_trained_name_is_that_name(segmenter, name, caplog):
+    choice = segmenter.choose([name, "grasp nut", "place gear"])
+    assert choice.vocabulary.names == ("grasp nut", "place gear", "no action")
+    torch.testing.assert_close(choice.text, segmenter.choose(["grasp nut", "place gear"]).text)
+    assert choice.new_words == ()
+    assert [record.message for record in caplog.records] == [
+        f"another spelling of the same name: {name!r} for 'grasp nut'"
+    ]
+
+
+def test_another_spelling_of_a_trained_word_is_that_word(segmenter, caplog):
+    choice = segmenter.choose(["Tap_Nut with Mallet", "tap nut with mallet"])
+    assert choice.vocabulary.names == ("Tap_Nut with Mallet", "no action")  # new names, too, are told apart by words
+    assert choice.vocabulary.factors[0] == ("tap", "nut", "mallet")
+    assert [record.message for record in caplog.records] == [
+        "another spelling of the same name: 'tap nut with mallet' for 'Tap_Nut with Mallet'"
+    ]  # and no new word
+
+
+def test_a_closed_set_knows_its_names_in_any_spelling(tiny_run):
+    closed = fact_clip.load(tiny_run)
+    np.testing.assert_array_equal(closed.choose(["GRASP_NUT"]).offset, closed.choose(["grasp nut"]).offset)
+
+
+def test_words_that_no_trained_class_has_are_flagged(segmenter, video):
+    """The verb "hold" is none of the workbench, but near one; a giraffe is far from all its objects."""
+    names = ["hold nut", "tap giraffe with mallet", "grasp nut"]
+    choice = segmenter.choose(names)
+    assert [(each.action, each.slot, each.word) for each in choice.new_words] == [
+        ("hold nut", "verb", "hold"),
+        ("tap giraffe with mallet", "object", "giraffe"),
+    ]
+    minilm = text_encoder("minilm")
+    for each, text in zip(choice.new_words, ("the action to {}", "the object {}"), strict=True):
+        known = segmenter.vocabulary.factor_indices(each.slot)[0]
+        vectors = minilm.encode_texts([text.format(word) for word in (*known, each.word)])
+        cosines = vectors[:-1] @ vectors[-1]
+        assert each.nearest == known[int(cosines.argmax())]
+        assert each.similarity == pytest.approx(float(cosines.max()), abs=1e-3)
+    assert [(each.nearest, each.far) for each in choice.new_words] == [("grasp", False), ("bolt", True)]
+    assert segmenter.segment(video, names).new_words == choice.new_words
+    assert segmenter.segment(video).new_words == ()
+
+
+def test_a_word_of_held_out_classes_alone_is_new(segmenter):
+    """The classes of setting A were not trained; a word that only they had would be as new as any."""
+    seen = segmenter.calibration.seen
+    calibration = dataclasses.replace(segmenter.calibration, seen=tuple(name for name in seen if "nut" not in name))
+    choice = Segmenter(segmenter.run, segmenter.model, calibration=calibration).choose(["grasp nut", "place gear"])
+    assert [(each.action, each.slot, each.word) for each in choice.new_words] == [("grasp nut", "object", "nut")]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from referencing import Registry, Resource
 
 from fact_clip import Segment, Segmentation, training
 from fact_clip.cli import main
+from fact_clip.core.segments import NewWord
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schema"
 SCHEMAS = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
@@ -68,11 +69,24 @@ def test_a_key_that_is_not_described_is_noticed():
     [
         Segmentation((Segment(0, 3, "idle"), Segment(3, 5, "pour", 0.25)), fps=5.0, media="a.mp4"),
         Segmentation((Segment(0, 2, "idle", 1.0),), times=(0.0, 0.5, 0.75)),
+        Segmentation((Segment(0, 2, "juggle"),), new_words=(NewWord("juggle", "phrase", "juggle", "cut", 0.5, True),)),
     ],
-    ids=["even", "uneven"],
+    ids=["even", "uneven", "new words"],
 )
 def test_a_segmentation(segmentation, tmp_path):
-    check("segmentation.json", json.loads(segmentation.save(tmp_path / "a.json").read_text()))
+    path = segmentation.save(tmp_path / "a.json")
+    check("segmentation.json", json.loads(path.read_text()))
+    assert Segmentation.load(path).new_words == segmentation.new_words
+
+
+def test_new_words_that_are_none(tmp_path, refused):
+    path = Segmentation((Segment(0, 2, "idle"),)).save(tmp_path / "a.json")
+    tree = json.loads(path.read_text())
+    for wrong in ("juggle", ["juggle"], [{"action": "juggle"}]):
+        path.write_text(json.dumps({**tree, "new_words": wrong}))
+        refused(
+            lambda: Segmentation.load(path), f"{path}: new_words with ", "expected a list of objects with action, slot"
+        )
 
 
 def test_segment_json(tiny_run, workbench, tmp_path, capsys):

@@ -82,8 +82,16 @@ def show(result: Mapping[str, Any]) -> None:
             text += f" {found['frames_left_out']} frames ({share:.1%}) count as errors"
         print(text)
     print(metrics.format_table(result["metrics"]))
+    print(_reliability(result["reliability"]))
     if "zero_shot" in result:
         print(f"\n{zero_shot_table(result['zero_shot'])}")
+
+
+def _reliability(found: Mapping[str, Any]) -> str:
+    """One line: how far confidences are from the share of frames that is right."""
+    before, after = found["before"]["ece"], found["after"]
+    learned = "of the scores as they are" if after is None else f"of the scores, {after['ece']:.1f} of the confidences"
+    return f"calibration error {before:.1f} {learned}"
 
 
 _GROUPS = tuple(f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50))

@@ -158,11 +158,13 @@ class Results:
 
 
 def fingerprint(run: Path) -> str:
-    """SHA-256 of what decides the results of a run: its weights, settings, classes and calibration."""
+    """SHA-256 of what decides the results of a run: its weights, settings, classes and calibrations."""
     digest = hashlib.sha256()
     names = ("config.yaml", "vocabulary.json", "run.json", "features.safetensors", "model.safetensors")
     for path in sorted(
-        path for name in (*names, "calibration.json") for path in (run / name, *run.glob(f"members/*/{name}"))
+        path
+        for name in (*names, "calibration.json", "confidence.json")
+        for path in (run / name, *run.glob(f"members/*/{name}"))
     ):
         if path.is_file():
             with path.open("rb") as file:

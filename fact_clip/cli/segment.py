@@ -55,6 +55,14 @@ Media = Annotated[
 WithBackground = Annotated[
     bool, typer.Option("--with-background", help="Keep background in files that leave it out (docs/formats.md).")
 ]
+Reject = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help='Leave as "none of these" what is less sure than a share P, 0 to 1, of the frames that the run named'
+        " correctly in validation: 0.05 gives up one in twenty of these.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do all inputs anew, and replace what is there.")]
 
 
@@ -81,6 +89,7 @@ def segment(
     smoothing: Smoothing = 1.0,
     minimal_duration: Shortest = None,
     window: Window = None,
+    reject: Reject = None,
     media: Media = None,
     keep_going: KeepGoing = False,
     trust_encoder: TrustEncoder = False,
@@ -116,7 +125,7 @@ def segment(
     listed = processes.from_first(lambda: collect(inputs, features=True))
     folder = out or (inside(run, "segments") if run else Path("segments"))
     _check_outputs(folder, listed, suffixes, plot, overlay)
-    adjust = background_threshold, gamma, switch_penalty, minimal_duration
+    adjust = background_threshold, gamma, switch_penalty, minimal_duration, reject
     if run is not None:
         how = {"keep_going": keep_going, "trust_encoder": trust_encoder}
         model = _trained(run, named, adjust, encoder, fps, window, device, **how)
@@ -156,6 +165,8 @@ def _trained(
     candidates, more = named
     chosen = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     segmenter.choose(chosen)  # wrong names are the fault of no input
+    if segmenter.adjust.reject is not None:
+        segmenter.least_confidence(segmenter.adjust.reject)
     request = {"run": fingerprint(segmenter.run.path), "encoder": encoder, "window": segmenter.window}
     return Model(segmenter, chosen, {**request, "adjust": asdict(segmenter.adjust)})
 
@@ -183,7 +194,10 @@ def _untrained(
     if window is not None:
         todo = "leave it out: pictures are compared one by one"
         raise InputError("--window", "with --training-free", "a run", todo)
-    (prompts, smoothing), (threshold, gamma, switch_penalty, shortest) = rules, adjust
+    (prompts, smoothing), (threshold, gamma, switch_penalty, shortest, reject) = rules, adjust
+    if reject is not None:
+        todo = "--background-threshold leaves frames without an action"
+        raise InputError("--reject", "with --training-free", "a run, whose validation videos tell what is unsure", todo)
     for option, value in (("--gamma", gamma), ("--switch-penalty", switch_penalty)):
         if value is not None:
             raise InputError(option, "with --training-free", "a run", "leave it out: transport decodes")
@@ -410,14 +424,20 @@ def _check_outputs(
 
 
 def segment_table(segmentation: Segmentation) -> str:
-    """Start, stop, seconds, action and confidence of each segment as text."""
-    rows = []
+    """Start, stop, seconds, action and confidence of each segment as text; new words of an action beside it."""
+    new, rows = dict[str, str](), list[list[str]]()
+    for own in segmentation.new_words:
+        told = f"{'far from training' if own.far else 'new'}: {own.word}"
+        new[own.action] = f"{new[own.action]}, {told}" if own.action in new else told
     for each in segmentation:
         start, stop = (segmentation.seconds(frame) for frame in (each.start, each.stop))
         span = "" if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
         sure = "" if each.confidence is None else f"{each.confidence:.2f}"
-        rows.append([str(each.start), str(each.stop), span, each.label, sure])
-    return table(["start", "stop", "seconds", "action", "confidence"], rows, right=(0, 1, 2, 4))
+        rows.append([str(each.start), str(each.stop), span, each.label, sure, new.get(each.label, "")])
+    header = ["start", "stop", "seconds", "action", "confidence", "words"]
+    if not any(row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return table(header, rows, right=(0, 1, 2, 4))
 
 
 def _as_table(path: Path, segmentation: Segmentation) -> str:

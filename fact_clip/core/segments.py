@@ -100,6 +100,27 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class NewWord:
+    """A word of a candidate that no trained class has, beside the nearest one that some class has.
+
+    Attributes:
+        action: the candidate.
+        slot: what the word is, as "verb"; "phrase" for a whole name that has no parts.
+        word: the word itself.
+        nearest: the most similar trained word of that slot (for a phrase: the trained name); "" if there is none.
+        similarity: cosine of their vectors by the sentence encoder, -1 to 1.
+        far: whether that is too little for the model to know what the word means.
+    """
+
+    action: str
+    slot: str
+    word: str
+    nearest: str
+    similarity: float
+    far: bool
+
+
+@dataclass(frozen=True)
 class Segmentation:
     """A video cut into segments without gap or overlap, from frame 0 to its last; a sequence of its segments.
 
@@ -111,9 +132,10 @@ class Segmentation:
         fps: frames per second, or None if unknown.
         times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video whose
             frames are not evenly spaced; seconds are then read from here. None: they follow from `fps`.
-        media: name of the video file, for formats that point to it. Does not count for equality, nor do the next two.
+        media: name of the video file, for formats that point to it. Does not count for equality, nor does what follows.
         video_fps: pictures per second of the video file, for formats that count them; None if unknown.
         background: the labels that mean "no action"; files of most formats leave them out (see `save`).
+        new_words: words of the candidates that the model was not trained on.
     """
 
     segments: tuple[Segment, ...]
@@ -122,10 +144,12 @@ class Segmentation:
     media: str | None = field(default=None, compare=False)
     video_fps: float | None = field(default=None, compare=False)
     background: tuple[str, ...] = field(default=(), compare=False)
+    new_words: tuple[NewWord, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", tuple(self.segments))
         object.__setattr__(self, "background", tuple(self.background))
+        object.__setattr__(self, "new_words", tuple(self.new_words))
         if not self.segments:
             raise InputError("segmentation", "no segments", "at least one")
         for name, rate in (("fps", self.fps), ("video_fps", self.video_fps)):

@@ -123,6 +123,17 @@ class Vocabulary:
             raise InputError("vocabulary", f"no class {name!r} among {len(self)}", todo=nearest(name, self.names))
         return self._index_of[name]
 
+    @cached_property
+    def _spelled(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name in self.names:
+            found.setdefault(spelling(name), name)
+        return found
+
+    def same(self, name: str) -> str:
+        """The class that this name is in another spelling (see `spelling`), or the name as it is."""
+        return name if name in self else self._spelled.get(spelling(name), name)
+
     def encode(self, labels: Iterable[str]) -> NDArray[np.int64]:
         """Names -> class indices, (T,)."""
         return np.array([self.index(label) for label in _texts("labels", labels)], dtype=np.int64)
@@ -197,6 +208,11 @@ class Vocabulary:
             raise InputError("vocabulary", f"{found}", f"the keys {list(keys)}")
         names, background, slots = (_texts(key, values[key]) for key in keys[:3])
         return cls(names, background, slots, tuple(tuple(entry) for entry in values["factors"]))
+
+
+def spelling(name: str) -> str:
+    """What two names have in common that differ in case, underscores and blanks alone."""
+    return " ".join(name.replace("_", " ").casefold().split())
 
 
 def _texts(where: str, values: Iterable[str]) -> tuple[str, ...]:

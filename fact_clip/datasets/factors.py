@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import read_text
-from fact_clip.core.vocabulary import Factors, nearest
+from fact_clip.core.vocabulary import Factors, nearest, spelling
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.text.grammar import Grammar, agreeing, in_slots
 
@@ -116,8 +117,8 @@ def new_factors(
     """The factors of names that a vocabulary lacks, and those of them that do not parse.
 
     They are read as the vocabulary's own: by ``data.grammar``, by the grammar of the benchmark, or by one that reads
-    each class as it was trained. A name that does not parse is a whole phrase, in the first slot. Where all names are
-    whole phrases, each parses.
+    each class as it was trained. A factor in another spelling is the trained one. A name that does not parse is a whole
+    phrase, in the first slot. Where all names are whole phrases, each parses.
     """
     slots, known = vocabulary.slots, [name for name in vocabulary if name not in vocabulary.background]
     entry, grammar = BENCHMARKS[config.name], None
@@ -130,11 +131,22 @@ def new_factors(
         grammar = None if own is None else lambda name: in_slots(own, slots, own(name))
     found, whole = dict[str, Factors](), list[str]()
     for name in names:
-        try:
-            parsed = None if grammar is None else grammar(name)
-        except InputError:
-            parsed = None
+        parsed = None if grammar is None else _parsed(grammar, name)
         if parsed is None and len(slots) > 1:
             whole.append(name)
-        found[name] = parsed or (name, *[None] * (len(slots) - 1))
+        found[name] = _as_trained(parsed, vocabulary) if parsed else (name, *[None] * (len(slots) - 1))
     return found, whole
+
+
+def _parsed(grammar: Callable[[str], Factors], name: str) -> Factors | None:
+    """The factors of a name as it is, or with blanks for its underscores; None if it parses in neither way."""
+    for spelled in (name, name.replace("_", " ")):
+        with suppress(InputError):
+            return grammar(spelled)
+    return None
+
+
+def _as_trained(factors: Factors, vocabulary: Vocabulary) -> Factors:
+    """Factors as a vocabulary spells them, where it has them."""
+    words = [{spelling(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in vocabulary.slots]
+    return tuple(own and known.get(spelling(own), own) for own, known in zip(factors, words, strict=True))

@@ -11,6 +11,7 @@ from fact_clip.decoding.calibration import (
     factor_log_shares,
     log_mean_posterior,
 )
+from fact_clip.decoding.confidence import Confidence, over_segments, reliability
 from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, fuse_gammas, voters
 from fact_clip.decoding.similarity import mix, similarity_probabilities, smoothed
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
@@ -19,6 +20,7 @@ __all__ = [
     "ASKS_MODEL",
     "PRIORS",
     "Calibration",
+    "Confidence",
     "Known",
     "TransportSettings",
     "Voters",
@@ -34,6 +36,8 @@ __all__ = [
     "fuse_gammas",
     "log_mean_posterior",
     "mix",
+    "over_segments",
+    "reliability",
     "similarity_probabilities",
     "smoothed",
     "transport",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import is_number, read_text
+from fact_clip.core.segments import NewWord
 from fact_clip.formats.annotations import Annotation, Options, Span
 from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, read_json, segment_at, write_json
 
@@ -23,6 +24,8 @@ def as_dict(segmentation: Segmentation) -> dict[str, Any]:
         tree["video_fps"] = segmentation.video_fps
     if segmentation.background:
         tree["background"] = list(segmentation.background)
+    if segmentation.new_words:
+        tree["new_words"] = [asdict(word) for word in segmentation.new_words]
     tree["segments"] = [dict(zip(COLUMNS, row, strict=True)) for row in cells(segmentation, segmentation.segments)]
     if segmentation.times is not None:
         tree["times"] = list(segmentation.times)
@@ -55,7 +58,26 @@ def from_dict(path: Path, tree: dict[str, Any], gaps: Gaps) -> Segmentation:
         raise InputError(path, f"background {background!r}", "a list of names")
     segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
     found = gapless(path, segments, tree.get("fps"), gaps, times)
-    return replace(found, media=media, video_fps=tree.get("video_fps"), background=tuple(background))
+    new_words = _read_new_words(path, tree.get("new_words", []))
+    rate, own = tree.get("video_fps"), tuple(background)
+    return replace(found, media=media, video_fps=rate, background=own, new_words=new_words)
+
+
+_WORD_TYPES: dict[str, type | tuple[type, ...]] = {
+    "action": str,
+    "slot": str,
+    "word": str,
+    "nearest": str,
+    "similarity": (int, float),
+    "far": bool,
+}
+
+
+def _read_new_words(path: Path, rows: Any) -> tuple[NewWord, ...]:
+    for row in rows if isinstance(rows, list) else [rows]:
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), _WORD_TYPES[key]) for key in _WORD_TYPES):
+            raise InputError(path, f"new_words with {row!r}", f"a list of objects with {', '.join(_WORD_TYPES)}")
+    return tuple(NewWord(**{key: row[key] for key in _WORD_TYPES}) for row in rows)
 
 
 def write_lines(segmentation: Segmentation, path: Path) -> None:

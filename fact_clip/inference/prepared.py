@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Segmentation, runs
+from fact_clip.core import InputError, Segment, Segmentation, runs
 from fact_clip.core.clock import Clock
-from fact_clip.decoding import Voters
+from fact_clip.decoding import Voters, over_segments
 
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Choice, Segmenter
 
 BACKGROUND = "background"
 """What frames under a threshold are called where the vocabulary has no background."""
+
+
+NONE_OF_THESE = "none of these"
+"""The label of what `Adjust.reject` leaves without an action; files treat it as background."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,15 @@ class Adjust:
         gamma: nats that are subtracted from the log scores of the classes that were trained; may be negative.
         switch_penalty: nats that a change of action costs.
         shortest: seconds; shorter segments go to a neighbour.
+        reject: in [0, 1]; segments are `NONE_OF_THESE` whose confidence this share of the correctly named frames of the
+            validation videos does not reach either (docs/method.md, 'Confidence').
     """
 
     threshold: float | None = None
     gamma: float | None = None
     switch_penalty: float | None = None
     shortest: float | None = None
+    reject: float | None = None
 
     def __post_init__(self) -> None:
         wanted = {
@@ -43,6 +51,7 @@ class Adjust:
             "gamma": (-1e3, 1e3, "nats, -1000 to 1000"),
             "switch_penalty": (0.0, 1e6, "nats, 0 or more"),
             "shortest": (0.0, 1e6, "seconds, 0 or more"),
+            "reject": (0.0, 1.0, "a share of the correctly named frames, 0 to 1"),
         }
         for name, (low, high, expected) in wanted.items():
             value = getattr(self, name)
@@ -63,13 +72,21 @@ class Prepared(Protocol):
 
 @dataclass(frozen=True)
 class PreparedScores:
-    """The voters of a trained model, from which :meth:`Segmenter.decode` makes labels."""
+    """The voters of a trained model, from which :meth:`Segmenter.decode` makes labels.
+
+    The features (T, D) are kept to find how sure the labels are among all classes of the run, should that be asked for.
+    """
 
     segmenter: Segmenter
     voters: Sequence[Voters]
     choice: Choice
-    n_frames: int
+    features: NDArray[np.floating]
     clock: Clock
+
+    @property
+    def n_frames(self) -> int:
+        """T."""
+        return len(self.features)
 
     @property
     def nbytes(self) -> int:
@@ -80,13 +97,53 @@ class PreparedScores:
 
     def segmentation(self, adjust: Adjust) -> Segmentation:
         """The video cut into segments with these settings."""
-        labels, confidence = self.segmenter.decode(self.voters, self.choice, self.n_frames, adjust, self.clock.fps)
+        segmenter = self.segmenter
+        labels, scores = segmenter.decode(self.voters, self.choice, self.n_frames, adjust, self.clock.fps)
         vocabulary = self.choice.vocabulary
         names, background = list(vocabulary.names), vocabulary.background
         if adjust.threshold is not None and not background:
             names, background = [*names, BACKGROUND], (BACKGROUND,)
+        confidence = segmenter.calibrated(scores)
         found = Segmentation.from_frames([names[label] for label in labels.tolist()], None, confidence.tolist())
-        return replace(self.clock.put_on(found), background=background)
+        if adjust.reject is not None:
+            least, sure = segmenter.least_confidence(adjust.reject), self._sure(labels, scores, adjust)
+            found = replace(found, segments=_without_unsure(found, over_segments(labels, sure), least))
+            background = tuple(dict.fromkeys((*background, NONE_OF_THESE)))
+        return replace(self.clock.put_on(found), background=background, new_words=self.choice.new_words)
+
+    def _sure(self, labels: NDArray[np.int64], scores: NDArray[np.float32], adjust: Adjust) -> NDArray[np.float64]:
+        """(T,) the confidence of each frame's label where all classes of the run are candidates, too.
+
+        Validation videos were scored so; among few candidates even a wrong one would have a high score. A background
+        that only the threshold made keeps its score.
+        """
+        everything, voters = self._rivals
+        place = everything.vocabulary.encode(self.choice.vocabulary)
+        table = self.segmenter.frame_scores(voters, everything, len(labels), adjust.gamma)  # (T, C')
+        own = np.minimum(labels, len(place) - 1)
+        among_all = np.clip(table[np.arange(len(labels)), place[own]], 0, 1)
+        return self.segmenter.calibrated(np.where(labels < len(place), among_all, scores))
+
+    @cached_property
+    def _rivals(self) -> tuple[Choice, Sequence[Voters]]:
+        """The candidates beside all classes of the run, and what the model says of them."""
+        everything = self.segmenter.among_all(self.choice)
+        if everything.vocabulary.names == self.choice.vocabulary.names:
+            return everything, self.voters
+        return everything, self.segmenter.voters(self.features, everything)
+
+
+def _without_unsure(found: Segmentation, sure: NDArray[np.float64], least: float) -> tuple[Segment, ...]:
+    """The segments, `NONE_OF_THESE` where a segment's frames have less than the `least` of `sure` (T,)."""
+    kept = list[Segment]()
+    for each in found:
+        if sure[each.start] >= least:
+            kept.append(each)
+        elif kept and kept[-1].label == NONE_OF_THESE:
+            kept[-1] = replace(kept[-1], stop=each.stop)
+        else:
+            kept.append(Segment(each.start, each.stop, NONE_OF_THESE))
+    return tuple(kept)
 
 
 def raise_background(scores: NDArray[np.floating], background: Sequence[int], threshold: float) -> NDArray[np.floating]:

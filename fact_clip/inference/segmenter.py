@@ -20,11 +20,14 @@ from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
 from fact_clip.core.clock import Clock
 from fact_clip.core.pace import Pace
+from fact_clip.core.segments import NewWord
+from fact_clip.core.vocabulary import spelling
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.datasets.layout import UNLABELLED, unlabelled
 from fact_clip.decoding import (
     Calibration,
+    Confidence,
     Voters,
     decode_switching,
     fuse,
@@ -35,6 +38,7 @@ from fact_clip.decoding import (
 )
 from fact_clip.encoders import FrameEncoder, Runtime, TextEncoder, frame_encoder, is_local, pick_device, text_encoder
 from fact_clip.encoders.cache import class_texts
+from fact_clip.inference.new_words import in_words, new_words
 from fact_clip.inference.prepared import Adjust, Prepared, PreparedScores, absorb_short, raise_background
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach
@@ -74,6 +78,7 @@ class SegmentsMany:
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
         *,
+        reject: float | None = None,
         progress: Progress | None = None,
     ) -> Segmentation:
         """Cut one video into actions.
@@ -84,32 +89,42 @@ class SegmentsMany:
             actions: candidates; None: the segmenter's own. A run whose head reads text takes any names, others only
                 names of their vocabulary. The background is always a candidate.
             transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
+            reject: label segments "none of these" whose confidence this share, 0 to 1, of the correctly named frames of
+                the validation videos does not reach either (docs/method.md, 'Confidence'). None: as `adjust` says.
             progress: called with (rows done, rows in all, name) while a video is encoded.
 
         Returns:
-            A segmentation of all T frames; the confidence of a segment is the mean score of its class. Input that does
-            not fit the model is an InputError.
+            A segmentation of all T frames; the confidence of a segment is the mean score of its class, calibrated where
+            the run has validation videos. Input that does not fit the model is an InputError.
         """
-        found = self._found(source, actions, transcript, progress)
+        adjust = self.adjust if reject is None else replace(self.adjust, reject=reject)
+        if adjust.reject is not None:
+            self.least_confidence(adjust.reject)  # before the work
+        found = self._found(source, actions, transcript, adjust, progress)
         return found if found.background else replace(found, background=self.vocabulary.background)
+
+    def least_confidence(self, reject: float) -> float:
+        """The confidence below which `reject` leaves a segment without an action."""
+        raise InputError("reject", "without a trained run", "a run, whose validation videos tell what is unsure")
 
     def _found(
         self,
         source: NDArray[np.floating] | str | Path,
         actions: Sequence[str] | None,
         transcript: Sequence[str] | None,
+        adjust: Adjust,
         progress: Progress | None,
     ) -> Segmentation:
         if not isinstance(source, str | Path):
-            return self._segment(source, "features", Clock(fps=self.fps), actions, transcript)
+            return self._segment(source, "features", Clock(fps=self.fps), actions, transcript, adjust)
         path = Path(source)
         if path.suffix.lower() not in SUFFIXES:
             features, clock = self.open(path)
-            return self._segment(features, str(path), clock, actions, transcript)
+            return self._segment(features, str(path), clock, actions, transcript, adjust)
         encoder = self._encoder_for(path)
         with extracted(path, encoder, self.extraction, progress) as file:
             features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
-            return self._segment(features, where, read_clock(file, layout="TD"), actions, transcript)
+            return self._segment(features, where, read_clock(file, layout="TD"), actions, transcript, adjust)
 
     def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         """A feature file that fits the model, (T, D), and the times of its rows."""
@@ -148,6 +163,7 @@ class SegmentsMany:
         clock: Clock,
         actions: Sequence[str] | None,
         transcript: Sequence[str] | None,
+        adjust: Adjust,
     ) -> Segmentation:
         raise TypeError(f"{type(self).__name__} does not segment")
 
@@ -156,16 +172,17 @@ class SegmentsMany:
         inputs: Iterable[Input],
         actions: Sequence[str] | None = None,
         *,
+        reject: float | None = None,
         progress: Progress | None = None,
         within: Progress | None = None,
         failed: Callable[[Input, InputError], None] | None = None,
     ) -> Iterator[tuple[Input, Segmentation]]:
         """Segment feature files and videos one by one, each result as soon as it is there.
 
-        `progress` is called with (inputs done, inputs, name) before each input, `within` with (rows done, rows in all,
-        name) while a video is encoded. `failed` is called with an input that cannot be segmented and the reason, and
-        the others go on; without it the reason is raised, after those before it have been yielded. An encoder that
-        does not load is raised in any case.
+        `actions` and `reject` are those of `segment`. `progress` is called with (inputs done, inputs, name) before each
+        input, `within` with (rows done, rows in all, name) while a video is encoded. `failed` is called with an input
+        that cannot be segmented and the reason, and the others go on; without it the reason is raised, after those
+        before it have been yielded. An encoder that does not load is raised in any case.
         """
         listed, pace = list(inputs), Pace()
         for done, source in enumerate(listed):
@@ -176,7 +193,7 @@ class SegmentsMany:
             if Path(source).suffix.lower() in SUFFIXES:
                 self._encoder_for(Path(source)).load()
             try:
-                found = self.segment(source, actions, progress=within)
+                found = self.segment(source, actions, reject=reject, progress=within)
             except InputError as error:
                 if failed is None:
                     raise
@@ -214,11 +231,13 @@ class Choice:
         text: (C, S, E) for a head that reads text; None: that of the training vocabulary.
         offset: (C,) added to the log scores before the softmax (`decoding.Calibration`), -inf for a class that is no
             candidate; None: nothing.
+        new_words: words of the candidates that no trained class has.
     """
 
     vocabulary: Vocabulary
     text: Tensor | None = None
     offset: NDArray[np.float64] | None = None
+    new_words: tuple[NewWord, ...] = ()
 
     @property
     def ruled_out(self) -> NDArray[np.bool_]:
@@ -242,6 +261,7 @@ class Segmenter(SegmentsMany):
         models: its model, or several whose scores are averaged (the mean of their logs); they read the same texts.
         device: where they run: auto, cpu, cuda, cuda:N or mps.
         calibration: of a model that was trained with classes held out, else None.
+        confidence: what scores are worth, learned on validation videos; None: scores as they are.
         encoder: what turns videos into features; None: the encoder of the training features, where the run names it.
         extraction: how videos are read; None: at the rate of the run.
         trust_encoder: load an encoder that the run names by a path; whoever made the run chose that path.
@@ -258,11 +278,12 @@ class Segmenter(SegmentsMany):
         device: torch.device | str = "auto",
         calibration: Calibration | None = None,
         *,
+        confidence: Confidence | None = None,
         encoder: FrameEncoder | None = None,
         extraction: Settings | None = None,
         trust_encoder: bool = False,
     ) -> None:
-        self.run, self.calibration, self.trust_encoder = run, calibration, trust_encoder
+        self.run, self.calibration, self.confidence, self.trust_encoder = run, calibration, confidence, trust_encoder
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.models = [each.to(self.device).eval() for each in (models if isinstance(models, Sequence) else [models])]
         self.vocabulary, self.fps, self.unlabelled = run.vocabulary, run.fps, unlabelled(run.config.data)
@@ -270,6 +291,7 @@ class Segmenter(SegmentsMany):
         self.extraction = extraction or Settings(fps=run.fps or Settings().fps)
         self._encoder = encoder
         self._choices: dict[tuple[str, ...] | None, Choice] = {}  # looked up once, not once a video
+        self._rivalled: dict[tuple[str, ...], Choice] = {}
         self._vectors: dict[str, Tensor] = {}  # (S, E) of each new name, which is embedded once
         self._text_encoder: TextEncoder | None = None
 
@@ -285,8 +307,9 @@ class Segmenter(SegmentsMany):
         clock: Clock,
         actions: Sequence[str] | None,
         transcript: Sequence[str] | None,
+        adjust: Adjust,
     ) -> Segmentation:
-        return self.prepare(features, where, clock, actions, transcript).segmentation(self.adjust)
+        return self.prepare(features, where, clock, actions, transcript).segmentation(adjust)
 
     def prepare(
         self,
@@ -299,7 +322,7 @@ class Segmenter(SegmentsMany):
         """The scores of a video, which :meth:`PreparedScores.segmentation` decodes; see `SegmentsMany.prepare`."""
         check_features(features, where, self.run.transform.input_dim, f"{self.run.path} was trained with")
         choice = self.choose(actions)
-        return PreparedScores(self, self.voters(features, choice, transcript), choice, len(features), clock)
+        return PreparedScores(self, self.voters(features, choice, transcript), choice, features, clock)
 
     def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         features, clock = load_features(path, self.run.layout), read_clock(path, self.fps, self.run.layout)
@@ -335,16 +358,51 @@ class Segmenter(SegmentsMany):
             self._choices[key] = self._chosen(key)
         return self._choices[key]
 
+    def among_all(self, choice: Choice) -> Choice:
+        """The candidates of a choice beside all classes of the run."""
+        names = choice.vocabulary.names
+        if choice.text is None:
+            return self.choose()
+        if set(self.vocabulary) <= set(names):
+            return choice
+        if names not in self._rivalled:
+            if len(self._rivalled) >= KEPT_CHOICES:
+                self._rivalled.pop(next(iter(self._rivalled)))
+            self._rivalled[names] = self._read_names(list(dict.fromkeys([*self.vocabulary, *names])))[0]
+        return self._rivalled[names]
+
     def _chosen(self, actions: tuple[str, ...] | None) -> Choice:
         known = self.vocabulary
         if actions is None:
             return Choice(known, None, self._offset(known))
         if not actions:
             raise InputError("actions", "none", "at least one")
+        actions = self._as_trained(actions)
         if not self.run.config.model.is_open:
             return Choice(known, None, self._only(actions))
+        choice, phrases = self._read_names(actions)
+        self._tell_unmatched(choice)
+        trained = known if self.calibration is None else known.subset(self.calibration.seen)
+        found = new_words(choice.vocabulary, trained, phrases, str(self.device), self.run.config.text.cache)
+        if found:
+            logger.warning("no trained class has these words, so what they find is a guess: %s", in_words(found))
+        return replace(choice, new_words=found)
+
+    def _as_trained(self, actions: Sequence[str]) -> tuple[str, ...]:
+        """The names as the run spells them: case, underscores and blanks tell no two names apart."""
+        first = dict[str, str]()  # the first spelling of each new name
+        own = [self.vocabulary.same(name) for name in actions]
+        names = tuple(name if name in self.vocabulary else first.setdefault(spelling(name), name) for name in own)
+        other = [f"{given!r} for {name!r}" for given, name in zip(actions, names, strict=True) if given != name]
+        if other:
+            logger.warning("another spelling of the same name: %s", ", ".join(dict.fromkeys(other)))
+        return names
+
+    def _read_names(self, actions: Sequence[str]) -> tuple[Choice, Sequence[str]]:
+        """The choice of these names and the background for a head that reads text, and those that did not parse."""
+        known = self.vocabulary
         names = dict.fromkeys([*actions, *known.background])
-        new = [name for name in names if name not in known]
+        new, phrases = [name for name in names if name not in known], list[str]()
         whole, text = known, self.model.text
         assert text is not None
         if new:
@@ -353,13 +411,9 @@ class Segmenter(SegmentsMany):
             whole = known.extended(new, factors=factors)
             # Known names keep the vectors that they were trained with.
             text = torch.cat([text, self._embedded(whole, new).to(text)])
-            if phrases:
-                listed = ", ".join(map(repr, phrases))
-                logger.warning("not in the grammar of the training names, so read as whole phrases: %s", listed)
         vocabulary = whole.subset(names)
         text = text[whole.encode(names).tolist()]
-        self._tell_unmatched(vocabulary, text, new)
-        return Choice(vocabulary, text, self._offset(vocabulary))
+        return Choice(vocabulary, text, self._offset(vocabulary)), phrases
 
     def _embedded(self, vocabulary: Vocabulary, names: Sequence[str]) -> Tensor:
         """(N, S, E) of new names; the text encoder stays loaded, and each name is embedded once."""
@@ -376,16 +430,17 @@ class Segmenter(SegmentsMany):
             self._vectors.update(zip(missing, torch.from_numpy(rows), strict=True))
         return torch.stack([self._vectors[name] for name in names])
 
-    def _tell_unmatched(self, vocabulary: Vocabulary, text: Tensor, new: Sequence[str]) -> None:
+    def _tell_unmatched(self, choice: Choice) -> None:
         """One line of warning for new names whose word matches no object column: the columns say nothing of them."""
-        if self.model.objects is None or not new:
+        vocabulary = choice.vocabulary
+        if self.model.objects is None or choice.text is None or all(name in self.vocabulary for name in vocabulary):
             return
         slot = vocabulary.slots.index(self.run.config.data.objects.slot)
-        unmatched = self.model.objects.unmatched(text).tolist()
+        unmatched = self.model.objects.unmatched(choice.text).tolist()
         words = [
             str(factors[slot])
             for name, factors, lost in zip(vocabulary.names, vocabulary.factors, unmatched, strict=True)
-            if lost and name in new
+            if lost and name not in self.vocabulary
         ]
         if words:
             listed = ", ".join(dict.fromkeys(words))
@@ -515,10 +570,23 @@ class Segmenter(SegmentsMany):
         allowed = torch.from_numpy(~choice.ruled_out).to(similarity.device)
         return mix(scores, similarity[0] * allowed, self.run.config.decode.training_free)
 
-    def frame_scores(self, of: Sequence[Voters], choice: Choice, n_frames: int) -> NDArray[np.floating]:
-        """(n_frames, C) the same for each of the frames that the voters were made from."""
-        scores = self.scores(of, choice).cpu().numpy()
+    def frame_scores(
+        self, of: Sequence[Voters], choice: Choice, n_frames: int, gamma: float | None = None
+    ) -> NDArray[np.floating]:
+        """(n_frames, C) the same for each of the frames that the voters were made from; `gamma` as in `Adjust`."""
+        scores = self.scores(of, self._with_gamma(choice, gamma)).cpu().numpy()
         return scores[self._row_of_frame(len(scores), n_frames)]
+
+    def calibrated(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The scores (T,) of decoded labels as confidences (T,); as they are where the run has no validation videos."""
+        return scores.astype(np.float64) if self.confidence is None else self.confidence.calibrated(scores)
+
+    def least_confidence(self, reject: float) -> float:
+        """See `SegmentsMany`; the confidences of the validation videos were kept when the run was trained."""
+        if self.confidence is None:
+            todo = "train with data.validation above 0, without model.transcript"
+            raise InputError("reject", f"{self.run.path} has no confidence.json", "a run with validation videos", todo)
+        return self.confidence.least(reject)
 
     @torch.inference_mode()
     def decode(
@@ -663,8 +731,16 @@ def load(
         raise InputError("--encoder", given.name, f"{run.encoder}, as {run.path} was trained with")
     settings = Settings(fps=fps or run.fps or Settings().fps, keep_going=keep_going)
     calibration = Calibration.read(run.path / "calibration.json")
+    confidence = Confidence.read(run.path / "confidence.json")
     segmenter = Segmenter(
-        run, load_models(run), place, calibration, encoder=given, extraction=settings, trust_encoder=trust_encoder
+        run,
+        load_models(run),
+        place,
+        calibration,
+        confidence=confidence,
+        encoder=given,
+        extraction=settings,
+        trust_encoder=trust_encoder,
     )
     if window is not None:
         rate = fps or run.fps or (settings.fps if given else None)

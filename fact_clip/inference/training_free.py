@@ -115,10 +115,11 @@ class TrainingFree(SegmentsMany):
         clock: Clock,
         actions: Sequence[str] | None,
         transcript: Sequence[str] | None,
+        adjust: Adjust,
     ) -> Segmentation:
         if transcript is not None:
             raise InputError("transcript", "without a trained model", "none")
-        return self.prepare(features, where, clock, actions).segmentation(self.adjust)
+        return self.prepare(features, where, clock, actions).segmentation(adjust)
 
     def prepare(
         self, features: NDArray[np.floating], where: str, clock: Clock, actions: Sequence[str] | None = None

@@ -128,20 +128,27 @@ def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) 
 
 
 def calibrate_run(run: Run, dataset: Dataset, device: torch.device | str) -> Calibration:
-    """The calibration of a run, chosen by its models and its validation videos.
+    """The calibration of a run, chosen by its models and its validation videos."""
+    return calibrate(*judges(run, dataset, device))
+
+
+def judges(
+    run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None = None
+) -> tuple[list[Segmenter], list[Dataset]]:
+    """What decodes the validation videos of a run, and for each the data with these videos.
 
     Members with validation videos of their own are asked one by one, each on the videos that it did not learn.
     """
     if not run.config.train.member_parts:
-        return calibrate([Segmenter(run, load_models(run), device)], [dataset])
-    segmenters, datasets = [Segmenter(run, load_model(run), device)], [dataset]
+        return [Segmenter(run, load_models(run), device, calibration)], [dataset]
+    segmenters, datasets = [Segmenter(run, load_model(run), device, calibration)], [dataset]
     for member in map(open_run, member_folders(run.path, run.config.train.members)):
         # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
         data = run.config.data.model_copy(update={"validation_part": member.config.data.validation_part})
         config = run.config.model_copy(update={"data": data})
-        segmenters.append(Segmenter(replace(member, config=config), load_model(member), device))
+        segmenters.append(Segmenter(replace(member, config=config), load_model(member), device, calibration))
         datasets.append(Dataset.open(data))
-    return calibrate(segmenters, datasets)
+    return segmenters, datasets
 
 
 def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> Calibration:

@@ -16,12 +16,13 @@ from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.files import inside, whole_file
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import Calibration
+from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
 from fact_clip.inference.segmenter import Choice, Progress, Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
+from fact_clip.training.confidence import learn_confidence
 
 if TYPE_CHECKING:
     from fact_clip.report.embeddings import Frames
@@ -49,8 +50,9 @@ def evaluate(
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. With classes held out
-            gamma is chosen anew where the decoding, or the number of members, differs from that of the training.
+        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. Gamma (with classes held
+            out) and confidences are learned anew where the decoding, or the number of members, differs from that of the
+            training.
         progress: called with (done, total, video name).
         actions: candidates, see `Segmenter.segment`. A label that is none of them counts as an error, and so does a
             name that the data set lacks.
@@ -88,6 +90,7 @@ def evaluate(
     truth = [dataset.labels(name) for name in names]
     scored = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
+    result["reliability"] = _reliability(segmenter, truth, prediction, [kept["prediction"][1] for kept in rows])
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
@@ -130,14 +133,28 @@ def _opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple
     dataset = Dataset.open(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
     calibration = Calibration.read(run.path / "calibration.json")
-    if calibration is not None and dataset.holdout is not None and _decoding(run.config) != _decoding(trained.config):
-        calibration = calibrate_run(run, dataset, place)
-    return Segmenter(run, load_models(run), place, calibration), dataset
+    confidence = Confidence.read(run.path / "confidence.json")
+    if _decoding(run.config) != _decoding(trained.config):
+        if calibration is not None and dataset.holdout is not None:
+            calibration = calibrate_run(run, dataset, place)
+        if confidence is not None:
+            confidence = learn_confidence(run, dataset, place, calibration)
+    return Segmenter(run, load_models(run), place, calibration, confidence=confidence), dataset
 
 
 def _decoding(config: Config) -> tuple[DecodeConfig, int]:
     """Everything that decides how the weights of a run become labels."""
     return config.decode, config.train.members
+
+
+def _reliability(
+    segmenter: Segmenter, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]], scores: list[Any]
+) -> dict[str, Any]:
+    """How scores, and the confidences made of them, agree with the share of labelled frames that is right."""
+    true, guess, score = map(np.concatenate, (truth, prediction, scores))
+    score, right = score[true >= 0].astype(np.float64), (guess == true)[true >= 0]
+    after = None if segmenter.confidence is None else reliability(segmenter.confidence.calibrated(score), right)
+    return {"before": reliability(score, right), "after": after}
 
 
 def _candidates(choice: Choice, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from fact_clip import checkpoint
-from fact_clip.checkpoint import member_folders
+from fact_clip.checkpoint import Run, member_folders
 from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.files import file_name, inside, whole_file
@@ -31,6 +31,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
 from fact_clip.training.calibration import calibrate_run, check_prior
+from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.evaluation import Progress, check_select, evaluate
 from fact_clip.training.logs import check_loggers
 from fact_clip.training.setup import by_names, prepare, with_choice, with_objects
@@ -99,11 +100,21 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
         with _members_beside(run.config, out, resume) as check_members:
             progress = progress if processes.first else None
             result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
-        if dataset.holdout is not None and run.config.model.is_open and processes.first:
-            calibration = calibrate_run(run, dataset, device)
-            checkpoint.write_json(inside(run.path, "calibration.json"), asdict(calibration))
+        if processes.first:
+            _calibrate(run, dataset, device)
         processes.wait()
     return result
+
+
+def _calibrate(run: Run, dataset: Dataset, device: torch.device) -> None:
+    """Write what the validation videos tell: the calibration, with classes held out, and what scores are worth."""
+    calibration = None
+    if dataset.holdout is not None and run.config.model.is_open:
+        calibration = calibrate_run(run, dataset, device)
+        checkpoint.write_json(inside(run.path, "calibration.json"), asdict(calibration))
+    confidence = learn_confidence(run, dataset, device, calibration)
+    if confidence is not None:
+        checkpoint.write_json(inside(run.path, "confidence.json"), asdict(confidence))
 
 
 # --- the members of an ensemble ------------------------------------------------------------------------------------

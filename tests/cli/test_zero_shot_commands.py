@@ -153,9 +153,54 @@ def test_segment_with_any_names(named, video, fact_clip, tmp_path):
     assert both.out == only.out
     phrase = fact_clip(*command, "--more-actions", "polish")
     assert phrase.code == 0
-    assert "not in the grammar of the training names, so read as whole phrases: 'polish'" in phrase.err
+    assert phrase.err.count("no trained class has these words") == 1
+    assert "'polish' (read as a whole phrase, far from all; nearest " in phrase.err
+    [found] = json.loads(phrase.out)
+    assert [(each["action"], each["slot"], each["far"]) for each in found["new_words"]] == [("polish", "phrase", True)]
+    # with no other candidate it is in the table, too
+    shown = fact_clip("segment", "--run", named, video, "--out", tmp_path, "--actions", "polish")
+    lines = [line.split("  ") for line in shown.out.splitlines()[1:]]
+    assert lines[0][-1] == "words"
+    assert {line[-1] for line in lines[1:] if "polish" in line} == {"far from training: polish"}
     twice = fact_clip(*command, "--actions", "grasp nut", "--actions-file", tmp_path / "mapping.txt")
     assert (twice.code, "--actions: names beside --actions-file" in twice.err) == (2, True)
+
+
+def test_segment_leaves_unsure_frames_open(named, video, fact_clip, tmp_path):
+    command = ["segment", "--run", named, video, "--out", tmp_path / "out", "--json"]
+    plain, all_open = fact_clip(*command), fact_clip(*command, "--reject", "1")
+    assert (plain.code, all_open.code) == (0, 0)
+    assert "none of these" not in segments(plain)
+    [found] = json.loads(all_open.out)
+    assert "none of these" in segments(all_open)
+    assert "none of these" in found["background"]
+    assert {row["confidence"] for row in found["segments"] if row["action"] == "none of these"} == {None}
+    # another request, so another result beside the first one; asked again, it is there
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == [
+        "person1_video1-2.json",
+        "person1_video1.json",
+    ]
+    again = fact_clip(*command, "--reject", "1", "--more-actions", "polish nut")
+    assert fact_clip(*command, "--reject", "1", "--more-actions", "polish nut").out == again.out
+    assert [word["word"] for word in json.loads(again.out)[0]["new_words"]] == ["polish"]
+    wrong = fact_clip(*command, "--reject", "5")
+    assert (wrong.code, wrong.err) == (
+        2,
+        "fact-clip: reject: 5.0; expected a share of the correctly named frames, 0 to 1\n",
+    )
+    free = fact_clip("segment", "--training-free", "--encoder", "grid", "--actions", "a", "--reject", "0.1", video)
+    assert (free.code, free.err.count("\n")) == (2, 1)
+    assert "--reject: with --training-free; expected a run" in free.err
+
+
+def test_evaluate_tells_the_calibration_error(named, tmp_path, fact_clip):
+    run = shutil.copytree(named, tmp_path / "run")
+    shown = fact_clip("evaluate", run)
+    found = json.loads((run / "evaluation.json").read_text())["reliability"]
+    before, after = found["before"]["ece"], found["after"]["ece"]
+    assert f"calibration error {before:.1f} of the scores, {after:.1f} of the confidences" in shown.out
+    (run / "confidence.json").unlink()
+    assert f"calibration error {before:.1f} of the scores as they are" in fact_clip("evaluate", run).out
 
 
 def test_names_of_a_file(tmp_path):

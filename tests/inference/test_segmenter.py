@@ -43,9 +43,14 @@ def test_array_and_path_give_the_same(segmenter, video):
 def test_confidence_is_a_share(segmenter, video):
     segments = segmenter.segment(video).segments
     assert all(0 <= segment.confidence <= 1 for segment in segments)
-    _, confidence = segmenter.predict(np.load(video))
+    _, scores = segmenter.predict(np.load(video))
     first = segments[0]
-    assert first.confidence == pytest.approx(confidence[: first.stop].mean(), abs=1e-6)
+    learned = segmenter.confidence
+    logits = np.log(scores / (1 - scores))
+    expected = 1 / (1 + np.exp(-(learned.slope * logits + learned.intercept)))
+    assert first.confidence == pytest.approx(expected[: first.stop].mean(), abs=1e-6)
+    plain = Segmenter(segmenter.run, segmenter.model)  # as a run of before, without confidence.json
+    assert plain.segment(np.load(video))[0].confidence == pytest.approx(scores[: first.stop].mean(), abs=1e-6)
 
 
 class Fixed(torch.nn.Module):

@@ -132,8 +132,9 @@ def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):
 
     caplog.clear()
     segmenter.choose(["fetch ham", "fetch zeppelin", "polish zeppelin", "fetch kayak"])
-    (line,) = caplog.messages
+    line, words = caplog.messages
     assert line.startswith("no object column matches zeppelin, kayak; ")
+    assert words.startswith("no trained class has these words")
 
     with pytest.raises(InputError, match=r"data\.objects\.find: true, and the file objects\.txt; expected one of them"):
         train(Config.load("kscgr_zero_shot_plain", [*rest, "data.objects.file=objects.txt"]), tmp_path / "both")

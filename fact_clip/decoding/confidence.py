@@ -1,0 +1,135 @@
+"""From the score of a frame's label to the probability that the label is right (docs/method.md, 'Confidence').
+
+Two numbers, learned on validation videos: Platt, "Probabilistic Outputs for Support Vector Machines" (1999), section 2.
+The calibration error in bins is that of Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 2.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from fact_clip.core import InputError, runs
+
+Floats = NDArray[np.float64]
+
+BINS = 10
+"""Bins of equal width from 0 to 1."""
+
+_STEPS = 100  # quantiles are kept for each hundredth
+_EDGE = 1e-6  # scores are kept this far from 0 and 1, where their logit is infinite
+_LEAST_SLOPE = 0.1  # a higher score is never a lower confidence
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """What a run learned about its scores on validation videos.
+
+    Args:
+        slope, intercept: confidence = 1 / (1 + exp(-(slope * logit(score) + intercept))).
+        quantiles: (101,) of the confidences of correctly named frames, each that of its whole segment; ones where no
+            frame was named correctly.
+        frames: how many frames this was learned from.
+    """
+
+    slope: float
+    intercept: float
+    quantiles: tuple[float, ...]
+    frames: int
+
+    @classmethod
+    def learned(cls, labels: Sequence[NDArray[np.int64]], scores: Sequence[Floats], truth: Sequence[Any]) -> Confidence:
+        """From videos: predicted labels (T,), their scores (T,) and true labels (T,), -1 where there is none.
+
+        The targets are Platt's, a little inside 0 and 1, so that videos without an error give finite numbers. Without a
+        labelled frame it is a ValueError.
+        """
+        judged = [true >= 0 for true in truth]
+        flat = np.concatenate([own[at] for own, at in zip(scores, judged, strict=True)])
+        pairs = zip(labels, truth, judged, strict=True)
+        right = np.concatenate([(own == true)[at] for own, true, at in pairs])
+        if not flat.size:
+            raise ValueError("no labelled frame")
+        n_right = int(right.sum())
+        high, low = (n_right + 1) / (n_right + 2), 1 / (right.size - n_right + 2)
+        target, x = np.where(right, high, low), _logits(flat)
+
+        def loss(values: Floats) -> tuple[float, Floats]:
+            z = values[0] * x + values[1]
+            error = expit(z) - target
+            return float((np.logaddexp(0, z) - target * z).mean()), np.array([(error * x).mean(), error.mean()])
+
+        found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(_LEAST_SLOPE, None), (None, None)])
+        start = cls(float(found.x[0]), float(found.x[1]), (), right.size)
+        whole = [over_segments(own, start.calibrated(sure)) for own, sure in zip(labels, scores, strict=True)]
+        kept = np.concatenate([own[at] for own, at in zip(whole, judged, strict=True)])[right]
+        steps = np.linspace(0, 1, _STEPS + 1)
+        quantiles = np.quantile(kept, steps) if kept.size else np.ones(_STEPS + 1)
+        return cls(start.slope, start.intercept, tuple(quantiles.tolist()), right.size)
+
+    @classmethod
+    def read(cls, path: Path) -> Confidence | None:
+        """What a JSON file of its `asdict` holds; None if there is no file, an InputError if it is damaged."""
+        if not path.is_file():
+            return None
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            found = cls(**{**values, "quantiles": tuple(values["quantiles"])})
+            numbers = (found.slope, found.intercept, found.frames, *found.quantiles)
+            if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+                raise ValueError("a value that is not a finite number")
+            if len(found.quantiles) != _STEPS + 1:
+                raise ValueError(f"{len(found.quantiles)} quantiles in place of {_STEPS + 1}")
+        except (ValueError, TypeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(path, f"damaged ({reason})", "a confidence as it was written") from None
+        return found
+
+    def calibrated(self, scores: ArrayLike) -> Floats:
+        """Scores (T,) in [0, 1] as confidences (T,)."""
+        found: Floats = expit(self.slope * _logits(np.asarray(scores, dtype=np.float64)) + self.intercept)
+        return found
+
+    def least(self, share: float) -> float:
+        """The confidence that this share, 0 to 1, of the correctly named validation frames does not reach."""
+        if not 0 <= share <= 1:
+            raise InputError("reject", f"{share:g}", "a share of the correctly named frames, 0 to 1")
+        return float(np.interp(share * _STEPS, np.arange(_STEPS + 1), self.quantiles))
+
+
+def _logits(scores: Floats) -> Floats:
+    found: Floats = logit(np.clip(scores, _EDGE, 1 - _EDGE))
+    return found
+
+
+def over_segments(labels: NDArray[np.int64], values: Floats) -> Floats:
+    """(T,) for each frame the mean of the values (T,) over the segment of `labels` that it lies in."""
+    means = [np.full(stop - start, values[start:stop].mean()) for start, stop, _ in runs(labels)]
+    return np.concatenate(means)
+
+
+def reliability(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
+    """How confidences (N,) agree with what is right (N,): the expected calibration error in percent, and the bins.
+
+    A bin has its edges, its frames, their mean confidence and the share of them that is right; an empty one has null.
+    The error is the mean over frames of |confidence - share right| of their bins.
+    """
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    rows, error = [], 0.0
+    for number in range(BINS):
+        own = place == number
+        sure, share = (float(values[own].mean()) if own.any() else None for values in (confidence, right))
+        if sure is not None and share is not None:
+            error += 100 * float(own.mean()) * abs(sure - share)
+        edges = {"from": number / BINS, "to": (number + 1) / BINS}
+        rows.append({**edges, "frames": int(own.sum()), "confidence": sure, "accuracy": share})
+    return {"ece": error, "bins": rows}

@@ -1,0 +1,114 @@
+"""Confidences: the fit, the threshold and the calibration error, by hand and on made-up scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from fact_clip.decoding import Confidence, over_segments, reliability
+
+
+def made_up(seed: int, videos: int, n_frames: int = 400) -> tuple[list, list, list]:
+    """Labels, scores and truth: a frame with score p is right with probability 1 / (1 + exp(1 - logit(p) / 2))."""
+    rng, labels, scores, truth = np.random.default_rng(seed), [], [], []
+    for _ in range(videos):
+        own = np.repeat(rng.integers(0, 5, n_frames // 20), 20)
+        score = rng.uniform(0.05, 0.999, n_frames)
+        right = rng.uniform(size=n_frames) < expit(0.5 * logit(score) - 1)
+        labels.append(own)
+        scores.append(score)
+        truth.append(np.where(right, own, own + 1))
+    return labels, scores, truth
+
+
+def test_the_fit_finds_what_made_the_scores():
+    found = Confidence.learned(*made_up(0, 60))
+    assert found.slope == pytest.approx(0.5, abs=0.02)
+    assert found.intercept == pytest.approx(-1, abs=0.05)
+    assert found.frames == 60 * 400
+    np.testing.assert_allclose(found.calibrated([0.5, 0.9]), expit([-1, 0.5 * logit(0.9) - 1]), atol=0.02)
+
+
+def test_the_calibration_error_falls_on_other_videos():
+    found = Confidence.learned(*made_up(0, 5))
+    labels, scores, truth = map(np.concatenate, made_up(1, 20))
+    before = reliability(scores, labels == truth)["ece"]
+    after = reliability(found.calibrated(scores), labels == truth)["ece"]
+    assert before > 20
+    assert after < 3
+
+
+def test_unlabelled_frames_are_left_out():
+    labels, scores, truth = made_up(0, 3)
+    hidden = [np.where(np.arange(len(own)) < 100, -1, own) for own in truth]
+    cut = [[own[100:] for own in part] for part in (labels, scores, truth)]
+    found, alone = Confidence.learned(labels, scores, hidden), Confidence.learned(*cut)
+    assert (found.slope, found.intercept, found.frames) == pytest.approx((alone.slope, alone.intercept, alone.frames))
+    with pytest.raises(ValueError, match="no labelled frame"):
+        Confidence.learned(labels, scores, [np.full(len(own), -1) for own in truth])
+
+
+def test_videos_without_an_error_give_finite_numbers():
+    """Targets of Platt: 4 right frames count as 5/6 sure, so the best constant is log 5."""
+    labels = [np.zeros(4, dtype=np.int64)]
+    found = Confidence.learned(labels, [np.full(4, 0.5)], labels)
+    assert found.calibrated([0.5])[0] == pytest.approx(5 / 6, abs=1e-4)
+    worst = Confidence.learned(labels, [np.full(4, 0.5)], [np.ones(4, dtype=np.int64)])
+    assert worst.calibrated([0.5])[0] == pytest.approx(1 / 6, abs=1e-4)
+    assert set(worst.quantiles) == {1.0}  # nothing is sure enough
+
+
+def test_a_higher_score_is_never_a_lower_confidence():
+    score = np.linspace(0.05, 0.95, 50)
+    labels = [np.zeros(50, dtype=np.int64)]
+    found = Confidence.learned(labels, [score], [(score > 0.5).astype(np.int64)])  # the surer the more often wrong
+    assert found.slope > 0
+    assert (np.diff(found.calibrated(score)) > 0).all()
+
+
+def test_a_share_of_the_correctly_named_frames_is_below_the_threshold():
+    labels, scores, truth = made_up(3, 10)
+    found = Confidence.learned(labels, scores, truth)
+    whole = [over_segments(own, found.calibrated(sure)) for own, sure in zip(labels, scores, strict=True)]
+    kept = np.concatenate(whole)[np.concatenate([a == b for a, b in zip(labels, truth, strict=True)])]
+    for share in (0.05, 0.333, 0.8):
+        assert (kept < found.least(share)).mean() == pytest.approx(share, abs=0.02)
+    assert found.least(0) == kept.min()
+    assert found.least(1) == kept.max()
+
+
+def test_shares_outside_of_0_and_1_are_refused(refused):
+    found = Confidence.learned(*made_up(0, 1))
+    for share in (-0.1, 1.5, float("nan")):
+        refused(lambda share=share: found.least(share), "reject: ", "expected a share")
+
+
+def test_means_over_segments():
+    labels, values = np.array([2, 2, 1, 1, 1, 2]), np.array([0.0, 1.0, 0.3, 0.6, 0.9, 0.5])
+    np.testing.assert_allclose(over_segments(labels, values), [0.5, 0.5, 0.6, 0.6, 0.6, 0.5])
+
+
+def test_bins_by_hand():
+    """Two bins: .25 twice with one right (off by .25), 1.0 twice, both right (off by 0), so the error is 12.5 %."""
+    found = reliability(np.array([0.25, 0.25, 1.0, 1.0]), np.array([True, False, True, True]))
+    assert found["ece"] == pytest.approx(12.5)
+    assert found["bins"][2] == {"from": 0.2, "to": 0.3, "frames": 2, "confidence": 0.25, "accuracy": 0.5}
+    assert found["bins"][9] == {"from": 0.9, "to": 1.0, "frames": 2, "confidence": 1.0, "accuracy": 1.0}
+    assert found["bins"][0] == {"from": 0.0, "to": 0.1, "frames": 0, "confidence": None, "accuracy": None}
+    assert len(found["bins"]) == 10
+
+
+def test_a_file_and_damaged_ones(tmp_path, refused):
+    path, found = tmp_path / "confidence.json", Confidence.learned(*made_up(0, 1))
+    assert Confidence.read(path) is None
+    path.write_text(json.dumps(asdict(found)))
+    assert Confidence.read(path) == found
+    for wrong in ({"slope": None}, {"quantiles": [0.5]}, {"more": 1}, {"intercept": float("nan")}):
+        path.write_text(json.dumps(asdict(found) | wrong))
+        refused(lambda: Confidence.read(path), str(path), "damaged")
+    path.write_text("{")
+    refused(lambda: Confidence.read(path), str(path), "damaged")
