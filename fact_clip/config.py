@@ -226,6 +226,10 @@ class DecodeConfig(_Frozen):
     training_free: float = Field(
         0.0, ge=0, lt=1, description="share of training-free scores (docs/protocol.md, 'Mixed scores')"
     )
+    factor_weight: float = Field(
+        0.0, ge=0, description="weight of the words of the frames around; docs/method.md, 'Decoding'"
+    )
+    factor_frames: float = Field(15.0, gt=0, description="... deviation in frames of the Gaussian that weighs them")
     prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) that is subtracted")
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"

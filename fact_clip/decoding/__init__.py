@@ -12,6 +12,7 @@ from fact_clip.decoding.calibration import (
     log_mean_posterior,
 )
 from fact_clip.decoding.confidence import Confidence, over_segments, reliability
+from fact_clip.decoding.factors import with_factors
 from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, fuse_gammas, voters
 from fact_clip.decoding.similarity import mix, similarity_probabilities, smoothed
 from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
@@ -42,4 +43,5 @@ __all__ = [
     "smoothed",
     "transport",
     "voters",
+    "with_factors",
 ]

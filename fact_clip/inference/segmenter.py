@@ -35,6 +35,7 @@ from fact_clip.decoding import (
     mix,
     similarity_probabilities,
     voters,
+    with_factors,
 )
 from fact_clip.encoders import FrameEncoder, Runtime, TextEncoder, frame_encoder, is_local, pick_device, text_encoder
 from fact_clip.encoders.cache import class_texts
@@ -497,7 +498,11 @@ class Segmenter(SegmentsMany):
             Voters.joined([Voters.interleaved(starts).rows(own) for starts, own in zip(of_model, kept, strict=True)])
             for of_model in found_by
         ]
-        if not config.decode.training_free or joined[0].aligned:
+        decode = config.decode
+        if decode.factor_weight and not joined[0].aligned:
+            deviation = decode.factor_frames * scale / config.data.stride
+            joined = [with_factors(each, choice.vocabulary, decode.factor_weight, deviation) for each in joined]
+        if not decode.training_free or joined[0].aligned:
             return joined
         similarity = self._similarity(features, choice).to(self.device).unsqueeze(0)
         return [replace(each, similarity=similarity) for each in joined]
