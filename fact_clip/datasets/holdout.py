@@ -138,7 +138,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
             if isinstance(one, int) and not 0 <= one < len(names):
                 raise InputError("data.holdout", f"class number {one}", f"0 to {len(names) - 1}")
         holdout = Holdout(tuple(names[one] if isinstance(one, int) else one for one in asked))
-    if config.validation_unseen not in (None, "auto"):
+    if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode)
 
