@@ -267,7 +267,8 @@ def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> Non
 def check_vocabulary(run: Run, vocabulary: Vocabulary, where: str | Path) -> None:
     """Refuse data whose classes are not the checkpoint's, in the same order."""
     if run.vocabulary.names != vocabulary.names:
-        pairs = zip(run.vocabulary.names, vocabulary.names, strict=False)
+        shared = min(len(run.vocabulary), len(vocabulary))
+        pairs = zip(run.vocabulary.names[:shared], vocabulary.names[:shared], strict=True)
         first = next((f"{ours!r} against {theirs!r}" for ours, theirs in pairs if ours != theirs), "their number")
         found = f"{len(vocabulary)} classes that differ from the checkpoint's {len(run.vocabulary)} (first: {first})"
         raise InputError(where, found, f"the vocabulary of {run.path}", "evaluate on the data that it was trained on")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 SECONDS = 10.0
 """Lines of one piece of work are at least this far apart, unless a tenth of it was done in between."""
@@ -38,3 +43,22 @@ class Pace:
         if seconds < 100:
             return f"{seconds:.0f} s"
         return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def paced(
+    items: Collection[Item],
+    what: str,
+    logger: logging.Logger,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Iterator[Item]:
+    """The items one by one; before each, `progress` is called with (done, total, item).
+
+    Work that takes longer than `SECONDS` writes a line to the log now and then, "what: 30 of 100, 12 s left".
+    """
+    pace, total = Pace(tenths=False), len(items)
+    for done, item in enumerate(items):
+        if progress is not None:
+            progress(done, total, str(item))
+        if pace.is_due(done, total):
+            logger.info("%s: %d of %d, %s left", what, done, total, pace.left(done, total))
+        yield item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
+from fact_clip.core.pace import paced
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Benchmark, Layout
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
@@ -33,6 +35,8 @@ from fact_clip.datasets.layout import (
     unlabelled,
 )
 from fact_clip.datasets.splits import in_order, read_groups
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 
@@ -156,9 +160,10 @@ def _look_at_factors(config: DataConfig, seen: Inspection, background: Sequence[
             parsed.append(factors(name))
         except InputError as fault:
             seen.add("factors", path, f"{fault.where}: {fault.found}", fault.expected, fault.todo)
-    for column, file in zip(zip(*parsed, strict=True), seen.benchmark.factor_mappings, strict=False):
+    for place, file in enumerate(seen.benchmark.factor_mappings):
+        column = dict.fromkeys(own[place] for own in parsed if place < len(own))
         listed = _parsed(seen, seen.root / file)
-        for factor in dict.fromkeys(column) if listed else ():
+        for factor in column if listed else ():
             if factor is not None and factor not in listed:
                 found = f"no {factor!r}, which classes of the mapping have"
                 seen.add("factors", seen.root / file, found, f"one of the {len(listed)} names in this file")
@@ -222,7 +227,7 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
     videos = seen.videos
     unknown: dict[str, tuple[str, Counter[str]]] = {}  # label -> where it is first, and its frames in each video
     every = set[str]()
-    for video, where in videos.items():
+    for video, where in paced(videos.items(), "reading labels", logger):
         path = seen.root / "groundTruth" / f"{video}.txt"
         if not path.is_file():
             seen.add("labels", where, f"video {video!r} without labels", str(path))
@@ -325,9 +330,8 @@ def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]
 def _look_for_nan(seen: Inspection, features: dict[str, NDArray[Any]], full: bool, progress: Progress | None) -> None:
     total = sum(array.nbytes for array in features.values())
     seen.looked_at = 1.0 if full or total <= LOOK_BYTES else LOOK_BYTES / total
-    for done, (video, array) in enumerate(features.items()):
-        if progress is not None:
-            progress(done, len(features), video)
+    for video in paced(features, "reading features", logger, progress):
+        array = features[video]
         try:
             if seen.looked_at == 1:
                 check_finite(seen.feature_path(video), array)

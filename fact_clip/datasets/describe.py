@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shlex
 from collections import Counter
@@ -16,6 +17,7 @@ import numpy as np
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.pace import paced
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.check import NOTES, Progress, inspect
 from fact_clip.datasets.dataset import IGNORED, Dataset
@@ -31,6 +33,8 @@ from fact_clip.datasets.layout import (
 )
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.text.grammar import propose
+
+logger = logging.getLogger(__name__)
 
 Run = tuple[int, int, int]  # start, stop and class of a segment
 
@@ -63,9 +67,7 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
     if not names:
         raise InputError(root / "groundTruth", "no videos", "a label file per video")
     videos: list[list[Run]] = []
-    for done, name in enumerate(names):
-        if progress is not None:
-            progress(done, len(names), name)
+    for name in paced(names, "counting", logger, progress):
         videos.append(runs(read_labels(root / "groundTruth" / f"{name}.txt", vocabulary, unlabelled(config))))
     per_class = _per_class(vocabulary, videos)
     transcripts = [sum(label != IGNORED for _, _, label in video) for video in videos]

@@ -13,6 +13,7 @@ import pickle
 import re
 import ssl
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def pick_device(name: str, where: str = "device") -> torch.device:
     return torch.device(name)
 
 
-class Pretrained:
+class Pretrained(ABC):
     """A model of another library, loaded when it is first used.
 
     Args:
@@ -95,12 +96,13 @@ class Pretrained:
     def __init__(self, name: str, where: str, runtime: Runtime, is_local: bool) -> None:
         self.name, self._where, self._runtime, self._is_local = name, where, runtime, is_local
 
+    @abstractmethod
     def _load(self) -> Any:
-        raise NotImplementedError
+        """The `torch.nn.Module` of the library, with its weights."""
 
     def _copy(self) -> str:
         """How to get a local copy, for the error where the weights cannot be downloaded."""
-        raise NotImplementedError
+        return "copy"
 
     def _todo(self) -> str:
         if self._is_local:
@@ -169,8 +171,9 @@ class PictureModel(Pretrained):
     size: tuple[int, int] | None = None
     context = 0
 
+    @abstractmethod
     def _picture_side(self) -> PictureSide:
-        raise NotImplementedError
+        """The preprocessing and the model, of the loaded weights."""
 
     @cached_property
     def _pictures(self) -> PictureSide:
@@ -203,8 +206,9 @@ class PictureModel(Pretrained):
 class TextModel(Pretrained):
     """A pretrained text encoder; see `fact_clip.encoders.TextEncoder`."""
 
+    @abstractmethod
     def _text_side(self) -> TextSide:
-        raise NotImplementedError
+        """The tokeniser and the model, of the loaded weights."""
 
     @cached_property
     def _texts(self) -> Callable[[list[str]], NDArray[np.float32]]:

@@ -5,6 +5,7 @@ See docs/protocol.md, 'Calibration'. No test label is read.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from fact_clip.checkpoint import Run, load_model, load_models, member_folders, open_run
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
+from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import (
     ASKS_MODEL,
@@ -31,6 +33,8 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics import SeenUnseenCurve
 from fact_clip.metrics.frame import FrameCounts
 from fact_clip.metrics.zero_shot import curve_of_counts
+
+logger = logging.getLogger(__name__)
 
 # In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
 _HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
@@ -86,7 +90,8 @@ class Scored:
         offset = replace(calibration, gamma=0.0).offset(names)
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         seen = np.array([name in calibration.seen for name in names])
-        for of, labels in zip(self.voters, self.truth, strict=True):
+        pairs = list(zip(self.voters, self.truth, strict=True))
+        for of, labels in paced(pairs, "decoding with each gamma", logger):
             yield self.place[self.segmenter.decode_gammas(of, choice, seen, GAMMAS, len(labels))]
 
     def among(self, classes: Sequence[int]) -> Labels | None:

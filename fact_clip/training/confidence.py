@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fact_clip.checkpoint import Run
-from fact_clip.core.pace import Pace
+from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration, Confidence
 from fact_clip.training.calibration import judges
@@ -29,19 +29,12 @@ def learn_confidence(
         return None
     labels, scores, truth = list[NDArray[np.int64]](), list[NDArray[np.float64]](), list[NDArray[np.int64]]()
     segmenters, datasets = judges(run, dataset, device, calibration)
-    asked = [
-        (segmenter, own, name) for segmenter, own in zip(segmenters, datasets, strict=True) for name in own.validation
-    ]
-    pace = Pace()
-    for done, (segmenter, own, name) in enumerate(asked):
-        if pace.is_due(done, len(asked)):
-            logger.info(
-                "confidences: %d of %d validation videos, %s left", done, len(asked), pace.left(done, len(asked))
-            )
-        found, score = segmenter.predict(own.features(name))
-        labels.append(found)
-        scores.append(score.astype(np.float64))
-        truth.append(own.labels(name))
+    for segmenter, own in zip(segmenters, datasets, strict=True):
+        for name in paced(own.validation, "confidences of validation videos", logger):
+            found, score = segmenter.predict(own.features(name))
+            labels.append(found)
+            scores.append(score.astype(np.float64))
+            truth.append(own.labels(name))
     if not any((own >= 0).any() for own in truth):
         return None
     return Confidence.learned(labels, scores, truth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.files import inside, whole_file
+from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.encoders import pick_device
@@ -23,6 +25,8 @@ from fact_clip.inference.segmenter import Choice, Progress, Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 from fact_clip.training.confidence import learn_confidence
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from fact_clip.report.embeddings import Frames
@@ -69,9 +73,7 @@ def evaluate(
     vocabulary, place = choice.among(dataset.vocabulary)
     processes, kind = Processes(segmenter.device), split if actions is None else f"{split}_actions"
     found, mine = [], processes.share(names)
-    for done, name in enumerate(mine):
-        if progress is not None:
-            progress(done, len(mine), name)
+    for name in paced(mine, "evaluating", logger, progress):
         features = dataset.features(name)
         of = segmenter.voters(features, choice, _given_transcript(dataset, name) if config.model.transcript else None)
         labels, confidence = segmenter.decode(of, choice, len(features))

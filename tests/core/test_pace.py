@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+import shutil
+
 import pytest
 
 from fact_clip.core import pace
-from fact_clip.core.pace import Pace
+from fact_clip.core.pace import Pace, paced
 
 
 @pytest.fixture
@@ -64,3 +68,39 @@ def test_resumed_work_counts_only_what_it_did_itself(clock):
     clock[0] += 20
     assert each.left(80, 100) == "20 s"
     assert not Pace(60).is_due(60, 100)
+
+
+def test_items_come_with_a_line_now_and_then(clock, caplog):
+    calls, came = [], []
+    with caplog.at_level(logging.INFO):
+        items = paced(list("abcdef"), "reading", logging.getLogger("fact_clip.test"), lambda *call: calls.append(call))
+        for item in items:
+            came.append(item)
+            clock[0] += 6
+    assert came == list("abcdef")
+    assert calls == [(done, 6, item) for done, item in enumerate("abcdef")]
+    assert caplog.messages == ["reading: 2 of 6, 24 s left", "reading: 4 of 6, 12 s left"]
+
+
+@pytest.mark.parametrize("what", ["evaluate", "check", "summary"])
+def test_long_work_on_videos_says_how_far_it_is(what, tiny_run, workbench, tmp_path, monkeypatch, caplog):
+    """Each look at the clock is a minute after the one before, so that every video is due a line."""
+    from fact_clip.config import DataConfig
+    from fact_clip.datasets.check import inspect
+    from fact_clip.datasets.describe import summarize
+    from fact_clip.training import evaluate
+
+    data = DataConfig(root=str(workbench), name="workbench")
+    work = {
+        "evaluate": lambda: evaluate(shutil.copytree(tiny_run, tmp_path / "run")),
+        "check": lambda: inspect(data),
+        "summary": lambda: summarize(data),
+    }
+    minutes = itertools.count()
+    monkeypatch.setattr(pace.time, "monotonic", lambda: 60.0 * next(minutes))
+    with caplog.at_level(logging.INFO, "fact_clip"):
+        work[what]()
+    lines = [message for message in caplog.messages if " left" in message]
+    expected = {"evaluate": ["evaluating: 1 of 2, "], "summary": [f"counting: {done} of 6, " for done in range(1, 6)]}
+    expected["check"] = [f"reading {part}: {done} of 6, " for part in ("labels", "features") for done in range(1, 6)]
+    assert [line[: line.index(", ") + 2] for line in lines] == expected[what]
