@@ -22,9 +22,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -32,16 +33,18 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from fact_clip import __version__
-from fact_clip.config import Config, set_key, with_overrides
+from fact_clip.config import Config, ModelConfig, Rate, checked, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import inside, read_mapping, whole_file
+from fact_clip.core.files import check_file, inside, parse_json, read_mapping, whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.heads import KEY_WIDTH
+from fact_clip.models.blocks import block_configs
+from fact_clip.models.heads import HEADS, KEY_WIDTH
 
 FORMAT = 2
 _COMPLETE = "a complete run folder"
+_LARGEST_STATISTICS = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,100 @@ class Run:
         """A model of this run's size with random weights, and what its head reads, if that is text; see `FACT`."""
         config, width = self.config, self.transform.width
         further = self.objects, object_text, config.decode.frame_weight, space
+        if config.model.head not in HEADS:
+            raise InputError("model.head", repr(config.model.head), f"one of {', '.join(HEADS)}")
+        count = least_parameters(config.model, width)
+        if count > MOST_PARAMETERS:
+            found = f"about {count:,} parameters"
+            raise InputError("model", found, f"{MOST_PARAMETERS:,} at most", "choose smaller sizes or fewer layers")
         try:
             return FACT(config.model, width, self.classes, text, *further)
         except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
             raise InputError("model", str(error), "sizes that fit together") from None
+
+
+MOST_PARAMETERS = 200_000_000
+"""Of a model; published ones have thirty million."""
+
+
+def least_parameters(model: ModelConfig, width: int) -> int:
+    """About how many parameters a model has, and never more: those of its large layers, without making any."""
+    total, into = model.tokens * model.input.action_dim, width
+    for block in block_configs(model):
+        wide, deep, forward = block.frame_dim, block.action_dim, block.feedforward
+        total += into * wide + block.frame_layers * wide * wide // block.frame_groups + (wide + deep) * block.hidden
+        total += block.action_layers * (3 * deep * deep + 2 * deep * forward)
+        into = block.hidden
+    return total
+
+
+class _Facts(BaseModel):
+    """What a file of a run says; keys of other versions are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+_Index = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class ClassFacts(_Facts):
+    """The values of `Classes`."""
+
+    count: int = Field(ge=1, le=1_000_000)
+    verb: tuple[_Index, ...] = ()
+    noun: tuple[_Index, ...] = ()
+    n_verbs: _Index = 0
+    n_nouns: _Index = 0
+    n_slots: _Index = 0
+    text_width: _Index = 0
+    evidence_slot: _Index = 0
+    evidence_width: _Index = 0
+
+    @model_validator(mode="after")
+    def _agree(self) -> ClassFacts:
+        for own, size in ((self.verb, self.n_verbs), (self.noun, self.n_nouns)):
+            if own and (len(own) != self.count or max(own) >= size):
+                raise ValueError("verbs or nouns that do not fit the number of classes")
+        return self
+
+
+class ObjectFacts(_Facts):
+    """The values of `ObjectSpec`."""
+
+    columns: tuple[tuple[_Index, ...], ...] = Field(min_length=1)
+    fixed: tuple[_Index, ...]
+    slot: _Index
+
+    @model_validator(mode="after")
+    def _agree(self) -> ObjectFacts:
+        if len({len(row) for row in self.columns}) != 1 or not self.columns[0]:
+            raise ValueError("objects with different numbers of columns")
+        if max(self.fixed, default=0) >= len(self.columns):
+            raise ValueError("a fixed object that is none of them")
+        return self
+
+
+class RunFacts(_Facts):
+    """``run.json`` of a run folder."""
+
+    classes: ClassFacts
+    layout: Layout
+    fps: Rate | None
+    mean_transcript_length: Annotated[float, Field(ge=0, le=1e9)] | None
+    objects: ObjectFacts | None = None
+    encoder: Annotated[str, Field(max_length=4096)] | None = None
+    videos_a_step: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+
+
+class VocabularyFile(BaseModel):
+    """``vocabulary.json`` of a run folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    names: tuple[str, ...]
+    background: tuple[str, ...]
+    slots: tuple[str, ...]
+    factors: tuple[tuple[str | None, ...], ...]
 
 
 def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
@@ -128,25 +221,32 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     if facts["format"] == 1:
         _from_format_1(path, facts, tree)
     config = Config.from_tree(with_overrides(tree, overrides), str(path / "config.yaml"))
+    known = checked(RunFacts, facts, path / "run.json", "copy the run again, as it was written")
+    plain = checked(VocabularyFile, read_mapping(path / "vocabulary.json", _COMPLETE), path / "vocabulary.json")
     try:
-        vocabulary = Vocabulary.from_dict(read_mapping(path / "vocabulary.json", _COMPLETE))
-        transform = FeatureTransform.from_arrays(load_arrays(path / "features.safetensors"))
-        plain = facts["classes"]
-        defaults = asdict(Classes(plain["count"])) | {"verb": plain["verb"], "noun": plain["noun"]}
-        classes = Classes(**{key: _as_tuple(plain.get(key, value)) for key, value in defaults.items()})
-        spec = facts.get("objects")
-        objects = None if spec is None else ObjectSpec(**{key: _as_tuple(value) for key, value in spec.items()})
-        layout, fps, length = (facts[key] for key in ("layout", "fps", "mean_transcript_length"))
+        vocabulary = Vocabulary.from_dict(plain.model_dump())
     except InputError as error:
-        raise InputError(path, str(error)) from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(path / "features.safetensors", f"not readable ({error})", "feature statistics") from None
-    except (KeyError, TypeError) as error:
-        raise InputError(path / "run.json", f"damaged ({type(error).__name__}: {error})", "as it was written") from None
+        raise InputError(path / "vocabulary.json", str(error), "as it was written") from None
+    transform, classes = _read_transform(path / "features.safetensors"), Classes(**known.classes.model_dump())
     if len(vocabulary) != classes.count:
         raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
-    further = objects, facts.get("encoder"), facts.get("videos_a_step")
-    return Run(path, config, vocabulary, classes, transform, layout, fps, length, *further)
+    objects = None if known.objects is None else ObjectSpec(**known.objects.model_dump())
+    if objects is not None and max(map(max, objects.columns)) >= transform.width:
+        found = f"column {max(map(max, objects.columns))} of an object"
+        raise InputError(path / "run.json", found, f"columns among the {transform.width} of the model's input")
+    clock = known.layout, known.fps, known.mean_transcript_length
+    return Run(path, config, vocabulary, classes, transform, *clock, objects, known.encoder, known.videos_a_step)
+
+
+def _read_transform(path: Path) -> FeatureTransform:
+    """The statistics of the training features."""
+    check_file(path, "feature statistics", _LARGEST_STATISTICS)
+    try:
+        return FeatureTransform.from_arrays(load_arrays(path))
+    except InputError as error:
+        raise InputError(path, str(error), "as they were written") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"not readable ({error})", "feature statistics") from None
 
 
 # Keys of format 1 that are called differently now.
@@ -191,10 +291,6 @@ def _popped(tree: Any, key: str, default: Any = None) -> Any:
     return tree.pop(name, default) if isinstance(tree, dict) else default
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(entry) for entry in value) if isinstance(value, list) else value
-
-
 def remove_unfinished(path: Path) -> None:
     """Remove what a training that was killed while it wrote left in its folder, which is locked."""
     names = ("config.yaml", "vocabulary.json", "run.json", "calibration.json", "*.safetensors")
@@ -207,7 +303,10 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     """Write tensors and a few JSON facts to one file, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole_file(path) as unfinished:
-        save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
+        try:
+            save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
+        except SafetensorError as error:  # which is no OSError, also where the disk is full
+            raise InputError(path, f"cannot be written ({error})", "a place to write to") from None
 
 
 _FORMAT_1 = re.compile(r"(?<![^.])channels[.]")  # names of the object columns' parameters
@@ -215,15 +314,21 @@ _FORMAT_1 = re.compile(r"(?<![^.])channels[.]")  # names of the object columns' 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a file of `save_weights`; an InputError where it cannot be read."""
-    if not path.is_file():
+    if not path.exists():
         todo = "train it, or let the training reach its first epoch"
         raise InputError(path, "no such file", "the weights of a run", todo)
+    expected = "weights as they were saved"
+    check_file(path, expected)
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {_FORMAT_1.sub("objects.", name): file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise InputError(path, f"not a readable safetensors file ({error})", "weights as they were saved") from None
+            # the best score is minus infinity before the first validation
+            facts = parse_json((file.metadata() or {}).get("facts", "{}"), path, expected, finite=False)
+            weights = {_FORMAT_1.sub("objects.", name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError, TypeError, KeyError) as error:
+        raise InputError(path, f"not a readable safetensors file ({error})", expected) from None
+    if not isinstance(facts, dict):
+        raise InputError(path, f"facts that are a {type(facts).__name__}", expected)
+    return weights, facts
 
 
 def load_model(run: Run) -> FACT:
@@ -261,6 +366,10 @@ def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> Non
         if weights[name].shape != value.shape:
             found_shape, expected = tuple(weights[name].shape), tuple(value.shape)
             raise InputError(where, f"{name} has shape {found_shape}", f"{expected}", "check sizes and class count")
+        if weights[name].is_floating_point() != value.is_floating_point():
+            raise InputError(where, f"{name} holds {weights[name].dtype}", f"{value.dtype}", "save the weights again")
+        if value.is_floating_point() and not weights[name].isfinite().all():
+            raise InputError(where, f"{name} has a NaN or an infinity", "finite weights", "train the model again")
     model.load_state_dict(dict(weights))
 
 

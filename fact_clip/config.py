@@ -7,27 +7,39 @@ docs/configuration.md, which lists recipes and keys, is generated from this file
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from fact_clip.core.errors import InputError
-from fact_clip.core.files import read_mapping
+from fact_clip.core.errors import InputError, printable, shortened
+from fact_clip.core.files import check_file, read_mapping
+from fact_clip.core.yaml_text import parse_yaml
 
 __all__ = ["Config", "recipes"]
 
+MOST_BASES = 20  # one on another
 RECIPES = Path(__file__).parent / "configs"
 
+# No number of a recipe is larger. They are far above what anybody means, and below what would fill a memory.
+MOST_FPS = 100_000.0  # feature rows or pictures a second; sound has 44,100 values
+WIDEST = 65_536  # values a row inside a model
+LONGEST_TEXT = 4096  # of a name or a path
+LARGEST = 1e6  # weights and costs
+
+# of frames or pictures
+Rate = Annotated[float, Field(gt=0, le=MOST_FPS)]
+
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _one_or_more = BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ObjectData(_Frozen):
@@ -41,7 +53,9 @@ class ObjectData(_Frozen):
     find: bool | Literal["auto"] = Field(
         False, description="without a file: find the objects in the features, their names by labels; auto: if they show"
     )
-    blocks: tuple[_Count, ...] = Field((), description="values per object in each block; unset: one block of all")
+    blocks: tuple[_Count, ...] = Field(
+        (), max_length=100, description="values per object in each block; unset: one block of all"
+    )
     slot: str = Field("object", description="vocabulary slot whose words are names of objects")
     fixed: tuple[str, ...] = Field((), description="objects that keep their identity, beside the words of other slots")
 
@@ -55,7 +69,9 @@ class DataConfig(_Frozen):
     )
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
     layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
-    fps: float | None = Field(None, gt=0, description="frames (feature rows) per second; unset: the benchmark's")
+    fps: float | None = Field(
+        None, gt=0, le=MOST_FPS, description="frames (feature rows) per second; unset: the benchmark's"
+    )
     background: tuple[str, ...] | None = Field(
         None, description="names of background classes; unset: the benchmark's; own data, head 'text': by their names"
     )
@@ -63,10 +79,14 @@ class DataConfig(_Frozen):
     grammar: str | None = Field(
         None, description="how names are read: '{verb} {object} [with {tool}]'; docs/datasets.md"
     )
-    stride: int = Field(1, ge=1, description="temporal stride; labels by majority, predictions stretched back")
+    stride: int = Field(
+        1, ge=1, le=1_000_000, description="temporal stride; labels by majority, predictions stretched back"
+    )
     interleave: bool = Field(False, description="with a stride: train from any first row; predict from each and merge")
     standardize: bool = Field(False, description="scale columns to mean 0 and variance 1 over the training videos")
-    context: tuple[_Count, ...] = Field((), description="windows in frames whose mean and deviation become columns too")
+    context: tuple[_Count, ...] = Field(
+        (), max_length=16, description="windows in frames whose mean and deviation become columns too"
+    )
     objects: ObjectData = ObjectData()
     holdout: str | tuple[str | int, ...] | None = Field(None, description="held-out classes: JSON file, name or list")
     holdout_mode: Literal["mask", "drop", "oracle"] | None = Field(
@@ -76,32 +96,32 @@ class DataConfig(_Frozen):
         None, description="held-out classes that choose settings; auto: chosen where the hold-out names none"
     )
     validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
-    validation_part: int = Field(0, ge=0, description="which of the disjoint parts of that size is used")
+    validation_part: int = Field(0, ge=0, le=1_000_000, description="which of the disjoint parts of that size is used")
     groups: str | None = Field(
         None, description="pattern whose parentheses find the subject in a name; validation shares none with training"
     )
-    tolerance: float = Field(0.01, ge=0, description="share by which features and labels may differ in length")
-    tolerance_frames: int = Field(10, ge=0, description="or this many frames, if that is more")
+    tolerance: float = Field(0.01, ge=0, le=1, description="share by which features and labels may differ in length")
+    tolerance_frames: int = Field(10, ge=0, le=1_000_000_000, description="or this many frames, if that is more")
 
 
 class BlockConfig(_Frozen):
     """Sizes of one kind of block (docs/method.md, 'Blocks')."""
 
-    hidden: int = Field(512, ge=1, description="H, width of what blocks pass on")
+    hidden: int = Field(512, ge=1, le=WIDEST, description="H, width of what blocks pass on")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in both branches")
     frame: Literal["m", "m2"] = Field("m2", description="frame branch: MS-TCN (m) or MS-TCN++ (m2)")
-    frame_dim: int = Field(512, ge=1, description="F, width inside the frame branch")
-    frame_layers: int = Field(10, ge=1, description="layers of the frame branch")
+    frame_dim: int = Field(512, ge=1, le=WIDEST, description="F, width inside the frame branch")
+    frame_layers: int = Field(10, ge=1, le=16, description="layers of the frame branch")
     frame_norm: bool = Field(False, description="LayerNorm over channels after each layer of 'm'")
-    frame_groups: int = Field(1, ge=1, description="groups of the dilated convolution of 'm'")
+    frame_groups: int = Field(1, ge=1, le=WIDEST, description="groups of the dilated convolution of 'm'")
     action: Literal["sca", "sa", "gru_om"] = Field(
         "sca", description="action branch: self- and cross-attention, self-attention alone, or a GRU over a transcript"
     )
-    action_dim: int = Field(512, ge=1, description="A, width inside the action branch")
-    action_layers: int = Field(6, ge=1, description="layers of the action branch")
-    heads: int = Field(8, ge=1, description="attention heads of the action branch")
-    feedforward: int = Field(512, ge=1, description="width of its feed-forward layers")
-    segment_layers: int = Field(1, ge=1, description="layers of the segment GRU in 'U'")
+    action_dim: int = Field(512, ge=1, le=WIDEST, description="A, width inside the action branch")
+    action_layers: int = Field(6, ge=1, le=100, description="layers of the action branch")
+    heads: int = Field(8, ge=1, le=1_000, description="attention heads of the action branch")
+    feedforward: int = Field(512, ge=1, le=WIDEST, description="width of its feed-forward layers")
+    segment_layers: int = Field(1, ge=1, le=100, description="layers of the segment GRU in 'U'")
 
 
 # what a block does not inherit from the one before it
@@ -116,33 +136,35 @@ def _plain(block: Any) -> dict[str, Any]:
 class AlignmentConfig(_Frozen):
     """FACT-CLIP's alignment of frames to class texts (head 'fact-clip')."""
 
-    temperature: float = Field(0.07, gt=0, description="temperature of the cosine similarities")
-    projection_dim: int = Field(512, ge=1, description="hidden width of the projection")
+    temperature: float = Field(0.07, gt=0, le=1_000, description="temperature of the cosine similarities")
+    projection_dim: int = Field(512, ge=1, le=WIDEST, description="hidden width of the projection")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the projection")
 
 
 class ObjectConfig(_Frozen):
     """Object columns; used where ``data.objects`` names a file or finds them."""
 
-    hidden: int = Field(32, ge=1, description="width of the network that all objects share")
-    width: int = Field(16, ge=1, description="width of an object's evidence")
+    hidden: int = Field(32, ge=1, le=WIDEST, description="width of the network that all objects share")
+    width: int = Field(16, ge=1, le=WIDEST, description="width of an object's evidence")
 
 
 class SimilarityConfig(_Frozen):
     """Similarity of frames and names (head 'similarity')."""
 
-    channels: int = Field(16, ge=1, description="width of the network that all candidates share")
-    layers: int = Field(4, ge=0, description="its dilated layers")
+    channels: int = Field(16, ge=1, le=WIDEST, description="width of the network that all candidates share")
+    layers: int = Field(4, ge=0, le=16, description="its dilated layers")
     windows: tuple[_Count, ...] = Field((5, 25), description="rows over which similarities are smoothed")
     map: bool = Field(False, description="learn a linear map from frames to texts, at first the identity")
-    text: float = Field(0.0, ge=0, description="weight of the text head's scores beside the evidence")
+    text: float = Field(0.0, ge=0, le=LARGEST, description="weight of the text head's scores beside the evidence")
 
 
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
-    blocks: str = Field("iuUU", pattern=r"^[iI][uU]*$", description="one letter per block: i or I first, then u and U")
-    tokens: int = Field(60, ge=0, description="M, action tokens (0 with a transcript)")
+    blocks: str = Field(
+        "iuUU", pattern=r"^[iI][uU]*$", max_length=32, description="one letter per block: i or I first, then u and U"
+    )
+    tokens: int = Field(60, ge=0, le=10_000, description="M, action tokens (0 with a transcript)")
     head: str = Field("closed", description="entry of models/heads.py")
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
@@ -191,15 +213,21 @@ class LossConfig(_Frozen):
     """Matching and loss (docs/method.md, 'Matching and loss')."""
 
     match: Literal["o2o", "o2m", "seq"] = Field("o2o", description="one to one, one to many, or by a transcript")
-    class_cost: float = Field(0.2, ge=0, description="weight of the class probability in the matching cost (pc)")
-    overlap_cost: float = Field(1.0, ge=0, description="weight of the attention overlap in the matching cost (a2fc)")
-    smoothing: float = Field(5.0, ge=0, description="weight of the smoothing term (sw)")
-    background_weight: float = Field(1.0, ge=0, description="weight of background classes (bgw)")
-    null_weight: float = Field(-1.0, ge=-1, description="weight of the null class; -1: by tokens and segments")
+    class_cost: float = Field(
+        0.2, ge=0, le=LARGEST, description="weight of the class probability in the matching cost (pc)"
+    )
+    overlap_cost: float = Field(
+        1.0, ge=0, le=LARGEST, description="weight of the attention overlap in the matching cost (a2fc)"
+    )
+    smoothing: float = Field(5.0, ge=0, le=LARGEST, description="weight of the smoothing term (sw)")
+    background_weight: float = Field(1.0, ge=0, le=LARGEST, description="weight of background classes (bgw)")
+    null_weight: float = Field(
+        -1.0, ge=-1, le=LARGEST, description="weight of the null class; -1: by tokens and segments"
+    )
     balance: float = Field(0.0, ge=0, le=1, description="a class of n frames weighs n^-this, scaled to mean 1")
     segment_balance: float = Field(0.0, ge=0, le=1, description="the same for a segment of n frames within its video")
-    fact_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the FACT loss")
-    contrastive_weight: float = Field(0.5, ge=0, description="head 'fact-clip': weight of the InfoNCE loss")
+    fact_weight: float = Field(0.5, ge=0, le=LARGEST, description="head 'fact-clip': weight of the FACT loss")
+    contrastive_weight: float = Field(0.5, ge=0, le=LARGEST, description="head 'fact-clip': weight of the InfoNCE loss")
 
 
 class AugmentConfig(_Frozen):
@@ -207,11 +235,14 @@ class AugmentConfig(_Frozen):
 
     channels: float = Field(0.3, ge=0, lt=1, description="share of feature columns zeroed for a whole video (cmr)")
     swap: Annotated[tuple[_Share, ...], _one_or_more] = Field(
-        (0.0,), min_length=1, description="share of steps that swap named objects; one value, or one per member"
+        (0.0,),
+        min_length=1,
+        max_length=100,
+        description="share of steps that swap named objects; one value, or one per member",
     )
-    speed: float = Field(0.0, ge=0, description="play each video up to (1 + this) times faster or slower")
-    time_spans: int = Field(5, ge=0, description="number of time spans that are zeroed, at most (0: none)")
-    time_length: int = Field(30, ge=1, description="a span is shorter than this many frames")
+    speed: float = Field(0.0, ge=0, le=100, description="play each video up to (1 + this) times faster or slower")
+    time_spans: int = Field(5, ge=0, le=10_000, description="number of time spans that are zeroed, at most (0: none)")
+    time_length: int = Field(30, ge=1, le=1_000_000_000, description="a span is shorter than this many frames")
     time_share: float = Field(0.05, ge=0, le=1, description="... and at most this share of the video")
 
 
@@ -220,17 +251,27 @@ class DecodeConfig(_Frozen):
 
     frame_weight: float = Field(0.1, ge=0, le=1, description="weight of the frame voter against the token voter (mwt)")
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
-    switch_penalty: float = Field(0.0, ge=0, description="cost in nats of changing the action (0: each frame alone)")
-    window: int = Field(0, ge=0, description="frames per pass over a long video (0: one pass); docs/long_videos.md")
-    overlap: int | None = Field(None, ge=0, description="frames that two passes share; unset: reach of the layers")
+    switch_penalty: float = Field(
+        0.0, ge=0, le=LARGEST, description="cost in nats of changing the action (0: each frame alone)"
+    )
+    window: int = Field(
+        0, ge=0, le=1_000_000_000, description="frames per pass over a long video (0: one pass); docs/long_videos.md"
+    )
+    overlap: int | None = Field(
+        None, ge=0, le=1_000_000_000, description="frames that two passes share; unset: reach of the layers"
+    )
     training_free: float = Field(
         0.0, ge=0, lt=1, description="share of training-free scores (docs/protocol.md, 'Mixed scores')"
     )
     factor_weight: float = Field(
-        0.0, ge=0, description="weight of the words of the frames around; docs/method.md, 'Decoding'"
+        0.0, ge=0, le=LARGEST, description="weight of the words of the frames around; docs/method.md, 'Decoding'"
     )
-    factor_frames: float = Field(15.0, gt=0, description="... deviation in frames of the Gaussian that weighs them")
-    prior_weight: float = Field(0.0, ge=0, description="classes held out: share of log p(class) that is subtracted")
+    factor_frames: float = Field(
+        15.0, gt=0, le=1_000_000, description="... deviation in frames of the Gaussian that weighs them"
+    )
+    prior_weight: float = Field(
+        0.0, ge=0, le=LARGEST, description="classes held out: share of log p(class) that is subtracted"
+    )
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"
     )
@@ -241,22 +282,26 @@ class DecodeConfig(_Frozen):
 class TrainConfig(_Frozen):
     """Optimisation."""
 
-    epochs: int = Field(150, ge=1, description="passes over the training videos")
-    batch_size: int = Field(4, ge=1, description="videos per step, for each process of torchrun")
+    epochs: int = Field(150, ge=1, le=1_000_000, description="passes over the training videos")
+    batch_size: int = Field(4, ge=1, le=100_000, description="videos per step, for each process of torchrun")
     similar_lengths: bool = Field(False, description="batches of videos of similar length, so that less is padding")
-    workers: int | None = Field(None, ge=0, description="processes that read videos; unset: 4 for CUDA, else 0")
+    workers: int | None = Field(
+        None, ge=0, le=1_000, description="processes that read videos; unset: 4 for CUDA, else 0"
+    )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd has momentum 0.9")
-    lr: float = Field(1e-4, gt=0, description="learning rate")
-    weight_decay: float = Field(0.0, ge=0, description="weight decay")
+    lr: float = Field(1e-4, gt=0, le=1_000, description="learning rate")
+    weight_decay: float = Field(0.0, ge=0, le=1_000, description="weight decay")
     schedule: Literal["step", "cosine", "constant"] = Field("step", description="course of the learning rate")
-    lr_decay: int = Field(80, ge=1, description="'step': epochs until the learning rate falls to a tenth")
-    warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
-    clip_norm: float = Field(10.0, ge=0, description="largest gradient norm (0: no clipping)")
+    lr_decay: int = Field(80, ge=1, le=1_000_000, description="'step': epochs until the learning rate falls to a tenth")
+    warmup: int = Field(0, ge=0, le=1_000_000, description="epochs of linear warm-up")
+    clip_norm: float = Field(10.0, ge=0, le=LARGEST, description="largest gradient norm (0: no clipping)")
     average: float = Field(0.0, ge=0, lt=1, description="decay per step of a moving average of the weights (0: none)")
-    members: int = Field(1, ge=1, description="models trained side by side with a seed each; their scores are averaged")
+    members: int = Field(
+        1, ge=1, le=100, description="models trained side by side with a seed each; their scores are averaged"
+    )
     member_parts: bool = Field(False, description="each member validates on another part of the videos")
     init: str | None = Field(None, description="run folder whose weights the training starts from (docs/app.md)")
-    seed: int = Field(0, ge=0, description="seed of all random numbers")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: on a GPU bf16 where it is native, else TF32; float32 on the CPU"
@@ -265,9 +310,11 @@ class TrainConfig(_Frozen):
     checkpointing: bool = Field(False, description="compute activations again in the backward pass: less memory")
     deterministic: bool = Field(False, description="deterministic operations wherever torch has them (docs/scaling.md)")
     select: str = Field("score", description="picks the checkpoint; score is the mean of accuracy, edit and F1@10")
-    validate_every: int = Field(1, ge=1, description="epochs between validations")
+    validate_every: int = Field(1, ge=1, le=1_000_000, description="epochs between validations")
     validate_from: float = Field(0.0, ge=0, lt=1, description="share of the epochs before the first validation")
-    patience: int = Field(0, ge=0, description="stop after this many validations without a better one (0: never)")
+    patience: int = Field(
+        0, ge=0, le=1_000_000, description="stop after this many validations without a better one (0: never)"
+    )
     loggers: tuple[str, ...] = Field((), description="tensorboard, wandb; CSV and JSONL are always written")
 
 
@@ -308,18 +355,32 @@ class Config(_Frozen):
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
         """Check a nested mapping; ``where`` names it in errors."""
         _check_keys(cls, tree, where)
-        try:
-            return cls.model_validate(tree)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = first["msg"][:1].lower() + first["msg"][1:]  # names and patterns keep their case
-            todo = _CHANGED.get(f"{key}={first['input']}", "")
-            raise InputError(where, f"{key} = {first['input']!r}", message, todo) from None
+        return checked(cls, tree, where)
 
     def to_yaml(self) -> str:
         """The whole configuration, every key with its value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], tree: Any, where: str | Path, todo: str = "", *, prefix: str = "") -> Model:
+    """A tree as a model of pydantic; an InputError names the first value that does not fit."""
+    try:
+        if not model.model_config.get("strict"):
+            return model.model_validate(tree)
+        # JSON has no tuples, so that a list is one
+        return model.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        # names and patterns keep their case
+        message = (first["msg"][:1].lower() + first["msg"][1:]).removeprefix("input should be ")
+        if first["type"] == "missing":
+            raise InputError(where, f"no {key}", "a value", todo) from None
+        found = f"{key} = {first['input']!r}" if key else message
+        raise InputError(where, found, message if key else "", _CHANGED.get(f"{key}={first['input']}", todo)) from None
 
 
 # Keys and values of earlier versions.
@@ -336,6 +397,14 @@ _CHANGED = {
 def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, prefix: str = "") -> None:
     for name, value in tree.items():
         key, field = f"{prefix}{name}", model.model_fields.get(str(name))
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, bool) and field is not None and _is_number(field.annotation):
+                raise InputError(where, f"{key} = {json.dumps(text)}", "a number")
+            if isinstance(text, bytes):
+                raise InputError(where, f"{key} = {text!r}", "a text")
+            if isinstance(text, str) and (len(text) > LONGEST_TEXT or printable(text) != text):
+                expected = f"a text of at most {LONGEST_TEXT:,} signs, without control characters"
+                raise InputError(where, f"{key} = {shortened(text)!r}", expected)
         if field is None:
             near = difflib.get_close_matches(str(name), list(model.model_fields), n=1, cutoff=0.0)
             todo = _CHANGED.get(key, f"did you mean {prefix}{near[0]}?")
@@ -343,8 +412,16 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, Mapping):
             _check_keys(nested, value, where, f"{key}.")
+            if nested is BlockConfig:  # one that does not occur is dropped, but not its mistakes
+                checked(nested, {name: own for name, own in value.items() if own is not None}, where, prefix=f"{key}.")
         elif nested is BlockConfig and value is not None:
             raise InputError(where, f"{key} = {value!r}", f"a group of keys: {', '.join(BlockConfig.model_fields)}")
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a type takes numbers, alone or several, and no truth values."""
+    kinds = {annotation, *get_args(annotation), *(inner for kind in get_args(annotation) for inner in get_args(kind))}
+    return bool not in kinds and bool(kinds & {int, float})
 
 
 def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
@@ -362,12 +439,13 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
         key, sep, value = override.partition("=")
         if not sep:
             raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
-        try:
-            # a pattern begins with a brace, as a YAML mapping does
-            parsed = value if key == "data.grammar" and value[:1] in ("{", "[") else yaml.safe_load(value)
-            set_key(tree, key.split("."), parsed, override)
-        except yaml.YAMLError:
-            raise InputError(override, f"{value!r} is not YAML", "a value as in a recipe") from None
+        if not all(key.split(".")):
+            raise InputError(override, f"no key {key!r}", "key=value, as in train.epochs=20")
+        # a pattern begins with a brace, as a YAML mapping does
+        is_pattern = key == "data.grammar" and value[:1] in ("{", "[")
+        set_key(
+            tree, key.split("."), value if is_pattern else parse_yaml(value, key, "a value as in a recipe"), override
+        )
     return tree
 
 
@@ -385,17 +463,24 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and not by_name:
         path = above[-1].parent / path
-    if path.resolve() in (file.resolve() for file in above):
-        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
-    if not path.is_file() and (by_name or path.parent == RECIPES):
-        near = difflib.get_close_matches(str(recipe), recipes(), n=1, cutoff=0.4)
+    if (by_name or path.parent == RECIPES) and path.stem not in recipes():
+        near = difflib.get_close_matches(str(recipe)[:100], recipes(), n=1, cutoff=0.4)
         todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
         raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
+    check_file(path, "a YAML recipe")
+    if path.resolve() in (file.resolve() for file in above):
+        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
+    if len(above) > MOST_BASES:
+        raise InputError(path, f"a base of {len(above)} recipes above it", f"{MOST_BASES} at most")
     tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
     _look_beside(path, tree)
     own = tree.pop("base", None)
     base = base or own
-    return merged(read_recipe(str(base), (*above, path)), tree) if base else tree
+    if base is None:
+        return tree
+    if not isinstance(base, str) or not base or printable(base) != base:
+        raise InputError(path, f"base = {base!r}", "the name of a recipe, or the path of a YAML file")
+    return merged(read_recipe(base, (*above, path)), tree)
 
 
 def _look_beside(path: Path, tree: Mapping[str, Any]) -> None:

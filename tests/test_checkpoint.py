@@ -326,11 +326,11 @@ def test_a_damaged_file_is_named(name, damage, run, refused):
     ("name", "text", "parts"),
     [
         ("run.json", "[1]", ["a list", "an object"]),
-        ("run.json", '{"format": 1}', ["damaged", "classes"]),
-        ("run.json", '{"format": 1, "classes": {"count": 23}}', ["damaged", "verb"]),
-        ("run.json", '{"format": 1, "classes": null}', ["damaged"]),
+        ("run.json", '{"format": 1}', ["run.json: no classes"]),
+        ("run.json", '{"format": 1, "classes": {"count": 23}}', ["run.json: no layout"]),
+        ("run.json", '{"format": 1, "classes": null}', ["run.json: classes = None"]),
         ("run.json", "{}", ["format None"]),
-        ("vocabulary.json", '{"names": []}', ["vocabulary", "the keys"]),
+        ("vocabulary.json", '{"names": []}', ["vocabulary.json: no background"]),
         ("config.yaml", "train: {epoch: 3}", ["config.yaml", "unknown key train.epoch", "train.epochs"]),
         ("config.yaml", "- 1", ["config.yaml", "list"]),
     ],
@@ -343,7 +343,7 @@ def test_wrong_contents(name, text, parts, run, refused):
 def test_what_is_no_run_folder(tmp_path, refused):
     for path in (tmp_path, tmp_path / "none"):
         refused(lambda path=path: load(path), str(path), "no run.json", "fact-clip train")
-    refused(lambda: checkpoint.read_weights(tmp_path), str(tmp_path), "no such file")
+    refused(lambda: checkpoint.read_weights(tmp_path), str(tmp_path), "a folder", "weights")
 
 
 def test_a_failed_write_leaves_the_file_before_it(tmp_path, monkeypatch):

@@ -130,7 +130,7 @@ def test_data_is_named_from_the_recipe(tmp_path, monkeypatch):
 
 def test_a_file_that_is_no_text(tmp_path, refused):
     (tmp_path / "noise.yaml").write_bytes(bytes(range(128, 256)))
-    refused(lambda: Config.load(tmp_path / "noise.yaml"), str(tmp_path / "noise.yaml"), "not YAML")
+    refused(lambda: Config.load(tmp_path / "noise.yaml"), str(tmp_path / "noise.yaml"), "not UTF-8 text", "YAML")
 
 
 def test_havid_names_are_plain_files():
@@ -181,7 +181,7 @@ def test_an_override_changes_its_key_alone():
         ("data.validation=1", ["data.validation = 1"]),
         ("train.epochs.more=3", ["train.epochs.more=3", "'epochs' is a value, not a group"]),
         ("train=3", ["train = 3"]),
-        ("data.context=[5", ["data.context=[5: '[5' is not YAML"]),
+        ("data.context=[5", ["data.context: not YAML", "[5"]),
         ("model.input.frame_dim=-3", ["model.input.frame_dim = -3", "greater than or equal to 1"]),
     ],
 )
@@ -228,8 +228,8 @@ def test_the_page_of_keys_is_current():
     page = generate["page"]()
     assert generate["PAGE"].read_text(encoding="utf-8") == page, "run: python docs/generate.py"
     rows = dict(line.strip("| ").split(" | ", 1) for line in page.splitlines() if line.startswith("| `"))
-    assert rows["`train.lr`"] == "float, more than 0 | `0.0001` | learning rate"
-    assert rows["`frame_layers`"] == "int, at least 1 | `10` | `5` | layers of the frame branch"
+    assert rows["`train.lr`"] == "float, more than 0, at most 1000 | `0.0001` | learning rate"
+    assert rows["`frame_layers`"] == "int, at least 1, at most 16 | `10` | `5` | layers of the frame branch"
     assert {key for key, _ in leaves() if "." in key and key.split(".")[1] not in ("input", "update", "pooled")} <= {
         key.strip("`") for key in rows
     }
@@ -248,11 +248,12 @@ def test_a_configuration_never_changes():
 
 @given(
     epochs=st.integers(1, 10**6),
-    lr=st.floats(1e-12, 1e12),
+    lr=st.floats(1e-12, 1e3),
     context=st.lists(st.integers(1, 500), max_size=4),
     blocks=st.from_regex(r"[iI][uU]{0,5}", fullmatch=True),
     hidden=st.integers(1, 2048),
-    background=st.none() | st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=3),
+    background=st.none()
+    | st.lists(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.isprintable), max_size=3),
     split=st.integers(1, 9) | st.sampled_from(["all", "01", "1", "yes", "null", "1e3"]),
 )
 def test_every_configuration_comes_back_from_its_yaml(epochs, lr, context, blocks, hidden, background, split):

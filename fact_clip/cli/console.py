@@ -11,13 +11,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fact_clip.cli.signals import InterruptedCommandError, interruptible
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import InputError, printable, shortened
 
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
@@ -78,6 +79,8 @@ def _answered(command: Callable[[], object]) -> int:
     logger, lines = logging.getLogger("fact_clip"), _Lines()
     if not is_beside():
         logging.getLogger("fact_clip.training.setup").setLevel(logging.INFO)
+    if isinstance(sys.stdout, TextIOWrapper):  # a name may have signs that the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     before = logger.level, logger.propagate
     logger.addHandler(lines)
     logger.setLevel(logging.WARNING if sys.stderr.isatty() or is_beside() else logging.INFO)
@@ -91,9 +94,12 @@ def _answered(command: Callable[[], object]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"
-        return _refuse(f"{error.format_message().rstrip('.')}; see {program} --help")
+        return _refuse(f"{shortened(error.format_message().rstrip('.'))}; see {program} --help")
     except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _refuse(f"{shortened(str(error.filename))}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, RecursionError) as error:
+        what = "memory" if isinstance(error, MemoryError) else "room on Python's stack"
+        return _refuse(f"not enough {what} for this input ({shortened(str(error)) or 'no more is known'})")
     finally:
         logger.removeHandler(lines)
         logger.setLevel(before[0])
@@ -103,7 +109,7 @@ def _answered(command: Callable[[], object]) -> int:
 
 def is_beside() -> bool:
     """Whether this is one of several processes of torchrun, and not the first, which alone prints."""
-    return os.environ.get("RANK", "0") != "0"
+    return os.environ.get("RANK", "") not in ("", "0")
 
 
 class _Lines(logging.Handler):
@@ -112,11 +118,11 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
         prefix = "fact-clip: warning: " if record.levelno >= logging.WARNING else ""
-        print(prefix + " ".join(record.getMessage().splitlines()), file=sys.stderr)
+        print(prefix + printable(record.getMessage()), file=sys.stderr)
 
 
 def _refuse(message: str) -> int:
-    print(f"fact-clip: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"fact-clip: {printable(message)}", file=sys.stderr)
     return 2
 
 

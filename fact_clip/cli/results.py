@@ -90,10 +90,12 @@ class Results:
         return own
 
     def _record(self, name: str) -> dict[str, Any] | None:
+        from fact_clip.core.files import parse_json, read_text
+
         try:
-            with (self.folder / RECORDS / f"{name}.json").open(encoding="utf-8") as file:
-                known = json.loads(file.readline())
-        except (OSError, ValueError):
+            record = self.folder / RECORDS / f"{name}.json"
+            known = parse_json(read_text(record).partition("\n")[0], record, "a record of this command")
+        except InputError:
             return None
         return known if isinstance(known, dict) and {"request", "suffixes"} <= known.keys() else None
 
@@ -114,14 +116,14 @@ class Results:
 
     def read(self, task: Task) -> Segmentation:
         """The result of a task that is done."""
+        from fact_clip.core.files import parse_json, read_text
         from fact_clip.formats.base import Gaps
         from fact_clip.formats.json_file import from_dict
 
         path = self.folder / RECORDS / f"{task.name}.json"
-        try:
-            tree = json.loads(path.read_text(encoding="utf-8").split("\n")[1])
-        except (OSError, ValueError, IndexError) as error:
-            raise InputError(path, f"not readable ({error})", "a record of this command", "use --overwrite") from None
+        tree = parse_json(read_text(path).partition("\n")[2], path, "a record of this command")
+        if not isinstance(tree, dict):
+            raise InputError(path, "no segmentation", "a record of this command", "use --overwrite")
         return from_dict(path, tree, Gaps())
 
     def write(self, task: Task, segmentation: Segmentation) -> tuple[list[Path], InputError | None]:

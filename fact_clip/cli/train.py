@@ -45,8 +45,12 @@ def train(
 
     settings = Config.load(config, overrides or [])
     numbers = [] if seeds is None else seeds.split(",")
-    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) != len(numbers):
-        raise InputError("--seeds", repr(seeds), "different whole numbers, as 0,1,2")
+    if (
+        len(numbers) > MOST_SEEDS
+        or not all(number.isascii() and number.isdecimal() and len(number) < 11 for number in numbers)
+        or len(set(numbers)) != len(numbers)
+    ):
+        raise InputError("--seeds", repr(seeds), f"different whole numbers, as 0,1,2, and {MOST_SEEDS} at most")
     asked = [*([f"train.seed={seeds}"] if numbers else []), *(sweeps or [])]
     axes = read_axes(asked)
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -69,6 +73,8 @@ def train(
     except KeyboardInterrupt:
         raise InterruptedCommandError(how_to_continue(config, overrides or [], out, asked)) from None
 
+
+MOST_SEEDS = 1000
 
 FIGURES = (
     "S",

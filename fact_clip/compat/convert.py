@@ -18,6 +18,7 @@ from fact_clip.checkpoint import Run, create, load_strictly, save_weights
 from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arrays import check_archive
 from fact_clip.core.files import inside, read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
@@ -149,8 +150,7 @@ def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path) -> Path:
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The parameters of a published checkpoint by name, without position tables; nothing in it is executed."""
-    if not path.is_file():
-        raise InputError(path, "no such file", "a checkpoint")
+    check_archive(path, "a checkpoint")
     try:
         plain = path.suffix == ".safetensors"
         state: Any = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
@@ -159,13 +159,28 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(path, "more than parameters", "a state dict: names and tensors")
+    for name, value in state.items():
+        _check_tensor(path, name, value)
     return {name: value.float() for name, value in state.items() if not _is_position(name)}
+
+
+def _check_tensor(path: Path, name: object, value: Tensor) -> None:
+    """An InputError for a key that is no text, and a tensor that is not numbers in rows of its own."""
+    if not isinstance(name, str):
+        raise InputError(path, f"a parameter named {name!r}", "names that are texts")
+    kind = "quantised" if value.is_quantized else "sparse" if value.layout is not torch.strided else ""
+    kind = kind or ("on no device" if value.is_meta else "complex" if value.is_complex() else "")
+    if kind:
+        raise InputError(path, f"{name}, a tensor that is {kind}", "dense tensors of numbers")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        found = f"{name} of shape {tuple(value.shape)}, more than the values that are stored"
+        raise InputError(path, found, "tensors of their own values")
 
 
 def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:
     """Feature columns, read off the first convolution."""
     for name in ("block_list.0.frame_branch.conv_1x1.weight", "block_list.0.frame_branch.conv_1x1_in.weight"):
-        if name in weights:
+        if name in weights and weights[name].ndim > 1:
             return int(weights[name].shape[1])
     raise InputError(where, "no input convolution (block_list.0.frame_branch.conv_1x1...)", "a FACT checkpoint")
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from fact_clip.config import Config, merged, read_recipe, set_key
 from fact_clip.core import InputError
 from fact_clip.core.files import read_mapping
+from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.holdout import named_holdout
 
@@ -201,10 +201,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         raise InputError("--set", f"{pairs[-1]!r} without a value", "KEY VALUE KEY VALUE ...")
     flat, ours = dict[str, Any](), dict[str, Any]()
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"--set {key}", f"{text!r} is not YAML", "a value as in a recipe") from None
+        value = parse_yaml(text, f"--set {key}", "a value as in a recipe")
         if key.split(".")[0] in _OURS:
             set_key(ours, key.split("."), value, key)
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):

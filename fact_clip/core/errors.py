@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+LONGEST = 400
+"""Signs of each part of a message; of a longer one the middle is left out."""
+
+# Control characters, other line ends, signs that turn the direction of writing, and halves of surrogate pairs.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """A text as one line for a terminal: what cannot be seen, or would move the cursor, is written as an escape."""
+    joined = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+    return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), joined)
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning and its end if it is very long."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 class InputError(ValueError):
@@ -10,12 +28,12 @@ class InputError(ValueError):
 
     def __init__(self, where: str | Path, found: str, expected: str = "", todo: str = "") -> None:
         self.where, self.found, self.expected, self.todo = str(where), found, expected, todo
-        parts = [f"{where}: {found}"]
+        parts = [f"{shortened(self.where)}: {shortened(found)}"]
         if expected:
-            parts.append(f"expected {expected}")
+            parts.append(f"expected {shortened(expected)}")
         if todo:
-            parts.append(todo)
-        super().__init__("; ".join(parts))
+            parts.append(shortened(todo))
+        super().__init__(printable("; ".join(parts)))
 
     def __reduce__(self) -> tuple[object, ...]:  # from a process that reads videos
         return type(self), (self.where, self.found, self.expected, self.todo)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,23 +15,70 @@ from typing import Any
 
 from fact_clip.core.errors import InputError
 
+LARGEST_TEXT = 256 << 20
+"""Bytes of a text that is read whole."""
+_LARGEST_SETTINGS = 4 << 20  # of YAML, whose reader takes a second a megabyte
+
+
+def check_file(path: str | Path, expected: str, largest: int | None = None) -> Path:
+    """The path of a regular file; an InputError for a missing one, a folder, a pipe, a device, or one of more bytes.
+
+    Opening a pipe to which nobody writes would wait for ever, and a device may have no end.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise InputError(path, "no such file", expected) from None
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", expected) from None
+    except ValueError as error:  # a NUL
+        raise InputError(path, f"no name of a file ({error})", expected) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(path, "a folder", expected)
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(path, "no regular file, but a pipe or a device", expected)
+    if largest is not None and status.st_size > largest:
+        raise InputError(path, f"{status.st_size:,} bytes", f"{expected}, of at most {largest:,} bytes")
+    return path
+
+
+def read_text(
+    path: Path, expected: str = "a file of segments", *, latin: bool = False, largest: int = LARGEST_TEXT
+) -> str:
+    """The text of a file in UTF-8, with or without a byte-order mark; with `latin`, else in latin-1.
+
+    A missing or unreadable file is an InputError that says what was `expected`.
+    """
+    check_file(path, expected, largest)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", expected) from None
+    try:
+        # bytes, because text mode would change line ends inside quoted names
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if latin:
+            return raw.decode("latin-1")
+        raise InputError(path, f"not UTF-8 text (byte {error.start})", expected) from None
+
 
 def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:
     """The keys and values of a JSON file, by its suffix, or of a YAML file, which `may_be_empty`.
 
     An InputError if the file is missing (it says what was `expected`), broken or not a mapping.
     """
-    import yaml  # here, because the command line makes file names and has no time for it
+    kind = "JSON" if path.suffix == ".json" else "YAML"
+    text = read_text(
+        path, f"{expected}, {kind} in UTF-8", largest=LARGEST_TEXT if kind == "JSON" else _LARGEST_SETTINGS
+    )
+    if kind == "JSON":
+        value = parse_json(text, path, expected)
+    else:
+        from fact_clip.core.yaml_text import parse_yaml  # the command line makes file names and has no time for it
 
-    if not path.is_file():
-        raise InputError(path, "no such file", expected)
-    kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)
-    try:
-        value = parse(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError(path, f"not {kind} (bytes that are no text)") from None
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise InputError(path, f"not {kind} ({' '.join(str(error).split())})") from None
+        value = parse_yaml(text, path, expected)
     if value is None and may_be_empty:
         return {}
     if not isinstance(value, dict):
@@ -38,15 +86,38 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     return value
 
 
-def read_text(path: Path, expected: str = "a file of segments") -> str:
-    """The text of a file; a missing or unreadable one is an InputError that says what was `expected`."""
+def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = True) -> Any:
+    """The value of a JSON text; an InputError that names `where` if it is none.
+
+    NaN and infinities, which are no JSON, are refused if `finite`, and so is half of a surrogate pair, which no file
+    takes.
+    """
     try:
-        # bytes, because text mode would change line ends inside quoted names
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", expected) from None
-    except UnicodeDecodeError:
-        raise InputError(path, "not UTF-8 text", expected) from None
+        whole = _whole if re.search(r"[0-9]{19}", text) else None
+        value = json.loads(text, parse_constant=_refused if finite else None, parse_int=whole)
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        line = f":{error.lineno}" if isinstance(where, Path) else ""  # else it says the line
+        raise InputError(f"{where}{line}", f"not JSON ({error.msg})", expected) from None
+    except RecursionError:
+        raise InputError(where, "JSON that is nested too deeply", expected) from None
+    except UnicodeEncodeError:
+        raise InputError(where, "a name with half of a surrogate pair", expected) from None
+    except ValueError as error:
+        raise InputError(where, f"not JSON ({error})", expected) from None
+    return value
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+def _whole(text: str) -> int:
+    """An integer that 64 bits hold."""
+    if len(text) > 20 or abs(value := int(text)) >= 1 << 63:
+        raise ValueError(f"an integer of {len(text.lstrip('-'))} digits")
+    return value
 
 
 LONGEST_NAME = 200
@@ -119,6 +190,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(path, f"cannot be written ({error.strerror})", "a place to write to") from None
+    except UnicodeEncodeError as error:
+        found = f"a name that no text file takes ({error.object[error.start : error.end]!r})"
+        raise InputError(path, found, "names of whole characters") from None
 
 
 def _mode_of_a_new_file(path: Path) -> int:
@@ -131,5 +205,5 @@ def _mode_of_a_new_file(path: Path) -> int:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number; true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a JSON value is a finite number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

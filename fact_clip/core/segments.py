@@ -71,6 +71,10 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     return array[np.arange(n_frames) // stride]
 
 
+MOST_FRAMES = 20_000_000
+"""Of a video: a week at 30 frames a second. What ends later is a mistake, and would fill the memory."""
+
+
 @dataclass(frozen=True, order=True)
 class Segment:
     """One action of a video, in the frames `[start, stop)`; ordered by start, then stop, then label."""

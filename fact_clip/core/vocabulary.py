@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.errors import InputError
+from fact_clip.core.files import read_text
 from fact_clip.core.segments import frame_labels
 
 Factors: TypeAlias = tuple[str | None, ...]
@@ -289,7 +290,9 @@ def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Fact
 
 # --- mapping files ------------------------------------------------------------------------------------
 
+_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f]")  # others stand for letters in files of Windows
 _LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
+LONGEST_ID = 9  # digits
 
 
 def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
@@ -302,7 +305,8 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     line_of: dict[str, int] = {}
     faults = []
     # not splitlines(): that also cuts at characters which latin-1 names may contain
-    for number, line in enumerate(_text(file).split("\n"), start=1):
+    text = read_text(file, 'a mapping file, "id name" a line', latin=True)
+    for number, line in enumerate(text.split("\n"), start=1):
         line, where = line.strip(" \t\r"), f"{file}:{number}"
         if not line:
             continue
@@ -310,8 +314,12 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         if match is None:
             faults.append(InputError(where, repr(line), '"id name", as in "0 background"'))
             continue
-        index, name = int(match[1]), match[2]
-        if index in by_id:
+        index, name = int(match[1][-LONGEST_ID:]), match[2]
+        if len(match[1]) > LONGEST_ID:
+            faults.append(InputError(where, f"an id of {len(match[1])} digits", "the ids 0, 1, 2, ..."))
+        elif _UNPRINTABLE.search(name):
+            faults.append(InputError(where, f"control characters in {name!r}", "a name that can be printed"))
+        elif index in by_id:
             faults.append(InputError(where, f"id {index} twice", "each id once"))
         elif name in line_of:
             faults.append(InputError(where, f"{name!r} again, as in line {line_of[name]}", "each name once"))
@@ -322,14 +330,3 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         found = "no classes" if missing is None else f"no id {missing}"
         faults.append(InputError(file, found, f"the ids 0 to {max(len(by_id) - 1, 0)}, each once"))
     return tuple(by_id[index] for index in sorted(by_id)), faults
-
-
-def _text(file: Path) -> str:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise InputError(file, f"cannot be read ({error.strerror})", 'a mapping file, "id name" a line') from error
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")

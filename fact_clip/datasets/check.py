@@ -20,7 +20,7 @@ from fact_clip.core.pace import paced
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Benchmark, Layout
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
-from fact_clip.datasets.features import check_finite, length_fault, load_features, not_finite, read_layout
+from fact_clip.datasets.features import check_finite, is_usable, length_fault, load_features, not_finite, read_layout
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
     UNLABELLED,
@@ -356,7 +356,7 @@ def _check_some(path: Path, features: NDArray[Any], share: float) -> None:
         for row in np.linspace(0, len(stored) - 1, n_rows).astype(np.int64).tolist():
             file.seek(stored.offset + row * n_bytes)
             values = np.frombuffer(file.read(n_bytes), stored.dtype)
-            finite = np.isfinite(values)
+            finite = is_usable(values)
             if not finite.all():
                 place = int(finite.argmin())
                 frame, column = (row, place) if by_frame else (place, row)

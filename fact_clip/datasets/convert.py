@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import file_name, inside, whole_file
+from fact_clip.core.files import check_file, file_name, inside, whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import open_array, read_clock
 from fact_clip.formats import READERS, save
@@ -127,7 +130,7 @@ def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArr
 
 
 # "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg"
-_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>\d+)(?:\.\w+)?")
+_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
 
 
 def read_array(path: Path, axes: str) -> NDArray[Any]:
@@ -148,12 +151,40 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     return array if letters.index("T") < letters.index("D") else array.T
 
 
+# Walks over all pages of a database. LMDB maps its file, so that a damaged one may end the process that reads it.
+_WALK = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import lmdb
+with lmdb.open(sys.argv[1], readonly=True, lock=False, subdir=os.path.isdir(sys.argv[1]), create=False) as store:
+    with store.begin() as reading:
+        for key, value in reading.cursor():
+            value[-1:]
+"""
+
+
+def _check_lmdb(path: Path) -> None:
+    """An InputError for a database that cannot be read to its end: another process tries it first."""
+    expected = "a database of frame features"
+    file = path / "data.mdb" if path.is_dir() else path
+    check_file(file, expected)
+    with file.open("rb") as stream:
+        start = stream.read(152)
+    if len(start) < 152 or start[16:20] not in (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde"):
+        raise InputError(file, "not an LMDB (it does not begin as one)", expected)
+    walked = subprocess.run([sys.executable, "-c", _WALK, str(path)], capture_output=True, text=True, check=False)
+    if walked.returncode:
+        last = (walked.stderr.strip().splitlines() or ["it ended the process that read it"])[-1]
+        raise InputError(file, f"a damaged LMDB ({last})", expected, "copy it again")
+
+
 def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """The videos of an LMDB with one float32 vector per frame, as the Epic-Kitchens features are published.
 
     Yields the name of a video and its features (T, D); one video at a time is in memory.
     """
     lmdb = library(path, "lmdb", "lmdb", "lmdb")
+    _check_lmdb(path)
     try:
         store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
     except lmdb.Error as error:
@@ -169,7 +200,7 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
             raise InputError(path, "no frames", "a database of frame features")
         for video, keys in frames.items():
             order = sorted(keys)
-            missing = next((frame for frame in range(order[0], order[-1]) if frame not in keys), None)
+            missing = next((after - 1 for before, after in pairwise(order) if after != before + 1), None)
             if missing is not None:
                 raise InputError(path, f"{video!r} without frame {missing}", f"frames {order[0]} to {order[-1]}")
             values = [reading.get(keys[frame], b"") for frame in order]

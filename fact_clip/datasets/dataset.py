@@ -80,6 +80,7 @@ class Dataset:
                 found = f"video {name!r}, also in {learning[name]}"
                 raise InputError(test[name], found, "test videos apart from training videos")
         groups = self._groups(tuple(learning))
+        self.validation_parts = self._parts(groups)
         self.train, self.validation = carve_validation(
             tuple(learning), config.validation, config.validation_part, groups
         )
@@ -111,9 +112,10 @@ class Dataset:
             self.learned, self.hidden = self.seen, tuple(sorted(both))
         learning, self.test = self.videos_of(holdout)
         frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
-        share, part = self.config.validation, self.config.validation_part
+        share, part, groups = self.config.validation, self.config.validation_part, self._groups(learning)
+        self.validation_parts = self._parts(groups)
         both_seen = set(self.seen), set(self.validation_unseen)
-        self.validation = carve_covering(learning, share, frames, *both_seen, part, self._groups(learning))
+        self.validation = carve_covering(learning, share, frames, *both_seen, part, groups)
         dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
         self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
@@ -121,6 +123,16 @@ class Dataset:
         self._hidden_in = dict.fromkeys(self.test, ())
         if self.hidden:
             self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
+
+    def _parts(self, groups: Mapping[str, str]) -> int:
+        """How many parts of the training videos can validate in turn; an InputError where the one asked for is none."""
+        share, part = self.config.validation, self.config.validation_part
+        sets = set(groups.values())
+        parts = max(len(sets) // max(_size(sets, share, 0)[0], 1), 1) if share else 1
+        if part >= parts:
+            found = f"{part}, and {parts} parts of {share:g} of {len(sets)} videos or groups"
+            raise InputError("data.validation_part", found, "0" if parts == 1 else f"0 to {parts - 1}")
+        return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
         """The group of each training video; an InputError where one group alone cannot be divided."""

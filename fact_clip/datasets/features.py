@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
-from fact_clip.config import DataConfig
+from fact_clip.config import DataConfig, Rate, checked
 from fact_clip.core import InputError
+from fact_clip.core.arrays import BROKEN_ARRAY
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import is_number, read_mapping
+from fact_clip.core.files import check_file, read_mapping
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]
 
-_ROWS = 4096  # frames checked together, to bound the memory of a pass over a mapped file
+_ROWS = 2048  # frames checked together, to bound the memory of a pass over a mapped file
 _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
-# What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
-_BROKEN = (ValueError, OSError, EOFError, SyntaxError, OverflowError, tokenize.TokenError)
+
+LARGEST_VALUE = 1e30
+"""Of a feature. A model computes in float32, which ends at 3e38."""
 
 
 def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only: an InputError if missing, unreadable, empty or not numeric."""
+    check_file(path, "a feature file")
     try:
         array: Array = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "a feature file") from None
-    except _BROKEN as error:
+    except BROKEN_ARRAY as error:
         reason = " ".join(str(error).split())
         raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
     if array.dtype.kind not in "fiub":
@@ -89,21 +90,28 @@ def length_fault(
 
 
 def check_finite(path: str | Path, features: Array) -> None:
-    """Raise an InputError that names the file and the first frame with a NaN or an infinity."""
+    """Raise an InputError that names the file and the first frame with a value that is not `is_usable`."""
     if features.dtype.kind != "f":
         return
     for start in range(0, len(features), _ROWS):
-        finite = np.isfinite(features[start : start + _ROWS]).all(axis=1)
+        finite = is_usable(features[start : start + _ROWS]).all(axis=1)
         if not finite.all():
             frame = start + int(finite.argmin())
-            column = int(np.isfinite(features[frame]).argmin())
+            column = int(is_usable(features[frame]).argmin())
             raise not_finite(path, features[frame, column], frame, column)
+
+
+def is_usable(values: Array) -> NDArray[np.bool_]:
+    """Which values a model can take: finite ones, in float32 too and when a few of them are multiplied."""
+    usable: NDArray[np.bool_] = np.isfinite(values) if values.dtype.itemsize == 2 else np.abs(values) <= LARGEST_VALUE
+    return usable
 
 
 def not_finite(path: str | Path, value: float, frame: int, column: int) -> InputError:
     """The error for a NaN or an infinity in a feature file."""
     found = f"{value} in frame {frame}, column {column}"
-    return InputError(path, found, "finite numbers", "extract the features of this video again")
+    expected = f"numbers between -{LARGEST_VALUE:g} and {LARGEST_VALUE:g}" if np.isfinite(value) else "finite numbers"
+    return InputError(path, found, expected, "extract the features of this video again")
 
 
 def _window_statistics(columns: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -159,9 +167,18 @@ class FeatureTransform:
     def __post_init__(self) -> None:
         if min(self.context, default=1) < 1:
             raise InputError("data.context", f"a window of {min(self.context)} frames", "1 or more")
+        if max(self.context, default=1) > 1_000_000 or not 1 <= self.input_dim <= 10_000_000:
+            raise InputError(
+                "feature transform", f"{self.input_dim} columns, windows {self.context}", "smaller numbers"
+            )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and values.shape != (self.width,):
                 raise InputError(f"feature transform, {name}", f"shape {values.shape}", f"({self.width},)")
+            if values is not None and not (values.dtype.kind == "f" and np.isfinite(values).all()):
+                raise InputError(f"feature transform, {name}", "values that are no finite numbers", "finite numbers")
+        if self.std is not None and not (self.std > 0).all():
+            column = int((self.std > 0).argmin())
+            raise InputError("feature transform, std", f"{self.std[column]} in column {column}", "more than 0")
         if (self.mean is None) != (self.std is None):
             raise InputError("feature transform", "only one of mean and std", "both or none")
 
@@ -239,6 +256,11 @@ class FeatureTransform:
         for name in ("context", "input_dim"):
             if name not in arrays:
                 raise InputError("feature transform", f"no array {name!r}", "the arrays of to_arrays")
+            if arrays[name].ndim != 1 or arrays[name].dtype.kind not in "iu" or len(arrays[name]) > 100:
+                found = f"{arrays[name].dtype} of shape {arrays[name].shape}"
+                raise InputError(f"feature transform, {name}", found, "a few whole numbers")
+        if len(arrays["input_dim"]) != 1:
+            raise InputError("feature transform, input_dim", f"{len(arrays['input_dim'])} numbers", "one")
         context = tuple(int(window) for window in arrays["context"])
         return cls(context, arrays.get("mean"), arrays.get("std"), int(arrays["input_dim"][0]))
 
@@ -252,8 +274,8 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
     known = _sidecar(beside)
     if layout is None and not beside.is_file():
         raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
-    n_frames, times = len(features), known.get("times")
-    clock = Clock(n_frames, known.get("fps") or fps, None, known.get("video"), known.get("video_fps"))
+    n_frames, times = len(features), known.times
+    clock = Clock(n_frames, known.fps or fps, None, known.video, known.video_fps)
     if times is None:
         return clock
     starts = np.asarray(times, dtype=np.float64)
@@ -270,8 +292,8 @@ def encoder_of(features: Iterable[Path]) -> str | None:
     """The frame encoder named in the JSON files beside feature files, None without any; an InputError where two are."""
     first: dict[str, Path] = {}
     for path in features:
-        name = _sidecar(path.with_suffix(".json")).get("encoder")
-        if isinstance(name, str):
+        name = _sidecar(path.with_suffix(".json")).encoder
+        if name is not None:
             first.setdefault(name, path)
     if len(first) > 1:
         (one, path), (other, further) = list(first.items())[:2]
@@ -279,18 +301,20 @@ def encoder_of(features: Iterable[Path]) -> str | None:
     return next(iter(first), None)
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
+class Sidecar(BaseModel):
+    """What a JSON file beside features says of their rows; further keys belong to those who wrote it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+    fps: Rate | None = None
+    video_fps: Rate | None = None
+    video: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")] | None = None
+    encoder: str | None = None
+    times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
+
+
+def _sidecar(path: Path) -> Sidecar:
     """The JSON file beside a feature file; empty where there is none."""
-    if not path.is_file():
-        return {}
-    known = read_mapping(path, "fps and times of the features")
-    times, video = known.get("times"), known.get("video")
-    if video is not None and not isinstance(video, str):
-        raise InputError(path, f"video {video!r}", "the path of a video")
-    for key in ("fps", "video_fps"):
-        rate = known.get(key)
-        if rate is not None and not (is_number(rate) and rate > 0):
-            raise InputError(path, f"{key} {rate!r}", "frames per second, more than 0")
-    if times is not None and not (isinstance(times, list) and all(map(is_number, times))):
-        raise InputError(path, "times that are no list of numbers", "seconds, one per frame, and the end")
-    return known
+    if not path.exists():
+        return Sidecar()
+    return checked(Sidecar, read_mapping(path, "fps and times of the features"), path, "extract the video again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import parse_json, whole_file
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
 from fact_clip.formats.base import write_json
@@ -62,10 +61,7 @@ class Holdout:
         lines = read_lines(file, "classes to hold out, as JSON or one name per line")
         if file.suffix != ".json":
             return cls(tuple(line for line in lines if line))
-        try:
-            value = json.loads("\n".join(lines))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{file}:{error.lineno}", f"not JSON ({error.msg})", "an object with 'unseen'") from None
+        value = parse_json("\n".join(lines), file, "an object with 'unseen'")
         values = {"unseen": value} if isinstance(value, list) else value
         if not isinstance(values, dict) or "unseen" not in values:
             found = f"the keys {sorted(values)}" if isinstance(values, dict) else type(values).__name__

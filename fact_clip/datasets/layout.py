@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import is_file_name
+from fact_clip.core.files import is_file_name, read_text
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark
 from fact_clip.datasets.factors import class_factors
@@ -94,16 +94,7 @@ def unlabelled(config: DataConfig) -> tuple[str, ...]:
 
 def read_lines(path: Path, expected: str) -> list[str]:
     """Stripped lines of a text file; CRLF, a byte-order mark and latin-1 are accepted."""
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(path, "no such file", expected) from None
-    except OSError as error:
-        raise InputError(path, f"not readable ({error.strerror})", expected) from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
+    text = read_text(path, expected, latin=True)
     # not splitlines(), which also cuts at latin-1's 0x85 and at form feeds
     return [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
 

@@ -36,6 +36,9 @@ def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.gr
         compiled = re.compile(pattern)
     except re.error as error:
         raise InputError(where, f"{pattern!r} is no regular expression ({error})", expected) from None
+    if _multiplies(pattern):
+        fault = f"{pattern!r} repeats what repeats, which may take for ever"
+        raise InputError(where, fault, "no + or * around a + or *, and three of them at most")
     if not compiled.groups:
         raise InputError(where, f"{pattern!r} has no parentheses", expected)
     found = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
@@ -44,6 +47,19 @@ def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.gr
         more = f" and in {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(where, f"{pattern!r} finds nothing in the name {missing[0]!r}{more}", "a group in every name")
     return found
+
+
+def _multiplies(pattern: str) -> bool:
+    """Whether a regular expression may try very many ways: repeated groups with choices inside, or many repetitions."""
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)  # without escapes and sets of signs
+    if len(re.findall(r"[+*]|\{\d*,\d*\}", bare)) > 3:
+        return True
+    while (inner := re.search(r"\(([^()]*)\)([+*{]?)", bare)) is not None:
+        choices = re.search(r"[+*{|]", inner[1])
+        if inner[2] and choices:
+            return True
+        bare = bare[: inner.start()] + ("y+" if choices else "y") + bare[inner.end(1) + 1 :]
+    return False
 
 
 def together(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.files import file_name, inside, whole_file
+from fact_clip.core.files import file_name, inside, read_text, whole_file
+from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.convert import FeatureType, as_type
 
@@ -130,14 +131,7 @@ def read_table(path: Path, how: Sampling) -> tuple[tuple[str, ...], Floats | Non
 
 def _cells(path: Path) -> list[tuple[int, list[str]]]:
     """The lines of a table with their numbers, cut into cells; an InputError where their counts differ."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "a table of numbers") from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
+    text = read_text(path, "a table of numbers", latin=True)
     kept = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     kept = [(number, line) for number, line in kept if not line.lstrip().startswith("#")]
     if not kept:
@@ -196,6 +190,9 @@ def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
     Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds. One without rows lies on the line between the
     nearest frames that have some. The last row lasts as long as rows usually do.
     """
+    if times[-1] * fps >= MOST_FRAMES:
+        found = f"times from 0 to {times[-1]:g} seconds"
+        raise InputError("--time", found, f"{MOST_FRAMES:,} frames at most", "check its unit, --unit, and --fps")
     frame = np.floor(times * fps + _ROUNDING).astype(np.int64)  # (N,)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     n_frames = max(int(frame[-1]) + 1, int(np.floor((times[-1] + step) * fps + _ROUNDING)))

@@ -8,17 +8,20 @@ run subtracts (`Calibration`), and chooses gamma on a curve of S and U.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.files import read_mapping
 from fact_clip.metrics import SeenUnseenCurve
 
 Floats = NDArray[np.float64]
@@ -98,6 +101,29 @@ ASKS_MODEL = ("posterior", "frames+posterior")
 """Those that need the model's mean posterior on the validation videos."""
 
 
+_Nats = Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class CalibrationFile(BaseModel):
+    """``calibration.json`` of a run folder: the values of a `Calibration`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    seen: tuple[str, ...] = Field(min_length=1)
+    frames: dict[str, dict[str, Annotated[int, Field(ge=0)]]]
+    prior_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    gamma: _Nats = 0.0
+    prior: dict[str, _Nats] = Field(default_factory=dict)
+    shift: _Nats = 0.0
+
+    @field_validator("frames")
+    @classmethod
+    def _some(cls, frames: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+        if not all(any(counts.values()) for counts in frames.values()):
+            raise ValueError("a slot without frames")
+        return frames
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What a run with classes held out subtracts from its scores, for any candidates.
@@ -119,23 +145,18 @@ class Calibration:
     shift: float = 0.0
 
     @classmethod
-    def read(cls, path: Path) -> Calibration | None:
-        """The calibration in a JSON file of its `asdict`; None if there is no file, an InputError if it is damaged."""
-        if not path.is_file():
+    def read(cls, path: Path, vocabulary: Vocabulary) -> Calibration | None:
+        """The calibration of a vocabulary in a JSON file of its `asdict`; None if there is no file.
+
+        An InputError if it is damaged, or does not fit the vocabulary.
+        """
+        if not path.exists():
             return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            found = cls(**{**values, "seen": tuple(values["seen"])})
-            frames = [count for counts in found.frames.values() for count in counts.values()]
-            numbers = (*frames, *found.prior.values(), found.prior_weight, found.gamma, found.shift)
-            if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-                raise ValueError("a value that is not a finite number")
-            if isinstance(values["seen"], str) or any(sum(counts.values()) <= 0 for counts in found.frames.values()):
-                raise ValueError("no seen classes, or a slot without frames")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(path, f"damaged ({reason})", "a calibration as it was written") from None
-        return found
+        known = checked(CalibrationFile, read_mapping(path, "a calibration as it was written"), path)
+        if tuple(known.frames) != vocabulary.slots:
+            found = f"frames of the slots {', '.join(known.frames)}"
+            raise InputError(path, found, f"those of the vocabulary, {', '.join(vocabulary.slots)}")
+        return cls(**known.model_dump())
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:
         """(C,) log p(c)."""

@@ -72,13 +72,16 @@ def pick_device(name: str, where: str = "device") -> torch.device:
 
     if name == "auto":
         if torch.cuda.is_available():
-            rank = os.environ.get("LOCAL_RANK")
-            return torch.device("cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}")
+            rank = os.environ.get("LOCAL_RANK", "")
+            return torch.device(f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(name.split(":")[0], False):
         raise InputError(where, f"{name!r} is not on this machine", "auto, cpu, cuda, cuda:N or mps")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except (RuntimeError, ValueError, OverflowError):
+        raise InputError(where, repr(name), "auto, cpu, cuda, cuda:N or mps") from None
 
 
 class Pretrained(ABC):

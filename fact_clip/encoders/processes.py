@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from fact_clip.core import InputError
 from fact_clip.encoders.pretrained import pick_device
 
 if TYPE_CHECKING:
@@ -24,6 +25,22 @@ R = TypeVar("R")
 
 # A process may wait for another that still works on its share. If one has failed, the launcher ends all of them.
 _PATIENCE = timedelta(days=1)
+
+
+def place_in_launch() -> tuple[int, int]:
+    """Number of this process, and how many there are, as the launcher says; an InputError where they cannot be."""
+    given = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")}
+    todo = "start several processes with torchrun, or unset RANK and WORLD_SIZE"
+    for name, text in given.items():
+        if text and not (text.isascii() and text.isdecimal() and len(text) < 7):
+            raise InputError(name, repr(text), "a whole number, as torchrun sets it", todo)
+    rank, world = int(given["RANK"] or 0), int(given["WORLD_SIZE"] or 1)
+    if rank >= world:
+        raise InputError("RANK", f"{rank} of {world} processes (WORLD_SIZE)", f"0 to {max(world - 1, 0)}", todo)
+    lacking = [name for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK") if world > 1 and not os.environ.get(name)]
+    if lacking:
+        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}", "what torchrun sets", todo)
+    return rank, world
 
 
 class Processes:
@@ -38,7 +55,7 @@ class Processes:
     """
 
     def __init__(self, device: torch.device | str) -> None:
-        self.rank, self.world = (int(os.environ.get(*given)) for given in (("RANK", "0"), ("WORLD_SIZE", "1")))
+        self.rank, self.world = place_in_launch()
         if self.world > 1:
             import torch.distributed
             from accelerate import PartialState

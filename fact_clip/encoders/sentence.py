@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from fact_clip.config import WIDEST
 from fact_clip.core import InputError
+from fact_clip.core.arrays import check_archive, read_npz
 from fact_clip.encoders.pretrained import Runtime, TextModel, no_progress_bars
 from fact_clip.text.prompts import tidy
 
@@ -97,8 +98,11 @@ class HashEncoder:
     """
 
     def __init__(self, size: str | int) -> None:
-        if not str(size).isdecimal() or int(size) < 8:
-            raise InputError("text encoder 'hash'", f"size {str(size)!r}", "a whole number from 8 on, as in hash:256")
+        text = str(size)
+        if not (text.isascii() and text.isdecimal() and len(text) < 9 and 8 <= int(text) <= WIDEST):
+            raise InputError(
+                f"text encoder 'hash:{text}'", f"size {text!r}", f"a whole number from 8 to {WIDEST}, as in hash:256"
+            )
         self.size = int(size)
         self.name = f"hash:{self.size}"
 
@@ -150,19 +154,20 @@ class StoredVectors:
 
     @cached_property
     def _vectors(self) -> dict[str, NDArray[np.float32]]:
-        if not self.path.is_file():
-            raise InputError(self.path, "no such file", "text vectors by name, .npz or .safetensors")
+        expected = "text vectors by name, .npz or .safetensors"
+        check_archive(self.path, expected)
         try:
-            if self.path.suffix == ".npz":
-                with np.load(self.path, allow_pickle=False) as archive:
-                    stored = {name: archive[name] for name in archive.files}
-            else:
-                stored = load_file(self.path)
-        except (OSError, ValueError, BadZipFile, SafetensorError) as error:
-            raise InputError(self.path, f"not readable ({error})", "text vectors by name") from None
+            stored = read_npz(self.path, expected) if self.path.suffix == ".npz" else load_file(self.path)
+        except (ValueError, OSError, SafetensorError, KeyError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(self.path, f"not readable ({' '.join(str(error).split())})", expected) from None
         shapes = {vector.shape for vector in stored.values()}
-        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
             raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}", "vectors (E,) of one length")
+        kinds = {vector.dtype.kind for vector in stored.values()}
+        if not kinds <= set("fiu"):
+            raise InputError(self.path, f"values of another kind ({', '.join(sorted(kinds))})", "numbers")
         return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:

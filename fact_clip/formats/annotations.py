@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
+from fact_clip.core.errors import printable
+from fact_clip.core.segments import MOST_FRAMES
 
 Unit = Literal["seconds", "frames"]
+LATEST = 1e9  # seconds (30 years) or frames; an end that is later is no end of a video
 OURS = "action"  # the tier, attribute or control that our writers use
 BACKGROUND = "background"  # label of gaps that nobody named
 _SAYS = "background: "  # begins the remark of our writers that names what they left out
@@ -45,12 +48,14 @@ class Span:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label.strip())
         found = f"{self.label!r} from {self.start:g} to {self.stop:g}"
-        if not (math.isfinite(self.start) and math.isfinite(self.stop)) or self.start < 0:
+        if not (0 <= self.start < math.inf and self.stop < math.inf):
             raise InputError(self.where, found, "times that are 0 or more")
+        if self.stop > LATEST:
+            raise InputError(self.where, found, f"times up to {LATEST:g}", "check the unit of the times")
         if self.stop < self.start:
             raise InputError(self.where, found, "a stop after the start")
-        if not self.label or "\n" in self.label or "\r" in self.label:
-            raise InputError(self.where, f"label {found}", "a name of one line")
+        if not self.label or printable(self.label) != self.label:
+            raise InputError(self.where, f"label {found}", "a name of one line that can be printed")
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,11 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     n_frames = clock.n_frames
     if n_frames is None:
         n_frames = max(reach, int(_cuts(annotation, [annotation.end or 0], clock)[0]))
+    if n_frames > MOST_FRAMES:
+        found = f"segments of {annotation.name!r} to frame {n_frames:,}"
+        raise InputError(
+            annotation.where, found, f"{MOST_FRAMES:,} frames at most", "check --fps and the unit of the times"
+        )
     if n_frames == 0:
         raise InputError(annotation.where, f"no segments for {annotation.name!r}", "at least one, or a length")
     if reach > n_frames + max(n_frames // 100, 10):
@@ -117,7 +127,7 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         under = owner[start:stop]
         contested[start:stop] |= (under >= 0) & (names[under] != names[index])
         owner[start:stop] = index
-    lost = len(spans) - len(set(owner.tolist()) - {-1})
+    lost = len(spans) - int((np.unique(owner) >= 0).sum())
     gap = background or annotation.background or BACKGROUND
     labels = [gap if index < 0 else spans[index].label for index in owner]
     return Frames(labels, int((owner < 0).sum()), int(contested.sum()), lost, gap)
@@ -127,6 +137,8 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
     """Frame boundaries of times in the annotation's unit."""
     if annotation.unit == "seconds":
         return clock.frames(values, annotation.where)
+    if annotation.fps is not None and not 0 < annotation.fps < math.inf:
+        raise InputError(annotation.where, f"{annotation.fps:g} frames per second", "more than 0")
     if annotation.fps is None or (clock.fps is None and clock.times is None):
         broken = next((value for value in values if value != int(value)), None)
         if broken is not None:

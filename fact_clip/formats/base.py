@@ -7,13 +7,16 @@ import importlib
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.files import read_text
+from fact_clip.core.errors import printable
+from fact_clip.core.files import parse_json, read_text
+from fact_clip.core.segments import MOST_FRAMES
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
@@ -93,10 +96,27 @@ def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int,
 
 
 def one_line(path: Path, label: str) -> str:
-    """The label; an InputError if it is blank or contains a line end or a tab."""
-    if not label.strip() or any(sign in label for sign in "\n\r\t"):
+    """The label; an InputError if it is blank or contains a line end, a tab or another control character."""
+    if not label.strip() or printable(label) != label:
         raise InputError(path, f"label {label!r}", "a name of one line, without tabs", "write .csv or .json")
     return label
+
+
+# What a spreadsheet takes for the start of a formula, after any number of our marks.
+_FORMULA = re.compile("'*[=+\\-@\t\r]")
+
+
+def no_formula(text: str) -> str:
+    """A name for a cell that a spreadsheet shows and never computes: with a "'" before "=", "+", "-", "@".
+
+    `without_mark` takes it away again.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def without_mark(text: str) -> str:
+    """The name of a cell of `no_formula`."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
@@ -119,9 +139,12 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
 def segment_at(where: str, start: int, stop: int, label: str, confidence: float | None) -> Segment:
     """A segment from a file; an InputError names the place `where` it stands."""
     try:
-        return Segment(start, stop, label, confidence)
+        found = Segment(start, stop, label, confidence)
+        if found.stop > MOST_FRAMES:
+            raise InputError(where, f"frames [{start}, {stop})", f"{MOST_FRAMES:,} frames at most")
     except InputError as error:
         raise InputError(where, error.found, error.expected) from None
+    return found
 
 
 @dataclass(frozen=True)
@@ -133,6 +156,8 @@ class Gaps:
 
     def filled(self, path: Path, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """The segments of a file, in order, with background between them and up to the end of the video."""
+        if self.n_frames is not None and not 0 < self.n_frames <= MOST_FRAMES:
+            raise InputError(path, f"a video of {self.n_frames} frames", f"1 to {MOST_FRAMES:,}")
         if self.background is None:
             return tuple(segments)
         found, end = list[Segment](), 0
@@ -176,6 +201,8 @@ def seconds(where: str, text: str, column: str) -> float:
             total = 60 * total + float(part)
     except ValueError:
         raise InputError(where, f"{column} is {text or 'empty'!r}", "a number or 00:00:00.0") from None
+    if not math.isfinite(total):
+        raise InputError(where, f"{column} is {text!r}", "a finite number")
     return total
 
 
@@ -189,7 +216,10 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     for header in lines:
         header_line += 1
         separator = max("\t;,", key=header.count)
-        names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        try:
+            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        except (csv.Error, StopIteration) as error:
+            raise InputError(f"{path}:{header_line}", f"not a table ({error})", "a header") from None
         missing = min(missing, [column for column in columns if column not in names], key=len)
         if any(names) and not missing:
             break
@@ -212,10 +242,7 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
 
 def read_json(path: Path, expected: str, kind: type = object) -> Any:
     """The content of a JSON file of the given `kind` (dict, list); an InputError says what was `expected`."""
-    try:
-        tree = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}", f"not JSON ({error.msg})", expected) from None
+    tree = parse_json(read_text(path), path, expected)
     if not isinstance(tree, kind):
         raise InputError(path, f"a {type(tree).__name__}", expected)
     return tree

@@ -10,6 +10,7 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import Annotation, Options, Span, choose, expects, read_remark, remark
 from fact_clip.formats.base import (
     length,
+    no_formula,
     one_line,
     picture,
     picture_rate,
@@ -18,6 +19,7 @@ from fact_clip.formats.base import (
     table,
     timed,
     video_name,
+    without_mark,
     write_json,
 )
 
@@ -95,7 +97,7 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
         for time, kind, code, comment, frame in events:
-            rows.writerow([*fixed, code, "", kind, f"{time:.3f}", video, frame, "NA", comment])
+            rows.writerow([*fixed, no_formula(code), "", kind, f"{time:.3f}", video, frame, "NA", comment])
 
 
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
@@ -160,9 +162,11 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
         background[name] = read_remark(row.get("Description"))
         if row.get("Start (s)") and row.get("Stop (s)"):
             start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
-            spans.setdefault(name, []).append(Span(start, stop, row["Behavior"], where))
+            spans.setdefault(name, []).append(Span(start, stop, without_mark(row["Behavior"]), where))
         else:
-            events.setdefault(name, []).append((seconds(where, row.get("Time", ""), "Time"), row["Behavior"]))
+            events.setdefault(name, []).append(
+                (seconds(where, row.get("Time", ""), "Time"), without_mark(row["Behavior"]))
+            )
     for name, found in events.items():
         spans.setdefault(name, []).extend(_states(f"{path}, {name!r}", found))
     return [

@@ -8,14 +8,28 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
-from fact_clip.formats.base import COLUMNS, Gaps, Row, cells, gapless, rate_of, seconds, segment_at, table, video_name
+from fact_clip.formats.base import (
+    COLUMNS,
+    Gaps,
+    Row,
+    cells,
+    gapless,
+    no_formula,
+    rate_of,
+    seconds,
+    segment_at,
+    table,
+    video_name,
+    without_mark,
+)
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision, without background; cells without a rate or a confidence are empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
+        rows = [[*row[:4], no_formula(row[4]), row[5]] for row in cells(segmentation, segmentation.foreground)]
         # with \r\n as line end, csv quotes either character inside a name
-        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *cells(segmentation, segmentation.foreground)])
+        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *rows])
 
 
 def read(path: Path, gaps: Gaps) -> Segmentation:
@@ -26,7 +40,7 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"frames {row['start']} to {row['stop']}", "whole frame numbers")
         confidence = seconds(where, row["confidence"], "confidence") if row["confidence"] else None
-        segments.append(segment_at(where, int(start), int(stop), row["action"], confidence))
+        segments.append(segment_at(where, int(start), int(stop), without_mark(row["action"]), confidence))
         if row["stop_seconds"]:
             times.append((int(stop), seconds(where, row["stop_seconds"], "stop_seconds")))
     return gapless(path, segments, rate_of(times), gaps)
@@ -48,7 +62,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     for where, row in rows:
         name = video_name(row["video"]) if row.get("video") else path.name.partition(".")[0]
         times = seconds(where, row[start], start), seconds(where, row[stop], stop)
-        spans.setdefault(name, []).append(Span(*times, row[label], where))
+        spans.setdefault(name, []).append(Span(*times, without_mark(row[label]), where))
     return [Annotation(name, tuple(found), unit, str(path), options.fps) for name, found in spans.items()]
 
 

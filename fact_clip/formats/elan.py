@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 from fact_clip.core import InputError, Segmentation
+from fact_clip.core.files import LARGEST_TEXT, check_file
 from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, expects
 from fact_clip.formats.base import library, milliseconds
 
 CONFIDENCE = "confidence"
+# XML 1.0 has no way to write these.
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MIME = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".mov": "video/quicktime"}
 
 
@@ -27,6 +31,9 @@ def write(segmentation: Segmentation, path: Path) -> None:
         eaf.add_tier(CONFIDENCE, CONFIDENCE, parent=OURS)
     if segmentation.media:
         eaf.add_linked_file(*_link(path, Path(segmentation.media)))
+    for text in (segmentation.media or "", *segmentation.background, *segmentation.transcript):
+        if _NO_XML.search(text):
+            raise InputError(path, f"{text!r}", "a name whose signs XML allows", "write .csv or .json")
     for start, stop, segment in milliseconds(path, segmentation):
         eaf.add_annotation(OURS, start, stop, segment.label)
         if segment.confidence is not None:
@@ -53,6 +60,7 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The aligned annotations of one tier, in seconds; the video is named after the file."""
     pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
+    check_file(path, "an ELAN document", LARGEST_TEXT)
     try:  # pympi does not say what is wrong with a file that is not ELAN's
         root = ElementTree.parse(path).getroot()
     except OSError as error:

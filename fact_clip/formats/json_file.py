@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.files import is_number, read_text
+from fact_clip.core.files import is_number, parse_json, read_text
 from fact_clip.core.segments import NewWord
 from fact_clip.formats.annotations import Annotation, Options, Span
 from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, read_json, segment_at, write_json
@@ -94,10 +94,7 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
         where = f"{path}:{number}"
         if not line.strip():
             continue
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(where, f"not JSON ({error.msg})", "one segment per line") from None
+        entry = parse_json(line, where, "one segment per line")
         segments.append(_read_segment(where, entry))
         if is_number(entry.get("stop_seconds")):
             times.append((segments[-1].stop, float(entry["stop_seconds"])))

@@ -735,7 +735,7 @@ def load(
     if given is not None and run.encoder not in (None, given.name):
         raise InputError("--encoder", given.name, f"{run.encoder}, as {run.path} was trained with")
     settings = Settings(fps=fps or run.fps or Settings().fps, keep_going=keep_going)
-    calibration = Calibration.read(run.path / "calibration.json")
+    calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
     confidence = Confidence.read(run.path / "confidence.json")
     segmenter = Segmenter(
         run,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arrays import read_npz
 from fact_clip.core.files import whole_file
 
 FORMAT = 1
@@ -91,9 +91,8 @@ class Record:
         todo = "run fact-clip evaluate again"
         if not path.is_file():
             raise InputError(path, "no such file", "what fact-clip evaluate keeps for the report", todo)
+        arrays = read_npz(path, "what fact-clip evaluate keeps for the report")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
             about = json.loads(str(arrays["about"]))
             if about["format"] != FORMAT:
                 raise InputError(path, f"format {about['format']}", f"format {FORMAT}", todo)
@@ -112,7 +111,7 @@ class Record:
                 if name in about["timed"]:
                     times, first = arrays["times"][first : first + stop - start + 1], first + stop - start + 1
                 videos.append(Video(name, labels, shares, times))
-        except (ValueError, KeyError, TypeError, IndexError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(path, f"damaged ({reason})", "a file as it was written", todo) from None
         return cls(vocabulary, arrays["training_frames"], about["versions"], videos)

@@ -16,6 +16,10 @@ EXAMPLE = 'as in "{verb} {object} [with {tool}]"'
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
 """Words that belong to the verb before them, unless they are words of the pattern."""
 
+# Each optional group doubles the ways in which a name may be read.
+_LONGEST, _MOST_SLOTS, _MOST_GROUPS = 400, 16, 8
+_LONGEST_NAME = 400
+
 _SLOT = "\0"  # stands for a slot where the words of a pattern are looked at
 
 
@@ -61,7 +65,8 @@ class Grammar:
         if name in self.none:
             return (None,) * len(self.slots)
         blank = self.underscores or _has_underscores_alone(self.pattern)
-        match = self._expression.fullmatch(" ".join((name.replace("_", " ") if blank else name).split()))
+        words = " ".join((name.replace("_", " ") if blank else name).split())
+        match = self._expression.fullmatch(words) if len(words) <= _LONGEST_NAME else None
         found: dict[str, str] = {}
         parts = () if match is None else zip(_slots(self.pattern), match.groups(), strict=True)
         for slot, text in parts:
@@ -137,6 +142,9 @@ def _check(pattern: str) -> None:
         return InputError("data.grammar", f"{found} in {pattern!r}", f"{expected}, {EXAMPLE}")
 
     slots, inside, before, required = _slots(pattern), False, "", list[str]()
+    if len(pattern) > _LONGEST or len(slots) > _MOST_SLOTS or pattern.count("[") > _MOST_GROUPS:
+        found = f"{len(pattern)} signs, {len(slots)} slots and {pattern.count('[')} optional groups"
+        raise fault(found, f"at most {_LONGEST} signs, {_MOST_SLOTS} slots and {_MOST_GROUPS} optional groups")
     for token in _tokens(pattern):
         if token in "[]":
             if inside == (token == "["):

@@ -18,6 +18,7 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.files import inside, whole_file
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.layout import read_lines
 from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
@@ -134,7 +135,7 @@ def _opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple
     run = open_run(run_dir, overrides) if overrides else trained
     dataset = Dataset.open(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
-    calibration = Calibration.read(run.path / "calibration.json")
+    calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
     confidence = Confidence.read(run.path / "confidence.json")
     if _decoding(run.config) != _decoding(trained.config):
         if calibration is not None and dataset.holdout is not None:
@@ -245,7 +246,7 @@ def _given_transcript(dataset: Dataset, name: str) -> list[str]:
         raise InputError(
             path, "no such file", "one action name a line, in order", "this model aligns a given transcript"
         )
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in read_lines(path, "one action name a line, in order") if line]
 
 
 def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fact_clip.core import InputError
-from fact_clip.core.files import inside
+from fact_clip.core.files import inside, is_number, parse_json, read_text
 
 
 class Logger(Protocol):
@@ -31,11 +31,13 @@ class FileLog:
 
     def _read(self, last_epoch: int) -> list[dict[str, float]]:
         rows: list[dict[str, float]] = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in read_text(self.path, "a log of training").splitlines():
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError:  # the run was cut off while it wrote its last line
+                row = parse_json(line, self.path, "a row of numbers an epoch", finite=False)
+            except InputError:  # the run was cut off while it wrote its last line
                 break
+            if not isinstance(row, dict) or not is_number(row.get("epoch")):
+                raise InputError(self.path, f"{line!r}", "a row of numbers an epoch", "remove the file")
             if row["epoch"] <= last_epoch:
                 rows.append(row)
         return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import statistics
 import subprocess
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, member_folders
@@ -27,6 +27,7 @@ from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.processes import locked
+from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
@@ -39,6 +40,9 @@ from fact_clip.training.trainer import train_model
 from fact_clip.training.zero_shot import IN_USE
 
 logger = logging.getLogger(__name__)
+
+MOST_RUNS = 10_000
+"""Of a sweep."""
 
 SEED_STEP = 1000
 """Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member."""
@@ -181,7 +185,9 @@ def member_config(config: Config, number: int) -> Config:
     :class:`fact_clip.inference.segmenter.Segmenter` averages their scores.
     """
     swap = config.augment.swap[number % len(config.augment.swap)]
-    part = config.data.validation_part + number * int(config.train.member_parts)
+    part = config.data.validation_part
+    if config.train.member_parts and number:
+        part = (part + number) % Dataset.open(config.data).validation_parts
     init = config.train.init
     if init is not None:
         member = Path(init) / "members" / str(number + 1)
@@ -219,10 +225,7 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for text in texts:
         key, _, listed = text.partition("=")
-        try:
-            values = [yaml.safe_load(part) for part in listed.split(",")]
-        except yaml.YAMLError:
-            values = []
+        values = [parse_yaml(part, f"--sweep {key}", "a value as in a recipe") for part in listed.split(",")]
         if not values or None in values or len(set(map(str, values))) != len(values) or key in axes:
             raise InputError("--sweep", repr(text), "KEY=VALUE,VALUE with each key and value once, as train.seed=0,1,2")
         axes[key] = values
@@ -294,6 +297,8 @@ def _trained_in_turn(
 def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str, Config]:
     """Label -> configuration of each run, the last axis changing first."""
     found: dict[str, Config] = {}
+    if (count := math.prod(map(len, axes.values()))) > MOST_RUNS:
+        raise InputError("--sweep", f"{count:,} combinations", f"{MOST_RUNS:,} at most")
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         one = with_values(config, chosen)

@@ -14,16 +14,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
-from fact_clip.config import TrainConfig
+from fact_clip.config import TrainConfig, checked
 from fact_clip.core import InputError
 from fact_clip.core.files import inside
 from fact_clip.core.pace import Pace
@@ -44,6 +45,9 @@ GPU_WORKERS = 4
 
 SAVE_SECONDS = 600
 """Inside an epoch the state is saved after this time, so that a long epoch need not be done again."""
+
+UNUSUAL = 1e4
+"""Of a feature; scores of larger ones may overflow."""
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -88,6 +92,19 @@ def numerics(settings: TrainConfig) -> Iterator[None]:
         torch.set_float32_matmul_precision(products[0])
         torch.backends.cudnn.allow_tf32 = products[1]
         torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+
+
+class StateFacts(BaseModel):
+    """How far a training has come, as its last.safetensors says."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    epoch: int = Field(ge=0, le=1_000_000)
+    best: float  # minus infinity before the first validation
+    since_best: int = Field(ge=0, le=1_000_000)
+    # runs of earlier versions were saved after whole epochs alone
+    step: int = Field(0, ge=0, le=1_000_000_000)
+    terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 class _Training:
@@ -227,6 +244,13 @@ class _Training:
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
         except FloatingPointError as error:
+            largest = float(batch.features.abs().max())
+            if largest > UNUSUAL:  # the rate of learning is not to blame
+                found, todo = (
+                    f"values up to {largest:.3g}, {error} in epoch {self.epoch + 1}",
+                    "set data.standardize=true",
+                )
+                raise InputError(self.dataset.root / "features", found, "features of some units", todo) from None
             raise InputError("train.lr", f"{error} in epoch {self.epoch + 1}", todo="lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
         (terms.total * batch.share).backward()
@@ -286,13 +310,16 @@ class _Training:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
-                _, index, key = name.split(".")
+                index, _, key = name.removeprefix("optimizer.").partition(".")
+                known = index.isdecimal() and int(index) < len(self.parameters)
+                if not known or value.shape not in (self.parameters[int(index)].shape, ()):
+                    raise InputError(path, f"{name} of shape {tuple(value.shape)}", "the state of a parameter")
                 state.setdefault(int(index), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.epoch, self.best, self.since_best = facts["epoch"], facts["best"], facts["since_best"]
-        # Runs of earlier versions were saved after whole epochs alone.
-        self.step, self.terms = facts.get("step", 0), facts.get("terms", {})
+        told = checked(StateFacts, facts, path, "train the run anew")
+        self.epoch, self.best, self.since_best = told.epoch, told.best, told.since_best
+        self.step, self.terms = told.step, dict(told.terms)
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
-from fact_clip.core.files import file_name, inside, whole_file
+from fact_clip.core.files import file_name, inside, read_mapping, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.processes import lock
 from fact_clip.encoders import FrameEncoder
@@ -180,13 +180,8 @@ def describe(features: str | Path) -> dict[str, Any]:
     """
     path = Path(features).with_suffix(".json")
     expected, todo = "what fact-clip extract writes beside features", "extract the video again"
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", expected, todo) from None
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"not readable as JSON ({error})", expected, todo) from None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+    facts: dict[str, Any] = read_mapping(path, expected)
+    if facts.get("format") != FORMAT:
         raise InputError(path, "another kind of file", expected, todo)
     return facts
 
@@ -280,6 +275,7 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
 
 
 _ROWS = 4096  # copied at once when a file is finished
+_WIDEST = 10_000_000  # columns
 
 
 class PartialRows:
@@ -313,9 +309,9 @@ class PartialRows:
         try:
             known = json.loads(line)
             dim = int(known.pop("dim"))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return
-        if known != self._identity or dim < 1:
+        if known != self._identity or not 1 <= dim <= _WIDEST:
             return
         size = _record(dim).itemsize
         self.dim, self._offset = dim, len(line)

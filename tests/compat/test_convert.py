@@ -265,7 +265,7 @@ def test_other_files_that_do_not_fit(breakfast, tmp_path):
         breakfast.yaml.write_text(text)
         breakfast.refused(str(breakfast.yaml), part)
     breakfast.yaml.write_bytes(bytes(range(128, 256)))
-    breakfast.refused(str(breakfast.yaml), "not YAML")
+    breakfast.refused(str(breakfast.yaml), "not UTF-8 text")
     breakfast.yaml.unlink()
     breakfast.refused(str(breakfast.yaml), "no such file")
 

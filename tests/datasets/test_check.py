@@ -156,7 +156,7 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]] 
     ),
     "no mapping": (
         lambda root: (root / "mapping.txt").unlink(),
-        [("mapping", "{root}/mapping.txt", "cannot be read (No such file or directory)")],
+        [("mapping", "{root}/mapping.txt", "no such file")],
     ),
     "no features at all": (
         lambda root: shutil.rmtree(root / "features"),

@@ -98,9 +98,9 @@ def test_databases_that_are_not_frames(entries, message, tmp_path):
 
 def test_no_database_and_no_library(tmp_path, monkeypatch):
     (tmp_path / "f").write_text("text")
-    for path in (tmp_path / "f", tmp_path / "none"):
-        with pytest.raises(InputError, match="not an LMDB"):
-            list(read_lmdb(path))
+    for name, found in (("f", "not an LMDB"), ("none", "no such file")):
+        with pytest.raises(InputError, match=found):
+            list(read_lmdb(tmp_path / name))
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(InputError, match=r"lmdb is not installed; pip install 'fact-clip\[lmdb\]'"):
         list(read_lmdb(tmp_path / "f"))

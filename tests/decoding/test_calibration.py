@@ -137,12 +137,13 @@ def test_a_class_has_the_prior_that_is_written_and_a_new_name_that_of_its_factor
 
 def test_calibration_there_and_back(tmp_path):
     path = tmp_path / "calibration.json"
-    assert Calibration.read(path) is None
+    assert Calibration.read(path, WORDS) is None
     calibration = Calibration(("rest", "cut ham"), factor_frames(WORDS, FRAMES), 0.5, 1.25, {"rest": -0.25}, 0.1)
     path.write_text(json.dumps(dataclasses.asdict(calibration)))
-    assert Calibration.read(path) == calibration
+    assert Calibration.read(path, WORDS) == calibration
 
 
+VERBS = Vocabulary.from_names(("rest", "cut"), ("rest",), {"rest": (None,), "cut": ("cut",)}, ("verb",))
 GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "gamma": 1.0}
 
 
@@ -165,11 +166,17 @@ GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "
         json.dumps({**GOOD, "prior": {"rest": "-1"}}),
         json.dumps({**GOOD, "prior": ["rest"]}),
         json.dumps({**GOOD, "shift": None}),
+        json.dumps({**GOOD, "gamma": 1e300}),
+        json.dumps({**GOOD, "prior_weight": -1}),
+        json.dumps({**GOOD, "frames": {"noun": {"egg": 3}}}),
+        json.dumps({**GOOD, "frames": {"verb": {"cut": 3.5}}}),
     ],
 )
 def test_a_damaged_calibration_is_one_line(text, tmp_path):
     path = tmp_path / "calibration.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"calibration\.json: damaged") as caught:
-        Calibration.read(path)
+    with pytest.raises(InputError, match=r"calibration\.json") as caught:
+        Calibration.read(path, VERBS)
     assert "\n" not in str(caught.value)
+    path.write_text(json.dumps(GOOD))
+    assert Calibration.read(path, VERBS) == Calibration(("rest",), {"verb": {"cut": 3}}, 0.5, 1.0)

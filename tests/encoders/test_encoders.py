@@ -57,7 +57,7 @@ def test_hash_of_nothing():
     [
         ("", "text encoder: ''; expected one such as file:vectors.npz, hash:256, minilm, open_clip:"),
         ("bert", "text encoder: 'bert'; expected one such as"),
-        ("hash", "size ''; expected a whole number from 8 on"),
+        ("hash", "size ''; expected a whole number from 8 to 65536"),
         ("hash:4", "size '4'"),
         ("hash:1.5", "size '1.5'"),
         ("minilm:large", "'large' after the colon; expected minilm by itself"),

@@ -284,7 +284,7 @@ def test_broken_files_are_one_plain_line(kind, text, message, tmp_path):
 
 @pytest.mark.parametrize("kind", READERS)
 def test_missing_files_and_unknown_encodings(kind, tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         READERS[kind](tmp_path / "none", Options())
     (tmp_path / "f").write_bytes("start,stop,label\n0,1,Käse\n".encode("utf-16"))
     with pytest.raises(InputError, match=r"/f: (not UTF-8|not XML)"):

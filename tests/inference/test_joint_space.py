@@ -32,7 +32,7 @@ def run(tiny, tmp_path_factory):
 
 def opened(run, *overrides):
     found = checkpoint.open_run(run, overrides)
-    calibration = Calibration.read(found.path / "calibration.json")
+    calibration = Calibration.read(found.path / "calibration.json", found.vocabulary)
     return Segmenter(found, checkpoint.load_models(found), "cpu", calibration)
 
 

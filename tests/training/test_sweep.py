@@ -127,7 +127,7 @@ def test_a_data_set_that_is_missing_is_reported_before_anything_is_trained(tiny,
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("text", ["train.seed", "train.seed=", "train.seed=1,1", "train.seed=1,", "a=[1,2"])
+@pytest.mark.parametrize("text", ["train.seed", "train.seed=", "train.seed=1,1", "train.seed=1,"])
 def test_axes_that_make_no_sense(text):
     with pytest.raises(InputError, match=r"--sweep: .*KEY=VALUE,VALUE"):
         read_axes([text])

@@ -1,0 +1,21 @@
+"""The corpus: every row, by what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from . import checkpoints, datasets, machine, runs, settings, tables, tools, videos
+
+ROWS = (
+    *settings.ROWS,
+    *datasets.ROWS,
+    *tools.ROWS,
+    *tables.ROWS,
+    *runs.ROWS,
+    *checkpoints.ROWS,
+    *videos.ROWS,
+    *machine.ROWS,
+)
+
+_twice = [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]
+assert not _twice, f"rows of one name: {_twice}"

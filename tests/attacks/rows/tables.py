@@ -1,0 +1,6 @@
+"""..."""
+
+from __future__ import annotations
+from ..row import Row
+
+ROWS: tuple[Row, ...] = ()

@@ -1,0 +1,256 @@
+"""Runs rows of the corpus, each in a process of its own with limits on time, memory and file size.
+
+The heavy modules are imported once; a row is then a fork of a process that has not started a thread. It prints a JSON
+line a row: exit code, output, and what became of the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .row import Row
+from .rows import ROWS
+
+CPU_SECONDS = 5  # and what a new process takes to start
+START_SECONDS = 10
+WALL_SECONDS = 60  # for a command that waits for something
+MEMORY = 1 << 30
+DISK = 64 << 20
+HOME = Path(__file__).resolve().parents[2]
+MODULES = (
+    "fact_clip.cli.demo fact_clip.cli.train fact_clip.cli.evaluate fact_clip.cli.segment fact_clip.cli.compat"
+    " fact_clip.cli.data fact_clip.cli.splits fact_clip.cli.sample fact_clip.training fact_clip.compat fact_clip.report"
+    " fact_clip.inference.training_free fact_clip.datasets.check fact_clip.datasets.describe fact_clip.datasets.tables"
+    " fact_clip.datasets.convert fact_clip.video.extract fact_clip.video.overlay fact_clip.video.write av lmdb pympi.Elan"
+    " scipy.optimize matplotlib.figure matplotlib.backends.backend_agg safetensors.torch safetensors.numpy"
+)
+
+
+@dataclass
+class Outcome:
+    """What became of a row."""
+
+    name: str
+    code: int | None  # None: ended by a signal
+    signal: str
+    out: str
+    err: str
+    new: list[str]  # in the working folder
+    changed: list[str]  # of its files
+    outside: list[str]  # whatever happened beyond it
+    cpu: float
+    megabytes: float
+
+
+def main() -> None:
+    """`server FOLDER WORKERS`, with the names of rows on stdin."""
+    place, workers = Path(sys.argv[1]).resolve(), int(sys.argv[2])
+    names = sys.stdin.read().split("\n")
+    rows = [row for row in ROWS if row.name in set(names)]
+    os.environ.update(ENVIRONMENT)
+    world = place / "world"
+    if not world.is_dir():
+        world.mkdir(parents=True)
+        # in a process of its own, because training starts threads, which do not survive a fork
+        subprocess.run([sys.executable, "-m", "tests.attacks.world", str(world)], cwd=HOME, check=True)
+    for module in MODULES.split():
+        __import__(module)
+    read, write = os.pipe()
+    os.write(write, b"".join(number.to_bytes(4, "little") for number in range(len(rows))))
+    os.close(write)
+    children = [_fork(lambda: _work(read, rows, world, place)) for _ in range(workers)]
+    for child in children:
+        os.waitpid(child, 0)
+
+
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "MPLBACKEND": "Agg",
+    "PYTHONPATH": str(HOME),
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "COLUMNS": "120",
+}
+
+
+def _fork(work: Any) -> int:
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        work()
+        code = 0
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+    return 0
+
+
+def _work(tokens: int, rows: list[Row], world: Path, place: Path) -> None:
+    while token := os.read(tokens, 4):
+        row = rows[int.from_bytes(token, "little")]
+        box = Path(tempfile.mkdtemp(prefix="box-", dir=place))
+        try:
+            line = json.dumps(asdict(_answer(row, world, box))) + "\n"
+        finally:
+            shutil.rmtree(box, ignore_errors=True)
+        os.write(1, line.encode())
+
+
+def _answer(row: Row, world: Path, box: Path) -> Outcome:
+    """Run a row in BOX/work; what it may not touch is BOX/canary.txt, BOX/home and the world."""
+    work, home = box / "work", box / "home"
+    for folder in (work, home):
+        folder.mkdir()
+    (box / "canary.txt").write_text("untouched", encoding="utf-8")
+    row.make(world, work)
+    before, around = _seen(work), {**_seen(box, work), **_seen(world)}
+    streams = {name: box / name for name in ("stdin", "stdout", "stderr")}
+    streams["stdin"].write_text(row.stdin, encoding="utf-8", errors="surrogateescape")
+    child = _fork(lambda: _child(row, world, work, home, streams))
+    status, usage, ended = _waited(child)
+    after, now = _seen(work), {**_seen(box, work), **_seen(world)}
+    ours = {str(path) for path in streams.values()}
+    outside = sorted(path for path in {*around, *now} - ours if around.get(path) != now.get(path))
+    out, err = (streams[name].read_text(encoding="utf-8", errors="replace") for name in ("stdout", "stderr"))
+    code, number = (os.WEXITSTATUS(status), 0) if os.WIFEXITED(status) else (None, os.WTERMSIG(status))
+    return Outcome(
+        row.name,
+        code,
+        ended or (signal.Signals(number).name if number else ""),
+        out[-20000:],
+        err[-20000:],
+        sorted(os.path.relpath(path, work) for path in after.keys() - before.keys()),
+        sorted(os.path.relpath(path, work) for path in before if after.get(path) != before[path]),
+        [os.path.relpath(path, box) for path in outside],
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss / 1024,
+    )
+
+
+def _waited(child: int) -> tuple[int, Any, str]:
+    """Wait for a process; end it and what it started when its time is over, and whatever it leaves running."""
+    deadline, ended = time.monotonic() + WALL_SECONDS, ""
+    while True:
+        pid, status, usage = os.wait4(child, os.WNOHANG)
+        if pid:
+            break
+        if time.monotonic() > deadline and not ended:
+            ended = "hangs"
+            _kill(child)
+        time.sleep(0.005)
+    _kill(child)
+    return status, usage, ended
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _seen(folder: Path, without: Path | None = None) -> dict[str, tuple[Any, ...]]:
+    """Type, size and time of change of everything in a folder; of a folder only that it is there."""
+    return dict(_listed(str(folder), None if without is None else str(without)))
+
+
+def _listed(folder: str, without: str | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for entry in os.scandir(folder):
+        if entry.path == without or entry.name.startswith("torchinductor"):  # a cache of torch
+            continue
+        status = entry.stat(follow_symlinks=False)
+        if entry.is_dir(follow_symlinks=False):
+            yield entry.path, ("folder",)
+            yield from _listed(entry.path, without)
+        else:
+            yield entry.path, (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _child(row: Row, world: Path, work: Path, home: Path, streams: dict[str, Path]) -> None:
+    """The process of a row: streams, folder, environment and limits, then the command."""
+    os.setsid()
+    os.chdir(work)
+    for number, (name, how) in enumerate((("stdin", "rb"), ("stdout", "wb"), ("stderr", "wb"))):
+        with streams[name].open(how) as file:
+            os.dup2(file.fileno(), number)
+    os.environ.update({**ENVIRONMENT, "HOME": str(home), "TMPDIR": str(home)})
+    tempfile.tempdir = str(home)
+    for name, value in row.environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    argv, own = row.argv(world), 0
+    if not row.fresh:
+        own = 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1])
+    seconds = CPU_SECONDS + (START_SECONDS if row.fresh else 0)
+    disk = row.disk if row.disk is not None else DISK
+    for what, limit in (
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_DATA, MEMORY + (own or (1 << 29))),
+        (resource.RLIMIT_FSIZE, disk),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (limit, limit))
+    if row.fresh:
+        script = [argv[0] + ".py"] if argv[0].startswith("scripts/") else ["-m", "fact_clip.cli", argv[0]]
+        if argv[0].startswith("scripts/"):
+            script = [str(HOME / script[0])]
+        os.execv(sys.executable, [sys.executable, *script, *argv[1:]])
+    # as Python opens them
+    sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="strict", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="strict", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)
+    code = 1
+    try:
+        code = _called(argv)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _called(argv: list[str]) -> int:
+    from fact_clip.cli import compat
+    from fact_clip.cli import main as program
+
+    sys.argv = list(argv)
+    scripts = {
+        "scripts/train": compat.train,
+        "scripts/run_eval": compat.run_eval,
+        "scripts/eval": compat.evaluate,
+        "scripts/eval_holdout": compat.eval_holdout,
+        "scripts/select_holdout_classes": compat.select_holdout_classes,
+        "scripts/fact_input_emb_logit_viz": compat.visualise,
+    }
+    if argv and argv[0] in scripts:
+        return scripts[argv[0]](argv[1:])
+    return program(argv)
+
+
+if __name__ == "__main__":
+    main()

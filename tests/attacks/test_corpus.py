@@ -1,0 +1,35 @@
+"""Every row of the corpus is answered in one plain line, in time and memory, and touches nothing that it should not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .law import faults
+from .row import Row
+from .rows import ROWS
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = "attacks_row"
+
+
+@pytest.fixture(scope="session")
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The answer to each row that is asked for, by its name; all are run at once."""
+    asked = [item.callspec.params["row"].name for item in request.session.items if hasattr(item, "callspec") and "row" in item.callspec.params]  # fmt: skip
+    command = [sys.executable, "-m", "tests.attacks.server", str(tmp_path_factory.mktemp("attacks")), str(os.cpu_count() or 1)]  # fmt: skip
+    done = subprocess.run(command, input="\n".join(asked), capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    return {found["name"]: found for found in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_row(row: Row, answers: dict[str, dict[str, Any]]) -> None:
+    found = answers[row.name]
+    assert not faults(row, found), f"{row.command}\n{found['err'][-2000:]}"
