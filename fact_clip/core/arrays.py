@@ -40,7 +40,7 @@ def check_archive(path: Path, expected: str) -> None:
         raise InputError(path, f"an archive of {packed:,} bytes that unpacks to {unpacked:,}", expected)
 
 
-def read_npz(path: Path, expected: str) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, expected: str, todo: str = "") -> dict[str, NDArray[Any]]:
     """The arrays of a .npz file by name; an InputError for a damaged one, and for arrays that claim to be larger."""
     check_archive(path, expected)
     try:
@@ -51,7 +51,7 @@ def read_npz(path: Path, expected: str) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (*BROKEN_ARRAY, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, TypeError) as error:
-        raise InputError(path, f"damaged ({' '.join(str(error).split())})", expected) from None
+        raise InputError(path, f"damaged ({' '.join(str(error).split())})", expected, todo) from None
 
 
 def _check_header(member: zipfile.ZipInfo, file: IO[bytes]) -> None:

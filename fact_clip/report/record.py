@@ -91,7 +91,7 @@ class Record:
         todo = "run fact-clip evaluate again"
         if not path.is_file():
             raise InputError(path, "no such file", "what fact-clip evaluate keeps for the report", todo)
-        arrays = read_npz(path, "what fact-clip evaluate keeps for the report")
+        arrays = read_npz(path, "what fact-clip evaluate keeps for the report", todo)
         try:
             about = json.loads(str(arrays["about"]))
             if about["format"] != FORMAT:
