@@ -34,7 +34,7 @@ def check_archive(path: Path, expected: str) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise InputError(path, f"not readable ({error})", expected) from None
+        raise InputError(path, f"damaged, not readable ({error})", expected) from None
     unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
     if unpacked > LARGEST_UNPACKED or (unpacked > 1 << 26 and unpacked > 50 * packed):
         raise InputError(path, f"an archive of {packed:,} bytes that unpacks to {unpacked:,}", expected)
@@ -51,7 +51,7 @@ def read_npz(path: Path, expected: str, todo: str = "") -> dict[str, NDArray[Any
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (*BROKEN_ARRAY, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, TypeError) as error:
-        raise InputError(path, f"damaged ({' '.join(str(error).split())})", expected, todo) from None
+        raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", expected, todo) from None
 
 
 def _check_header(member: zipfile.ZipInfo, file: IO[bytes]) -> None:
