@@ -6,19 +6,20 @@ The calibration error in bins is that of Guo et al., "On Calibration of Modern N
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from fact_clip.config import checked
 from fact_clip.core import InputError, runs
+from fact_clip.core.files import read_mapping
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,17 @@ BINS = 10
 _STEPS = 100  # quantiles are kept for each hundredth
 _EDGE = 1e-6  # scores are kept this far from 0 and 1, where their logit is infinite
 _LEAST_SLOPE = 0.1  # a higher score is never a lower confidence
+
+
+class ConfidenceFile(BaseModel):
+    """``confidence.json`` of a run folder: the values of a `Confidence`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    slope: float = Field(ge=0, le=1e6)
+    intercept: float = Field(ge=-1e6, le=1e6)
+    quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=_STEPS + 1, max_length=_STEPS + 1)
+    frames: int = Field(ge=0)
 
 
 @dataclass(frozen=True)
@@ -79,20 +91,12 @@ class Confidence:
     @classmethod
     def read(cls, path: Path) -> Confidence | None:
         """What a JSON file of its `asdict` holds; None if there is no file, an InputError if it is damaged."""
-        if not path.is_file():
+        if not path.exists():
             return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            found = cls(**{**values, "quantiles": tuple(values["quantiles"])})
-            numbers = (found.slope, found.intercept, found.frames, *found.quantiles)
-            if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-                raise ValueError("a value that is not a finite number")
-            if len(found.quantiles) != _STEPS + 1:
-                raise ValueError(f"{len(found.quantiles)} quantiles in place of {_STEPS + 1}")
-        except (ValueError, TypeError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(path, f"damaged ({reason})", "a confidence as it was written") from None
-        return found
+        known = checked(
+            ConfidenceFile, read_mapping(path, "a confidence as it was written"), path, "train the run anew"
+        )
+        return cls(**known.model_dump())
 
     def calibrated(self, scores: ArrayLike) -> Floats:
         """Scores (T,) in [0, 1] as confidences (T,)."""
