@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Try everything on synthetic data: recognise actions without examples, from their names."),
     "train": ("train", "Train a model into a run folder."),
     "evaluate": ("evaluate", "Score a run on a split."),
+    "report": ("report", "Write the report of one or more runs: a page to look at, or plots for a paper."),
     "extract": ("segment", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
     "app": ("app", "Open a page to segment videos, type names and correct segments."),

@@ -27,6 +27,9 @@ def evaluate(
         Path | None, typer.Option(help="Candidate actions, one per line, or a mapping.txt; unset: the run's classes.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
+    with_report: Annotated[
+        bool, typer.Option("--report", help="Write the report too, a page beside the result.")
+    ] = False,
     trust_encoder: TrustEncoder = False,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -60,6 +63,10 @@ def evaluate(
         found = result["zero_shot"]
         save_curve({f"AUSUC {found['ausuc']:.1f}": found["curve"]}, plot, used=found["ways"]["in use"])
         print(f"written: {plot}", file=sys.stderr)
+    if with_report:
+        from fact_clip.cli.report import write
+
+        print(f"written: {write([run], split, has_actions=actions is not None)}", file=sys.stderr)
     if as_json:
         print(json.dumps(result, indent=2))
     else:

@@ -134,6 +134,13 @@ class TextHead(Head):
         with torch.autocast(x.device.type, enabled=False):  # a cosine times 100 needs more digits than bfloat16 has
             return self._forward(x.float(), text, None if evidence is None else evidence.float())
 
+    def compared(self, x: Tensor, text: Candidates) -> tuple[Tensor, Tensor]:
+        """(B, N, S, P) and (C or C+1, S, P): the unit vectors of features and of classes whose cosines are scored."""
+        return self._queries(x), self._keys(text)
+
+    def _queries(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)
+
     def _forward(self, x: Tensor, text: Candidates, evidence: Tensor | None) -> tuple[Tensor, Tensor]:
         keys = self._keys(text)  # (C or C+1, S, P)
         scores = self._word_scores(x, keys)
@@ -156,7 +163,7 @@ class TextHead(Head):
 
     def _word_scores(self, x: Tensor, keys: Tensor) -> Tensor:
         """(B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""
-        query = nn.functional.normalize(self.query(x).unflatten(-1, (self.n_slots, -1)), dim=-1)  # (B, N, S, P)
+        query = self._queries(x)  # (B, N, S, P)
         scale = self.log_scale.clamp(max=math.log(100.0)).exp().unsqueeze(-1)
         return query.flatten(-2) @ (keys * scale).flatten(1).T
 

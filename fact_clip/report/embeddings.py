@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.report.colours import BACKGROUND, palette
+from fact_clip.report.colours import BACKGROUND, class_colours
 from fact_clip.report.timeline import check_suffix, save_figure
 
 _MOST_POINTS = 5000  # more dots only hide each other
@@ -65,6 +68,75 @@ def principal_components(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64
     return centred @ (axes * signs[:, None]).T, strength[:2] ** 2 / total
 
 
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Vectors of one space, and the class of each.
+
+    Attributes:
+        rows: (N, D).
+        labels: (N,) class indices, -1 where a row is not drawn.
+        text: (C, D) vectors of the classes in the same space, or None.
+    """
+
+    rows: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    text: NDArray[np.floating] | None = None
+
+    def thinned(self, most: int = _MOST_POINTS) -> Space:
+        """At most so many rows, every k-th."""
+        step = -(-len(self.rows) // most)
+        return Space(self.rows[::step], self.labels[::step], self.text)
+
+
+def umap_is_there() -> bool:
+    """Whether the package umap-learn is installed."""
+    return find_spec("umap") is not None
+
+
+def umap_points(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rows (N, D) laid out by UMAP with its standard settings and a fixed seed, (N, 2); needs umap-learn."""
+    from umap import UMAP
+
+    found: NDArray[np.float64] = UMAP(random_state=0).fit_transform(np.asarray(rows, dtype=np.float64))
+    return found
+
+
+def space(
+    of: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = "", umap: bool = False
+) -> Figure:
+    """Rows as dots and texts as large marks in the colours of their classes: rings for seen classes, stars for unseen.
+
+    Rows and texts are laid out together, on two principal axes or by UMAP, each less their mean: a gap between all rows
+    and all texts says nothing of classes. Background is grey and lies below.
+    """
+    of = of.thinned()
+    parts = [np.asarray(part, dtype=np.float64) for part in (of.rows, of.text) if part is not None]
+    whole = np.concatenate([part - part.mean(axis=0) for part in parts])
+    points, shares = (umap_points(whole), None) if umap else principal_components(whole)
+    text = points[len(of.rows) :]
+    figure = _scatter(points[: len(of.rows)], of.labels, vocabulary, title)
+    axes = figure.axes[0]
+    looks = class_colours(vocabulary.names, vocabulary.background)
+    for label, (x, y) in enumerate(text.tolist()):
+        look: dict[str, Any] = {"marker": "*", "s": 130} if label in unseen else {"marker": "o", "s": 40}
+        colour = looks[vocabulary.names[label]]["colour"] or BACKGROUND
+        axes.scatter([x], [y], color=colour, edgecolors="black", linewidths=1.2, zorder=3, **look)
+    if len(text):
+        marks = [Line2D([], [], marker=mark, linestyle="", color="white", markeredgecolor="black") for mark in "o*"]
+        axes.legend(marks, ["text of a seen class", "text of an unseen class"], loc="best", fontsize=7)
+    _name_axes(figure, shares)
+    return figure
+
+
+def _name_axes(figure: Figure, shares: NDArray[np.float64] | None) -> None:
+    axes = figure.axes[0]
+    if shares is None:
+        axes.set(xlabel="UMAP 1", ylabel="UMAP 2")
+        return
+    axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
+    axes.set_ylabel(f"second ({shares[1]:.0%})")
+
+
 def embeddings(
     rows: NDArray[np.floating],
     labels: NDArray[np.int64],
@@ -82,17 +154,22 @@ def embeddings(
     """
     points, shares = principal_components(rows)
     step = -(-len(points) // _MOST_POINTS)
-    points, labels = points[::step], np.asarray(labels)[::step]
+    figure = _scatter(points[::step], np.asarray(labels)[::step], vocabulary, title)
+    _name_axes(figure, shares)
+    return figure
+
+
+def _scatter(points: NDArray[np.float64], labels: NDArray[np.int64], vocabulary: Vocabulary, title: str) -> Figure:
+    """Points (N, 2) in the colours of their classes (N,), and a legend."""
     there = [int(label) for label in np.unique(labels) if label >= 0]
-    actions = [label for label in there if label not in vocabulary.background_indices]
-    colour = dict(zip(actions, palette(len(actions)), strict=True))
+    looks = class_colours(vocabulary.names, vocabulary.background)
+    known = {label: looks[vocabulary.names[label]]["colour"] for label in there}
+    colour = {label: found for label, found in known.items() if found is not None}
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.add_subplot()
     for label in sorted(there, key=lambda one: one in colour):
         own = points[labels == label]
         axes.scatter(own[:, 0], own[:, 1], s=6, color=colour.get(label, BACKGROUND), linewidths=0)
-    axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
-    axes.set_ylabel(f"second ({shares[1]:.0%})")
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     handles = [Line2D([], [], marker="o", linestyle="", color=colour.get(label, BACKGROUND)) for label in there]
     shown, columns = [vocabulary.names[label] for label in there], -(-len(there) // 40)

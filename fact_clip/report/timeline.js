@@ -1,12 +1,12 @@
 /* Rows of segments over a shared time axis; with timeline.css.
 
-const tl = new Timeline(element, {duration, rows, colours, video, times, label, onSelect, onEdit});
+const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit});
 
 duration  seconds, as all times here: of real frames.
 rows      [{name, editable, segments: [{start, stop, label, confidence, unseen, corrected}], raw}], in order of time. Confidence,
           0..1 or null: opacity; unseen: dashes above; corrected: a line below; raw: segments before decoding, a strip below.
 colours   {label: {colour: "#rrggbb", null for background; number: shown beside it, or null}}
-video     a <video>: clicks seek it, it moves the cursor.  times: of frames, where edges may lie; else 0.04 s apart.
+video     clicks seek it, it moves the cursor.  times: of frames, where edges may lie; else 0.04 s apart.
 onSelect({row, index, segment}): after a click or key. onEdit({row, index, start, stop}): an edge of an editable row was
 dragged or nudged; a neighbour that touched it moved along. row, index: places in `rows` and `segments`.
 
@@ -29,7 +29,7 @@ function node(tag, className, parent, attributes = {}) {
 	return made;
 }
 
-function Timeline(element, {duration, rows = [], colours, video, times, label = "Timeline", onSelect, onEdit}) {
+function Timeline(element, {duration, rows = [], colours, video, times, label = "Timeline", unit = "s", onSelect, onEdit}) {
 	duration = max(duration, 0.04);
 	let from = 0, to = duration, now = 0, chosen = null, drag = null, isSeen = false, isLoop = false, waiting;
 	let width, left, height, pen, ink, paper;
@@ -136,7 +136,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 		}
 	}
 
-	const fit = (text, room) => text.length < room / 6.5 ? text : `${text.slice(0, max(room / 6.5 - 1, 0))}…`;
+	const fit = (text, room) => text.length < room / 7 ? text : `${text.slice(0, max(room / 7 - 1, 0))}…`;
 
 	function drawAxis() {
 		const least = 80 * (to - from) / width, step = STEPS.find((one) => one >= least) ?? 7200, bottom = height - 9;
@@ -146,19 +146,19 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 			pen.globalAlpha = 0.2;
 			pen.fillRect(place, 0, 1, bottom - 8);
 			pen.globalAlpha = 1;
-			pen.fillText(text, clamp(place - 3 * text.length, left, width - 7 * text.length - 10), bottom);
+			pen.fillText(text, clamp(place - 3 * text.length, left, width - 7 * (text.length + unit.length) - 3), bottom);
 		}
-		pen.fillText("s", width - 7, bottom);
+		pen.fillText(unit, width - 7 * unit.length, bottom);
 	}
 
 	function moveHead() {
-		head.hidden = now < from || now > to;
+		head.hidden = !now && !video || now < from || now > to;
 		head.style.left = `${x(now) - 1}px`;
 	}
 
 	function describe(at) {
 		const {start, stop, label: name, confidence, unseen, corrected} = segment(at);
-		return [rows[at.row].name, name, `${clock(start)} to ${clock(stop)} s (${(stop - start).toFixed(2)} s)`,
+		return [rows[at.row].name, name, `${clock(start)} to ${clock(stop)} ${unit} (${(stop - start).toFixed(2)} ${unit})`,
 			confidence != null && `confidence ${round(100 * confidence)} %`, unseen && "unseen class", corrected && "corrected",
 		].filter(Boolean);
 	}
@@ -322,7 +322,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 		seen.disconnect();
 		box.remove();
 	}
-	Object.assign(this, {setRows, select, seek, zoom, press, destroy});
+	Object.assign(this, {setRows, select, seek, zoom, press, draw, destroy});
 	setRows(rows);
 }
 

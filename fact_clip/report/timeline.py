@@ -55,7 +55,13 @@ def check_suffix(path: Path) -> None:
         raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
 
 
-def timeline(rows: Mapping[str, Segmentation], *, background: Collection[str] = (), title: str = "") -> Figure:
+def timeline(
+    rows: Mapping[str, Segmentation],
+    *,
+    background: Collection[str] = (),
+    title: str = "",
+    names: Sequence[str] | None = None,
+) -> Figure:
     """One bar a row, from top to bottom in the order given; the convention is truth above prediction.
 
     The axis is in seconds where every row knows its times or rate, else in frames. The legend lists the classes that
@@ -66,13 +72,16 @@ def timeline(rows: Mapping[str, Segmentation], *, background: Collection[str] = 
         rows: name -> segmentation; lengths may differ.
         background: labels drawn in grey.
         title: a line above.
+        names: all classes, which gives each the colour and the number that it has in every picture and in the report.
+            None: those that occur here, by first appearance.
     """
     if not rows:
         raise InputError("timeline", "no rows", "at least one segmentation")
     labels = list(dict.fromkeys(segment.label for row in rows.values() for segment in row))
-    actions = [label for label in labels if label not in background]
-    colour_of = dict(zip(actions, palette(len(actions)), strict=True))
-    number_of = {label: number for number, label in enumerate(actions, start=1)}
+    numbered = [label for label in dict.fromkeys([*(names or ()), *labels]) if label not in background]
+    colour_of = dict(zip(numbered, palette(len(numbered)), strict=True))
+    number_of = {label: number for number, label in enumerate(numbered, start=1)}
+    actions = sorted((label for label in labels if label not in background), key=number_of.__getitem__)
     entries = [(f"{number_of[label]}  {label}", colour_of[label]) for label in actions]
     entries += [(label, BACKGROUND) for label in labels if label in background]
 

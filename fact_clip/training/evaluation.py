@@ -67,7 +67,7 @@ def evaluate(
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
-    segmenter, dataset = _opened(run_dir, overrides, device)
+    segmenter, dataset = opened(run_dir, overrides, device)
     segmenter.trust_encoder = trust_encoder or any(each.startswith("text.encoder=") for each in overrides)
     run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
@@ -76,7 +76,7 @@ def evaluate(
     found, mine = [], processes.share(names)
     for name in paced(mine, "evaluating", logger, progress):
         features = dataset.features(name)
-        of = segmenter.voters(features, choice, _given_transcript(dataset, name) if config.model.transcript else None)
+        of = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
         labels, confidence = segmenter.decode(of, choice, len(features))
         kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
@@ -129,7 +129,7 @@ def _record(dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows
     return Record(vocabulary, counts, versions, videos)
 
 
-def _opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
+def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
     trained, place = open_run(run_dir), pick_device(device, "device")
     run = open_run(run_dir, overrides) if overrides else trained
@@ -239,7 +239,7 @@ def _transcript(dataset: Dataset, labels: NDArray[np.int64]) -> list[str]:
     return [dataset.vocabulary.names[label] for _, _, label in runs(labels) if label >= 0]
 
 
-def _given_transcript(dataset: Dataset, name: str) -> list[str]:
+def given_transcript(dataset: Dataset, name: str) -> list[str]:
     """A transcript that came with the data; it is never read off the labels that are scored."""
     path = dataset.root / "transcripts" / f"{name}.txt"
     if not path.is_file():
@@ -251,7 +251,7 @@ def _given_transcript(dataset: Dataset, name: str) -> list[str]:
 
 def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
     """The classes, and what the (first) model of a run makes of the videos of a split, for `report.draw_frames`."""
-    segmenter, dataset = _opened(run_dir, (), device)
+    segmenter, dataset = opened(run_dir, (), device)
     stride = segmenter.run.config.data.stride
 
     def states() -> Iterator[Frames]:

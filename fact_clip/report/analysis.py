@@ -1,0 +1,180 @@
+"""What a report says of labellings beyond the figures: confusions, boundaries, cuts, uncertain segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip import metrics
+from fact_clip.core import Vocabulary, runs
+from fact_clip.report.record import Video
+
+Labels = NDArray[np.int64]
+Run = tuple[int, int, int]
+"""Start, stop and label of a segment."""
+
+MOST_CELLS = 4000  # of a confusion matrix; the largest ones
+TOLERANCES = {"s": (0.5, 1.0, 2.0, 5.0), "frames": (1.0, 5.0, 10.0, 25.0)}
+"""Unit -> how far from a true boundary a predicted one still counts as found."""
+
+
+def segments(labels: Labels) -> list[Run]:
+    """The runs of one label, without those of frames that have none (-1)."""
+    return [run for run in runs(labels) if run[2] >= 0]
+
+
+def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[tuple[int, int, int]]:
+    """(true class, predicted class, frames) of all pairs that occur, the most frequent first; at most `MOST_CELLS`."""
+    true, guess = np.concatenate(truth), np.concatenate(prediction)
+    judged = true >= 0
+    pairs, counts = np.unique(np.stack([true[judged], guess[judged]]), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MOST_CELLS]
+    return [(int(pairs[0, place]), int(pairs[1, place]), int(counts[place])) for place in order]
+
+
+def factor_confusions(
+    vocabulary: Vocabulary, truth: Sequence[Labels], prediction: Sequence[Labels]
+) -> dict[str, dict[str, Any]]:
+    """Slot -> {"names", "cells"}: `confusion` of the factors of true and predicted classes; "none" is the last name.
+
+    Nothing for a vocabulary of whole names.
+    """
+    if len(vocabulary.slots) < 2:
+        return {}
+    found = {}
+    for slot in vocabulary.slots:
+        names, of_class = vocabulary.factor_indices(slot)
+        of_class = np.where(of_class < 0, len(names), of_class)
+        # -1 stays -1
+        true, guess = ([np.where(each < 0, -1, of_class[each]) for each in rows] for rows in (truth, prediction))
+        found[slot] = {"names": [*names, "none"], "cells": confusion(true, guess)}
+    return found
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How a video is cut, whatever the labels are.
+
+    Attributes:
+        true, predicted: number of segments.
+        over: true segments that at least two predicted ones lie in, by at least half their length each.
+        under: predicted segments that at least two true ones lie in, in the same way.
+        once: true segments that exactly one predicted one lies in.
+    """
+
+    true: int
+    predicted: int
+    over: int
+    under: int
+    once: int
+
+    @classmethod
+    def of(cls, truth: Labels, prediction: Labels) -> Cuts:
+        """Those of a video, (T,) and (T,); frames without a label are left out of the segments, not of the video."""
+        true, guess = segments(truth), segments(prediction)
+        parts, joined = _inside(guess, true), _inside(true, guess)
+        return cls(len(true), len(guess), sum(n > 1 for n in parts), sum(n > 1 for n in joined), parts.count(1))
+
+    def __add__(self, other: Cuts) -> Cuts:
+        return Cuts(*(a + b for a, b in zip(self.numbers, other.numbers, strict=True)))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """In the order of the attributes."""
+        return self.true, self.predicted, self.over, self.under, self.once
+
+
+def _inside(inner: Sequence[Run], outer: Sequence[Run]) -> list[int]:
+    """How many of the inner segments lie in each of the outer ones by at least half their length."""
+    counts, place = [0] * len(outer), 0
+    for start, stop, _ in inner:
+        while place < len(outer) and outer[place][1] <= start:
+            place += 1
+        at = place
+        while at < len(outer) and outer[at][0] < stop:
+            shared = min(stop, outer[at][1]) - max(start, outer[at][0])
+            if 2 * shared >= stop - start:
+                counts[at] += 1
+                break
+            at += 1
+    return counts
+
+
+def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
+    """How well changes of label are found: precision, recall, F1 by tolerance, and how far off the nearest ones are.
+
+    Returns:
+        "unit": "s" where all videos have one rate, else "frames"; "tolerances": rows of tolerance, precision, recall,
+        F1 in percent; "offsets": of each true boundary that of the nearest predicted one, later is positive, sorted;
+        "median": of their sizes, and "bias": their mean, None without boundaries.
+    """
+    truth, prediction = ([video.labels[row] for video in videos] for row in ("truth", "prediction"))
+    rate = common_rate(videos)
+    unit, frames_of_unit = ("frames", 1.0) if rate is None else ("s", rate)
+    rows = []
+    for tolerance in TOLERANCES[unit]:
+        found = metrics.boundary_scores(truth, prediction, tolerance, rate)
+        rows.append([tolerance, *(round(found[key], 1) for key in ("precision", "recall", "f1"))])
+    offsets = []
+    for true, guess in zip(truth, prediction, strict=True):
+        edges, guesses = (np.array([run[0] for run in segments(each)[1:]]) for each in (true, guess))
+        if len(edges) and len(guesses):
+            away = guesses[None] - edges[:, None]  # (edges, guesses)
+            offsets += away[np.arange(len(edges)), np.abs(away).argmin(axis=1)].tolist()
+    scaled = np.sort(np.array(offsets, dtype=np.float64) / frames_of_unit)
+    median, bias = (float(np.median(np.abs(scaled))), float(scaled.mean())) if len(scaled) else (None, None)
+    return {"unit": unit, "tolerances": rows, "offsets": scaled.tolist(), "median": median, "bias": bias}
+
+
+def common_rate(videos: Sequence[Video]) -> float | None:
+    """Frames per second where all videos are evenly sampled at one rate, else None."""
+    steps = {step_of(video.times) for video in videos}
+    step = steps.pop() if len(steps) == 1 else None
+    return 1 / step if step else None
+
+
+def step_of(times: NDArray[np.float64] | None) -> float | None:
+    """Seconds between frames that are evenly spaced from 0 on, to a millisecond and a half; None for all others."""
+    if times is None:
+        return None
+    step = round(float(times[-1]) / (len(times) - 1), 9)
+    return step if np.abs(times - step * np.arange(len(times))).max() < 1.5e-3 else None
+
+
+def histogram(offsets: Sequence[float], unit: str) -> list[tuple[str, int]]:
+    """Offsets of boundaries by size and direction: ("early by more than 5 s", 3), ... in the bins of `TOLERANCES`."""
+    edges = TOLERANCES[unit]
+    values, rows = np.asarray(offsets, dtype=np.float64), []
+    bounds = [(low, high) for low, high in zip(edges, [*edges[1:], np.inf], strict=True)]
+    for word, signed in (("early", -values), ("late", values)):
+        counts = [(low, high, int(((signed > low) & (signed <= high)).sum())) for low, high in bounds]
+        named = [
+            (f"{word} by {low:g} to {high:g} {unit}" if high < np.inf else f"{word} by more than {low:g} {unit}", count)
+            for low, high, count in counts
+        ]
+        rows.append(named)
+    within = (f"within {edges[0]:g} {unit}", int((np.abs(values) <= edges[0]).sum()))
+    return [*reversed(rows[0]), within, *rows[1]]
+
+
+def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any]]:
+    """The predicted segments with the lowest mean confidence; "video" and "index" are places, "start", "stop" frames.
+
+    "true" is the most frequent label of the frames of the segment (-1: none).
+    """
+    found = []
+    for place, video in enumerate(videos):
+        labels, shares = video.labels["prediction"], video.confidence["prediction"].astype(np.float64)
+        for index, (start, stop, label) in enumerate(runs(labels)):
+            found.append((float(shares[start:stop].mean()), place, index, start, stop, label))
+    rows: list[dict[str, Any]] = []
+    for confidence, place, index, start, stop, label in sorted(found)[:most]:
+        names, counts = np.unique(videos[place].labels["truth"][start:stop], return_counts=True)
+        true = int(names[counts.argmax()])
+        rows.append({"video": place, "index": index, "start": start, "stop": stop, "label": label})
+        rows[-1] |= {"confidence": round(confidence, 3), "true": true}
+    return rows

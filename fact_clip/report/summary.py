@@ -1,0 +1,309 @@
+"""The data of a report: everything about one or more evaluated runs that the page shows, as compact JSON."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip import metrics
+from fact_clip.checkpoint import Run, open_run, run_folder
+from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.files import read_mapping
+from fact_clip.report import analysis
+from fact_clip.report.colours import class_colours
+from fact_clip.report.record import ROWS, Record, Video
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
+_TOP = 3  # wrong names of an unseen class that are listed
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A run and what `fact-clip evaluate` wrote of it."""
+
+    run: Run
+    title: str
+    written: str  # when it was evaluated, in UTC
+    result: Mapping[str, Any]
+    record: Record
+
+
+def evaluations(folders: Sequence[Path], stem: str = "evaluation") -> list[Path]:
+    """The run folders of some folders: the folder of a sweep stands for its runs."""
+    found: list[Path] = []
+    for folder in map(run_folder, folders):
+        path = folder / f"{stem}.json"
+        if (folder / "run.json").is_file() or not path.is_file():
+            found.append(folder)
+            continue
+        result = read_mapping(path, "the result of a sweep")
+        if not isinstance(result.get("runs"), dict):
+            raise InputError(path, "no runs", "the result of a sweep, or a run folder")
+        found += [folder / name for name in result["runs"]]
+    return found
+
+
+def sweep_of(folder: Path) -> dict[str, Any] | None:
+    """The result of a sweep in its folder; None for the folder of a run."""
+    path = folder / "evaluation.json"
+    if (folder / "run.json").is_file() or not path.is_file():
+        return None
+    return read_mapping(path, "the result of a sweep")
+
+
+def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
+    """Evaluated runs, each with a title that tells it from the others; an InputError where something is missing."""
+    titles = _titles([str(folder) for folder in folders])
+    found = []
+    for folder, title in zip(folders, titles, strict=True):
+        run, path = open_run(folder), folder / f"{stem}.json"
+        record = Record.load(path.with_suffix(".npz"))
+        result = read_mapping(path, "the result of fact-clip evaluate")
+        if result.get("videos") != [video.name for video in record.videos]:
+            expected = f"the videos of {path.with_suffix('.npz').name}"
+            raise InputError(path, "other videos", expected, "run fact-clip evaluate again")
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        found.append(Evaluated(run, title, written, result, record))
+    return found
+
+
+def _titles(paths: Sequence[str]) -> list[str]:
+    """The paths without what all of them begin with; equal ones are numbered."""
+    if len(paths) == 1:
+        return [paths[0]]
+    shared = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
+    names = [os.path.relpath(path, shared) for path in paths]
+    return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]
+
+
+def summary(runs_: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What page.js reads, see there. Classes and videos of several runs are united by name."""
+    names = list(dict.fromkeys(name for each in runs_ for name in each.record.vocabulary.names))
+    index = {name: place for place, name in enumerate(names)}
+    videos = list(dict.fromkeys(video.name for each in runs_ for video in each.record.videos))
+    return {
+        "classes": _classes(names, runs_),
+        "runs": [_run(each, index, videos) for each in runs_],
+        "videos": [_video(name, runs_, index) for name in videos],
+        "sweeps": list(sweeps),
+    }
+
+
+def _classes(names: Sequence[str], found: Sequence[Evaluated]) -> list[dict[str, Any]]:
+    """Of each class: name, colour, number, group and factors; groups are those of the first run that has some."""
+    background = {name for each in found for name in each.record.vocabulary.background}
+    groups = dict.fromkeys(background, "background")
+    for each in found:
+        zero = each.result.get("zero_shot", {})
+        for group, key in (("unseen", "unseen"), ("validation-unseen", "validation_unseen"), ("seen", "seen")):
+            for name in zero.get(key, ()):
+                groups.setdefault(name, group)
+    factors = {
+        name: entry
+        for each in found
+        if len(each.record.vocabulary.slots) > 1
+        for name, entry in zip(each.record.vocabulary.names, each.record.vocabulary.factors, strict=True)
+    }
+    looks = class_colours(names, background)
+    return [
+        {"name": name, "colour": looks[name]["colour"], "number": looks[name]["number"], "group": groups.get(name, "")}
+        | {"factors": [factor for factor in factors.get(name, ()) if factor]}
+        for name in names
+    ]
+
+
+def _run(one: Evaluated, index: Mapping[str, int], videos: Sequence[str]) -> dict[str, Any]:
+    """What the page shows of a run, apart from the timelines; classes and videos are places in its lists."""
+    record, config = one.record, one.run.config
+    place = np.array([index[name] for name in record.vocabulary.names])
+    truth, prediction = ([video.labels[row] for video in record.videos] for row in ("truth", "prediction"))
+    cells = [[int(place[true]), int(place[guess]), n] for true, guess, n in analysis.confusion(truth, prediction)]
+    of_video = [videos.index(video.name) for video in record.videos]
+    uncertain = analysis.least_certain(record.videos)
+    for row in uncertain:
+        times = record.videos[row["video"]].times
+        row |= {
+            edge: round(float(times[row[edge]]), 3) if times is not None else row[edge] for edge in ("start", "stop")
+        }
+        row |= {key: int(place[row[key]]) if row[key] >= 0 else -1 for key in ("label", "true")}
+        row["video"] = of_video[row["video"]]
+    edges = analysis.boundaries(record.videos)
+    edges["histogram"] = analysis.histogram(edges.pop("offsets"), edges["unit"])
+    cuts = sum((analysis.Cuts.of(*pair) for pair in zip(truth, prediction, strict=True)), analysis.Cuts(0, 0, 0, 0, 0))
+    training = {name: int(count) for name, count in zip(record.vocabulary.names, record.training_frames, strict=True)}
+    rows = [{**row, "class": index[row["name"]], "training": training[row["name"]]} for row in one.result["per_class"]]
+    return {
+        "title": one.title,
+        "path": str(one.run.path),
+        "written": one.written,
+        "seed": config.train.seed,
+        "members": config.train.members,
+        "data": config.data.name,
+        "versions": {**_trained_with(one.run.path), **{f"evaluated by {k}": v for k, v in record.versions.items()}},
+        "config": config.to_yaml(),
+        "numbers": numbers(one.result),
+        "result": {key: one.result[key] for key in one.result if key not in ("per_class", "run", "videos")},
+        "classes": rows,
+        "confusion": cells,
+        "factors": analysis.factor_confusions(record.vocabulary, truth, prediction),
+        "boundaries": edges,
+        "cuts": dict(zip(("true", "predicted", "over", "under", "once"), cuts.numbers, strict=True)),
+        "uncertain": uncertain,
+        "unseen": unseen_errors(one.result, record.vocabulary, truth, prediction),
+    }
+
+
+_ZERO_SHOT = (
+    ("S", "S, seen classes", "mean accuracy of the seen classes; gamma is chosen on validation videos"),
+    ("U", "U, unseen classes", "mean accuracy of the unseen classes; the same gamma"),
+    ("H", "H", "harmonic mean of S and U"),
+    ("best_harmonic_mean", "H* (oracle)", "the best H on the curve: its gamma is chosen with the test labels"),
+    ("ausuc", "AUSUC", "area under the curve of S over U"),
+    ("auroc", "AUROC", "frames of unseen against frames of seen classes, by best unseen minus best seen score"),
+    ("unseen_labels_only", "unseen labels only", "U where only unseen classes are candidates"),
+    ("chance", "chance", "100 / number of candidates"),
+    ("called_seen", "called seen", "of the wrongly named frames of unseen classes: named as a seen class"),
+    ("collapsed", "collapsed", "of the same frames: named as a frequent seen class that shares a factor"),
+    ("compositional_gap", "compositional gap, unseen", "mean of class accuracy minus the product of its factors'"),
+    ("compositional_gap_seen", "compositional gap, seen", "the same over seen classes"),
+    ("gamma", "gamma", "subtracted from the scores of seen classes, in nats"),
+    ("prior_weight", "prior weight", "share of log p(class) that is subtracted"),
+)
+
+
+def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+    """(name, value, note) of the figures of an evaluation, those of seen and unseen classes first."""
+    zero, rows = result.get("zero_shot", {}), list[tuple[str, float, str]]()
+    found = {**zero.get("ways", {}).get("in use", {}), **zero}
+    for key, name, note in _ZERO_SHOT:
+        if isinstance(found.get(key), int | float):
+            rows.append((name, float(found[key]), note))
+    for key, value in result["metrics"].items():
+        if isinstance(value, int | float):
+            rows.append((metrics.figure_name(key), float(value), ""))
+    return rows
+
+
+def _trained_with(folder: Path) -> dict[str, str]:
+    facts = read_mapping(folder / "run.json", "a run folder")
+    found = {"trained by fact-clip": facts.get("fact_clip"), "trained by torch": facts.get("torch")}
+    return {key: str(value) for key, value in found.items() if value}
+
+
+def unseen_errors(
+    result: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    truth: Sequence[NDArray[np.int64]],
+    prediction: Sequence[NDArray[np.int64]],
+) -> list[dict[str, Any]]:
+    """Of each unseen class: accuracy, the product of the accuracies of its factors, and what it is taken for.
+
+    The accuracy of a factor is the share of all frames whose true class has it that are named as a class with it.
+    """
+    zero = result.get("zero_shot")
+    if zero is None:
+        return []
+    seen, rows = set(zero["seen"]), []
+    wrong: dict[int, list[tuple[int, int]]] = {}
+    for true, guess, count in analysis.confusion(truth, prediction):
+        if true != guess:
+            wrong.setdefault(true, []).append((count, guess))
+    for name, facts in zero["unseen"].items():
+        label = vocabulary.index(name)
+        factors = vocabulary.factors[label]
+        shares = [
+            zero["by_factor"].get(slot, {}).get(factor, {}).get("accuracy")
+            for slot, factor in zip(vocabulary.slots, factors, strict=True)
+            if factor is not None
+        ]
+        product = None if None in shares else 100 * math.prod(share / 100 for share in shares)
+        taken = [
+            {
+                "name": vocabulary.names[guess],
+                "share": 100 * count / facts["frames"],
+                "seen": vocabulary.names[guess] in seen,
+                "shares": any(a == b for a, b in zip(factors, vocabulary.factors[guess], strict=True) if a is not None),
+            }
+            for count, guess in wrong.get(label, [])[:_TOP]
+        ]
+        rows.append({"name": name, **facts, "product": product, "taken": taken})
+    return rows
+
+
+def _video(name: str, found: Sequence[Evaluated], index: Mapping[str, int]) -> dict[str, Any]:
+    """Times, truth, and for each run the rows and figures of a video, packed; null for a run that lacks it."""
+    entry: dict[str, Any] = {"name": name, "runs": []}
+    for each in found:
+        video = next((one for one in each.record.videos if one.name == name), None)
+        if video is None:
+            entry["runs"].append(None)
+            continue
+        place = np.array([index[label] for label in each.record.vocabulary.names])
+        entry.setdefault("frames", len(video))
+        entry.setdefault("times", _times(video.times))
+        entry.setdefault("truth", packed_rows(_placed(video.labels["truth"], place)))
+        if len(video) != entry["frames"]:
+            found_frames = f"{len(video)} frames of {name}"
+            raise InputError(each.run.path, found_frames, f"{entry['frames']}, as in {found[0].run.path}")
+        rows = {
+            row[0]: packed_rows(_placed(video.labels[row], place), video.confidence[row])
+            for row in ROWS[1:]
+            if row in video.labels
+        }
+        figures = video_figures(video, each)
+        entry["runs"].append({**rows, "figures": [round(figures[key], 1) for key in _FIGURES]})
+    return entry
+
+
+def _placed(labels: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(labels < 0, -1, place[labels])
+
+
+def video_figures(video: Video, one: Evaluated) -> dict[str, Any]:
+    """The figures of one video, by the rules of the evaluation."""
+    background = () if one.result["background_counted"] else one.record.vocabulary.background_indices
+    rows = [video.labels["truth"]], [video.labels["prediction"]]
+    return metrics.evaluate(*rows, background=background, profile=one.result["metrics"]["profile"])
+
+
+def _times(times: NDArray[np.float64] | None) -> dict[str, Any]:
+    """{"step": seconds} for even frames, {"packed": milliseconds between frames} for others, {"step": 1} for none."""
+    if times is None:
+        return {"step": 1, "unit": "frames"}
+    step = analysis.step_of(times)
+    if step is not None:
+        return {"step": step}
+    return {"packed": packed(np.diff(np.round(1000 * times).astype(np.int64), prepend=0).tolist())}
+
+
+def packed_rows(labels: NDArray[np.int64], confidence: NDArray[np.floating] | None = None) -> str:
+    """Labels (T,) as `packed` runs: class + 1 (0: none), frames and, where given, the mean confidence in percent."""
+    numbers: list[int] = []
+    for start, stop, label in runs(labels):
+        numbers += [label + 1, stop - start]
+        if confidence is not None:
+            numbers.append(round(100 * float(confidence[start:stop].astype(np.float64).mean())))
+    return packed(numbers)
+
+
+def packed(numbers: Sequence[int]) -> str:
+    """Whole numbers from 0 on as text: five bits a letter, lowest first, with 32 added where more follow.
+
+    The letters are those of base64 in web addresses, so the text needs no escapes; small numbers take one letter.
+    """
+    letters = []
+    for number in numbers:
+        while number >= 32:
+            letters.append(_LETTERS[32 + number % 32])
+            number //= 32
+        letters.append(_LETTERS[number])
+    return "".join(letters)

@@ -1,0 +1,68 @@
+"""Where a model puts frames, tokens and the texts of classes, for the plots of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fact_clip.core import Vocabulary
+from fact_clip.models.heads import TextHead
+from fact_clip.report.embeddings import Space
+from fact_clip.training.evaluation import given_transcript, opened, split_names
+
+
+def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, dict[str, Space]]:
+    """The classes, and where the (first) model of a run puts the videos of a split: "features", "frames" and "tokens".
+
+    "features" are the input of the model. With a head that reads text, frames, tokens and the texts of the classes are
+    the unit vectors that the last block compares; else frames and tokens are its features. Frames have their true
+    class, tokens (without null) the one that they stand for.
+    """
+    segmenter, dataset = opened(run_dir, (), device)
+    model, stride = segmenter.model, segmenter.run.config.data.stride
+    last, read = model.block_list[-1], dict[str, tuple[Tensor, Tensor]]()
+
+    def listen(kind: str) -> Callable[..., None]:
+        def keep(head: TextHead, inputs: tuple[Any, ...], _: Any) -> None:
+            queries, keys = head.compared(*inputs[:2])
+            read[kind] = queries[0].flatten(1), keys[: len(segmenter.vocabulary)].flatten(1)  # (N, S*P), (C, S*P)
+
+        return keep
+
+    hooks = [
+        head.register_forward_hook(listen(kind))
+        for kind, head in (("frames", last.frame_head), ("tokens", last.token_head))
+        if isinstance(head, TextHead)
+    ]
+    found: dict[str, list[tuple[NDArray[np.floating], NDArray[np.int64]]]] = {}
+    for name in split_names(dataset, split):
+        raw = dataset.features(name)
+        rows = torch.from_numpy(segmenter.run.transform(raw)[::stride]).unsqueeze(0).to(segmenter.device)
+        order = None
+        if segmenter.run.config.model.transcript:
+            given = segmenter.vocabulary.encode(given_transcript(dataset, name))
+            order = torch.from_numpy(given).unsqueeze(0).to(segmenter.device)
+        with torch.inference_mode():
+            output = model(rows, transcript=order)
+        block, truth = output.blocks[-1], dataset.labels(name)[::stride]
+        stands_for = block.token_logits[0].argmax(-1).cpu().numpy()
+        stands_for = np.where(stands_for < len(segmenter.vocabulary), stands_for, -1)
+        frames = read["frames"][0] if read else block.frame_features[0]
+        tokens = read["tokens"][0] if read else block.token_features[0]
+        found.setdefault("features", []).append((rows[0].cpu().numpy(), truth))
+        found.setdefault("frames", []).append((frames.cpu().numpy(), truth))
+        found.setdefault("tokens", []).append((tokens.cpu().numpy(), stands_for))
+    for hook in hooks:
+        hook.remove()
+    texts = {kind: keys.cpu().numpy() for kind, (_, keys) in read.items()}
+    spaces = {}
+    for kind, pairs in found.items():
+        rows_of, labels_of = zip(*pairs, strict=True)
+        spaces[kind] = Space(np.concatenate(rows_of), np.concatenate(labels_of), texts.get(kind))
+    return dataset.vocabulary, spaces
