@@ -1,5 +1,8 @@
 /* The report. `data` is what fact_clip/report/summary.py makes: classes, runs, videos, sweeps. Text goes in as textContent. */
 "use strict";
+window.addEventListener("error", ({message}) => {
+  document.getElementById("report").textContent = `This report is damaged: ${message}. Write it again with fact-clip report.`;
+});
 {
 const data = JSON.parse(document.getElementById("data").textContent);
 const {classes, runs, videos, sweeps} = data, several = runs.length > 1;

@@ -94,7 +94,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 
 	function draw(isPrint = false) {
 		moveHead();
-		if (!isSeen && !isPrint) return;
+		if (!(isSeen || isPrint) || !box.isConnected) return;
 		const scale = window.devicePixelRatio || 1, style = getComputedStyle(box), before = width;
 		if (isPrint) width = 700; // about that of A4
 		Object.assign(canvas, {width: width * scale, height: height * scale});
@@ -120,7 +120,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 		let drawn = -1;
 		for (const {start, stop, label: name, confidence, unseen, corrected} of segments) {
 			const [first, last] = ends({start, stop}), size = last - first;
-			if (size <= 0 || last - drawn < 0.3) continue; // not to be seen
+			if (size <= 0 || last - drawn < 0.3) continue;
 			drawn = last;
 			const {colour, number} = colours[name] ?? {}, alpha = (colour ? 1 : 0.15) * (0.25 + 0.75 * (confidence ?? 1));
 			Object.assign(pen, {globalAlpha: alpha, fillStyle: colour ?? ink});

@@ -1,0 +1,134 @@
+"""Confusions, cuts, boundaries and uncertain segments, counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fact_clip.core import Vocabulary
+from fact_clip.report.analysis import (
+    Cuts,
+    boundaries,
+    common_rate,
+    confusion,
+    factor_confusions,
+    histogram,
+    least_certain,
+    step_of,
+)
+from fact_clip.report.record import Video
+
+
+def labels(text: str) -> np.ndarray:
+    """One digit a frame; "." is a frame without a label."""
+    return np.array([-1 if letter == "." else int(letter) for letter in text])
+
+
+def video(truth: str, prediction: str, confidence: float = 0.5, times=None) -> Video:
+    true, guess = labels(truth), labels(prediction)
+    shares = np.full(len(guess), confidence, np.float16)
+    return Video("one", {"truth": true, "prediction": guess}, {"prediction": shares}, times)
+
+
+def test_confusions_are_counted_and_unlabelled_frames_are_left_out():
+    truth, prediction = [labels("0011."), labels("12")], [labels("01112"), labels("22")]
+    assert confusion(truth, prediction) == [(1, 1, 2), (0, 0, 1), (0, 1, 1), (1, 2, 1), (2, 2, 1)]
+
+
+def test_confusions_by_factor():
+    names = Vocabulary.from_names(
+        ["rest", "cut ham", "cut egg", "move egg with turner"],
+        background=["rest"],
+        factors={
+            "cut ham": ("cut", "ham", None),
+            "cut egg": ("cut", "egg", None),
+            "move egg with turner": ("move", "egg", "turner"),
+        },
+        slots=["verb", "object", "tool"],
+    )
+    found = factor_confusions(names, [labels("1123.")], [labels("2330.")])
+    assert found["verb"] == {
+        "names": ["cut", "move", "none"],
+        "cells": [(0, 1, 2), (0, 0, 1), (1, 2, 1)],  # cut as move twice, cut as cut, move as background
+    }
+    assert found["object"]["names"] == ["ham", "egg", "none"]
+    assert found["object"]["cells"] == [(0, 1, 2), (1, 1, 1), (1, 2, 1)]
+    # Neither cut ham nor background has a tool.
+    assert found["tool"] == {"names": ["turner", "none"], "cells": [(1, 0, 2), (0, 1, 1), (1, 1, 1)]}
+    assert factor_confusions(Vocabulary.from_names(["a", "b"]), [labels("0")], [labels("1")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "expected"),
+    [
+        ("000111", "000111", Cuts(2, 2, 0, 0, 2)),
+        ("000000", "010101", Cuts(1, 6, 1, 0, 0)),  # six predicted segments in one true one
+        ("010101", "000000", Cuts(6, 1, 0, 1, 0)),  # and the reverse: the predicted one lies in none by half
+        (
+            "000111",
+            "002211",
+            Cuts(2, 3, 1, 0, 1),
+        ),  # the second lies in both by half its length: it counts for the first
+        ("..0000", "112222", Cuts(1, 2, 0, 0, 1)),  # what is predicted before the first label lies nowhere
+    ],
+)
+def test_cuts(truth, prediction, expected):
+    assert Cuts.of(labels(truth), labels(prediction)) == expected
+
+
+def test_cuts_add_up():
+    assert Cuts(1, 2, 3, 4, 5) + Cuts(1, 1, 1, 1, 1) == Cuts(2, 3, 4, 5, 6)
+
+
+def test_boundaries_of_evenly_timed_videos_are_in_seconds():
+    """At 2 frames a second: true changes at 2 s and 4 s, predicted ones at 2.5 s and 3 s."""
+    times = np.arange(13) / 2
+    found = boundaries([video("000011112222", "000001222222", times=times)])
+    assert found["unit"] == "s"
+    # Within 0.5 s one of two is found; within 1 s both are.
+    assert found["tolerances"][:2] == [[0.5, 50.0, 50.0, 50.0], [1.0, 100.0, 100.0, 100.0]]
+    # The nearest to 2 s is half a second late, that to 4 s a second early.
+    assert found["offsets"] == [-1.0, 0.5]
+    assert (found["median"], found["bias"]) == (0.75, -0.25)
+
+
+def test_boundaries_of_other_videos_are_in_frames():
+    found = boundaries([video("0011", "0111"), video("0000", "0000")])
+    assert found["unit"] == "frames"
+    assert found["tolerances"][0] == [1.0, 100.0, 100.0, 100.0]
+    assert found["offsets"] == [-1.0]
+    empty = boundaries([video("0000", "0000")])
+    assert (empty["offsets"], empty["median"], empty["bias"]) == ([], None, None)
+
+
+def test_a_histogram_has_a_bin_for_every_offset():
+    rows = histogram([-7, -0.5, 0, 0.5, 0.75, 2, 5.5], "s")
+    assert rows == [
+        ("early by more than 5 s", 1),
+        ("early by 2 to 5 s", 0),
+        ("early by 1 to 2 s", 0),
+        ("early by 0.5 to 1 s", 0),
+        ("within 0.5 s", 3),
+        ("late by 0.5 to 1 s", 1),
+        ("late by 1 to 2 s", 1),
+        ("late by 2 to 5 s", 0),
+        ("late by more than 5 s", 1),
+    ]
+
+
+def test_a_rate_is_common_only_if_all_videos_have_it():
+    even, other, uneven = np.arange(5) / 5, np.arange(5) / 4, np.array([0, 0.2, 0.5, 0.6, 0.8])
+    assert (step_of(even), step_of(uneven), step_of(None)) == (0.2, None, None)
+    assert common_rate([video("0000", "0000", times=even)] * 2) == pytest.approx(5)
+    assert common_rate([video("0000", "0000", times=each) for each in (even, other)]) is None
+    assert common_rate([video("0000", "0000", times=uneven)]) is None
+
+
+def test_least_certain_segments_come_first():
+    sure, unsure = video("0011", "0001", 0.75), video("00..", "1122", 0.25)
+    rows = least_certain([sure, unsure], most=3)
+    assert rows == [
+        {"video": 1, "index": 0, "start": 0, "stop": 2, "label": 1, "confidence": 0.25, "true": 0},
+        {"video": 1, "index": 1, "start": 2, "stop": 4, "label": 2, "confidence": 0.25, "true": -1},
+        {"video": 0, "index": 0, "start": 0, "stop": 3, "label": 0, "confidence": 0.75, "true": 0},
+    ]

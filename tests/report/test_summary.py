@@ -1,0 +1,143 @@
+"""The data of the page: packed rows, times, numbers, and several runs put together by name."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fact_clip.core import Vocabulary
+from fact_clip.report.page import page
+from fact_clip.report.summary import evaluations, numbers, packed, packed_rows, summary, unseen_errors
+
+from .conftest import NASTY, rows_of
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def unpacked(text: str) -> list[int]:
+    """Slow and on its own: five bits a letter, lowest first."""
+    numbers, bits = [], ""
+    for letter in text:
+        value = LETTERS.index(letter)
+        bits = f"{value % 32:05b}" + bits
+        if value < 32:
+            numbers.append(int(bits, 2))
+            bits = ""
+    return numbers
+
+
+def test_numbers_are_packed():
+    assert packed([0, 1, 31]) == "ABf"
+    assert packed([32, 33]) == "gBhB"  # 32 = 0 + 1 * 32; 33 = 1 + 1 * 32
+    given = [0, 5, 31, 32, 1000, 1023, 1024, 123456789]
+    assert unpacked(packed(given)) == given
+
+
+def test_rows_are_packed_as_runs():
+    assert packed_rows(np.array([-1, -1, 0, 2, 2, 2])) == packed([0, 2, 1, 1, 3, 3])
+    shares = np.array([0.5, 0.7, 1.0], np.float32)
+    assert packed_rows(np.array([1, 1, 0]), shares) == packed([2, 2, 60, 1, 1, 100])
+
+
+def test_times_are_a_step_or_gaps_in_milliseconds(evaluated):
+    even, uneven = np.arange(4) * 0.04, np.array([0, 0.5, 0.7, 2.001])
+    videos = [rows_of([1, 1, 2], [1, 2, 2], name, times) for name, times in (("a", even), ("b", uneven), ("c", None))]
+    found = summary([evaluated(videos)])["videos"]
+    assert [video["times"] for video in found] == [
+        {"step": 0.04},
+        {"packed": packed([0, 500, 200, 1301])},
+        {"step": 1, "unit": "frames"},
+    ]
+    assert [video["frames"] for video in found] == [3, 3, 3]
+
+
+def test_figures_of_a_video_are_those_of_the_profile(evaluated):
+    """Of four frames three agree, and both segments are found at half overlap."""
+    one = summary([evaluated([rows_of([1, 1, 2, 2], [1, 2, 2, 2])])])
+    assert one["videos"][0]["runs"][0]["figures"] == [75.0, 100.0, 100.0]
+
+
+def test_runs_are_united_by_the_names_of_classes_and_videos(evaluated):
+    first = evaluated([rows_of([1, 2], [1, 1], "a"), rows_of([0, 0], [0, 1], "b")], ("rest", "pour", "stir"), title="A")
+    second = evaluated([rows_of([2, 1], [2, 1], "a")], ("rest", "stir", "pour", "shake"), title="B")
+    found = summary([first, second])
+    assert [one["name"] for one in found["classes"]] == ["rest", "pour", "stir", "shake"]
+    assert [video["name"] for video in found["videos"]] == ["a", "b"]
+    a, b = found["videos"]
+    assert unpacked(a["truth"]) == [2, 1, 3, 1]  # pour, stir
+    assert unpacked(a["runs"][1]["p"])[::3] == [2, 3]  # the second run's stir and pour have other numbers of their own
+    assert b["runs"][1] is None
+    assert found["runs"][1]["confusion"] == [[2, 2, 1], [1, 1, 1]]
+    assert {row["name"]: row["class"] for row in found["runs"][1]["classes"]} == {
+        "rest": 0, "stir": 2, "pour": 1, "shake": 3,
+    }  # fmt: skip
+
+
+def test_a_video_of_two_lengths_is_refused(evaluated, refused):
+    pair = [evaluated([rows_of([1] * count, [1] * count)]) for count in (3, 4)]
+    refused(lambda: summary(pair), "4 frames of one", "3, as in")
+
+
+def test_groups_and_training_frames_of_classes(evaluated):
+    names = ("rest", "pour", "stir")
+    found = summary([evaluated([rows_of([1, 2], [1, 1])], names, unseen=["stir"], training=[9, 4, 0])])
+    assert [one["group"] for one in found["classes"]] == ["background", "seen", "unseen"]
+    assert [row["training"] for row in found["runs"][0]["classes"]] == [9, 4, 0]
+
+
+def test_numbers_of_unseen_classes_come_first_and_name_the_oracle(evaluated):
+    one = evaluated([rows_of([1, 2], [1, 2])], ("rest", "pour", "stir"), unseen=["stir"])
+    one.result["zero_shot"] |= {"auroc": 71.0, "called_seen": None}
+    found = {name: value for name, value, _ in numbers(one.result)}
+    assert list(found)[:6] == ["S, seen classes", "U, unseen classes", "H", "H* (oracle)", "AUSUC", "AUROC"]
+    assert (found["H"], found["H* (oracle)"], found["AUROC"]) == (100.0, 54.5, 71.0)
+    assert "called seen" not in found  # None: nothing was counted
+    assert found["edit"] == 100.0
+
+
+def test_errors_of_an_unseen_class():
+    """Of ten frames of "cut egg" four are right; five are named "cut ham", which is seen and shares the verb."""
+    pairs = {"cut ham": ("cut", "ham"), "cut egg": ("cut", "egg"), "move egg": ("move", "egg"), "hold": ("hold", None)}
+    names = Vocabulary.from_names([*pairs], factors=pairs, slots=["verb", "object"])
+    result = {
+        "zero_shot": {
+            "seen": ["cut ham", "move egg", "hold"],
+            "unseen": {"cut egg": {"frames": 10, "accuracy": 40.0}},
+            "by_factor": {"verb": {"cut": {"accuracy": 90.0}}, "object": {"egg": {"accuracy": 50.0}}},
+        }
+    }
+    truth, prediction = [np.full(10, 1)], [np.array([1] * 4 + [0] * 5 + [3])]
+    (row,) = unseen_errors(result, names, truth, prediction)
+    assert row["product"] == pytest.approx(45.0)
+    assert row["taken"] == [
+        {"name": "cut ham", "share": 50.0, "seen": True, "shares": True},
+        {"name": "hold", "share": 10.0, "seen": True, "shares": False},
+    ]
+    del result["zero_shot"]["by_factor"]["object"]["egg"]
+    assert unseen_errors(result, names, truth, prediction)[0]["product"] is None
+
+
+def test_no_name_ends_the_script(evaluated):
+    html = page(summary([evaluated([rows_of([3, 4], [4, 3], name="</script><!--")])]), NASTY)
+    assert html.count("</script>") == 2  # the data's and the program's own
+    assert "<!--" not in html
+    assert NASTY not in html
+    start = html.index('id="data">') + len('id="data">')
+    data = json.loads(html[start : html.index("</script>", start)])
+    assert data["videos"][0]["name"] == "</script><!--"
+    assert [one["name"] for one in data["classes"]][3] == NASTY
+
+
+def test_a_page_names_no_address_of_the_network(evaluated):
+    html = page(summary([evaluated([rows_of([1], [1])], ("rest", "pour"))]), "report")
+    assert html.replace("http://www.w3.org/2000/svg", "").count("http") == 1  # http-equiv
+    assert not any(word in html for word in ("src=", "<link", "@import", "url(", "innerHTML"))
+
+
+def test_the_folder_of_a_sweep_stands_for_its_runs(tmp_path, refused):
+    (tmp_path / "evaluation.json").write_text(json.dumps({"runs": {"seed0": {}, "seed1": {}}}))
+    assert evaluations([tmp_path]) == [tmp_path / "seed0", tmp_path / "seed1"]
+    (tmp_path / "evaluation.json").write_text("{}")
+    refused(lambda: evaluations([tmp_path]), "no runs", "a sweep")
