@@ -157,7 +157,7 @@ function numbers() {
     ["evaluated", (run) => run.written], ["commit", (run) => run.versions["evaluated by commit"]],
   ];
   const figures = table(columns, names);
-  figures.classList.add("grow");
+  if (Object.values(notes).some(Boolean)) figures.classList.add("grow");
   const node = section("numbers", "Numbers", make("div", {className: "pair"}, figures, table(
     [["", ([name]) => name], ...runs.map((run, place) =>
       [several ? run.title : "", ([, of]) => `${of(run, place)}`])], facts)));

@@ -146,7 +146,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 			pen.globalAlpha = 0.2;
 			pen.fillRect(place, 0, 1, bottom - 8);
 			pen.globalAlpha = 1;
-			pen.fillText(text, clamp(place - 3 * text.length, left, width - 7 * (text.length + unit.length) - 3), bottom);
+			pen.fillText(text, clamp(place - 3 * text.length, left, width - 7 * (text.length + unit.length) - 8), bottom);
 		}
 		pen.fillText(unit, width - 7 * unit.length, bottom);
 	}
