@@ -57,7 +57,7 @@ TREE: dict[str, Any] = {
     "loss": {"smoothing": 0.1, "background_weight": 0.3},
     "augment": {"time_spans": 0},
     "decode": {"frame_weight": 0.9, "blocks": "all", "switch_penalty": 0.7},
-    "train": {"epochs": 10, "batch_size": 1, "lr": 0.002, "schedule": "cosine", "validate_from": 0.5, "device": "cpu"},
+    "train": {"epochs": 8, "batch_size": 1, "lr": 0.002, "schedule": "cosine", "validate_from": 0.5, "device": "cpu"},
     "evaluation": {"count_background": False},
 }
 TREE["data"] |= {"standardize": True, "stride": 2, "interleave": True}
