@@ -103,8 +103,8 @@ def prepare(
     The first process alone writes, and has to do so before the others come here.
 
     Returns:
-        The run, and what its model is made from besides sizes: ``{"text", "object_text"}`` where its head reads text.
-        Settings that do not go together are an InputError before anything is written.
+        The run, and what its model is made from besides sizes: ``{"text", "object_text", "space"}`` where its head
+        reads them. Settings that do not go together are an InputError before anything is written.
     """
     processes = processes or Processes(config.train.device)
     # The root as it was found, so that the run can be evaluated from anywhere.
@@ -119,15 +119,15 @@ def prepare(
     if start is not None and start.objects is not None:
         texts["object_text"] = checkpoint.read_weights(start.path / "model.safetensors")[0]["objects.names"]
     check_joint_space(config, dataset.input_dim, texts["text"].shape[-1] if config.model.is_open else None)
-    if config.model.head == "similarity":
-        texts["space"] = _joint_space(config, dataset, texts["text"].shape[-1])
     if resume or not processes.first:
         run = _resumed(config, out, dataset, processes.world)
+        texts |= _joint_space(run, dataset)
     else:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
         run = _described(config, out, dataset, objects, texts, start)
         run = replace(run, videos_a_step=config.train.batch_size * processes.world)
+        texts |= _joint_space(run, dataset)
         run.new_model(**texts)  # sizes that do not go together are reported here
         try:
             make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
@@ -231,19 +231,22 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     return texts
 
 
-def _joint_space(config: Config, dataset: Dataset, width: int) -> Tensor:
-    """(2, W): what makes centred frame vectors of the input columns of a model, see `SimilarityEvidence`."""
+def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
+    """``{"space": (2, W)}`` for head "similarity": what makes centred vectors of the columns that its model reads."""
+    if run.config.model.head != "similarity":
+        return {}
+    width, transform = run.classes.text_width, run.transform
     if dataset.input_dim != width:
         found = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
         todo = "extract the features with a model of images and texts, and name its text side in text.encoder"
         raise InputError("model.head", found, "features and texts in one space", todo)
-    fitted = FeatureTransform.fit((dataset.features(name) for name in dataset.train), (), True)
-    mean, std = fitted.mean, fitted.std
-    assert mean is not None
-    assert std is not None
-    # Standardised columns are centred already.
-    rows = (std, 0 * mean) if config.data.standardize else (np.ones_like(mean), mean)
-    return torch.from_numpy(np.stack(rows))
+    if transform.std is not None:  # the columns are centred already
+        rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
+    else:
+        mean = FeatureTransform.fit((dataset.features(name) for name in dataset.train), (), True).mean
+        assert mean is not None
+        rows = (np.ones_like(mean), mean)
+    return {"space": torch.from_numpy(np.stack(rows))}
 
 
 def _described(

@@ -56,6 +56,17 @@ def test_frames_are_centred_by_the_training_videos(run, workbench):
     np.testing.assert_allclose((inputs * scale - shift)[inside], (rows - rows.mean(0))[inside], atol=1e-3)
 
 
+def test_frames_are_centred_where_columns_are_not_standardised(tiny, tmp_path, workbench):
+    text = {"encoder": "hash:8", "parts": ["sentence"]}
+    config = tiny(model={"head": "similarity"}, text=text, train={"epochs": 1}, data={"context": [3]})
+    train(config, tmp_path / "run")
+    names = Dataset.open(config.data).train
+    rows = np.concatenate([np.load(workbench / f"features/{name}.npy") for name in names]).astype(np.float64)
+    scale, shift = fact_clip.load(tmp_path / "run").model.similarity.space.numpy()
+    assert (scale == 1).all()
+    np.testing.assert_allclose(shift, rows.mean(0), atol=1e-4)
+
+
 def test_mixed_scores(run, workbench):
     features = np.load(workbench / "features" / "person1_video1.npy")
     plain, mixed = opened(run), opened(run, "decode.training_free=0.25")
