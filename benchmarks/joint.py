@@ -209,8 +209,24 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def summary(rows: list[dict[str, Any]], column: str) -> str:
+    """Mean and deviation over the seeds of one column: methods down, spaces and levels of noise across."""
+    spaces = sorted({(row["space"], row["noise"]) for row in rows})
+    lines = [
+        f"| {column} | " + " | ".join(f"R {space}, noise {noise:g}" for space, noise in spaces) + " |",
+        "|---" * (1 + len(spaces)) + "|",
+    ]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = []
+        for key in spaces:
+            own = [row[column] for row in rows if (row["space"], row["noise"]) == key and row["method"] == method]
+            cells.append(f"{np.mean(own):.1f} ± {np.std(own):.1f}" if own else "")
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> int:
-    """Train and score what is not in OUT/results.jsonl yet, and print the table."""
+    """Train and score what is not in OUT/results.jsonl yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of data, runs and results.jsonl")
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
@@ -234,7 +250,7 @@ def main() -> int:
                     rows.append(row)
                     with path.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")
-    print(table(rows))
+    print(summary(rows, "H"), summary(rows, "U"), table(rows), sep="\n\n")
     return 0
 
 

@@ -54,3 +54,9 @@ def test_the_table_has_means_and_deviations():
     rows = [{**base, "seed": seed, "method": "text head", "S": value} for seed, value in ((0, 40.0), (1, 50.0))]
     last = joint.table(rows).splitlines()[-1]
     assert last == "| given | 2 | text head | 45.0 ± 5.0 | 1.0 ± 0.0 | 2.0 ± 0.0 | 3.0 ± 0.0 |  | 4.0 ± 0.0 |"
+    assert joint.summary([*rows, {**rows[0], "noise": 8.0, "method": "similarity"}], "S").splitlines() == [
+        "| S | R given, noise 2 | R given, noise 8 |",
+        "|---|---|---|",
+        "| text head | 45.0 ± 5.0 |  |",
+        "| similarity |  | 40.0 ± 0.0 |",
+    ]
