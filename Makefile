@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint slow docs bench gpu clean
+.PHONY: install lowest demo test lint slow docs bench gpu clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -28,6 +28,13 @@ lint: $(READY)
 
 test: lint
 	$(BIN)/pytest -m "not slow"
+
+# The lowest versions that pyproject.toml allows, in an environment of their own; torch comes from PyPI (PIP_EXTRA_INDEX_URL).
+lowest:
+	test -x .venv-lowest/bin/python || "$(PYTHON)" -m venv .venv-lowest
+	"$(PYTHON)" tests/lowest.py > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable ".[dev]"
+	.venv-lowest/bin/pytest -m "not slow"
 
 slow: $(READY)
 	$(BIN)/pytest -m slow

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,38 @@ if TYPE_CHECKING:
 # The same examples in every run; no time limit an example, because the machines of CI are shared.
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Sockets of the tests reach this machine alone; what would ask another one finds no network."""
+
+    def is_here(host: object) -> bool:
+        return host in (None, "", "localhost", "0.0.0.0", "::", "::1", socket.gethostname()) or str(host).startswith(
+            "127."
+        )
+
+    def connecting(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def connect(self: socket.socket, address: Any) -> Any:
+            if self.family != getattr(socket, "AF_UNIX", None) and not is_here(address[0]):
+                raise OSError(errno.ENETUNREACH, "tests have no network")
+            return plain(self, address)
+
+        return connect
+
+    def resolving(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def resolve(host: Any, *args: Any, **how: Any) -> Any:
+            if not is_here(host.decode() if isinstance(host, bytes) else host):
+                raise socket.gaierror(socket.EAI_AGAIN, "tests have no network")
+            return plain(host, *args, **how)
+
+        return resolve
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, connecting(getattr(socket.socket, name)))
+        patch.setattr(socket, "getaddrinfo", resolving(socket.getaddrinfo))
+        yield
 
 
 @pytest.fixture(scope="session")

