@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 
 from fact_clip.cli import main
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import file_name, inside, is_file_name, whole_file
 
 # --- names of strangers become file names, and files stay in their folders ------------------------------------------
@@ -103,10 +105,15 @@ def epic_table(name: str) -> str:
     return f"{head}\n{name},00:00:00.0,00:00:01.0,0,0\n"
 
 
-def label_studio(name: str) -> str:
-    value = {"start": 0, "end": 1, "labels": ["stir"]}
-    result = {"type": "labels", "from_name": "x", "to_name": "y", "original_length": 2, "value": value}
-    return json.dumps([{"data": {"video": name}, "annotations": [{"result": [result]}]}])
+def saved(ending: str) -> Callable[[str], str]:
+    """The text of a file of ours that says that it belongs to the video `name`."""
+
+    def text(name: str) -> str:
+        with TemporaryDirectory() as folder:
+            segmentation = replace(Segmentation.from_frames(["stir"] * 5, 5), media=name)
+            return segmentation.save(Path(folder) / f"x{ending}").read_text()
+
+    return text
 
 
 CONVERTED: dict[str, tuple[str, str, Callable[[str], str]]] = {
@@ -114,6 +121,8 @@ CONVERTED: dict[str, tuple[str, str, Callable[[str], str]]] = {
     "boris table": ("boris", "a.tsv", boris_table),
     "epic": ("epic", "a.csv", epic_table),
     "csv": ("csv", "a.csv", lambda name: f'video,start,stop,action\n"{name}",0,1,stir\n'),
+    "label-studio": ("label-studio", "a.label-studio.json", saved(".label-studio.json")),
+    "via": ("via", "a.via.json", saved(".via.json")),
     "runs": ("runs", "a.json", lambda name: json.dumps({name: [["stir", 10]]})),
 }
 
