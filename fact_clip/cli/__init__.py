@@ -71,7 +71,9 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    return answered(lambda: make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False))
+    return answered(
+        lambda: make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False), leave=argv is None
+    )
 
 
 def _show_version(asked: bool) -> None:

@@ -65,7 +65,7 @@ def _script(what: str, add: Callable[[ArgumentParser], None], run: Callable[[Nam
     def script(argv: Sequence[str] | None = None) -> int:
         parser = _Parser(description=what)
         add(parser)
-        return answered(lambda: run(parser.parse_args(argv)))
+        return answered(lambda: run(parser.parse_args(argv)), leave=argv is None)
 
     return script
 

@@ -53,11 +53,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
-def answered(command: Callable[[], object]) -> int:
+def answered(command: Callable[[], object], *, leave: bool = False) -> int:
     """Run a command and give back its exit code: 0 or its own, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM.
 
     Bad input, an interruption and warnings are lines on stderr, and so is what a recipe leaves to the data; what else
-    the library logs, where no progress bar is shown there.
+    the library logs, where no progress bar is shown there. With `leave` a signal ends the process here, because the
+    libraries take a while to say goodbye.
     """
     told = ""
     with interruptible() as came:
@@ -71,6 +72,10 @@ def answered(command: Callable[[], object]) -> int:
             if not is_beside():
                 print(f"fact-clip: interrupted{told}", file=sys.stderr)
             code = 128 + (came[0] if came else signal.SIGINT)
+    if came and leave:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 

@@ -384,7 +384,7 @@ class Segmenter(SegmentsMany):
         choice, phrases = self._read_names(actions)
         self._tell_unmatched(choice)
         trained = known if self.calibration is None else known.subset(self.calibration.seen)
-        found = new_words(choice.vocabulary, trained, phrases, str(self.device), self.run.config.text.cache)
+        found = new_words(choice.vocabulary, trained, phrases, str(self.device))
         if found:
             logger.warning("no trained class has these words, so what they find is a guess: %s", in_words(found))
         return replace(choice, new_words=found)
