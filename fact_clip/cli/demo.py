@@ -54,6 +54,7 @@ def demo(
     print("   S, U: mean accuracy of the seen and of the unseen classes; H: their harmonic mean")
     print(_comparison(results))
     _segment_one(out, dataset)
+    _report(out)
 
 
 def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
@@ -99,3 +100,11 @@ def _segment_one(out: Path, dataset: Dataset) -> None:
     look: dict[str, Any] = {"background": dataset.vocabulary.background, "title": f"{name} (synthetic)"}
     files += [save_timeline(rows, out / f"timeline{suffix}", **look) for suffix in (".png", ".svg")]
     print("7. Written: " + ", ".join(map(str, files)))
+
+
+def _report(out: Path) -> None:
+    """Write the page that compares the two models, and print its address."""
+    from fact_clip.cli.report import write
+
+    page = write([out / "closed", out / "run"], out=out / "report.html")
+    print(f"8. The report of both models, to open in a browser: {page.resolve().as_uri()}")

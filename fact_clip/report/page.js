@@ -188,6 +188,9 @@ function sweepTable(sweep) {
 
 const STROKES = ["none", "7 4", "2 4", "10 4 2 4"], LINES = ["#3b7dd8", "#d9822b", "#2a9d5c", "#a259c4", "#c94f6d"];
 
+const lineOf = (place) => draw("svg", {width: 34, height: 10, "aria-hidden": true}, draw("line", {x1: 0, x2: 34, y1: 5, y2: 5,
+  stroke: LINES[place % 5], "stroke-width": 2, "stroke-dasharray": STROKES[place % 4]}));
+
 function curve() {
   const shown = runs.map((run, place) => ({run, place, zero: run.result.zero_shot})).filter(({zero}) => zero);
   if (!shown.length) return;
@@ -218,8 +221,7 @@ function curve() {
     words.push(`${run.title}: AUSUC ${text(zero.ausuc)}, in use S ${text(used.S)} and U ${text(used.U)}`);
   }
   svg.setAttribute("aria-label", `Curve of S over U. ${words.join("; ")}`);
-  const legend = shown.map(({run, place, zero}) => make("li", {}, draw("svg", {width: 34, height: 10},
-    draw("line", {x1: 0, x2: 34, y1: 5, y2: 5, stroke: LINES[place % 5], "stroke-width": 2, "stroke-dasharray": STROKES[place % 4]})),
+  const legend = shown.map(({run, place, zero}) => make("li", {}, lineOf(place),
     ` ${run.title}, AUSUC ${text(zero.ausuc)}`));
   section("curve", "Seen and unseen", make("div", {className: "pair"}, svg, make("div", {className: "grow"}, make("ul", {}, ...legend),
     note("S over U as gamma, what is taken from the scores of seen classes, grows. Dot: the gamma in use, chosen on " +
@@ -509,6 +511,38 @@ function uncertain() {
     }));
 }
 
+function reliability() {
+  if (!runs.some((run) => run.result.reliability)) return;
+  section("reliability", "Reliability", note("Frames by the confidence of their predicted class: where the line is below the diagonal the " +
+    "model is too sure. Larger dots are more frames."),
+    make("div", {className: "pair"}, ...each(({result: {reliability: found}}) => found && reliabilityPlot(found)).filter(Boolean)));
+}
+
+function reliabilityPlot({before, after}) {
+  const size = 260, left = 40, top = 8, at = (x, y) => [left + x * size, top + (1 - y) * size];
+  const svg = draw("svg", {viewBox: `0 0 ${size + left + 12} ${size + 46}`, width: size + left + 12, role: "img"});
+  for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
+    const [x, y] = at(tick, tick);
+    svg.append(draw("line", {class: "axis", x1: x, x2: x, y1: top, y2: top + size}), draw("line", {class: "axis", x1: left, x2: left + size, y1: y, y2: y}));
+    svg.append(draw("text", {x, y: top + size + 16, "text-anchor": "middle"}, `${100 * tick}`));
+    svg.append(draw("text", {x: left - 5, y: y + 4, "text-anchor": "end"}, `${100 * tick}`));
+  }
+  const [x0, y0] = at(0, 0), [x1, y1] = at(1, 1), words = [];
+  svg.append(draw("line", {x1: x0, y1: y0, x2: x1, y2: y1, stroke: "var(--soft)", "stroke-dasharray": "2 4"}));
+  svg.append(draw("text", {x: left + size / 2, y: top + size + 34, "text-anchor": "middle"}, "confidence (%); correct frames (%) upwards"));
+  [["scores", before], ["confidences", after]].forEach(([name, of], place) => {
+    if (!of) return;
+    const rows = of.bins.filter(({frames}) => frames), most = Math.max(...rows.map(({frames}) => frames));
+    const points = rows.map(({confidence, accuracy}) => at(confidence, accuracy)), look = {stroke: LINES[place], "stroke-dasharray": STROKES[place]};
+    svg.append(draw("polyline", {points: points.map((point) => point.join(",")).join(" "), fill: "none", "stroke-width": 2, ...look}));
+    points.forEach(([cx, cy], index) => svg.append(draw("circle", {cx, cy, r: 2 + 6 * Math.sqrt(rows[index].frames / most), fill: LINES[place]},
+      draw("title", {}, `${name}: ${rows[index].frames} frames, confidence ${text(100 * rows[index].confidence)}, correct ${text(100 * rows[index].accuracy)}`))));
+    words.push([name, of.ece, place]);
+  });
+  svg.setAttribute("aria-label", words.map(([name, error]) => `calibration error of the ${name} ${text(error)}`).join(", "));
+  return make("div", {}, svg, make("ul", {}, ...words.map(([name, error, place]) => make("li", {}, lineOf(place), ` ${name}, calibration error ${text(error)}`))));
+}
+
 function settings() {
   section("settings", "Settings and versions", ...each((run) => make("div", {}, make("p", {}, run.path),
     table([["", ([name]) => name], ["", ([, version]) => version]], Object.entries(run.versions), null, "versions"),
@@ -518,7 +552,7 @@ function settings() {
 /* --- the page ---------------------------------------------------------------------------------------------------------------- */
 
 main.append(make("h1", {}, document.title), nav);
-for (const build of [numbers, curve, timelineSection, changes, confusion, unseen, boundaries, classTable, uncertain, settings]) build();
+for (const build of [numbers, curve, timelineSection, changes, confusion, unseen, boundaries, classTable, uncertain, reliability, settings]) build();
 
 window.addEventListener("beforeprint", () => {
   for (const place of listed()) timelineOf(place).draw(true);

@@ -183,13 +183,17 @@ _ZERO_SHOT = (
 def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     """(name, value, note) of the figures of an evaluation, those of seen and unseen classes first."""
     zero, rows = result.get("zero_shot", {}), list[tuple[str, float, str]]()
-    found = {**zero.get("ways", {}).get("in use", {}), **zero}
+    found = {**zero.get("ways", {}).get("in use", {}), **zero, **zero.get("diagnostics", {})}
     for key, name, note in _ZERO_SHOT:
         if isinstance(found.get(key), int | float):
             rows.append((name, float(found[key]), note))
     for key, value in result["metrics"].items():
         if isinstance(value, int | float):
             rows.append((metrics.figure_name(key), float(value), ""))
+    for key, note in (("before", "of the scores as they are"), ("after", "of the confidences made of them")):
+        of = (result.get("reliability") or {}).get(key)
+        if of is not None:
+            rows.append((f"calibration error, {key}", float(of["ece"]), note))
     return rows
 
 

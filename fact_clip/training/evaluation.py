@@ -100,7 +100,7 @@ def evaluate(
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
     if processes.first:
         stem = evaluation_stem(split, actions is not None)
-        _record(dataset, vocabulary, names, rows).save(inside(run.path, f"{stem}.npz"))
+        _record(segmenter, dataset, vocabulary, names, rows).save(inside(run.path, f"{stem}.npz"))
         write_json(inside(run.path, f"{stem}.json"), result)
     return result
 
@@ -110,8 +110,10 @@ def evaluation_stem(split: str, has_actions: bool = False) -> str:
     return "evaluation" + f"_{split}" * (split != "test") + "_actions" * has_actions
 
 
-def _record(dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]) -> Record:
-    """What the report needs of each video."""
+def _record(
+    segmenter: Segmenter, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
+) -> Record:
+    """What the report needs of each video; predictions have the confidences that `segment` gives them."""
     from fact_clip.report.record import Record, Video, commit  # the room draws, and loads matplotlib
 
     counts = np.zeros(len(vocabulary), dtype=np.int64)
@@ -120,7 +122,8 @@ def _record(dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows
         Video(
             name,
             {"truth": dataset.labels(name)} | {row: labels for row, (labels, _) in of.items()},
-            {row: shares.astype(np.float16) for row, (_, shares) in of.items()},
+            {row: shares.astype(np.float16) for row, (_, shares) in of.items()}
+            | {"prediction": segmenter.calibrated(of["prediction"][1]).astype(np.float16)},
             dataset.times(name),
         )
         for name, of in zip(names, rows, strict=True)

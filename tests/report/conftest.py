@@ -16,6 +16,13 @@ from fact_clip.report.record import Record, Video
 from fact_clip.report.summary import Evaluated
 
 NASTY = "<img src=x onerror=alert(1)>"
+RELIABILITY = {
+    "ece": 12.5,
+    "bins": [
+        {"from": 0.0, "to": 0.5, "frames": 0, "confidence": None, "accuracy": None},
+        {"from": 0.5, "to": 1.0, "frames": 4, "confidence": 0.625, "accuracy": 0.5},
+    ],
+}
 NAMES = ("no action", "pour milk", "stir milk", NASTY, "</script><b>pour egg")
 
 
@@ -50,6 +57,7 @@ def evaluated(tiny_run: Path) -> Callable[..., Evaluated]:
             "metrics": metrics.evaluate(truth, prediction),
             "per_class": [{**row, "name": name} for row, name in zip(per_class, names, strict=True)],
             "background_counted": True,
+            "reliability": {"before": RELIABILITY, "after": None},
         }
         if unseen:
             result["zero_shot"] = zero_shot(vocabulary, truth, prediction, unseen)

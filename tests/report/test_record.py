@@ -77,7 +77,7 @@ def test_evaluate_keeps_what_it_scored(evaluated):
         labels, confidence = segmenter.predict(features)
         assert video.labels["truth"].tolist() == dataset.labels(video.name).tolist()
         assert video.labels["prediction"].tolist() == labels.tolist()
-        assert np.allclose(video.confidence["prediction"], confidence, atol=1e-3)
+        assert np.allclose(video.confidence["prediction"], segmenter.calibrated(confidence), atol=1e-3)
         assert np.allclose(video.times, np.arange(len(labels) + 1) / dataset.fps)
 
 

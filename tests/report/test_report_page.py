@@ -145,6 +145,14 @@ def test_confusions_by_class(browser, opened, evaluated):
         assert "true pour milk, predicted stir milk: 2 frames, 66.7 %" in titles
 
 
+def test_reliability(browser, opened, evaluated):
+    with browser.page() as page:
+        opened(page, [evaluated(many(2))])
+        assert page.locator("#reliability polyline").count() == 1  # there are no confidences after calibration
+        title = page.locator("#reliability circle title").text_content()
+        assert title == "scores: 4 frames, confidence 62.5, correct 50.0"
+
+
 def test_two_runs_stand_side_by_side(browser, opened, evaluated):
     truth = [1] * 5 + [2] * 5
     first = evaluated([rows_of(truth, [1] * 10, "a"), rows_of(truth, truth, "b")], title="before")
@@ -229,7 +237,7 @@ def test_the_report_of_a_kscgr_run(browser, opened, kscgr_run, scheme):
         heads = page.locator("h2").all_text_contents()
         assert heads == [
             "Numbers", "Seen and unseen", "Timelines", "Confusions", "Errors on unseen classes", "Boundaries and cuts",
-            "Classes", "Least certain segments", "Settings and versions",
+            "Classes", "Least certain segments", "Reliability", "Settings and versions",
         ]  # fmt: skip
         assert page.locator("#curve polyline").count() == 1
         assert page.get_by_text("H* (oracle)").count() == 1

@@ -89,12 +89,14 @@ def test_groups_and_training_frames_of_classes(evaluated):
 
 def test_numbers_of_unseen_classes_come_first_and_name_the_oracle(evaluated):
     one = evaluated([rows_of([1, 2], [1, 2])], ("rest", "pour", "stir"), unseen=["stir"])
-    one.result["zero_shot"] |= {"auroc": 71.0, "called_seen": None}
+    one.result["zero_shot"]["diagnostics"] = {"auroc": 71.0, "called_seen": None}
     found = {name: value for name, value, _ in numbers(one.result)}
     assert list(found)[:6] == ["S, seen classes", "U, unseen classes", "H", "H* (oracle)", "AUSUC", "AUROC"]
     assert (found["H"], found["H* (oracle)"], found["AUROC"]) == (100.0, 54.5, 71.0)
     assert "called seen" not in found  # None: nothing was counted
     assert found["edit"] == 100.0
+    assert found["calibration error, before"] == 12.5
+    assert "calibration error, after" not in found
 
 
 def test_errors_of_an_unseen_class():
