@@ -46,8 +46,8 @@ class Limits:
         idle: seconds after which an unused session ends.
     """
 
-    file_bytes: int = 2 << 30
-    session_bytes: int = 8 << 30
+    file_bytes: int = 2_000_000_000
+    session_bytes: int = 8_000_000_000
     minutes: float = 120.0
     videos: int = 200
     sessions: int = 100

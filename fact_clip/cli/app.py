@@ -48,7 +48,7 @@ def app(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    max_megabytes: Annotated[float, typer.Option(help="Size of a file, at most.", min=1)] = 2048,
+    max_megabytes: Annotated[float, typer.Option(help="Size of a file, at most.", min=1)] = 2000,
     max_minutes: Annotated[float, typer.Option(help="Duration of a video, at most.", min=0.1)] = 120,
 ) -> None:
     """Open a page to segment videos, type names and correct segments.
@@ -76,7 +76,7 @@ def app(
     if training_free == (run is not None):
         raise InputError("app", "neither or both of --run and --training-free", "one of them")
     named = given_actions(actions, actions_file)
-    limits = Limits(file_bytes=round(max_megabytes * 2**20), minutes=max_minutes)
+    limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
     if run is not None:
         trained = load(run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going)
@@ -84,6 +84,7 @@ def app(
         base: SegmentsMany = trained
     else:
         base = _untrained(encoder, named, prompts, fps, window, keep_going, device)
+    base.load()  # what is missing is told before the page opens
     engine = Engine(base, lambda path: load(path, device, encoder=encoder, fps=fps), limits)
     command = _command(run, prompts, how)
     options = Options(
@@ -124,9 +125,7 @@ def _untrained(
         raise InputError("--window", "with --training-free", "a run", "leave it out: pictures are compared one by one")
     extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
     # Without names the page waits for some.
-    found = TrainingFree(encoder, named or ["something"], TrainingFreeSettings(prompts), extraction, device=device)
-    found.encoder.load()  # what does not load is told before the page opens
-    return found
+    return TrainingFree(encoder, named or ["something"], TrainingFreeSettings(prompts), extraction, device=device)
 
 
 def _command(run: Path | None, prompts: str, how: Mapping[str, object]) -> tuple[str, ...]:

@@ -132,6 +132,9 @@ class SegmentsMany:
         features, clock = self._open(path)
         return features, with_video_rate(clock)
 
+    def load(self) -> None:
+        """Load what the first new name would wait for."""
+
     def encoder_for(self, video: Path) -> FrameEncoder:
         """What turns this video into features that fit the model."""
         return self._encoder_for(video)
@@ -430,6 +433,11 @@ class Segmenter(SegmentsMany):
             rows = class_texts(config, vocabulary.subset(missing), str(self.device), self._text_encoder)
             self._vectors.update(zip(missing, torch.from_numpy(rows), strict=True))
         return torch.stack([self._vectors[name] for name in names])
+
+    def load(self) -> None:
+        """Load the text encoder, where the head reads text."""
+        if self.run.config.model.head == "text":
+            self.choose([*self.vocabulary, "something new"])
 
     def _tell_unmatched(self, choice: Choice) -> None:
         """One line of warning for new names whose word matches no object column: the columns say nothing of them."""

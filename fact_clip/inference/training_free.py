@@ -91,6 +91,11 @@ class TrainingFree(SegmentsMany):
         self.vocabulary = self._vocabulary(actions)
         self._texts: dict[str, NDArray[np.float32]] = {}  # (E,) of each name: embedded once, not once a video
 
+    def load(self) -> None:
+        """Load both sides of the model; an InputError says what is missing."""
+        self.encoder.load()
+        self._text_vectors(("something new",))
+
     def _vocabulary(self, actions: Sequence[str]) -> Vocabulary:
         if not actions:
             raise InputError("actions", "none", "at least one name")
