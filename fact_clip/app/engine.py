@@ -39,11 +39,12 @@ class Engine:
         self._kept: OrderedDict[tuple[object, ...], Prepared] = OrderedDict()
         self._lock = threading.Lock()
 
-    def model(self, session: Session) -> SegmentsMany:
-        """The model that a session uses."""
-        if session.model == "":
+    def model(self, session: Session, name: str | None = None) -> SegmentsMany:
+        """The model of that name, of a session, or the one that it uses."""
+        name = session.model if name is None else name
+        if name == "":
             return self.base
-        path = session.adapted[session.model]
+        path = session.adapted[name]
         with self._lock:
             if path not in self._models:
                 self._models[path] = self._load(path)
@@ -114,26 +115,27 @@ class Engine:
     def predict(self, session: Session, video: Video) -> Segmentation:
         """The prediction for a video with the names and settings of its session; only what has changed is computed."""
         assert video.features is not None
-        wanted = (session.model, session.actions, session.adjust)
+        wanted = model, actions, adjust = session.model, session.actions, session.adjust
         if video.prediction is None or video.made_for != wanted:
-            video.prediction = self._prepared(session, video).segmentation(session.adjust)
+            video.prediction = self._prepared(session, video, model, actions).segmentation(adjust)
             video.made_for = wanted
         return video.prediction
 
-    def _prepared(self, session: Session, video: Video) -> Prepared:
-        key = (video.id, session.model, session.actions)
+    def _prepared(self, session: Session, video: Video, name: str, actions: tuple[str, ...] | None) -> Prepared:
+        """What is kept of a video for a model and some candidates."""
+        key = (video.id, name, actions)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         assert video.features is not None
-        model = self.model(session)
-        if session.actions is None and isinstance(model, TrainingFree):
+        model = self.model(session, name)
+        if actions is None and isinstance(model, TrainingFree):
             raise InputError("actions", "none", "names, one a line")
         features, clock = model.open(video.features)
         media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media.path).fps)
         video.clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
-        made = model.prepare(features, str(video.features), video.clock, session.actions)
+        made = model.prepare(features, str(video.features), video.clock, actions)
         with self._lock:
             self._kept[key] = made
             total = sum(each.nbytes for each in self._kept.values())

@@ -34,7 +34,7 @@ from fact_clip.app.sessions import Limits, Session, Sessions, Upload, Video, end
 from fact_clip.app.training_set import TrainingSet, adapt_command, train
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.checkpoint import open_run
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Segment
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.inference.prepared import Adjust
 
@@ -266,21 +266,25 @@ class Page:
 
     async def state(self, request: Request) -> Response:
         """Everything but the segments."""
-        return _json(views.state(self, self._session(request)))
+        return _json(await self._state(self._session(request)))
+
+    async def _state(self, session: Session) -> dict[str, Any]:
+        """In a thread, since an adapted model may have to be loaded."""
+        return await anyio.to_thread.run_sync(lambda: views.state(self, session))
 
     async def video(self, request: Request) -> Response:
         """A video with its segments."""
         session = self._session(request)
-        return _json(await self._shown(session, self._video(request, session)))
+        return _json(await self._shown(session, self._video(request, session), with_times=True))
 
-    async def _shown(self, session: Session, video: Video) -> dict[str, Any]:
+    async def _shown(self, session: Session, video: Video, *, with_times: bool = False) -> dict[str, Any]:
         if video.features is None or (video.job is not None and not video.job.ended):
             raise HTTPException(409, "not encoded yet")
         try:
             await self.quick.run(lambda: self.engine.predict(session, video))
         except InputError as error:
             raise HTTPException(400, session.told(str(error))) from None
-        return views.video(self, session, video)
+        return views.video(self, session, video, with_times=with_times)
 
     async def settings(self, request: Request) -> Response:
         """Other names, settings or another model; answers with the video that is shown, where one is named."""
@@ -288,6 +292,7 @@ class Page:
         if "model" in asked:
             if asked["model"] not in ("", *session.adapted):
                 raise InputError("model", repr(asked["model"]), "one of this session")
+            await self.quick.run(lambda: self.engine.model(session, asked["model"]))
             session.model = asked["model"]
         adjust = _adjust(asked["adjust"]) if "adjust" in asked else session.adjust
         if "actions" in asked:
@@ -297,7 +302,7 @@ class Page:
             _rename(session, asked.get("renamed"), before)
         session.adjust = adjust
         shown = session.videos.get(str(asked.get("video", "")))
-        found = {"state": views.state(self, session)}
+        found = {"state": await self._state(session)}
         if shown is not None and shown.features is not None:
             found["video"] = await self._shown(session, shown)
         return _json(found)
@@ -467,15 +472,17 @@ def _names(value: Any) -> tuple[str, ...] | None:
 
 
 def _rename(session: Session, pair: Any, before: tuple[str, ...] | None) -> None:
-    """Give corrected segments the new name of an action."""
+    """Give corrected segments the new name of an action, and the name its colour."""
     if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):
         return
     old, new = pair[0], action_name(pair[1], "renamed")
     if before is not None and old not in before:
         return
+    if old in session.places and new not in session.places:
+        session.places[new] = session.places.pop(old)
     for video in session.videos.values():
         video.corrected = tuple(
-            type(each)(each.start, each.stop, new if each.label == old else each.label) for each in video.corrected
+            Segment(each.start, each.stop, new if each.label == old else each.label) for each in video.corrected
         )
 
 

@@ -138,8 +138,8 @@ class Session:
     videos: dict[str, Video] = field(default_factory=dict)
     files: dict[str, Upload] = field(default_factory=dict)
     training: Job | None = None
+    places: dict[str, int] = field(default_factory=dict)  # name -> place of its colour, which it keeps
     used: float = field(default_factory=time.monotonic)
-    lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def bytes(self) -> int:
@@ -149,6 +149,14 @@ class Session:
     def new_path(self, ending: str) -> Path:
         """A path in the folder that nobody can guess, of which no part comes from a user but the ending."""
         return self.folder / f"{secrets.token_hex(12)}{ending}"
+
+    def keep_places(self, names: Iterable[str]) -> dict[str, int]:
+        """Name -> place of its colour: names keep theirs, and new ones take the first that are free."""
+        listed = list(dict.fromkeys(names))
+        known = {name: place for name, place in self.places.items() if name in set(listed)}
+        free = iter(sorted(set(range(len(known) + len(listed))) - set(known.values())))
+        self.places = known | {name: next(free) for name in listed if name not in known}
+        return self.places
 
     def video(self, key: str) -> Video:
         """A video of this session; a KeyError for anybody else's."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +133,10 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
     """
     job.report(0, epochs, "starting")
     arguments = [sys.executable, "-m", "fact_clip.cli", *command[1:]]
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told,
+        subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as process,
+    ):
         try:
             while process.poll() is None:
                 job.report(*_epochs_done(out, epochs))
@@ -145,10 +148,11 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
             except subprocess.TimeoutExpired:
                 process.kill()
             raise
-        lines = [line for line in (process.stderr.read() if process.stderr else "").splitlines() if line.strip()]
+        told.seek(0)
+        lines = [line for line in told.read().splitlines() if line.strip()]
     if process.returncode:
-        told = lines[-1].removeprefix("fact-clip: ") if lines else f"exit code {process.returncode}"
-        raise InputError(shlex.join(["fact-clip", "train"]), told)
+        last = lines[-1].removeprefix("fact-clip: ") if lines else f"exit code {process.returncode}"
+        raise InputError("fact-clip train", last)
     job.report(epochs, epochs, "done")
 
 

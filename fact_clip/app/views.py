@@ -61,36 +61,37 @@ def state(page: Page, session: Session) -> dict[str, Any]:
             "gamma": 0.0 if calibration is None else calibration.gamma,
             "switch_penalty": 0.0 if decode is None else decode.switch_penalty,
         },
-        "videos": [_video_row(page, each) for each in session.videos.values()],
+        "videos": [_video_row(page, session, each) for each in session.videos.values()],
         "training_set": None if page.training_set is None else str(page.training_set.root),
         "can_adapt": page.training_set is not None and page.options.run is not None,
-        "training": _job(page, session.training),
+        "training": _job(page, session, session.training),
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
     }
 
 
-def _video_row(page: Page, video: Video) -> dict[str, Any]:
+def _video_row(page: Page, session: Session, video: Video) -> dict[str, Any]:
     return {
         "id": video.id,
         "name": video.name,
         "ready": video.features is not None and (video.job is None or video.job.ended),
-        "job": _job(page, video.job),
+        "job": _job(page, session, video.job),
         "corrected": len(video.corrected),
         "added": video.added,
     }
 
 
-def _job(page: Page, job: Job | None) -> dict[str, Any] | None:
+def _job(page: Page, session: Session, job: Job | None) -> dict[str, Any] | None:
     if job is None:
         return None
-    told = {"state": job.state, "done": job.done, "total": job.total, "note": job.note, "error": job.error}
-    return {**told, "place": page.queue.place(job)}
+    told = {"state": job.state, "done": job.done, "total": job.total, "note": job.note}
+    return {**told, "error": session.told(job.error), "place": page.queue.place(job)}
 
 
-def video(page: Page, session: Session, video: Video) -> dict[str, Any]:
-    """A video with its segments; frames, and seconds of every frame."""
-    shown, times = video.shown, frame_times(video.rows, video.result.n_frames)
+def video(page: Page, session: Session, video: Video, *, with_times: bool = False) -> dict[str, Any]:
+    """A video with its segments in frames, and the seconds of every frame where they are asked for."""
+    shown = video.shown
+    times = {"times": frame_times(video.rows, video.result.n_frames)} if with_times else {}
     background = video.result.background
     labels = [each.label for each in (*(one.segment for one in shown), *video.result)]
     names = list(dict.fromkeys([*page.engine.names(session), *labels]))
@@ -99,14 +100,24 @@ def video(page: Page, session: Session, video: Video) -> dict[str, Any]:
         "id": video.id,
         "name": video.name,
         "media": video.media is not None,
-        "times": times,
+        **times,
         "shown": [_segment(each.segment, each.corrected, unseen) for each in shown],
         "predicted": [_segment(each, False, unseen) for each in video.result],
         "background": list(background),
-        "colours": class_colours(names, background),
+        "colours": _colours(session, names, background),
         "command": command(page, session, video),
         "added": video.added,
     }
+
+
+def _colours(session: Session, names: Sequence[str], background: Sequence[str]) -> dict[str, Any]:
+    """The colour and number of each name, which stay while the list changes."""
+    places = session.keep_places(name for name in names if name not in background)
+    listed = [f"\0{place}" for place in range(max(places.values(), default=-1) + 1)]  # no name has such a sign
+    for name, place in places.items():
+        listed[place] = name
+    found = class_colours([*listed, *background], background)
+    return {name: found[name] for name in dict.fromkeys([*names, *background])}
 
 
 def _segment(segment: Segment, corrected: bool, unseen: Iterable[str]) -> dict[str, Any]:

@@ -287,7 +287,7 @@ function rows() {
 }
 
 function showVideo(found) {
-	video = found;
+	video = {...found, times: found.times ?? video.times};
 	for (const name in colours) delete colours[name];
 	Object.assign(colours, found.colours);
 	$("name").textContent = found.name;
