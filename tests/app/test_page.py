@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("av")
 pytest.importorskip("uvicorn")
+Image = pytest.importorskip("PIL.Image")
 
 import fact_clip
 from fact_clip.core import Segmentation
@@ -95,7 +96,7 @@ def served(folder: Path, *arguments: object) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
-    assert list(scratch.iterdir()) == []
+    assert [path for path in scratch.iterdir() if path.name.startswith("fact-clip")] == []
 
 
 def drawn(page, row: int = 0):
@@ -119,11 +120,6 @@ def place(page, seconds: float, row: int = 0) -> tuple[float, float]:
     return box["x"] + left + seconds / duration * (box["width"] - left - 8), box["y"] + 2 + 32 * row + 13
 
 
-def settled(page) -> None:
-    """Wait until the page has asked for everything."""
-    page.wait_for_load_state("networkidle")
-
-
 def until(page, condition: str, patience: float = 30) -> None:
     """Wait for a condition in JavaScript; the policy of the page forbids playwright's own way."""
     for _ in range(round(10 * patience)):
@@ -131,6 +127,20 @@ def until(page, condition: str, patience: float = 30) -> None:
             return
         page.wait_for_timeout(100)
     raise AssertionError(condition)
+
+
+def picture(page, name: str, **how) -> None:
+    """A screenshot for the docs, in few colours so that it is small."""
+    path = shoot(page, name, **how)
+    if path is not None:
+        Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def settled(page) -> None:
+    """Wait until every question of the page is answered; one answer may lead to the next question."""
+    for _ in range(3):
+        until(page, "document.body.getAttribute('aria-busy') !== 'true'")
+        page.wait_for_timeout(20)
 
 
 def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
@@ -143,7 +153,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         page.goto(address)
         assert "token" not in page.url
         assert page.locator("#empty").is_visible()
-        shoot(page, "app_empty", clip={"x": 0, "y": 0, "width": 1200, "height": 760})
+        picture(page, "app_empty", clip={"x": 0, "y": 0, "width": 1200, "height": 760})
 
         # upload
         page.set_input_files("#files", folder / "new.mp4")
@@ -229,7 +239,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         parsed = Segmentation.load(tmp_path / "new.json")
         assert parsed.to_frames() == [label for start, stop, label in drawn(page) for _ in range(start, stop)]
         assert (parsed.media, parsed.video_fps) == ("new.mp4", FPS)
-        shoot(page, "app_light")
+        picture(page, "app_light")
 
         # added and adapted
         page.check("#only-corrected")
@@ -269,7 +279,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             page.mouse.click(*place(page, 8.0))
             settled(page)
             assert page.evaluate(fits)
-            shoot(page, "app_dark")
+            picture(page, "app_dark")
             page.fill("#actions", "\n".join(SIXTY))
             until(page, "document.querySelector('#command').textContent.includes('wipe box')")
             draft = [{"start": at, "stop": at + 1, "label": name} for at, name in enumerate(SIXTY)]
@@ -281,21 +291,21 @@ def test_how_it_looks(bench, browser, tmp_path):
             settled(page)
             assert page.evaluate(fits)
             assert page.locator("#legend li").count() >= 60
-            shoot(page, "app_60_classes")
+            picture(page, "app_60_classes")
         with browser.page(390, 900) as page:
             page.goto(address)
             page.set_input_files("#files", folder / "new.mp4")
             page.locator("#work").wait_for(timeout=60_000)
             settled(page)
             assert page.evaluate(fits)
-            shoot(page, "app_narrow")
+            picture(page, "app_narrow")
         with browser.page(1200, 500) as page:
             page.goto(address)
             (tmp_path / "no_video.mp4").write_text("nothing to see")
             page.set_input_files("#files", tmp_path / "no_video.mp4")
             page.locator("#fault").wait_for()
             assert page.locator("#fault").text_content() == "no_video.mp4: not a video; expected a video file"
-            shoot(page, "app_error")
+            picture(page, "app_error")
             page.context.clear_cookies()
             page.goto(address.partition("?")[0])
             assert "whole address" in page.locator("[role=alert]").text_content()

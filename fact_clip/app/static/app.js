@@ -31,7 +31,23 @@ class Refused extends Error {
 	}
 }
 
-async function ask(path, method = "GET", body) {
+let pending = 0;
+
+function busy(by) {
+	pending += by;
+	document.body.setAttribute("aria-busy", String(pending > 0));
+}
+
+async function ask(path, method, body) {
+	busy(1);
+	try {
+		return await answered(path, method, body);
+	} finally {
+		busy(-1);
+	}
+}
+
+async function answered(path, method = "GET", body) {
 	const how = body === undefined ? {method} : {method, body: JSON.stringify(body), headers: {"content-type": "application/json"}};
 	for (let turn = 0; ; turn++) {
 		let answer, tree = {};
