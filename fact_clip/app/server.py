@@ -9,7 +9,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +36,7 @@ from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.checkpoint import open_run
 from fact_clip.core import InputError, Segment
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.inference.prepared import Adjust
+from fact_clip.inference.prepared import NONE_OF_THESE, Adjust
 
 logger = logging.getLogger(__name__)
 
@@ -345,9 +345,10 @@ class Page:
         def add() -> str:
             assert video.features is not None
             features, _ = self.engine.model(session).open(video.features)
-            labels = frame_names(video.shown, UNLABELLED if only_corrected else None)
-            facts = views.facts_of(video)
-            return training_set.add(video.name, features, labels, facts, video.result.background, video.added)
+            names = frame_names(video.shown, UNLABELLED if only_corrected else None)
+            labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
+            background = [name for name in video.result.background if name != NONE_OF_THESE]
+            return training_set.add(video.name, features, labels, views.facts_of(video), background, video.added)
 
         video.added = await anyio.to_thread.run_sync(add)
         return _json({"name": video.added, "folder": str(training_set.root)})
@@ -487,8 +488,9 @@ def _rename(session: Session, pair: Any, before: tuple[str, ...] | None) -> None
 
 
 def _adjust(tree: Any) -> Adjust:
-    if not isinstance(tree, dict) or not tree.keys() <= {"threshold", "gamma", "switch_penalty", "shortest"}:
-        raise InputError("adjust", "other keys", "threshold, gamma, switch_penalty, shortest")
+    known = [each.name for each in fields(Adjust)]
+    if not isinstance(tree, dict) or not tree.keys() <= set(known):
+        raise InputError("adjust", "other keys", ", ".join(known))
     for name, value in tree.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise InputError(name, repr(value), "a number or null")

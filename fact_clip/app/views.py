@@ -34,6 +34,7 @@ _OPTIONS = {
     "--gamma": "gamma",
     "--switch-penalty": "switch_penalty",
     "--minimal-duration": "shortest",
+    "--reject": "reject",
 }
 
 
@@ -56,7 +57,7 @@ def state(page: Page, session: Session) -> dict[str, Any]:
         "background": list(model.vocabulary.background),
         "unseen": sorted(page.engine.unseen(session, names)),
         "adjust": asdict(session.adjust),
-        "adjustable": ["threshold", "gamma", "switch_penalty", "shortest"] if trained else ["threshold", "shortest"],
+        "adjustable": _adjustable(page, session),
         "defaults": {
             "gamma": 0.0 if calibration is None else calibration.gamma,
             "switch_penalty": 0.0 if decode is None else decode.switch_penalty,
@@ -68,6 +69,15 @@ def state(page: Page, session: Session) -> dict[str, Any]:
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
     }
+
+
+def _adjustable(page: Page, session: Session) -> list[str]:
+    """The settings that mean something to the model."""
+    model = page.engine.model(session)
+    if not isinstance(model, Segmenter):
+        return ["threshold", "shortest"]
+    gamma = ["gamma"] if model.run.config.model.is_open else []
+    return ["threshold", *gamma, "switch_penalty", "shortest", *(["reject"] if model.confidence is not None else [])]
 
 
 def _video_row(page: Page, session: Session, video: Video) -> dict[str, Any]:
@@ -105,9 +115,19 @@ def video(page: Page, session: Session, video: Video, *, with_times: bool = Fals
         "predicted": [_segment(each, False, unseen) for each in video.result],
         "background": list(background),
         "colours": _colours(session, names, background),
+        "new_words": _far_words(video),
         "command": command(page, session, video),
         "added": video.added,
     }
+
+
+def _far_words(video: Video) -> list[str]:
+    """A line for each word of the candidates that is far from what was trained."""
+    return [
+        f"{each.word}: far from every trained {each.slot}{f', the nearest is {each.nearest}' if each.nearest else ''}"
+        for each in video.result.new_words
+        if each.far
+    ]
 
 
 def _colours(session: Session, names: Sequence[str], background: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -84,6 +85,7 @@ def app(
         base: SegmentsMany = trained
     else:
         base = _untrained(encoder, named, prompts, fps, window, keep_going, device)
+    logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself tells of new words
     base.load()  # what is missing is told before the page opens
     engine = Engine(base, lambda path: load(path, device, encoder=encoder, fps=fps), limits)
     command = _command(run, prompts, how)

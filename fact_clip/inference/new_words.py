@@ -11,6 +11,7 @@ Below a cosine of 0.58 a word is far: the threshold that best tells synonyms fro
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ FAR = 0.58
 
 JUDGE = "minilm"
 """The text encoder that compares words."""
+
+KEPT_TEXTS = 10_000
+"""Texts whose vectors are kept, at most."""
 
 PHRASE = WHOLE_NAME[0]
 
@@ -64,7 +68,7 @@ def new_words(
         found += [(name, slot, word) for slot, word in pairs if word is not None and word not in known[slot]]
     if not found:
         return ()
-    encoder, told = text_encoder(JUDGE, device), list[NewWord]()
+    encoder, told = _judge(device), list[NewWord]()
     for slot in dict.fromkeys(slot for _, slot, _ in found):
         own = [each for each in found if each[1] == slot]
         words = [*known[slot], *dict.fromkeys(word for _, _, word in own)]
@@ -75,6 +79,31 @@ def new_words(
     order = {each: place for place, each in enumerate(found)}
     told.sort(key=lambda each: order[each.action, each.slot, each.word])
     return tuple(each for each in told if each.far or candidates.slots != WHOLE_NAME)
+
+
+class _Judge:
+    """The sentence encoder, which stays loaded, and vectors of texts that it has had: names are typed one by one."""
+
+    def __init__(self, device: str) -> None:
+        self._encoder = text_encoder(JUDGE, device)
+        self._rows: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def name(self) -> str:
+        """That of the encoder."""
+        return self._encoder.name
+
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """N texts -> (N, E), each row of length 1."""
+        if len(self._rows) > KEPT_TEXTS:
+            self._rows.clear()
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if new:
+            self._rows.update(zip(new, self._encoder.encode_texts(new), strict=True))
+        return np.stack([self._rows[text] for text in texts])
+
+
+_judge = lru_cache(maxsize=1)(_Judge)
 
 
 def _told(

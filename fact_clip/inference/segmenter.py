@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -435,9 +436,12 @@ class Segmenter(SegmentsMany):
         return torch.stack([self._vectors[name] for name in names])
 
     def load(self) -> None:
-        """Load the text encoder, where the head reads text."""
-        if self.run.config.model.head == "text":
-            self.choose([*self.vocabulary, "something new"])
+        """Load what embeds and compares names, where the head reads text."""
+        if not self.run.config.model.is_open:
+            return
+        with suppress(InputError):  # stored vectors know no new names
+            choice, phrases = self._read_names(("something new",))
+            new_words(choice.vocabulary, self.vocabulary, phrases, str(self.device))
 
     def _tell_unmatched(self, choice: Choice) -> None:
         """One line of warning for new names whose word matches no object column: the columns say nothing of them."""

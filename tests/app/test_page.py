@@ -17,7 +17,6 @@ import pytest
 
 pytest.importorskip("av")
 pytest.importorskip("uvicorn")
-Image = pytest.importorskip("PIL.Image")
 
 import fact_clip
 from fact_clip.core import Segmentation
@@ -133,7 +132,9 @@ def picture(page, name: str, **how) -> None:
     """A screenshot for the docs, in few colours so that it is small."""
     path = shoot(page, name, **how)
     if path is not None:
-        Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+        from PIL import Image
+
+        Image.open(path).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def settled(page) -> None:
@@ -148,12 +149,12 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
     start_of_new, stop_of_new = 6.0, 11.0
     with (
         served(tmp_path, "--run", folder / "run", "--training-set", tmp_path / "set") as address,
-        browser.page(1200, 1500, accept_downloads=True) as page,
+        browser.page(1100, 1400, accept_downloads=True) as page,
     ):
         page.goto(address)
         assert "token" not in page.url
         assert page.locator("#empty").is_visible()
-        picture(page, "app_empty", clip={"x": 0, "y": 0, "width": 1200, "height": 760})
+        picture(page, "app_empty", clip={"x": 0, "y": 0, "width": 1100, "height": 760})
 
         # upload
         page.set_input_files("#files", folder / "new.mp4")

@@ -2,10 +2,11 @@
 
 const $ = (id) => document.getElementById(id);
 const SETTINGS = {
-	threshold: {label: "Background threshold", min: 0, max: 1, step: 0.01, start: 0},
-	gamma: {label: "Gamma, against trained actions", min: -10, max: 10, step: 0.1, start: 0},
-	switch_penalty: {label: "Price of a change", min: 0, max: 20, step: 0.1, start: 0},
-	shortest: {label: "Shortest segment, s", min: 0, max: 10, step: 0.1, start: 0},
+	threshold: {label: "Background threshold", min: 0, max: 1, step: 0.01},
+	gamma: {label: "Gamma, against trained actions", min: -10, max: 10, step: 0.1},
+	switch_penalty: {label: "Price of a change", min: 0, max: 20, step: 0.1},
+	shortest: {label: "Shortest segment, s", min: 0, max: 10, step: 0.1},
+	reject: {label: "Reject the unsure, share", min: 0, max: 0.5, step: 0.01},
 };
 const HISTORY = 200;
 
@@ -183,9 +184,9 @@ function showSettings() {
 			input = node("input", {type: "range", id: `set-${name}`, min, max, step});
 			input.oninput = () => slide(name, Number(input.value));
 			const text = node("span", {textContent: label}), shown = node("output", {id: `out-${name}`});
-			box.append(node("label", {id: `box-${name}`}, text, shown, input));
+			box.append(node("div", {id: `box-${name}`}, node("label", {htmlFor: `set-${name}`}, text), shown, input));
 		}
-		$(`box-${name}`).hidden = !state.adjustable.includes(name) || (name === "gamma" && !state.model.reads_text);
+		$(`box-${name}`).hidden = !state.adjustable.includes(name);
 		if (document.activeElement === input && sliding) continue;
 		const value = state.adjust[name];
 		input.value = value ?? state.defaults[name] ?? 0;
@@ -308,6 +309,7 @@ function showVideo(found) {
 	Object.assign(colours, found.colours);
 	$("name").textContent = found.name;
 	$("command").textContent = found.command;
+	$("new-words").textContent = found.new_words.join("\n");
 	timeline.setRows(rows());
 	const used = new Set([...found.shown, ...found.predicted].map(({label}) => label));
 	$("legend").replaceChildren(...Object.entries(found.colours).filter(([name]) => used.has(name)).map(([name, {colour, number}]) => {
@@ -513,7 +515,7 @@ $("actions").addEventListener("keydown", (event) => {
 
 function slide(name, value) {
 	$(`out-${name}`).textContent = value;
-	state.adjust[name] = name === "threshold" && value === 0 ? null : value;
+	state.adjust[name] = ["threshold", "reject"].includes(name) && value === 0 ? null : value;
 	clearTimeout(sliding);
 	sliding = setTimeout(() => {
 		sliding = null;
@@ -521,7 +523,7 @@ function slide(name, value) {
 	}, 120);
 }
 
-$("reset").onclick = () => change({adjust: {threshold: null, gamma: null, switch_penalty: null, shortest: null}});
+$("reset").onclick = () => change({adjust: {}});
 $("model").onchange = () => change({model: $("model").value});
 
 // --- what is made of it --------------------------------------------------------------------------------------
