@@ -3,8 +3,8 @@
     PYTHONPATH=. python benchmarks/report.py [--videos 200] [--frames 2000] [--seed 0]
 
 The labels are made up: true segments of 20 to 120 frames, a prediction that errs in one segment of four, and voters
-that flicker, with a change every five frames (frames) and every fifteen (tokens) on average. Times are from the start of
-the navigation in headless Chromium (Debian's, without a GPU): until the page is built, until the first timelines are
+that flicker, with a change every five frames (frames) and every fifteen (tokens) on average. Times are from the start
+of the navigation in headless Chromium (Debian's, without a GPU): until the page is built, until the first timelines are
 drawn, and what a search and a change of the order take. Each is the median of five loads.
 """
 
