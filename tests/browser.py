@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 IMAGES = os.environ.get("FACT_CLIP_SCREENSHOTS")
 """Where screenshots go (`FACT_CLIP_SCREENSHOTS=docs/images pytest -m slow tests/report`); unset: nowhere."""
@@ -49,11 +50,14 @@ class Browser:
 
 
 def shoot(page: Any, name: str, **how: Any) -> Path | None:
-    """Write a screenshot `name`.png into `IMAGES`, where that is set."""
+    """Write a screenshot `name`.png, of few colours so that it stays small, into `IMAGES`, where that is set."""
     if IMAGES is None:
         return None
     path = Path(IMAGES) / f"{name}.png"
     page.screenshot(path=path, animations="disabled", **how)
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(200, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
     return path
 
 

@@ -51,7 +51,7 @@ function table(columns, rows, sorted = null, caption = "") {
     body.replaceChildren(...list.map((row) => make("tr", {}, ...columns.map(([, cell, kind = ""]) => {
       const value = cell(row), node = make("td", {className: kind});
       node.append(value instanceof Node ? value : text(value));
-      if (kind.includes("change") && typeof value === "string") node.classList.add(value.startsWith("+") ? "up" : "down");
+      if (kind.includes("change")) node.classList.add({"+": "up", "−": "down"}[value[0]] ?? "same");
       return node;
     }))));
   }

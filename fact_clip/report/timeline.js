@@ -14,7 +14,7 @@ tl.setRows(rows), .select(row, index), .seek(seconds), .zoom(from, to), .destroy
 {
 const {max, min, abs, floor, ceil, round} = Math;
 const KEYS = "Arrows: segments and rows. Space: play. L: loop the segment. Comma, full stop: move its start; with Shift its end. " +
-	"[ ]: speed. + -: zoom. 0: all. Shift and arrows: pan. Double click: zoom to a segment.";
+	"[ ]: speed. + -: zoom. 0: all. Shift and arrows: pan. Double click: zoom in.";
 const STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800];
 const clamp = (value, low, high) => min(max(value, low), high);
 const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
@@ -128,11 +128,13 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 			pen.globalAlpha = 1;
 			if (tall < 26) continue;
 			pen.fillStyle = inkOn(rgb(colour ?? "#888888").map((part) => part * alpha + paper * (1 - alpha)));
-			for (let at = first; unseen && at < last; at += 9) pen.fillRect(at, top, min(6, last - at), 3);
 			if (corrected) pen.fillRect(first, top + 23, size, 3);
 			const text = `${number ?? ""}`;
-			if (colour && size > 60) pen.fillText(fit(`${text} ${name}`, size), first + 3, top + 14);
+			if (colour && size > 60) pen.fillText(fit(`${text} ${name}`, size), first + 3, top + 14, size - 5);
 			else if (colour && size > 7 * text.length + 4) pen.fillText(text, first + 3, top + 14);
+			if (unseen) pen.clearRect(first, top, size, 4);
+			pen.fillStyle = ink;
+			for (let at = first; unseen && at < last; at += 9) pen.fillRect(at, top, min(6, last - at), 3);
 		}
 	}
 
@@ -244,7 +246,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 		else if (at.across >= left) seek(at.time);
 	}
 
-	const play = () => video?.[video.paused ? "play" : "pause"]()?.catch(() => {}); // some browsers refuse
+	const play = () => video?.[video.paused ? "play" : "pause"]()?.catch(() => {});
 	const speed = (by) => { if (video) status.textContent = `speed ${video.playbackRate = clamp(video.playbackRate * by, 0.25, 4)}`; };
 	const pan = (share) => zoom(from + share * (to - from), to + share * (to - from));
 	const scale = (factor, around = clamp(now, from, to)) => zoom(around - (around - from) * factor, around + (to - around) * factor);
@@ -262,7 +264,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 		"+": () => scale(0.5), "-": () => scale(2), 0: () => zoom(0, duration), Escape: () => select(-1, -1),
 	};
 
-	function press(key, isShift) { // whether it means something
+	function press(key, isShift) {
 		actions[key]?.(isShift);
 		return key in actions;
 	}
@@ -270,7 +272,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 	function loop() {
 		isLoop = !isLoop;
 		if (isLoop && chosen) seek(segment().start);
-		status.textContent = isLoop ? "looping the segment" : "no loop";
+		status.textContent = isLoop ? "loop" : "no loop";
 	}
 
 	function follow() {
@@ -304,7 +306,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 		else return;
 		event.preventDefault();
 	});
-	for (const name of video ? ["play", "pause", "timeupdate", "seeked"] : []) on(video, name, follow);
+	for (const name of video ? ["play", "timeupdate", "seeked"] : []) on(video, name, follow);
 	on(matchMedia("(prefers-color-scheme: dark)"), "change", () => draw());
 	on(window, "beforeprint", () => draw(true));
 	on(window, "afterprint", () => draw());

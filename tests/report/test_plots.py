@@ -1,0 +1,67 @@
+"""Plots for papers: which videos, which shares, and where texts lie among frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from fact_clip.core import Segment, Segmentation, Vocabulary
+from fact_clip.report.colours import class_colours
+from fact_clip.report.embeddings import Space, space
+from fact_clip.report.plots import chosen_videos, confusion_figure, save_plots
+from fact_clip.report.timeline import timeline
+
+from .conftest import rows_of
+
+NAMES = Vocabulary.from_names(["rest", "pour", "stir"], background=["rest"])
+
+
+def test_videos_are_spread_from_the_lowest_accuracy_to_the_highest(evaluated):
+    videos = [rows_of([1] * 24, [1] * right + [2] * (24 - right), f"{right}") for right in range(23, -1, -1)]
+    assert [video.name for video in chosen_videos(evaluated(videos))] == [
+        "0", "2", "4", "6", "8", "10", "13", "15", "17", "19", "21", "23",
+    ]  # fmt: skip
+    assert [video.name for video in chosen_videos(evaluated(videos[:2]))] == ["22", "23"]
+
+
+def test_a_confusion_shows_shares_of_true_classes():
+    figure = confusion_figure([(2, 2, 3), (2, 0, 1), (0, 0, 5), (0, 1, 5)], NAMES.names, "class")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["rest", "stir"]  # "pour" is never true
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[0.5, 0.0], [0.25, 0.75]])
+
+
+def test_texts_lie_among_their_rows_in_the_colours_of_their_classes():
+    """Rows and texts are less their means, so a constant gap between them does not show."""
+    rows = np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 1.0], [2.0, -1.0]])
+    text = np.array([[10.0, 7.0], [12.0, 7.0], [11.0, 7.0]])
+    figure = space(Space(rows, np.array([0, 1, 2, -1]), text), NAMES, unseen=[2], title="frames")
+    drawn = figure.axes[0].collections
+    of_text = [each.get_offsets()[0].tolist() for each in drawn[-3:]]
+    np.testing.assert_allclose(of_text, [[-1, 0], [1, 0], [0, 0]], atol=1e-12)
+    np.testing.assert_allclose([each.get_offsets()[0] for each in drawn[:2]], [[-2, 0], [2, 0]], atol=1e-12)
+    looks = class_colours(NAMES.names, NAMES.background)
+    assert [to_hex(each.get_facecolor()[0]) for each in drawn[-2:]] == [
+        looks["pour"]["colour"],
+        looks["stir"]["colour"],
+    ]
+    corners = [len(each.get_paths()[0].vertices) for each in drawn[-2:]]
+    assert corners[0] != corners[1]  # a ring and a star
+    assert [words.get_text() for words in figure.axes[0].get_legend().get_texts()] == [
+        "text of a seen class", "text of an unseen class",
+    ]  # fmt: skip
+
+
+def test_all_timelines_number_the_classes_alike():
+    row = Segmentation((Segment(0, 5, "stir"), Segment(5, 9, "rest")))
+    figure = timeline({"truth": row}, background=["rest"], names=NAMES.names)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["2  stir", "rest"]
+
+
+@pytest.mark.parametrize("unseen", [(), ("stir",)])
+def test_a_run_gets_a_curve_only_with_unseen_classes(evaluated, tmp_path, unseen):
+    one = evaluated([rows_of([1, 1, 2, -1], [1, 2, 2, 2], times=np.arange(5.0))], NAMES.names, unseen=unseen)
+    written = {path.name for path in save_plots(one, {}, NAMES, tmp_path)}
+    expected = {"timeline_one", "confusion"} | ({"curve"} if unseen else set())
+    assert written == {f"{name}{suffix}" for name in expected for suffix in (".png", ".svg")}
