@@ -119,7 +119,7 @@ def test_only_what_is_near_the_screen_is_drawn(browser, opened, evaluated):
         at_timelines(page)
         drawn = "[...document.querySelectorAll('canvas')].filter((canvas) => canvas.width > 0).length"
         assert 3 <= page.evaluate(drawn) < 15
-        # In one step, as in printing: what is off the screen is put away when the page is laid out for the screen again.
+        # In one step, as in printing; later what is off the screen is put away again.
         assert page.evaluate(f"window.dispatchEvent(new Event('beforeprint')) && {drawn}") == 60
         assert page.pdf().startswith(b"%PDF")
 
