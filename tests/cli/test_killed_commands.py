@@ -1,0 +1,94 @@
+"""`extract` and `segment` that are cut off at any time leave whole files, and go on where they stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+from fact_clip.cli import main
+
+from ..films import numbered, write_video
+from ..training.test_ensemble import wait_until
+from ..training.test_kills import KILLS, PROGRAM, heed
+
+ROOT = Path(__file__).resolve().parents[2]
+SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+pytestmark = pytest.mark.slow
+
+
+def cut_off(words: list[str], number: int, begun: Path, pattern: str) -> tuple[int, str]:
+    """Start a command, send a signal a moment after the first file is there; exit code and stderr."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*PROGRAM, *words], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment, preexec_fn=heed
+    )
+    wait_until(lambda: any(begun.glob(pattern)) or process.poll() is not None, 300)
+    time.sleep(random.uniform(0, 0.3))
+    process.send_signal(number)
+    _, said = process.communicate()
+    return process.returncode, said
+
+
+def below(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file() and path.name[0] != "."}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> Path:
+    """Sixty copies of a short video under different names."""
+    folder = tmp_path_factory.mktemp("films")
+    first = write_video(folder / "a00.mp4", numbered(300))
+    for number in range(1, 60):
+        shutil.copy(first, folder / f"a{number:02}.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extracted(films, tmp_path_factory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("whole")
+    assert main(["extract", str(films), "--encoder", "grid", "--fps", "30", "--out", str(out)]) == 0
+    return below(out)
+
+
+@pytest.mark.parametrize("turn", range(KILLS))
+@pytest.mark.parametrize(("number", "code"), SIGNALS.items())
+def test_extract(turn, number, code, films, extracted, tmp_path):
+    words = ["extract", str(films), "--encoder", "grid", "--fps", "30", "--out", str(tmp_path)]
+    found, said = cut_off(words, number, tmp_path, "*.npy")
+    assert found in (code, 0), said
+    told = [line for line in said.splitlines() if line.startswith("fact-clip")]
+    assert told == (["fact-clip: interrupted; the same command goes on with what is left"] if found > 0 else [])
+    for name, content in below(tmp_path).items():
+        assert name.endswith(".part") or content == extracted[name], name
+    assert main(words) == 0
+    assert below(tmp_path) == extracted
+
+
+@pytest.mark.parametrize("turn", range(KILLS))
+@pytest.mark.parametrize(("number", "code"), SIGNALS.items())
+def test_segment(turn, number, code, tiny_run, workbench, tmp_path):
+    features, out = tmp_path / "in", tmp_path / "out"
+    features.mkdir()
+    array = np.load(workbench / "features" / "person1_video1.npy")
+    for place in range(80):
+        np.save(features / f"a{place:02}.npy", array)
+    words = ["segment", "--run", str(tiny_run), str(features), "--format", "csv,eaf,json", "--out", str(out)]
+    found, said = cut_off(words, number, out, "*.csv")
+    assert found in (code, 0), said
+    first = below(out)
+    assert main(words) == 0
+    whole = below(out)
+    assert len(whole) == 240
+    assert all(whole[name] == content for name, content in first.items())
+    tables = {content for name, content in whole.items() if name.endswith(".csv")}
+    assert len(tables) == 1  # one array, one result
