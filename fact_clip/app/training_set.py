@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from fact_clip.app.work import CancelledError, Job
 from fact_clip.checkpoint import Run
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import whole_file
+from fact_clip.core.processes import PARENT
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
 
@@ -133,9 +135,10 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
     """
     job.report(0, epochs, "starting")
     arguments = [sys.executable, "-m", "fact_clip.cli", *command[1:]]
+    environment = {**os.environ, PARENT: str(os.getpid())}  # however the page ends, its training ends with it
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told,
-        subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as process,
+        subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as process,
     ):
         try:
             while process.poll() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -71,6 +72,9 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    # core.processes.PARENT, which is imported only where it is asked for
+    if argv is None and (parent := os.environ.get("FACT_CLIP_PARENT", "")).isdecimal():
+        import_module("fact_clip.core.processes").end_with_parent(int(parent))
     return answered(
         lambda: make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False), leave=argv is None
     )

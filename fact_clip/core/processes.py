@@ -36,7 +36,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(folder, f"cannot be written ({error.strerror})", "a folder to write to") from None
     try:
-        if not lock(opened):
+        if not lock(opened) or not _is_still(opened, folder):
             raise InputError(
                 folder, f"{what} is under way here", "one at a time", "wait for it, or name another folder"
             )
@@ -48,6 +48,14 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         if opened >= 0:
             unlock(opened)
             os.close(opened)
+
+
+def _is_still(opened: int, folder: Path) -> bool:
+    """Whether an open folder has not been removed meanwhile, by one who made it for nothing."""
+    try:
+        return opened < 0 or os.path.samestat(os.fstat(opened), folder.stat())
+    except OSError:
+        return False
 
 
 def lock(opened: int) -> bool:
@@ -69,6 +77,9 @@ def unlock(opened: int) -> None:
         with suppress(OSError):
             fcntl.flock(opened, fcntl.LOCK_UN)
 
+
+PARENT = "FACT_CLIP_PARENT"
+"""Environment variable of a command line that is to end with the process of this number."""
 
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.core.processes import locked
+from fact_clip.core.processes import PARENT, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +49,7 @@ def test_the_lock_ends_with_its_owner(tmp_path):
     """A process that is killed leaves nothing behind that has to be cleaned up."""
     code = f"""
 from pathlib import Path
-from fact_clip.core.processes import locked
+from fact_clip.core.processes import PARENT, locked
 with locked(Path({str(tmp_path)!r}), "a training"):
     print("held", flush=True)
     input()
@@ -112,3 +112,13 @@ def test_a_child_whose_parent_is_gone_ends_at_once():
         1 if sys.platform == "linux" else 0,
         b"" if sys.platform == "linux" else b"alive\n",
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
+def test_a_command_line_can_be_told_to_end_with_its_parent():
+    """As the page tells the training that it starts."""
+    code = "import sys; from fact_clip.cli import main; sys.exit(main())"
+    for parent, answer in (("4194304", 1), (str(os.getpid()), 0), ("none", 0)):
+        command = [sys.executable, "-c", code, "--version"]
+        environment = {**os.environ, PARENT: parent}
+        assert subprocess.run(command, env=environment, cwd=ROOT, check=False, capture_output=True).returncode == answer
