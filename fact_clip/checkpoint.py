@@ -293,7 +293,7 @@ def _popped(tree: Any, key: str, default: Any = None) -> Any:
 
 def remove_unfinished(path: Path) -> None:
     """Remove what a training that was killed while it wrote left in its folder, which is locked."""
-    names = ("config.yaml", "vocabulary.json", "run.json", "calibration.json", "*.safetensors")
+    names = ("config.yaml", "vocabulary.json", "run.json", "calibration.json", "log.*", "*.safetensors")
     patterns = [".tmp*", "members/.[0-9]*-*.yaml", *(f".[0-9]*-{name}" for name in names)]  # .tmp* is of safetensors
     for each in [found for pattern in patterns for found in path.glob(pattern)]:
         each.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fact_clip.core import InputError
-from fact_clip.core.files import inside, is_number, parse_json, read_text
+from fact_clip.core.files import inside, is_number, parse_json, read_text, whole_file
 
 
 class Logger(Protocol):
@@ -26,7 +26,8 @@ class FileLog:
     def __init__(self, out: Path, last_epoch: int) -> None:
         self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
         self.rows = self._read(last_epoch) if self.path.is_file() else []
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        with whole_file(self.path) as unfinished:
+            unfinished.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
         self._write_table()
 
     def _read(self, last_epoch: int) -> list[dict[str, float]]:
@@ -51,7 +52,7 @@ class FileLog:
 
     def _write_table(self) -> None:
         columns = list(dict.fromkeys(key for each in self.rows for key in each))
-        with self.table.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(self.table) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
