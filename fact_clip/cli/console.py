@@ -132,7 +132,10 @@ def _refuse(message: str) -> int:
 
 
 def data_config(data: str, overrides: list[str] | None) -> DataConfig:
-    """The data settings of a recipe, of an entry of datasets/benchmarks.py, or of a folder."""
+    """The data settings of a recipe, of an entry of datasets/benchmarks.py, or of a folder.
+
+    A folder with a ``recipe.yaml`` is read as that says, unless ``data.name`` says what it is.
+    """
     from fact_clip.config import Config, recipes
     from fact_clip.datasets.benchmarks import BENCHMARKS
 
@@ -140,7 +143,10 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
     if data in recipes():
         return Config.load(data, given).data
     if Path(data).is_dir():
-        return Config.load("folder", [f"data.root={json.dumps(data)}", *given]).data
+        own = Path(data) / "recipe.yaml"
+        known = any(override.startswith("data.name=") for override in given)
+        recipe = own if own.is_file() and not known else "folder"
+        return Config.load(recipe, [f"data.root={json.dumps(data)}", *given]).data
     if data in BENCHMARKS:
         return Config.load("folder", [f"data.name={data}", *given]).data
     if "/" in data and not data.endswith((".yaml", ".yml")):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fact_clip.config import DataConfig
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.dataset import Dataset
-    from fact_clip.datasets.describe import Suggestion
+    from fact_clip.datasets.recipe import Suggestion
     from fact_clip.datasets.holdout import Holdout
     from fact_clip.datasets.tables import Sampling
     from fact_clip.formats.annotations import Frames
@@ -38,8 +38,8 @@ def check(
 ) -> None:
     """Look for faults in a data set: all of them, one line each.
 
-    Reads the mapping, every split (or the one of data.split=NAME), labels and features. The exit code is 1 if there is
-    an error. Notes, such as a class that no split trains, do not count; if nothing is found, stdout is empty.
+    Reads the mapping, every split (or the one of data.split=NAME), labels and features; the folder of an own data set
+    as its recipe.yaml says, if there is one. The exit code is 1 if there is an error. Notes, such as a class that no split trains, do not count; if nothing is found, stdout is empty.
 
     \b
     Example:
@@ -204,6 +204,9 @@ def _convert_tables(
     print(f"written: {len(found)} files in {out / 'features'}, {rate}{note}", file=sys.stderr)
 
 
+MINUTES = 10.0
+
+
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Data set in the common layout.")],
     *,
@@ -223,11 +226,15 @@ def init(
     unlabelled: Annotated[
         str | None, typer.Option(help='Labels that stand for no class, "a, b": their frames are ignored.')
     ] = None,
+    minutes: Annotated[
+        float, typer.Option(help="The most that a training may take on this machine.", min=0.01)
+    ] = MINUTES,
 ) -> None:
     """Write a recipe for your own data set.
 
-    Orientation, stride, tokens, width and epochs are measured, and the parts of names are read; guesses are marked as
-    such.
+    Orientation, stride, context, sizes and epochs follow from what the training videos hold, and the parts of names are
+    read; guesses are marked as such. Some steps are trained to tell how long the training will take; where that is
+    longer than --minutes, the recipe has fewer epochs.
 
     \b
     Example:
@@ -236,7 +243,7 @@ def init(
     from fact_clip.config import DataConfig
     from fact_clip.core import InputError
     from fact_clip.core.files import whole_file
-    from fact_clip.datasets.describe import suggest
+    from fact_clip.datasets.recipe import suggest
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
@@ -247,19 +254,43 @@ def init(
     given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
     given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled) or ())}
     found = suggest(DataConfig.model_validate(given))
+    found, time = _timed(found, minutes)
     settings = tuple(
         (key, _from(path, value) if key == "data.root" else value, why) for key, value, why in found.settings
     )
     found = replace(found, settings=settings)
     with whole_file(path) as unfinished:
-        unfinished.write_text(_recipe(folder, found), encoding="utf-8")
-    print(f"{path}: {found.videos} videos, {found.classes} classes")
+        unfinished.write_text(_recipe(folder, found, time), encoding="utf-8")
+    print(f"{path}: {found.videos} videos, {found.measured.classes} classes")
     for key, value, reason in found.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_readings(found.vocabulary))
     for note in found.notes:
         print(f"note: {note}")
+    print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
+
+
+def _timed(found: Suggestion, minutes: float) -> tuple[Suggestion, str]:
+    """A suggestion with no more epochs than the time allows, and what the training will take, in words."""
+    from fact_clip.config import Config, read_recipe, set_key
+    from fact_clip.training.estimate import estimate
+
+    tree = read_recipe(found.base)
+    for key, value, _ in found.settings:
+        set_key(tree, key.split("."), value, key)
+    config = Config.from_tree(tree, "the recipe")
+    took = estimate(config)
+    epochs = took.epochs_in(60 * minutes, config)
+    if epochs < config.train.epochs:
+        why = f"as many as {minutes:g} minutes allow; {config.train.epochs} would be better"
+        found = found.with_epochs(epochs, why)
+    text = f"training will take about {_duration(took.total(epochs, config))} on this machine"
+    return found, f"{text}: {took.epoch:.2g} s an epoch, by steps on {took.videos} videos"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
 MOST_READ = 12  # names whose parts are printed
@@ -283,10 +314,11 @@ def _from(recipe: Path, root: str) -> str:
     return str(Path(root).relative_to(here)) if Path(root).is_relative_to(here) else root
 
 
-def _recipe(folder: Path, found: Suggestion) -> str:
+def _recipe(folder: Path, found: Suggestion, time: str) -> str:
     """The recipe as YAML, each setting with its reason as a comment."""
-    counts = f"{found.videos} videos, {found.classes} classes"
-    lines = [f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.", "base: folder"]
+    counts = f"{found.videos} videos, {found.measured.classes} classes"
+    lines = [f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.", f"# {found.measured}"]
+    lines += [f"# {time[0].upper()}{time[1:]}.", f"base: {found.base}"]
     open_groups: list[str] = []
     for key, value, reason in found.settings:  # group by group
         *groups, last = key.split(".")
@@ -466,11 +498,7 @@ def _open(data: str, overrides: list[str] | None) -> Source:
             str(name) for name in config.background or find_benchmark(config.name).background if name in listed
         )
         return Source(vocabulary_of(config.model_copy(update={"background": background}), Path(data)))
-    recipe = Path(data) / "recipe.yaml"
-    if recipe.is_file() and not any(override.startswith("data.name=") for override in overrides or []):
-        config = Config.load(recipe, [f"data.root={json.dumps(data)}", *(overrides or [])]).data
-    else:
-        config = data_config(data, overrides)
+    config = data_config(data, overrides)
     root = find_root(config)
     listed = tuple(Vocabulary.from_mapping(root / find_benchmark(config.name).mapping))
     return source_of(_with_guesses(config, listed, root))

@@ -1,4 +1,4 @@
-"""What a data set holds (`fact-clip data summary`), and which settings follow for a model (`fact-clip data init`)."""
+"""What a data set holds (`fact-clip data summary`), and what the names of its classes tell."""
 
 from __future__ import annotations
 
@@ -160,17 +160,6 @@ def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, 
     return {"tokens": tokens, "null_weight": tokens / ((tokens - float(np.mean(transcripts))) * divisor)}
 
 
-@dataclass(frozen=True)
-class Suggestion:
-    """Settings on top of the recipe `folder`, and what the data set has."""
-
-    settings: tuple[tuple[str, Any, str], ...]  # key with dots, value, reason
-    videos: int
-    classes: int
-    notes: tuple[str, ...]  # its harmless faults
-    vocabulary: Vocabulary  # its classes with their factors
-
-
 def guess_names(
     config: DataConfig, names: Sequence[str], root: Path | None = None
 ) -> tuple[DataConfig, dict[str, str]]:
@@ -194,85 +183,3 @@ def guess_names(
         config = config.model_copy(update={"grammar": propose(actions)})
         reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
     return config, reasons
-
-
-def suggest(config: DataConfig) -> Suggestion:
-    """Measure a data set and suggest settings; `config` has its root, and background, fps, layout and split if known.
-
-    Faults that training cannot live with are an InputError.
-    """
-    root, reasons = find_root(config), dict[str, str]()
-    with suppress(InputError):  # a fault of the mapping is found below
-        listed = parse_mapping(root / find_benchmark(config.name).mapping)[0]
-        config, reasons = guess_names(config, listed, root)
-    seen = inspect(config)
-    severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
-    if severe:
-        found = f"{len(severe)} faults, the first: {severe[0]}"
-        check = f"fact-clip data check {seen.root}"
-        check += f" {shlex.quote(f'data.grammar={config.grammar}')}" if config.grammar else ""
-        raise InputError(seen.root, found, "none", f"see them all with: {check}")
-    names = list(seen.splits)
-    split = str(config.split) if str(config.split) in names or not names else names[0]
-    config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
-    dataset, counted = Dataset.open(config), summarize(config)
-    rows, segment = counted["video_frames"]["median"], counted["segment_frames"]["median"]
-    stride = max(1, min(int(rows // 5000), int(segment // 8)))  # about 5,000 rows, an eighth of a segment at most
-    standardize, why_standardize = _standardize(dataset)
-    n_train, n_classes, longest = len(dataset.train), len(seen.names), counted["transcript_length"]["most"]
-    width = 256 if n_classes < 128 else 256 * math.ceil((n_classes + 129) / 256)
-    why_fps = "as given" if config.fps else "unknown; feature rows per second, for times in seconds"
-    epochs = int(min(max(10 * round(STEPS / n_train / 10), 20), 400))
-    groups, few = _groups(config, dataset)
-    settings = (
-        ("data.root", str(seen.root.resolve()), "from this file's folder, unless it is an absolute path"),
-        ("data.split", config.split, f"of {', '.join(names)}"),
-        ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
-        ("data.fps", config.fps, why_fps),
-        ("data.background", list(config.background or ()), reasons["background"]),
-        *_optional(config, reasons),
-        *groups,
-        ("data.stride", stride, f"the median video has {rows:g} rows, the median segment {segment:g}"),
-        ("data.standardize", standardize, why_standardize),
-        ("model.tokens", counted["suggested"]["tokens"], f"the longest video has {longest} segments"),
-        ("model.input.hidden", width, f"room for {n_classes} classes"),
-        ("train.epochs", epochs, f"about {STEPS} steps of one of {n_train} training videos"),
-        ("evaluation.count_background", not config.background, "background counts in edit and F1"),
-    )
-    notes = (*(str(fault) for _, fault in seen.faults), *few)
-    return Suggestion(settings, len(seen.videos), n_classes, notes, dataset.vocabulary)
-
-
-def _optional(config: DataConfig, reasons: Mapping[str, str]) -> list[tuple[str, Any, str]]:
-    """The settings of names that not every data set has."""
-    found = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}
-    return [(f"data.{key}", value, reasons[key]) for key, value in found.items() if value]
-
-
-def _groups(config: DataConfig, dataset: Dataset) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """The pattern that finds a person in the names of the videos, where there is one; or a note that they are few."""
-    if config.groups is not None:
-        return [("data.groups", config.groups, "as given")], []
-    pattern = guess_groups(dataset.learning)
-    if pattern is None:
-        return [], []
-    people = len(set(read_groups(dataset.learning, pattern).values()))
-    if people < FEWEST_GROUPS:
-        advice = f"validation shares them with training; data.groups={pattern!r} sets one of them apart"
-        return [], [f"{people} persons in the training videos by their names, fewer than {FEWEST_GROUPS}: {advice}"]
-    reason = f"GUESSED: {people} persons by their names; none is in both training and validation"
-    return [("data.groups", pattern, reason)], []
-
-
-def _standardize(dataset: Dataset) -> tuple[bool, str]:
-    """Whether columns are far from zero mean and unit deviation, by rows spread over some training videos."""
-    rows = []
-    for name in dataset.train[:_VIDEOS]:
-        features = dataset.features(name)
-        rows.append(np.asarray(features[:: max(1, len(features) // _ROWS)], dtype=np.float64))
-    table = np.concatenate(rows)
-    mean, deviation = np.abs(table.mean(axis=0)), table.std(axis=0)
-    moving = deviation[deviation > 0]
-    needed = not moving.size or bool(np.median(mean) > 0.25 or moving.min() < 0.5 or moving.max() > 2)
-    low, high = (float(moving.min()), float(moving.max())) if moving.size else (0.0, 0.0)
-    return needed, f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {np.median(mean):.3g}"

@@ -70,6 +70,20 @@ def train_model(
         return _Training(run, dataset, texts, resume, after_step).run_all(progress)
 
 
+def timed(run: Run, dataset: Dataset, texts: dict[str, Tensor]) -> tuple[float, float]:
+    """Seconds of an epoch of training and of a validation of a new model, the second of each; it is not kept."""
+    with numerics(run.config.train):
+        torch.manual_seed(run.config.train.seed)
+        training = _Training(run, dataset, texts, resume=False, after_step=lambda: None)
+        training._train_epoch()
+        training._validate()
+        began = time.perf_counter()
+        training._train_epoch()
+        trained = time.perf_counter()
+        training._validate()
+        return trained - began, time.perf_counter() - trained
+
+
 @contextmanager
 def numerics(settings: TrainConfig) -> Iterator[None]:
     """How torch multiplies and adds during a training; as it was before when the block ends.

@@ -1,0 +1,68 @@
+"""How long a training will take on this machine, by some real steps of it; for `fact-clip data init`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fact_clip.config import Config
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.training.setup import prepare
+from fact_clip.training.sweep import with_values
+from fact_clip.training.trainer import timed
+
+VIDEOS = 3
+"""Training videos that are measured, from the shortest to the longest."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of a training: before the first epoch, of an epoch, and of a validation."""
+
+    start: float
+    epoch: float
+    validation: float
+    videos: int  # that were measured
+
+    def total(self, epochs: int, config: Config) -> float:
+        """Seconds of a training of some epochs, else with the settings of a configuration."""
+        every, from_share = config.train.validate_every, config.train.validate_from
+        validations = epochs // every - int(from_share * epochs) // every + 1
+        return self.start + epochs * self.epoch + validations * self.validation
+
+    def epochs_in(self, seconds: float, config: Config) -> int:
+        """The most epochs whose training takes at most this long; 1 at least, those of the configuration at most."""
+        fitting = (epochs for epochs in range(config.train.epochs, 1, -1) if self.total(epochs, config) <= seconds)
+        return next(fitting, 1)
+
+
+def estimate(config: Config) -> Estimate:
+    """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
+
+    What all videos take is in proportion to their frames. The members of an ensemble are taken to train side by side.
+    The weights are thrown away.
+    """
+    dataset = Dataset.open(config.data)
+    frames = {name: len(dataset.labels(name)) for name in dataset.learning}
+    every, validated = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
+    dataset.train = spread(dataset.train, frames, VIDEOS)
+    dataset.validation = dataset.train[:1]
+    some, one = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
+    one_model = with_values(config, {"train.members": 1, "train.member_parts": False})
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        run, texts = prepare(one_model, Path(folder) / "run", dataset, resume=False)
+        start = time.perf_counter() - began
+        epoch, validation = timed(run, dataset, texts)
+    return Estimate(start * every / some, epoch * every / some, validation * validated / one, len(dataset.train))
+
+
+def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[str, ...]:
+    """`count` names, or all of fewer, from the shortest video to the longest in even steps of rank."""
+    order = sorted(names, key=lambda name: (frames[name], name))
+    if len(order) <= count:
+        return tuple(order)
+    return tuple(order[round(step * (len(order) - 1) / (count - 1))] for step in range(count))
