@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from fact_clip.config import DataConfig
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.dataset import Dataset
-    from fact_clip.datasets.recipe import Suggestion
     from fact_clip.datasets.holdout import Holdout
+    from fact_clip.datasets.recipe import Suggestion
     from fact_clip.datasets.tables import Sampling
     from fact_clip.formats.annotations import Frames
 
@@ -39,7 +39,8 @@ def check(
     """Look for faults in a data set: all of them, one line each.
 
     Reads the mapping, every split (or the one of data.split=NAME), labels and features; the folder of an own data set
-    as its recipe.yaml says, if there is one. The exit code is 1 if there is an error. Notes, such as a class that no split trains, do not count; if nothing is found, stdout is empty.
+    as its recipe.yaml says, if there is one. The exit code is 1 if there is an error. Notes, such as a class that no
+    split trains, do not count; if nothing is found, stdout is empty.
 
     \b
     Example:
@@ -265,7 +266,7 @@ def init(
     for key, value, reason in found.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_readings(found.vocabulary))
-    for note in found.notes:
+    for note in (*found.notes, *found.proposals):
         print(f"note: {note}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
@@ -328,7 +329,7 @@ def _recipe(folder: Path, found: Suggestion, time: str) -> str:
         # JSON is YAML, and it quotes what YAML would read as something else.
         text = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{text}  # {reason}" if reason else text)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *(f"# {proposal}" for proposal in found.proposals)]) + "\n"
 
 
 MOST_FREQUENT = 15  # transitions that are printed; --json has all

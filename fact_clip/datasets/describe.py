@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,9 +15,8 @@ import numpy as np
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.pace import paced
-from fact_clip.core.vocabulary import parse_mapping
-from fact_clip.datasets.check import NOTES, Progress, inspect
-from fact_clip.datasets.dataset import IGNORED, Dataset
+from fact_clip.datasets.check import Progress
+from fact_clip.datasets.dataset import IGNORED
 from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.layout import (
     every_video,
@@ -31,7 +27,6 @@ from fact_clip.datasets.layout import (
     split_names,
     unlabelled,
 )
-from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.text.grammar import propose
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -42,6 +42,7 @@ _FIRST_ROWS, _WIDEST = 2000, 1024  # rows of each of these videos, and most colu
 WIDTH = 64
 """Channels of features beside the scores of the classes."""
 
+OBJECTS = "data.objects.find=true model.head=text text.parts=[factors]"
 FEWEST_OBJECTS, SPARSE = 3, 0.3
 """Objects, and share of zeros, from which on columns are taken to describe detected objects."""
 
@@ -66,8 +67,8 @@ class Measured:
     def __str__(self) -> str:
         """All of it in words."""
         return (
-            f"{self.videos} videos to learn from, {self.frames:,} frames, {self.median_video:g} in the median video, "
-            f"{self.median_segment:g} in the median segment; {self.columns} columns, {self.zeros:.0%} of the values zero"
+            f"{self.videos} videos to learn from, {self.frames:,} frames: {self.median_video:g} in the median video, "
+            f"{self.median_segment:g} in the median segment; {self.columns} columns, {self.zeros:.0%} zeros"
         )
 
 
@@ -80,6 +81,7 @@ class Suggestion:
     measured: Measured
     videos: int
     notes: tuple[str, ...]  # its harmless faults
+    proposals: tuple[str, ...]  # settings for other aims
     vocabulary: Vocabulary  # its classes with their factors
 
     def with_epochs(self, epochs: int, why: str) -> Suggestion:
@@ -110,17 +112,21 @@ def suggest(config: DataConfig) -> Suggestion:
         ("data.root", str(seen.root.resolve()), "from this file's folder, unless it is an absolute path"),
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
-        ("data.fps", config.fps, "as given" if config.fps else "unknown; feature rows per second, for times in seconds"),
+        (
+            "data.fps",
+            config.fps,
+            "as given" if config.fps else "unknown; feature rows per second, for times in seconds",
+        ),
         ("data.background", list(config.background or ()), reasons["background"]),
         *_optional(config, reasons),
         *groups,
         *_reading(dataset, found, stride),
-        *_objects(dataset, found),
         *_sizes(found, stride),
         ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
     notes = (*(str(fault) for _, fault in seen.faults), *few)
-    return Suggestion("own", settings, found, len(seen.videos), notes, dataset.vocabulary)
+    proposals = tuple(_objects(dataset, found))
+    return Suggestion("own", settings, found, len(seen.videos), notes, proposals, dataset.vocabulary)
 
 
 def _refuse_faults(seen: Inspection, config: DataConfig) -> None:
@@ -187,7 +193,7 @@ def context_windows(segment: float) -> list[int]:
 
 
 def _odd(frames: float) -> int:
-    return 2 * round((frames - 1) / 2) + 1
+    return 2 * int(frames / 2) + 1
 
 
 def stride_of(frames: int, segment: float) -> int:
@@ -238,17 +244,16 @@ def _standardize(dataset: Dataset) -> tuple[bool, str]:
     return needed, f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {np.median(mean):.3g}"
 
 
-def _objects(dataset: Dataset, found: Measured) -> list[Setting]:
-    """The settings of columns that describe objects, where they look so and names have a slot for objects."""
+def _objects(dataset: Dataset, found: Measured) -> list[str]:
+    """What to set for actions nobody trained, where columns look like those of objects and names have a slot for them.
+
+    With all classes trained, plain columns and a closed set learn faster (docs/results.md), so it is only proposed.
+    """
     slot = ObjectData().slot
     if found.objects < FEWEST_OBJECTS or found.zeros < SPARSE or slot not in dataset.vocabulary.slots:
         return []
-    why = f"{found.objects} groups of columns are zero together, as of detected objects; {found.zeros:.0%} of the values"
-    return [
-        ("data.objects.find", True, why),
-        ("model.head", "text", "object columns are tied to the words of names"),
-        ("text.parts", ["factors"], "a vector for each word of a name"),
-    ]
+    seen = f"{found.objects} groups of columns are zero together, as of detected objects ({found.zeros:.0%} zeros)"
+    return [f"{seen}; to name actions nobody trained, set {OBJECTS}"]
 
 
 def _sizes(found: Measured, stride: int) -> list[Setting]:

@@ -29,8 +29,8 @@ class Estimate:
 
     def total(self, epochs: int, config: Config) -> float:
         """Seconds of a training of some epochs, else with the settings of a configuration."""
-        every, from_share = config.train.validate_every, config.train.validate_from
-        validations = epochs // every - int(from_share * epochs) // every + 1
+        every, before = config.train.validate_every, int(config.train.validate_from * epochs)
+        validations = epochs // every - before // every + (epochs % every > 0)  # the last epoch is always validated
         return self.start + epochs * self.epoch + validations * self.validation
 
     def epochs_in(self, seconds: float, config: Config) -> int:

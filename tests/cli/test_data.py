@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import groupby
 from pathlib import Path
 
@@ -100,17 +101,22 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     assert answer.code == 0
     path = copy / "recipe.yaml"
     config = Config.load(path)
-    longest = max(
-        sum(1 for _ in groupby(file.read_text().splitlines())) for file in (copy / "groundTruth").glob("*.txt")
-    )
+    trained = (copy / "splits/train.split1.bundle").read_text().split()
+    labels = [(copy / f"groundTruth/{name.removesuffix('.txt')}.txt").read_text().splitlines() for name in trained]
+    longest = max(sum(1 for _ in groupby(own)) for own in labels)
     assert config.data.root == str(copy)
     assert (config.data.layout, config.data.fps, config.data.split, config.data.stride) == ("TD", 15, 1, 1)
     assert config.data.background == ("no action",)
     assert config.evaluation.count_background is False
     assert config.model.tokens % 10 == 0
     assert 1.1 * longest <= config.model.tokens < 1.1 * longest + 10
-    assert config.train.epochs == 400  # 4000 steps of ten videos
-    assert config.model.blocks == Config.load("folder").model.blocks
+    assert config.train.epochs == min(round(1_200_000 / sum(map(len, labels))), 300)
+    assert config.model.blocks == Config.load("own").model.blocks
+    told = re.search(
+        r"^training will take about (.+) on this machine: .+ s an epoch, by steps on 3 videos$", answer.out, re.M
+    )
+    assert told
+    assert f"# T{told[0][1:]}." in path.read_text()
     # what is a guess is called one, on the screen and in the file
     assert '  data.background = ["no action"]  (GUESSED by its name)' in answer.out
     assert "# GUESSED by its name" in path.read_text()
@@ -119,6 +125,24 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     again = fact_clip("data", "init", copy)
     assert again.code == 2
     assert "already there" in again.err
+
+
+def test_init_keeps_to_a_time(fact_clip, copy):
+    """One epoch at least, and the reason is in the file."""
+    answer = fact_clip("data", "init", copy, "--minutes", "0.01")
+    config = Config.load(copy / "recipe.yaml")
+    assert 1 <= config.train.epochs < 300
+    assert f"train.epochs = {config.train.epochs}  (as many as 0.01 minutes allow; " in answer.out
+
+
+def test_check_reads_the_recipe_in_the_folder(fact_clip, copy):
+    """Names that the recipe's grammar does not read are errors, unless `data.name` says what the folder is."""
+    (copy / "recipe.yaml").write_text('base: folder\ndata: {grammar: "{verb} the {object}", background: [no action]}\n')
+    answer = fact_clip("data", "check", copy)
+    assert answer.code == 1
+    assert "a name that does not parse; expected {verb} the {object}" in answer.out
+    assert fact_clip("data", "check", copy, "data.name=workbench").code == 0
+    assert fact_clip("data", "check", copy, "data.grammar={verb} {object} [with {tool}]").code == 0
 
 
 def test_the_folder_of_a_recipe_can_move(fact_clip, copy, tmp_path):

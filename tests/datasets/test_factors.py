@@ -11,10 +11,11 @@ from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.datasets.check import inspect
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import guess_names, suggest, summarize
+from fact_clip.datasets.describe import guess_names, summarize
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.layout import read_vocabulary
+from fact_clip.datasets.recipe import suggest
 
 CUT = "{verb} {object} [with {tool}]"
 

@@ -1,0 +1,59 @@
+"""How long a training will take: the arithmetic by hand, and that it is measured on some videos alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from fact_clip.config import Config
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.training.estimate import Estimate, estimate, spread
+
+
+def config_of(**train: object) -> Config:
+    return Config.from_tree({"train": train}, "test")
+
+
+def test_a_total_is_epochs_and_validations():
+    took = Estimate(start=3.0, epoch=2.0, validation=1.0, videos=3)
+    # validations after epochs 6, 8 and 10
+    assert took.total(10, config_of(validate_every=2, validate_from=0.5)) == 3 + 20 + 3
+    # after epochs 3, 6, 9 and 10
+    assert took.total(10, config_of(validate_every=3)) == 3 + 20 + 4
+
+
+def test_epochs_that_fit_a_time():
+    took = Estimate(start=3.0, epoch=2.0, validation=0.0, videos=3)
+    config = config_of(epochs=50)
+    assert [took.epochs_in(seconds, config) for seconds in (1, 7, 24, 1000)] == [1, 2, 10, 50]
+
+
+def test_videos_from_the_shortest_to_the_longest():
+    frames = {"a": 9, "b": 1, "c": 5, "d": 7, "e": 3}
+    assert spread("abcde", frames, 3) == ("b", "c", "a")
+    assert spread("ab", frames, 3) == ("b", "a")
+
+
+def test_three_videos_stand_for_all(tiny, monkeypatch):
+    """A second an epoch and half of one a validation, as if measured."""
+    seen = {}
+
+    def timed(run, dataset, texts):
+        seen["train"], seen["validation"] = dataset.train, dataset.validation
+        return 1.0, 0.5
+
+    monkeypatch.setattr("fact_clip.training.estimate.timed", timed)
+    config = tiny()
+    found = estimate(config)
+    dataset = Dataset.open(config.data)
+    frames = {name: len(dataset.labels(name)) for name in dataset.learning}
+    some = sum(frames[name] for name in seen["train"])
+    assert seen["train"] == spread(dataset.train, frames, 3)
+    assert found.epoch == pytest.approx(sum(frames[name] for name in dataset.train) / some)
+    validated = sum(frames[name] for name in dataset.validation) / frames[seen["validation"][0]]
+    assert found.validation == pytest.approx(0.5 * validated)
+    assert found.videos == 3
+
+
+def test_real_steps_take_time(tiny):
+    found = estimate(tiny())
+    assert min(found.start, found.epoch, found.validation) > 0
