@@ -257,7 +257,7 @@ def init(
     found = suggest(DataConfig.model_validate(given))
     found, time = _timed(found, minutes)
     settings = tuple(
-        (key, _from(path, value) if key == "data.root" else value, why) for key, value, why in found.settings
+        (key, _from(path, str(value)) if key == "data.root" else value, why) for key, value, why in found.settings
     )
     found = replace(found, settings=settings)
     with whole_file(path) as unfinished:
