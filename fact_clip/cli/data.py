@@ -228,7 +228,7 @@ def init(
         str | None, typer.Option(help='Labels that stand for no class, "a, b": their frames are ignored.')
     ] = None,
     minutes: Annotated[
-        float, typer.Option(help="The most that a training may take on this machine.", min=0.01)
+        float, typer.Option(help="The most that a training may take, on one core.", min=0.01)
     ] = MINUTES,
 ) -> None:
     """Write a recipe for your own data set.
@@ -286,8 +286,8 @@ def _timed(found: Suggestion, minutes: float) -> tuple[Suggestion, str]:
     if epochs < config.train.epochs:
         why = f"as many as {minutes:g} minutes allow; {config.train.epochs} would be better"
         found = found.with_epochs(epochs, why)
-    text = f"training will take about {_duration(took.total(epochs, config))} on this machine"
-    return found, f"{text}: {took.epoch:.2g} s an epoch, by steps on {took.videos} videos"
+    text = f"training will take about {_duration(took.total(epochs, config))} of one core of this machine"
+    return found, f"{text}: {took.epoch:.2f} s an epoch, by steps on {took.videos} videos"
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,7 @@
-"""How long a training will take on this machine, by some real steps of it; for `fact-clip data init`."""
+"""How long a training will take on this machine, by some real steps of it; for `fact-clip data init`.
+
+On the CPU all times are processor seconds of one core: small models gain little from a second one.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +56,9 @@ def estimate(config: Config) -> Estimate:
     some, one = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
     one_model = with_values(config, {"train.members": 1, "train.member_parts": False})
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
+        began = time.process_time()
         run, texts = prepare(one_model, Path(folder) / "run", dataset, resume=False)
-        start = time.perf_counter() - began
+        start = time.process_time() - began
         epoch, validation = timed(run, dataset, texts)
     return Estimate(start * every / some, epoch * every / some, validation * validated / one, len(dataset.train))
 

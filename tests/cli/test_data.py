@@ -113,7 +113,7 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     assert config.train.epochs == min(round(1_200_000 / sum(map(len, labels))), 300)
     assert config.model.blocks == Config.load("own").model.blocks
     told = re.search(
-        r"^training will take about (.+) on this machine: .+ s an epoch, by steps on 3 videos$", answer.out, re.M
+        r"^training will take about (.+) of one core of this machine: .+ s an epoch, by steps on 3 videos$", answer.out, re.M
     )
     assert told
     assert f"# T{told[0][1:]}." in path.read_text()
