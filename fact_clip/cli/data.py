@@ -227,9 +227,7 @@ def init(
     unlabelled: Annotated[
         str | None, typer.Option(help='Labels that stand for no class, "a, b": their frames are ignored.')
     ] = None,
-    minutes: Annotated[
-        float, typer.Option(help="The most that a training may take, on one core.", min=0.01)
-    ] = MINUTES,
+    minutes: Annotated[float, typer.Option(help="The most that a training may take, on one core.", min=0.01)] = MINUTES,
 ) -> None:
     """Write a recipe for your own data set.
 

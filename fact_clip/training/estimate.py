@@ -45,8 +45,8 @@ class Estimate:
 def estimate(config: Config) -> Estimate:
     """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
 
-    What all videos take is in proportion to their frames. The members of an ensemble are taken to train side by side.
-    The weights are thrown away.
+    What all videos take is in proportion to their frames, and an epoch is one of all members. The weights are thrown
+    away.
     """
     dataset = Dataset.open(config.data)
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}
@@ -60,7 +60,8 @@ def estimate(config: Config) -> Estimate:
         run, texts = prepare(one_model, Path(folder) / "run", dataset, resume=False)
         start = time.process_time() - began
         epoch, validation = timed(run, dataset, texts)
-    return Estimate(start * every / some, epoch * every / some, validation * validated / one, len(dataset.train))
+    trained, judged = config.train.members * every / some, config.train.members * validated / one
+    return Estimate(start * trained, epoch * trained, validation * judged, len(dataset.train))
 
 
 def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[str, ...]:

@@ -11,7 +11,16 @@ from fact_clip.config import Config, DataConfig
 from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
-from fact_clip.datasets.recipe import OBJECTS, context_windows, epochs_of, measure, stride_of, suggest, tokens_of
+from fact_clip.datasets.recipe import (
+    OBJECTS,
+    context_windows,
+    epochs_of,
+    measure,
+    price_of,
+    stride_of,
+    suggest,
+    tokens_of,
+)
 
 ACTIONS = ("move ham", "move pan", "move egg", "cut ham", "cut egg")
 
@@ -54,10 +63,10 @@ def test_windows_are_half_a_segment_and_nearly_three(segment, windows):
 @pytest.mark.parametrize(
     ("frames", "segment", "stride"),
     [
-        (10_000, 9, 1),  # 400,000 rows in 40 epochs, of 1,200,000
-        (60_000, 30, 2),
-        (60_000, 9, 1),  # a segment keeps eight rows
-        (600_000, 800, 20),
+        (10_000, 9, 1),  # 400,000 rows in 40 epochs, of 600,000
+        (30_000, 16, 2),
+        (30_000, 9, 1),  # a segment keeps eight rows
+        (300_000, 800, 20),
         (6_000_000, 800, 100),
     ],
 )
@@ -65,9 +74,14 @@ def test_the_stride_makes_long_videos_affordable(frames, segment, stride):
     assert stride_of(frames, segment) == stride
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(1000, 300), (10_000, 120), (30_000, 40), (300_000, 40)])
+@pytest.mark.parametrize(("rows", "epochs"), [(1000, 150), (10_000, 60), (15_000, 40), (300_000, 40)])
 def test_epochs_read_a_number_of_rows(rows, epochs):
     assert epochs_of(rows) == epochs
+
+
+@pytest.mark.parametrize(("segment", "price"), [(1, 0.5), (7, 1.3), (9, 1.5), (36, 3.0), (1024, 16.0)])
+def test_a_change_costs_more_where_segments_are_long(segment, price):
+    assert price_of(segment) == price
 
 
 def test_tokens():
@@ -88,15 +102,16 @@ def test_short_videos_of_short_segments(tmp_path):
     assert settings["data.context"] == [5, 27]
     assert settings["model.tokens"] == 30  # 22 in tens
     assert settings["model.input.hidden"] == 96  # 6 classes, null and 64 in steps of 32
-    assert settings["train.epochs"] == 300
+    assert settings["train.epochs"] == 150
     assert settings["evaluation.count_background"] is False
 
 
 def test_long_videos_of_long_segments(tmp_path):
     settings = settings_of(made_up(tmp_path / "long", videos=4, segments=50, frames=400))
-    assert settings["data.stride"] == 2  # 60,000 frames 40 times are twice what is read
+    assert settings["data.stride"] == 4  # 60,000 frames 40 times are four times what is read
     assert settings["data.interleave"] is True
     assert settings["data.context"] == [201, 1101]
+    assert settings["decode.switch_penalty"] == 10.0
     assert settings["train.epochs"] == 40
     assert settings["model.tokens"] == 60
 

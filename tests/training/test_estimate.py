@@ -34,7 +34,7 @@ def test_videos_from_the_shortest_to_the_longest():
 
 
 def test_three_videos_stand_for_all(tiny, monkeypatch):
-    """A second an epoch and half of one a validation, as if measured."""
+    """A second an epoch and half of one a validation, as if measured, for each of two members."""
     seen = {}
 
     def timed(run, dataset, texts):
@@ -42,15 +42,15 @@ def test_three_videos_stand_for_all(tiny, monkeypatch):
         return 1.0, 0.5
 
     monkeypatch.setattr("fact_clip.training.estimate.timed", timed)
-    config = tiny()
+    config = tiny(train={"members": 2})
     found = estimate(config)
     dataset = Dataset.open(config.data)
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}
     some = sum(frames[name] for name in seen["train"])
     assert seen["train"] == spread(dataset.train, frames, 3)
-    assert found.epoch == pytest.approx(sum(frames[name] for name in dataset.train) / some)
+    assert found.epoch == pytest.approx(2 * sum(frames[name] for name in dataset.train) / some)
     validated = sum(frames[name] for name in dataset.validation) / frames[seen["validation"][0]]
-    assert found.validation == pytest.approx(0.5 * validated)
+    assert found.validation == pytest.approx(2 * 0.5 * validated)
     assert found.videos == 3
 
 
