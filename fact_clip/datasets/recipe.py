@@ -28,9 +28,12 @@ Setting = tuple[str, Value, str]
 """A key with dots, its value and the reason."""
 
 ROWS = 600_000
-"""Rows that each of the two members of the recipe `own` reads over all epochs, after the stride; see docs/results.md."""
+"""Rows that each of the two members of the recipe `own` reads over all epochs, after the stride (docs/results.md)."""
 
 FEWEST_EPOCHS, MOST_EPOCHS = 40, 150
+MOST_COLUMNS = 512
+"""Columns up to which context is added: two windows make five times as many of them."""
+
 FEWEST_GROUPS = 3
 """Persons in the training videos from which on one of them is set apart for validation: a third of them at most."""
 
@@ -225,17 +228,17 @@ def tokens_of(segments: int) -> int:
 
 def _reading(dataset: Dataset, found: Measured, stride: int) -> list[Setting]:
     """How features are read."""
-    windows = context_windows(found.median_segment)
     standardize, why = _standardize(dataset)
     of = f"the median segment has {found.median_segment:g} rows"
-    why_stride = f"{found.frames} rows to train on; {of}"
-    settings: list[Setting] = [("data.stride", stride, why_stride)]
+    settings: list[Setting] = [("data.stride", stride, f"{found.frames:,} rows to train on; {of}")]
     if stride > 1:
         settings.append(("data.interleave", True, "each row is trained in its turn, and predicted"))
-    settings += [
-        ("data.standardize", standardize, why),
-        ("data.context", windows, f"mean and deviation of windows of these rows beside the columns; {of}"),
-    ]
+    settings.append(("data.standardize", standardize, why))
+    windows, why = list[int](), f"{found.columns} columns, as of clips of a video, have their context already"
+    if found.columns <= MOST_COLUMNS:
+        windows = context_windows(found.median_segment)
+        why = f"mean and deviation of windows of these rows beside the columns; {of}"
+    settings.append(("data.context", windows, why))
     return settings
 
 

@@ -112,11 +112,8 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     assert 1.1 * longest <= config.model.tokens < 1.1 * longest + 10
     assert config.train.epochs == min(round(600_000 / sum(map(len, labels))), 150)
     assert config.model.blocks == Config.load("own").model.blocks
-    told = re.search(
-        r"^training will take about (.+) of one core of this machine: .+ s an epoch, by steps on 3 videos$",
-        answer.out,
-        re.M,
-    )
+    pattern = r"^training will take about .+ of one core of this machine: .+ s an epoch, by steps on 3 videos$"
+    told = re.search(pattern, answer.out, re.M)
     assert told
     assert f"# T{told[0][1:]}." in path.read_text()
     # what is a guess is called one, on the screen and in the file

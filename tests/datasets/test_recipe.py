@@ -116,6 +116,11 @@ def test_long_videos_of_long_segments(tmp_path):
     assert settings["model.tokens"] == 60
 
 
+def test_wide_features_get_no_context(tmp_path):
+    assert settings_of(made_up(tmp_path / "wide", videos=3, segments=4, frames=10, columns=513))["data.context"] == []
+    assert settings_of(made_up(tmp_path / "less", videos=3, segments=4, frames=10, columns=512))["data.context"]
+
+
 def test_test_videos_play_no_part(tmp_path):
     root = made_up(tmp_path / "data", videos=6, segments=20, frames=10)
     before = settings_of(root)
