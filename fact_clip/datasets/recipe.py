@@ -27,10 +27,10 @@ Value = bool | int | float | str | list[int] | list[str] | None
 Setting = tuple[str, Value, str]
 """A key with dots, its value and the reason."""
 
-ROWS = 600_000
+ROWS = 500_000
 """Rows that each of the two members of the recipe `own` reads over all epochs, after the stride (docs/results.md)."""
 
-FEWEST_EPOCHS, MOST_EPOCHS = 40, 150
+FEWEST_EPOCHS, MOST_EPOCHS = 30, 150
 MOST_COLUMNS = 512
 """Columns up to which context is added: two windows make five times as many of them."""
 
@@ -202,9 +202,9 @@ def _odd(frames: float) -> int:
 def stride_of(frames: int, segment: float) -> int:
     """Every how many frames a model reads, so that it can read `frames` of training `FEWEST_EPOCHS` times in `ROWS`.
 
-    A median segment keeps eight rows, as far as it has them.
+    A median segment keeps three rows, as far as it has them.
     """
-    return max(1, min(round(FEWEST_EPOCHS * frames / ROWS), int(segment // 8)))
+    return max(1, min(round(FEWEST_EPOCHS * frames / ROWS), int(segment // 3)))
 
 
 def epochs_of(rows: int) -> int:
