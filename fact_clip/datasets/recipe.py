@@ -27,10 +27,10 @@ Value = bool | int | float | str | list[int] | list[str] | None
 Setting = tuple[str, Value, str]
 """A key with dots, its value and the reason."""
 
-ROWS = 500_000
-"""Rows that each of the two members of the recipe `own` reads over all epochs, after the stride (docs/results.md)."""
+ROWS = 1_000_000
+"""Rows that a training reads over all epochs, after the stride; docs/results.md says how it was chosen."""
 
-FEWEST_EPOCHS, MOST_EPOCHS = 30, 150
+FEWEST_EPOCHS, MOST_EPOCHS = 60, 300
 MOST_COLUMNS = 512
 """Columns up to which context is added: two windows make five times as many of them."""
 
@@ -277,5 +277,5 @@ def _sizes(found: Measured, stride: int) -> list[Setting]:
         ("model.tokens", tokens_of(found.most_segments), f"the most segments of a video are {found.most_segments}"),
         ("model.input.hidden", hidden, f"{found.classes} classes and about {WIDTH} channels of features"),
         ("decode.switch_penalty", price_of(found.median_segment), f"half the root of {found.median_segment:g} frames"),
-        ("train.epochs", epochs, f"{epochs * rows:,} rows for each member"),
+        ("train.epochs", epochs, f"{epochs * rows:,} rows in all"),
     ]

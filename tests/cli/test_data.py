@@ -110,7 +110,7 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     assert config.evaluation.count_background is False
     assert config.model.tokens % 10 == 0
     assert 1.1 * longest <= config.model.tokens < 1.1 * longest + 10
-    assert config.train.epochs == min(round(500_000 / sum(map(len, labels))), 150)
+    assert config.train.epochs == min(round(1_000_000 / sum(map(len, labels))), 300)
     assert config.model.blocks == Config.load("own").model.blocks
     pattern = r"^training will take about .+ of one core of this machine: .+ s an epoch, by steps on 3 videos$"
     told = re.search(pattern, answer.out, re.M)
@@ -130,7 +130,7 @@ def test_init_keeps_to_a_time(fact_clip, copy):
     """One epoch at least, and the reason is in the file."""
     answer = fact_clip("data", "init", copy, "--minutes", "0.01")
     config = Config.load(copy / "recipe.yaml")
-    assert 1 <= config.train.epochs < 150
+    assert 1 <= config.train.epochs < 300
     assert f"train.epochs = {config.train.epochs}  (as many as 0.01 minutes allow; " in answer.out
 
 

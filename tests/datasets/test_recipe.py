@@ -63,7 +63,7 @@ def test_windows_are_half_a_segment_and_nearly_three(segment, windows):
 @pytest.mark.parametrize(
     ("frames", "segment", "stride"),
     [
-        (10_000, 9, 1),  # 300,000 rows in 30 epochs, of 500,000
+        (10_000, 9, 1),  # 600,000 rows in 60 epochs, of 1,000,000
         (30_000, 7, 2),
         (30_000, 5, 1),  # a segment keeps three rows
         (300_000, 800, 18),
@@ -74,7 +74,7 @@ def test_the_stride_makes_long_videos_affordable(frames, segment, stride):
     assert stride_of(frames, segment) == stride
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(1000, 150), (10_000, 50), (15_000, 33), (300_000, 30)])
+@pytest.mark.parametrize(("rows", "epochs"), [(1000, 300), (10_000, 100), (15_000, 67), (300_000, 60)])
 def test_epochs_read_a_number_of_rows(rows, epochs):
     assert epochs_of(rows) == epochs
 
@@ -102,17 +102,17 @@ def test_short_videos_of_short_segments(tmp_path):
     assert settings["data.context"] == [5, 27]
     assert settings["model.tokens"] == 30  # 22 in tens
     assert settings["model.input.hidden"] == 96  # 6 classes, null and 64 in steps of 32
-    assert settings["train.epochs"] == 150
+    assert settings["train.epochs"] == 300
     assert settings["evaluation.count_background"] is False
 
 
 def test_long_videos_of_long_segments(tmp_path):
     settings = settings_of(made_up(tmp_path / "long", videos=4, segments=50, frames=400))
-    assert settings["data.stride"] == 4  # 60,000 frames 30 times are nearly four times what is read
+    assert settings["data.stride"] == 4  # 60,000 frames 60 times are nearly four times what is read
     assert settings["data.interleave"] is True
     assert settings["data.context"] == [201, 1101]
     assert settings["decode.switch_penalty"] == 10.0
-    assert settings["train.epochs"] == 33
+    assert settings["train.epochs"] == 67
     assert settings["model.tokens"] == 60
 
 
