@@ -39,16 +39,6 @@ BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action
 # Names of labels that usually stand for no class.
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 
-STEPS = 4000
-"""Training steps to aim at, with one video per batch; the recipes of the package have 1,500 to 11,000."""
-
-FEWEST_GROUPS = 3
-"""Persons in the training videos from which on one of them is set apart for validation: a third of them at most."""
-
-# Faults that training can live with; `Dataset.open` finds those of its own split.
-_HARMLESS = (*NOTES, "split")
-_VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
-
 
 def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Count videos, frames, segments and transitions over all splits; `progress` takes (done, total, video).
