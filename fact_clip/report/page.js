@@ -26,7 +26,7 @@ function draw(tag, attributes, ...children) {
   return node;
 }
 
-const text = (value, digits = 1) => value == null ? "–" : typeof value === "number" ? value.toFixed(digits) : value;
+const text = (value, digits = 1) => value == null ? "–" : typeof value === "number" ? value.toFixed(digits).replace("-", "−") : value;
 const signed = (value) => value == null ? "–" : `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(1)}`;
 const isNew = (one) => one.group === "unseen" || one.group === "validation-unseen";
 const named = (place) => place < 0 ? "no label" : classes[place].name;
@@ -157,7 +157,7 @@ function numbers() {
     ["evaluated", (run) => run.written], ["commit", (run) => run.versions["evaluated by commit"]],
   ];
   const figures = table(columns, names);
-  if (Object.values(notes).some(Boolean)) figures.classList.add("grow");
+  if (Object.values(notes).some(Boolean)) Object.assign(figures.style, {flex: "1 1 36rem"});
   const node = section("numbers", "Numbers", make("div", {className: "pair"}, figures, table(
     [["", ([name]) => name], ...runs.map((run, place) =>
       [several ? run.title : "", ([, of]) => `${of(run, place)}`])], facts)));
