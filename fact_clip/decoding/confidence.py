@@ -1,6 +1,7 @@
 """From the score of a frame's label to the probability that the label is right (docs/method.md, 'Confidence').
 
-Two numbers, learned on validation videos: Platt, "Probabilistic Outputs for Support Vector Machines" (1999), section 2.
+Two numbers, learned on validation videos: the sigmoid of Platt, "Probabilistic Outputs for Support Vector Machines"
+(1999), section 2, here around the score itself.
 The calibration error in bins is that of Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 2.
 """
 
@@ -26,8 +27,12 @@ Floats = NDArray[np.float64]
 BINS = 10
 """Bins of equal width from 0 to 1."""
 
+FOLDS = 10
+"""Parts of the validation videos, each of which is asked whether a fit to the others helps it."""
+
 _STEPS = 100  # quantiles are kept for each hundredth
 _EDGE = 1e-6  # scores are kept this far from 0 and 1, where their logit is infinite
+_PRIOR = 0.5  # deviation of slope and intercept around 1 and 0
 _LEAST_SLOPE = 0.1  # a higher score is never a lower confidence
 
 
@@ -62,31 +67,28 @@ class Confidence:
     def learned(cls, labels: Sequence[NDArray[np.int64]], scores: Sequence[Floats], truth: Sequence[Any]) -> Confidence:
         """From videos: predicted labels (T,), their scores (T,) and true labels (T,), -1 where there is none.
 
-        The targets are Platt's, a little inside 0 and 1, so that videos without an error give finite numbers. Without a
-        labelled frame it is a ValueError.
+        Scores stay as they are (slope 1, intercept 0) unless a fit to other videos describes a video better than its
+        scores do, by the likelihood of all videos; of a single video nothing tells. Without a labelled frame it is a
+        ValueError.
         """
         judged = [true >= 0 for true in truth]
-        flat = np.concatenate([own[at] for own, at in zip(scores, judged, strict=True)])
-        pairs = zip(labels, truth, judged, strict=True)
-        right = np.concatenate([(own == true)[at] for own, true, at in pairs])
-        if not flat.size:
+        videos = [
+            (_logits(own[at]), (guess == true)[at], len(runs(guess[at])))
+            for own, guess, true, at in zip(scores, labels, truth, judged, strict=True)
+            if at.any()
+        ]
+        if not videos:
             raise ValueError("no labelled frame")
-        n_right = int(right.sum())
-        high, low = (n_right + 1) / (n_right + 2), 1 / (right.size - n_right + 2)
-        target, x = np.where(right, high, low), _logits(flat)
-
-        def loss(values: Floats) -> tuple[float, Floats]:
-            z = values[0] * x + values[1]
-            error = expit(z) - target
-            return float((np.logaddexp(0, z) - target * z).mean()), np.array([(error * x).mean(), error.mean()])
-
-        found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(_LEAST_SLOPE, None), (None, None)])
-        start = cls(float(found.x[0]), float(found.x[1]), (), right.size)
+        slope, intercept = 1.0, 0.0
+        if len(videos) > 1 and _gain(videos) > 0:
+            slope, intercept = _fitted(videos)
+        right = np.concatenate([own for _, own, _ in videos])
+        start = cls(slope, intercept, (), right.size)
         whole = [over_segments(own, start.calibrated(sure)) for own, sure in zip(labels, scores, strict=True)]
         kept = np.concatenate([own[at] for own, at in zip(whole, judged, strict=True)])[right]
         steps = np.linspace(0, 1, _STEPS + 1)
         quantiles = np.quantile(kept, steps) if kept.size else np.ones(_STEPS + 1)
-        return cls(start.slope, start.intercept, tuple(quantiles.tolist()), right.size)
+        return cls(slope, intercept, tuple(quantiles.tolist()), right.size)
 
     @classmethod
     def read(cls, path: Path) -> Confidence | None:
@@ -108,6 +110,46 @@ class Confidence:
         if not 0 <= share <= 1:
             raise InputError("reject", f"{share:g}", "a share of the correctly named frames, 0 to 1")
         return float(np.interp(share * _STEPS, np.arange(_STEPS + 1), self.quantiles))
+
+
+Video = tuple[Floats, NDArray[np.bool_], int]
+"""Of the labelled frames of a video: logits of their scores, whether they are right, and the number of segments."""
+
+
+def _fitted(videos: Sequence[Video]) -> tuple[float, float]:
+    """Slope and intercept of highest posterior.
+
+    Frames of a segment are right or wrong together, so the likelihood counts as that of so many segments; the prior is
+    normal around slope 1 and intercept 0, where scores stay as they are.
+    """
+    x, right = (np.concatenate(part) for part in list(zip(*videos, strict=True))[:2])
+    n_segments = sum(count for _, _, count in videos)
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        z, away = values[0] * x + values[1], values - (1.0, 0.0)
+        error = expit(z) - right
+        likelihood = n_segments * float((np.logaddexp(0, z) - right * z).mean())
+        gradient = n_segments * np.array([(error * x).mean(), error.mean()])
+        return likelihood + float((away**2).sum()) / (2 * _PRIOR**2), gradient + away / _PRIOR**2
+
+    found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(_LEAST_SLOPE, None), (None, None)])
+    return float(found.x[0]), float(found.x[1])
+
+
+def _gain(videos: Sequence[Video]) -> float:
+    """By how much the fit to other videos lowers the loss of a video, over all videos; in `FOLDS` parts at most."""
+    gain, folds = 0.0, min(FOLDS, len(videos))
+    for fold in range(folds):
+        fitted = _fitted([video for place, video in enumerate(videos) if place % folds != fold])
+        gain += sum(_loss(1.0, 0.0, video) - _loss(*fitted, video) for video in videos[fold::folds])
+    return gain
+
+
+def _loss(slope: float, intercept: float, video: Video) -> float:
+    """The sum over frames of -log p(what is so)."""
+    x, right, _ = video
+    z = slope * x + intercept
+    return float(np.logaddexp(0, np.where(right, -z, z)).sum())
 
 
 def _logits(scores: Floats) -> Floats:

@@ -34,7 +34,7 @@ def test_the_fit_finds_what_made_the_scores():
 
 
 def test_the_calibration_error_falls_on_other_videos():
-    found = Confidence.learned(*made_up(0, 5))
+    found = Confidence.learned(*made_up(0, 20))
     labels, scores, truth = map(np.concatenate, made_up(1, 20))
     before = reliability(scores, labels == truth)["ece"]
     after = reliability(found.calibrated(scores), labels == truth)["ece"]
@@ -53,19 +53,35 @@ def test_unlabelled_frames_are_left_out():
 
 
 def test_videos_without_an_error_give_finite_numbers():
-    """Targets of Platt: 4 right frames count as 5/6 sure, so the best constant is log 5."""
-    labels = [np.zeros(4, dtype=np.int64)]
-    found = Confidence.learned(labels, [np.full(4, 0.5)], labels)
-    assert found.calibrated([0.5])[0] == pytest.approx(5 / 6, abs=1e-4)
-    worst = Confidence.learned(labels, [np.full(4, 0.5)], [np.ones(4, dtype=np.int64)])
-    assert worst.calibrated([0.5])[0] == pytest.approx(1 / 6, abs=1e-4)
+    """Two segments at score 1/2, so the best b makes 2 log(1 + exp(-b)) + 2 b^2 least: b = expit(-b) / 2."""
+    labels, scores = [np.zeros(2, dtype=np.int64)] * 2, [np.full(2, 0.5)] * 2
+    found = Confidence.learned(labels, scores, labels)
+    assert found.slope == pytest.approx(1, abs=1e-4)
+    assert found.intercept == pytest.approx(expit(-found.intercept) / 2, abs=1e-4)
+    assert found.intercept == pytest.approx(0.2223, abs=1e-3)
+    worst = Confidence.learned(labels, scores, [np.ones(2, dtype=np.int64)] * 2)
+    assert worst.intercept == pytest.approx(-0.2223, abs=1e-3)
     assert set(worst.quantiles) == {1.0}  # nothing is sure enough
+
+
+def test_scores_stay_where_nothing_tells_that_a_fit_helps():
+    """A single video, or two that say the opposite of each other."""
+    labels, scores, truth = made_up(0, 1)
+    found = Confidence.learned(labels, scores, truth)
+    assert (found.slope, found.intercept) == (1.0, 0.0)
+    np.testing.assert_allclose(found.calibrated(scores[0]), scores[0])
+    whole = over_segments(labels[0], scores[0])
+    assert found.least(0.5) == pytest.approx(np.median(whole[labels[0] == truth[0]]))
+    n_frames = 100
+    own = [np.zeros(n_frames, dtype=np.int64)] * 2
+    found = Confidence.learned(own, [np.full(n_frames, 0.5)] * 2, [own[0], own[0] + 1])
+    assert (found.slope, found.intercept) == (1.0, 0.0)
 
 
 def test_a_higher_score_is_never_a_lower_confidence():
     score = np.linspace(0.05, 0.95, 50)
-    labels = [np.zeros(50, dtype=np.int64)]
-    found = Confidence.learned(labels, [score], [(score > 0.5).astype(np.int64)])  # the surer the more often wrong
+    labels, truth = [np.zeros(50, dtype=np.int64)] * 2, (score > 0.5).astype(np.int64)
+    found = Confidence.learned(labels, [score] * 2, [truth] * 2)  # the surer the more often wrong
     assert found.slope > 0
     assert (np.diff(found.calibrated(score)) > 0).all()
 
