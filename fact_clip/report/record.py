@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arrays import read_npz
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import parse_json, whole_file
 
 FORMAT = 1
 ROWS = ("truth", "prediction", "frames", "tokens")
 """Labellings of a video: the labels, what decoding made of the scores, and the best class of each of the two voters."""
+
+_EXPECTED, _TODO = "what fact-clip evaluate keeps for the report", "run fact-clip evaluate again"
 
 Labels = NDArray[np.int64]
 Shares = NDArray[np.float16]
@@ -88,33 +90,54 @@ class Record:
     @classmethod
     def load(cls, path: Path) -> Record:
         """Read a file of `save`; an InputError where there is none, or where it is damaged."""
-        todo = "run fact-clip evaluate again"
-        if not path.is_file():
-            raise InputError(path, "no such file", "what fact-clip evaluate keeps for the report", todo)
-        arrays = read_npz(path, "what fact-clip evaluate keeps for the report", todo)
+        if not path.exists():
+            raise InputError(path, "no such file", _EXPECTED, _TODO)
+        arrays = read_npz(path, _EXPECTED, _TODO)
         try:
-            about = json.loads(str(arrays["about"]))
+            about = parse_json(str(arrays["about"]), path, _EXPECTED)
             if about["format"] != FORMAT:
-                raise InputError(path, f"format {about['format']}", f"format {FORMAT}", todo)
-            vocabulary = Vocabulary.from_dict(about["vocabulary"])
-            ends = np.cumsum(arrays["lengths"])
-            if len(ends) != len(about["videos"]) or any(len(arrays[row]) != ends[-1] for row in ROWS):
-                raise ValueError("rows of other lengths")
-            videos, first = list[Video](), 0
-            for name, stop in zip(about["videos"], ends.tolist(), strict=True):
-                start = stop - int(arrays["lengths"][len(videos)])
-                labels = {row: arrays[row][start:stop].astype(np.int64) for row in ROWS}
-                if (labels["tokens"] < 0).all():
-                    del labels["tokens"]
-                shares = {row: arrays[f"{row}_confidence"][start:stop] for row in labels if row != "truth"}
-                times = None
-                if name in about["timed"]:
-                    times, first = arrays["times"][first : first + stop - start + 1], first + stop - start + 1
-                videos.append(Video(name, labels, shares, times))
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+                raise InputError(path, f"format {about['format']}", f"format {FORMAT}", _TODO)
+            vocabulary, lengths = Vocabulary.from_dict(about["vocabulary"]), arrays["lengths"].tolist()
+            counts = arrays["training_frames"]
+            if counts.shape != (len(vocabulary),) or min(lengths, default=1) < 1:
+                raise ValueError("arrays of other lengths")
+            videos, start, first = list[Video](), 0, 0
+            for name, length in zip(about["videos"], lengths, strict=True):
+                is_timed = name in about["timed"]
+                times = arrays["times"][first : first + length + 1] if is_timed else None
+                videos.append(_video(str(name), arrays, slice(start, start + length), times, len(vocabulary)))
+                start, first = start + length, first + (length + 1) * is_timed
+            versions = {str(key): str(value) for key, value in about["versions"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            if isinstance(error, InputError) and error.where == str(path):
+                raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(path, f"damaged ({reason})", "a file as it was written", todo) from None
-        return cls(vocabulary, arrays["training_frames"], about["versions"], videos)
+            raise InputError(path, f"damaged ({reason})", _EXPECTED, _TODO) from None
+        return cls(vocabulary, counts, versions, videos)
+
+
+def _video(
+    name: str,
+    arrays: Mapping[str, NDArray[Any]],
+    frames: slice,
+    times: NDArray[np.float64] | None,
+    n_classes: int,
+) -> Video:
+    """A video from the arrays of all; a ValueError where they do not fit."""
+    length = frames.stop - frames.start
+    labels = {row: arrays[row][frames].astype(np.int64) for row in ROWS}
+    if (labels["tokens"] < 0).all():
+        del labels["tokens"]
+    for row, own in labels.items():
+        least = -1 if row == "truth" else 0
+        if own.shape != (length,) or own.min() < least or own.max() >= n_classes:
+            raise ValueError(f"{row} of {name} is not {length} classes from {least} to {n_classes - 1}")
+    shares = {row: arrays[f"{row}_confidence"][frames] for row in labels if row != "truth"}
+    if any(own.shape != (length,) or not np.isfinite(own).all() for own in shares.values()):
+        raise ValueError(f"{name} has confidences that are too few or not finite")
+    if times is not None and (times.shape != (length + 1,) or not (np.diff(times) > 0).all() or times[0] < 0):
+        raise ValueError(f"{name} has times that do not rise")
+    return Video(name, labels, shares, times)
 
 
 def commit() -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         run, path = open_run(folder), folder / f"{stem}.json"
         record = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
+        if not isinstance(result.get("zero_shot", {}), dict) or not isinstance(result.get("metrics"), dict):
+            raise InputError(path, "no figures", "the result of fact-clip evaluate", "run fact-clip evaluate again")
         if result.get("videos") != [video.name for video in record.videos]:
             expected = f"the videos of {path.with_suffix('.npz').name}"
             raise InputError(path, "other videos", expected, "run fact-clip evaluate again")
@@ -92,10 +95,20 @@ def summary(runs_: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()
     videos = list(dict.fromkeys(video.name for each in runs_ for video in each.record.videos))
     return {
         "classes": _classes(names, runs_),
-        "runs": [_run(each, index, videos) for each in runs_],
+        "runs": [_checked(each, lambda one: _run(one, index, videos)) for each in runs_],
         "videos": [_video(name, runs_, index) for name in videos],
         "sweeps": list(sweeps),
     }
+
+
+def _checked(one: Evaluated, build: Callable[[Evaluated], dict[str, Any]]) -> dict[str, Any]:
+    """What is built from an evaluation; an InputError where evaluation.json is not as it was written."""
+    try:
+        return build(one)
+    except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        where = one.run.path / "evaluation.json"
+        raise InputError(where, f"damaged ({reason})", "as it was written", "run fact-clip evaluate again") from None
 
 
 def _classes(names: Sequence[str], found: Sequence[Evaluated]) -> list[dict[str, Any]]:
@@ -263,8 +276,9 @@ def _video(name: str, found: Sequence[Evaluated], index: Mapping[str, int]) -> d
             for row in ROWS[1:]
             if row in video.labels
         }
-        figures = video_figures(video, each)
-        entry["runs"].append({**rows, "figures": [round(figures[key], 1) for key in _FIGURES]})
+        own = _checked(each, partial(video_figures, video))
+        figures = [round(own[key], 1) for key in _FIGURES]
+        entry["runs"].append({**rows, "figures": figures})
     return entry
 
 

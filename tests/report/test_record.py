@@ -23,7 +23,9 @@ def made() -> Record:
         np.array([0, 0.5, 1, 2.5, 3]),
     )
     second = Video(
-        "b", {row: np.array([-1, 2]) for row in ROWS[:3]}, {row: np.ones(2, np.float16) for row in ROWS[1:3]}
+        "b",
+        {"truth": np.array([-1, 2]), "prediction": np.array([0, 2]), "frames": np.array([1, 2])},
+        {row: np.ones(2, np.float16) for row in ROWS[1:3]},
     )
     return Record(NAMES, np.array([7, 2, 0]), {"commit": "abc"}, [first, second])
 
@@ -56,6 +58,22 @@ def test_what_is_no_record_is_one_line(tmp_path, refused):
     refused(lambda: Record.load(path), str(path), "damaged", "run fact-clip evaluate again")
     np.savez(path, about="{}")
     refused(lambda: Record.load(path), str(path), "damaged")
+    made().save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name, value, words in (
+        ("truth", np.full(6, 3), "truth of a is not 4 classes from -1 to 2"),
+        ("prediction", np.full(6, -1), "prediction of a is not 4 classes from 0 to 2"),
+        ("frames", np.zeros(3, int), "frames of a is not 4 classes"),
+        ("frames_confidence", np.full(6, np.nan), "a has confidences"),
+        ("times", np.zeros(5), "a has times that do not rise"),
+        ("lengths", np.array([4, -2]), "arrays of other lengths"),
+        ("lengths", np.array([6]), "damaged"),
+        ("training_frames", np.zeros(2), "arrays of other lengths"),
+        ("about", np.array('{"format": 7}'), "format 7"),
+    ):
+        np.savez(path, **{**arrays, name: value})
+        refused(lambda: Record.load(path), str(path), words, "run fact-clip evaluate again")
 
 
 @pytest.fixture(scope="module")

@@ -143,3 +143,10 @@ def test_the_folder_of_a_sweep_stands_for_its_runs(tmp_path, refused):
     assert evaluations([tmp_path]) == [tmp_path / "seed0", tmp_path / "seed1"]
     (tmp_path / "evaluation.json").write_text("{}")
     refused(lambda: evaluations([tmp_path]), "no runs", "a sweep")
+
+
+@pytest.mark.parametrize("key", ["per_class", "metrics", "background_counted"])
+def test_a_damaged_result_is_one_line(evaluated, refused, key):
+    one = evaluated([rows_of([1], [1])])
+    del one.result[key]
+    refused(lambda: summary([one]), "evaluation.json", "damaged", "run fact-clip evaluate again")
