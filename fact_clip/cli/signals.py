@@ -28,13 +28,15 @@ def interruptible() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield came
         return
-    clock: list[threading.Timer] = []
+    clock, owner = list[threading.Timer](), os.getpid()
 
     def give_up(number: int) -> None:
         print("fact-clip: interrupted", file=sys.stderr, flush=True)
         os._exit(128 + number)
 
     def end(number: int, frame: object) -> None:
+        if os.getpid() != owner:  # a process that reads videos, which was forked from this one and has its handlers
+            raise KeyboardInterrupt
         if came:  # it is ending
             return
         came.append(number)

@@ -210,3 +210,17 @@ def test_two_sweeps_into_one_folder_are_refused(tiny, started, tmp_path):
         code, said = started(recipe, out, *more).end()
         assert (code, said.count("\n")) == (2, 1)
         assert f"{out}: a training is under way here" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_processes_that_read_videos_end_with_the_training(number, tiny, started, tmp_path):
+    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(tiny(train={"epochs": 1_000_000, "workers": 2}).to_yaml())
+    training = started(recipe, run)
+    wait_until(lambda: (run / "last.safetensors").is_file(), 300)
+    own = training.process.pid
+    readers = [int(word) for word in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
+    assert len(readers) == 2
+    training.kill(number)
+    wait_until(lambda: not any(Path(f"/proc/{reader}/cmdline").is_file() for reader in readers), 5)
