@@ -36,7 +36,7 @@ def events(monkeypatch) -> list[object]:
 
 
 def test_videos_are_read_once_and_no_earlier_than_needed(tiny, tmp_path, events):
-    """One at a step of the first epoch, then the validation video; the second epoch takes what was kept."""
+    """One at a step of the first epoch, then the validation video, which also tells of confidences at the end."""
     config = tiny(data={"context": [5]}, train={"epochs": 2, "batch_size": 1})
     train(config, tmp_path / "run")
     dataset = Dataset.open(config.data)
@@ -46,7 +46,7 @@ def test_videos_are_read_once_and_no_earlier_than_needed(tiny, tmp_path, events)
     (held,) = dataset.validation
     first = [event for name in steps[: len(dataset.train)] for event in (name, "transformed", ("step", name))]
     later = [("step", name) for name in steps[len(dataset.train) :]]
-    assert events == [*first, held, "transformed", *later, "transformed"]
+    assert events == [*first, held, "transformed", *later, "transformed", "transformed"]
 
 
 def test_statistics_take_one_pass_before(tiny, tmp_path, events):

@@ -246,7 +246,7 @@ def test_a_folder_in_use_is_left_alone(tiny, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     refused(tiny(), tmp_path / "run", str(tmp_path / "run"), "not empty", "--resume")
-    refused(tiny(), tmp_path / "run" / "notes.txt", "notes.txt", "not empty")
+    refused(tiny(), tmp_path / "run" / "notes.txt", "notes.txt", "expected a folder")
     refused(tiny(), tmp_path / "none", "no run.json", resume=True)
 
 
