@@ -35,6 +35,7 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import Config, ModelConfig, Rate, checked, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.commit import commit
 from fact_clip.core.files import check_file, inside, parse_json, read_mapping, whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
@@ -186,7 +187,8 @@ def create(run: Run) -> None:
     write_json(inside(run.path, "vocabulary.json"), run.vocabulary.to_dict())
     with whole_file(inside(run.path, "features.safetensors")) as path:
         save_arrays(run.transform.to_arrays(), path)
-    facts = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "classes": asdict(run.classes)}
+    facts = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "commit": commit()}
+    facts["classes"] = asdict(run.classes)
     facts |= {
         name: getattr(run, name) for name in ("layout", "fps", "mean_transcript_length", "encoder", "videos_a_step")
     }

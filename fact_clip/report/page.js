@@ -154,7 +154,8 @@ function numbers() {
     ["data", (run) => run.data], ["seed", (run) => run.seed], ["models", (run) => run.members],
     ["metric profile", (run) => run.result.metrics.profile],
     ["background in edit and F1", (run) => run.result.background_counted ? "counted" : "not counted"],
-    ["evaluated", (run) => run.written], ["commit", (run) => run.versions["evaluated by commit"]],
+    ["evaluated", (run) => run.written], ["commit of the training", (run) => run.versions["trained by commit"] ?? "unknown"],
+    ["commit of the evaluation", (run) => run.versions["evaluated by commit"]],
   ];
   const figures = table(columns, names);
   if (Object.values(notes).some(Boolean)) Object.assign(figures.style, {flex: "1 1 36rem"});
@@ -505,7 +506,7 @@ function uncertain() {
         ["video", (one) => link(one.video, videos[one.video].name, place, one.index), "name", (one) => videos[one.video].name],
         ["from", (one) => unit(one) + text(one.start, 2), "number", (one) => one.start], ["to", (one) => text(one.stop, 2), "number", (one) => one.stop],
         ["predicted", (one) => labelled(one.label), "name", (one) => named(one.label)],
-        ["mostly", (one) => labelled(one.true), "name", (one) => named(one.true)],
+        ["true, mostly", (one) => labelled(one.true), "name", (one) => named(one.true)],
         ["confidence (%)", (one) => 100 * one.confidence, "number"],
       ], run.uncertain, [5, "ascending"], "least certain segments") : make("p", {}, "There are no segments.");
     }));

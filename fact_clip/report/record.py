@@ -6,7 +6,6 @@ The file lies beside evaluation.json and has the same stem. Arrays of all videos
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,20 +137,3 @@ def _video(
     if times is not None and (times.shape != (length + 1,) or not (np.diff(times) > 0).all() or times[0] < 0):
         raise ValueError(f"{name} has times that do not rise")
     return Video(name, labels, shares, times)
-
-
-def commit() -> str | None:
-    """The commit of the checkout that this package lies in, with "+" where files differ from it; None without one."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
-    found = []
-    for arguments in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        try:
-            answer = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-        except OSError:  # no git
-            return None
-        if answer.returncode:
-            return None
-        found.append(answer.stdout.strip())
-    return found[0] + ("+" if found[1] else "")

@@ -212,8 +212,8 @@ def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
 
 def _trained_with(folder: Path) -> dict[str, str]:
     facts = read_mapping(folder / "run.json", "a run folder")
-    found = {"trained by fact-clip": facts.get("fact_clip"), "trained by torch": facts.get("torch")}
-    return {key: str(value) for key, value in found.items() if value}
+    known = (("fact-clip", "fact_clip"), ("torch", "torch"), ("commit", "commit"))
+    return {f"trained by {name}": str(facts[key]) for name, key in known if facts.get(key)}
 
 
 def unseen_errors(

@@ -15,6 +15,7 @@ from fact_clip import __version__, metrics
 from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.commit import commit
 from fact_clip.core.files import inside, whole_file
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
@@ -114,7 +115,7 @@ def _record(
     segmenter: Segmenter, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
 ) -> Record:
     """What the report needs of each video; predictions have the confidences that `segment` gives them."""
-    from fact_clip.report.record import Record, Video, commit  # the room draws, and loads matplotlib
+    from fact_clip.report.record import Record, Video  # the room draws, and loads matplotlib
 
     counts = np.zeros(len(vocabulary), dtype=np.int64)
     counts[: len(dataset.vocabulary)] = dataset.class_counts()  # further candidates come after the known classes
