@@ -36,7 +36,8 @@ class Engine:
     def __init__(self, base: SegmentsMany, load: Callable[[Path], SegmentsMany], limits: Limits) -> None:
         self.base, self._load, self._limits = base, load, limits
         self._models: OrderedDict[Path, SegmentsMany] = OrderedDict()
-        self._kept: OrderedDict[tuple[object, ...], Prepared] = OrderedDict()
+        # video -> model and candidates, and what is kept for them
+        self._kept: OrderedDict[str, tuple[tuple[object, ...], Prepared]] = OrderedDict()
         self._lock = threading.Lock()
 
     def model(self, session: Session, name: str | None = None) -> SegmentsMany:
@@ -122,12 +123,13 @@ class Engine:
         return video.prediction
 
     def _prepared(self, session: Session, video: Video, name: str, actions: tuple[str, ...] | None) -> Prepared:
-        """What is kept of a video for a model and some candidates."""
-        key = (video.id, name, actions)
+        """What is kept of a video for a model and some candidates; the latest ones alone."""
+        wanted = (name, actions)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            known = self._kept.get(video.id)
+            if known is not None and known[0] == wanted:
+                self._kept.move_to_end(video.id)
+                return known[1]
         assert video.features is not None
         model = self.model(session, name)
         if actions is None and isinstance(model, TrainingFree):
@@ -137,15 +139,15 @@ class Engine:
         video.clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
         made = model.prepare(features, str(video.features), video.clock, actions)
         with self._lock:
-            self._kept[key] = made
-            total = sum(each.nbytes for each in self._kept.values())
+            self._kept[video.id] = (wanted, made)
+            self._kept.move_to_end(video.id)
+            total = sum(each.nbytes for _, each in self._kept.values())
             while total > KEPT_BYTES and len(self._kept) > 1:
-                total -= self._kept.popitem(last=False)[1].nbytes
+                total -= self._kept.popitem(last=False)[1][1].nbytes
         return made
 
     def forget(self, videos: Iterable[Video]) -> None:
         """Drop what is kept of some videos."""
-        gone = {video.id for video in videos}
         with self._lock:
-            for key in [key for key in self._kept if key[0] in gone]:
-                del self._kept[key]
+            for video in videos:
+                self._kept.pop(video.id, None)

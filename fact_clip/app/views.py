@@ -123,11 +123,12 @@ def video(page: Page, session: Session, video: Video, *, with_times: bool = Fals
 
 def _far_words(video: Video) -> list[str]:
     """A line for each word of the candidates that is far from what was trained."""
-    return [
+    lines = (
         f"{each.word}: far from every trained {each.slot}{f', the nearest is {each.nearest}' if each.nearest else ''}"
         for each in video.result.new_words
         if each.far
-    ]
+    )
+    return list(dict.fromkeys(lines))
 
 
 def _colours(session: Session, names: Sequence[str], background: Sequence[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ FAR = 0.58
 JUDGE = "minilm"
 """The text encoder that compares words."""
 
-KEPT_TEXTS = 10_000
+KEPT_TEXTS = 2_000
 """Texts whose vectors are kept, at most."""
 
 PHRASE = WHOLE_NAME[0]

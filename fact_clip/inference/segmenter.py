@@ -54,7 +54,7 @@ Input = TypeVar("Input", str, Path)
 ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
 """Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
 
-KEPT_CHOICES, KEPT_NAMES = 64, 10_000
+KEPT_CHOICES, KEPT_NAMES = 64, 2_000
 """Lists of candidates, and vectors of new names, that a segmenter keeps, at most."""
 
 TEMPERATURE = 0.01

@@ -22,7 +22,7 @@ from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
 from fact_clip.inference.segmenter import SegmentsMany, check_features
 from fact_clip.video.extract import Settings, describe
 
-KEPT_NAMES = 10_000
+KEPT_NAMES = 2_000
 """Names whose text vectors are kept, at most."""
 
 

@@ -49,10 +49,7 @@ def film(path: Path, plan, seed: int) -> list[str]:
 @pytest.fixture(scope="module")
 def bench(tiny, tmp_path_factory):
     """A data set of rendered films, a run that was trained on it without `NEW`, and a film that shows it."""
-    folder = Path("/work/wapp/tmp/bench")  # DEBUG
-    if (folder / "truth.json").exists():  # DEBUG
-        return folder, json.loads((folder / "truth.json").read_text())  # DEBUG
-    folder.mkdir(exist_ok=True)  # DEBUG
+    folder = tmp_path_factory.mktemp("bench")
     data = folder / "data"
     for part in ("groundTruth", "splits"):
         (data / part).mkdir(parents=True)
@@ -75,7 +72,6 @@ def bench(tiny, tmp_path_factory):
     }
     fact_clip.training.train(tiny(**settings), folder / "run")
     truth = film(folder / "new.mp4", SHOWN, 9)
-    (folder / "truth.json").write_text(json.dumps(truth))  # DEBUG
     return folder, truth
 
 
@@ -134,7 +130,9 @@ def picture(page, name: str, **how) -> None:
     if path is not None:
         from PIL import Image
 
-        Image.open(path).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(path, optimize=True)
+        Image.open(path).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+            path, optimize=True
+        )
 
 
 def settled(page) -> None:
@@ -154,7 +152,7 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         page.goto(address)
         assert "token" not in page.url
         assert page.locator("#empty").is_visible()
-        picture(page, "app_empty", clip={"x": 0, "y": 0, "width": 1100, "height": 760})
+        picture(page, "app-empty", clip={"x": 0, "y": 0, "width": 1100, "height": 760})
 
         # upload
         page.set_input_files("#files", folder / "new.mp4")
@@ -240,7 +238,11 @@ def test_from_an_upload_to_an_adapted_model(bench, browser, tmp_path):
         parsed = Segmentation.load(tmp_path / "new.json")
         assert parsed.to_frames() == [label for start, stop, label in drawn(page) for _ in range(start, stop)]
         assert (parsed.media, parsed.video_fps) == ("new.mp4", FPS)
-        picture(page, "app_light")
+        page.set_viewport_size({"width": 1100, "height": 960})
+        page.locator("video").evaluate("(one) => { one.currentTime = 8; }")
+        until(page, "document.querySelector('video').readyState === 4")
+        picture(page, "app-light")
+        page.set_viewport_size({"width": 1100, "height": 1400})
 
         # added and adapted
         page.check("#only-corrected")
@@ -272,15 +274,16 @@ def test_how_it_looks(bench, browser, tmp_path):
     folder, _ = bench
     fits = "document.documentElement.scrollWidth <= window.innerWidth"
     with served(tmp_path, "--run", folder / "run", "--training-set", tmp_path / "set") as address:
-        with browser.page(1200, 1100, scheme="dark") as page:
+        with browser.page(1100, 900, scheme="dark") as page:
             page.goto(address)
             page.set_input_files("#files", folder / "new.mp4")
             page.locator("#work").wait_for(timeout=60_000)
             settled(page)
             page.mouse.click(*place(page, 8.0))
             settled(page)
+            until(page, "document.querySelector('video').readyState === 4")
             assert page.evaluate(fits)
-            picture(page, "app_dark")
+            picture(page, "app-dark")
             page.fill("#actions", "\n".join(SIXTY))
             until(page, "document.querySelector('#command').textContent.includes('wipe box')")
             draft = [{"start": at, "stop": at + 1, "label": name} for at, name in enumerate(SIXTY)]
@@ -292,21 +295,21 @@ def test_how_it_looks(bench, browser, tmp_path):
             settled(page)
             assert page.evaluate(fits)
             assert page.locator("#legend li").count() >= 60
-            picture(page, "app_60_classes")
+            picture(page, "app-60-classes")
         with browser.page(390, 900) as page:
             page.goto(address)
             page.set_input_files("#files", folder / "new.mp4")
             page.locator("#work").wait_for(timeout=60_000)
             settled(page)
             assert page.evaluate(fits)
-            picture(page, "app_narrow")
+            picture(page, "app-narrow")
         with browser.page(1200, 500) as page:
             page.goto(address)
             (tmp_path / "no_video.mp4").write_text("nothing to see")
             page.set_input_files("#files", tmp_path / "no_video.mp4")
             page.locator("#fault").wait_for()
             assert page.locator("#fault").text_content() == "no_video.mp4: not a video; expected a video file"
-            picture(page, "app_error")
+            picture(page, "app-error")
             page.context.clear_cookies()
             page.goto(address.partition("?")[0])
             assert "whole address" in page.locator("[role=alert]").text_content()

@@ -1,0 +1,206 @@
+"""The queue, the limits on what waits, and what is kept in a session."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from fact_clip.app.engine import Engine
+from fact_clip.app.server import Options, make_app
+from fact_clip.app.sessions import Limits, Session
+from fact_clip.app.training_set import adapt_command
+from fact_clip.app.work import BusyError, Job, Queue, Quick
+from fact_clip.checkpoint import open_run
+from fact_clip.core import InputError
+from fact_clip.inference.prepared import Adjust
+from fact_clip.inference.training_free import TrainingFree
+
+from ..films import numbered, write_video
+from .conftest import ADDRESS, TOKEN, User
+
+
+def run(function, *arguments) -> None:
+    """Run a coroutine in a thread: playwright leaves an event loop in the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(anyio.run, function, *arguments).result()
+
+
+def test_jobs_are_done_in_order_and_one_at_a_time():
+    queue, free, seen = Queue(limit=3), threading.Event(), list[str]()
+
+    def work(name):
+        def wait(job):
+            free.wait(10)
+            seen.append(name)
+
+        return wait
+
+    jobs = [queue.add(Job("me", work("a")))]
+    while jobs[0].state == "waiting":
+        pass
+    jobs += [queue.add(Job("me", work(name))) for name in "bcd"]
+    assert [queue.place(job) for job in jobs] == [0, 2, 3, 4]
+    with pytest.raises(BusyError, match="busy, place 5"):
+        queue.add(Job("me", work("e")))
+    queue.cancel(lambda job: job is jobs[2])
+    assert queue.place(jobs[3]) == 3
+    free.set()
+    queue.add(last := Job("me", work("f")))
+    while not last.ended:
+        pass
+    assert seen == ["a", "b", "d", "f"]
+    queue.close()
+    with pytest.raises(BusyError):
+        queue.add(Job("me", work("g")))
+
+
+def test_a_job_that_fails_stops_no_other():
+    queue = Queue(limit=9)
+
+    def refuse(job):
+        raise InputError("a.mp4", "not a video")
+
+    def break_down(job):
+        raise RuntimeError("secret")
+
+    def stop(job):
+        job.cancel()
+        job.report(1, 2)
+
+    jobs = [queue.add(Job("me", work)) for work in (refuse, break_down, stop, lambda job: job.report(2, 2, "all"))]
+    while not jobs[-1].ended:
+        pass
+    told = [(job.state, job.error) for job in jobs]
+    assert told[0] == ("failed", "a.mp4: not a video")
+    assert told[1] == ("failed", "an internal error; the log of the server has it")
+    assert told[2] == ("failed", "stopped")
+    assert (told[3], jobs[3].done, jobs[3].note) == (("done", ""), 2, "all")
+    queue.close()
+
+
+def test_short_computations_wait_in_a_line_of_limited_length():
+    free, places = threading.Event(), list[int]()
+
+    async def main():
+        quick = Quick(limit=1)
+
+        async def one():
+            try:
+                await quick.run(lambda: free.wait(10))
+            except BusyError as error:
+                places.append(error.place)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(one)
+            await anyio.sleep(0.05)
+            free.set()
+
+    run(main)
+    assert places == [2, 2]  # one runs, one waits
+
+
+def test_names_keep_their_colours_while_the_list_changes(tmp_path):
+    session = Session("key", tmp_path)
+    assert session.keep_places(["a", "b", "c"]) == {"a": 0, "b": 1, "c": 2}
+    assert session.keep_places(["c", "a"]) == {"a": 0, "c": 2}
+    assert session.keep_places(["c", "d", "a", "e"]) == {"a": 0, "c": 2, "d": 1, "e": 3}
+
+
+def test_a_stalled_upload_is_dropped(opened):
+    user = opened(limits=Limits(patience=0.1))()
+    key = next(iter(user.client.cookies.values()))
+    answers = []
+
+    async def receive(sent=[]):  # noqa: B006 - the list is the state
+        if not sent:
+            sent.append(1)
+            return {"type": "http.request", "body": b"begin", "more_body": True}
+        await anyio.sleep(60)
+        raise AssertionError
+
+    async def send(message):
+        answers.append(message)
+
+    headers = [(b"host", b"127.0.0.1:8000"), (b"cookie", f"fact_clip_8000={key}".encode())]
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/api/files", "raw_path": b"/api/files",
+        "query_string": b"name=a.mp4", "headers": headers, "server": ("127.0.0.1", 8000), "scheme": "http",
+        "root_path": "",
+    }  # fmt: skip
+    run(user.client.app, scope, receive, send)
+    assert answers[0]["status"] == 408
+    assert answers[1]["body"] == b'{"error":"a.mp4: nothing came for 0.1 s"}'
+    assert user.page.uploads == 0
+    assert [path for path in user.page.sessions.folder.rglob("*") if path.is_file()] == []
+
+
+def test_there_are_so_many_uploads_at_once(opened):
+    user = opened(limits=Limits(uploads=2))()
+    user.page.uploads = 3
+    answer = user.client.post("/api/files", params={"name": "a.npy"}, content=b"x")
+    assert (answer.status_code, answer.json()["error"]) == (503, "busy, place 2")
+
+
+def test_without_training(open_clip_folder, tmp_path):
+    """Names are compared with pictures; before there are any the page asks for them."""
+    model = TrainingFree(f"clip:local-dir:{open_clip_folder}", ["something"], device="cpu")
+    engine = Engine(model, lambda path: model, Limits())
+    app = make_app(engine, Options(TOKEN, "127.0.0.1", ("fact-clip", "segment", "--training-free")))
+    path = write_video(tmp_path / "a.mp4", numbered(60), rate=15)
+    with TestClient(app, base_url=ADDRESS) as client:
+        client.get("/", params={"token": TOKEN})
+        user = User(client, app.state.page)
+        video = user.add(path)
+        state = user.settle()
+        assert (state["actions"], state["adjustable"]) == ([], ["threshold", "shortest"])
+        assert user.ask("GET", f"/api/videos/{video}", 400)["error"] == "actions: none; expected names, one a line"
+        names = ["pour milk", "stir, slowly"]
+        shown = user.ask("POST", "/api/settings", json={"actions": names, "video": video})["video"]
+        expected = model.segment(path, actions=names)
+        assert [(each["start"], each["stop"], each["label"]) for each in shown["shown"]] == [
+            (each.start, each.stop, each.label) for each in expected
+        ]
+        assert not any(each["unseen"] for each in shown["shown"])
+        assert shown["command"] == """fact-clip segment a.mp4 --training-free --actions 'pour milk,"stir, slowly"'"""
+        adjusted = user.ask("POST", "/api/settings", json={"adjust": {"threshold": 1.0}, "video": video})["video"]
+        model.adjust = Adjust(threshold=1.0)
+        expected = model.segment(path, actions=names)
+        assert "background" in expected.transcript
+        assert [each["label"] for each in adjusted["shown"]] == list(expected.transcript)
+        assert "--training-set DIR" in user.ask("POST", "/api/adapt", 400, json={})["error"]
+
+
+def test_the_command_that_adapts(text_run, tmp_path):
+    (tmp_path / "set" / "splits").mkdir(parents=True)
+    (tmp_path / "set" / "splits" / "train.split3.bundle").write_text("a\n")
+    found = adapt_command(text_run, open_run(text_run), tmp_path / "set", tmp_path / "out", 7)
+    assert found[:3] == ["fact-clip", "train", str(text_run / "config.yaml")]
+    assert {f'data.root="{tmp_path / "set"}"', 'data.split="3"', "data.holdout=null", "train.epochs=7"} <= set(found)
+    assert f'train.init="{text_run}"' in found
+    assert found[-2:] == ["--out", str(tmp_path / "out")]
+
+
+@pytest.mark.slow
+def test_a_training_that_fails_is_told_in_one_line(opened, tiny_run, rows, tmp_path):
+    """A head with one output a class cannot learn a new one."""
+    user = opened(run=tiny_run, training_set=tmp_path / "set")()
+    video = user.add(rows)
+    draft = [{"start": 0, "stop": len(np.load(rows)), "label": "peel apple"}]
+    user.ask("PUT", f"/api/videos/{video}/corrections", json={"segments": draft})
+    user.ask("POST", f"/api/videos/{video}/training-set", json={})
+    command = user.ask("POST", "/api/adapt", json={"epochs": 1})["command"]
+    assert command.endswith(f"--out {tmp_path / 'set/runs/adapted-1'}")
+    assert "under way" in user.ask("POST", "/api/adapt", 400, json={"epochs": 1})["error"]
+    training = user.settle()["training"]
+    assert training["state"] == "failed"
+    assert "24 classes that are not those of" in training["error"]
+    assert "'peel apple' among them" in training["error"]
+    assert not Path(tmp_path / "set/runs/adapted-1/model.safetensors").exists()
+    assert user.ask("GET", "/api/state")["model"]["models"] == [""]
