@@ -322,8 +322,8 @@ class PartialRows:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.count == 0:
-            self.path.unlink(missing_ok=True)
+        if self.count == 0 and self.path.is_file() and self.path.stat().st_size == 0:
+            self.path.unlink()
         self._file.close()
 
     def add(self, times: NDArray[np.float64], features: NDArray[np.float16]) -> None:

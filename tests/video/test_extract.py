@@ -11,7 +11,7 @@ import pytest
 from fact_clip.core import InputError
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.decode import DamagedVideoError, frames
-from fact_clip.video.extract import Settings, describe, extract, extract_all, extracted, is_current
+from fact_clip.video.extract import PartialRows, Settings, describe, extract, extract_all, extracted, is_current
 
 GRID = frame_encoder("grid")
 
@@ -161,7 +161,24 @@ def test_faults_are_told(video, tmp_path):
         extract(video("a.mp4"), GRID, tmp_path / "file" / "below")
     with pytest.raises(InputError, match=r"none\.json: no such file"):
         describe(tmp_path / "none.npy")
-    for content, found in (("{", "not readable as JSON"), (json.dumps({"fps": 5}), "another kind of file")):
+    for content, found in (("{", "not JSON"), (json.dumps({"fps": 5}), "another kind of file")):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(InputError, match=found):
             describe(tmp_path / "bad.npy")
+
+
+def test_two_extractions_of_one_video_do_not_write_one_file(tmp_path):
+    """The second would append to the rows of the first."""
+    rows = np.ones((2, 3), dtype=np.float16)
+    with PartialRows(tmp_path / "a.part", {"fps": 5}) as first:
+        first.add(np.array([0.0, 0.2]), rows)
+        with pytest.raises(InputError, match=r"a.part: another extraction is writing it"):
+            PartialRows(tmp_path / "a.part", {"fps": 5})
+        with PartialRows(tmp_path / "b.part", {"fps": 5}):
+            pass
+    assert not (tmp_path / "b.part").exists()  # nothing was added
+    with PartialRows(tmp_path / "a.part", {"fps": 5}) as again:
+        assert (again.count, again.times().tolist()) == (2, [0.0, 0.2])
+    with PartialRows(tmp_path / "a.part", {"fps": 6}) as other:
+        assert other.count == 0
+    assert (tmp_path / "a.part").stat().st_size > 0  # until the first rows of the other one
