@@ -180,6 +180,7 @@ PREPOSITIONS = {
     "on": "target",
     "to": "target",
     "with": "tool",
+    "using": "tool",
 }
 
 

@@ -122,6 +122,7 @@ def test_malformed_patterns(pattern, found):
     [
         (["cut ham", "cut egg", "hold ham"], "{verb} {object}"),
         (["cut ham with knife", "cut egg with knife", "hold ham"], "{verb} {object} [with {tool}]"),
+        (["trim rose using shears", "trim fern using knife", "plant rose"], "{verb} {object} [using {tool}]"),
         (["cut ham with knife", "cut egg", "hold ham"], "{verb} {object}"),  # one name is no rule
         (["pour_milk_into_cup", "pour_oil_into_pan", "stir_milk"], "{verb}_{object}[_into_{target}]"),
         (["pick_up box", "pick_up lid", "turn_over box"], "{verb} {object}"),
