@@ -20,6 +20,9 @@ from fact_clip.video.extract import extract
 KEPT_BYTES = 256 << 20
 """Scores of videos that are kept, over all sessions; what is dropped is computed again when it is asked for."""
 
+UNKNOWN_RATE = 30.0
+"""Rows a second that are assumed where nobody says, to limit the length of a feature file."""
+
 KEPT_MODELS = 3
 """Adapted models that are kept loaded."""
 
@@ -96,6 +99,12 @@ class Engine:
         if video.features is None and video.media is not None:
             self.model(session).encoder_for(video.media.path)
         if video.features is not None:
+            model = self.model(session)
+            features, clock = model.open(video.features)
+            rate = clock.fps or model.fps or UNKNOWN_RATE
+            if len(features) > 60 * self._limits.minutes * rate:
+                found = f"{len(features)} rows, {len(features) / rate / 60:.1f} minutes"
+                raise InputError(f"{video.name}.npy", found, f"at most {self._limits.minutes:g}", "cut it")
             self.predict(session, video)
 
     def encode(self, session: Session, video: Video, job: Job) -> None:

@@ -30,13 +30,14 @@ from fact_clip.app import views
 from fact_clip.app.compare import compared, read_labels
 from fact_clip.app.edits import action_name, frame_names, read_corrections
 from fact_clip.app.engine import Engine
-from fact_clip.app.sessions import Limits, Session, Sessions, Upload, Video, ending_of, shown_name
+from fact_clip.app.sessions import FEATURES, Limits, Session, Sessions, Upload, Video, ending_of, shown_name
 from fact_clip.app.training_set import TrainingSet, adapt_command, train
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.checkpoint import open_run
 from fact_clip.core import InputError, Segment
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.inference.prepared import NONE_OF_THESE, Adjust
+from fact_clip.video.decode import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -181,6 +182,11 @@ class Page:
         except KeyError:
             raise HTTPException(404, "no such video") from None
 
+    async def answer_input(self, request: Request, error: Exception) -> Response:
+        """What is wrong with a request, files by the names that the user gave them."""
+        session = self.sessions.find(request.cookies.get(self._cookie(request), ""))
+        return _error(400, str(error) if session is None else session.told(str(error)))
+
     async def index(self, request: Request) -> Response:
         """The page itself; with the token in the address it begins a session."""
         session = self.sessions.find(request.cookies.get(self._cookie(request), ""))
@@ -202,7 +208,9 @@ class Page:
         session = self._session(request)
         name = shown_name(request.query_params.get("name", ""))
         path = session.new_path(ending_of(name))
-        room = min(self.limits.file_bytes, self.limits.session_bytes - session.bytes)
+        is_large = ending_of(name) in (FEATURES, *SUFFIXES)
+        most = self.limits.file_bytes if is_large else min(self.limits.label_bytes, self.limits.file_bytes)
+        room = min(most, self.limits.session_bytes - session.bytes)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > room:
             raise _too_large(name, room)
@@ -525,10 +533,6 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     return _error(error.status_code, error.detail)
 
 
-async def _answer_input(request: Request, error: Exception) -> Response:
-    return _error(400, str(error))
-
-
 async def _answer_gone(request: Request, error: Exception) -> Response:
     return _error(499, "the client has gone")
 
@@ -586,7 +590,7 @@ def make_app(engine: Engine, options: Options) -> Starlette:
         exception_handlers={
             BusyError: _answer_busy,
             HTTPException: _answer_http,
-            InputError: _answer_input,
+            InputError: page.answer_input,
             ClientDisconnect: _answer_gone,
             Exception: _answer_fault,
         },

@@ -35,6 +35,7 @@ class Limits:
 
     Args:
         file_bytes: size of an uploaded file.
+        label_bytes: size of a label or JSON file.
         session_bytes: of all files of a session.
         minutes: duration of a video.
         videos: of a session.
@@ -47,6 +48,7 @@ class Limits:
     """
 
     file_bytes: int = 2_000_000_000
+    label_bytes: int = 50_000_000
     session_bytes: int = 8_000_000_000
     minutes: float = 120.0
     videos: int = 200

@@ -335,6 +335,16 @@ def test_the_page_works_from_the_keyboard(bench, browser, tmp_path):
         page.keyboard.press("Control+Shift+z")
         settled(page)
         assert len(drawn(page)) == len(before) + 1
+        page.click("#compare")
+        settled(page)
+        assert page.locator("#figures td").all_text_contents() == ["100.0"] * 5 + ["1.000"]
+        assert page.locator("#comparison canvas").is_visible()
+        (tmp_path / "other.txt").write_text("grasp shaft\n" * 100)
+        page.set_input_files("#label-files", tmp_path / "other.txt")
+        until(page, "document.querySelector('#second').textContent.includes('other.txt')")
+        page.select_option("#second", label="other.txt")
+        page.click("#compare")
+        until(page, "document.querySelector('#figures td').textContent !== '100.0'")
         page.fill("#actions", "grasp shaft\nrotate gear\nplace bearing")
         page.locator("#actions").focus()
         page.keyboard.press("Control+Home")

@@ -64,6 +64,20 @@ def test_a_file_that_is_too_large_is_refused_and_removed(opened, is_declared):
     assert list(session.folder.iterdir()) == []
 
 
+def test_a_label_file_is_small(opened):
+    user = opened(limits=Limits(label_bytes=100))()
+    assert user.client.post("/api/files", params={"name": "a.npy"}, content=bytes(200)).status_code == 200
+    for name in ("a.json", "a.eaf", "a.txt"):
+        assert user.client.post("/api/files", params={"name": name}, content=bytes(200)).status_code == 413
+
+
+def test_a_feature_file_may_not_be_too_long(opened, rows):
+    n_rows = len(np.load(rows))
+    user = opened(limits=Limits(minutes=n_rows / 15 / 60 - 0.001))()
+    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(rows)]})
+    assert answer["error"].startswith(f"person1_video1.npy: {n_rows} rows, {n_rows / 15 / 60:.1f} minutes; expected")
+
+
 def test_a_session_has_room_for_so_much(opened):
     user = opened(limits=Limits(file_bytes=100, session_bytes=150))()
     assert user.client.post("/api/files", params={"name": "a.npy"}, content=bytes(100)).status_code == 200
