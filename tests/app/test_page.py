@@ -76,8 +76,8 @@ def bench(tiny, tmp_path_factory):
 
 
 @contextmanager
-def served(folder: Path, *arguments: object) -> Iterator[str]:
-    """`fact-clip app` in a process of its own; its address. Nothing of it is left at the end."""
+def served(folder: Path, *arguments: object, ending: signal.Signals = signal.SIGTERM) -> Iterator[str]:
+    """`fact-clip app` in a process of its own; its address. Nothing of it is left after the signal that ends it."""
     scratch = folder / "tmp"
     scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "fact_clip.cli", "app", *map(str, arguments), "--port", "0", "--device", "cpu"]
@@ -89,7 +89,7 @@ def served(folder: Path, *arguments: object) -> Iterator[str]:
             yield line.split()[1]
             assert any(scratch.iterdir())
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(ending)
             process.wait(20)
     assert [path for path in scratch.iterdir() if path.name.startswith("fact-clip")] == []
 
@@ -317,7 +317,8 @@ def test_how_it_looks(bench, browser, tmp_path):
 
 def test_the_page_works_from_the_keyboard(bench, browser, tmp_path):
     folder, _ = bench
-    with served(tmp_path, "--run", folder / "run") as address, browser.page(1200, 1100) as page:
+    run = "--run", folder / "run"
+    with served(tmp_path, *run, ending=signal.SIGHUP) as address, browser.page(1200, 1100) as page:
         page.goto(address)
         page.set_input_files("#files", folder / "new.mp4")
         page.locator("#work").wait_for(timeout=60_000)
