@@ -1,66 +1,46 @@
-"""The server of the page: who may ask, and what is answered. All errors are one line, ``{"error": ...}``."""
+"""The server of the page: what is answered to whom."""
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
-import json
 import logging
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fact_clip import report
 from fact_clip.app import views
 from fact_clip.app.compare import compared, read_labels
 from fact_clip.app.edits import action_name, frame_names, read_corrections
 from fact_clip.app.engine import Engine
+from fact_clip.app.guard import Guard, answer_busy, answer_fault, answer_gone, answer_http, error_line, json_line
+from fact_clip.app.reading import action_names, adjust_of, body_of, received, too_large
 from fact_clip.app.sessions import FEATURES, Limits, Session, Sessions, Upload, Video, ending_of, shown_name
 from fact_clip.app.training_set import TrainingSet, adapt_command, train
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.checkpoint import open_run
 from fact_clip.core import InputError, Segment
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.inference.prepared import NONE_OF_THESE, Adjust
+from fact_clip.inference.prepared import NONE_OF_THESE
 from fact_clip.video.decode import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 TIMELINE = Path(report.__file__).parent
-MOST_NAMES = 500
-"""Action names of a session, at most."""
-
-BODY_BYTES = 4 << 20
-"""Size of a request that is no upload, at most."""
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "x-frame-options": "DENY",
-}
 _MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -91,57 +71,6 @@ class Options:
     run: Path | None = None
     limits: Limits = field(default_factory=Limits)
     actions: tuple[str, ...] | None = None
-
-
-class Guard:
-    """Outermost: which hosts and pages may ask, and headers that let the browser run nothing else.
-
-    A request must name a host that no foreign page can make its own name for (DNS rebinding): an address, localhost or
-    the host of the server. What changes something must come from the page itself.
-    """
-
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self.app, self.host = app, host
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("cache-control", "no-store")
-            await send(message)
-
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
-        answer: ASGIApp = self.app if refusal is None else _error(403, refusal)
-        await answer(scope, receive, send_with_headers)
-
-    def _refusal(self, method: str, headers: Headers) -> str | None:
-        host = headers.get("host", "")
-        if not self._is_ours(host):
-            return "this host is not served here"
-        origin = headers.get("origin")
-        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
-            return "a request of another page"
-        return None
-
-    def _is_ours(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        if name in ("localhost", self.host.lower()):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
 
 class Page:
@@ -185,7 +114,7 @@ class Page:
     async def answer_input(self, request: Request, error: Exception) -> Response:
         """What is wrong with a request, files by the names that the user gave them."""
         session = self.sessions.find(request.cookies.get(self._cookie(request), ""))
-        return _error(400, str(error) if session is None else session.told(str(error)))
+        return error_line(400, str(error) if session is None else session.told(str(error)))
 
     async def index(self, request: Request) -> Response:
         """The page itself; with the token in the address it begins a session."""
@@ -213,12 +142,12 @@ class Page:
         room = min(most, self.limits.session_bytes - session.bytes)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > room:
-            raise _too_large(name, room)
+            raise too_large(name, room)
         if self.uploads >= self.limits.uploads:
             raise BusyError(self.uploads - self.limits.uploads + 1)
         self.uploads += 1
         try:
-            size = await _received(request, path, name, room, self.limits.patience)
+            size = await received(request, path, name, room, self.limits.patience)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -226,11 +155,11 @@ class Page:
             self.uploads -= 1
         key = path.name.partition(".")[0]
         session.files[key] = Upload(path, name)
-        return _json({"file": key, "name": name, "size": size})
+        return json_line({"file": key, "name": name, "size": size})
 
     async def add_video(self, request: Request) -> Response:
         """A video from uploaded files; one without features waits to be encoded."""
-        session, asked = self._session(request), await _body(request)
+        session, asked = self._session(request), await body_of(request)
         keys = asked.get("files")
         if not isinstance(keys, list) or not all(isinstance(key, str) and key in session.files for key in keys):
             raise InputError("files", "no such file", "files that were uploaded")
@@ -251,7 +180,7 @@ class Page:
             _forget_files(session, keys)
             raise HTTPException(400, told) from None
         _forget_files(session, keys, keep=True)
-        return _json({"video": video.id})
+        return json_line({"video": video.id})
 
     async def remove_video(self, request: Request) -> Response:
         """Forget a video and its files."""
@@ -260,7 +189,7 @@ class Page:
         self.queue.cancel(lambda job: job is video.job)
         session.remove(video)
         self.engine.forget([video])
-        return _json({})
+        return json_line({})
 
     async def media(self, request: Request) -> Response:
         """The video file, or the range of it that is asked for."""
@@ -274,7 +203,7 @@ class Page:
 
     async def state(self, request: Request) -> Response:
         """Everything but the segments."""
-        return _json(await self._state(self._session(request)))
+        return json_line(await self._state(self._session(request)))
 
     async def _state(self, session: Session) -> dict[str, Any]:
         """In a thread, since an adapted model may have to be loaded."""
@@ -283,7 +212,7 @@ class Page:
     async def video(self, request: Request) -> Response:
         """A video with its segments."""
         session = self._session(request)
-        return _json(await self._shown(session, self._video(request, session), with_times=True))
+        return json_line(await self._shown(session, self._video(request, session), with_times=True))
 
     async def _shown(self, session: Session, video: Video, *, with_times: bool = False) -> dict[str, Any]:
         if video.features is None or (video.job is not None and not video.job.ended):
@@ -296,15 +225,15 @@ class Page:
 
     async def settings(self, request: Request) -> Response:
         """Other names, settings or another model; answers with the video that is shown, where one is named."""
-        session, asked = self._session(request), await _body(request)
+        session, asked = self._session(request), await body_of(request)
         if "model" in asked:
             if asked["model"] not in ("", *session.adapted):
                 raise InputError("model", repr(asked["model"]), "one of this session")
             await self.quick.run(lambda: self.engine.model(session, asked["model"]))
             session.model = asked["model"]
-        adjust = _adjust(asked["adjust"]) if "adjust" in asked else session.adjust
+        adjust = adjust_of(asked["adjust"]) if "adjust" in asked else session.adjust
         if "actions" in asked:
-            names = _names(asked["actions"])
+            names = action_names(asked["actions"])
             before = session.actions
             await self.quick.run(lambda: self.engine.choose(session, names))
             _rename(session, asked.get("renamed"), before)
@@ -313,16 +242,16 @@ class Page:
         found = {"state": await self._state(session)}
         if shown is not None and shown.features is not None:
             found["video"] = await self._shown(session, shown)
-        return _json(found)
+        return json_line(found)
 
     async def correct(self, request: Request) -> Response:
         """Keep the corrected segments of a video: the draft."""
-        session, asked = self._session(request), await _body(request)
+        session, asked = self._session(request), await body_of(request)
         video = self._video(request, session)
         if video.prediction is None:
             await self._shown(session, video)
         video.corrected = read_corrections(asked.get("segments"), video.result.n_frames)
-        return _json(views.video(self, session, video))
+        return json_line(views.video(self, session, video))
 
     async def uncertain(self, request: Request) -> Response:
         """The least certain segments of all videos."""
@@ -331,7 +260,7 @@ class Page:
         for each in ready:
             with suppress(InputError):
                 await self.quick.run(lambda each=each: self.engine.predict(session, each))  # type: ignore[misc]
-        return _json({"segments": views.uncertain(session)})
+        return json_line({"segments": views.uncertain(session)})
 
     # --- what is made of it ------------------------------------------------------------------------------------------
 
@@ -344,7 +273,7 @@ class Page:
 
     async def add_to_training_set(self, request: Request) -> Response:
         """Add a corrected video to the training set."""
-        session, asked = self._session(request), await _body(request)
+        session, asked = self._session(request), await body_of(request)
         video = self._video(request, session)
         training_set = self._training_set()
         await self._shown(session, video)
@@ -359,7 +288,7 @@ class Page:
             return training_set.add(video.name, features, labels, views.facts_of(video), background, video.added)
 
         video.added = await anyio.to_thread.run_sync(add)
-        return _json({"name": video.added, "folder": str(training_set.root)})
+        return json_line({"name": video.added, "folder": str(training_set.root)})
 
     def _training_set(self) -> TrainingSet:
         if self.training_set is None:
@@ -368,7 +297,7 @@ class Page:
 
     async def adapt(self, request: Request) -> Response:
         """Train on from the run that is shown, on the training set."""
-        session, asked = self._session(request), await _body(request)
+        session, asked = self._session(request), await body_of(request)
         training_set, epochs = self._training_set(), asked.get("epochs", 20)
         if self.options.run is None:
             raise InputError("adapt", "a model without training", "a run", "start the page with --run RUN")
@@ -385,11 +314,11 @@ class Page:
             session.adapted[out.name] = out
 
         session.training = self.queue.add(Job(session.id, run))
-        return _json({"command": views.shell(command)})
+        return json_line({"command": views.shell(command)})
 
     async def compare(self, request: Request) -> Response:
         """Two label files of a video, or one and what the page shows."""
-        session, asked = self._session(request), await _body(request)
+        session, asked = self._session(request), await body_of(request)
         video = self._video(request, session)
         await self._shown(session, video)
 
@@ -398,7 +327,7 @@ class Page:
             found = compared(labels[0][1], labels[1][1], video.result.background)
             return views.comparison(video, labels, found)
 
-        return _json(await anyio.to_thread.run_sync(compute))
+        return json_line(await anyio.to_thread.run_sync(compute))
 
 
 def _labels(session: Session, video: Video, key: Any) -> tuple[str, list[str]]:
@@ -431,55 +360,6 @@ def _exported(session: Session, video: Video, query: QueryParams) -> Response:
     return FileResponse(path, media_type="application/octet-stream", filename=path.name, background=done)
 
 
-async def _received(request: Request, path: Path, name: str, room: int, patience: float) -> int:
-    """Write the body of a request to a file; its size. Too much, or too long without any, is refused."""
-    size, parts = 0, request.stream()
-    async with await anyio.open_file(path, "wb") as file:
-        while True:
-            with anyio.move_on_after(patience) as waiting:
-                part = await anext(parts, None)
-            if waiting.cancelled_caught:
-                raise HTTPException(408, f"{name}: nothing came for {patience:g} s")
-            if part is None:
-                return size
-            size += len(part)
-            if size > room:
-                raise _too_large(name, room)
-            await file.write(part)
-
-
-def _too_large(name: str, room: int) -> HTTPException:
-    return HTTPException(413, f"{name}: a larger file; expected at most {max(room, 0) / 1e6:.0f} MB")
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object of a request."""
-    raw = b""
-    async for part in request.stream():
-        raw += part
-        if len(raw) > BODY_BYTES:
-            raise HTTPException(413, "a request that is too large")
-    try:
-        tree = json.loads(raw or b"{}")
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "a body that is not JSON") from None
-    if not isinstance(tree, dict):
-        raise HTTPException(400, "a body that is no object")
-    return tree
-
-
-def _names(value: Any) -> tuple[str, ...] | None:
-    """Action names from JSON, each once; None for those of the model."""
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) > MOST_NAMES:
-        raise InputError("actions", "no list of names, or too long a one", f"at most {MOST_NAMES} names")
-    names = tuple(dict.fromkeys(action_name(each, f"name {number}") for number, each in enumerate(value, start=1)))
-    if not names:
-        raise InputError("actions", "none", "at least one name")
-    return names
-
-
 def _rename(session: Session, pair: Any, before: tuple[str, ...] | None) -> None:
     """Give corrected segments the new name of an action, and the name its colour."""
     if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):
@@ -495,50 +375,12 @@ def _rename(session: Session, pair: Any, before: tuple[str, ...] | None) -> None
         )
 
 
-def _adjust(tree: Any) -> Adjust:
-    known = [each.name for each in fields(Adjust)]
-    if not isinstance(tree, dict) or not tree.keys() <= set(known):
-        raise InputError("adjust", "other keys", ", ".join(known))
-    for name, value in tree.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InputError(name, repr(value), "a number or null")
-    return Adjust(**tree)
-
-
 def _forget_files(session: Session, keys: list[str], *, keep: bool = False) -> None:
     """Forget uploads that have become a video; the file stays with `keep`."""
     for key in keys:
         upload = session.files.pop(key, None)
         if upload is not None and (not keep or upload.ending == ".json"):
             upload.path.unlink(missing_ok=True)
-
-
-def _json(tree: Any) -> JSONResponse:
-    return JSONResponse(tree)
-
-
-def _error(status: int, message: str, **more: Any) -> JSONResponse:
-    return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
-
-
-async def _answer_busy(request: Request, error: Exception) -> Response:
-    assert isinstance(error, BusyError)
-    response = _error(503, str(error), place=error.place)
-    response.headers["retry-after"] = "2"
-    return response
-
-
-async def _answer_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail)
-
-
-async def _answer_gone(request: Request, error: Exception) -> Response:
-    return _error(499, "the client has gone")
-
-
-async def _answer_fault(request: Request, error: Exception) -> Response:
-    return _error(500, "an internal error; the log of the server has it")
 
 
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
@@ -588,11 +430,11 @@ def make_app(engine: Engine, options: Options) -> Starlette:
         routes=routes,
         lifespan=lifespan,
         exception_handlers={
-            BusyError: _answer_busy,
-            HTTPException: _answer_http,
+            BusyError: answer_busy,
+            HTTPException: answer_http,
             InputError: page.answer_input,
-            ClientDisconnect: _answer_gone,
-            Exception: _answer_fault,
+            ClientDisconnect: answer_gone,
+            Exception: answer_fault,
         },
     )
     app.add_middleware(Guard, host=options.host)

@@ -1,0 +1,113 @@
+"""Who may ask, and how errors are answered: one line of JSON, ``{"error": ...}``."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fact_clip.app.work import BusyError
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+
+
+class Guard:
+    """Outermost: which hosts and pages may ask, and headers that let the browser run nothing else.
+
+    A request must name a host that no foreign page can make its own name for (DNS rebinding): an address, localhost or
+    the host of the server. What changes something must come from the page itself.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self.app, self.host = app, host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        answer: ASGIApp = self.app if refusal is None else error_line(403, refusal)
+        await answer(scope, receive, send_with_headers)
+
+    def _refusal(self, method: str, headers: Headers) -> str | None:
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return "this host is not served here"
+        origin = headers.get("origin")
+        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+            return "a request of another page"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in ("localhost", self.host.lower()):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def json_line(tree: Any) -> JSONResponse:
+    """What was asked for."""
+    return JSONResponse(tree)
+
+
+def error_line(status: int, message: str, **more: Any) -> JSONResponse:
+    """What is wrong, in one line."""
+    return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
+
+
+async def answer_busy(request: Request, error: Exception) -> Response:
+    """Come back in two seconds."""
+    assert isinstance(error, BusyError)
+    response = error_line(503, str(error), place=error.place)
+    response.headers["retry-after"] = "2"
+    return response
+
+
+async def answer_http(request: Request, error: Exception) -> Response:
+    """A status with its reason."""
+    assert isinstance(error, HTTPException)
+    return error_line(error.status_code, error.detail)
+
+
+async def answer_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads it."""
+    return error_line(499, "the client has gone")
+
+
+async def answer_fault(request: Request, error: Exception) -> Response:
+    """A fault of ours; its details are in the log alone."""
+    return error_line(500, "an internal error; the log of the server has it")
