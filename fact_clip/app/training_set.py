@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import whole_file
 from fact_clip.core.processes import PARENT
 from fact_clip.datasets.benchmarks import BENCHMARKS
+from fact_clip.datasets.factors import FILE, new_factors, parse_factors
 from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
 
 ADAPTED = "runs"
@@ -90,6 +92,24 @@ class TrainingSet:
         names = [*known, *(name for name in dict.fromkeys(labels) if name not in known and name != UNLABELLED)]
         with whole_file(self._mapping) as path:
             path.write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)), encoding="utf-8")
+        self._add_factors(names)
+
+    def _add_factors(self, names: Sequence[str]) -> None:
+        """Write factors.csv where names do not parse: they are whole phrases, in the first slot, as on the page."""
+        if self.run is None or len(self.run.vocabulary.slots) < 2:
+            return
+        own, path = self.run.vocabulary, self.root / FILE
+        parsed, phrases = new_factors(self.run.config.data, own, [name for name in names if name not in own])
+        if not phrases and not path.is_file():
+            return
+        rows = dict(zip(own.names, own.factors, strict=True)) | parsed
+        if path.is_file():
+            slots, listed, _ = parse_factors(path, names)
+            rows |= listed if slots == own.slots else {}
+        with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["class", *own.slots])
+            writer.writerows([name, *(factor or "" for factor in rows[name])] for name in names)
 
     def _add_to_lists(self, name: str) -> None:
         """Put the video into the training list of every split; a new folder gets split 1, without test videos."""

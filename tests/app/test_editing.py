@@ -249,6 +249,23 @@ def test_a_corrected_video_becomes_a_training_video(opened, text_run, rows, tmp_
     assert (dataset.labels("person1_video1") >= 0).sum() == 15
 
 
+def test_a_name_that_does_not_parse_is_a_phrase_in_the_training_set(opened, text_run, rows, tmp_path):
+    user = opened(training_set=tmp_path / "set")()
+    video = user.add(rows)
+    draft = [{"start": 10, "stop": 25, "label": "peel apple"}, {"start": 25, "stop": 40, "label": "wave"}]
+    user.ask("PUT", f"/api/videos/{video}/corrections", json={"segments": draft})
+    user.ask("POST", f"/api/videos/{video}/training-set", json={})
+    lines = (tmp_path / "set/factors.csv").read_text().splitlines()
+    assert lines[0] == "class,verb,object,tool"
+    assert {"no action,,,", "tap shaft with mallet,tap,shaft,mallet", "peel apple,peel,apple,"} <= set(lines)
+    config = fact_clip.load(text_run, "cpu").run.config.data
+    dataset = Dataset.open(config.model_copy(update={"root": str(tmp_path / "set"), "validation": 0.0}))
+    factors = dict(zip(dataset.vocabulary.names, dataset.vocabulary.factors, strict=True))
+    assert factors["wave"] == ("wave", None, None)
+    user.ask("POST", f"/api/videos/{video}/training-set", json={})
+    assert (tmp_path / "set/factors.csv").read_text().splitlines() == lines
+
+
 def test_nothing_corrected_is_no_training_video(opened, rows, tmp_path):
     user = opened(training_set=tmp_path / "set")()
     video = user.add(rows)
