@@ -72,6 +72,9 @@ class Run:
         further = self.objects, object_text, config.decode.frame_weight, space
         if config.model.head not in HEADS:
             raise InputError("model.head", repr(config.model.head), f"one of {', '.join(HEADS)}")
+        if text is not None and len(text) != self.classes.count:
+            found, expected = f"text vectors of {len(text)} classes", f"{self.classes.count}, as the vocabulary has"
+            raise InputError("text_embeddings", found, expected, "take the mapping that the weights were trained with")
         count = least_parameters(config.model, width)
         if count > MOST_PARAMETERS:
             found = f"about {count:,} parameters"
@@ -222,6 +225,8 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     tree = read_mapping(path / "config.yaml", _COMPLETE)
     if facts["format"] == 1:
         _from_format_1(path, facts, tree)
+    elif missing := [group for group in Config.model_fields if group not in tree]:
+        raise InputError(path / "config.yaml", f"no {missing[0]}", _COMPLETE, "copy the run again, as it was written")
     config = Config.from_tree(with_overrides(tree, overrides), str(path / "config.yaml"))
     known = checked(RunFacts, facts, path / "run.json", "copy the run again, as it was written")
     plain = checked(VocabularyFile, read_mapping(path / "vocabulary.json", _COMPLETE), path / "vocabulary.json")

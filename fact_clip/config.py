@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fact_clip.core.errors import InputError, printable, shortened
 from fact_clip.core.files import check_file, read_mapping
+from fact_clip.core.segments import LEAST_FPS, MOST_FPS
 from fact_clip.core.yaml_text import parse_yaml
 
 __all__ = ["Config", "recipes"]
@@ -25,13 +26,12 @@ MOST_BASES = 20  # one on another
 RECIPES = Path(__file__).parent / "configs"
 
 # No number of a recipe is larger. They are far above what anybody means, and below what would fill a memory.
-MOST_FPS = 100_000.0  # feature rows or pictures a second; sound has 44,100 values
 WIDEST = 65_536  # values a row inside a model
 LONGEST_TEXT = 4096  # of a name or a path
 LARGEST = 1e6  # weights and costs
 
 # of frames or pictures
-Rate = Annotated[float, Field(gt=0, le=MOST_FPS)]
+Rate = Annotated[float, Field(ge=LEAST_FPS, le=MOST_FPS)]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -70,7 +70,7 @@ class DataConfig(_Frozen):
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
     layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
     fps: float | None = Field(
-        None, gt=0, le=MOST_FPS, description="frames (feature rows) per second; unset: the benchmark's"
+        None, ge=LEAST_FPS, le=MOST_FPS, description="frames (feature rows) per second; unset: the benchmark's"
     )
     background: tuple[str, ...] | None = Field(
         None, description="names of background classes; unset: the benchmark's; own data, head 'text': by their names"

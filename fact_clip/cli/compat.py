@@ -157,13 +157,10 @@ def _link_best(run: Path) -> None:
 
 def _eval_holdout(given: Namespace) -> None:
     """Score ``--ckpt`` and print the tables, that of seen and unseen classes included."""
-    result = _scored(given)
-    if "zero_shot" not in result:
-        raise InputError(result["run"], "a run without classes held out", "one trained with data.holdout")
-    show(result)
+    show(_scored(given, with_unseen=True))
 
 
-def _scored(given: Namespace) -> dict[str, Any]:
+def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
     """The result of `training.evaluate` for the arguments of `_add_checkpoint`."""
     from fact_clip import training
     from fact_clip.checkpoint import open_run, run_folder
@@ -178,6 +175,8 @@ def _scored(given: Namespace) -> dict[str, Any]:
         if (own.name, str(own.split)) != (asked.name, str(asked.split)):
             found = f"{asked.name}, split {asked.split}"
             raise InputError("--cfg", found, f"{own.name}, split {own.split}, which {run} was trained on")
+    if with_unseen and open_run(run).config.data.holdout is None:
+        raise InputError(run, "a run without classes held out", "one trained with data.holdout")
     with progress("evaluating") as report:
         changes = overrides(given.set, ("data", "decode", "evaluation"))
         result = training.evaluate(run, given.part, changes, progress=report, device=device(given.set))
@@ -219,11 +218,12 @@ def _select(given: Namespace) -> None:
 
     source, number = source_of(read_settings(given.cfg, given.set).data), given.number
     chosen = source.choose(number, given.validation_number, min_support=given.min_support, seed=given.seed)
+    written = None if given.output is None else chosen.save_json(given.output)
     print(description_text(description(source, chosen)), file=sys.stderr)
-    if given.output is None:
+    if written is None:
         print(json.dumps(chosen.to_dict(), indent=1))
     else:
-        print(f"written: {chosen.save_json(given.output)}; train with data.holdout={given.output}")
+        print(f"written: {written}; train with data.holdout={given.output}")
 
 
 def _viz(given: Namespace) -> None:
@@ -231,6 +231,8 @@ def _viz(given: Namespace) -> None:
     from fact_clip.report import draw_frames
     from fact_clip.training.evaluation import frame_states
 
+    if given.videos < 0:
+        raise InputError("--videos", str(given.videos), "0 or more")
     folder, part = run_folder(given.logdir), given.split
     if not (folder / "run.json").is_file():
         inner = folder / f"split{part.removeprefix('split')}"

@@ -94,7 +94,7 @@ def convert(
         typer.Option("--from", help="Kind of the files (docs/formats.md); npy, lmdb and table are features."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the data set.", metavar="ROOT")],
-    fps: Annotated[float | None, typer.Option(help="Frames per second of the features.", min=1e-6)] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of the features.", min=1e-6, max=1e5)] = None,
     features: Annotated[
         Path | None, typer.Option(help="Folder of NAME.npy, which give the labels their length.")
     ] = None,
@@ -112,7 +112,7 @@ def convert(
     ] = None,
     source_fps: Annotated[
         float | None,
-        typer.Option(help="Frames (table: rows) per second in the files; unset: as the features.", min=1e-6),
+        typer.Option(help="Frames (table: rows) per second in the files; unset: as the features.", min=1e-6, max=1e5),
     ] = None,
     time: Annotated[
         str | None, typer.Option(help="table: the column that says when a row is, by name or number.")
@@ -239,7 +239,7 @@ def init(
     Example:
       fact-clip data init my_data --fps 15 --background "no action"
     """
-    from fact_clip.config import DataConfig
+    from fact_clip.config import DataConfig, checked
     from fact_clip.core import InputError
     from fact_clip.core.files import whole_file
     from fact_clip.datasets.recipe import suggest
@@ -252,7 +252,7 @@ def init(
     known = None if background is None else tuple(names(background) or ())
     given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
     given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled) or ())}
-    found = suggest(DataConfig.model_validate(given))
+    found = suggest(checked(DataConfig, given, "data init"))
     found, time = _timed(found, minutes)
     settings = tuple(
         (key, _from(path, str(value)) if key == "data.root" else value, why) for key, value, why in found.settings
@@ -450,6 +450,7 @@ def holdout(
     elif out is not None:
         raise InputError("--out", "nothing chosen", "--unseen, --file or --count with it")
     result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
+    written = None if chosen is None or out is None else chosen.save_json(out)
     if as_json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     elif chosen is None:
@@ -463,8 +464,8 @@ def holdout(
         print(table(keys, rows, right=(1, 3)))
     else:
         print(description_text(result))
-    if chosen is not None and out is not None:
-        print(f"written: {chosen.save_json(out)}; train with data.holdout={out}", file=sys.stderr)
+    if written is not None:
+        print(f"written: {written}; train with data.holdout={out}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,12 @@ def demo(
       fact-clip demo --out demo-out
     """
     from fact_clip.config import Config
+    from fact_clip.core import InputError
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.synthetic import write_workbench
 
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "a file", "a folder to write to")
     data = out / "data"
     print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
     write_workbench(data)

@@ -15,7 +15,7 @@ FPS = 15.0
 
 def sample(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, a new one.")],
-    videos: Annotated[int, typer.Option(help="Number of videos; six people take turns.", min=6)] = 24,
+    videos: Annotated[int, typer.Option(help="Number of videos; six people take turns.", min=6, max=10_000)] = 24,
 ) -> None:
     """Write a data set to try things on: synthetic videos, features, labels and splits.
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -120,6 +121,8 @@ def segment(
     if training_free == (run is not None):
         raise InputError("segment", "neither or both of --run and --training-free", "one of them")
     suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
+    if not suffixes:
+        raise InputError("--format", repr(formats), "at least one, as csv,json")
     named = given_actions(actions, actions_file), names(more_actions) or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
@@ -362,6 +365,8 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
     wanted = (".npy", *SUFFIXES) if features else SUFFIXES
     given: list[Path] = []
+    if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
+        sys.stdin.reconfigure(errors="surrogateescape")
     for path in inputs:
         given += [Path(line.strip()) for line in sys.stdin if line.strip()] if str(path) == "-" else [path]
     if not given:

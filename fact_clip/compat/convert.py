@@ -180,7 +180,7 @@ def _check_tensor(path: Path, name: object, value: Tensor) -> None:
 def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:
     """Feature columns, read off the first convolution."""
     for name in ("block_list.0.frame_branch.conv_1x1.weight", "block_list.0.frame_branch.conv_1x1_in.weight"):
-        if name in weights and weights[name].ndim > 1:
+        if name in weights and weights[name].ndim > 1 and weights[name].shape[1]:
             return int(weights[name].shape[1])
     raise InputError(where, "no input convolution (block_list.0.frame_branch.conv_1x1...)", "a FACT checkpoint")
 

@@ -139,6 +139,9 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
     elif "use_clip" in flat:
         ours["model.head"] = "closed"
     if flat.get("holdout_mode") and flat.get("holdout_classes"):
+        asked = flat["holdout_classes"]
+        if not (isinstance(asked, list) and all(isinstance(one, str | int) for one in asked)):
+            raise InputError("holdout_classes", repr(asked), "a list of classes, by number or name")
         ours["data.holdout"] = named_holdout(flat["holdout_classes"])
     if str(ours.get("train.optimizer")).lower() in ("adam", "adamw", "sgd"):
         ours["train.optimizer"] = str(ours["train.optimizer"]).lower()

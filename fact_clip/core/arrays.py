@@ -16,7 +16,16 @@ from fact_clip.core.errors import InputError
 from fact_clip.core.files import check_file
 
 # What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
-BROKEN_ARRAY = (ValueError, OSError, EOFError, SyntaxError, OverflowError, RecursionError, tokenize.TokenError)
+BROKEN_ARRAY: tuple[type[Exception], ...] = (ValueError, OSError, EOFError, SyntaxError, OverflowError, RecursionError)
+BROKEN_ARRAY += (MemoryError, tokenize.TokenError)
+_BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
+    *BROKEN_ARRAY,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    KeyError,
+    TypeError,
+)
 
 LARGEST_UNPACKED = 4 << 30
 """Bytes that the members of an archive may have together."""
@@ -50,7 +59,7 @@ def read_npz(path: Path, expected: str, todo: str = "") -> dict[str, NDArray[Any
                     _check_header(member, file)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (*BROKEN_ARRAY, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, TypeError) as error:
+    except _BROKEN_ARCHIVE as error:
         raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", expected, todo) from None
 
 

@@ -71,6 +71,9 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     return array[np.arange(n_frames) // stride]
 
 
+LEAST_FPS, MOST_FPS = 1e-6, 100_000.0
+"""Frames a second: one in twelve days, and twice what sound has."""
+
 MOST_FRAMES = 20_000_000
 """Of a video: a week at 30 frames a second. What ends later is a mistake, and would fill the memory."""
 

@@ -145,7 +145,10 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
 def _look_at_factors(config: DataConfig, seen: Inspection, background: Sequence[str]) -> None:
     """The file of factors, and names that do not parse."""
     path, own = seen.root / seen.benchmark.mapping, seen.root / FILE
-    faults = parse_factors(own, (*seen.names, *seen.unlabelled))[2] if own.is_file() else []
+    try:
+        faults = parse_factors(own, (*seen.names, *seen.unlabelled))[2] if os.path.lexists(own) else []
+    except InputError as fault:  # the file itself
+        faults = [fault]
     seen.faults += [("factors", fault) for fault in faults]
     try:
         factors = None if faults else class_factors(config, seen.root, seen.names, background)
@@ -180,7 +183,10 @@ def _look_at_splits(seen: Inspection, names: Sequence[str], whole: bool) -> None
                 wanted = seen.root / SPLIT_FILES[0].format(part=part, name=name)
                 seen.add("split", wanted, f"split {name} has no list of {part} videos", "one NAME per line")
                 continue
-            parts[part], faults = parse_split(path)
+            try:
+                parts[part], faults = parse_split(path)
+            except InputError as fault:
+                parts[part], faults = {}, [fault]
             seen.faults += [("split", fault) for fault in faults]
         for video, where in parts.get("test", {}).items():
             if video in parts.get("train", {}):
@@ -232,7 +238,11 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
         if not path.is_file():
             seen.add("labels", where, f"video {video!r} without labels", str(path))
             continue
-        lines = read_lines(path, "a label file")
+        try:
+            lines = read_lines(path, "a label file")
+        except InputError as fault:
+            seen.faults.append(("labels", fault))
+            continue
         if not lines:
             seen.add("labels", path, "no labels", "one class name per frame")
             continue

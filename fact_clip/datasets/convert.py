@@ -21,7 +21,7 @@ from fact_clip.core.files import check_file, file_name, inside, whole_file
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import open_array, read_clock
 from fact_clip.formats import READERS, save
-from fact_clip.formats.annotations import Frames, Options, to_frames
+from fact_clip.formats.annotations import Frames, Options, check_background, to_frames
 from fact_clip.formats.base import library
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def convert_annotations(
     all files are read; label files of the same names are replaced. Classes of an existing mapping keep their numbers;
     a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
+    check_background(target.background, "--background")
     found: dict[str, Frames] = {}
     origin: dict[str, Path] = {}
     for path in files:
@@ -110,8 +111,9 @@ def convert_features(
             name = file_name(foreign)
             if name in shapes:
                 raise InputError(path, f"video {name!r} again", "each once")
+            typed = as_type(path, array, dtype)
             with whole_file(inside(root / "features", f"{name}.npy")) as unfinished:
-                np.save(unfinished, as_type(path, array, dtype))
+                np.save(unfinished, typed)
             shapes[name] = (array.shape[0], array.shape[1])
     return shapes
 
@@ -120,12 +122,13 @@ def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArr
     """Features (T, D) in another type, contiguous; an InputError where a finite value gets infinite."""
     with np.errstate(over="ignore"):
         out = np.ascontiguousarray(array, dtype=dtype)
-    if dtype == "float16" and array.dtype != out.dtype:
+    if array.dtype != out.dtype and out.dtype.kind == "f":
         lost = np.isinf(out) & np.isfinite(array)
         if lost.any():
             frame, column = map(int, np.argwhere(lost)[0])
-            found = f"{array[frame, column]} in frame {frame}, column {column}"
-            raise InputError(path, found, "at most 65504, the range of float16", "use --dtype float32")
+            found, most = f"{array[frame, column]} in frame {frame}, column {column}", np.finfo(out.dtype).max
+            todo = "use --dtype float32" if dtype == "float16" else "scale the values"
+            raise InputError(path, found, f"at most {most:g}, the range of {out.dtype}".replace("65500", "65504"), todo)
     return out
 
 
@@ -200,7 +203,7 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
             raise InputError(path, "no frames", "a database of frame features")
         for video, keys in frames.items():
             order = sorted(keys)
-            missing = next((after - 1 for before, after in pairwise(order) if after != before + 1), None)
+            missing = next((before + 1 for before, after in pairwise(order) if after != before + 1), None)
             if missing is not None:
                 raise InputError(path, f"{video!r} without frame {missing}", f"frames {order[0]} to {order[-1]}")
             values = [reading.get(keys[frame], b"") for frame in order]

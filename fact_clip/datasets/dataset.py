@@ -309,7 +309,7 @@ class Dataset:
         """
         for name, source in self._sources.items():
             for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
-                if not path.is_file():
+                if not path.exists():
                     found = f"video {name!r} without {kind}"
                     raise InputError(source, found, str(path), "add the file or take the line out")
         for name in self._sources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -164,7 +165,7 @@ def guess_names(
     config = config.model_copy(update=found)
     left_out = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in left_out]
-    if config.grammar is None and not (root is not None and (root / FILE).is_file()):
+    if config.grammar is None and not (root is not None and os.path.lexists(root / FILE)):
         config = config.model_copy(update={"grammar": propose(actions)})
         reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
     return config, reasons

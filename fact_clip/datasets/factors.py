@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def class_factors(
     """
     actions = [name for name in names if name not in background]
     table, left_out = dict[str, Factors](), tuple(background)
-    if root is not None and (root / FILE).is_file():
+    if root is not None and os.path.lexists(root / FILE):
         slots, table, faults = parse_factors(root / FILE, (*names, *config.unlabelled))
         if faults:
             raise faults[0]
@@ -89,14 +90,18 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
     lines = read_text(path, _HEADER).splitlines()
     head = lines[0] if lines else ""
     rows = csv.reader(lines, delimiter=max(",;\t", key=head.count), skipinitialspace=True)
-    header = [cell.strip() for cell in next(rows, [])]
+    try:
+        cut = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
+    except csv.Error as error:
+        return (), {}, [InputError(f"{path}:{rows.line_num}", f"not a table ({error})", _HEADER)]
+    header = cut[0][1] if cut else []
     slots = tuple(header[1:])
     if header[:1] != ["class"] or not slots or not all(slots) or len(set(slots)) != len(slots):
         return (), {}, [InputError(f"{path}:1", repr(head), _HEADER)]
     table: dict[str, Factors] = {}
     faults = []
-    for row in rows:
-        where, cells = f"{path}:{rows.line_num}", [cell.strip() for cell in row]
+    for number, cells in cut[1:]:
+        where = f"{path}:{number}"
         if not any(cells):
             continue
         name = cells[0]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import DataConfig, Rate, checked
 from fact_clip.core import InputError
@@ -312,9 +314,16 @@ class Sidecar(BaseModel):
     encoder: str | None = None
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
 
+    @field_validator("times")
+    @classmethod
+    def _rise(cls, times: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if times is not None and any(later <= sooner for sooner, later in pairwise(times)):
+            raise ValueError("times that do not rise")
+        return times
+
 
 def _sidecar(path: Path) -> Sidecar:
     """The JSON file beside a feature file; empty where there is none."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return Sidecar()
     return checked(Sidecar, read_mapping(path, "fps and times of the features"), path, "extract the video again")

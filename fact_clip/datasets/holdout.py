@@ -254,6 +254,10 @@ def select(
         vocabulary.index(name)
     chosen: list[str] = []
     wanted = n_unseen + n_validation_unseen
+    if n_unseen < 1 or n_validation_unseen < 0:
+        raise InputError(
+            "holdout", f"{n_unseen} unseen and {n_validation_unseen} validation-unseen classes", "1 or more"
+        )
     while len(chosen) < wanted:
         possible = [one for one in rank(vocabulary, chosen, counts, seed) if one.name in allowed]
         best = next((one for one in possible if one.classes >= min_support), None)

@@ -139,7 +139,10 @@ def _cells(path: Path) -> list[tuple[int, list[str]]]:
     delimiter = next((each for each in "\t;," if each in kept[0][1]), None)
     lines = []
     for number, line in kept:
-        cells = line.split() if delimiter is None else next(csv.reader([line], delimiter=delimiter))
+        try:
+            cells = line.split() if delimiter is None else next(csv.reader([line], delimiter=delimiter))
+        except csv.Error as error:
+            raise InputError(f"{path}:{number}", f"not a row ({error})", "numbers") from None
         lines.append((number, [cell.strip() for cell in cells]))
         if len(cells) != len(lines[0][1]):
             expected = f"{len(lines[0][1])}, as in line {lines[0][0]}"
@@ -159,7 +162,7 @@ def _column(path: Path, names: Sequence[str], asked: str, option: str) -> int:
     """The place of a column, by name, or by number from 1."""
     if asked in names:
         return names.index(asked)
-    if asked.isdecimal() and 1 <= int(asked) <= len(names):
+    if asked.isascii() and asked.isdecimal() and len(asked) < 8 and 1 <= int(asked) <= len(names):
         return int(asked) - 1
     raise InputError(option, f"no column {asked!r} in {path}", f"one of {', '.join(names)}", nearest(asked, names))
 

@@ -9,6 +9,7 @@ run subtracts (`Calibration`), and chooses gamma on a curve of S and U.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +151,7 @@ class Calibration:
 
         An InputError if it is damaged, or does not fit the vocabulary.
         """
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         known = checked(CalibrationFile, read_mapping(path, "a calibration as it was written"), path)
         if tuple(known.frames) != vocabulary.slots:

@@ -7,6 +7,7 @@ The calibration error in bins is that of Guo et al., "On Calibration of Modern N
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ class Confidence:
     @classmethod
     def read(cls, path: Path) -> Confidence | None:
         """What a JSON file of its `asdict` holds; None if there is no file, an InputError if it is damaged."""
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         known = checked(
             ConfidenceFile, read_mapping(path, "a confidence as it was written"), path, "train the run anew"

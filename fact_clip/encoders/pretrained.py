@@ -62,6 +62,10 @@ class Runtime:
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
+            raise InputError("device", repr(self.device), "auto, cpu, cuda, cuda:N or mps")
+
 
 def pick_device(name: str, where: str = "device") -> torch.device:
     """The device of a name: auto, cpu, cuda, cuda:N or mps; an InputError where this machine does not have it.

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import printable
-from fact_clip.core.segments import MOST_FRAMES
+from fact_clip.core.files import is_number
+from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 
 Unit = Literal["seconds", "frames"]
 LATEST = 1e9  # seconds (30 years) or frames; an end that is later is no end of a video
@@ -70,6 +71,14 @@ class Annotation:
     end: float | None = None  # length of the video in `unit`, if the file tells it
     background: str | None = None  # label of what lies between the spans, if the file tells it
 
+    def __post_init__(self) -> None:
+        if self.fps is not None and not (is_number(self.fps) and LEAST_FPS <= self.fps <= MOST_FPS):
+            found = f"{self.fps!r} frames per second"
+            raise InputError(self.where, found, f"a number from {LEAST_FPS:g} to {MOST_FPS:g}", "set --source-fps")
+        if self.end is not None and not (is_number(self.end) and 0 <= self.end <= LATEST):
+            raise InputError(self.where, f"a length of {self.end!r}", f"a number from 0 to {LATEST:g}")
+        check_background(self.background, self.where)
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -80,6 +89,14 @@ class Frames:
     contested: int  # frames that segments of different labels claimed
     lost: int  # segments that got no frame, because they are too short or others cover them
     background: str = BACKGROUND  # label of the gaps
+
+
+def check_background(name: object, where: str) -> None:
+    """An InputError where the label of the frames between segments is no name of one line; None is none."""
+    if name is None:
+        return
+    if not isinstance(name, str) or not name.strip() or printable(name) != name:
+        raise InputError(where, f"the background {name!r}", "a name of one line that can be printed")
 
 
 Reader = Callable[[Path, Options], list[Annotation]]
@@ -137,8 +154,6 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
     """Frame boundaries of times in the annotation's unit."""
     if annotation.unit == "seconds":
         return clock.frames(values, annotation.where)
-    if annotation.fps is not None and not 0 < annotation.fps < math.inf:
-        raise InputError(annotation.where, f"{annotation.fps:g} frames per second", "more than 0")
     if annotation.fps is None or (clock.fps is None and clock.times is None):
         broken = next((value for value in values if value != int(value)), None)
         if broken is not None:

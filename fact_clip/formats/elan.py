@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import LARGEST_TEXT, check_file
@@ -56,11 +57,29 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
     return f"file://{'' if video.as_posix().startswith('/') else '/'}{video.as_posix()}", f"./{relative}", mime
 
 
+def _check_no_document_type(path: Path) -> None:
+    """An InputError for a document type, in which entities are declared that name other files, or multiply."""
+
+    def refuse(*_: object) -> None:
+        raise InputError(path, "a document type", "an ELAN document, which has none", "save it again in ELAN")
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+    except InputError:
+        raise
+    except (expat.ExpatError, LookupError, ValueError, OSError):
+        return  # said where it is read
+
+
 @expects("an ELAN document")
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The aligned annotations of one tier, in seconds; the video is named after the file."""
     pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
     check_file(path, "an ELAN document", LARGEST_TEXT)
+    _check_no_document_type(path)
     try:  # pympi does not say what is wrong with a file that is not ELAN's
         root = ElementTree.parse(path).getroot()
     except OSError as error:

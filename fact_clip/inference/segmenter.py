@@ -763,7 +763,7 @@ def load(
         rate = fps or run.fps or (settings.fps if given else None)
         if rate is None:
             raise InputError("--window", f"seconds, and no frame rate in {run.path}", "frames a second", "set --fps")
-        if not 0 < window < math.inf:
+        if not 0 < window <= 1e7:
             raise InputError("--window", f"{window:g}", "seconds, more than 0")
         segmenter.window = max(round(window * rate), 1)
     return segmenter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ class FileLog:
 
     def __init__(self, out: Path, last_epoch: int) -> None:
         self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
-        self.rows = self._read(last_epoch) if self.path.is_file() else []
+        self.rows = self._read(last_epoch) if os.path.lexists(self.path) else []
         with whole_file(self.path) as unfinished:
             unfinished.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
         self._write_table()

@@ -159,7 +159,7 @@ class _Training:
         self.step, self.terms, self.saved = 0, dict[str, float | Tensor](), time.monotonic()  # step of this epoch
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
         # Cut off before anything was saved: start again. Converted weights have no log and are not trained over.
-        if resume and (last.is_file() or (model.is_file() and not log.is_file())):
+        if resume and (os.path.lexists(last) or (model.is_file() and not log.is_file())):
             self._restore()
         self.text, self.loader = self._candidates()
         config = run.config.model_dump(mode="json")

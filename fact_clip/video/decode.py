@@ -38,6 +38,9 @@ _CONTAINERS = (
 )  # fmt: skip
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 
+LONGEST_SHOWN = 3600.0
+"""Seconds for which one picture may be shown; a longer time is a mistake, and would give millions of equal rows."""
+
 _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
 _SHORT = 0.5  # seconds that a file may end before its declared end; many recorders round up
@@ -271,6 +274,9 @@ class _Source:
             if at <= last:
                 continue
             length = (frame.duration or 0) * self._unit or (1 / self.rate if self.rate else _UNKNOWN)
+            shown = max(length, at - last if last > -math.inf else at)
+            if shown > LONGEST_SHOWN:
+                raise DamagedVideoError(self.path, f"a picture that lasts {shown:.0f} s", self.end, self.declared)
             self.end, last = at + length, at
             self._sum = (self._sum or max(at, 0.0)) + length
             self._faults += bool(frame.is_corrupt and at >= self._start)

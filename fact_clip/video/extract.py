@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +23,14 @@ from fact_clip.core import InputError, row_times
 from fact_clip.core.files import file_name, inside, read_mapping, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.processes import lock
+from fact_clip.core.segments import LEAST_FPS
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
+_MOST_ROWS = 1000  # a second; times in files are in milliseconds
 Progress = Callable[[int, int, str], None]
 T = TypeVar("T")
 
@@ -54,10 +55,10 @@ class Settings:
     keep_going: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.fps) and self.fps > 0):
-            raise InputError("fps", f"{self.fps:g}", "rows a second, more than 0")
-        if self.batch < 1:
-            raise InputError("batch", str(self.batch), "a whole number, 1 or more")
+        if not LEAST_FPS <= self.fps <= _MOST_ROWS:
+            raise InputError("fps", f"{self.fps:g}", f"rows a second, from {LEAST_FPS:g} to {_MOST_ROWS:g}")
+        if not 1 <= self.batch <= 10_000:
+            raise InputError("batch", str(self.batch), "a whole number from 1 to 10000")
 
 
 @dataclass(frozen=True)
@@ -324,20 +325,24 @@ class PartialRows:
     def __exit__(self, *error: object) -> None:
         if self.count == 0 and self.path.is_file() and self.path.stat().st_size == 0:
             self.path.unlink()
-        self._file.close()
+        with suppress(OSError):  # said where it was written
+            self._file.close()
 
     def add(self, times: NDArray[np.float64], features: NDArray[np.float16]) -> None:
-        """Append N rows (N, D) and their times (N,)."""
-        if self.count == 0:
-            self.dim = features.shape[1]
-            line = (json.dumps({**self._identity, "dim": self.dim}) + "\n").encode()
-            self._file.truncate(0)
-            self._file.write(line)
-            self._offset = len(line)
-        records = np.empty(len(times), dtype=_record(self.dim))
-        records["time"], records["row"] = times, features
-        self._file.write(records.tobytes())
-        self._file.flush()
+        """Append N rows (N, D) and their times (N,); an InputError where the disk is full."""
+        try:
+            if self.count == 0:
+                self.dim = features.shape[1]
+                line = (json.dumps({**self._identity, "dim": self.dim}) + "\n").encode()
+                self._file.truncate(0)
+                self._file.write(line)
+                self._offset = len(line)
+            records = np.empty(len(times), dtype=_record(self.dim))
+            records["time"], records["row"] = times, features
+            self._file.write(records.tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise InputError(self.path, f"cannot be written ({error.strerror})", "a folder for features") from None
         self.count += len(times)
 
     def _records(self) -> Any:

@@ -123,7 +123,9 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
     for folder in (work, home):
         folder.mkdir()
     (box / "canary.txt").write_text("untouched", encoding="utf-8")
-    row.make(world, work)
+    maker = _fork(lambda: row.make(world, work))  # torch starts threads when it saves
+    if os.waitpid(maker, 0)[1]:
+        return Outcome(row.name, None, "the files could not be made", "", "", [], [], [], 0, 0)
     before, around = _seen(work), {**_seen(box, work), **_seen(world)}
     streams = {name: box / name for name in ("stdin", "stdout", "stderr")}
     streams["stdin"].write_text(row.stdin, encoding="utf-8", errors="surrogateescape")
