@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install lowest demo test lint slow docs bench gpu clean
+.PHONY: install lowest demo test lint slow fuzz docs bench gpu clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -38,6 +38,10 @@ lowest:
 
 slow: $(READY)
 	$(BIN)/pytest -m slow
+
+# Mutated files for every parser of foreign input, ten minutes each unless MINUTES says otherwise; findings in fuzz-findings.
+fuzz: $(READY)
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzz --minutes $(or $(MINUTES),10) $(ARGS)
 
 # The documentation site, into site/; any warning is an error, and nothing is fetched.
 docs: $(READY)

@@ -18,6 +18,14 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), joined)
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def has_control(text: str) -> bool:
+    """Whether a text has control characters, line ends or halves of surrogate pairs, which no name has."""
+    return _CONTROL.search(text) is not None
+
+
 def shortened(text: str) -> str:
     """The text, or its beginning and its end if it is very long."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

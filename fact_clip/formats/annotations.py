@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
-from fact_clip.core.errors import printable
+from fact_clip.core.errors import has_control
 from fact_clip.core.files import is_number
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 
@@ -55,7 +55,7 @@ class Span:
             raise InputError(self.where, found, f"times up to {LATEST:g}", "check the unit of the times")
         if self.stop < self.start:
             raise InputError(self.where, found, "a stop after the start")
-        if not self.label or printable(self.label) != self.label:
+        if not self.label or has_control(self.label):
             raise InputError(self.where, f"label {found}", "a name of one line that can be printed")
 
 
@@ -95,7 +95,7 @@ def check_background(name: object, where: str) -> None:
     """An InputError where the label of the frames between segments is no name of one line; None is none."""
     if name is None:
         return
-    if not isinstance(name, str) or not name.strip() or printable(name) != name:
+    if not isinstance(name, str) or not name.strip() or has_control(name):
         raise InputError(where, f"the background {name!r}", "a name of one line that can be printed")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.errors import printable
+from fact_clip.core.errors import has_control
 from fact_clip.core.files import parse_json, read_text
 from fact_clip.core.segments import MOST_FRAMES
 
@@ -97,7 +97,7 @@ def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int,
 
 def one_line(path: Path, label: str) -> str:
     """The label; an InputError if it is blank or contains a line end, a tab or another control character."""
-    if not label.strip() or printable(label) != label:
+    if not label.strip() or has_control(label):
         raise InputError(path, f"label {label!r}", "a name of one line, without tabs", "write .csv or .json")
     return label
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -203,7 +204,7 @@ def _child(row: Row, world: Path, work: Path, home: Path, streams: dict[str, Pat
             os.environ[name] = value
     argv, own = row.argv(world), 0
     if not row.fresh:
-        own = 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1])
+        own = 1024 * int(re.findall(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[0])
     seconds = CPU_SECONDS + (START_SECONDS if row.fresh else 0)
     disk = row.disk if row.disk is not None else DISK
     for what, limit in (

@@ -135,12 +135,11 @@ def make(folder: Path) -> None:
 def _checkpoint(folder: Path) -> None:
     """Random weights under the names of the published code, in its two kinds of files."""
     import torch
+    import yaml
 
     from fact_clip.compat.reference import read_config
     from fact_clip.config import set_key
     from fact_clip.models import FACT, Classes
-
-    import yaml
 
     reference = yaml.safe_load(REFERENCE)
     ours, _ = read_config(reference)

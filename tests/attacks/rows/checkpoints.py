@@ -207,7 +207,6 @@ def _rows() -> Iterator[Row]:
             ("reference.yaml", "published.net"),
         )
     mappings = {
-        
         "40 classes": "".join(f"{n} c{n}\n" for n in range(40)),
         "broken": "x\n",
         "a pipe": fifo,

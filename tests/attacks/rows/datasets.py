@@ -7,7 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..row import Content, Row, appended, array, cut, dumped, fifo, folder, gone, header, link, replaced, sparse  # fmt: skip
+from ..row import (  # fmt: skip
+    Content,
+    Row,
+    appended,
+    array,
+    cut,
+    dumped,
+    fifo,
+    folder,
+    gone,
+    header,
+    link,
+    replaced,
+    sparse,
+)
 
 VIDEO = "person2_video1"  # trained on in split 1
 LABELS, FEATURES = f"data/groundTruth/{VIDEO}.txt", f"data/features/{VIDEO}.npy"

@@ -170,8 +170,7 @@ RECIPES: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 def _recipes() -> Iterator[Row]:
     for what, (content, words) in RECIPES.items():
-        make = content if isinstance(content, bytes) else content
-        yield Row(f"recipe/{what}", "train bad.yaml --out out", words, {"bad.yaml": make})
+        yield Row(f"recipe/{what}", "train bad.yaml --out out", words, {"bad.yaml": content})
 
 
 def _as_other_commands() -> Iterator[Row]:
