@@ -225,9 +225,9 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     tree = read_mapping(path / "config.yaml", _COMPLETE)
     if facts["format"] == 1:
         _from_format_1(path, facts, tree)
-    elif missing := [group for group in Config.model_fields if group not in tree]:
-        raise InputError(path / "config.yaml", f"no {missing[0]}", _COMPLETE, "copy the run again, as it was written")
     config = Config.from_tree(with_overrides(tree, overrides), str(path / "config.yaml"))
+    if facts["format"] != 1 and (missing := [group for group in Config.model_fields if group not in tree]):
+        raise InputError(path / "config.yaml", f"no {missing[0]}", _COMPLETE, "copy the run again, as it was written")
     known = checked(RunFacts, facts, path / "run.json", "copy the run again, as it was written")
     plain = checked(VocabularyFile, read_mapping(path / "vocabulary.json", _COMPLETE), path / "vocabulary.json")
     try:

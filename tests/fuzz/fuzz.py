@@ -7,6 +7,7 @@ finding. Its input is kept in --out, and the exit code is 1. Findings become row
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import random
 import resource
@@ -234,6 +235,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"))
     parser.add_argument("names", nargs="*", metavar="PARSER", help=", ".join(PARSERS))
     given = parser.parse_args()
+    importlib.import_module("fact_clip.checkpoint")  # which takes longer than a parser may
     signal.signal(signal.SIGALRM, _too_long)
     resource.setrlimit(resource.RLIMIT_DATA, (2 * MEMORY, 2 * MEMORY))
     found = 0
