@@ -124,9 +124,12 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
     for folder in (work, home):
         folder.mkdir()
     (box / "canary.txt").write_text("untouched", encoding="utf-8")
-    maker = _fork(lambda: row.make(world, work))  # torch starts threads when it saves
-    if os.waitpid(maker, 0)[1]:
-        return Outcome(row.name, None, "the files could not be made", "", "", [], [], [], 0, 0)
+    if any(callable(content) for content in row.files.values()):  # torch starts threads when it saves
+        maker = _fork(lambda: row.make(world, work))
+        if os.waitpid(maker, 0)[1]:
+            return Outcome(row.name, None, "the files could not be made", "", "", [], [], [], 0, 0)
+    else:
+        row.make(world, work)
     before, around = _seen(work), {**_seen(box, work), **_seen(world)}
     streams = {name: box / name for name in ("stdin", "stdout", "stderr")}
     streams["stdin"].write_text(row.stdin, encoding="utf-8", errors="surrogateescape")

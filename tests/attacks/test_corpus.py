@@ -16,7 +16,6 @@ from .row import Row
 from .rows import ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = "attacks_row"
 
 
 @pytest.fixture(scope="session")

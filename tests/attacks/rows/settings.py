@@ -87,7 +87,7 @@ RECIPES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "split as list": ("data: {split: [1]}", ("bad.yaml", "data.split")),
     "split as path": ("data: {root: '{w}/data', name: workbench, split: ../../x}", ("split",)),
     "long key": ("x" * 100_000 + ": 1", ("bad.yaml",)),
-    "long value": ("data: {root: " + "x" * 100_000 + "}", ("bad.yaml", "data.root")),
+    "long value": ("data: {root: " + "x" * 100_000 + "}", ("xxx",)),
     "latin-1": ("data: {root: caf\xe9}".encode("latin-1"), ("bad.yaml", "UTF-8")),
     "utf-16": ("data: {}".encode("utf-16"), ("bad.yaml", "UTF-8")),
     "NUL bytes": (b"\0" * 100, ("bad.yaml",)),
