@@ -114,7 +114,7 @@ def _rows() -> Iterator[Row]:
         "full disk/evaluate", "evaluate run", ("cannot be written",), copies=("run",), disk=600, leaves=("run/*",)
     )
     yield Row("full disk/data sample", "data sample out", (), disk=4096, leaves=("out*",))
-    yield Row("full disk/data init", "data init data --fps 15", ("cannot be written",), copies=("data",), disk=100)
+    yield Row("full disk/data init", "data init data --fps 15", ("cannot be written",), copies=("data",), disk=400)
     for name, words in {"help": ["--help"], "version": ["--version"], "no word": []}.items():
         yield (
             Row(f"fresh/{name}", words, ("act",), fresh=True, code=0)
