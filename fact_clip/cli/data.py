@@ -285,7 +285,7 @@ def _timed(found: Suggestion, minutes: float) -> tuple[Suggestion, str]:
         why = f"as many as {minutes:g} minutes allow; {config.train.epochs} would be better"
         found = found.with_epochs(epochs, why)
     text = f"training will take about {_duration(took.total(epochs, config))} of one core of this machine"
-    return found, f"{text}: {took.epoch:.2f} s an epoch, by steps on {took.videos} videos"
+    return found, f"{text}: {took.epoch:.2f} s an epoch, by steps on {_number(took.videos, 'video')}"
 
 
 def _duration(seconds: float) -> str:
