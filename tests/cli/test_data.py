@@ -110,7 +110,7 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     assert config.evaluation.count_background is False
     assert config.model.tokens % 10 == 0
     assert 1.1 * longest <= config.model.tokens < 1.1 * longest + 10
-    assert config.train.epochs == min(round(1_000_000 / sum(map(len, labels))), 300)
+    assert config.train.epochs == min(round(900_000 / sum(map(len, labels))), 300)
     assert config.model.blocks == Config.load("own").model.blocks
     pattern = r"^training will take about .+ of one core of this machine: .+ s an epoch, by steps on 3 videos$"
     told = re.search(pattern, answer.out, re.M)
@@ -159,14 +159,14 @@ def test_the_folder_of_a_recipe_can_move(fact_clip, copy, tmp_path):
 
 def test_init_proposes_groups_where_names_show_people(fact_clip, copy, tmp_path):
     answer = fact_clip("data", "init", copy)
-    assert "note: 2 persons in the training videos by their names, fewer than 3: validation shares them" in answer.out
+    assert "note: 2 persons in the training videos by their names, fewer than 10: validation shares them" in answer.out
     assert Config.load(copy / "recipe.yaml").data.groups is None
-    many = write_workbench(tmp_path / "many", videos=12, persons=6, dim=8)
+    many = write_workbench(tmp_path / "many", videos=30, persons=15, dim=8)
     answer = fact_clip("data", "init", many)
-    assert r'data.groups = "person(\\d+)"  (GUESSED: 4 persons by their names; none is in both' in answer.out
+    assert r'data.groups = "person(\\d+)"  (GUESSED: 10 persons by their names; none is in both' in answer.out
     config = Config.load(many / "recipe.yaml").data
     assert config.groups == r"person(\d+)"
-    # one of four persons, with both videos
+    # one of ten persons, with both videos
     assert len(Dataset.open(config).validation) == 2
 
 
