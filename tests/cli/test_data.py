@@ -110,7 +110,7 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     assert config.evaluation.count_background is False
     assert config.model.tokens % 10 == 0
     assert 1.1 * longest <= config.model.tokens < 1.1 * longest + 10
-    assert config.train.epochs == min(round(900_000 / sum(map(len, labels))), 300)
+    assert config.train.epochs == min(round(800_000 / sum(map(len, labels))), 300)
     assert config.model.blocks == Config.load("own").model.blocks
     pattern = r"^training will take about .+ of one core of this machine: .+ s an epoch, by steps on 3 videos$"
     told = re.search(pattern, answer.out, re.M)
