@@ -55,7 +55,7 @@ def test_film_to_features_to_a_trained_head_to_other_names(tmp_path, capsys):
     assert main(["train", str(recipe), "--out", str(tmp_path / "run")]) == 0
     capsys.readouterr()
     typed = "polish the lens, insert bolt"
-    shown = ["--encoder", encoder, "--actions", typed, "--json", "--out", str(tmp_path / "shown")]
+    shown = ["--encoder", encoder, "--trust-encoder", "--actions", typed, "--json", "--out", str(tmp_path / "shown")]
     assert main(["segment", str(videos / "v1.mp4"), "--run", str(tmp_path / "run"), *shown]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["segments"][-1]["stop"] == len(PLANS[1]) * SECONDS * FPS
