@@ -399,6 +399,31 @@ def _rows() -> Iterator[Row]:
         ("data",),
         leaves=("out*",),
     )
+    for name in ("evaluation.json", "predictions", "evaluation.npz"):
+        yield Row(
+            f"evaluate a link/{name}",
+            "evaluate run",
+            ("symbolic link",),
+            {f"run/{name}": link("../../canary.txt")},
+            ("run",),
+            leaves=("run/*",),
+        )
+    yield Row(
+        "evaluate/a split that names a path",
+        "evaluate run data.root=data",
+        ("canary",),
+        {"data/splits/test.split1.bundle": "../../canary\n"},
+        ("run", "data"),
+        leaves=("run/*",),
+    )
+    yield Row(
+        "evaluate/a split that names an absolute path",
+        "evaluate run data.root=data",
+        ("canary",),
+        {"data/splits/test.split1.bundle": "/canary\n"},
+        ("run", "data"),
+        leaves=("run/*",),
+    )
 
 
 ROWS = tuple(_rows())

@@ -384,4 +384,64 @@ def _options() -> Iterator[Row]:
     )
 
 
-ROWS = (*_files(), *_options())
+FOREIGN = (
+    "../../x",
+    "/abs/x",
+    "..",
+    ".",
+    ".hidden",
+    "a/b",
+    "a\\b",
+    "C:\\x",
+    "nul",
+    "x" * 300,
+    "a\x1b[31mb",
+    "~",
+    "$HOME",
+    "*",
+    "a:b",
+    "-rf",
+    " x ",
+)
+
+
+def _names() -> Iterator[Row]:
+    """Names that another tool chose become names of files; wherever they point, nothing is touched outside."""
+    for name in FOREIGN:
+        shown = name[:20].replace("\x1b", "ESC")
+        epic = EPIC.replace("P01_01", name)
+        yield Row(
+            f"foreign epic/{shown!r}",
+            "data convert --from epic a.csv --fps 5 --out out",
+            ("written",),
+            {"a.csv": epic},
+            code=0,
+            leaves=("out*",),
+        )
+        project = boris(
+            lambda tree, name=name: tree.update(
+                observations={
+                    name: {**tree["observations"]["clip"], "file": {"1": ["a.mp4", "b.mp4"]}, "media_info": {}}
+                }
+            )
+        )
+        yield Row(
+            f"foreign boris/{shown!r}",
+            "data convert --from boris a.boris --fps 5 --out out",
+            ("written",),
+            {"a.boris": project},
+            code=0,
+            leaves=("out*",),
+        )
+        listed = dumped({name: [["x", 5]]})
+        yield Row(
+            f"foreign runs/{shown!r}",
+            "data convert --from runs a.json --fps 5 --out out",
+            (),
+            {"a.json": listed},
+            code=2 if "/" in name or "\\" in name else 0,
+            leaves=() if "/" in name or "\\" in name else ("out*",),
+        )
+
+
+ROWS = (*_files(), *_options(), *_names())
