@@ -172,11 +172,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
 
     After a failure nothing new is left, and an older file is as it was. The file gets the mode of any new file there,
-    as the umask says. An InputError if the disk refuses.
+    as the umask says. An InputError if the disk refuses, or if something else than a file is there.
     """
     # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-"
     unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 230 else path.name[-50:]))
+    if path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
+        raise InputError(path, "no regular file, but a folder, a pipe or a device", "a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

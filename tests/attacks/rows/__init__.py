@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from . import checkpoints, datasets, machine, runs, settings, tables, tools, videos
+from . import checkpoints, datasets, faces, machine, runs, settings, tables, tools, videos
 
 ROWS = (
     *settings.ROWS,
@@ -14,6 +14,7 @@ ROWS = (
     *runs.ROWS,
     *checkpoints.ROWS,
     *videos.ROWS,
+    *faces.ROWS,
     *machine.ROWS,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..row import Row
+from ..row import Row, fifo
 
 DIGITS = "9" * 5000
 SEGMENT = "segment {w}/person1_video1.npy --run {w}/run --out out"
@@ -68,8 +68,7 @@ def _rows() -> Iterator[Row]:
         ["segment", "", "--run", "{w}/run"],
         ["data", "check", ""],
         ["data", "check", "."],
-        ["data", "check", "/dev/null"],
-        ["demo", "--out", "/dev/null"],
+        ["data", "check", "/dev/zero"],
     ):
         yield Row(f"words/{' '.join(words)[:30]!r}", words, ())
     names = {
@@ -108,6 +107,7 @@ def _rows() -> Iterator[Row]:
             ("unknown key x",),
             {f"{name}.yaml": "x: 1"},
         )
+    yield Row("words/demo into a pipe", "demo --out o", ("o",), {"o": fifo})
     yield Row("full disk/train", f"{TRAIN} --seeds 1", ("cannot be written",), disk=2048, leaves=("out*",))
     yield Row("full disk/train a little later", TRAIN, ("cannot be written",), disk=40_000, leaves=("out*",))
     yield Row(

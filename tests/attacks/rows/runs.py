@@ -320,7 +320,7 @@ def _rows() -> Iterator[Row]:
         "--actions": ("", ",", "juggle", '"', "x" * 10_000),
         "--more-actions": ("juggle",),
         "--encoder": ("", "gpt", "file:x"),
-        "--plot": ("p.gif", "p", "/dev/full/p.png"),
+        "--plot": ("p.gif", "p", "f/p.png"),
         "--overlay": ("o.mp4", "o.txt"),
     }
     for option, values in options.items():
@@ -329,7 +329,8 @@ def _rows() -> Iterator[Row]:
                 f"segment {option}/{value[:20] or 'empty'}",
                 ["segment", f"{{w}}/{inside}", "--run", "{w}/run", "--out", "out", option, value],
                 (),
-                leaves=("out*",) if value == "/dev/full/p.png" else (),
+                leaves=("out*",) if value == "f/p.png" else (),
+                files={"f": ""},
             )
     yield Row("segment/neither a run nor none", f"segment {{w}}/{inside} --out out", ("--run",))
     yield Row("segment/nothing", "segment none.npy --run {w}/run --out out", ("none.npy", "no such file"))
