@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,16 @@ def _no_network() -> Iterator[None]:
             patch.setattr(socket.socket, name, connecting(getattr(socket.socket, name)))
         patch.setattr(socket, "getaddrinfo", resolving(socket.getaddrinfo))
         yield
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals as in a terminal: `nohup` ignores SIGHUP, and background jobs of scripts SIGINT, for children too."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from fact_clip.video.extract import Settings, extract
 from fact_clip.video.write import write_video
 
 from ..browser import shoot
+from ..training.test_kills import heed
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +83,8 @@ def served(folder: Path, *arguments: object, ending: signal.Signals = signal.SIG
     scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "fact_clip.cli", "app", *map(str, arguments), "--port", "0", "--device", "cpu"]
     environment = {**os.environ, "TMPDIR": str(scratch)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+    piped = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment, "preexec_fn": heed}
+    with subprocess.Popen(command, **piped) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/\?token=[\w-]{43}\n", line), line

@@ -14,6 +14,8 @@ import pytest
 from fact_clip.cli.console import answered
 from fact_clip.cli.signals import InterruptedCommandError, interruptible
 
+pytestmark = pytest.mark.usefixtures("heard")
+
 ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
