@@ -12,7 +12,8 @@ from fact_clip.app.sessions import Limits, Session, Video
 from fact_clip.app.work import Job
 from fact_clip.core import InputError, Segmentation
 from fact_clip.inference.prepared import Prepared
-from fact_clip.inference.segmenter import Segmenter, SegmentsMany
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.sources import SegmentsMany
 from fact_clip.inference.training_free import TrainingFree
 from fact_clip.video.decode import probe
 from fact_clip.video.extract import extract

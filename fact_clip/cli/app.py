@@ -27,7 +27,7 @@ from fact_clip.cli.segment import (
 from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
-    from fact_clip.inference.segmenter import SegmentsMany
+    from fact_clip.inference.sources import SegmentsMany
 
 
 def app(

@@ -19,7 +19,7 @@ from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import ImageTextModel
 from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
-from fact_clip.inference.segmenter import SegmentsMany, check_features
+from fact_clip.inference.sources import SegmentsMany, check_features
 from fact_clip.video.extract import Settings, describe
 
 KEPT_NAMES = 2_000

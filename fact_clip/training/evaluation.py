@@ -23,10 +23,11 @@ from fact_clip.datasets.layout import read_lines
 from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
-from fact_clip.inference.segmenter import Choice, Progress, Segmenter
+from fact_clip.inference.segmenter import Choice, Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 from fact_clip.training.confidence import learn_confidence
+from fact_clip.video.extract import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from fact_clip import InputError, metrics
 from fact_clip.config import ModelConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference import segmenter as segmenter_module
-from fact_clip.inference.segmenter import Segmenter, Window, cut_windows, overlap_of
+from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.windows import Window, cut_windows, overlap_of
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach, reach
 from fact_clip.training import evaluate, train
