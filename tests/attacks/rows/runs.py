@@ -366,9 +366,9 @@ def _rows() -> Iterator[Row]:
     yield Row(
         "segment/a record that is a pipe",
         f"segment {{w}}/{inside} --run {{w}}/run --out out",
-        ("person1_video1",),
+        ("person1_video1", "a pipe"),
         {"out/.results/person1_video1.json": fifo},
-        code=0,
+        code=2,
         leaves=("out*",),
     )
     yield Row(
