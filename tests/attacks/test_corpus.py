@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The answer to each row that is asked for, by its name; all are run at once."""
-    asked = [item.callspec.params["row"].name for item in request.session.items if hasattr(item, "callspec") and "row" in item.callspec.params]  # fmt: skip
+    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    asked = [row.name for each in params if isinstance(row := each.get("row"), Row)]
     command = [sys.executable, "-m", "tests.attacks.server", str(tmp_path_factory.mktemp("attacks")), str(os.cpu_count() or 1)]  # fmt: skip
     done = subprocess.run(command, input="\n".join(asked), capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
