@@ -150,24 +150,15 @@ def test_convert_writes_nowhere_but_into_its_folder(case, name, tmp_path, capsys
         assert Path(labels).parent == Path("a/b/c/out/groundTruth")
 
 
+def convert_boris(folder: Path) -> int:
+    """`data convert` of a.tsv in a folder to its out; the exit code."""
+    words = ["data", "convert", "--from", "boris", "--fps", "5"]
+    return main([*words, str(folder / "a.tsv"), "--out", str(folder / "out")])
+
+
 def test_convert_names_a_video_anew_and_says_so(tmp_path, capsys):
     (tmp_path / "a.tsv").write_text(boris_table("../../x"))
-    assert (
-        main(
-            [
-                "data",
-                "convert",
-                "--from",
-                "boris",
-                str(tmp_path / "a.tsv"),
-                "--fps",
-                "5",
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 0
-    )
+    assert convert_boris(tmp_path) == 0
     assert (tmp_path / "out/groundTruth/___.._x.txt").read_text() == "stir\n" * 5
     assert "the video '../../x' is called '___.._x', since its name is no file name" in capsys.readouterr().err
 
@@ -175,44 +166,14 @@ def test_convert_names_a_video_anew_and_says_so(tmp_path, capsys):
 def test_two_foreign_names_of_one_file_name_are_an_error(tmp_path, capsys):
     text = boris_table("a/b") + boris_table("a_b").split("\n", 1)[1]
     (tmp_path / "a.tsv").write_text(text)
-    assert (
-        main(
-            [
-                "data",
-                "convert",
-                "--from",
-                "boris",
-                str(tmp_path / "a.tsv"),
-                "--fps",
-                "5",
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 2
-    )
+    assert convert_boris(tmp_path) == 2
     assert "video 'a_b' again; expected once" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_video_called_like_a_format_is_still_a_label_file(tmp_path):
     (tmp_path / "a.tsv").write_text(boris_table("x.audacity"))
-    assert (
-        main(
-            [
-                "data",
-                "convert",
-                "--from",
-                "boris",
-                str(tmp_path / "a.tsv"),
-                "--fps",
-                "5",
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 0
-    )
+    assert convert_boris(tmp_path) == 0
     assert (tmp_path / "out/groundTruth/x.audacity.txt").read_text() == "stir\n" * 5
 
 

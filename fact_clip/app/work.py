@@ -139,7 +139,7 @@ class Queue:
                 job.state, job.error = "failed", "stopped"
             except InputError as error:
                 job.state, job.error = "failed", str(error)
-            except Exception:
+            except Exception:  # the thread serves all sessions: a fault of one job is logged, and the next one runs
                 logger.exception("a job failed")
                 job.state, job.error = "failed", "an internal error; the log of the server has it"
             with self._changed:

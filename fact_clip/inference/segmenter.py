@@ -168,7 +168,8 @@ class Segmenter(SegmentsMany):
             raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second", expected)
         return features, clock
 
-    def _encoder_for(self, video: Path) -> FrameEncoder:
+    def encoder_for(self, video: Path) -> FrameEncoder:
+        """The encoder that was named, or that of the features which the run was trained on."""
         if self._encoder is None:
             known = self.run.encoder
             if known is None or "@" in known:  # a name with @ says what a local checkpoint holds, not where it lies

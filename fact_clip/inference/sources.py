@@ -86,7 +86,7 @@ class SegmentsMany:
         if path.suffix.lower() not in SUFFIXES:
             features, clock = self.open(path)
             return self._segment(features, str(path), clock, actions, transcript, adjust)
-        encoder = self._encoder_for(path)
+        encoder = self.encoder_for(path)
         with extracted(path, encoder, self.extraction, progress) as file:
             features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
             return self._segment(features, where, read_clock(file, layout="TD"), actions, transcript, adjust)
@@ -98,10 +98,6 @@ class SegmentsMany:
 
     def load(self) -> None:
         """Load what the first new name would wait for."""
-
-    def encoder_for(self, video: Path) -> FrameEncoder:
-        """What turns this video into features that fit the model."""
-        return self._encoder_for(video)
 
     def prepare(
         self, features: NDArray[np.floating], where: str, clock: Clock, actions: Sequence[str] | None = None
@@ -120,7 +116,7 @@ class SegmentsMany:
         """A feature file that fits the model, and the times of its rows."""
         raise TypeError(f"{type(self).__name__} opens no feature files")
 
-    def _encoder_for(self, video: Path) -> FrameEncoder:
+    def encoder_for(self, video: Path) -> FrameEncoder:
         """What turns this video into features that fit the model."""
         raise TypeError(f"{type(self).__name__} opens no videos")
 
@@ -159,7 +155,7 @@ class SegmentsMany:
             if pace.is_due(done, len(listed)):
                 logger.info("%d of %d inputs, %s left", done, len(listed), pace.left(done, len(listed)))
             if Path(source).suffix.lower() in SUFFIXES:
-                self._encoder_for(Path(source)).load()
+                self.encoder_for(Path(source)).load()
             try:
                 found = self.segment(source, actions, reject=reject, progress=within)
             except InputError as error:

@@ -103,7 +103,8 @@ class TrainingFree(SegmentsMany):
             return Vocabulary.from_names(actions)
         return Vocabulary.from_names([*actions, self.settings.background], [self.settings.background])
 
-    def _encoder_for(self, video: Path) -> ImageTextModel:
+    def encoder_for(self, video: Path) -> ImageTextModel:
+        """Its own encoder, for every video."""
         return self.encoder
 
     def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
