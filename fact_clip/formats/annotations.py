@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
 from pathlib import Path
 from typing import Literal
 
@@ -174,20 +174,13 @@ def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None)
     return tier if tier is not None else OURS if OURS in listed else listed[0]
 
 
-def expects(form: str) -> Callable[[Reader], Reader]:
-    """Decorate a reader of nested data so that a part of an unexpected type is an InputError: "expected `form`"."""
-
-    def decorate(reader: Reader) -> Reader:
-        @wraps(reader)
-        def read(path: Path, options: Options) -> list[Annotation]:
-            try:
-                return reader(path, options)
-            except InputError:
-                raise
-            except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
-                reason = " ".join(str(error).split())
-                raise InputError(path, f"an unexpected part ({reason})", form) from error
-
-        return read
-
-    return decorate
+@contextmanager
+def expects(path: Path, form: str) -> Iterator[None]:
+    """Around a reader of nested data: a part of an unexpected type is an InputError, "expected `form`"."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(path, f"an unexpected part ({reason})", form) from error

@@ -112,39 +112,39 @@ def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, st
     return events
 
 
-@expects("a BORIS project")
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
 
     A video is named after its media file, or after the observation if that has several. Point events and modifiers
     are left out; a start without a stop is an InputError.
     """
-    if path.suffix.lower() in (".tsv", ".csv"):
-        return _read_events(path, options)
-    project = read_json(path, "a BORIS project", dict)
-    if not isinstance(project.get("observations"), dict):
-        raise InputError(path, "no observations", "a BORIS project")
-    behaviours = project.get("behaviors_conf", {}).values()
-    points = {each["code"] for each in behaviours if str(each.get("type", "")).lower().startswith("point")}
-    found = []
-    for name, observation in project["observations"].items():
-        where = f"{path}, observation {name!r}"
-        media = [file for files in observation.get("file", {}).values() for file in files]
-        video = video_name(media[0]) if len(media) == 1 else name
-        lengths = [float(length) for length in observation.get("media_info", {}).get("length", {}).values()]
-        try:
-            rows = [(float(row[0]), str(row[1]), str(row[2])) for row in observation.get("events", [])]
-        except (TypeError, ValueError, IndexError, KeyError):
-            raise InputError(where, "events of another form", "[time, subject, behaviour, ...]") from None
-        rows = [row for row in rows if row[2] not in points]
-        if not rows:  # not coded yet
-            continue
-        chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
-        events = [(time, code) for time, subject, code in rows if subject == chosen]
-        end = lengths[0] if len(lengths) == 1 else None
-        background = read_remark(observation.get("description"))
-        found.append(Annotation(video, _states(where, events), "seconds", str(path), None, end, background))
-    return found
+    with expects(path, "a BORIS project"):
+        if path.suffix.lower() in (".tsv", ".csv"):
+            return _read_events(path, options)
+        project = read_json(path, "a BORIS project", dict)
+        if not isinstance(project.get("observations"), dict):
+            raise InputError(path, "no observations", "a BORIS project")
+        behaviours = project.get("behaviors_conf", {}).values()
+        points = {each["code"] for each in behaviours if str(each.get("type", "")).lower().startswith("point")}
+        found = []
+        for name, observation in project["observations"].items():
+            where = f"{path}, observation {name!r}"
+            media = [file for files in observation.get("file", {}).values() for file in files]
+            video = video_name(media[0]) if len(media) == 1 else name
+            lengths = [float(length) for length in observation.get("media_info", {}).get("length", {}).values()]
+            try:
+                rows = [(float(row[0]), str(row[1]), str(row[2])) for row in observation.get("events", [])]
+            except (TypeError, ValueError, IndexError, KeyError):
+                raise InputError(where, "events of another form", "[time, subject, behaviour, ...]") from None
+            rows = [row for row in rows if row[2] not in points]
+            if not rows:  # not coded yet
+                continue
+            chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
+            events = [(time, code) for time, subject, code in rows if subject == chosen]
+            end = lengths[0] if len(lengths) == 1 else None
+            background = read_remark(observation.get("description"))
+            found.append(Annotation(video, _states(where, events), "seconds", str(path), None, end, background))
+        return found
 
 
 def _read_events(path: Path, options: Options) -> list[Annotation]:

@@ -74,33 +74,33 @@ def _check_no_document_type(path: Path) -> None:
         return  # said where it is read
 
 
-@expects("an ELAN document")
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The aligned annotations of one tier, in seconds; the video is named after the file."""
-    pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
-    check_file(path, "an ELAN document", LARGEST_TEXT)
-    _check_no_document_type(path)
-    try:  # pympi does not say what is wrong with a file that is not ELAN's
-        root = ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "an ELAN document") from None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise InputError(path, f"not XML ({error})", "an ELAN document") from None
-    if root.tag != "ANNOTATION_DOCUMENT":
-        raise InputError(path, f"XML of <{root.tag}>", "an ELAN document, <ANNOTATION_DOCUMENT>")
-    eaf = pympi.Eaf()
-    # pympi deletes this attribute, and would fail on a document without it
-    eaf.adocument["{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"] = ""
-    pympi.parse_eaf(path, eaf, suppress_version_warning=True)
-    annotated = [name for name, (aligned, *_) in eaf.tiers.items() if aligned]
-    # ours is empty where a video is nothing but background
-    tier = choose(path, "tier", annotated or [name for name in eaf.tiers if name == OURS], options.tier)
-    spans = []
-    for key, (first, last, label, _) in eaf.tiers[tier][0].items():
-        where = f"{path}, tier {tier!r}, annotation {key}"
-        start, stop = eaf.timeslots.get(first), eaf.timeslots.get(last)
-        if start is None or stop is None:
-            raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
-        spans.append(Span(start / 1000, stop / 1000, label, where))
-    background = dict(eaf.properties).get(BACKGROUND)
-    return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path), background=background)]
+    with expects(path, "an ELAN document"):
+        pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
+        check_file(path, "an ELAN document", LARGEST_TEXT)
+        _check_no_document_type(path)
+        try:  # pympi does not say what is wrong with a file that is not ELAN's
+            root = ElementTree.parse(path).getroot()
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})", "an ELAN document") from None
+        except (ElementTree.ParseError, LookupError, ValueError) as error:
+            raise InputError(path, f"not XML ({error})", "an ELAN document") from None
+        if root.tag != "ANNOTATION_DOCUMENT":
+            raise InputError(path, f"XML of <{root.tag}>", "an ELAN document, <ANNOTATION_DOCUMENT>")
+        eaf = pympi.Eaf()
+        # pympi deletes this attribute, and would fail on a document without it
+        eaf.adocument["{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"] = ""
+        pympi.parse_eaf(path, eaf, suppress_version_warning=True)
+        annotated = [name for name, (aligned, *_) in eaf.tiers.items() if aligned]
+        # ours is empty where a video is nothing but background
+        tier = choose(path, "tier", annotated or [name for name in eaf.tiers if name == OURS], options.tier)
+        spans = []
+        for key, (first, last, label, _) in eaf.tiers[tier][0].items():
+            where = f"{path}, tier {tier!r}, annotation {key}"
+            start, stop = eaf.timeslots.get(first), eaf.timeslots.get(last)
+            if start is None or stop is None:
+                raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
+            spans.append(Span(start / 1000, stop / 1000, label, where))
+        background = dict(eaf.properties).get(BACKGROUND)
+        return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path), background=background)]

@@ -42,7 +42,6 @@ def write(segmentation: Segmentation, path: Path) -> None:
     write_json(path, tasks)
 
 
-@expects("an export of Label Studio as JSON")
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The timeline labels of a Label Studio export (JSON, not JSON-MIN), or of its pre-annotations.
 
@@ -50,31 +49,32 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     Frames count from 1, both ends included, at `options.fps`, else at the task's `data.fps`. Labels on a sound track
     are in seconds.
     """
-    tasks = read_json(path, "an export of Label Studio as JSON")
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
-        raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
-    found = []
-    for number, task in enumerate(tasks):
-        where = f"{path}, task {task.get('id', number)}"
-        media = str(task.get("file_upload") or task["data"].get("video") or "")
-        name = re.sub(r"^[0-9a-f]{8}-", "", video_name(media))  # Label Studio puts eight digits before an upload
-        if not name:
-            raise InputError(where, "no data.video", "the video of the task")
-        answers = [each for each in task.get("annotations") or [] if not each.get("was_cancelled")]
-        answers = answers or task.get("predictions") or []
-        if not answers:  # not labelled yet
-            continue
-        regions = [region for region in answers[-1].get("result") or [] if _labels(region)]
-        control = choose(where, "control", (str(each.get("from_name")) for each in regions), options.tier)
-        regions = [region for region in regions if region.get("from_name") == control]
-        in_frames = {"ranges" in region["value"] for region in regions}
-        if len(in_frames) > 1:
-            raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
-        spans = tuple(span for region in regions for span in _spans(where, region))
-        fps = options.fps or task["data"].get("fps")
-        unit: Unit = "frames" if True in in_frames else "seconds"
-        found.append(Annotation(name, spans, unit, str(path), fps, None, task["data"].get(BACKGROUND)))
-    return found
+    with expects(path, "an export of Label Studio as JSON"):
+        tasks = read_json(path, "an export of Label Studio as JSON")
+        if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
+            raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
+        found = []
+        for number, task in enumerate(tasks):
+            where = f"{path}, task {task.get('id', number)}"
+            media = str(task.get("file_upload") or task["data"].get("video") or "")
+            name = re.sub(r"^[0-9a-f]{8}-", "", video_name(media))  # Label Studio puts eight digits before an upload
+            if not name:
+                raise InputError(where, "no data.video", "the video of the task")
+            answers = [each for each in task.get("annotations") or [] if not each.get("was_cancelled")]
+            answers = answers or task.get("predictions") or []
+            if not answers:  # not labelled yet
+                continue
+            regions = [region for region in answers[-1].get("result") or [] if _labels(region)]
+            control = choose(where, "control", (str(each.get("from_name")) for each in regions), options.tier)
+            regions = [region for region in regions if region.get("from_name") == control]
+            in_frames = {"ranges" in region["value"] for region in regions}
+            if len(in_frames) > 1:
+                raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
+            spans = tuple(span for region in regions for span in _spans(where, region))
+            fps = options.fps or task["data"].get("fps")
+            unit: Unit = "frames" if True in in_frames else "seconds"
+            found.append(Annotation(name, spans, unit, str(path), fps, None, task["data"].get(BACKGROUND)))
+        return found
 
 
 def _labels(region: Mapping[str, Any]) -> list[str]:

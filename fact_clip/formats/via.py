@@ -64,32 +64,33 @@ def write(segmentation: Segmentation, path: Path) -> None:
     write_json(path, project)
 
 
-@expects("a VIA 3 project")
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video."""
-    project = read_json(path, "a VIA 3 project", dict)
-    if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
-        raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
-    attributes = project["attribute"]
-    keys = {str(each.get("aname")): key for key, each in attributes.items() if each.get("anchor_id") == TEMPORAL}
-    tier = choose(path, "attribute", keys, options.tier)
-    choices: dict[str, str] = attributes[keys[tier]].get("options") or {}
-    spans: dict[str, list[Span]] = {}
-    for entry, found in project["metadata"].items():
-        times, value = found.get("z", []), found.get("av", {}).get(keys[tier])
-        if len(times) != 2 or value is None:
-            continue
-        where = f"{path}, segment {entry!r}"
-        try:
-            file = project["file"][project["view"][found["vid"]]["fid_list"][0]]
-        except (KeyError, IndexError):
-            raise InputError(where, f"video {found.get('vid')!r}", "one of the files of the project") from None
-        start, stop = (seconds(where, str(end), "z") for end in times)
-        name = video_name(file.get("fname", ""))
-        spans.setdefault(name, []).append(Span(start, stop, choices.get(value, value), where))
-    if not spans:
-        raise InputError(path, f"no segments with attribute {tier!r}", "at least one")
-    background = read_remark(attributes[keys[tier]].get("desc"))
-    return [
-        Annotation(name, tuple(listed), "seconds", str(path), background=background) for name, listed in spans.items()
-    ]
+    with expects(path, "a VIA 3 project"):
+        project = read_json(path, "a VIA 3 project", dict)
+        if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
+            raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
+        attributes = project["attribute"]
+        keys = {str(each.get("aname")): key for key, each in attributes.items() if each.get("anchor_id") == TEMPORAL}
+        tier = choose(path, "attribute", keys, options.tier)
+        choices: dict[str, str] = attributes[keys[tier]].get("options") or {}
+        spans: dict[str, list[Span]] = {}
+        for entry, found in project["metadata"].items():
+            times, value = found.get("z", []), found.get("av", {}).get(keys[tier])
+            if len(times) != 2 or value is None:
+                continue
+            where = f"{path}, segment {entry!r}"
+            try:
+                file = project["file"][project["view"][found["vid"]]["fid_list"][0]]
+            except (KeyError, IndexError):
+                raise InputError(where, f"video {found.get('vid')!r}", "one of the files of the project") from None
+            start, stop = (seconds(where, str(end), "z") for end in times)
+            name = video_name(file.get("fname", ""))
+            spans.setdefault(name, []).append(Span(start, stop, choices.get(value, value), where))
+        if not spans:
+            raise InputError(path, f"no segments with attribute {tier!r}", "at least one")
+        background = read_remark(attributes[keys[tier]].get("desc"))
+        return [
+            Annotation(name, tuple(listed), "seconds", str(path), background=background)
+            for name, listed in spans.items()
+        ]

@@ -135,7 +135,8 @@ class Criterion:
             return self._loss(output, labels)
 
     def _loss(self, output: Output, truth: Truth) -> LossTerms:
-        target, matches = self._match(output, truth)
+        with torch.no_grad():
+            target, matches = self._match(output, truth)
         blocks = tuple(self._block(output, block, target) for block in output.blocks)
         fact = torch.stack([block.total for block in blocks]).mean()
         contrastive, total = None, fact
@@ -144,7 +145,6 @@ class Criterion:
             total = self.config.fact_weight * fact + self.config.contrastive_weight * contrastive
         return LossTerms(total, blocks, fact, contrastive, matches)
 
-    @torch.no_grad()
     def _match(self, output: Output, truth: Truth) -> tuple[_Target, tuple[Pairs, ...]]:
         last, known, (videos, segments) = output.blocks[-1], truth.labels >= 0, truth.classes.shape
         probs = output.log_probs(last.token_logits.float()).exp()  # (B, M, C+1)

@@ -13,7 +13,6 @@ from fact_clip.datasets.truth import Truth
 Pairs = list[tuple[int, int]]
 
 
-@torch.no_grad()
 def matching_cost(
     token_probs: Tensor, attention: Tensor | None, truth: Truth, class_cost: float, overlap_cost: float
 ) -> Tensor:

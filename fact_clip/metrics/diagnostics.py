@@ -24,7 +24,7 @@ FREQUENT = 0.25
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
     """Area under the ROC curve: how often a positive value is above a negative one; an equal pair counts half."""
-    high, low = (np.asarray(values, dtype=np.float64).ravel() for values in (positive, negative))
+    high, low = (np.asarray(values).ravel() for values in (positive, negative))
     if not high.size or not low.size:
         return None
     ordered = np.sort(low)

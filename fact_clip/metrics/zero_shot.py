@@ -125,7 +125,7 @@ class SeenUnseenCurve:
         """Lists "gamma", "seen", "unseen" of at most `points` points, evenly spread along the curve, and gamma = 0."""
         way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen)))])
         kept = np.searchsorted(way, np.linspace(0, way[-1], max(points - 1, 2)))
-        kept = np.unique(np.append(np.minimum(kept, len(way) - 1), self.start))
+        kept = np.unique(np.append(kept, self.start))
         return {name: getattr(self, name)[kept].tolist() for name in ("gamma", "seen", "unseen")}
 
 
@@ -232,7 +232,7 @@ def curve_of_counts(
     for gamma in sorted(counts):
         figures = frame_figures(counts[gamma], held_out, left_out | others)
         rows.append((gamma, figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]))
-    return SeenUnseenCurve(*np.array(rows, dtype=np.float64).reshape(-1, 3).T)
+    return SeenUnseenCurve(*np.array(rows).reshape(-1, 3).T)
 
 
 def ausuc(
@@ -297,7 +297,7 @@ def _best(table: Floats, among: NDArray[np.bool_], name: str) -> tuple[NDArray[n
 def _weights(true: NDArray[np.int64], right: NDArray[np.bool_], classes: Collection[int]) -> Floats:
     """(n,) what each frame that can be right adds to the class mean of these classes, in percent."""
     present = sorted(set(true.tolist()) & set(classes))
-    weights = np.zeros(len(true), dtype=np.float64)
+    weights = np.zeros(len(true))
     for label in present:
         own = true == label
         weights[right & own] = 100.0 / (own.sum() * len(present))
@@ -309,5 +309,5 @@ def _between(breaks: Floats) -> Floats:
     if not len(breaks):
         return np.zeros(1)
     gamma = np.concatenate([[breaks[0] - 1], (breaks[:-1] + breaks[1:]) / 2, [breaks[-1] + 1]])
-    gamma[np.searchsorted(breaks, 0.0, side="left")] = 0.0
+    gamma[np.searchsorted(breaks, 0.0)] = 0.0
     return gamma

@@ -183,6 +183,18 @@ def test_dict_is_short_json_and_keeps_the_ends_and_zero() -> None:
     assert one.to_dict() == {"gamma": [0], "seen": [0], "unseen": [0]}
 
 
+def test_a_short_curve_is_spread_evenly_over_the_way() -> None:
+    # nine points, each half a percent of S further; gamma is 0 at place 2
+    even = SeenUnseenCurve(np.arange(-2.0, 7), np.arange(4, -0.5, -0.5), np.zeros(9))
+    places = {points: [gamma + 2 for gamma in even.to_dict(points)["gamma"]] for points in (1, 3, 6, 10)}
+    assert places == {1: [0, 2, 8], 3: [0, 2, 8], 6: [0, 2, 4, 6, 8], 10: list(range(9))}
+    # the way is that of S and of U together
+    both = SeenUnseenCurve(np.arange(5.0), np.array([3.0, 2, 2, 2, 0]), np.array([0.0, 0, 1, 5, 5]))
+    assert both.to_dict(6)["gamma"] == [0, 2, 3, 4]  # 0, 1, 2, 6, 8 of the way; asked for 0, 2, 4, 6, 8
+    long = SeenUnseenCurve(np.arange(-1.0, 1999), np.linspace(100, 0, 2000), np.zeros(2000))
+    assert len(long.to_dict()["gamma"]) == 101
+
+
 @pytest.mark.parametrize(
     ("truth", "scores", "groups", "message"),
     [

@@ -44,7 +44,7 @@ def test_seen_and_unseen_frames_are_told_apart_by_their_margin():
     # classes: 0 background, 1 seen, 2 unseen, 3 validation-unseen, whose score counts as an unseen one
     truth = [[0, 1, 1, 2], [2, 3, -1]]
     scores = [
-        [[9, 0, 0, 0], [0, 5, 1, 2], [0, 2, 1, 4], [0, 3, 6, 0]],  # unseen minus seen: -, -3, 2, 3
+        [[0, 0, 9, 0], [0, 5, 1, 2], [0, 2, 1, 4], [0, 3, 6, 0]],  # unseen minus seen: 9 (left out), -3, 2, 3
         [[0, 4, 5, 1], [0, 0, 0, 0], [0, 0, 9, 0]],  # 1
     ]
     # unseen frames have 3 and 1, seen frames -3 and 2: of four pairs three are in order
@@ -124,6 +124,7 @@ def test_against_loops(videos, unseen):
 
 def test_openness_ratio():
     assert openness_ratio([40, 50, 60], [80, 100, 120]) == 0.5
+    assert openness_ratio([0.25], [0.5]) == 0.5  # of hopeless runs
     with pytest.raises(InputError, match="as many runs"):
         openness_ratio([40], [])
     with pytest.raises(InputError, match="above 0"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,8 @@ from fact_clip.metrics import (
     harmonic_mean,
     per_class,
 )
+from fact_clip.metrics.frame import FrameCounts
+from fact_clip.metrics.report import figure_name
 from fact_clip.metrics.segmental import SegmentCounts, f1_exact, f1_smoothed
 
 SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
@@ -97,6 +101,24 @@ def test_overlap_out_of_range_is_an_error(overlap: float) -> None:
         f1([[0]], [[0]], overlap)
 
 
+def test_overlaps_at_both_ends() -> None:
+    truth, guess = [[0] * 200 + [1] * 200], [[2] * 198 + [0] * 2 + [1] * 200]
+    assert f1(truth, guess, 100) == pytest.approx(40, abs=0.01)  # class 1 alone: TP 1, FP 2, FN 1
+    assert f1(truth, guess, 1) == pytest.approx(80, abs=0.01)  # 2 frames of 200 are 1 %: TP 2, FP 1
+
+
+@pytest.mark.parametrize("figure", [frame_accuracy, edit, lambda *videos: f1(*videos[:2], 50, videos[2])])
+def test_background_by_name_is_an_error(figure: Any) -> None:
+    with pytest.raises(InputError, match=r"^background: 'SIL'"):
+        figure([[0]], [[0]], ["SIL"])
+
+
+def test_counts_of_frames_from_arrays() -> None:
+    counts = FrameCounts.of_arrays(np.array([3, 0, 2]), np.array([1, 0, 2]))
+    assert counts == FrameCounts.of([(np.array([0, 0, 0, 2, 2]), np.array([0, 1, 1, 2, 2]))])
+    assert (counts.accuracy(), counts.class_mean()) == (60, pytest.approx((100 / 3 + 100) / 2))  # class 1 has no frame
+
+
 def test_boundaries_by_hand() -> None:
     truth = [[0] * 10 + [1] * 10 + [2] * 10]  # boundaries 10 and 20
     guess = [[0] * 8 + [1] * 4 + [2] * 6 + [1] * 12]  # boundaries 8, 12 and 18
@@ -106,6 +128,7 @@ def test_boundaries_by_hand() -> None:
     assert boundary_scores(truth, guess, 1.9)["recall"] == 0
     assert boundary_scores(truth, guess, 0.2, fps=10) == near
     assert boundary_scores(truth, guess, 0.19, fps=10)["recall"] == 0
+    assert boundary_scores(truth, guess, 4, fps=0.5) == near
 
 
 def test_boundaries_in_seconds_meet_whole_frames() -> None:
@@ -176,6 +199,8 @@ def test_per_class_by_hand() -> None:
         (2, 0, 0, 0, 1, 0),
         (3, 0, 0, 0, 0, 0),
     ]
+    assert per_class([[-1]], [[0]], 1) == [dict.fromkeys(keys, 0)]  # nothing to judge
+    assert per_class([[0, 0]], [[0, 1]], 2)[0]["f1"] == 100  # an IoU of one half is enough
     assert [row["f1"] for row in per_class(truth, guess, 3, overlap=70)] == [0, pytest.approx(200 / 3), 0]
     with pytest.raises(InputError, match="class 2; expected below n_classes = 2"):
         per_class(truth, guess, 2)
@@ -193,7 +218,9 @@ def test_table() -> None:
     assert format_table({}) == ""
     rows = format_table(evaluate([[0, 1]], [[0, 1]], unseen=[1])).splitlines()
     assert rows[0] == "profile fact"
+    assert rows[2].split() == ["frame", "accuracy", "100.0", "100.0", "100.0"]
     assert rows[-1].split() == ["harmonic", "mean", "100.0"]
+    assert [figure_name(key) for key in ("ausuc", "unseen_f1@10")] == ["AUSUC", "unseen F1@10"]
     assert len({len(row) for row in rows if row.startswith(("F1", "class", " "))}) == 1
 
 
@@ -206,4 +233,5 @@ def test_cohen_kappa_is_agreement_beyond_chance():
     assert cohen_kappa([[0, 1]], [[1, 0]]) == -1
     assert cohen_kappa([[3, 3]], [[3, 3]]) == 1
     assert cohen_kappa([[3, 3]], [[4, 4]]) == 0
+    assert cohen_kappa([[-1]], [[0]]) == 0  # nothing to judge
     assert cohen_kappa([[-1, 1, 0]], [[5, 1, 0]]) == 1  # an ignored frame
