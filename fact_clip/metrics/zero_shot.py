@@ -158,8 +158,8 @@ def seen_unseen_curve(
 
     changes = (s_weight > 0) | (u_weight > 0)
     breaks, place = np.unique(margin[changes], return_inverse=True)
-    lost = np.bincount(place, s_weight[changes], minlength=len(breaks))
-    won = np.bincount(place, u_weight[changes], minlength=len(breaks))
+    lost = np.bincount(place, s_weight[changes])
+    won = np.bincount(place, u_weight[changes])
     return SeenUnseenCurve(
         gamma=_between(breaks),
         # Summed from the end at which it is 0, so that it is 0 there.
