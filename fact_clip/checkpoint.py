@@ -340,10 +340,21 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
-    weights, _ = read_weights(run.path / "model.safetensors")
+    weights, facts = read_weights(run.path / "model.safetensors")
+    check_classes(run, facts, run.path / "model.safetensors")
     model = run.new_model(*map(weights.get, ("text_embeddings", "objects.names", "similarity.space")))
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
+
+
+def check_classes(run: Run, facts: Mapping[str, Any], weights: Path) -> None:
+    """Refuse weights that were trained on other classes than the run names; older ones do not say."""
+    names, ours = facts.get("classes"), run.vocabulary.names
+    if not isinstance(names, list) or tuple(names) == ours:
+        return
+    first = next((f"{theirs!r} against {own!r}" for theirs, own in zip(names, ours, strict=False) if theirs != own), "")
+    found = f"trained on {len(names)} classes" + (f" (first that differs: {first})" if first else "")
+    raise InputError(weights, found, f"the {len(ours)} of vocabulary.json", "copy the run again, as it was written")
 
 
 def member_folders(path: Path, members: int) -> list[Path]:

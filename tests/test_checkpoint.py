@@ -198,6 +198,26 @@ def test_another_vocabulary(run, tmp_path, refused):
     refused(lambda: load(run), str(run / "vocabulary.json"), "22 classes", "expected 23")
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda names: names[:2], "trained on 23 classes"),
+        (lambda names: [names[1], names[0], *names[2:]], "'no action' against 'grasp shaft'"),
+        (lambda names: [*names[:-1], "else"], "against 'else'"),
+    ],
+    ids=["two", "swapped", "another"],
+)
+def test_weights_of_other_classes_than_the_run_names(change, found, run, refused):
+    """What a closed-set head cannot tell by its shapes: vocabulary.json and run.json agree, and the weights do not."""
+    tree = json.loads((run / "vocabulary.json").read_text())
+    names = change(tree["names"])
+    tree.update(names=names, background=names[:1], slots=["action"], factors=[[name] for name in names])
+    (run / "vocabulary.json").write_text(json.dumps(tree))
+    classes = json.loads((run / "run.json").read_text())["classes"] | {"count": len(names)}
+    edit_json(run / "run.json", classes=classes)
+    refused(lambda: load(run), str(run / "model.safetensors"), found, f"the {len(names)} of vocabulary.json")
+
+
 # --- runs of format 1 -------------------------------------------------------------------------------
 
 

@@ -116,7 +116,8 @@ def convert(
     data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
     ours = ours.model_copy(update={"data": data})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
-    return _write(Run(out, ours, vocabulary, classes, transform, layout, known.fps, None), weights, checkpoint)
+    run = Run(out, ours, vocabulary, classes, transform, layout, known.fps, None)
+    return _write(run, weights, checkpoint, mapping)
 
 
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
@@ -125,14 +126,15 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     weights = read_state(checkpoint)
     dataset = Dataset(config.data)
     vocabulary, classes = dataset.vocabulary, Classes(len(dataset.vocabulary))
+    mapping = dataset.root / BENCHMARKS[config.data.name].mapping
     if config.model.head == "verb-noun":
-        classes = _verbs_and_nouns(dataset.root / BENCHMARKS[config.data.name].mapping, vocabulary)
+        classes = _verbs_and_nouns(mapping, vocabulary)
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
         weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, vocabulary))
     config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(dataset.root.resolve())})})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
     run = Run(out, config, vocabulary, classes, transform, dataset.layout, dataset.fps, None)
-    return _write(run, weights, checkpoint)
+    return _write(run, weights, checkpoint, mapping)
 
 
 def _check_new(out: Path) -> None:
@@ -140,12 +142,49 @@ def _check_new(out: Path) -> None:
         raise InputError(out, "already there and not empty", "a new folder")
 
 
-def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path) -> Path:
+def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: Path) -> Path:
+    _check_count(run, weights, checkpoint, mapping)
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, str(checkpoint))
     create(run)
-    save_weights(inside(run.path, "model.safetensors"), model.state_dict(), {"converted_from": str(checkpoint)})
+    facts = {"converted_from": str(checkpoint), "classes": run.vocabulary.names}
+    save_weights(inside(run.path, "model.safetensors"), model.state_dict(), facts)
     return run.path
+
+
+def _check_count(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: Path) -> None:
+    """An InputError where the weights are known to be those of more classes than the mapping has, or of fewer."""
+    scores, todo = run.classes.count, "take the mapping that the weights were trained with"
+    if run.classes.verb:
+        scores = run.classes.n_verbs + run.classes.n_nouns
+    for name in ("action_embed.weight", "text_embeddings"):  # one row a class
+        if name in weights and len(weights[name]) != run.classes.count:
+            found, expected = f"{run.classes.count} classes", f"{len(weights[name])}, as {name} of {checkpoint} has"
+            raise InputError(mapping, found, expected, todo)
+    if run.config.model.head != "fact-clip" and (least := trained_scores(weights)) > scores:
+        what = "verbs and nouns" if run.classes.verb else "classes"
+        expected = f"at least {least}: the last layer of {checkpoint} was trained for as many"
+        raise InputError(mapping, f"{scores} {what}", expected, todo)
+
+
+def trained_scores(weights: Mapping[str, Tensor]) -> int:
+    """The least number of class scores that the weights of a closed-set model can have; 0: nothing is known.
+
+    Scores are the last channels of the last layer of frames; the channels before them are read by nothing, so that
+    they stay as they were made: uniform below 1 / sqrt(inputs), or smaller with weight decay. The first channel that is
+    larger was trained, and is a score. Weights that were made in another way are larger everywhere, and tell nothing.
+    """
+    name = f"block_list.{_blocks(weights) - 1}.frame_branch.conv_out.weight"
+    if name not in weights or not weights[name].numel():
+        return 0
+    layer = weights[name].flatten(1)  # (H, inputs)
+    first = int((layer.abs().amax(1) > 1.001 / layer.shape[1] ** 0.5).int().argmax())
+    return len(layer) - first if first else 0
+
+
+def _blocks(weights: Mapping[str, Tensor]) -> int:
+    numbers = [name.split(".")[1] for name in weights if name.startswith("block_list.")]
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -305,6 +305,7 @@ class _Training:
 
     def _save_model(self, facts: dict[str, Any]) -> None:
         if self.processes.first:
+            facts = {**facts, "classes": self.run.vocabulary.names}
             checkpoint.save_weights(inside(self.run.path, "model.safetensors"), self.kept.state_dict(), facts)
 
     def _save_state(self) -> None:
@@ -320,12 +321,14 @@ class _Training:
                 {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None}
             )
         facts: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
+        facts |= {"classes": self.run.vocabulary.names}
         facts |= {"step": self.step, "terms": {key: float(value) for key, value in self.terms.items()}}
         checkpoint.save_weights(inside(self.run.path, "last.safetensors"), tensors, facts)
 
     def _restore(self) -> None:
         path = self.run.path / "last.safetensors"
         tensors, facts = checkpoint.read_weights(path)
+        checkpoint.check_classes(self.run, facts, path)
         models = {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.kept}
         for prefix, model in models.items():
             weights = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}

@@ -62,7 +62,8 @@ def test_validation_picks_the_best_epoch(average, tiny, tmp_path, monkeypatch):
     result = train(config, run, progress=progress)
     assert result["best"] == 30.0
     weights, facts = checkpoint.read_weights(run / "model.safetensors")
-    assert facts == {"epoch": 2, "validation": {"score": 30.0, "edit": 1.0}}
+    names = list(checkpoint.open_run(run).vocabulary.names)
+    assert facts == {"epoch": 2, "validation": {"score": 30.0, "edit": 1.0}, "classes": names}
     assert weights.keys() == kept[2].keys()
     assert all(torch.equal(weights[key], kept[2][key]) for key in weights)
     assert not all(torch.equal(weights[key], kept[3][key]) for key in weights)
@@ -76,7 +77,7 @@ def test_without_validation_videos_the_last_epoch_is_kept(tiny, tmp_path):
     assert result["best"] is None
     weights, facts = checkpoint.read_weights(tmp_path / "run" / "model.safetensors")
     last = load_file(tmp_path / "run" / "last.safetensors")
-    assert facts == {"epoch": 2}
+    assert facts == {"epoch": 2, "classes": list(checkpoint.open_run(tmp_path / "run").vocabulary.names)}
     assert all(torch.equal(value, last[f"model.{key}"]) for key, value in weights.items())
 
 

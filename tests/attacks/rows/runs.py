@@ -204,8 +204,26 @@ STATE: Faults = {
 }  # fmt: skip
 
 
+def classes(names: list[str]) -> dict[str, Content]:
+    """A run whose vocabulary and run.json agree on other classes than it was trained on."""
+    vocabulary = edited("", names=names, background=names[:1], slots=["action"], factors=[[name] for name in names])
+    return {"run/vocabulary.json": vocabulary, "run/run.json": edited("classes", count=len(names))}
+
+
+OTHER_CLASSES = {
+    "two classes": (["no action", "grasp shaft"], ("model.safetensors", "trained on 23 classes", "the 2 of")),
+    "24 classes": ([f"c{number}" for number in range(24)], ("model.safetensors", "23 classes", "the 24 of")),
+    "other names": ([f"c{number}" for number in range(23)], ("model.safetensors", "'no action' against 'c0'")),
+}
+
+
 def _rows() -> Iterator[Row]:
     inside = "person1_video1.npy"
+    for what, (names, words) in OTHER_CLASSES.items():
+        told = f"run of other classes/{what}"
+        yield Row(told, f"segment {{w}}/{inside} --run run --out out", words, classes(names), ("run",))
+        for command in ("evaluate run", "train {w}/tiny.yaml --out run --resume"):
+            yield Row(f"{told}, {command.split()[0]}", command, (), classes(names), ("run",))
     for what, (name, content, words) in {**RUN, **STATISTICS, **WEIGHTS}.items():
         yield Row(
             f"run/{what}",
