@@ -178,5 +178,7 @@ def test_a_damaged_calibration_is_one_line(text, tmp_path):
     with pytest.raises(InputError, match=r"calibration\.json") as caught:
         Calibration.read(path, VERBS)
     assert "\n" not in str(caught.value)
+    if not text:
+        assert "expected a calibration as it was written" in str(caught.value)
     path.write_text(json.dumps(GOOD))
     assert Calibration.read(path, VERBS) == Calibration(("rest",), {"verb": {"cut": 3}}, 0.5, 1.0)

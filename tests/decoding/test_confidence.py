@@ -123,8 +123,10 @@ def test_a_file_and_damaged_ones(tmp_path, refused):
     assert Confidence.read(path) is None
     path.write_text(json.dumps(asdict(found)))
     assert Confidence.read(path) == found
-    for wrong in ({"slope": None}, {"quantiles": [0.5]}, {"more": 1}, {"intercept": float("nan")}):
+    for wrong in ({"slope": None}, {"quantiles": [0.5]}, {"more": 1}):
         path.write_text(json.dumps(asdict(found) | wrong))
-        refused(lambda: Confidence.read(path), str(path), "damaged")
+        refused(lambda: Confidence.read(path), str(path), "damaged", "; train the run anew")
+    path.write_text(json.dumps(asdict(found) | {"intercept": float("nan")}))
+    refused(lambda: Confidence.read(path), str(path), "NaN is no number")
     path.write_text("{")
-    refused(lambda: Confidence.read(path), str(path), "damaged")
+    refused(lambda: Confidence.read(path), str(path), "damaged", "expected a confidence as it was written")

@@ -38,6 +38,20 @@ def test_one_frame_by_hand():
     np.testing.assert_allclose(found[0], expected, atol=1e-4)
 
 
+def test_where_there_is_hardly_an_action_no_word_is_near():
+    """Actions of a millionth part: half of what is there is a word, and half nothing."""
+    found = factor_evidence(np.array([[1e-6, 0.0, 0.0, 0.0]]), KITCHEN, ACTIONS, deviation=1.0)
+    known, none = math.log(0.5 + FLOOR), math.log(FLOOR)  # of take and cup; of put, wave and jar
+    expected = [2 * known, none + known, 2 * none, none + (known + none) / 2]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+
+
+def test_a_slot_that_no_action_fills_says_nothing():
+    words = Vocabulary.from_names(("a", "b"), (), {"a": (None, "cup"), "b": (None, "jar")}, ("verb", "object"))
+    found = factor_evidence(np.array([[0.75, 0.25]]), words, np.array([0, 1]), deviation=1.0)
+    np.testing.assert_allclose(found[0], np.log([0.75 + FLOOR, 0.25 + FLOOR]), atol=1e-5)
+
+
 def test_against_loops_over_frames_and_words():
     of, weight, deviation = voters(), 0.6, 1.5
     found = with_factors(of, KITCHEN, weight, deviation)

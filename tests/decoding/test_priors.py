@@ -54,6 +54,10 @@ def test_mean_posterior_by_hand():
     videos = [np.log([[0.8, 0.2]]) + 7, np.log([[0.4, 0.6]]).astype(np.float32)]
     np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=1e-9)), [0.6, 0.4], rtol=1e-6)
     np.testing.assert_allclose(np.exp(log_mean_posterior(videos, smoothing=0.5)), [0.55, 0.45], rtol=1e-6)
+    assert log_mean_posterior(videos, smoothing=1).tolist() == pytest.approx([math.log(1 / 2)] * 2)
+    single = np.array([[0.1, 0.7]], dtype=np.float32)  # of which the mean is taken in double precision
+    exact = math.log(1e-4 / 2 + (1 - 1e-4) / (1 + math.exp(float(single[0, 1]) - float(single[0, 0]))))
+    assert log_mean_posterior([single])[0] == pytest.approx(exact, rel=1e-14)
     gone = log_mean_posterior([np.array([[0.0, -INF]])])
     np.testing.assert_allclose(np.exp(gone), [1 - 5e-5, 5e-5])
     # Frames count, not videos.
@@ -82,6 +86,11 @@ def test_frames_count_for_a_trained_class_and_factors_on_the_same_scale_for_anot
     np.testing.assert_allclose(PRIORS["frames"](Known(expected, FRAMES)), [*own, expected[3] + shift])
     # What the factors let expect may be off by a constant: only the class without frames knew it, and it is put right.
     np.testing.assert_allclose(PRIORS["frames"](Known(expected + 7, FRAMES)), [*own, expected[3] + shift])
+
+
+def test_a_class_of_one_frame_is_trained():
+    log_shares = PRIORS["frames"](Known(np.zeros(2), np.array([1, 3])))
+    np.testing.assert_allclose(log_shares, np.log([1 / 4, 3 / 4]))
 
 
 def test_rules_by_hand():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 
-from fact_clip.decoding import Voters, frame_scores, fuse, fuse_gammas, voters
+from fact_clip.decoding import Voters, decode, frame_scores, fuse, fuse_gammas, voters
 from fact_clip.models import BlockOutput, Output
 
 
@@ -74,6 +76,76 @@ def test_all_gammas_at_once_are_each_alone(tokens, seen, ruled_out):
     for gamma, scores in zip(gammas.double(), found, strict=True):
         expected = fuse(exact, 0.3, offset.double() - gamma * group)[0].float()
         torch.testing.assert_close(scores, expected, atol=1e-7, rtol=1e-5)
+
+
+def numbered(tokens: bool = True) -> Voters:
+    """Two videos of 7 frames and 3 classes in which every number is another one; every third frame is kept."""
+    values = torch.arange(2 * 7 * 3.0).reshape(2, 7, 3)
+    kept = torch.arange(14).reshape(2, 7) % 3 == 0
+    return Voters(values, values + 100 if tokens else None, kept, similarity=values + 200)
+
+
+def same(one: Voters, other: Voters) -> bool:
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(Voters)]
+    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a is b for a, b in pairs)
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_rows_of_a_video(tokens):
+    of = numbered(tokens)
+    only = of.of_video(1, 5)
+    assert only.frames.tolist() == of.frames[1:2, :5].tolist()
+    assert only.kept.tolist() == [[False, False, True, False, False]]
+    assert (only.tokens is None) if not tokens else only.tokens.tolist() == of.tokens[1:2, :5].tolist()
+    some = of.rows(slice(2, 5))
+    assert some.frames[1].tolist() == of.frames[1, 2:5].tolist()
+    assert some.kept[0].tolist() == [False, True, False]
+    assert (some.tokens is None) if not tokens else some.tokens[1].tolist() == of.tokens[1, 2:5].tolist()
+    assert same(of.to("cpu"), of)
+    assert same(replace(of, similarity=None).to("cpu"), replace(of, similarity=None))
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_interleaved_rows_come_back_in_time(tokens, n):
+    whole = replace(numbered(tokens), aligned=True, similarity=None)
+    parts = [whole.rows(slice(start, None, n)) for start in range(n)]
+    assert same(Voters.interleaved(parts), whole)
+
+
+def test_labels_by_hand():
+    """Frame voter .8/.2 and .4/.6, the token of both frames .1/.9; the third frame is padding."""
+    frames = torch.log(torch.tensor([[[0.8, 0.2], [0.4, 0.6], [0.5, 0.5]]]))
+    tokens, blank = torch.log(torch.tensor([[[0.1, 0.9, 0.0]]])), torch.zeros(())
+    block = BlockOutput(blank, frames, blank, tokens, a2f_attention=torch.ones(1, 3, 1))
+    of = Output((block,), torch.tensor([[True, True, False]]), torch.ones(1, 1, dtype=torch.bool), None, 0.2)
+    assert decode(of).tolist() == [[1, 1, -1]]
+    assert decode(of, frame_weight=0.9).tolist() == [[0, 1, -1]]
+    torch.testing.assert_close(frame_scores(of, 0.0)[0, 0], torch.tensor([0.1, 0.9]))
+    text = replace(of, alignment_logits=frames.flip(-1))  # the frame voter of an alignment head
+    torch.testing.assert_close(voters(text).frames, frames.flip(-1).exp())
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_transcript_gives_each_class_its_best_entry(log):
+    """Transcript 2 0 2, the fourth entry is padding; attention goes through one more softmax over the entries."""
+    random = torch.Generator().manual_seed(6)
+    scores, blank = torch.randn(1, 5, 4, generator=random).log_softmax(-1), torch.zeros(())
+    attention = torch.rand(1, 5, 4, generator=random)
+    block = BlockOutput(blank, scores, blank, torch.zeros(1, 4, 5), a2f_attention=attention)
+    real, mask = torch.tensor([[True, True, True, False]]), torch.ones(1, 5, dtype=torch.bool)
+    of = Output((block,), mask, real, torch.tensor([[2, 0, 2, -1]]), 0.25, log_probabilities=log)
+    found = voters(of)
+    for frame in range(5):
+        shares = attention[0, frame, :3].softmax(-1).tolist()
+        expected = [shares[1], 0.0, max(shares[0], shares[2]), 0.0]
+        own = [value if expected[label] else 0.0 for label, value in enumerate(scores[0, frame].exp().tolist())]
+        assert found.tokens[0, frame].tolist() == pytest.approx(expected)
+        assert found.frames[0, frame].tolist() == pytest.approx(expected if log else own)
+    assert found.aligned
+    assert found.kept is mask
+    expected = found.tokens if log else 0.75 * found.tokens + 0.25 * found.frames
+    torch.testing.assert_close(fuse(found, 0.25, torch.tensor([9.0, 0.0, 0.0, 0.0])), expected)
 
 
 def test_voters_keep_no_more_than_a_score_a_frame_and_class():
