@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 
 import pytest
@@ -78,6 +79,39 @@ def test_all_gammas_at_once_are_each_alone(tokens, seen, ruled_out):
         torch.testing.assert_close(scores, expected, atol=1e-7, rtol=1e-5)
 
 
+def batch(*alone: Output) -> Output:
+    """Outputs of one video each, of one length, as one."""
+    blocks = [
+        replace(first, **{name: torch.cat([getattr(block, name) for block in (first, *others)]) for name in TABLES})
+        for first, *others in zip(*(of.blocks for of in alone), strict=True)
+    ]
+    mask, real = torch.cat([of.mask for of in alone]), torch.cat([of.token_mask for of in alone])
+    return replace(alone[0], blocks=tuple(blocks), mask=mask, token_mask=real)
+
+
+TABLES = ("frame_logits", "token_logits", "a2f_attention")
+
+
+@pytest.mark.parametrize("blocks", ["last", "all"])
+def test_a_video_in_a_batch_has_the_voters_that_it_has_alone(blocks):
+    alone = [output(0), output(1, null=True), output(2)]
+    found = voters(batch(*alone), blocks)
+    for place, of in enumerate(alone):
+        assert same(found.of_video(place, 6), voters(of, blocks))
+    assert found.kept.tolist() == [[True] * 6, [False] * 6, [True] * 6]
+    plain = replace(alone[0], blocks=tuple(replace(block, a2f_attention=None) for block in alone[0].blocks))
+    assert voters(plain).tokens is None
+    assert voters(plain).kept is plain.mask
+
+
+def test_all_blocks_have_an_equal_say():
+    of = output(3)
+    for frame, found in enumerate(voters(of, "all").frames[0].tolist()):
+        logs = [block.frame_logits[0, frame].log_softmax(-1).tolist() for block in of.blocks]
+        means = [math.exp((one + other) / 2) for one, other in zip(*logs, strict=True)]
+        assert found == pytest.approx([mean / sum(means) for mean in means])
+
+
 def numbered(tokens: bool = True) -> Voters:
     """Two videos of 7 frames and 3 classes in which every number is another one; every third frame is kept."""
     values = torch.arange(2 * 7 * 3.0).reshape(2, 7, 3)
@@ -122,7 +156,7 @@ def test_labels_by_hand():
     assert decode(of).tolist() == [[1, 1, -1]]
     assert decode(of, frame_weight=0.9).tolist() == [[0, 1, -1]]
     torch.testing.assert_close(frame_scores(of, 0.0)[0, 0], torch.tensor([0.1, 0.9]))
-    text = replace(of, alignment_logits=frames.flip(-1))  # the frame voter of an alignment head
+    text = replace(of, alignment_logits=frames.flip(-1) + 3)  # the frame voter of an alignment head
     torch.testing.assert_close(voters(text).frames, frames.flip(-1).exp())
 
 
