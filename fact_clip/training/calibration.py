@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 # In nats. The ends are so far out that no frame changes any more, whatever the scores; 0 is one of them.
 _HALF = (*np.arange(0.5, 10.25, 0.5).tolist(), 12.0, 14.0, 17.0, 20.0, 25.0, 30.0, 40.0, 1000.0)
 GAMMAS = (*(-gamma for gamma in reversed(_HALF)), 0.0, *_HALF)
+_BETWEEN = 8  # steps between two of `GAMMAS`, when gamma is chosen
 
 # Name in `decode.gamma_rule` -> how gamma is read off the curve of the validation videos.
 GAMMA_RULES: dict[str, Callable[[SeenUnseenCurve, float], float]] = {
@@ -84,15 +85,15 @@ class Scored:
         """The same with the offset of a calibration."""
         return self.decoded(calibration.offset(self.choice.vocabulary))
 
-    def with_gammas(self, calibration: Calibration) -> Iterator[NDArray[np.int64]]:
-        """The same with each of `GAMMAS` in place of that of the calibration: (G, T) of one video after the other."""
+    def with_gammas(self, calibration: Calibration, gammas: Sequence[float] = GAMMAS) -> Iterator[NDArray[np.int64]]:
+        """The same with each of G gammas in place of that of the calibration: (G, T) of one video after the other."""
         names = self.choice.vocabulary
         offset = replace(calibration, gamma=0.0).offset(names)
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         seen = np.array([name in calibration.seen for name in names])
         pairs = list(zip(self.voters, self.truth, strict=True))
         for of, labels in paced(pairs, "decoding with each gamma", logger):
-            yield self.place[self.segmenter.decode_gammas(of, choice, seen, GAMMAS, len(labels))]
+            yield self.place[self.segmenter.decode_gammas(of, choice, seen, gammas, len(labels))]
 
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
@@ -118,17 +119,19 @@ class Scored:
         return [np.log(np.maximum(each, np.finfo(each.dtype).tiny)) for each in scores]
 
 
-def curve_of(parts: Sequence[Scored], calibration: Calibration, groups: Groups) -> SeenUnseenCurve:
-    """S and U over `GAMMAS` of all videos of the parts, decoded as in use."""
+def curve_of(
+    parts: Sequence[Scored], calibration: Calibration, groups: Groups, gammas: Sequence[float] = GAMMAS
+) -> SeenUnseenCurve:
+    """S and U over some gammas, 0 among them, of all videos of the parts, decoded as in use."""
     n_classes = max(len(part.vocabulary) for part in parts)
-    total, right = np.zeros(n_classes, np.int64), np.zeros((len(GAMMAS), n_classes), np.int64)
+    total, right = np.zeros(n_classes, np.int64), np.zeros((len(gammas), n_classes), np.int64)
     for part in parts:
-        for truth, predictions in zip(part.truth, part.with_gammas(calibration), strict=True):
+        for truth, predictions in zip(part.truth, part.with_gammas(calibration, gammas), strict=True):
             judged = truth >= 0
             total += np.bincount(truth[judged], minlength=n_classes)
             for own, hits in zip(right, predictions == truth, strict=True):  # a gamma each
                 own += np.bincount(truth[judged & hits], minlength=n_classes)
-    counts = {gamma: FrameCounts.of_arrays(total, own) for gamma, own in zip(GAMMAS, right, strict=True)}
+    counts = {gamma: FrameCounts.of_arrays(total, own) for gamma, own in zip(gammas, right, strict=True)}
     return curve_of_counts(counts, *groups)
 
 
@@ -179,8 +182,18 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> C
         raise InputError("decode.gamma_rule", "harmonic", "frames of validation-unseen classes", "use cost")
     rivals, others = dataset.validation_unseen, dataset.unseen
     rivals, others = (rivals, others) if occur else (others, rivals)
-    curve = curve_of(scored, start, (rivals, dataset.vocabulary.background_indices, others))
-    return replace(start, gamma=GAMMA_RULES[config.gamma_rule](curve, config.gamma_cost))
+    groups = (rivals, dataset.vocabulary.background_indices, others)
+    return replace(start, gamma=_choose_gamma(scored, start, groups, config))
+
+
+def _choose_gamma(scored: Sequence[Scored], start: Calibration, groups: Groups, config: DecodeConfig) -> float:
+    """Gamma by the rule, first among `GAMMAS`, then between the neighbours of what was found there."""
+    rule = GAMMA_RULES[config.gamma_rule]
+    place = GAMMAS.index(rule(curve_of(scored, start, groups), config.gamma_cost))
+    below, above = GAMMAS[max(place - 1, 0)], GAMMAS[min(place + 1, len(GAMMAS) - 1)]
+    fine = {0.0, GAMMAS[-1], *np.linspace(below, GAMMAS[place], _BETWEEN + 1).tolist()}
+    fine |= set(np.linspace(GAMMAS[place], above, _BETWEEN + 1).tolist())
+    return rule(curve_of(scored, start, groups, sorted(fine)), config.gamma_cost)
 
 
 def check_prior(config: DecodeConfig, dataset: Dataset) -> None:

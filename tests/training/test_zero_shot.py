@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import shutil
 from itertools import groupby, pairwise
@@ -286,6 +287,13 @@ def test_by_factor_counts_frames_whose_predicted_class_has_it(segmenter, dataset
     }
 
 
+def between(gamma):
+    """Those of the grid beside a gamma of it, and what lies between them in steps of an eighth."""
+    place = GAMMAS.index(gamma)
+    ends = [*GAMMAS[max(place - 1, 0) : place], gamma, *GAMMAS[place + 1 : place + 2]]
+    return [low + step * (high - low) / 8 for low, high in itertools.pairwise(ends) for step in range(9)]
+
+
 def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset):
     names = dataset.validation
     truth = [dataset.labels(name).tolist() for name in names]
@@ -296,17 +304,26 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
     assert (start.gamma, start.prior_weight) == (0.0, 0.1)
     assert start.seen == tuple(dataset.vocabulary.names[label] for label in dataset.seen)
     assert start.frames == factor_frames(dataset.vocabulary, dataset.class_counts(dataset.train))
-    curve = {}
-    for gamma in GAMMAS:
+
+    def point(gamma):
         guesses = predictions(segmenter, dataset, names, dataclasses.replace(start, gamma=gamma))
-        curve[gamma] = (class_mean(truth, guesses, seen), class_mean(truth, guesses, chosen_by))
-    cost = calibrate([with_rule(segmenter, gamma_rule="cost", gamma_cost=0.3)], [dataset])
-    within = [gamma for gamma, (s, _) in curve.items() if s >= 0.7 * curve[0.0][0] - 1e-9]
-    assert cost.gamma == (max(within) if curve[0.0][0] > 0 else 0.0)  # nothing to lose, nothing to pay
-    best = calibrate([with_rule(segmenter, gamma_rule="harmonic")], [dataset])
-    top = max(harmonic(*point) for point in curve.values())
-    equal = [gamma for gamma, point in curve.items() if harmonic(*point) >= top - 1e-9]
-    assert abs(best.gamma) == min(map(abs, equal))
+        return class_mean(truth, guesses, seen), class_mean(truth, guesses, chosen_by)
+
+    def largest_within(curve):
+        return max(gamma for gamma, (s, _) in curve.items() if s >= 0.7 * curve[0.0][0] - 1e-9)
+
+    def best_mean(curve):
+        top = max(harmonic(*each) for each in curve.values())
+        return min((gamma for gamma, each in curve.items() if harmonic(*each) >= top - 1e-9), key=abs)
+
+    coarse = {gamma: point(gamma) for gamma in GAMMAS}
+    assert coarse[0.0][0] > 0
+    for settings, rule in (
+        ({"gamma_rule": "cost", "gamma_cost": 0.3}, largest_within),
+        ({"gamma_rule": "harmonic"}, best_mean),
+    ):
+        fine = {0.0: coarse[0.0]} | {gamma: point(gamma) for gamma in between(rule(coarse))}
+        assert calibrate([with_rule(segmenter, **settings)], [dataset]).gamma == pytest.approx(rule(fine), abs=1e-9)
     assert segmenter.calibration == calibrate([with_rule(segmenter)], [dataset])  # what training wrote
 
 
@@ -423,17 +440,23 @@ def test_members_with_parts_learn_every_video(parts):
 
 def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
     run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
-    truth, guesses, used = [], {gamma: [] for gamma in GAMMAS}, fact_clip.load(parts).calibration
-    for each in (run, member):
-        dataset = Dataset.open(each.config.data)
-        truth += [dataset.labels(name).tolist() for name in dataset.validation]
-        alone = Segmenter(each, checkpoint.load_model(each))
-        for gamma in GAMMAS:
-            guesses[gamma] += predictions(alone, dataset, dataset.validation, dataclasses.replace(used, gamma=gamma))
-    seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
-    accuracy = {gamma: class_mean(truth, found, seen) for gamma, found in guesses.items()}
-    within = [gamma for gamma, value in accuracy.items() if value >= 0.85 * accuracy[0.0] - 1e-9]
-    assert used.gamma == (max(within) if accuracy[0.0] > 0 else 0.0)
+    used = fact_clip.load(parts).calibration
+
+    def accuracy(gamma):
+        truth, guesses = [], []
+        for each in (run, member):
+            dataset = Dataset.open(each.config.data)
+            truth += [dataset.labels(name).tolist() for name in dataset.validation]
+            alone = Segmenter(each, checkpoint.load_model(each))
+            guesses += predictions(alone, dataset, dataset.validation, dataclasses.replace(used, gamma=gamma))
+        seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
+        return class_mean(truth, guesses, seen)
+
+    least = 0.85 * accuracy(0.0) - 1e-9
+    assert least > 0
+    coarse = max(gamma for gamma in GAMMAS if accuracy(gamma) >= least)
+    fine = max(gamma for gamma in between(coarse) if accuracy(gamma) >= least)
+    assert used.gamma == pytest.approx(fine, abs=1e-9)
 
 
 @pytest.mark.parametrize("folder", ["run", "parts"])
