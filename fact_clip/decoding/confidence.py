@@ -174,8 +174,9 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
     rows, error = [], 0.0
     for number in range(BINS):
         own = place == number
-        sure, share = (float(values[own].mean()) if own.any() else None for values in (confidence, right))
-        if sure is not None and share is not None:
+        sure = share = None
+        if own.any():
+            sure, share = float(confidence[own].mean()), float(right[own].mean())
             error += 100 * float(own.mean()) * abs(sure - share)
         edges = {"from": number / BINS, "to": (number + 1) / BINS}
         rows.append({**edges, "frames": int(own.sum()), "confidence": sure, "accuracy": share})
