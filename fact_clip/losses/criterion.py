@@ -127,10 +127,9 @@ class Criterion:
         largest = max((int(each.max()) for each in labels.transcripts if len(each)), default=-1)
         if largest >= self.classes.count:
             raise ValueError(f"label {largest} is not one of the {self.classes.count} classes")
-        if self.seen.device != mask.device:
-            self.class_weights, self.is_action, self.seen = (
-                each.to(mask.device) for each in (self.class_weights, self.is_action, self.seen)
-            )
+        self.class_weights, self.is_action, self.seen = (
+            each.to(mask.device) for each in (self.class_weights, self.is_action, self.seen)
+        )
         with torch.autocast(mask.device.type, enabled=False):
             return self._loss(output, labels)
 
@@ -312,8 +311,8 @@ def class_weights(
 def balanced_weights(frames: Tensor, exponent: float) -> Tensor:
     """(C,) n^-exponent for a class of n frames, scaled so that the mean over all frames is 1; 1 without frames."""
     counts = frames.double()
-    weights = torch.where(counts > 0, counts.clamp(min=1) ** -exponent, 0.0)
-    scale = counts.sum() / (weights * counts).sum().clamp(min=1e-12)
+    weights = counts.clamp(min=1) ** -exponent
+    scale = counts.sum() / (weights * counts).sum()
     return torch.where(counts > 0, weights * scale, 1.0).float()
 
 
@@ -327,10 +326,10 @@ def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:
         return torch.ones(truth.labels.shape, device=truth.labels.device)
     lengths = segment_lengths(truth).float()
     action = is_action[truth.classes.clamp(min=0)] & (truth.classes >= 0)  # (B, S)
-    powers = torch.where(action, lengths.clamp(min=1) ** -exponent, 0.0)
+    powers = torch.where(action, lengths**-exponent, 0.0)
     frames = torch.where(action, lengths, 0.0)
-    mean = (powers * frames).sum(1, keepdim=True) / frames.sum(1, keepdim=True).clamp(min=1)
-    weights = torch.where(action, powers / mean.clamp(min=1e-12), 1.0)
+    mean = (powers * frames).sum(1, keepdim=True) / frames.sum(1, keepdim=True)
+    weights = torch.where(action, powers / mean, 1.0)
     return torch.nn.functional.pad(weights, (0, 1), value=1.0).gather(1, truth.segment)
 
 
@@ -356,4 +355,4 @@ def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
     picked = over_time.gather(2, index.unsqueeze(2)).squeeze(2) * used  # (B, T)
     counts = torch.zeros_like(scores[:, 0]).scatter_add_(1, index, used)  # (B, K)
     of_class = torch.zeros_like(counts).scatter_add(1, index, -picked) / counts.clamp(min=1)  # absent classes are 0
-    return ((to_text + of_class.mean(1)) / 2 * (frames > 0)).mean()
+    return ((to_text + of_class.mean(1)) / 2).mean()

@@ -199,3 +199,7 @@ def test_wrong_labels_are_told():
         criterion(model(features(3)), torch.tensor([0, 9, 1]))
     with pytest.raises(ValueError, match=r"labels are \(1, 2\); expected \(1, 3\)"):
         criterion(model(features(3)), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="label 4 is not one of the 4 classes"):
+        criterion(model(features(3)), torch.tensor([0, 4, 1]))
+    padding = torch.tensor([[True, True, False]])
+    assert torch.isfinite(criterion(model(features(3)), torch.tensor([0, 1, 9]), padding).total)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig
+from fact_clip.datasets.truth import Truth
 from fact_clip.losses import Criterion
 from fact_clip.models import Classes
 from fact_clip.models.output import BlockOutput, Output, Segments
@@ -109,6 +110,8 @@ def test_is_the_slow_loss(case, seed):
     truth = ONCE if kinds == "i" else LABELS
     padded = torch.tensor([[*own, *[2] * (FRAMES - len(own))] for own in truth])  # padding must not matter
     found = criterion(output, padded)
+    cut = criterion(output, Truth.of(padded.masked_fill(~output.mask, -1)))  # as a loader gives it
+    assert (cut.as_dict(), cut.matches) == (found.as_dict(), found.matches)
 
     weights, total = [0.6, 1.0, 1.0, 1.0, 1.0 if output.transcript is not None else 0.3], []
     if config.balance:  # the three actions weigh 1 in the mean over their 57 frames
