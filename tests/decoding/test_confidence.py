@@ -62,7 +62,7 @@ def test_videos_without_an_error_give_finite_numbers():
     assert found.intercept == pytest.approx(0.2223, abs=1e-3)
     worst = Confidence.learned(labels, scores, [np.ones(2, dtype=np.int64)] * 2)
     assert worst.intercept == pytest.approx(-0.2223, abs=1e-3)
-    assert set(worst.quantiles) == {1.0}  # nothing is sure enough
+    assert worst.quantiles == (1.0,) * 101  # nothing is sure enough
 
 
 def few(seed: int, videos: int) -> list[tuple[np.ndarray, np.ndarray, int]]:
@@ -144,6 +144,14 @@ def test_shares_outside_of_0_and_1_are_refused(refused):
     found = Confidence.learned(*made_up(0, 1))
     for share in (-0.1, 1.5, float("nan")):
         refused(lambda share=share: found.least(share), "reject: ", "expected a share")
+
+
+def test_scores_at_their_ends_and_in_single_precision():
+    as_they_are = Confidence(1.0, 0.0, (), 0)
+    np.testing.assert_allclose(as_they_are.calibrated([0.0, 1e-7, 0.5]), [1e-6, 1e-6, 0.5])
+    np.testing.assert_allclose(1 - as_they_are.calibrated([1.0, 1 - 1e-7]), [1e-6, 1e-6])
+    single = np.array([0.1, 0.7], dtype=np.float32)
+    np.testing.assert_allclose(as_they_are.calibrated(single), single.astype(np.float64), rtol=1e-14)
 
 
 def test_means_over_segments():
