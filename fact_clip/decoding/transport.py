@@ -61,10 +61,10 @@ class TransportSettings:
 def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Matrix:
     """The transport plan of a video; a row is the soft assignment of a frame.
 
-    Mirror descent from the uniform plan: a multiplicative step, then a scaling of the rows. It works on log(N * T), and
-    the box filter C_v T is a difference of cumulative sums: time and memory O(N * K), deterministic. The gradient is
-    that of the objective as written. The authors' code has twice its weight on C: their (alpha, epsilon, lam) are
-    (alpha, epsilon, lam) / (2 - alpha) here.
+    Mirror descent from the uniform plan: a multiplicative step, then a scaling of the rows. It works on log(N * T), up
+    to a constant of each row, and the box filter C_v T is a difference of cumulative sums: time and memory O(N * K),
+    deterministic. The gradient is that of the objective as written. The authors' code has twice its weight on C: their
+    (alpha, epsilon, lam) are (alpha, epsilon, lam) / (2 - alpha) here.
 
     Args:
         similarity: (N, K), frames by actions, such as probabilities or cosines; larger is likelier. Costs are
@@ -92,9 +92,7 @@ def transport(similarity: ArrayLike, settings: TransportSettings | None = None) 
         log_share -= pull.astype(np.float32)[:, None]
         log_share -= log_share.max(axis=0)
         np.exp(log_share, out=share)
-        total = share.sum(axis=0)
-        share /= total
-        log_share -= np.log(total)
+        share /= share.sum(axis=0)
     share /= np.float32(n_frames)
     return np.ascontiguousarray(share.T)
 

@@ -208,6 +208,21 @@ def test_extreme_similarities_stay_finite():
         assert (plan.argmax(1) == 1).all()
 
 
+def test_one_extreme_frame_leaves_the_others_alone():
+    similarity = np.array([[1e4, 0.0], [0.0, 0.5], [0.5, 0.0]])
+    plan = transport(similarity, TransportSettings(alpha=0, lam=0))
+    assert np.isfinite(plan).all()
+    assert plan.argmax(1).tolist() == [0, 1, 0]
+
+
+def test_where_no_cost_is_positive_a_step_has_its_own_length():
+    """Costs of -2 and -1, halved; without entropy and frequencies nothing else bounds the step of 4: odds of e^2."""
+    settings = TransportSettings(alpha=0, epsilon=0, lam=0, steps=1)
+    first = 1 / (1 + np.exp(-2))
+    np.testing.assert_allclose(2 * transport([[3, 2], [2, 3]], settings), [[first, 1 - first], [1 - first, first]])
+    assert TransportSettings(alpha=1.0).alpha == 1
+
+
 def test_integers_are_similarities_too():
     assert decode_transport([[1, 0], [0, 1]]).tolist() == [0, 1]
 
