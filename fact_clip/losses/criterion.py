@@ -127,9 +127,10 @@ class Criterion:
         largest = max((int(each.max()) for each in labels.transcripts if len(each)), default=-1)
         if largest >= self.classes.count:
             raise ValueError(f"label {largest} is not one of the {self.classes.count} classes")
-        self.class_weights, self.is_action, self.seen = (
-            each.to(mask.device) for each in (self.class_weights, self.is_action, self.seen)
-        )
+        if self.seen.device != mask.device:
+            self.class_weights, self.is_action, self.seen = (
+                each.to(mask.device) for each in (self.class_weights, self.is_action, self.seen)
+            )
         with torch.autocast(mask.device.type, enabled=False):
             return self._loss(output, labels)
 
