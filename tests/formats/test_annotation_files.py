@@ -103,6 +103,71 @@ def test_boris_aggregated_events_after_lines_of_its_own(tmp_path):
     assert spans(path, "boris") == {"a": [(0.5, 2.25, "eat")]}
 
 
+@pytest.mark.parametrize(
+    ("columns", "cells", "name"),
+    [
+        ("Media file name\tMedia file path\tObservation id", "d/a.avi\tb.avi\tc", "a"),
+        ("Media file name\tMedia file path\tMedia file", "\tC:\\d\\b.avi\tc.avi", "b"),
+        ("Media file\tObservation id", "c.avi\tx", "c"),
+        ("Media file\tObservation id", "\td.e", "d.e"),
+        ("Description", "background: idle", "p"),
+    ],
+)
+@pytest.mark.parametrize("subject", ["", "me"])
+def test_boris_events_name_their_video(columns, cells, name, subject, tmp_path):
+    """Pairs of START and STOP are told by their order; a point event is none of them. Not every table has subjects."""
+    path = tmp_path / "p.x.tsv"
+    header, left = (f"{columns}\tSubject", f"{cells}\t{subject}") if subject else (columns, cells)
+    rows = [(1.5, "'=eat", "State"), (2, "call", "point"), (4.25, "'=eat", "")]
+    lines = [f"{left}\t{time}\t{code}\t{kind}\n" for time, code, kind in rows]
+    path.write_text(f"{header}\tTime\tBehavior\tStatus\n" + "".join(lines))
+    (annotation,) = READERS["boris"](path, Options(tier=subject or None))
+    assert (annotation.name, annotation.unit, annotation.where) == (name, "seconds", str(path))
+    assert annotation.background == ("idle" if columns == "Description" else None)
+    assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1.5, 4.25, "=eat")]
+
+
+def test_boris_events_without_what_they_need(tmp_path, refused):
+    path = tmp_path / "p.tsv"
+    path.write_text("Behavior\teat\n")
+    refused(lambda: spans(path, "boris"), f"{path}: no subject with segments")
+    path.write_text("Behavior\tSubject\neat\tA\neat\tB\n")
+    refused(lambda: spans(path, "boris"), "several: 'A', 'B'; expected one subject")
+    refused(lambda: spans(path, "boris", tier="A"), f"{path}:2: Time is 'empty'; expected a number")
+    path.write_text("Behavior\tTime\tMedia file\neat\t3\tm.avi\n")
+    refused(lambda: spans(path, "boris"), f"{path}, 'm': 'eat' starts at 3 s and never stops")
+
+
+def test_epic_by_name_and_by_number(tmp_path, refused):
+    path, verbs, nouns = (tmp_path / f"{name}.csv" for name in ("epic", "verbs", "nouns"))
+    path.write_text(f"{EPIC}P1,00:00:01.5,2.25,0,4\nP2,0,1,1,0\nP1,00:01:00,61,1,4\n")
+    verbs.write_text("id,key\n0,take\n1,put\n")
+    nouns.write_text("id,key,extra\n4,cup,x\n0,lid,y\n")
+    assert spans(path, "epic", verbs=verbs, nouns=nouns) == {
+        "P1": [(1.5, 2.25, "take,cup"), (60.0, 61.0, "put,cup")],
+        "P2": [(0.0, 1.0, "put,lid")],
+    }
+    assert spans(path, "epic") == {"P1": [(1.5, 2.25, "0,4"), (60.0, 61.0, "1,4")], "P2": [(0.0, 1.0, "1,0")]}
+    refused(lambda: spans(path, "epic", verbs=verbs), "--verbs and --nouns: only one of them; expected both or none")
+    refused(lambda: spans(path, "epic", nouns=nouns), "--verbs and --nouns")
+    for missing, text in ((4, f"{EPIC}P,0,1,0,3\n"), (3, f"{EPIC}P,0,1,2,4\n")):
+        path.write_text(text)
+        number = 3 if missing == 4 else 2
+        refused(
+            lambda: spans(path, "epic", verbs=verbs, nouns=nouns),
+            f"{path}:2: class {number}; expected one of the 2 in the class file",
+        )
+
+
+def test_label_studio_in_frames_and_in_seconds_is_refused(tmp_path, refused):
+    sound = {"from_name": "tl", "value": {"start": 0.25, "end": 1.5, "labels": ["talk"]}}
+    path = tmp_path / "ls.json"
+    path.write_text(
+        json.dumps([{"id": 7, "data": {"video": "a.mp4"}, "annotations": [{"result": [region(1, 9, "x"), sound]}]}])
+    )
+    refused(lambda: spans(path, "label-studio"), f"{path}, task 7: frames and seconds in control 'tl'; expected one of")
+
+
 def test_via_with_numbered_options_and_other_metadata(tmp_path):
     tree = {
         "attribute": {
@@ -262,6 +327,13 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
         ("csv", "start_frame,stop_frame,label\n0,x,a\n", "f:2: stop_frame is 'x'; expected a number or 00:00:00.0"),
         ("csv", "start_frame,stop_frame,label\n0,1,a\n9,1,a\n", "f:3: 'a' from 9 to 1; expected a stop after"),
         ("csv", "start_frame,stop_frame,label\n-1,1,a\n", "f:2: 'a' from -1 to 1; expected times that are 0 or more"),
+        (
+            "csv",
+            "start_frame,stop_frame,label\n0,2e9,a\n",
+            "from 0 to 2e+09; expected times up to 1e+09; check the unit",
+        ),
+        ("csv", "start_frame,stop_frame,label\n0,inf,a\n", "f:2: stop_frame is 'inf'; expected a finite number"),
+        ("boris", project([[1, "", "eat"], [2, "", "eat"]], media_info={"length": {"a": -1}}), "f: a length of -1.0"),
         ("csv", "start_frame,stop_frame,label\n0,1\n", "f:2: 2 cells; expected 3, as in the header"),
         ("csv", 'start_frame,stop_frame,label\n0,1,"a\n', "not a table (unexpected end of data)"),
         ("runs", '{"v": 3}', "f: 'v': 3; expected a name and its list"),

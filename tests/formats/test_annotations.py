@@ -124,6 +124,15 @@ def test_what_cannot_be_brought_to_frames(annotation, clock, message):
         to_frames(annotation, clock, "-")
 
 
+def test_more_frames_than_any_video_has(refused):
+    long = annotated((0, 9e6, "a"))
+    refused(
+        lambda: to_frames(long, Clock(fps=3), "-"), "segments of 'v' to frame 27,000,000; expected 20,000,000 frames"
+    )
+    for background in ("", " ", "a\nb", 3):
+        refused(lambda name=background: Annotation("v", (), "frames", "f", background=name), "f: the background ")
+
+
 def test_a_little_beyond_the_end_is_cut():
     assert to_frames(annotated((0, 20, "a")), Clock(10, fps=1), "-").labels == ["a"] * 10
 

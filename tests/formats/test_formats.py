@@ -125,6 +125,8 @@ def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
 def test_an_unknown_format_lists_the_known(name):
     with pytest.raises(InputError, match=rf"--format: no format '{name}'; expected one of csv, json, jsonl, txt, vtt"):
         ending_of(name, "--format")
+    with pytest.raises(InputError, match=r"^format: no format"):
+        ending_of(name)
 
 
 def test_segmentation_saves_and_loads_itself(tmp_path):
@@ -156,6 +158,16 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
         ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "times: shape (1,)"),
         ("a.json", '{"segments": [], "times": "x"}', "a.json: times that are not a list of numbers"),
         ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2: not JSON"),
+        (
+            "a.json",
+            '{"segments": [{"start": 0, "stop": 1, "action": "a", "confidence": "x"}]}',
+            "expected a name as action",
+        ),
+        (
+            "a.json",
+            '{"segments": [{"start": 0, "stop": 20000001, "action": "a"}]}',
+            "segment 0: frames [0, 20000001); expected 20,000,000 frames",
+        ),
         ("a.jsonl", "[]", "a.jsonl:1: []; expected an object with start, stop, action"),
         ("a.txt", "\n\n", "a.txt: no frames"),
         ("a.txt", "a\n\nb\n", "a.txt:2: a blank line"),
@@ -169,6 +181,21 @@ def test_bad_files_are_one_plain_line(name, text, message, tmp_path):
         load(path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_header_beyond_any_is_no_table(tmp_path, refused):
+    path = tmp_path / "a.csv"
+    path.write_text("x" * 140_000)
+    refused(lambda: load(path), f"{path}:1: not a table (field larger than field limit (131072)); expected a header")
+
+
+def test_the_length_of_a_video_has_bounds(tmp_path, refused):
+    path = save(POUR, tmp_path / "a.csv")
+    for n_frames in (0, 20_000_001):
+        refused(
+            lambda n=n_frames: load(path, n_frames=n), f"{path}: a video of {n_frames} frames; expected 1 to 20,000,000"
+        )
+    assert load(path, n_frames=10) == POUR
 
 
 def test_missing_and_binary_files_are_input_errors(tmp_path):

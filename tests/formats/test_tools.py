@@ -305,7 +305,9 @@ def test_formats_of_seconds_ask_for_a_rate(ending, tmp_path):
     if ending in (".csv", ".json", ".jsonl", ".label-studio.json"):
         assert save(video, tmp_path / f"a{ending}").is_file()
         return
-    with pytest.raises(InputError, match=r"/a\.[a-z.]+: no frame rate and no frame times; expected seconds"):
+    with pytest.raises(
+        InputError, match=r"/a\.[a-z.]+: no frame rate and no frame times; expected seconds .*; set the"
+    ):
         save(video, tmp_path / f"a{ending}")
     assert list(tmp_path.iterdir()) == []
 
@@ -326,6 +328,14 @@ def test_rttm_refuses_names_that_become_one(tmp_path):
 def test_a_segment_below_a_millisecond_is_refused(ending, tmp_path):
     with pytest.raises(InputError, match="without length; expected a millisecond or more"):
         save(Segmentation((Segment(0, 1, "a"), Segment(1, 9, "b")), 9000.0), tmp_path / f"a{ending}")
+
+
+def test_names_that_xml_has_no_way_to_write(tmp_path, refused):
+    for label in ("a\x00b", "a\ufffe"):
+        video = Segmentation((Segment(0, 3, label),), 3.0)
+        refused(
+            lambda video=video: save(video, tmp_path / "a.eaf"), "expected a name whose signs XML allows; write .csv"
+        )
 
 
 @pytest.mark.parametrize(
