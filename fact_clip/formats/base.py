@@ -188,6 +188,11 @@ def gapless(
         raise InputError(path, f"{error.where}: {error.found}", error.expected, todo) from None
 
 
+def media_of(segmentation: Segmentation) -> str:
+    """The video that a file must name: its path, or what `save` put in its place; "video" where nothing is known."""
+    return segmentation.media or "video"
+
+
 def video_name(media: str) -> str:
     """Name of a video file without its folder (of any system), address and ending."""
     return PureWindowsPath(media.split("?")[0]).stem

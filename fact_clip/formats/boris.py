@@ -10,6 +10,7 @@ from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import Annotation, Options, Span, choose, expects, read_remark, remark
 from fact_clip.formats.base import (
     length,
+    media_of,
     no_formula,
     one_line,
     picture,
@@ -32,7 +33,7 @@ COLUMNS = (
 
 def write_project(segmentation: Segmentation, path: Path) -> None:
     """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event."""
-    video = segmentation.media or "video"
+    video = media_of(segmentation)
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
     events, end = _events(segmentation, path), length(path, segmentation)
     empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
@@ -77,7 +78,7 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
     """Write the table that BORIS 8 exports as tabular events: a row START and a row STOP per segment."""
-    video = segmentation.media or "video"
+    video = media_of(segmentation)
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     events = _events(segmentation, path)
     end, rate = f"{length(path, segmentation):.3f}", f"{picture_rate(segmentation):.3f}"

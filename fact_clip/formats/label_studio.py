@@ -9,7 +9,7 @@ from typing import Any
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose, expects
-from fact_clip.formats.base import picture, picture_rate, read_json, video_name, write_json
+from fact_clip.formats.base import media_of, picture, picture_rate, read_json, video_name, write_json
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -20,7 +20,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
     segmentation, and frame times become frames at their mean rate.
     """
     rate = picture_rate(segmentation)
-    data: dict[str, Any] = {"video": segmentation.media or "video", **({} if rate is None else {"fps": rate})}
+    data: dict[str, Any] = {"video": media_of(segmentation), **({} if rate is None else {"fps": rate})}
     if segmentation.background:
         data[BACKGROUND] = segmentation.background[0]
     result = []

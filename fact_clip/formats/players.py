@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import read_text
-from fact_clip.formats.base import Gaps, length, library, milliseconds, one_line, timed
+from fact_clip.formats.base import Gaps, length, library, media_of, milliseconds, one_line, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -72,7 +72,7 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
     names = {each.label: "_".join(one_line(path, each.label).split()) for each in segmentation.foreground}
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "names that differ", "write .csv or .json")
-    video = "_".join(Path(segmentation.media or "video").stem.split()) or "video"
+    video = "_".join(Path(media_of(segmentation)).stem.split()) or "video"
     lines = []
     for *times, segment in timed(path, segmentation):
         start, stop = (round(time, 6) for time in times)
@@ -98,8 +98,8 @@ def write_otio(segmentation: Segmentation, path: Path) -> None:
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
         rate, cuts = 1000.0, milliseconds(path, replace(segmentation, background=()))
-    video = Path(segmentation.media or "video")
-    address = video.as_uri() if video.is_absolute() else segmentation.media or "video"
+    video = Path(media_of(segmentation))
+    address = video.as_uri() if video.is_absolute() else media_of(segmentation)
     track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
     for start, stop, segment in cuts:
         times = [otio.opentime.RationalTime(time, rate) for time in (start, stop - start)]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects, read_remark, remark
-from fact_clip.formats.base import read_json, seconds, timed, video_name, write_json
+from fact_clip.formats.base import media_of, read_json, seconds, timed, video_name, write_json
 
 TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write one temporal segment per segment, in seconds; the action is a choice, the confidence a text beside it."""
-    video = segmentation.media or "video"
+    video = media_of(segmentation)
     classes = {label: label for label in sorted({segment.label for segment in segmentation.foreground})}
     attribute = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
     metadata = {}

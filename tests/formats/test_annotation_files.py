@@ -150,6 +150,8 @@ def test_epic_by_name_and_by_number(tmp_path, refused):
     assert spans(path, "epic") == {"P1": [(1.5, 2.25, "0,4"), (60.0, 61.0, "1,4")], "P2": [(0.0, 1.0, "1,0")]}
     refused(lambda: spans(path, "epic", verbs=verbs), "--verbs and --nouns: only one of them; expected both or none")
     refused(lambda: spans(path, "epic", nouns=nouns), "--verbs and --nouns")
+    assert {(each.unit, each.where) for each in READERS["epic"](path, Options())} == {("seconds", str(path))}
+    refused(lambda: spans(path, "epic", verbs=path, nouns=nouns), f"{path}: no column 'id'; expected columns id, key")
     for missing, text in ((4, f"{EPIC}P,0,1,0,3\n"), (3, f"{EPIC}P,0,1,2,4\n")):
         path.write_text(text)
         number = 3 if missing == 4 else 2
@@ -239,6 +241,35 @@ def test_label_studio_labels_on_the_sound(tmp_path):
 def test_csv(text, options, expected, tmp_path):
     (tmp_path / "x.csv").write_bytes(text.encode())
     assert spans(tmp_path / "x.csv", "csv", **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "times"),
+    [(None, ("seconds", 1, 2)), ("seconds", ("seconds", 1, 2)), ("frames", ("frames", 10, 20))],
+)
+def test_csv_with_several_kinds_of_times(unit, times, tmp_path):
+    """Seconds come first unless frames are asked for; rates are those of the options."""
+    path = tmp_path / "x.csv"
+    path.write_text("start_seconds,stop_seconds,start_frame,stop_frame,start,stop,label\n1,2,10,20,5,6,a\n")
+    (annotation,) = READERS["csv"](path, Options(unit=unit, fps=12.5))
+    found = (annotation.unit, annotation.spans[0].start, annotation.spans[0].stop)
+    assert (found, annotation.fps, annotation.where, annotation.name) == (times, 12.5, str(path), "x")
+
+
+def test_csv_of_seconds_beside_frame_numbers(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("start_frame,stop_frame,start,stop,label\n10,20,5,6,a\n")
+    assert spans(path, "csv", unit="seconds") == {"x": [(5, 6, "a")]}
+    assert spans(path, "csv") == {"x": [(10, 20, "a")]}
+
+
+def test_run_lengths_add_up(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text('{"v": [["a", 1], [1, 3], ["b", 2]], "w": []}')
+    one, empty = READERS["runs"](path, Options(classes=("x", "y"), fps=5.0))
+    assert [(span.start, span.stop, span.label) for span in one.spans] == [(0, 1, "a"), (1, 4, "y"), (4, 6, "b")]
+    assert (one.name, one.unit, one.where, one.fps) == ("v", "frames", str(path), 5.0)
+    assert (empty.name, empty.spans) == ("w", ())
 
 
 def test_breakfast_runs_are_those_published(shared):
@@ -338,6 +369,10 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
         ("csv", 'start_frame,stop_frame,label\n0,1,"a\n', "not a table (unexpected end of data)"),
         ("runs", '{"v": 3}', "f: 'v': 3; expected a name and its list"),
         ("runs", '{"../v": []}', "f: '../v': []"),
+        ("runs", '{"a\\\\v": []}', "f: 'a\\\\v': []"),
+        ("runs", "[]", "f: a list; expected NAME: [[class, frames], ...]"),
+        ("runs", '{"v": [["a", 1], ["a", 1.5]]}', "'v', run 1: ['a', 1.5]; expected [class, frames]"),
+        ("runs", '{"v": [["a", 1, 2]]}', "'v', run 0: ['a', 1, 2]; expected [class, frames]"),
         ("runs", '{"v": [[0, 5]]}', "run 0: class 0; expected a name or an index into the mapping; give the names"),
         ("runs", '{"v": [[null, 5]]}', "run 0: class None; expected a name or an index into the mapping"),
         ("runs", '{"v": [["a", 0]]}', "'v', run 0: ['a', 0]; expected [class, frames]"),
