@@ -212,3 +212,8 @@ def test_subtitles_and_label_tracks(tmp_path):
     )
     audacity = save(VIDEO, tmp_path / "x.audacity.txt").read_bytes().decode()
     assert audacity == "0.400000\t1.000000\tstir\n1.000000\t1.800000\tpour\n1.800000\t2.000000\tstir\n"
+
+
+def test_marks_of_webvtt_are_escaped(tmp_path):
+    text = save(Segmentation((Segment(0, 5, "a & b <c> --> d"),), 5.0, media="x --> y"), tmp_path / "a.vtt").read_text()
+    assert text == "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\na &amp; b &lt;c&gt; --&gt; d\n"
