@@ -15,9 +15,11 @@ import pytest
 from hypothesis import settings
 
 import fact_clip
-from fact_clip.config import Config
+from fact_clip.config import Config, merged
 from fact_clip.core import InputError
 from fact_clip.datasets.synthetic import write_workbench
+
+from .small import TINY
 
 if TYPE_CHECKING:
     from .browser import Browser
@@ -95,34 +97,6 @@ def refused() -> Callable[..., None]:
     return check
 
 
-# Large enough for the 23 classes of the workbench and their null class, small enough for an epoch in a moment.
-TINY: dict[str, dict[str, Any]] = {
-    "data": {"name": "workbench", "stride": 4},
-    "model": {
-        "blocks": "iu",
-        "tokens": 40,
-        "input": {
-            "hidden": 40,
-            "frame": "m",
-            "frame_dim": 8,
-            "frame_layers": 2,
-            "action_dim": 8,
-            "action_layers": 1,
-            "heads": 2,
-            "feedforward": 8,
-        },
-        "update": {"frame_layers": 1},
-    },
-    "decode": {"frame_weight": 0.5},
-    "train": {"epochs": 2, "batch_size": 2, "lr": 1e-3, "device": "cpu"},
-}
-
-
-def _joined(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    nested = {key: _joined(base.get(key, {}), value) for key, value in top.items() if isinstance(value, dict)}
-    return {**base, **top, **nested}
-
-
 @pytest.fixture(scope="session")
 def workbench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six small videos; split 1 trains on three, validates on one and tests on two. Tests only read it."""
@@ -135,7 +109,7 @@ def tiny(workbench: Path) -> Callable[..., Config]:
 
     def make(**groups: dict[str, Any]) -> Config:
         here = {"data": {"root": str(workbench)}}
-        return Config.from_tree(_joined(_joined(TINY, here), groups), "tests")
+        return Config.from_tree(merged(merged(TINY, here), groups), "tests")
 
     return make
 

@@ -29,6 +29,7 @@ from fact_clip.decoding import (
     fuse_gammas,
     mix,
     similarity_probabilities,
+    transport,
     with_factors,
 )
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, Runtime, frame_encoder, text_encoder
@@ -105,8 +106,11 @@ def test_batched_equals_alone(head):
 def test_the_order_of_the_vocabulary_is_that_of_the_scores(head):
     rows = torch.randn(1, T, WIDTH, generator=torch.Generator().manual_seed(6))
     with torch.inference_mode():
-        scores, turned = (model_of(head, order)(rows).blocks[-1].frame_logits for order in (None, ORDER))
-    torch.testing.assert_close(turned, scores[..., ORDER], rtol=1e-4, atol=1e-5)
+        plain, turned = (model_of(head, order)(rows).blocks for order in (None, ORDER))
+    with_null = [*ORDER, C]  # which tokens have beside the classes
+    for one, other in zip(plain, turned, strict=True):
+        torch.testing.assert_close(other.frame_logits, one.frame_logits[..., ORDER], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(other.token_logits, one.token_logits[..., with_null], rtol=1e-4, atol=1e-5)
 
 
 # --- decoders ---------------------------------------------------------------------------------------------
@@ -143,6 +147,7 @@ DECODERS: dict[str, Callable[[list[int]], NDArray[Any]]] = {
     "switching": lambda order: decode_switching(np.log(some_scores()[:, order]), 2.0),
     "switching, no price": lambda order: decode_switching(np.log(some_scores()[:, order]), 0.0),
     "transport": lambda order: decode_transport(some_scores()[:, order]),
+    "transport, plan": lambda order: transport(some_scores()[:, order]),
     "fuse": lambda order: fuse(voters_of(order), 0.3).numpy(),
     "fuse, offset": lambda order: fuse(voters_of(order), 0.3, torch.tensor([0.5, 0, -1, 0, 2.0])[order]).numpy(),
     "fuse_gammas": _with_gammas,

@@ -10,25 +10,7 @@ from typing import Any
 
 import numpy as np
 
-TINY: dict[str, Any] = {
-    "data": {"name": "workbench", "stride": 4, "fps": 15.0},
-    "model": {
-        "blocks": "iu",
-        "tokens": 40,
-        "input": {
-            "hidden": 40,
-            "frame": "m",
-            "frame_dim": 8,
-            "frame_layers": 2,
-            "action_dim": 8,
-            "action_layers": 1,
-            "heads": 2,
-            "feedforward": 8,
-        },
-        "update": {"frame_layers": 1},
-    },
-    "train": {"epochs": 1, "batch_size": 2, "lr": 1e-3, "device": "cpu"},
-}
+from ..small import TINY
 
 REFERENCE = """
 dataset: breakfast
@@ -110,7 +92,7 @@ def make(folder: Path) -> None:
 
     warnings.simplefilter("ignore")
     data = write_workbench(folder / "data", videos=6, persons=3, dim=8)
-    tree = merged(TINY, {"data": {"root": str(data)}})
+    tree = merged(TINY, {"data": {"root": str(data), "fps": 15.0}, "train": {"epochs": 1}})
     recipe = Config.from_tree(tree, "world")
     (folder / "tiny.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     train(Config.from_tree(merged(tree, {"data": {"standardize": True}}), "world"), folder / "run")

@@ -1,4 +1,4 @@
-"""A file is written whole or not at all, with the permissions of any new file."""
+"""A file is read if it is one, and written whole or not at all, with the permissions of any new file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import check_file, parse_json, read_mapping, read_text, whole_file
 
 
 @pytest.fixture
@@ -50,3 +50,78 @@ def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match="cannot be written"), whole_file(tmp_path / "a" / "b.txt") as unfinished:
         unfinished.write_text("")
+
+
+def test_a_name_that_no_text_takes(tmp_path, refused):
+    def write() -> None:
+        with whole_file(tmp_path / "a.txt") as unfinished:
+            unfinished.write_text("a\udc80b", encoding="utf-8")
+
+    refused(write, "a.txt: a name that no text file takes ('\\udc80'); expected names of whole characters")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_takes_the_place_of_a_folder(tmp_path, refused):
+    refused(lambda: whole_file(tmp_path).__enter__(), f"{tmp_path}: no regular file, but a folder, a pipe or a device")
+
+
+def test_what_is_no_file(tmp_path, refused):
+    (tmp_path / "a.txt").write_text("12345")
+    assert check_file(str(tmp_path / "a.txt"), "a list", 5) == tmp_path / "a.txt"
+    refused(lambda: check_file(tmp_path / "a.txt", "a list", 4), "a.txt: 5 bytes; expected a list, of at most 4 bytes")
+    refused(lambda: check_file(tmp_path / "b.txt", "a list"), "b.txt: no such file; expected a list")
+    refused(lambda: check_file(tmp_path, "a list"), f"{tmp_path}: a folder; expected a list")
+    refused(lambda: check_file(tmp_path / "a.txt" / "b", "a list"), "cannot be read (Not a directory)")
+    refused(lambda: check_file(tmp_path / "a\0b", "a list"), "no name of a file (embedded null byte)")
+    os.mkfifo(tmp_path / "pipe")
+    refused(lambda: check_file(tmp_path / "pipe", "a list"), "no regular file, but a pipe or a device")
+
+
+def test_text_is_utf8_and_where_it_may_be_latin1(tmp_path, refused, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffé\r\n".encode())
+    assert read_text(path) == "é\r\n"
+    path.write_bytes("aé".encode("latin-1"))
+    assert read_text(path, latin=True) == "aé"
+    refused(lambda: read_text(path, "a list"), f"{path}: not UTF-8 text (byte 1); expected a list")
+
+    def fail(path: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "read_bytes", fail)
+    refused(lambda: read_text(path, "a list"), f"{path}: cannot be read (Permission denied); expected a list")
+
+
+def test_mappings_of_both_kinds(tmp_path, refused):
+    paths = [tmp_path / "a.json", tmp_path / "a.yaml"]
+    for path in paths:
+        path.write_text('{"a": [1]}')
+        assert read_mapping(path, "settings") == {"a": [1]}
+        path.write_text("null")
+        assert read_mapping(path, "settings", may_be_empty=True) == {}
+    refused(lambda: read_mapping(paths[0], "settings"), "a.json: a NoneType; expected an object")
+    paths[1].write_text("- 1")
+    refused(lambda: read_mapping(paths[1], "settings"), "a.yaml: a list; expected a mapping of keys")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{", "f:1: not JSON (Expecting property name"),
+        ("[\n1\n2]", "f:3: not JSON (Expecting ',' delimiter)"),
+        ("[NaN]", "f: not JSON (NaN is no number)"),
+        ("[-Infinity]", "f: not JSON (-Infinity is no number)"),
+        ("9223372036854775808", "f: not JSON (an integer of 19 digits)"),
+        ("-" + "9" * 5000, "f: not JSON (an integer of 5000 digits)"),
+        ('["\\ud83d"]', "f: a name with half of a surrogate pair"),
+        ("[" * 100_000, "f: JSON that is nested too deeply"),
+    ],
+)
+def test_what_is_no_json(text, found, tmp_path, refused):
+    refused(lambda: parse_json(text, tmp_path / "f", "values"), f"{tmp_path}/{found}", "expected values")
+
+
+def test_what_is_json(tmp_path):
+    text = '[9223372036854775807, -9223372036854775807, "\\ud83e\\udd44"]'
+    assert parse_json(text, "f", "values") == [2**63 - 1, 1 - 2**63, "🥄"]
+    assert parse_json("[Infinity]", "f", "values", finite=False) == [float("inf")]

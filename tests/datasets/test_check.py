@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
+from fact_clip.core.files import LARGEST_TEXT
 from fact_clip.datasets import check as feature_faults
 from fact_clip.datasets.check import Inspection, inspect
 
@@ -154,6 +156,21 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]] 
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\nwhisk\n"),
         [("mapping", "{root}/mapping.txt:4", "'whisk'")],
     ),
+    "a folder for a file of factors": (
+        lambda root: (root / "factors.csv").mkdir(),
+        [("factors", "{root}/factors.csv", "a folder")],
+    ),
+    "labels that are too large": (
+        lambda root: os.truncate(root / "groundTruth/b.txt", LARGEST_TEXT + 1),
+        [("labels", "{root}/groundTruth/b.txt", "268,435,457 bytes")],
+    ),
+    "a split that is too large": (
+        lambda root: os.truncate(root / TEST, LARGEST_TEXT + 1),
+        [
+            ("split", "{root}/" + TEST, "268,435,457 bytes"),
+            ("coverage", "{root}/groundTruth/d.txt", "video 'd' is in no split"),
+        ],
+    ),
     "no mapping": (
         lambda root: (root / "mapping.txt").unlink(),
         [("mapping", "{root}/mapping.txt", "no such file")],
@@ -280,6 +297,14 @@ def test_a_large_set_is_looked_at_in_part(look, root, monkeypatch):
     for video in "abcd":
         features(root, video, lambda array: np.ascontiguousarray(array.T))
     assert look().faults[0][1].found == "nan in frame 31, column 0"
+
+
+def test_whole_numbers_of_a_large_set_are_not_looked_at_for_nan(look, root, monkeypatch):
+    monkeypatch.setattr(feature_faults, "LOOK_BYTES", 1000)
+    for video in "abcd":
+        features(root, video, lambda array: array.astype(np.int16))
+    seen = look()
+    assert (seen.faults, seen.columns) == ([], 5)
 
 
 def test_one_split_alone(look, root):

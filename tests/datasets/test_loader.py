@@ -72,6 +72,16 @@ def test_batch_moves():
     assert batch.names == ("a",)
 
 
+def test_a_longer_batch_is_padded():
+    batch = collate([("a", torch.ones(2, 1), torch.tensor([0, 1])), ("b", torch.ones(1, 1), torch.tensor([2]))])
+    longer = batch.longer(4)
+    assert longer.features.tolist() == [[[1], [1], [0], [0]], [[1], [0], [0], [0]]]
+    assert longer.mask.tolist() == [[True, True, False, False], [True, False, False, False]]
+    assert longer.labels.tolist() == [[0, 1, -1, -1], [2, -1, -1, -1]]
+    alone = collate([("a", torch.ones(2, 1), torch.tensor([0, 1]))])
+    assert (alone.padded, alone.longer(3).padded, alone.mask.shape) == (False, True, (1, 2))
+
+
 def test_channels_are_dropped_whole():
     features = torch.randn(9, 4000, generator=generator(1))
     dropped = drop_channels(features, 0.3, generator())

@@ -18,6 +18,8 @@ from fact_clip.decoding import (
 )
 from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
 
+from .words import FRAMES, WORDS
+
 
 def curve(gamma, seen, unseen):
     return SeenUnseenCurve(*(np.array(values, dtype=float) for values in (gamma, seen, unseen)))
@@ -92,20 +94,6 @@ def test_rules_on_a_grid():
 def test_bad_input_is_told(seen, cost, message):
     with pytest.raises(InputError, match=message):
         choose_gamma_by_cost(curve([0, 1], seen, [0, 1]), cost)
-
-
-WORDS = Vocabulary.from_names(
-    ("rest", "cut ham", "cut egg with knife", "hold egg"),
-    background=("rest",),
-    factors={
-        "rest": (None, None, None),
-        "cut ham": ("cut", "ham", None),
-        "cut egg with knife": ("cut", "egg", "knife"),
-        "hold egg": ("hold", "egg", None),
-    },
-    slots=("verb", "object", "tool"),
-)
-FRAMES = np.array([10, 30, 20, 0])  # hold egg was never trained
 
 
 def test_a_factor_that_nobody_has_heard_of_is_as_one_without_frames():

@@ -103,11 +103,3 @@ def test_a_word_nearby_decides_between_equal_actions():
     of = Voters(table, None, torch.ones(1, 9, dtype=torch.bool))
     after = with_factors(of, KITCHEN, 0.5, 2.0).frames[0, 4]
     assert after[2] > 2 * after[3]  # put cup before put jar
-
-
-def test_the_order_of_candidates_does_not_matter():
-    of, order = voters(seed=2), [3, 0, 4, 1, 2]
-    turned = KITCHEN.subset([KITCHEN.names[place] for place in order])
-    shuffled = Voters(of.frames[..., order], of.tokens[..., order], of.kept)
-    found = with_factors(shuffled, turned, 0.5, 2.0)
-    torch.testing.assert_close(found.frames, with_factors(of, KITCHEN, 0.5, 2.0).frames[..., order])

@@ -9,22 +9,12 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DecodeConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import InputError
 from fact_clip.decoding import ASKS_MODEL, PRIORS, Known, factor_frames, factor_log_shares, log_mean_posterior
 
+from .words import FRAMES, WORDS
+
 INF = float("inf")
-WORDS = Vocabulary.from_names(
-    ("rest", "cut ham", "cut egg with knife", "hold egg"),
-    background=("rest",),
-    factors={
-        "rest": (None, None, None),
-        "cut ham": ("cut", "ham", None),
-        "cut egg with knife": ("cut", "egg", "knife"),
-        "hold egg": ("hold", "egg", None),
-    },
-    slots=("verb", "object", "tool"),
-)
-FRAMES = np.array([10, 30, 20, 0])  # hold egg was never trained
 
 
 def test_frames_of_each_factor_by_hand():

@@ -169,14 +169,6 @@ def test_frequencies_are_free_or_even_at_a_price():
     assert spread[0] > 1.2 * spread[1] > 1.2 * 1.2 * spread[2]
 
 
-def test_the_list_has_no_order():
-    similarity, _ = video(90, 7)
-    order = np.random.default_rng(5).permutation(7)
-    plan, permuted = transport(similarity), transport(similarity[:, order])
-    np.testing.assert_allclose(90 * permuted, 90 * plan[:, order], atol=1e-5)
-    assert (order[decode_transport(similarity[:, order])] == decode_transport(similarity)).all()
-
-
 def test_a_constant_on_all_similarities_changes_no_optimum():
     similarity, _ = video(40, 3)
     settings = TransportSettings(steps=300)

@@ -45,11 +45,6 @@ def test_every_format_leaves_one_whole_file(suffix, tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [known.ending for known in FORMATS.values() if known.read is not None])
-def test_what_is_read_back_keeps_the_frames(suffix, tmp_path):
-    assert load(save(POUR, tmp_path / f"video{suffix}")).to_frames() == POUR.to_frames()
-
-
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
 @given(segmentation=segmentations(labels=any_text))
 def test_csv_json_and_jsonl_give_back_all(suffix, segmentation, tmp_path_factory):

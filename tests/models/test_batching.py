@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.losses import Criterion
-from fact_clip.models import FACT, Classes
+from fact_clip.models import FACT, Classes, ObjectSpec
 
 LENGTHS = (1, 2, 37, 900)
 SMALL = {
@@ -31,6 +33,10 @@ CASES = {
         {"blocks": "iuU", "head": "similarity", "similarity": {"channels": 8, "layers": 3, "map": True}},
         Classes(5, n_slots=2, text_width=4, evidence_width=8),
     ),
+    "iuU text, objects": (
+        {"blocks": "iuU", "head": "text", "objects": {"hidden": 10, "width": 6}},
+        Classes(5, n_slots=2, text_width=4, evidence_slot=1, evidence_width=6),
+    ),
     "transcript": ({"blocks": "iuU", "transcript": True, "tokens": 0, "input": {"action": "gru_om"}}, Classes(5)),
 }
 
@@ -39,11 +45,14 @@ def build(name: str) -> tuple[FACT, Criterion]:
     values, classes = CASES[name]
     values = {"tokens": 7, **values, "input": {**SMALL, **values.get("input", {})}}
     torch.manual_seed(3)
-    joint: dict[str, torch.Tensor] = {}
+    joint: dict[str, Any] = {}
     if classes.text_width:
         text = torch.nn.functional.normalize(torch.randn(5, classes.n_slots, classes.text_width), dim=-1)
         text[0] = 0  # the background has no word
         joint = {"text": text, "space": torch.randn(2, classes.text_width)}
+    if classes.evidence_slot:
+        objects = ObjectSpec(columns=((0, 3), (1, 4), (2, 5)), fixed=(2,), slot=1)
+        joint = {"text": text, "objects": objects, "object_text": text[1:4, 1]}
     model = FACT(ModelConfig(**values), 6, classes, **joint)
     match = "seq" if values.get("transcript") else "o2m" if "IUU" in name else "o2o"
     loss = LossConfig(match=match, smoothing=2.0, null_weight=0.3, background_weight=0.5)

@@ -105,14 +105,8 @@ def test_a_constant_gap_is_removed():
 
 
 @pytest.mark.parametrize("with_map", [False, True])
-def test_order_and_number_of_candidates_are_free(with_map):
+def test_the_number_of_candidates_is_free(with_map):
     built, x, text = model(map=with_map), drawn(1, 40, COLUMNS, seed=2), texts()
-    order = torch.tensor([3, 1, 4, 0, 2])
-    there, here = built(x, text=text[order]), built(x)
-    for one, other in zip(there.blocks, here.blocks, strict=True):
-        torch.testing.assert_close(one.frame_logits, other.frame_logits[..., order], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(one.token_logits[..., :5], other.token_logits[..., order], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(one.token_logits[..., 5], other.token_logits[..., 5], atol=1e-5, rtol=1e-5)
     for count in (1, 2, 9):
         more = torch.cat([texts(count + 1, seed=6)[:count], text[-1:]]) if count > 1 else text[-2:]
         frames = built(x, text=more).blocks[-1].frame_logits

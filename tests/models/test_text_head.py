@@ -82,14 +82,9 @@ def test_the_scale_is_at_most_a_hundred():
     assert scores.max().item() == pytest.approx(100)
 
 
-def test_order_and_number_of_candidates_are_free():
-    """A class has the same score wherever it stands; other candidates do not change what the first block gives it."""
+def test_other_candidates_change_nothing_in_the_first_block():
     built, x = model(), torch.randn(1, 20, 8, generator=torch.Generator().manual_seed(2))
-    order = torch.tensor([3, 1, 4, 0, 2])
-    there, here = built(x, text=texts()[order]), built(x)
-    for one, other in zip(there.blocks, here.blocks, strict=True):
-        torch.testing.assert_close(one.frame_logits, other.frame_logits[..., order], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(one.token_logits[..., :5], other.token_logits[..., order], atol=1e-4, rtol=1e-4)
+    here = built(x)
     fewer = built(x, text=texts()[[0, 4]]).blocks[0].frame_logits
     torch.testing.assert_close(fewer, here.blocks[0].frame_logits[..., [0, 4]])
     more = built(x, text=torch.cat([texts(), texts(seed=5)[:2]])).blocks[0].frame_logits
@@ -199,20 +194,6 @@ def test_a_word_without_an_object_is_scored_by_its_text_alone():
     one, other = (head(stream, built._candidates(text), built.objects(values)[1])[1] for values in (x, x.flip(1)))
     changed = (one != other).flatten(0, 1).any(0)
     assert changed.tolist() == [True, True, True, True, False, False]
-
-
-def test_a_padded_batch_gives_each_video_what_it_gets_alone():
-    built = model()
-    short, long = torch.randn(1, 9, 8), torch.randn(1, 40, 8)
-    batch = torch.zeros(2, 40, 8)
-    batch[0, :9], batch[1] = short[0], long[0]
-    mask = torch.arange(40) < torch.tensor([[9], [40]])
-    together = built(batch, mask)
-    for row, alone in enumerate((built(short), built(long))):
-        n_frames = alone.mask.shape[1]
-        for one, other in zip(alone.blocks, together.blocks, strict=True):
-            torch.testing.assert_close(other.frame_logits[row, :n_frames], one.frame_logits[0], atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(other.token_logits[row], one.token_logits[0], atol=1e-5, rtol=1e-4)
 
 
 def test_what_is_missing_is_told():

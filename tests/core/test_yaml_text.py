@@ -1,0 +1,57 @@
+"""YAML is bounded before values are made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from fact_clip.core.yaml_text import parse_yaml
+
+
+def test_values_as_yaml_means_them():
+    text = "a: &x [1, -9223372036854775807, 0x10]\nb: *x\nc: {d: 1.5, e: yes, f: ~, g: '01'}\n"
+    numbers = [1, -9223372036854775807, 16]
+    assert parse_yaml(text, "r", "a recipe") == {
+        "a": numbers, "b": numbers, "c": {"d": 1.5, "e": True, "f": None, "g": "01"},
+    }  # fmt: skip
+    assert parse_yaml("# nothing\n", "r", "a recipe") is None
+
+
+def nested(depth: int) -> str:
+    """Lists in lists, `depth` values deep."""
+    return "[" * (depth - 1) + "1" + "]" * (depth - 1)
+
+
+def chained(lists: int) -> str:
+    """Each of ten lists holds the one before it, so that depth comes from aliases alone."""
+    return "\n".join(["- &a0 [1]", *(f"- &a{number} [*a{number - 1}]" for number in range(1, lists))])
+
+
+def doubled(times: int) -> str:
+    """Ten values, then lists of ten times the list before."""
+    lines = ["- &a0 [1,1,1,1,1,1,1,1,1,1]"]
+    return "\n".join(lines + [f"- &a{k} [{','.join([f'*a{k - 1}'] * 10)}]" for k in range(1, times)])
+
+
+def test_depth_and_number_up_to_the_limits():
+    assert parse_yaml(nested(40), "r", "a recipe") is not None
+    assert len(parse_yaml(chained(38), "r", "a recipe")) == 38  # the last is 39 deep, in a list
+    assert len(parse_yaml(doubled(4), "r", "a recipe")[3]) == 10  # 12,345 values written out
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (nested(41), "not YAML (nested more than 40 deep)"),
+        (chained(39), "YAML nested 41 deep; expected a recipe, 40 deep at most"),
+        (doubled(5), "123,456 values with its aliases written out; expected a recipe, 100,000 at most"),
+        ("&a [*a]", "not YAML (an alias of what it is in)"),
+        ("9223372036854775808", "not YAML (an integer of 19 signs)"),
+        ("9" * 5000, "not YAML (an integer of 5000 signs)"),
+        ("2024-99-99", "not YAML (month must be in 1..12)"),
+        ("a: [", "not YAML (while parsing a flow node"),
+        ("!!python/object/apply:os.getcwd []", "not YAML (could not determine a constructor for the tag"),
+        ("{[1]: 2}", "not YAML (while constructing a mapping"),
+    ],
+)
+def test_what_is_refused_in_one_line(text, found, refused):
+    refused(lambda: parse_yaml(text, "r", "a recipe"), f"r: {found}")
