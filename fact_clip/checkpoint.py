@@ -219,14 +219,15 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     if not (path / "run.json").is_file():
         raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'")
     facts = read_mapping(path / "run.json", _COMPLETE)
-    if facts.get("format") not in (1, FORMAT):
+    written = facts.get("format")
+    if type(written) is not int or written not in (1, FORMAT):  # True and 1.0 are equal to 1
         todo = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
-        raise InputError(path / "run.json", f"format {facts.get('format')}", f"format {FORMAT}", todo)
+        raise InputError(path / "run.json", f"format {written}", f"format {FORMAT}", todo)
     tree = read_mapping(path / "config.yaml", _COMPLETE)
-    if facts["format"] == 1:
+    if written == 1:
         _from_format_1(path, facts, tree)
     config = Config.from_tree(with_overrides(tree, overrides), str(path / "config.yaml"))
-    if facts["format"] != 1 and (missing := [group for group in Config.model_fields if group not in tree]):
+    if written != 1 and (missing := [group for group in Config.model_fields if group not in tree]):
         raise InputError(path / "config.yaml", f"no {missing[0]}", _COMPLETE, "copy the run again, as it was written")
     known = checked(RunFacts, facts, path / "run.json", "copy the run again, as it was written")
     plain = checked(VocabularyFile, read_mapping(path / "vocabulary.json", _COMPLETE), path / "vocabulary.json")

@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 
 import fact_clip
 from fact_clip import InputError, Vocabulary, checkpoint
 from fact_clip.config import Config
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.models import Classes, ObjectSpec
+from fact_clip.models import Classes
 
 
 @pytest.fixture
@@ -179,11 +178,6 @@ def test_features_of_another_width(run, refused):
     refused(lambda: load(run), "model.safetensors", "conv_1x1.weight has shape (8, 24, 1)", "expected (8, 9, 1)")
 
 
-def test_another_format_version(run, refused):
-    edit_json(run / "run.json", format=3, fact_clip="9.8.7")
-    refused(lambda: load(run), str(run / "run.json"), "format 3", "expected format 2", "9.8.7")
-
-
 def test_another_vocabulary(run, tmp_path, refused):
     description = checkpoint.open_run(run)
     ours = description.vocabulary
@@ -218,99 +212,12 @@ def test_weights_of_other_classes_than_the_run_names(change, found, run, refused
     refused(lambda: load(run), str(run / "model.safetensors"), found, f"the {len(names)} of vocabulary.json")
 
 
-# --- runs of format 1 -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def with_objects(tiny, tmp_path) -> Path:
-    """A run folder with object columns and random weights."""
-    names = ("idle", "cut onion", "cut leek", "stir onion")
-    factors = {"cut onion": ("cut", "onion"), "cut leek": ("cut", "leek"), "stir onion": ("stir", "onion")}
-    vocabulary = Vocabulary.from_names(names, background=["idle"], factors=factors, slots=("verb", "object"))
-    config = tiny(
-        model={"head": "text"},
-        text={"parts": ["factors"]},
-        data={"stride": 1, "objects": {"file": "objects.txt", "fixed": ["board"]}, "holdout_mode": "oracle"},
-    )
-    classes = Classes(4, n_slots=2, text_width=12, evidence_slot=1, evidence_width=16)
-    objects = ObjectSpec(((0, 3), (1, 4), (2, 5)), (2,), 1)
-    transform = FeatureTransform((), None, None, 6)
-    written = checkpoint.Run(tmp_path / "new", config, vocabulary, classes, transform, "TD", 15.0, 7.0, objects)
-    checkpoint.create(written)
-    torch.manual_seed(0)
-    words = torch.nn.functional.normalize(torch.randn(4, 12), dim=-1)  # cut, stir, onion, leek
-    text = torch.zeros(4, 2, 12)
-    text[1:] = torch.stack([words[[0, 2]], words[[0, 3]], words[[1, 2]]])
-    model = written.new_model(text, torch.stack([words[2], words[3], torch.zeros(12)]))
-    checkpoint.save_weights(written.path / "model.safetensors", model.state_dict(), {})
-    return written.path
-
-
-def as_format_1(new: Path, old: Path, **settings: object) -> Path:
-    """The same run as version 0.1 wrote it; `settings` are values of "group__key", as in model__channels__words."""
-    shutil.copytree(new, old)
-    facts = json.loads((old / "run.json").read_text())
-    facts |= {"format": 1, "fact_clip": "0.1.0", "channels": facts.pop("objects")}
-    facts["classes"] |= {"factors": [], "key_width": 64, "words": True}
-    (old / "run.json").write_text(json.dumps(facts))
-    tree = yaml.safe_load((old / "config.yaml").read_text())
-    tree["data"]["channels"] = tree["data"].pop("objects")
-    tree["data"]["holdout_mode"] = "show"
-    tree["model"]["channels"] = tree["model"].pop("objects") | {"words": True, "layers": 0, "heads": 4, "dropout": 0.0}
-    tree["model"] |= {"key_width": 64, "frame_weight": tree["decode"].pop("frame_weight")}
-    tree["loss"]["prior"], tree["decode"]["method"] = 0.0, "switching"
-    for name, value in settings.items():
-        *groups, last = name.split("__")
-        group = tree
-        for each in groups:
-            group = group[each]
-        group[last] = value
-    (old / "config.yaml").write_text(yaml.safe_dump(tree))
-    weights = load_file(old / "model.safetensors")
-    renamed = {name.replace("objects.", "channels."): value for name, value in weights.items()}
-    assert renamed.keys() != weights.keys()
-    save_file(renamed, old / "model.safetensors")
-    return old
-
-
-def test_a_run_of_format_1_predicts_the_same(with_objects, tmp_path):
-    old = as_format_1(with_objects, tmp_path / "old")
-    new_run, old_run = checkpoint.open_run(with_objects), checkpoint.open_run(old)
-    assert old_run.config == new_run.config
-    assert old_run.config.decode.frame_weight == 0.5
-    assert old_run.config.data.holdout_mode == "oracle"
-    assert (old_run.classes, old_run.objects) == (new_run.classes, new_run.objects)
-    features = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
-    (labels, scores), (found, same) = (fact_clip.load(path).predict(features) for path in (with_objects, old))
-    assert np.array_equal(found, labels)
-    assert np.array_equal(same, scores)
-    assert len(np.unique(scores)) > 1
-
-
 def test_a_training_of_format_1_can_go_on(tmp_path):
     """Names in its last.safetensors are those of today too."""
     stored = ("model.channels.own.weight", "average.channels.own.weight", "model.block_list.0.a", "optimizer.0.step")
     checkpoint.save_weights(tmp_path / "last.safetensors", {name: torch.zeros(1) for name in stored}, {})
     names = checkpoint.read_weights(tmp_path / "last.safetensors")[0].keys()
     assert names == {"model.objects.own.weight", "average.objects.own.weight", *stored[2:]}
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "part"),
-    [
-        ("model__head", "factored", "model.head=factored"),
-        ("model__key_width", 32, "model.key_width=32"),
-        ("model__channels__words", False, "model.objects.words=False"),
-        ("model__channels__layers", 2, "model.objects.layers=2"),
-        ("model__channels__heads", 2, "model.objects.heads=2"),
-        ("model__channels__dropout", 0.1, "model.objects.dropout=0.1"),
-        ("loss__prior", 0.5, "loss.prior=0.5"),
-        ("decode__method", "transport", "decode.method=transport"),
-    ],
-)
-def test_a_run_of_format_1_that_uses_what_is_gone(name, value, part, with_objects, tmp_path, refused):
-    old = as_format_1(with_objects, tmp_path / "old", **{name: value})
-    refused(lambda: load(old), f"{old}: a run that uses {part};", "use fact-clip 0.1.0")
 
 
 # --- damage -----------------------------------------------------------------------------------------

@@ -141,6 +141,29 @@ def test_transform_refuses():
         FeatureTransform.from_arrays({"context": np.zeros(0, np.int64)})
 
 
+ONES = np.ones(2, np.float32)
+COUNTS = {"context": np.array([5]), "input_dim": np.array([2])}
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"input_dim": np.array([2, 3])}, "input_dim: 2 numbers; expected one"),
+        ({"input_dim": np.array([2.0])}, "input_dim: float64 of shape (1,); expected a few whole numbers"),
+        ({"input_dim": np.array([0])}, "0 columns, windows (5,); expected smaller numbers"),
+        ({"context": np.array([10**6 + 1])}, "2 columns, windows (1000001,); expected smaller numbers"),
+        ({"context": np.ones(101, np.int64)}, "context: int64 of shape (101,); expected a few whole numbers"),
+        ({"mean": ONES, "std": ONES}, "mean: shape (2,); expected (6,)"),
+        ({"context": COUNTS["context"][:0], "mean": ONES * np.inf, "std": ONES}, "mean: values that are no finite"),
+        ({"context": COUNTS["context"][:0], "mean": ONES.astype(int), "std": ONES}, "mean: values that are no finite"),
+        ({"context": COUNTS["context"][:0], "mean": ONES, "std": ONES - [0, 1]}, "std: 0.0 in column 1; expected more"),
+    ],
+)
+def test_arrays_of_no_transform(change, found, refused):
+    assert FeatureTransform.from_arrays(COUNTS).width == 6
+    refused(lambda: FeatureTransform.from_arrays(COUNTS | change), found)
+
+
 @pytest.mark.parametrize(
     ("rows", "labels", "agree"), [(990, 1000, True), (989, 1000, False), (2020, 2000, True), (2021, 2000, False)]
 )

@@ -1,0 +1,142 @@
+"""Run folders of every format that ever was: what was found with them on the day they were made is found today."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+import fact_clip
+from fact_clip import checkpoint
+from fact_clip.cli import main
+
+from .make import CANDIDATES, KINDS
+
+SHELF = Path(__file__).resolve().parent
+DATA = SHELF / "data"
+RUNS = sorted(path.parent for path in SHELF.glob("*/*/run.json"))
+
+each_run = pytest.mark.parametrize("run", RUNS, ids=lambda path: f"{path.parent.name}-{path.name}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def copied(run: Path, to: Path) -> Path:
+    """A copy of a run, to write into."""
+    return Path(shutil.copytree(run, to / "run"))
+
+
+def test_every_format_is_on_the_shelf_with_every_kind():
+    found = {(read(run / "run.json")["format"], run.name) for run in RUNS}
+    assert found == {(number, kind) for number in range(1, checkpoint.FORMAT + 1) for kind in KINDS}
+
+
+@each_run
+def test_the_figures_of_an_old_run(run, tmp_path, capsys):
+    """Each to within a point of what was recorded, so that another processor may differ in a frame or two."""
+    copy = copied(run, tmp_path)
+    assert main(["evaluate", str(copy), f"data.root={DATA}", "--device", "cpu", "--json"]) == 0
+    found, recorded = json.loads(capsys.readouterr().out), read(run / "figures.json")
+    for name, figure in recorded["metrics"].items():
+        assert found["metrics"][name] == pytest.approx(figure, abs=1.0), name
+    assert found["metrics"]["frame_accuracy"] > 50.0  # by chance 4
+    assert ("zero_shot" in found) == (run.name == "text")
+    for name, figure in recorded.get("zero_shot", {}).items():
+        assert found["zero_shot"]["ways"]["in use"][name] == pytest.approx(figure, abs=1.0), name
+
+
+def frames(segments: list[tuple[str, int, int]]) -> NDArray[np.object_]:
+    """The label of each frame, (T,)."""
+    return np.concatenate([np.full(stop - start, label, dtype=object) for label, start, stop in segments])
+
+
+@each_run
+def test_the_segments_of_an_old_run(run):
+    """99 of 100 frames have the recorded label, also where candidates are named that the run does not know."""
+    segmenter, recorded = fact_clip.load(run), read(run / "figures.json")
+    asked = [(None, recorded["segments"])] + ([(CANDIDATES, recorded["candidates"])] if run.name == "text" else [])
+    for actions, videos in asked:
+        assert len(videos) == 2
+        for name, expected in videos.items():
+            found = segmenter.segment(DATA / "features" / f"{name}.npy", actions)
+            assert len(expected) > 5
+            assert (np.array(found.to_frames(), dtype=object) == frames(expected)).mean() > 0.99
+
+
+# --- settings of format 1 -----------------------------------------------------------------------------------
+
+
+def with_settings(to: Path, **settings: object) -> Path:
+    """A copy of a run of format 1 with object columns; `settings` are values of "group__key" in its configuration."""
+    copy = copied(next(run for run in RUNS if run.parent.name == "0.1.0" and run.name == "text"), to)
+    tree = yaml.safe_load((copy / "config.yaml").read_text())
+    for name, value in settings.items():
+        *groups, last = name.split("__")
+        group = tree
+        for each in groups:
+            group = group[each]
+        group[last] = value
+    (copy / "config.yaml").write_text(yaml.safe_dump(tree))
+    return copy
+
+
+def test_settings_of_format_1_have_their_names_of_today(tmp_path):
+    old = checkpoint.open_run(with_settings(tmp_path, data__holdout_mode="show"))
+    data, model = old.config.data, old.config.model
+    assert (data.objects.file, data.objects.fixed, data.holdout_mode) == ("objects.txt", ("shaft",), "oracle")
+    assert (model.objects.hidden, model.objects.width, old.config.decode.frame_weight) == (8, 8, 0.8)
+    assert (old.objects.columns[1], old.objects.fixed, old.objects.slot) == ((1, 9, 10), (0,), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("model__head", "factored", "model.head=factored"),
+        ("model__key_width", 32, "model.key_width=32"),
+        ("model__channels__words", False, "model.objects.words=False"),
+        ("model__channels__layers", 2, "model.objects.layers=2"),
+        ("model__channels__heads", 2, "model.objects.heads=2"),
+        ("model__channels__dropout", 0.1, "model.objects.dropout=0.1"),
+        ("loss__prior", 0.5, "loss.prior=0.5"),
+        ("decode__method", "transport", "decode.method=transport"),
+    ],
+)
+def test_a_run_of_format_1_that_uses_what_is_gone(name, value, part, tmp_path, refused):
+    old = with_settings(tmp_path, **{name: value})
+    refused(lambda: checkpoint.open_run(old), f"{old}: a run that uses {part};", "use fact-clip 0.1.0")
+
+
+# --- what is not read ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, checkpoint.FORMAT + 1, 99, "2", True, 2.0, None, [2], {}])
+def test_a_run_of_another_format_is_one_line(number, tmp_path, capsys):
+    """What the format is counts, before anything that a newer one may call otherwise."""
+    copy = copied(RUNS[0], tmp_path)
+    facts = {"format": number, "fact_clip": "9.8.7", "new": [1]}
+    (copy / "run.json").write_text(json.dumps(facts))
+    video = str(next((DATA / "features").iterdir()))
+    for command in (["evaluate", str(copy)], ["segment", video, "--run", str(copy)], ["report", str(copy)]):
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        expected = f"expected format {checkpoint.FORMAT}; use the fact-clip version that wrote it (9.8.7)\n"
+        assert said.err == f"fact-clip: {copy / 'run.json'}: format {number}; {expected}"
+
+
+def test_a_member_of_another_format_is_one_line(tmp_path, capsys):
+    copy = copied(next(run for run in RUNS if run.name == "members"), tmp_path)
+    path = copy / "members" / "2" / "run.json"
+    path.write_text(json.dumps(read(path) | {"format": checkpoint.FORMAT + 1}))
+    assert main(["evaluate", str(copy), f"data.root={DATA}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"fact-clip: {path}: format {checkpoint.FORMAT + 1}; expected format")
+    assert said.count("\n") == 1
