@@ -55,10 +55,10 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
     videos: list[list[Run]] = []
     for name in paced(names, "counting", logger, progress):
         videos.append(runs(read_labels(root / "groundTruth" / f"{name}.txt", vocabulary, unlabelled(config))))
-    per_class = _per_class(vocabulary, videos)
     transcripts = [sum(label != IGNORED for _, _, label in video) for video in videos]
     if not any(transcripts):
         raise InputError(root / "groundTruth", "no labelled frame", "a class name per frame")
+    per_class = _per_class(vocabulary, videos)
     return {
         "root": str(root),
         "splits": split_names(root),

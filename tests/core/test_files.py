@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import stat
 
 import pytest
@@ -90,6 +91,11 @@ def test_text_is_utf8_and_where_it_may_be_latin1(tmp_path, refused, monkeypatch)
 
     monkeypatch.setattr(type(path), "read_bytes", fail)
     refused(lambda: read_text(path, "a list"), f"{path}: cannot be read (Permission denied); expected a list")
+
+
+def test_an_error_of_another_process_is_the_same_here():
+    error = pickle.loads(pickle.dumps(InputError("a.txt", "a\nb", "c", "d")))
+    assert (str(error), error.where, error.found) == ("a.txt: a b; expected c; d", "a.txt", "a\nb")
 
 
 def test_mappings_of_both_kinds(tmp_path, refused):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.core import InputError
+from fact_clip.core import InputError, processes
 from fact_clip.core.processes import PARENT, locked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +43,26 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(InputError, match="a folder to write to"), locked(tmp_path / "a", "a training"):
         pass
+
+
+def test_a_folder_that_is_removed_before_it_is_locked(tmp_path, monkeypatch, refused):
+    """As by another process that made it, too, and found nothing to do."""
+    monkeypatch.setattr(processes, "lock", lambda opened: (tmp_path / "a").rmdir() is None)
+    refused(lambda: locked(tmp_path / "a", "a training").__enter__(), "a: a training is under way here")
+
+
+@pytest.mark.parametrize("system", ["Windows", "no locks"])
+def test_where_there_are_no_locks_nothing_is_held(system, tmp_path, monkeypatch):
+    def fail(opened: int, how: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if system == "Windows":
+        monkeypatch.setattr(processes, "fcntl", None)
+    else:
+        monkeypatch.setattr(processes.fcntl, "flock", fail)
+    with locked(tmp_path / "a", "a training"), locked(tmp_path / "a", "a training"):
+        assert (tmp_path / "a").is_dir()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_lock_ends_with_its_owner(tmp_path):

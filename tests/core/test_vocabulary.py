@@ -152,6 +152,11 @@ def test_bad_vocabularies_are_errors(arguments: dict[str, object], message: str)
         Vocabulary.from_names(**arguments)  # type: ignore[arg-type]
 
 
+def test_each_class_has_factors() -> None:
+    with pytest.raises(InputError, match="factors: 1 entries; expected one for each of 2 classes"):
+        Vocabulary(("a", "b"), (), ("action",), (("a",),))
+
+
 def test_mapping_file(tmp_path: Path) -> None:
     file = tmp_path / "mapping.txt"
     file.write_bytes(b"1 take cup\r\n0 SIL\r\n\r\n2\tpour milk  ")
@@ -180,6 +185,8 @@ def test_mapping_file_in_utf8_and_latin1(tmp_path: Path) -> None:
         ("0 a\n2 b\n", "no id 1; expected the ids 0 to 1"),
         ("1 a\n2 b\n", "no id 0"),
         ("\n", "no classes"),
+        ("0 a\n" + "1" * 5000 + " b\n", ":2: an id of 5000 digits; expected the ids 0, 1, 2"),
+        ("0 a\x1b[31m\n", r":1: control characters in 'a\\x1b\[31m'"),
     ],
 )
 def test_bad_mapping_files_are_errors(tmp_path: Path, text: str, message: str) -> None:

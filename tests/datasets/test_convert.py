@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.datasets.convert import convert_features, read_array, read_lmdb
+from fact_clip.datasets.convert import Target, convert_annotations, convert_features, read_array, read_lmdb
 
 TD = np.arange(12, dtype=np.float16).reshape(4, 3)
 
@@ -104,6 +104,23 @@ def test_no_database_and_no_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(InputError, match=r"lmdb is not installed; pip install 'fact-clip\[lmdb\]'"):
         list(read_lmdb(tmp_path / "f"))
+
+
+@pytest.mark.parametrize("fault", ["pages", "end"])
+def test_a_damaged_database_is_read_by_another_process_first(fault, tmp_path, refused):
+    """LMDB maps its file: a page beyond the end is a SIGBUS."""
+    rows = {f"a_frame_{number}": bytes(2000) for number in range(1, 40)}
+    path = database(tmp_path, rows) / "data.mdb"
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] if fault == "end" else content[:8192] + bytes(len(content) - 8192))
+    refused(lambda: list(read_lmdb(tmp_path / "db")), f"{path}: a damaged LMDB (", "copy it again")
+
+
+def test_files_without_videos(tmp_path, refused):
+    (tmp_path / "a.json").write_text("{}")
+    convert = lambda: convert_annotations([tmp_path / "a.json"], "runs", tmp_path / "out", Target())  # noqa: E731
+    refused(convert, "a.json: no annotated videos; expected at least one")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_video_comes_once(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 
 import numpy as np
@@ -147,6 +149,29 @@ def test_validation_is_a_fixed_part_of_training(open_set):
     assert len(dataset.validation) == 1
     assert set(dataset.train) | set(dataset.validation) == {"a", "b", "c"}
     assert dataset.test == ("d",)
+
+
+def test_a_validation_part_that_is_none(open_set, refused):
+    assert {*open_set(validation=0.34, validation_part=1).validation} <= {"a", "b", "c"}
+    found = "data.validation_part: 3, and 3 parts of 0.34 of 3 videos or groups; expected 0 to 2"
+    refused(lambda: open_set(validation=0.34, validation_part=3), found)
+    refused(lambda: open_set(validation=0.0, validation_part=1), "1, and 1 parts of 0 of 3 videos", "expected 0")
+
+
+def test_no_splits_and_no_test_videos(open_set, root, refused):
+    (root / "splits/test.split1.bundle").write_text("")
+    assert open_set().test == ()
+    shutil.rmtree(root / "splits")
+    refused(lambda: Dataset.splits(DataConfig(root=str(root))), f"{root}: no splits; expected splits/train.split1")
+
+
+def test_seconds_come_from_the_file_beside_the_features_or_the_rate(open_set, root):
+    dataset = open_set(fps=4.0, layout="TD")
+    assert dataset.times("a").tolist() == [frame / 4 for frame in range(41)]
+    assert open_set(layout="TD").times("a") is None
+    times = [0.1 * frame**1.5 for frame in range(41)]
+    (root / "features/a.json").write_text(json.dumps({"times": times}))
+    assert dataset.times("a").tolist() == times
 
 
 def test_carving_depends_on_names_alone():

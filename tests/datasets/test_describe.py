@@ -69,6 +69,22 @@ def test_without_splits_all_labels_count_and_without_videos_none(root):
         summarize(DataConfig(root=str(root)))
 
 
+def test_no_labelled_frame(root):
+    for path in (root / "groundTruth").glob("*.txt"):
+        path.write_text("?\n" * 40)
+    with pytest.raises(InputError, match="no labelled frame; expected a class name per frame"):
+        summarize(DataConfig(root=str(root)))
+
+
+def test_verbs_and_nouns_share_the_null_weight(root):
+    """Two verbs, a noun, and one of each for the background: C is 2.5."""
+    (root / "mapping.txt").write_text("0 idle\n1 pour milk\n2 stir milk\n")
+    for path in (root / "groundTruth").glob("*.txt"):
+        path.write_text(path.read_text().replace("stir", "stir milk"))
+    found = summarize(DataConfig(root=str(root), background=("idle",), grammar="{verb} {noun}"))["suggested"]
+    assert found == {"tokens": 10, "null_weight": pytest.approx(10 / ((10 - 3) * 2.5))}
+
+
 @pytest.fixture(scope="module")
 def breakfast(shared, tmp_path_factory) -> Path:
     """All 1,712 label files and splits of Breakfast at their real lengths; features of two columns."""

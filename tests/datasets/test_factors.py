@@ -102,6 +102,7 @@ def test_a_pattern_reads_what_the_file_lacks(kitchen):
         ("name,verb\nstir,stir\n", [":1: 'name,verb'; expected \"class\" and a column per slot"]),
         ("", [":1: ''; expected"]),
         ("class,verb,verb\n", [":1: 'class,verb,verb'"]),
+        ("class,verb\nstir," + "x" * 200_000, [":2: not a table (field larger than field limit (131072))"]),
         (
             "class,verb\nstri,stir\nstir\n\nstir,stir\ncut ham with knife,cut\ncut ham with knife,slice\n",
             [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 
 import numpy as np
@@ -16,6 +17,7 @@ from fact_clip.datasets.features import (
     LIMIT,
     FeatureTransform,
     check_finite,
+    encoder_of,
     length_fault,
     lengths_agree,
     load_features,
@@ -253,3 +255,12 @@ def test_kinds_by_hand():
     np.testing.assert_allclose(transform.std, [np.sqrt(8.75), np.sqrt(8.75), 1])
     apart = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([2, 1, 0]))
     np.testing.assert_allclose(apart.mean, FeatureTransform.fit([video], (), standardize=True).mean)
+
+
+def test_features_of_two_encoders_do_not_go_together(tmp_path, refused):
+    for name, encoder in (("a", "grid"), ("b", None), ("c", "grid"), ("d", "clip:x")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"encoder": encoder}))
+    paths = [tmp_path / f"{name}.npy" for name in "abcde"]  # e has no file beside it
+    assert encoder_of(paths[:3]) == "grid"
+    assert encoder_of(paths[1:2]) is None
+    refused(lambda: encoder_of(paths), f"{paths[3]}: features by clip:x; expected grid, as {paths[0]}")

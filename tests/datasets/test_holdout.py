@@ -144,6 +144,10 @@ class TestHeldOutClasses:
         assert held.labels("v").tolist() == frames_of("v")
         held.check()
 
+    def test_classes_by_number(self, kitchen, refused):
+        assert kitchen(holdout=[2, "cut ham"]).unseen == (2, 1)
+        refused(lambda: kitchen(holdout=[5]), "data.holdout: class number 5; expected 0 to 4")
+
     def test_drop_that_leaves_nothing(self, kitchen):
         with pytest.raises(InputError, match=re.escape("holdout.mode: no training video of 3 is left; expected some")):
             Dataset(kitchen().config, Holdout(("cut ham",), ("cut egg",), "drop"))

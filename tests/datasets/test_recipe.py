@@ -147,6 +147,12 @@ def test_columns_of_a_detector_are_found(tmp_path):
     assert suggest(DataConfig(root=str(root), layout="TD", grammar="{verb} {thing}")).proposals == ()
 
 
+def test_groups_that_are_given_stay(tmp_path):
+    root = made_up(tmp_path / "d", 4, 6, 9)
+    found = suggest(DataConfig(root=str(root), fps=10.0, layout="TD", groups="v(.)"))
+    assert ("data.groups", "v(.)", "as given") in found.settings
+
+
 def test_no_labelled_frame(tmp_path):
     root = made_up(tmp_path / "data", videos=3, segments=2, frames=10)
     for path in (root / "groundTruth").iterdir():

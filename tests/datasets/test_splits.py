@@ -26,6 +26,9 @@ def test_groups_are_what_the_parentheses_find():
     [
         (r"subj\d+", r"data.groups: 'subj\\d+' has no parentheses; expected a regular expression with the subject"),
         (r"subj(\d+", r"is no regular expression (missing ), unterminated subpattern at position 4)"),
+        (r"(a+)+", r"'(a+)+' repeats what repeats, which may take for ever"),
+        (r"(a|b*)*", r"'(a|b*)*' repeats what repeats"),
+        (r"(a*)b*c*d*", r"'(a*)b*c*d*' repeats what repeats"),
         (r"person(\d+)", r"finds nothing in the name 'subj1_egg' and in 5 more; expected a group in every name"),
     ],
 )

@@ -97,7 +97,8 @@ def make_runs(name: str, tree: Path, kinds: list[str]) -> None:
         figures = json.loads(python(READ, str(out), ",".join(CANDIDATES), *videos))
         for path in [each for pattern in DROPPED for each in sorted(out.glob(pattern))]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+        lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in figures.items())
+        (out / "figures.json").write_text(f"{{\n{lines}\n}}\n")
 
 
 if __name__ == "__main__":

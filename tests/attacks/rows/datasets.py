@@ -294,6 +294,8 @@ def _others() -> Iterator[Row]:
         for what in ("empty", "NUL bytes", "unknown label", "a pipe", "10 GB"):
             if not (command == "data split" and what in ("unknown label", "empty", "NUL bytes")) and command != "data holdout":  # fmt: skip
                 yield Row(f"{command} labels/{what}", words, (VIDEO,), {LABELS: LABEL_FILES[what][0]}, ("data",))
+    ignored = {"data/mapping.txt": "0 a\n", "data/groundTruth/v.txt": "?\n" * 9}
+    yield Row("data summary labels/none but ?", "data summary data", ("no labelled frame",), ignored)
     for option, value in {"--folds": "0", "--test": "nan"}.items():
         yield Row(
             f"data split {option}/{value}", f"data split data {option} {value} --overwrite", (option,), copies=("data",)
