@@ -41,7 +41,7 @@ def test_every_format_is_on_the_shelf_with_every_kind():
 
 @each_run
 def test_the_figures_of_an_old_run(run, tmp_path, capsys):
-    """Frame accuracy within a point and the others within five: two frames or segments that another processor changes."""
+    """Frame accuracy within a point, the others within five: another processor may change a frame or a segment."""
     copy = copied(run, tmp_path)
     assert main(["evaluate", str(copy), f"data.root={DATA}", "--device", "cpu", "--json"]) == 0
     found, recorded = json.loads(capsys.readouterr().out), read(run / "figures.json")
