@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -188,7 +189,7 @@ def create(run: Run) -> None:
     with whole_file(inside(run.path, "config.yaml")) as path:
         path.write_text(run.config.to_yaml(), encoding="utf-8")
     write_json(inside(run.path, "vocabulary.json"), run.vocabulary.to_dict())
-    with whole_file(inside(run.path, "features.safetensors")) as path:
+    with _whole_tensors(inside(run.path, "features.safetensors")) as path:
         save_arrays(run.transform.to_arrays(), path)
     facts = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "commit": commit()}
     facts["classes"] = asdict(run.classes)
@@ -310,10 +311,17 @@ def remove_unfinished(path: Path) -> None:
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and a few JSON facts to one file, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with _whole_tensors(path) as unfinished:
+        save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
+
+
+@contextmanager
+def _whole_tensors(path: Path) -> Iterator[Path]:
+    """As `whole_file`, for safetensors, whose error is no OSError, also where the disk is full."""
     with whole_file(path) as unfinished:
         try:
-            save_tensors(plain, unfinished, {"facts": json.dumps(dict(facts))})
-        except SafetensorError as error:  # which is no OSError, also where the disk is full
+            yield unfinished
+        except SafetensorError as error:
             raise InputError(path, f"cannot be written ({error})", "a place to write to") from None
 
 

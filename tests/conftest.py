@@ -19,7 +19,7 @@ from fact_clip.config import Config, merged
 from fact_clip.core import InputError
 from fact_clip.datasets.synthetic import write_workbench
 
-from .small import TINY
+from .small import TINY, write_clip_tokeniser
 
 if TYPE_CHECKING:
     from .browser import Browser
@@ -178,7 +178,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
     import torch
     from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+    from transformers import CLIPConfig, CLIPModel
 
     folder = tmp_path_factory.mktemp("clip")
     tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -188,5 +188,5 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = CLIPConfig(text_config=text, vision_config={**tower, "image_size": 32, "patch_size": 16}, projection_dim=8)
     torch.manual_seed(0)
     CLIPModel(config).save_pretrained(folder)
-    CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[]).save_pretrained(folder)
+    write_clip_tokeniser(folder, tokens)
     return folder

@@ -12,7 +12,7 @@ def constraints(text: str) -> list[str]:
     project = tomllib.loads(text)["project"]
     extras = project["optional-dependencies"]
     listed = [*project["dependencies"], *(each for name in extras if name != "dev" for each in extras[name])]
-    return [re.sub(r"\s*>=\s*([\d.]+).*", r"==\1", each) for each in listed]
+    return list(dict.fromkeys(re.sub(r"(?:\[.*\])?\s*>=\s*([\d.]+).*", r"==\1", each) for each in listed))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""A configuration that trains in a moment."""
+"""A configuration that trains in a moment, and a tokeniser of single letters."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 # Large enough for the 23 classes of the workbench and their null class, small enough for an epoch in a moment.
@@ -25,3 +28,11 @@ TINY: dict[str, dict[str, Any]] = {
     "decode": {"frame_weight": 0.5},
     "train": {"epochs": 2, "batch_size": 2, "lr": 1e-3, "device": "cpu"},
 }
+
+
+def write_clip_tokeniser(folder: Path, tokens: Sequence[str]) -> None:
+    """The files of a CLIP tokeniser without merges; its constructor takes files in transformers 4, and content in 5."""
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer"}))

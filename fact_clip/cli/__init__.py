@@ -75,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # core.processes.PARENT, which is imported only where it is asked for
     if argv is None and (parent := os.environ.get("FACT_CLIP_PARENT", "")).isdecimal():
         import_module("fact_clip.core.processes").end_with_parent(int(parent))
+    elif argv is None and "TORCHELASTIC_RUN_ID" in os.environ:
+        import_module("fact_clip.core.processes").end_with_launcher()
     return answered(
         lambda: make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False), leave=argv is None
     )

@@ -191,7 +191,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(path, f"cannot be written ({error.strerror})", "a place to write to") from None
+        # numpy says how many values were left of a full disk, and no reason
+        reason = error.strerror or error
+        raise InputError(path, f"cannot be written ({reason})", "a place to write to") from None
     except UnicodeEncodeError as error:
         found = f"a name that no text file takes ({error.object[error.start : error.end]!r})"
         raise InputError(path, found, "names of whole characters") from None

@@ -84,6 +84,12 @@ PARENT = "FACT_CLIP_PARENT"
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
+def end_with_launcher() -> None:
+    """End this process as soon as the ``torchrun`` that started it has ended, even by SIGKILL."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        end_with_parent(os.getppid())
+
+
 def end_with_parent(parent: int) -> None:
     """End this process as soon as its parent, a process number, has ended, even by SIGKILL. Linux alone can do that."""
     if sys.platform != "linux":

@@ -7,6 +7,7 @@ noise and soft borders make single frames hard to recognise, so that it takes a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import InputError
+from fact_clip.core.files import whole_file
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
@@ -185,13 +187,18 @@ def _video(
     return rows.astype(np.float16), labels
 
 
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
 def _write_splits(root: Path, persons: dict[str, int]) -> None:
     """Up to three splits by person, and the holdout for the first."""
     for split in range(1, min(3, len(set(persons.values()))) + 1):
         test = tuple(name for name, person in persons.items() if person % 3 == split - 1)
         train = tuple(name for name in persons if name not in test)
         for part, names in (("train", train), ("test", test)):
-            (root / "splits" / f"{part}.split{split}.bundle").write_text("\n".join(names) + "\n", encoding="utf-8")
+            _write(root / "splits" / f"{part}.split{split}.bundle", names)
         if split == 1:
             Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", train, test).save_json(root / "zero_shot" / "A.json")
 
@@ -211,10 +218,7 @@ def write_workbench(
         if value < minimum:
             raise InputError(f"workbench, {name}", str(value), f"{minimum} or more")
     root = Path(root)
-    for folder in ("groundTruth", "features", "splits", "zero_shot"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    mapping = "".join(f"{index} {name}\n" for index, name in enumerate(FACTORS))
-    (root / "mapping.txt").write_text(mapping, encoding="utf-8")
+    _write(root / "mapping.txt", [f"{index} {name}" for index, name in enumerate(FACTORS)])
     world = _Prototypes.of(dim)
     owners: dict[str, int] = {}
     for number in range(videos):
@@ -222,7 +226,8 @@ def write_workbench(
         name = f"person{person + 1}_video{number // persons + 1}"
         owners[name] = person
         features, labels = _video(person, fps, world, seed, number)
-        np.save(root / "features" / f"{name}.npy", features)
-        (root / "groundTruth" / f"{name}.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+        with whole_file(root / "features" / f"{name}.npy") as unfinished:
+            np.save(unfinished, features)
+        _write(root / "groundTruth" / f"{name}.txt", labels)
     _write_splits(root, owners)
     return root

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from fact_clip.core import InputError
+from fact_clip.core.processes import end_with_launcher
 from fact_clip.encoders.pretrained import pick_device
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Processes:
             import torch.distributed
             from accelerate import PartialState
 
+            end_with_launcher()
             self.device = pick_device(device) if isinstance(device, str) else device
             on_cpu = self.device.type == "cpu"
             new = not torch.distributed.is_initialized()

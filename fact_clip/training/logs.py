@@ -47,8 +47,11 @@ class FileLog:
     def log(self, row: Mapping[str, float]) -> None:
         """Append to the JSONL file and write the CSV anew, its columns being all that occurred."""
         self.rows.append(dict(row))
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise InputError(self.path, f"cannot be written ({error.strerror})", "a place to write to") from None
         self._write_table()
 
     def _write_table(self) -> None:

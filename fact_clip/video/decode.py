@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import math
 import time
@@ -226,7 +227,7 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
         container = av.open(file_url(path), options=_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
-        if isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a format that is not in the list
+        if error.errno == errno.EINVAL:  # what FFmpeg says of a format that is not in the list
             raise InputError(path, "not a file that holds its own pictures", expected) from None
         raise InputError(path, f"not a video, or its index is cut off ({reason})", expected) from None
     with container:

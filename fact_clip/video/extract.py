@@ -359,10 +359,12 @@ class PartialRows:
         """
         records = self._records()
         with whole_file(target) as unfinished:
-            rows = np.lib.format.open_memmap(unfinished, "w+", np.float16, (self.count, self.dim))
-            for start in range(0, self.count, _ROWS):
-                rows[start : start + _ROWS] = records["row"][start : start + _ROWS]
-            rows.flush()
+            # not through a memory map, which ends the process by SIGBUS where the disk is full
+            kind = {"descr": "<f2", "fortran_order": False, "shape": (self.count, self.dim)}
+            with unfinished.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, kind)
+                for start in range(0, self.count, _ROWS):
+                    file.write(records["row"][start : start + _ROWS].tobytes())
         with whole_file(inside(target.parent, f"{target.stem}.json")) as unfinished:
             unfinished.write_text(json.dumps({**self._identity, **facts}) + "\n", encoding="utf-8")
         self.path.unlink()

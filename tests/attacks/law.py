@@ -40,6 +40,8 @@ def faults(row: Row, found: Mapping[str, Any]) -> list[str]:
     if max(map(len, lines), default=0) > 2000:
         wrong.append("a line of more than 2000 characters")
     left = [name for name in found["new"] if not any(fnmatch(name, pattern) for pattern in row.leaves)]
+    if row.room is not None:  # what is written is whole, or under another name that begins with a dot, and taken away
+        left += [name for name in found["new"] if re.match(r"[.](\d|tmp)", name.rsplit("/", 1)[-1])]
     if left:
         wrong.append(f"left behind: {left[:3]}")
     if found["outside"]:

@@ -33,6 +33,7 @@ class Row:
         stdin: what the command reads there.
         fresh: run in a new process, imports and all.
         disk: largest file that may be written, in bytes; a full disk for the command.
+        room: the working folder is a file system of its own, on which so many bytes are left (in pages of 4096).
     """
 
     name: str
@@ -46,6 +47,7 @@ class Row:
     stdin: str = ""
     fresh: bool = False
     disk: int | None = None
+    room: int | None = None
 
     def argv(self, world: Path) -> list[str]:
         """The words of the command."""

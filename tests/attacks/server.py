@@ -114,6 +114,8 @@ def _work(tokens: int, rows: list[Row], world: Path, place: Path) -> None:
         try:
             line = json.dumps(asdict(_answer(row, world, box))) + "\n"
         finally:
+            if row.room is not None:
+                _mount("umount", "--lazy", box / "work")
             shutil.rmtree(box, ignore_errors=True)
         os.write(1, line.encode())
 
@@ -123,6 +125,8 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
     work, home = box / "work", box / "home"
     for folder in (work, home):
         folder.mkdir()
+    if row.room is not None and not _mounted(work):
+        return Outcome(row.name, None, NO_MOUNT, "", "", [], [], [], 0, 0)
     (box / "canary.txt").write_text("untouched", encoding="utf-8")
     if any(callable(content) for content in row.files.values()):  # torch starts threads when it saves
         maker = _fork(lambda: row.make(world, work))
@@ -130,6 +134,8 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
             return Outcome(row.name, None, "the files could not be made", "", "", [], [], [], 0, 0)
     else:
         row.make(world, work)
+    if row.room is not None:
+        _fill(work, row.room)
     before, around = _seen(work), {**_seen(box, work), **_seen(world)}
     streams = {name: box / name for name in ("stdin", "stdout", "stderr")}
     streams["stdin"].write_text(row.stdin, encoding="utf-8", errors="surrogateescape")
@@ -152,6 +158,31 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
         usage.ru_utime + usage.ru_stime,
         usage.ru_maxrss / 1024,
     )
+
+
+NO_MOUNT = "no file system can be mounted here"
+PAGE = 4096
+
+
+def _mount(*words: object) -> bool:
+    """Whether a command that mounts or unmounts went well."""
+    try:
+        return subprocess.run([*map(str, words)], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    except OSError:  # there is no such command
+        return False
+
+
+def _mounted(folder: Path) -> bool:
+    """Make a folder a file system of its own, in memory."""
+    return _mount("mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder)
+
+
+def _fill(folder: Path, room: int) -> None:
+    """Leave so much room on the file system of a folder."""
+    (folder / "other").write_bytes(b"x" * PAGE)
+    state = os.statvfs(folder)
+    used = (state.f_blocks - state.f_bfree) * state.f_frsize
+    assert _mount("mount", "-o", f"remount,size={used + room}", folder)
 
 
 def _waited(child: int) -> tuple[int, Any, str]:

@@ -82,10 +82,6 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\nP01_01,00
 
 def make(folder: Path) -> None:
     """Write the world into an empty folder."""
-    import torch
-    from safetensors.torch import save_file
-
-    from fact_clip.compat import convert
     from fact_clip.config import Config, merged
     from fact_clip.datasets.synthetic import write_workbench
     from fact_clip.training import train
@@ -111,7 +107,6 @@ def make(folder: Path) -> None:
     for file, tree_ in {"a.boris": BORIS, "a.via.json": VIA, "a.ls.json": LABEL_STUDIO}.items():
         (folder / file).write_text(json.dumps(tree_), encoding="utf-8")
     _video(folder / "clip.mp4")
-    del torch, save_file, convert
 
 
 def _checkpoint(folder: Path) -> None:
@@ -120,7 +115,6 @@ def _checkpoint(folder: Path) -> None:
     import yaml
 
     from fact_clip.compat.reference import read_config
-    from fact_clip.config import set_key
     from fact_clip.models import FACT, Classes
 
     reference = yaml.safe_load(REFERENCE)
@@ -128,7 +122,6 @@ def _checkpoint(folder: Path) -> None:
     torch.manual_seed(0)
     weights = FACT(ours.model, 8, Classes(23), frame_weight=ours.decode.frame_weight).state_dict()
     torch.save(weights, folder / "published.net")
-    del set_key
 
 
 def _video(path: Path) -> None:

@@ -14,6 +14,8 @@ from fact_clip.core import InputError
 from fact_clip.encoders import Runtime, frame_encoder, pick_device, pretrained, text_encoder
 from fact_clip.encoders.joint import OpenClip
 
+from ..small import write_clip_tokeniser
+
 TEXTS = ["cut ham", "hold pan lid", "move egg"]
 
 
@@ -123,19 +125,20 @@ def test_an_empty_tokeniser_is_caught(clip_folder, tmp_path):
 
     for name in ("config.json", "model.safetensors"):
         shutil.copy(clip_folder / name, tmp_path)
-    # transformers says nothing: two tokens, and every letter is the same one
-    assert len(AutoTokenizer.from_pretrained(tmp_path)) == 2
-    with pytest.raises(InputError, match="a tokeniser that makes 'cut' and 'ham' the same"):
+    try:  # transformers 5 says nothing: two tokens, and every letter is the same one
+        assert len(AutoTokenizer.from_pretrained(tmp_path)) == 2
+        told = "a tokeniser that makes 'cut' and 'ham' the same"
+    except OSError as error:  # 4 refuses it
+        told = re.escape(str(error)[:20])
+    with pytest.raises(InputError, match=told):
         text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
 
 
 def test_a_tokeniser_of_another_model_is_caught(clip_folder, tmp_path):
-    from transformers import CLIPTokenizer
-
     shutil.copytree(clip_folder, tmp_path, dirs_exist_ok=True)
     tokens = ["<|startoftext|>", "<|endoftext|>", *(str(index) for index in range(1000)), *"cuthmCUT", "t</w>", "m</w>"]
     tokens.insert(2, "a")
-    CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[]).save_pretrained(tmp_path)
+    write_clip_tokeniser(tmp_path, tokens)
     with pytest.raises(InputError, match="expected a tokeniser that belongs to the model"):
         text_encoder(f"transformers:{tmp_path}").encode_texts(TEXTS)
 
@@ -181,7 +184,8 @@ def test_siglip_is_asked_as_it_was_trained(tmp_path):
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>").save_pretrained(tmp_path)
     with torch.no_grad():
-        expected = model.get_text_features(input_ids=torch.tensor([[2, 3] + [0] * 7, [4, 5] + [0] * 7])).pooler_output
+        found = model.get_text_features(input_ids=torch.tensor([[2, 3] + [0] * 7, [4, 5] + [0] * 7]))
+    expected = getattr(found, "pooler_output", found)  # of transformers 5; 4 gives the vectors themselves
     found = text_encoder(f"transformers:{tmp_path}").encode_texts(["cut ham", "hold egg"])
     np.testing.assert_allclose(found, torch.nn.functional.normalize(expected).numpy(), atol=1e-6)
 

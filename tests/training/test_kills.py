@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,15 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("KILLS", "3"))
 PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
+# The same, but the state is saved after each step, so that a run goes on inside an epoch.
+OFTEN = [*PROGRAM[:2], f"from fact_clip.training import trainer; trainer.SAVE_SECONDS = -1; {PROGRAM[2]}"]
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node"]
 RANDOM = {
     "data": {"standardize": True, "context": [5]},
     "model": {"input": {"dropout": 0.2}},
     "augment": {"channels": 0.3, "time_spans": 5},
 }
-EPOCHS = 30
+EPOCHS = 12
 
 
 def heed() -> None:
@@ -44,10 +48,12 @@ def heed() -> None:
 
 
 class Training:
-    """`fact-clip train` in a process of its own."""
+    """`fact-clip train` in a process of its own, or in several of torchrun; `often`: saved after each step."""
 
-    def __init__(self, recipe: Path, run: Path, *more: str) -> None:
-        command = [*PROGRAM, "train", str(recipe), *more, "--out", str(run)]
+    def __init__(self, recipe: Path, run: Path, *more: str, processes: int = 1, often: bool = False) -> None:
+        command = [*(OFTEN if often else PROGRAM), "train", str(recipe), *more, "--out", str(run)]
+        if processes > 1:
+            command = [*LAUNCHER, str(processes), "--", *command]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             command,
@@ -92,14 +98,19 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["single", "two members"])
-def whole(request, threads, tiny, tmp_path_factory) -> tuple[Path, Path]:
-    """A recipe, and its run that was never interrupted."""
+@pytest.fixture(scope="module", params=[(1, 1), (2, 1), (1, 2)], ids=["single", "two members", "two processes"])
+def whole(request, threads, tiny, tmp_path_factory) -> tuple[Path, Path, int]:
+    """A recipe, its run that was never interrupted, and the number of processes; three steps an epoch, or two."""
     folder = tmp_path_factory.mktemp("whole")
-    config = tiny(**RANDOM, train={"epochs": EPOCHS, "members": request.param})
+    members, processes = request.param
+    config = tiny(**RANDOM, train={"epochs": EPOCHS, "batch_size": 1, "members": members})
     (folder / "recipe.yaml").write_text(config.to_yaml())
-    train(config, folder / "run")
-    return folder / "recipe.yaml", folder / "run"
+    if processes == 1:
+        train(config, folder / "run")
+    else:
+        code, said = Training(folder / "recipe.yaml", folder / "run", processes=processes).end()
+        assert code == 0, said
+    return folder / "recipe.yaml", folder / "run", processes
 
 
 def rows_of(run: Path) -> list[dict[str, float]]:
@@ -124,17 +135,31 @@ def saved(run: Path) -> bool:
     return all((folder / "last.safetensors").is_file() for folder in (run, *run.glob("members/[0-9]")))
 
 
+def children_of(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whole, started, tmp_path):
-    recipe, reference = whole
+    """Killed inside an epoch, saved after each step, by odd numbers; with torchrun, it or one of its processes."""
+    recipe, reference, processes = whole
     run, seed = tmp_path / "run", random.randrange(1 << 30)
-    print(f"seed {seed}")  # noqa: T201
-    pause = random.Random(seed).uniform(0, 2)
-    training = started(recipe, run)
+    chance = random.Random(seed)
+    pause, often = chance.uniform(0, 3), number % 2 == 1
+    training = started(recipe, run, processes=processes, often=often)
     wait_until(lambda: (run / "last.safetensors").is_file(), 300)
     time.sleep(pause)
-    assert training.kill()[0] in (-signal.SIGKILL, 0)  # 0: it was done before
-    again = started(recipe, run, "--resume")  # at once: a member that was left would be in its way
+    victim = training.process.pid
+    if processes > 1:
+        victim = chance.choice([victim, *children_of(victim)])
+    with suppress(ProcessLookupError):  # it was done before
+        os.kill(victim, signal.SIGKILL)
+    code, said = training.end()
+    assert code in (-signal.SIGKILL, int(processes > 1), 0), said
+    facts = checkpoint.read_weights(run / "last.safetensors")[1]
+    whom = "the training" if victim == training.process.pid else "a process of it"
+    print(f"seed {seed}: {whom} killed after {pause:.2f} s, state of epoch {facts['epoch']} step {facts['step']}")  # noqa: T201
+    again = started(recipe, run, "--resume", processes=processes)  # at once: whoever was left would be in its way
     wait_until(lambda: len(members_of(tmp_path)) <= 1, 5)
     code, said = again.end()
     assert code == 0, said
@@ -143,7 +168,7 @@ def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whol
     assert not list(run.rglob(".*"))
 
 
-def test_no_orphan_five_seconds_after_the_parent_was_killed(whole, started, tmp_path, tiny):
+def test_no_orphan_five_seconds_after_the_parent_was_killed(started, tmp_path, tiny):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 2}).to_yaml())
     for attempt in range(KILLS):
