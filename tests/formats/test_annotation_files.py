@@ -44,7 +44,9 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
     ],
 )
 def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_path):
-    (annotation,) = READERS[kind](save(VIDEO, tmp_path / f"x{ending}"), Options())
+    path = save(VIDEO, tmp_path / f"x{ending}")
+    (annotation,) = READERS[kind](path, Options())
+    assert annotation.where == str(path)
     frames = to_frames(annotation, Clock(fps=29.97), "-")
     assert annotation.name == name
     assert (frames.labels, frames.gaps, frames.contested) == (VIDEO.to_frames(), 0, 0)
@@ -193,6 +195,34 @@ def test_via_with_numbered_options_and_other_metadata(tmp_path):
     assert spans(tmp_path / "v.json", "via") == {"b": [(1.5, 2.0, "mix"), (0.0, 1.5, "own word")]}
 
 
+def via_project(metadata: Any, **file: Any) -> str:
+    attribute = {"aname": "a", "anchor_id": "FILE1_Z2_XY0", "type": 1, "options": {}}
+    tree = {
+        "attribute": {"1": attribute},
+        "file": {"1": {"fname": "v.mp4", **file}},
+        "view": {"1": {"fid_list": ["1"]}},
+    }
+    return json.dumps({**tree, "metadata": metadata})
+
+
+def test_via_segments_without_times_or_the_attribute(tmp_path, refused):
+    path = tmp_path / "v.json"
+    good = {"vid": "1", "z": ["1", 2.5], "av": {"1": "cut"}}
+    others = {"b": {"vid": "1", "av": {"1": "x"}}, "c": {"vid": "1", "z": [1, 2]}, "d": {"z": [1], "av": {"1": "x"}}}
+    path.write_text(via_project({"a": good, **others, "e": {"vid": "1", "z": [3, 4], "av": {"2": "x"}}}))
+    (annotation,) = READERS["via"](path, Options())
+    assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1, 2.5, "cut")]
+    assert (annotation.name, annotation.unit, annotation.where) == ("v", "seconds", str(path))
+    path.write_text(via_project(others))
+    refused(lambda: spans(path, "via"), f"{path}: no segments with attribute 'a'; expected at least one")
+    path.write_text(via_project({"a": {**good, "z": [1, "x"]}}))
+    refused(lambda: spans(path, "via"), f"{path}, segment 'a': z is 'x'; expected a number")
+    path.write_text(via_project({"a": {**good, "vid": "9"}}))
+    refused(lambda: spans(path, "via"), f"{path}, segment 'a': video '9'; expected one of the files")
+    path.write_text(via_project({"a": {**good, "av": 3}}))
+    refused(lambda: spans(path, "via"), f"{path}: an unexpected part (", "; expected a VIA 3 project")
+
+
 def region(start: int, end: int, label: str) -> dict[str, Any]:
     value = {"ranges": [{"start": start, "end": end}], "timelinelabels": [label]}
     return {"id": "r", "from_name": "tl", "type": "timelinelabels", "value": value}
@@ -217,6 +247,20 @@ def test_label_studio_takes_the_last_answer(tmp_path):
     (annotation,) = READERS["label-studio"](path, Options(fps=25.0))
     assert (annotation.name, annotation.unit, annotation.fps) == ("cam_1", "frames", 25.0)
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(0, 5, "new")]
+
+
+def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path, refused):
+    box = {"from_name": "box", "value": {"x": 1, "labels": ["cup"]}}
+    task = {"id": 12, "file_upload": "0a1b2c3d-up.mp4", "data": {"video": "a.mp4", "fps": 10}, "annotations": [
+        {"result": [box, region(3, 4, "cut")]}]}  # fmt: skip
+    path = tmp_path / "ls.json"
+    path.write_text(json.dumps([task]))
+    (annotation,) = READERS["label-studio"](path, Options())
+    assert (annotation.name, annotation.fps, annotation.background) == ("up", 10, None)
+    assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(2, 4, "cut")]
+    broken = {"id": "r7", "from_name": "tl", "value": {"ranges": [{"start": 3}], "timelinelabels": ["x"]}}
+    path.write_text(json.dumps([{**task, "annotations": [{"result": [broken]}]}]))
+    refused(lambda: spans(path, "label-studio"), f"{path}, task 12, region 'r7': ", "; expected start and end")
 
 
 def test_label_studio_labels_on_the_sound(tmp_path):
@@ -349,6 +393,12 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
         ("via", "{}", "f: no attribute, file, metadata and view"),
         ("via", '{"attribute": {}, "file": {}, "metadata": {}, "view": {}}', "f: no attribute with segments"),
         ("label-studio", "{}", "f: no list of tasks with data"),
+        (
+            "label-studio",
+            '[{"data": {"video": "a"}, "annotations": 3}]',
+            "; expected an export of Label Studio as JSON",
+        ),
+        ("label-studio", "{", "f:1: not JSON"),
         ("label-studio", '[{"data": {}}]', "task 0: no data.video"),
         ("label-studio", '[{"data": {"video": "a"}, "annotations": [{"result": []}]}]', "no control with segments"),
         ("csv", "", "f: no rows; expected a header"),

@@ -24,7 +24,7 @@ def test_gaps_become_background_by_hand():
     frames = to_frames(annotated((0.5, 1.0, "a"), (1.6, 2.0, "b")), Clock(12, fps=5), "none")
     # boundaries at 0.2 s: 0.5 lies between 0.4 and 0.6 and goes up
     assert frames.labels == ["none"] * 3 + ["a"] * 2 + ["none"] * 3 + ["b"] * 2 + ["none"] * 2
-    assert (frames.gaps, frames.contested, frames.lost) == (8, 0, 0)
+    assert (frames.gaps, frames.contested, frames.lost, frames.background) == (8, 0, 0, "none")
 
 
 def test_of_two_segments_the_one_that_started_last_has_the_frame():
@@ -78,7 +78,13 @@ def test_frames_of_another_rate_are_moved_onto_the_clock():
 
 
 def test_frames_without_a_rate_are_those_of_the_features():
-    assert "".join(to_frames(annotated((1, 3, "a"), unit="frames"), Clock(5, fps=9), "-").labels) == "-aa--"
+    assert "".join(to_frames(annotated((1, 3.0, "a"), unit="frames"), Clock(5, fps=9), "-").labels) == "-aa--"
+    assert "".join(to_frames(annotated((1, 3, "a"), unit="frames", fps=4), Clock(5), "-").labels) == "-aa--"
+
+
+def test_frames_of_a_rate_are_moved_onto_frame_times():
+    clock = Clock(4, times=np.array([0.0, 0.1, 0.5, 0.6, 1.0]))
+    assert "".join(to_frames(annotated((1, 6, "a"), unit="frames", fps=10), clock, "-").labels) == "-aa-"
 
 
 def test_frame_times_of_an_uneven_clock():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core.segments import NewWord
 from fact_clip.formats import FORMATS, Format, ending_of, load, save
 
 RATES = [6.0, 15.0, 24.0, 25.0, 29.97, 30.0, 59.94, 24000 / 1001, 30000 / 1001, 60000 / 1001, 1.0, 0.5, 12.5, 240.0]
@@ -99,6 +101,23 @@ def test_txt_is_one_line_a_frame(tmp_path):
     assert text == b"no action\n" * 3 + b'pour "milk", cold\n' + b"pour\n" * 6
 
 
+def test_lines_may_end_as_in_windows(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"a\r\na\r\nbX\r\n\r\n")
+    assert load(tmp_path / "a.txt").to_frames() == ["a", "a", "bX"]
+
+
+def test_json_keeps_new_words(tmp_path, refused):
+    word = NewWord("cut kiwi", "object", "kiwi", "apple", 0.75, far=False)
+    path = save(replace(POUR, new_words=(word,)), tmp_path / "a.json")
+    tree = json.loads(path.read_text())
+    row = {"action": "cut kiwi", "slot": "object", "word": "kiwi", "nearest": "apple", "similarity": 0.75, "far": False}
+    assert tree["new_words"] == [row]
+    assert load(path).new_words == (word,)
+    for wrong in ({**row, "far": 1}, {**row, "word": None}, 3):
+        path.write_text(json.dumps({**tree, "new_words": [row, wrong]}))
+        refused(lambda: load(path), f"{path}: new_words with ", "expected a list of objects with action, slot, word")
+
+
 def test_json_keeps_frame_times(tmp_path):
     video = Segmentation.from_frames(["a", "a", "b"], times=(0.0, 0.1, 0.5, 0.6))
     tree = json.loads(save(video, tmp_path / "a.json").read_text())
@@ -163,6 +182,9 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
             '{"segments": [{"start": 0, "stop": 20000001, "action": "a"}]}',
             "segment 0: frames [0, 20000001); expected 20,000,000 frames",
         ),
+        ("a.csv", HEADER + "0,3,,,a,x\n", "a.csv:2: confidence is 'x'; expected a number"),
+        ("a.csv", HEADER + "0,3,0,y,a,\n", "a.csv:2: stop_seconds is 'y'; expected a number"),
+        ("a.jsonl", "\n{", "; expected one segment per line"),
         ("a.jsonl", "[]", "a.jsonl:1: []; expected an object with start, stop, action"),
         ("a.txt", "\n\n", "a.txt: no frames"),
         ("a.txt", "a\n\nb\n", "a.txt:2: a blank line"),

@@ -341,11 +341,13 @@ def test_names_that_xml_has_no_way_to_write(tmp_path, refused):
 
 
 @pytest.mark.parametrize(
-    ("ending", "module", "extra"), [(".eaf", "pympi.Elan", "annotation"), (".otio", "opentimelineio", "otio")]
+    ("ending", "module", "package"),
+    [(".eaf", "pympi.Elan", "pympi-ling"), (".otio", "opentimelineio", "OpenTimelineIO")],
 )
-def test_a_missing_library_is_named(ending, module, extra, tmp_path, monkeypatch):
+def test_a_missing_library_is_named(ending, module, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=rf"not installed; pip install 'fact-clip\[{extra}\]'"):
+    extra = {".eaf": "annotation", ".otio": "otio"}[ending]
+    with pytest.raises(InputError, match=rf": {package} is not installed; pip install 'fact-clip\[{extra}\]'"):
         save(EVEN, tmp_path / f"a{ending}")
 
 

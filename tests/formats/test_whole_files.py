@@ -6,8 +6,10 @@ import csv
 import json
 import re
 import time
+from itertools import pairwise
 from typing import Any
 
+import opentimelineio
 from pympi.Elan import Eaf
 
 from fact_clip.core import Segment, Segmentation
@@ -217,3 +219,47 @@ def test_subtitles_and_label_tracks(tmp_path):
 def test_marks_of_webvtt_are_escaped(tmp_path):
     text = save(Segmentation((Segment(0, 5, "a & b <c> --> d"),), 5.0, media="x --> y"), tmp_path / "a.vtt").read_text()
     assert text == "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\na &amp; b &lt;c&gt; --&gt; d\n"
+
+
+def test_clocks_of_subtitles_count_minutes_and_hours(tmp_path):
+    """Ends at 59.999 s, 1 min 0.061 s, 1 h 0 min 59.5 s and 101 h 1 min 1 s, by frame times."""
+    ends = (0.0, 59.999, 60.061, 3659.5, 363661.0)
+    video = Segmentation.from_frames(["a", "b", "c", "d"], times=ends)
+    shown = ["00:00:00.000", "00:00:59.999", "00:01:00.061", "01:00:59.500", "101:01:01.000"]
+    lines = [line for line in save(video, tmp_path / "a.vtt").read_text().splitlines() if "-->" in line]
+    assert lines == [f"{start} --> {stop}" for start, stop in pairwise(shown)]
+
+
+def test_a_timeline(tmp_path):
+    timeline = opentimelineio.adapters.read_from_file(str(save(VIDEO, tmp_path / "x.otio")))
+    (track,) = timeline.tracks
+    assert (timeline.name, track.name, track.kind) == ("take 1", "action", "Video")
+    gap, *clips = track
+    assert (gap.duration().value, gap.duration().rate) == (2, 5)
+    found = [(clip.name, clip.source_range.start_time.value, clip.source_range.duration.value) for clip in clips]
+    assert found == [("stir", 2, 3), ("pour", 5, 4), ("stir", 9, 1)]
+    assert {clip.media_reference.target_url for clip in clips} == {"clips/take 1.mp4"}
+    assert [dict(clip.metadata.get("fact_clip", {})) for clip in clips] == [
+        {"confidence": 0.25},
+        {},
+        {"confidence": 1.0},
+    ]
+
+
+def test_files_are_in_utf_8_and_names_as_they_are(tmp_path):
+    video = Segmentation((Segment(0, 5, "Käse → schneiden"),), 5.0)
+    for ending in (".csv", ".json", ".jsonl", ".txt", ".vtt", ".srt", ".boris", ".boris.tsv", ".label-studio.json",
+                   ".via.json", ".audacity.txt", ".otio"):  # fmt: skip
+        assert "Käse → schneiden".encode() in save(video, tmp_path / f"x{ending}").read_bytes()
+
+
+def test_a_segment_shorter_than_a_picture_is_one_picture(tmp_path):
+    video = Segmentation((Segment(0, 1, "a"), Segment(1, 100, "b")), 100.0, video_fps=5.0)
+    (task,) = tree(save(video, tmp_path / "x.label-studio.json"))
+    ranges = [region["value"]["ranges"] for region in task["predictions"][0]["result"]]
+    assert ranges == [[{"start": 1, "end": 1}], [{"start": 1, "end": 5}]]
+
+
+def test_a_film_of_another_kind_is_linked_as_unknown(tmp_path):
+    eaf = Eaf(save(Segmentation((Segment(0, 5, "a"),), 5.0, media="a.xyz"), tmp_path / "x.eaf"))
+    assert eaf.get_linked_files()[0]["MIME_TYPE"] == "unknown"
