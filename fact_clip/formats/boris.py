@@ -126,7 +126,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         if not isinstance(project.get("observations"), dict):
             raise InputError(path, "no observations", "a BORIS project")
         behaviours = project.get("behaviors_conf", {}).values()
-        points = {each["code"] for each in behaviours if str(each.get("type", "")).lower().startswith("point")}
+        points = {each["code"] for each in behaviours if str(each.get("type")).lower().startswith("point")}
         found = []
         for name, observation in project["observations"].items():
             where = f"{path}, observation {name!r}"
@@ -180,7 +180,7 @@ def _states(where: str, events: list[tuple[float, str]]) -> tuple[Span, ...]:
     """Pair (seconds, behaviour) events: the first one of a behaviour starts it, the next one stops it."""
     spans = []
     running: dict[str, float] = {}
-    for time, code in sorted(events, key=lambda event: event[0]):
+    for time, code in sorted(events):
         if code in running:
             spans.append(Span(running.pop(code), time, code, where))
         else:

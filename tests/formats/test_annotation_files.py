@@ -77,7 +77,8 @@ def test_eaf_of_pympi(tmp_path):
 
 def project(events: list[list[Any]], **observation: Any) -> str:
     behaviours = {"0": {"code": "eat", "type": "State event"}, "1": {"code": "call", "type": "Point event"}}
-    found = {"obs 1": {"events": events, "file": {"1": ["/data/cam.one.mp4"], "2": []}, **observation}, "later": {}}
+    coded = {"events": events, "file": {"1": ["/data/cam.one.mp4"], "2": []}, **observation}
+    found = {"before": {}, "obs 1": coded, "later": {}}
     return json.dumps({"behaviors_conf": behaviours, "observations": found})
 
 
@@ -385,6 +386,8 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
         ("eaf", XML.format("UTF-8", "", "<TIER/>"), "f: an unexpected part ('TIER_ID'); expected an ELAN document"),
         ("boris", "{", "f:1: not JSON"),
         ("boris", "[]", "f: a list; expected a BORIS project"),
+        ("boris", '{"observations": {"x": 3}}', "f: an unexpected part ("),
+        ("boris", '{"observations": {"x": 3}}', "; expected a BORIS project"),
         ("boris", "{}", "f: no observations"),
         ("boris", project([[1, "", "eat"]]), "observation 'obs 1': 'eat' starts at 1 s and never stops"),
         ("boris", project([[-1, "", "eat"], [2, "", "eat"]]), "'eat' from -1 to 2; expected times that are 0 or more"),

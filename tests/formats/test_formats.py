@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.segments import NewWord
 from fact_clip.formats import FORMATS, Format, ending_of, load, save
+from fact_clip.formats.base import rate_of
 
 RATES = [6.0, 15.0, 24.0, 25.0, 29.97, 30.0, 59.94, 24000 / 1001, 30000 / 1001, 60000 / 1001, 1.0, 0.5, 12.5, 240.0]
 POUR = Segmentation(
@@ -71,6 +72,14 @@ def test_csv_seconds_survive_any_rate(segmentation, tmp_path_factory):
 @pytest.mark.parametrize("n_frames", [1, 7, 999, 123457])
 def test_csv_recovers_the_rate_of_one_segment(fps, n_frames, tmp_path):
     assert load(save(Segmentation((Segment(0, n_frames, "a"),), fps), tmp_path / "a.csv")).fps == fps
+
+
+def test_rates_behind_seconds_by_hand():
+    assert rate_of([(0, 0.0), (3, 0.5)]) == 6
+    assert rate_of([(0, 0.0)]) is None
+    assert rate_of([(3, 0.0)]) is None
+    assert rate_of([(1, 1001 / 24000), (7, 7 * 1001 / 24000)]) == 24000 / 1001
+    assert rate_of([(3, 0.5), (6, 1.5)]) is None
 
 
 def test_csv_as_a_spreadsheet_sees_it(tmp_path):
@@ -185,6 +194,7 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
         ("a.csv", HEADER + "0,3,,,a,x\n", "a.csv:2: confidence is 'x'; expected a number"),
         ("a.csv", HEADER + "0,3,0,y,a,\n", "a.csv:2: stop_seconds is 'y'; expected a number"),
         ("a.jsonl", "\n{", "; expected one segment per line"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": 3}]}', "expected a name as action"),
         ("a.jsonl", "[]", "a.jsonl:1: []; expected an object with start, stop, action"),
         ("a.txt", "\n\n", "a.txt: no frames"),
         ("a.txt", "a\n\nb\n", "a.txt:2: a blank line"),
