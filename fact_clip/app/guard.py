@@ -61,13 +61,14 @@ class Guard:
         if not self._is_ours(host):
             return "this host is not served here"
         origin = headers.get("origin")
-        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+        if method not in ("GET", "HEAD") and origin is not None and _place(origin) != host:
             return "a request of another page"
         return None
 
     def _is_ours(self, host: str) -> bool:
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            parts = urlsplit(f"//{host}")
+            name, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
         except ValueError:
             return False
         if name in ("localhost", self.host.lower()):
@@ -77,6 +78,14 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _place(origin: str) -> str:
+    """Host and port of an origin; nothing where it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def json_line(tree: Any) -> JSONResponse:
@@ -103,9 +112,16 @@ async def answer_http(request: Request, error: Exception) -> Response:
     return error_line(error.status_code, error.detail)
 
 
+class Silence(Response):
+    """No answer, for a client that has gone: sending one is an error of the server, which then fills its log."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send nothing."""
+
+
 async def answer_gone(request: Request, error: Exception) -> Response:
     """Nobody reads it."""
-    return error_line(499, "the client has gone")
+    return Silence()
 
 
 async def answer_fault(request: Request, error: Exception) -> Response:

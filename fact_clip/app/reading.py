@@ -44,13 +44,16 @@ def too_large(name: str, room: int) -> HTTPException:
     return HTTPException(413, f"{name}: a larger file; expected at most {max(room, 0) / 1e6:.0f} MB")
 
 
-async def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object of a request."""
+async def body_of(request: Request, patience: float) -> dict[str, Any]:
+    """The JSON object of a request, all of which must come in so many seconds."""
     raw = b""
-    async for part in request.stream():
-        raw += part
-        if len(raw) > BODY_BYTES:
-            raise HTTPException(413, "a request that is too large")
+    with anyio.move_on_after(patience) as waiting:
+        async for part in request.stream():
+            raw += part
+            if len(raw) > BODY_BYTES:
+                raise HTTPException(413, "a request that is too large")
+    if waiting.cancelled_caught:
+        raise HTTPException(408, f"the request was not whole after {patience:g} s")
     try:
         tree = json.loads(raw or b"{}")
     except (ValueError, RecursionError):

@@ -159,7 +159,7 @@ class Page:
 
     async def add_video(self, request: Request) -> Response:
         """A video from uploaded files; one without features waits to be encoded."""
-        session, asked = self._session(request), await body_of(request)
+        session, asked = self._session(request), await body_of(request, self.limits.patience)
         keys = asked.get("files")
         if not isinstance(keys, list) or not all(isinstance(key, str) and key in session.files for key in keys):
             raise InputError("files", "no such file", "files that were uploaded")
@@ -225,7 +225,7 @@ class Page:
 
     async def settings(self, request: Request) -> Response:
         """Other names, settings or another model; answers with the video that is shown, where one is named."""
-        session, asked = self._session(request), await body_of(request)
+        session, asked = self._session(request), await body_of(request, self.limits.patience)
         if "model" in asked:
             if asked["model"] not in ("", *session.adapted):
                 raise InputError("model", repr(asked["model"]), "one of this session")
@@ -246,7 +246,7 @@ class Page:
 
     async def correct(self, request: Request) -> Response:
         """Keep the corrected segments of a video: the draft."""
-        session, asked = self._session(request), await body_of(request)
+        session, asked = self._session(request), await body_of(request, self.limits.patience)
         video = self._video(request, session)
         if video.prediction is None:
             await self._shown(session, video)
@@ -273,7 +273,7 @@ class Page:
 
     async def add_to_training_set(self, request: Request) -> Response:
         """Add a corrected video to the training set."""
-        session, asked = self._session(request), await body_of(request)
+        session, asked = self._session(request), await body_of(request, self.limits.patience)
         video = self._video(request, session)
         training_set = self._training_set()
         await self._shown(session, video)
@@ -297,7 +297,7 @@ class Page:
 
     async def adapt(self, request: Request) -> Response:
         """Train on from the run that is shown, on the training set."""
-        session, asked = self._session(request), await body_of(request)
+        session, asked = self._session(request), await body_of(request, self.limits.patience)
         training_set, epochs = self._training_set(), asked.get("epochs", 20)
         if self.options.run is None:
             raise InputError("adapt", "a model without training", "a run", "start the page with --run RUN")
@@ -318,7 +318,7 @@ class Page:
 
     async def compare(self, request: Request) -> Response:
         """Two label files of a video, or one and what the page shows."""
-        session, asked = self._session(request), await body_of(request)
+        session, asked = self._session(request), await body_of(request, self.limits.patience)
         video = self._video(request, session)
         await self._shown(session, video)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -55,8 +54,8 @@ class Adjust:
         }
         for name, (low, high, expected) in wanted.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise InputError(name, f"{value}", expected)
+            if value is not None and not low <= value <= high:  # NaN is not either
+                raise InputError(name, f"{value}"[:40], expected)
 
 
 class Prepared(Protocol):
