@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,10 @@ def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.gr
         return dict(zip(videos, videos, strict=True))
     expected = r"a regular expression with the subject or recording in parentheses, as 'subj(\d+)'"
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of signs that may get another meaning in a set
+            compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
         raise InputError(where, f"{pattern!r} is no regular expression ({error})", expected) from None
     if _multiplies(pattern):
         fault = f"{pattern!r} repeats what repeats, which may take for ever"

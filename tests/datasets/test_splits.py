@@ -26,6 +26,7 @@ def test_groups_are_what_the_parentheses_find():
     [
         (r"subj\d+", r"data.groups: 'subj\\d+' has no parentheses; expected a regular expression with the subject"),
         (r"subj(\d+", r"is no regular expression (missing ), unterminated subpattern at position 4)"),
+        ("(" * 500 + ")" * 500, r"is no regular expression (maximum recursion depth exceeded"),
         (r"(a+)+", r"'(a+)+' repeats what repeats, which may take for ever"),
         (r"(a|b*)*", r"'(a|b*)*' repeats what repeats"),
         (r"(a*)b*c*d*", r"'(a*)b*c*d*' repeats what repeats"),
@@ -35,6 +36,11 @@ def test_groups_are_what_the_parentheses_find():
 def test_patterns_that_do_not_fit(pattern, message):
     with pytest.raises(InputError, match=re.escape(message)):
         read_groups(NAMES, pattern)
+
+
+def test_nothing_is_said_of_brackets_in_a_set(recwarn):
+    assert read_groups(("a[1", "b]2"), r"[[\]](\d)") == {"a[1": "1", "b]2": "2"}
+    assert not recwarn
 
 
 @pytest.mark.parametrize(
