@@ -127,6 +127,17 @@ def test_more_frames_than_any_video_has(refused):
         refused(lambda name=background: Annotation("v", (), "frames", "f", background=name), "f: the background ")
 
 
+def test_rates_and_lengths_have_bounds(refused):
+    for fps in (1e-6, 1e5):
+        assert annotated(fps=fps).fps == fps
+    for fps in (0.9e-6, 1.1e5, "25", float("nan")):
+        refused(lambda fps=fps: annotated(fps=fps), "f: ", "frames per second; expected a number from 1e-06 to 100000")
+    for end in (0, 0.5, 1e9):
+        assert annotated(end=end).end == end
+    for end in (-0.5, 1.1e9, "9", float("inf")):
+        refused(lambda end=end: annotated(end=end), "f: a length of ", "expected a number from 0 to 1e+09")
+
+
 def test_a_little_beyond_the_end_is_cut():
     assert to_frames(annotated((0, 20, "a")), Clock(10, fps=1), "-").labels == ["a"] * 10
 

@@ -173,6 +173,7 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
         ("a.csv", HEADER + "0,3,,,a,\n4,5,,,b,\n", "a.csv: segment 'b': start 4 (gap)"),
         ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:2: not a table (unexpected end of data)"),
         ("a.json", "{", "a.json:1: not JSON"),
+        ("a.json", "{", "; expected an object with fps and segments"),
         ("a.json", "[]", "a.json: a list; expected an object with fps and segments"),
         ("a.json", "{}", "a.json: no list 'segments'"),
         ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0: {'start': 0}"),
@@ -223,6 +224,12 @@ def test_the_length_of_a_video_has_bounds(tmp_path, refused):
             lambda n=n_frames: load(path, n_frames=n), f"{path}: a video of {n_frames} frames; expected 1 to 20,000,000"
         )
     assert load(path, n_frames=10) == POUR
+    assert load(path, background="x").to_frames() == POUR.to_frames()
+    path.write_text(HEADER + "0,3,,,a,\n2,5,,,b,\n")
+    with pytest.raises(InputError) as error:
+        load(path, background="x")
+    assert str(path) in str(error.value)
+    assert "name the background" not in str(error.value)
 
 
 def test_missing_and_binary_files_are_input_errors(tmp_path):

@@ -253,6 +253,15 @@ def test_files_are_in_utf_8_and_names_as_they_are(tmp_path):
         assert "Käse → schneiden".encode() in save(video, tmp_path / f"x{ending}").read_bytes()
 
 
+def test_what_no_background_leaves_empty(tmp_path):
+    video = Segmentation((Segment(0, 5, "a"),), 5.0)
+    (observation,) = tree(save(video, tmp_path / "x.boris"))["observations"].values()
+    via = save(video, tmp_path / "x.via.json")
+    assert observation["description"] == tree(via)["attribute"]["1"]["desc"] == ""
+    assert via.read_text().startswith('{\n "project": {\n  "pid"')
+    assert save(video, tmp_path / "x.json").read_text().startswith('{\n  "fps": 5.0,')
+
+
 def test_a_segment_shorter_than_a_picture_is_one_picture(tmp_path):
     video = Segmentation((Segment(0, 1, "a"), Segment(1, 100, "b")), 100.0, video_fps=5.0)
     (task,) = tree(save(video, tmp_path / "x.label-studio.json"))
