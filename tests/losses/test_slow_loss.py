@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ import torch
 from fact_clip.config import LossConfig
 from fact_clip.datasets.truth import Truth
 from fact_clip.losses import Criterion
+from fact_clip.losses.criterion import info_nce
 from fact_clip.models import Classes
 from fact_clip.models.output import BlockOutput, Output, Segments
 
@@ -143,3 +145,11 @@ def test_is_the_slow_loss(case, seed):
         log["total"] = 0.3 * fact + 0.9 * log["contrastive"]
     assert found.as_dict() == pytest.approx(log, rel=2e-5, abs=1e-6)
     assert list(found.as_dict()) == list(log)
+
+
+def test_contrastive_of_one_frame_and_of_none_by_hand():
+    """Odds of 3 to 1 between the seen classes 0 and 1; the frame has its column alone, whose share is 1."""
+    table = torch.tensor([[[3.0, 1.0, 9.0]], [[1.0, 1.0, 1.0]]]).log()
+    seen = torch.tensor([0, 1])
+    of_both = info_nce(table, torch.tensor([[0], [2]]), seen)  # class 2 is not seen
+    assert of_both.item() == pytest.approx(math.log(4 / 3) / 2 / 2)
