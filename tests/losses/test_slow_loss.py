@@ -153,3 +153,11 @@ def test_contrastive_of_one_frame_and_of_none_by_hand():
     seen = torch.tensor([0, 1])
     of_both = info_nce(table, torch.tensor([[0], [2]]), seen)  # class 2 is not seen
     assert of_both.item() == pytest.approx(math.log(4 / 3) / 2 / 2)
+
+
+def test_scores_that_are_no_numbers_are_told():
+    output = output_of("iu", 0, log=False, script=False, text=False)
+    output.blocks[-1].token_logits[1, 2, 0] = float("nan")
+    labels = torch.tensor([[*own, *[-1] * (FRAMES - len(own))] for own in LABELS])
+    with pytest.raises(FloatingPointError, match="scores that are not finite"):
+        Criterion(LossConfig(null_weight=0.3), Classes(COUNT))(output, labels)
