@@ -60,7 +60,7 @@ def output_of(kinds: str, seed: int, log: bool, script: bool, text: bool) -> Out
             )
         )  # fmt: skip
     mask = torch.tensor([[t < len(own) for t in range(FRAMES)] for own in LABELS])
-    real = torch.tensor([[m < (4, 3, 2, 1)[v] if script else True for m in range(TOKENS)] for v in range(len(LABELS))])
+    real = torch.tensor([[m < (3, 4, 2, 1)[v] if script else True for m in range(TOKENS)] for v in range(len(LABELS))])
     transcript = torch.where(real, 1, -1) if script else None
     return Output(tuple(blocks), mask, real, transcript, 0.5, log, None, scores(FRAMES, COUNT) if text else None)
 
