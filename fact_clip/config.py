@@ -466,7 +466,8 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     if (by_name or path.parent == RECIPES) and path.stem not in recipes():
         near = difflib.get_close_matches(str(recipe)[:100], recipes(), n=1, cutoff=0.4)
         todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
-        raise InputError(recipe, "no such recipe", f"one of {', '.join(recipes())}", todo)
+        where, found = (above[-1], f"base {recipe}, no such recipe") if above else (recipe, "no such recipe")
+        raise InputError(where, found, f"one of {', '.join(recipes())}", todo)
     check_file(path, "a YAML recipe")
     if path.resolve() in (file.resolve() for file in above):
         raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")

@@ -79,7 +79,7 @@ def test_base_gives_what_a_recipe_does_not(tmp_path, refused):
     expected = Config.load("kscgr", ["train.epochs=3"])
     assert Config.load(named) == expected
     named.write_text("base: kscg\n")
-    refused(lambda: Config.load(named), "kscg: no such recipe", "did you mean 'kscgr'?")
+    refused(lambda: Config.load(named), "base kscg, no such recipe", "did you mean 'kscgr'?")
 
 
 def test_a_base_lies_beside_the_file_that_names_it(tmp_path, refused):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from typer.main import get_command
 
 from fact_clip import __version__
 from fact_clip.cli.console import answered
+from fact_clip.core.errors import InputError
 
 # Command -> its module in this folder, and the first line of its help. The function has the name of the command.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -72,14 +74,36 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
     # core.processes.PARENT, which is imported only where it is asked for
     if argv is None and (parent := os.environ.get("FACT_CLIP_PARENT", "")).isdecimal():
         import_module("fact_clip.core.processes").end_with_parent(int(parent))
     elif argv is None and "TORCHELASTIC_RUN_ID" in os.environ:
         import_module("fact_clip.core.processes").end_with_launcher()
-    return answered(
-        lambda: make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False), leave=argv is None
-    )
+
+    def command() -> object:
+        _check_words(arguments)
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            raise InputError("the current folder", "it is no longer there", "a folder", "cd to another one") from None
+        return make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False)
+
+    return answered(command, leave=argv is None)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """An InputError for an empty value, which a variable that is not set leaves, and for a "~" that the shell left.
+
+    An empty path would be the current folder, and "--out=~/x" a folder called "~". "--background ''" means none.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        where = option or (before if before.startswith("--") else "argument")
+        if not value and (equals or not option) and where != "--background":
+            raise InputError(where, "an empty value", "a value", "leave the option out where there is none")
+        if value.startswith("~/") or value == "~":
+            raise InputError(where, f"{value!r}, which the shell has not replaced", "a path", "use $HOME")
 
 
 def _show_version(asked: bool) -> None:

@@ -50,7 +50,9 @@ def convert(
     """
     from fact_clip import compat
 
-    written = compat.convert(checkpoint, config, out, mapping, background=names(background) or (), layout=layout)
+    written = compat.convert(
+        checkpoint, config, out, mapping, background=names(background, "--background") or (), layout=layout
+    )
     print(f"the run folder is {written}; use it with: fact-clip segment --run {written} FEATURES.npy")
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fact_clip.cli.signals import InterruptedCommandError, interruptible
-from fact_clip.core.errors import InputError, printable, shortened
+from fact_clip.core.errors import InputError, is_name, printable, shortened
 
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
@@ -53,6 +53,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
+# How the settings that errors of the library name are called on the command line.
+OPTIONS = {
+    **{name: f"--{name.replace('_', '-')}" for name in ("device", "gamma", "switch_penalty", "reject", "smoothing")},
+    "threshold": "--background-threshold",
+    "shortest": "--minimal-duration",
+    "fps": "--fps",
+    "batch": "--batch",
+}
+
+
 def answered(command: Callable[[], object], *, leave: bool = False) -> int:
     """Run a command and give back its exit code: 0 or its own, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM.
 
@@ -60,6 +70,9 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
     the library logs, where no progress bar is shown there. With `leave` a signal ends the process here, because the
     libraries take a while to say goodbye.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     told = ""
     with interruptible() as came:
         try:
@@ -95,13 +108,15 @@ def _answered(command: Callable[[], object]) -> int:
             warnings.showwarning = lambda message, *_: logger.warning("%s", message)
             code = command()
     except InputError as error:
-        return _refuse(str(error))
+        where = OPTIONS.get(error.where, error.where)
+        return _refuse(str(InputError(where, error.found, error.expected, error.todo)))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"
         return _refuse(f"{shortened(error.format_message().rstrip('.'))}; see {program} --help")
     except OSError as error:
-        return _refuse(f"{shortened(str(error.filename))}: {error.strerror}" if error.filename else str(error))
+        where = "the output" if error.filename is None else str(error.filename)  # files of ours have names
+        return _refuse(f"{shortened(where)}: {error.strerror or error}")
     except (MemoryError, RecursionError) as error:
         what = "memory" if isinstance(error, MemoryError) else "room on Python's stack"
         return _refuse(f"not enough {what} for this input ({shortened(str(error)) or 'no more is known'})")
@@ -187,6 +202,7 @@ def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows under a header as aligned text, with the columns `right` aligned to the right; nothing is cut off."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
@@ -196,8 +212,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     return "\n".join([line(header), *(line(row) for row in rows)])
 
 
-def names(text: str | None) -> list[str] | None:
-    """The names in "a, b, c"; a name with a comma must be in double quotes. None stays None."""
+def names(text: str | None, option: str) -> list[str] | None:
+    """The names in "a, b, c"; a name with a comma must be in double quotes. None stays None.
+
+    An InputError of the `option` for quotes that do not close, a name of signs that cannot be seen, and a name twice.
+    """
     if text is None:
         return None
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
+    expected = 'names as in "a, b, c", in double quotes where one has a comma'
+    try:
+        (cells,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
+    except (csv.Error, ValueError) as error:
+        raise InputError(option, f"{text!r} ({error})", expected) from None
+    found = [cell.strip() for cell in cells if cell.strip()]
+    if text and not found:
+        raise InputError(option, f"no names in {text!r}", expected)
+    for place, name in enumerate(found):
+        if not is_name(name):
+            raise InputError(option, repr(name), "names of one line that can be printed")
+        if name in found[:place]:
+            raise InputError(option, f"{name!r} twice", "each name once")
+    return found

@@ -122,7 +122,9 @@ def convert(
     ] = None,
     verbs: Annotated[Path | None, typer.Option(help="epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, typer.Option(help="epic: file of the noun classes.")] = None,
-    axes: Annotated[str, typer.Option(help="npy: axes of the arrays, TD, DT or CTD (C: crops, averaged).")] = "TD",
+    axes: Annotated[
+        str | None, typer.Option(help="npy: axes of the arrays, TD, DT or CTD (C: crops, averaged); unset: TD.")
+    ] = None,
     dtype: Annotated[
         Literal["float16", "float32"] | None,
         typer.Option(help="npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."),
@@ -145,8 +147,12 @@ def convert(
     from fact_clip.datasets.convert import Target, convert_annotations, convert_features
     from fact_clip.formats.annotations import Options
 
+    given = {"fps": fps, "features": features, "layout": layout, "background": background, "mapping": mapping}
+    given |= {"tier": tier, "unit": unit, "source-fps": source_fps, "time": time, "columns": columns}
+    given |= {"verbs": verbs, "nouns": nouns, "axes": axes, "dtype": dtype}
+    _check_options(kind, [option for option, value in given.items() if value is not None])
     if kind in ("npy", "lmdb"):
-        shapes = convert_features(files, kind, out, axes, dtype)
+        shapes = convert_features(files, kind, out, axes or "TD", dtype)
         rows = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
         print(json.dumps(shapes) if as_json else table(["video", "frames", "columns"], rows, right=(1, 2)))
         print(f"written: {len(shapes)} files in {out / 'features'}", file=sys.stderr)
@@ -156,15 +162,44 @@ def convert(
 
         if unit == "frames":
             raise InputError("--unit", "frames", "seconds or milliseconds of the column --time")
-        how = Sampling(tuple(names(columns) or ()), time, unit == "milliseconds", source_fps, fps)
+        if unit is not None and time is None:
+            raise InputError("--unit", "without --time", "the column whose unit it is")
+        how = Sampling(tuple(names(columns, "--columns") or ()), time, unit == "milliseconds", source_fps, fps)
         _convert_tables(files, out, how, dtype, as_json)
         return
     if unit == "milliseconds":
         raise InputError("--unit", "milliseconds", "seconds or frames")
+    if layout is not None and features is None:
+        raise InputError("--layout", "without --features", "the folder of these files")
     classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
     options = Options(tier, unit, source_fps, classes, verbs, nouns)
     found = convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options)
     _report_labels(found, out, as_json)
+
+
+_ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
+# The options that each kind of files reads; any other would be ignored, and someone means something by it.
+OPTIONS_OF: dict[str, set[str]] = {
+    **dict.fromkeys(("eaf", "boris", "via"), _ANNOTATIONS | {"tier"}),
+    "label-studio": _ANNOTATIONS | {"tier", "source-fps"},
+    "csv": _ANNOTATIONS | {"unit", "source-fps"},
+    "runs": _ANNOTATIONS | {"source-fps"},
+    "epic": _ANNOTATIONS | {"verbs", "nouns"},
+    "npy": {"axes", "dtype"},
+    "lmdb": {"dtype"},
+    "table": {"fps", "unit", "source-fps", "time", "columns", "dtype"},
+}
+
+
+def _check_options(kind: str, given: Sequence[str]) -> None:
+    from fact_clip.core import InputError
+
+    for option in given:
+        if option not in OPTIONS_OF[kind]:
+            kinds = ", ".join(name for name, options in OPTIONS_OF.items() if option in options)
+            raise InputError(
+                f"--{option}", f"with --from {kind}, which does not read it", f"--from {kinds}", "leave it out"
+            )
 
 
 def _report_labels(found: Mapping[str, Frames], out: Path, as_json: bool) -> None:
@@ -219,7 +254,7 @@ def init(
     layout: Annotated[
         Layout | None, typer.Option(help="Features with time or channels first; unset: told by the labels.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split to train on.")] = "1",
+    split: Annotated[str, typer.Option(help="Split to train on; where there is no split 1, the first.")] = "1",
     grammar: Annotated[
         str | None,
         typer.Option(help='How names are read, as "{verb} {object} [with {tool}]"; unset: guessed if all names fit.'),
@@ -249,9 +284,9 @@ def init(
         raise InputError(path, f"the ending {path.suffix!r}", "a name that ends in .yaml")
     if path.exists():
         raise InputError(path, "already there", "a new file", "remove it, or name another with --out")
-    known = None if background is None else tuple(names(background) or ())
+    known = None if background is None else tuple(names(background, "--background") or ())
     given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
-    given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled) or ())}
+    given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}
     found = suggest(checked(DataConfig, given, "data init"))
     found, time = _timed(found, minutes)
     settings = tuple(
@@ -439,9 +474,17 @@ def holdout(
         raise InputError("data holdout", "several of --unseen, --file and --count", "one of them")
     if unseen is None and validation_unseen is not None:
         raise InputError("--validation-unseen", "without --unseen", "both")
+    if count is None and (validation_count or min_support > 1):
+        raise InputError("--validation-count" if validation_count else "--min-support", "without --count", "both")
+    if out is not None and out.suffix != ".json":
+        raise InputError("--out", f"{out}", "a name that ends in .json")
     source, chosen = _open(data, overrides), None
     if unseen is not None:
-        chosen = Holdout(tuple(names(unseen) or ()), tuple(names(validation_unseen) or ()), mode)
+        chosen = Holdout(
+            tuple(names(unseen, "--unseen") or ()),
+            tuple(names(validation_unseen, "--validation-unseen") or ()),
+            mode,
+        )
     elif file is not None:
         inside = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
         chosen = Holdout.read(inside if inside is not None and inside.is_file() else file)
@@ -451,6 +494,8 @@ def holdout(
         raise InputError("--out", "nothing chosen", "--unseen, --file or --count with it")
     result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
     written = None if chosen is None or out is None else chosen.save_json(out)
+    for guess in source.guesses:
+        print(guess, file=sys.stderr)
     if as_json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     elif chosen is None:
@@ -476,6 +521,7 @@ class Source:
     dataset: Dataset | None = None
     counts: NDArray[Any] | None = None  # training frames of each class, (C,)
     tested: list[str] | None = None  # classes that occur in the test videos
+    guesses: tuple[str, ...] = ()  # what was read off the names, in words
 
     def choose(self, count: int, validation_count: int, **rules: Any) -> Holdout:
         """Classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
@@ -493,29 +539,35 @@ def _open(data: str, overrides: list[str] | None) -> Source:
     if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
         config = Config.load("folder", overrides or []).data
         listed = tuple(Vocabulary.from_mapping(data))
-        config = _with_guesses(config, listed)
+        config, guesses = _with_guesses(config, listed)
         background = tuple(
             str(name) for name in config.background or find_benchmark(config.name).background if name in listed
         )
-        return Source(vocabulary_of(config.model_copy(update={"background": background}), Path(data)))
+        vocabulary = vocabulary_of(config.model_copy(update={"background": background}), Path(data))
+        return Source(vocabulary, guesses=guesses)
     config = data_config(data, overrides)
     root = find_root(config)
     listed = tuple(Vocabulary.from_mapping(root / find_benchmark(config.name).mapping))
-    return source_of(_with_guesses(config, listed, root))
+    config, guesses = _with_guesses(config, listed, root)
+    return replace(source_of(config), guesses=guesses)
 
 
-def _with_guesses(config: DataConfig, listed: Sequence[str], root: Path | None = None) -> DataConfig:
-    """Settings of an own data set with what its class names tell, as `init` guesses it; says so on stderr."""
+def _with_guesses(
+    config: DataConfig, listed: Sequence[str], root: Path | None = None
+) -> tuple[DataConfig, tuple[str, ...]]:
+    """Settings of an own data set with what its class names tell, as `init` guesses it, and that in words."""
     from fact_clip.datasets.describe import guess_names
 
     if config.name != "folder":
-        return config
+        return config, ()
     guessed, _ = guess_names(config, listed, root)
-    for key in ("background", "unlabelled", "grammar"):
-        value = getattr(guessed, key)
-        if value and value != getattr(config, key):
-            print(f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}", file=sys.stderr)
-    return guessed
+    new = {key: getattr(guessed, key) for key in ("background", "unlabelled", "grammar")}
+    told = (
+        f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in new.items()
+        if value and value != getattr(config, key)
+    )
+    return guessed, tuple(told)
 
 
 def source_of(config: DataConfig) -> Source:

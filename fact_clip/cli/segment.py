@@ -15,8 +15,8 @@ import typer
 from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars, names, progress, table
 from fact_clip.cli.results import Results, Task, fingerprint
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core.errors import InputError
-from fact_clip.core.files import file_name, inside
+from fact_clip.core.errors import InputError, is_name, printable
+from fact_clip.core.files import file_name, inside, same_place
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -123,7 +123,13 @@ def segment(
     suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
     if not suffixes:
         raise InputError("--format", repr(formats), "at least one, as csv,json")
-    named = given_actions(actions, actions_file), names(more_actions) or []
+    if run is not None:
+        for option, value, default in (("--prompts", prompts, "ensemble"), ("--smoothing", smoothing, 1.0)):
+            if value != default:
+                raise InputError(option, "with --run", "--training-free", "leave it out: a run has its own rules")
+    if media is not None and not is_name(media):
+        raise InputError("--media", repr(media), "an address of one line that can be printed")
+    named = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
     folder = out or (inside(run, "segments") if run else Path("segments"))
@@ -284,7 +290,7 @@ def _report(
         print("\n\n".join(_as_table(path, each) for path, each in found.items()))
     if files:
         listed = ", ".join(map(str, files)) if len(files) <= LISTED else f"{len(files)} files in {results.folder}"
-        print(f"written: {listed}", file=sys.stderr)
+        print(f"written: {printable(listed)}", file=sys.stderr)
     if done := sum(each.task.done for each in outcomes):
         print(
             f"already there: {done} of {len(outcomes)} in {results.folder}; --overwrite does them anew", file=sys.stderr
@@ -339,6 +345,11 @@ def extract(
 
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(videos))
+    first: dict[str, Path] = {}
+    for video in listed:
+        same = first.setdefault(file_name(video.stem), video)
+        if same is not video:
+            raise InputError(video, f"features of the same name as those of {same}", "another name for one of them")
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     settings = Settings(fps, precision, batch, keep_going)
     try:
@@ -365,6 +376,8 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
     wanted = (".npy", *SUFFIXES) if features else SUFFIXES
     given: list[Path] = []
+    if sys.stdin is None and Path("-") in inputs:
+        raise InputError("-", "stdin is closed", "a path a line")
     if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
         sys.stdin.reconfigure(errors="surrogateescape")
     for path in inputs:
@@ -390,7 +403,7 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     from fact_clip.datasets.layout import read_lines
 
     if file is None:
-        return names(actions)
+        return names(actions, "--actions")
     if actions is not None:
         raise InputError("--actions", "names beside --actions-file", "one of them")
     listed = [line for line in read_lines(file, "action names, one a line") if line]
@@ -398,9 +411,11 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
         listed = [line.split(maxsplit=1)[1] for line in listed]
     if not listed:
         raise InputError(file, "no names", "one action name a line")
-    twice = next((name for place, name in enumerate(listed) if name in listed[:place]), None)
-    if twice is not None:
-        raise InputError(file, f"{twice!r} twice", "each name once")
+    for place, name in enumerate(listed):
+        if not is_name(name):
+            raise InputError(file, repr(name), "names of one line that can be printed")
+        if name in listed[:place]:
+            raise InputError(file, f"{name!r} twice", "each name once")
     return listed
 
 
@@ -411,7 +426,7 @@ def _check_outputs(
     from fact_clip.video import overlay as burning
     from fact_clip.video.decode import SUFFIXES
 
-    beside = [path for path in inputs if path.suffix == ".npy" and path.parent.resolve() == folder.resolve()]
+    beside = [path for path in inputs if path.suffix == ".npy" and same_place(path.parent, folder)]
     if beside and ".json" in suffixes and beside[0].with_suffix(".json").is_file():
         raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
     if plot is not None:
@@ -424,7 +439,7 @@ def _check_outputs(
     if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES:
         found = f"{len(inputs)} inputs" if len(inputs) != 1 else f"{inputs[0]}"
         raise InputError("--overlay", found, "one video")
-    if overlay.resolve() == inputs[0].resolve():
+    if same_place(overlay, inputs[0]):
         raise InputError("--overlay", "the input itself", "another file")
 
 
@@ -447,7 +462,7 @@ def segment_table(segmentation: Segmentation) -> str:
 
 def _as_table(path: Path, segmentation: Segmentation) -> str:
     rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
-    return f"{path}: {segmentation.n_frames} frames{rate}\n{segment_table(segmentation)}"
+    return f"{printable(str(path))}: {segmentation.n_frames} frames{rate}\n{segment_table(segmentation)}"
 
 
 def _plot(found: Mapping[Path, Segmentation], segmenter: Segmenter | TrainingFree, plot: Path) -> Path:

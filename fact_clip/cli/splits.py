@@ -99,12 +99,16 @@ def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     """The folder of the data, its videos with labels, and those with features too."""
     from fact_clip.config import DataConfig
     from fact_clip.core import InputError
+    from fact_clip.core.files import is_file_name
     from fact_clip.datasets.layout import find_root
     from fact_clip.datasets.splits import in_order
 
     root = find_root(DataConfig(root=str(folder)))
     labelled = in_order(path.stem for path in (root / "groundTruth").glob("*.txt"))
     videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
+    odd = next((name for name in videos if name != name.strip() or not is_file_name(name)), None)
+    if odd is not None:
+        raise InputError(root / "groundTruth", f"the name {odd!r}", "names that a list of videos can hold")
     if not videos:
         raise InputError(root, f"{len(labelled)} label files, none with features", "groundTruth and features")
     return root, labelled, videos

@@ -194,7 +194,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         plain = path.suffix == ".safetensors"
         state: Any = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
-        found = f"not readable as plain weights ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        # torch goes on with the advice to read what may run code
+        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
+        found = f"not readable as plain weights ({reason})"
         raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(path, "more than parameters", "a state dict: names and tensors")

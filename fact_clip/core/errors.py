@@ -8,8 +8,11 @@ from pathlib import Path
 LONGEST = 400
 """Signs of each part of a message; of a longer one the middle is left out."""
 
-# Control characters, other line ends, signs that turn the direction of writing, and halves of surrogate pairs.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, other line ends, halves of surrogate pairs, and signs of no width: those that turn the direction
+# of writing, byte-order marks, soft hyphens. The joiners U+200C and U+200D have a use in Persian and in emoji.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 
 
 def printable(text: str) -> str:
@@ -18,12 +21,15 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), joined)
 
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+def is_name(text: object, *, old: bool = False) -> bool:
+    """Whether a value can name a class: text of one line that is not blank and whose signs can be seen.
 
-
-def has_control(text: str) -> bool:
-    """Whether a text has control characters, line ends or halves of surrogate pairs, which no name has."""
-    return _CONTROL.search(text) is not None
+    `old` lets form feeds pass, and U+0080 to U+009F, which stand for letters in files of Windows read as latin-1.
+    """
+    if not isinstance(text, str) or not text.strip().strip("\u200c\u200d"):
+        return False
+    unseen = {sign[0] for sign in _UNSEEN.finditer(text)}
+    return all(old and (sign in "\x0b\x0c" or "\x80" <= sign <= "\x9f") for sign in unseen)
 
 
 def shortened(text: str) -> str:

@@ -43,25 +43,40 @@ def check_file(path: str | Path, expected: str, largest: int | None = None) -> P
     return path
 
 
+# How files begin that are often taken for text; latin-1 would make signs of them.
+_BEGINNINGS = {
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip file (as .xlsx is)",
+    b"\x93NUMPY": "an array of NumPy",
+    b"\x89PNG": "a picture",
+    b"%PDF": "a PDF",
+}
+
+
 def read_text(
     path: Path, expected: str = "a file of segments", *, latin: bool = False, largest: int = LARGEST_TEXT
 ) -> str:
     """The text of a file in UTF-8, with or without a byte-order mark; with `latin`, else in latin-1.
 
-    A missing or unreadable file is an InputError that says what was `expected`.
+    A missing or unreadable file, and one that is no text or UTF-16, is an InputError that says what was `expected`.
     """
     check_file(path, expected, largest)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", expected) from None
+    kind = next((kind for start, kind in _BEGINNINGS.items() if raw.startswith(start)), None)
+    if kind is not None:
+        raise InputError(path, kind, f"{expected}, as text in UTF-8")
     try:
         # bytes, because text mode would change line ends inside quoted names
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if latin:
             return raw.decode("latin-1")
-        raise InputError(path, f"not UTF-8 text (byte {error.start})", expected) from None
+        raise InputError(path, f"not UTF-8 text (byte {error.start})", expected, "save it as UTF-8") from None
 
 
 def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:
@@ -89,12 +104,13 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
 def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = True) -> Any:
     """The value of a JSON text; an InputError that names `where` if it is none.
 
-    NaN and infinities, which are no JSON, are refused if `finite`, and so is half of a surrogate pair, which no file
-    takes.
+    NaN and infinities, which are no JSON, are refused if `finite`. So are a key that an object has twice, and half of a
+    surrogate pair, which no file takes.
     """
     try:
         whole = _whole if re.search(r"[0-9]{19}", text) else None
-        value = json.loads(text, parse_constant=_refused if finite else None, parse_int=whole)
+        refused = _refused if finite else None
+        value = json.loads(text, parse_constant=refused, parse_int=whole, object_pairs_hook=_object)
         if re.search(r"\\u[dD][89a-fA-F]", text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
@@ -111,6 +127,16 @@ def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = Tr
 
 def _refused(constant: str) -> Any:
     raise ValueError(f"{constant} is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object with each key once; Python would silently take the last."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} twice in one object")
+        found[key] = value
+    return found
 
 
 def _whole(text: str) -> int:
@@ -167,6 +193,37 @@ def inside(folder: Path, *names: str) -> Path:
     return path
 
 
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two paths are the same file or folder, by links of any kind, or will be."""
+    try:
+        if one.samefile(other):
+            return True
+    except (OSError, ValueError):  # one of them is not there yet
+        pass
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def check_place(path: Path) -> None:
+    """An InputError where a file cannot be written: something else is there, or what should be its folder is none.
+
+    For a look at all places before the first file of several is written.
+    """
+    try:
+        if path.name and path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
+            raise InputError(path, "no regular file, but a folder, a pipe or a device", "a file to write")
+        above = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
+        usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+        reason = "" if usable else "no permission" if above.is_dir() else f"{above} is no folder"
+        if not path.name:
+            reason = "no name of a file"
+    except OSError as error:
+        reason = str(error.strerror)
+    except ValueError as error:  # a NUL
+        reason = str(error)
+    if reason:
+        raise InputError(path, f"cannot be written ({reason})", "a place to write to")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
@@ -176,9 +233,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-"
+    check_place(path)
     unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 230 else path.name[-50:]))
-    if path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
-        raise InputError(path, "no regular file, but a folder, a pipe or a device", "a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

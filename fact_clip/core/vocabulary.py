@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import InputError, is_name
 from fact_clip.core.files import read_text
 from fact_clip.core.segments import frame_labels
 
@@ -211,9 +211,14 @@ class Vocabulary:
         return cls(names, background, slots, tuple(tuple(entry) for entry in values["factors"]))
 
 
+def look(name: str) -> str:
+    """What two names have in common that look the same: accents may be signs of their own, and blanks differ."""
+    return unicodedata.normalize("NFC", " ".join(name.split()))
+
+
 def spelling(name: str) -> str:
-    """What two names have in common that differ in case, underscores and blanks alone."""
-    return " ".join(name.replace("_", " ").casefold().split())
+    """What two names have in common that differ in case, underscores and blanks alone, or look the same."""
+    return look(name.replace("_", " ")).casefold()
 
 
 def _texts(where: str, values: Iterable[str]) -> tuple[str, ...]:
@@ -229,11 +234,14 @@ def _texts(where: str, values: Iterable[str]) -> tuple[str, ...]:
 def _check_names(where: str, names: tuple[str, ...]) -> None:
     if not names:
         raise InputError(where, "none", "at least one")
-    for name, count in Counter(names).items():
+    seen: dict[str, str] = {}
+    for name in names:
         if not name.strip():
             raise InputError(where, repr(name), "a name that is not blank")
-        if count > 1:
-            raise InputError(where, f"{name!r} twice", "each name once")
+        if (same := seen.get(look(name))) is not None:
+            found = f"{name!r} twice" if same == name else f"{name!a} and {same!a}, which look the same"
+            raise InputError(where, found, "each name once")
+        seen[look(name)] = name
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -290,7 +298,6 @@ def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Fact
 
 # --- mapping files ------------------------------------------------------------------------------------
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f]")  # others stand for letters in files of Windows
 _LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
 LONGEST_ID = 9  # digits
 
@@ -317,14 +324,16 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         index, name = int(match[1][-LONGEST_ID:]), match[2]
         if len(match[1]) > LONGEST_ID:
             faults.append(InputError(where, f"an id of {len(match[1])} digits", "the ids 0, 1, 2, ..."))
-        elif _UNPRINTABLE.search(name):
-            faults.append(InputError(where, f"control characters in {name!r}", "a name that can be printed"))
+        elif not is_name(name, old=True):
+            faults.append(
+                InputError(where, f"control characters or unseen signs in {name!r}", "a name that can be printed")
+            )
         elif index in by_id:
             faults.append(InputError(where, f"id {index} twice", "each id once"))
-        elif name in line_of:
-            faults.append(InputError(where, f"{name!r} again, as in line {line_of[name]}", "each name once"))
+        elif look(name) in line_of:
+            faults.append(InputError(where, f"{name!r} again, as in line {line_of[look(name)]}", "each name once"))
         else:
-            by_id[index], line_of[name] = name, number
+            by_id[index], line_of[look(name)] = name, number
     missing = next((index for index in range(len(by_id)) if index not in by_id), None)
     if missing is not None or not by_id:
         found = "no classes" if missing is None else f"no id {missing}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +42,35 @@ def parse_yaml(text: str, where: str | Path, expected: str) -> Any:
             loader.dispose()
 
 
+_PLAIN_INT, _PLAIN_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)"), re.compile(r"[-+]?[0-9.eE+-]+|[-+]?\.(inf|nan)", re.I)
+
+
 class _Loader(yaml.SafeLoader):
-    """A safe loader that gives up on deep nesting before Python does."""
+    """A safe loader that gives up on deep nesting before Python does, and knows numbers in decimal digits alone.
+
+    YAML 1.1 reads 1:30 as 90, 010 as 8 and 1_5 as 15, and takes the last of two equal keys. Nobody means that.
+    """
 
     depth = 0
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """A mapping with each key once."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"the key {twice!r} twice, line {node.start_mark.line + 1} and below")
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_float(self, node: Any) -> float:
+        """A number in decimal digits."""
+        if not _PLAIN_FLOAT.fullmatch(node.value):
+            raise yaml.YAMLError(f"the number {node.value}, which YAML reads in its own way; in quotes it is a text")
+        return super().construct_yaml_float(node)
+
     def construct_yaml_int(self, node: Any) -> int:
-        """An integer that 64 bits hold."""
+        """An integer in decimal digits that 64 bits hold."""
+        if len(node.value) < 1000 and not _PLAIN_INT.fullmatch(node.value):
+            raise yaml.YAMLError(f"the number {node.value}, which YAML reads in its own way; in quotes it is a text")
         value = super().construct_yaml_int(node) if len(node.value) < 1000 else 1 << 64
         if abs(value) >= 1 << 63:
             raise yaml.YAMLError(f"an integer of {len(node.value)} signs")
@@ -62,6 +86,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 def _written_out(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:

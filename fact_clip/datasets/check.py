@@ -20,7 +20,15 @@ from fact_clip.core.pace import paced
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Benchmark, Layout
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
-from fact_clip.datasets.features import check_finite, is_usable, length_fault, load_features, not_finite, read_layout
+from fact_clip.datasets.features import (
+    check_finite,
+    is_usable,
+    length_fault,
+    load_features,
+    not_finite,
+    read_layout,
+    read_sidecar,
+)
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
     UNLABELLED,
@@ -292,6 +300,10 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
         try:
             if path.is_file():
                 features[video] = load_features(path, "TD")  # as stored, until the layout is known
+                known = read_sidecar(path)
+                if None not in (known.fps, config.fps) and known.fps != config.fps:
+                    rate = f"{known.fps:g} rows a second"
+                    seen.add("features", path.with_suffix(".json"), rate, f"data.fps, {config.fps:g}", "set data.fps")
             else:
                 seen.add("features", where, f"video {video!r} without features", str(path))
         except InputError as fault:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import check_file, file_name, inside, whole_file
+from fact_clip.core.files import check_file, check_place, file_name, inside, same_place, whole_file
+from fact_clip.core.vocabulary import look, spelling
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import open_array, read_clock
+from fact_clip.datasets.features import check_finite, open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, check_background, to_frames
 from fact_clip.formats.base import library
@@ -43,7 +44,12 @@ class Target:
         """The frames of one video."""
         if self.features is None:
             return Clock(fps=self.fps)
-        return read_clock(self.features / f"{name}.npy", self.fps, self.layout)
+        path = self.features / f"{name}.npy"
+        clock = read_clock(path, self.fps, self.layout)
+        if self.fps is not None and clock.fps != self.fps:
+            found, todo = f"{clock.fps:g} rows a second", "leave --fps out"
+            raise InputError(path.with_suffix(".json"), found, f"{self.fps:g}, as --fps says", todo)
+        return clock
 
 
 def convert_annotations(
@@ -61,9 +67,10 @@ def convert_annotations(
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
             name = file_name(annotation.name)
-            if name in found:
+            same = next((other for other in found if look(other) == look(name)), None)
+            if same is not None:
                 called = f", called {name!r} as a file," if name != annotation.name else ""
-                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[name]}")
+                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[same]}")
             found[name], origin[name] = to_frames(annotation, target.clock(name), target.background), path
             if name != annotation.name:
                 logger.warning(
@@ -72,10 +79,13 @@ def convert_annotations(
     if not found:
         raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
     classes = _classes(root / "mapping.txt", found, target)
-    with whole_file(root / "mapping.txt") as unfinished:
+    labels = {name: inside(root, "groundTruth", f"{name}.txt") for name in found}
+    for place in labels.values():
+        check_place(place)
+    with whole_file(inside(root, "mapping.txt")) as unfinished:
         unfinished.write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)), encoding="utf-8")
     for name, frames in found.items():
-        save(Segmentation.from_frames(frames.labels), inside(root / "groundTruth", f"{name}.txt"), kind="txt")
+        save(Segmentation.from_frames(frames.labels), labels[name], kind="txt")
     return found
 
 
@@ -91,9 +101,17 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
             todo = "name the class of the gaps with --background" if unknown == background else ""
             raise InputError(target.mapping, f"no class {unknown[0]!r}{more}", "every label of the files", todo)
         return known
+    check_place(there)
     known = list(Vocabulary.from_mapping(there)) if there.is_file() else []
     new = used - set(known)
-    return known + [name for name in background if name in new] + sorted(new - set(background))
+    classes = known + [name for name in background if name in new] + sorted(new - set(background))
+    Vocabulary.from_names(classes)  # names that look the same are an error
+    spelled: dict[str, str] = {}
+    for name in classes:
+        same = spelled.setdefault(spelling(name), name)
+        if same != name and not {name, same} <= set(known):
+            logger.warning("%r and %r are two classes; are they two spellings of one name?", same, name)
+    return classes
 
 
 def convert_features(
@@ -104,18 +122,42 @@ def convert_features(
     `dtype` is that of the files written, by default that of the files read. float16 takes half the space; a value
     beyond its range, 65504, is an InputError. Returns (T, D) of each video; a video twice is an InputError.
     """
+    places: dict[str, Path] = {}
+    for path, foreign, array in _arrays(files, kind, axes):  # a look at all of them before the first is written
+        name = file_name(foreign)
+        place = feature_place(root, name, path, described=False)
+        if place in places.values():
+            raise InputError(path, f"video {foreign!r} again, as a file {name!r}", "each once")
+        check_finite(path, as_type(path, array, dtype))
+        places[foreign] = place
     shapes: dict[str, tuple[int, int]] = {}
-    for path in files:
-        arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
-        for foreign, array in arrays:
-            name = file_name(foreign)
-            if name in shapes:
-                raise InputError(path, f"video {name!r} again", "each once")
-            typed = as_type(path, array, dtype)
-            with whole_file(inside(root / "features", f"{name}.npy")) as unfinished:
-                np.save(unfinished, typed)
-            shapes[name] = (array.shape[0], array.shape[1])
+    for path, foreign, array in _arrays(files, kind, axes):
+        with whole_file(places[foreign]) as unfinished:
+            np.save(unfinished, as_type(path, array, dtype))
+        shapes[places[foreign].stem] = (array.shape[0], array.shape[1])
     return shapes
+
+
+def _arrays(files: Sequence[Path], kind: str, axes: str) -> Iterator[tuple[Path, str, NDArray[Any]]]:
+    """(file, name of the video, features (T, D)) of each video."""
+    for path in files:
+        found = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
+        yield from ((path, name, array) for name, array in found)
+
+
+def feature_place(root: Path, name: str, source: Path, *, described: bool) -> Path:
+    """Where the features of a video are written; an InputError where they cannot be.
+
+    `described` if NAME.json is written with them; else one that is there already would describe other features.
+    """
+    place, beside = inside(root, "features", f"{name}.npy"), inside(root, "features", f"{name}.json")
+    check_place(place)
+    check_place(beside)
+    if same_place(place, source):
+        raise InputError(source, "the file that would be written", "another --out")
+    if not described and beside.exists():
+        raise InputError(beside, "what other features are", "none", "remove it, or name another --out")
+    return place
 
 
 def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArray[Any]:
@@ -198,7 +240,10 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
             match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
             if match is None:
                 raise InputError(path, f"key {key!r}", "VIDEO/frame_0000000001.jpg")
-            frames.setdefault(match["video"].replace("/", "_"), {})[int(match["frame"])] = key
+            listed = frames.setdefault(match["video"], {})
+            if int(match["frame"]) in listed:
+                raise InputError(path, f"frame {int(match['frame'])} of {match['video']!r} twice", "each once")
+            listed[int(match["frame"])] = key
         if not frames:
             raise InputError(path, "no frames", "a database of frame features")
         for video, keys in frames.items():

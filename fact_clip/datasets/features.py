@@ -35,7 +35,8 @@ def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only: an InputError if missing, unreadable, empty or not numeric."""
     check_file(path, "a feature file")
     try:
-        array: Array = np.lib.format.open_memmap(path, mode="r")
+        with np.errstate(over="raise"):  # of a shape that no memory has
+            array: Array = np.lib.format.open_memmap(path, mode="r")
     except BROKEN_ARRAY as error:
         reason = " ".join(str(error).split())
         raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
@@ -273,7 +274,7 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
     `fps` counts where the JSON file has none; `layout` may be None where there is a JSON file, which belongs to (T, D).
     """
     features, beside = load_features(path, layout or "TD"), path.with_suffix(".json")
-    known = _sidecar(beside)
+    known = read_sidecar(path)
     if layout is None and not beside.is_file():
         raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
     n_frames, times = len(features), known.times
@@ -294,7 +295,7 @@ def encoder_of(features: Iterable[Path]) -> str | None:
     """The frame encoder named in the JSON files beside feature files, None without any; an InputError where two are."""
     first: dict[str, Path] = {}
     for path in features:
-        name = _sidecar(path.with_suffix(".json")).encoder
+        name = read_sidecar(path).encoder
         if name is not None:
             first.setdefault(name, path)
     if len(first) > 1:
@@ -322,8 +323,9 @@ class Sidecar(BaseModel):
         return times
 
 
-def _sidecar(path: Path) -> Sidecar:
+def read_sidecar(features: Path) -> Sidecar:
     """The JSON file beside a feature file; empty where there is none."""
+    path = features.with_suffix(".json")
     if not os.path.lexists(path):
         return Sidecar()
     return checked(Sidecar, read_mapping(path, "fps and times of the features"), path, "extract the video again")

@@ -59,12 +59,14 @@ class Holdout:
         """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line."""
         file = Path(path)
         lines = read_lines(file, "classes to hold out, as JSON or one name per line")
-        if file.suffix != ".json":
+        if file.suffix.lower() != ".json":
             return cls(tuple(line for line in lines if line))
         value = parse_json("\n".join(lines), file, "an object with 'unseen'")
         values = {"unseen": value} if isinstance(value, list) else value
-        if not isinstance(values, dict) or "unseen" not in values:
-            found = f"the keys {sorted(values)}" if isinstance(values, dict) else type(values).__name__
+        if not isinstance(values, dict) or values.get("unseen") is None:
+            found = (
+                f"no 'unseen' among the keys {sorted(values)}" if isinstance(values, dict) else type(values).__name__
+            )
             raise InputError(file, found, "an object with 'unseen'")
         for key in values:
             if key not in (*_KEYS, *_NOTES):

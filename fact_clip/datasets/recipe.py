@@ -106,6 +106,8 @@ def suggest(config: DataConfig) -> Suggestion:
     _refuse_faults(seen, config)
     names = list(seen.splits)
     split = str(config.split) if str(config.split) in names or not names else names[0]
+    if str(config.split) not in (split, "1"):
+        raise InputError("data.split", repr(config.split), f"one of the splits {', '.join(names)}")
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config)
     groups, few = _groups(config, dataset)

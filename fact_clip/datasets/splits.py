@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from fact_clip.core import InputError
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
 Way = Literal["leave-out", "folds", "test"]
@@ -162,13 +162,17 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     if there and not overwrite:
         found = f"the splits {', '.join(there)} are already there"
         raise InputError(root / "splits", found, "none", "replace them with --overwrite")
-    for path in (path for part in ("train", "test") for path in root.glob(f"splits/{part}.split*.bundle")):
+    written = {
+        inside(root, *SPLIT_FILES[0].format(part=part, name=number).split("/")): videos
+        for number, split in enumerate(splits, start=1)
+        for part, videos in (("train", split.train), ("test", split.test))
+    }
+    before = [path for part in ("train", "test") for path in root.glob(f"splits/{part}.split*.bundle")]
+    for path in {*written, *before}:
+        check_place(path)
+    for path in before:
         path.unlink()
-    written = []
-    for number, split in enumerate(splits, start=1):
-        for part, videos in (("train", split.train), ("test", split.test)):
-            path = root / SPLIT_FILES[0].format(part=part, name=number)
-            with whole_file(path) as unfinished:
-                unfinished.write_text("".join(f"{video}\n" for video in videos), encoding="utf-8")
-            written.append(path)
-    return written
+    for path, videos in written.items():
+        with whole_file(path) as unfinished:
+            unfinished.write_text("".join(f"{video}\n" for video in videos), encoding="utf-8")
+    return list(written)

@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.files import file_name, inside, read_text, whole_file
+from fact_clip.core.files import file_name, read_text, whole_file
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.core.vocabulary import nearest
-from fact_clip.datasets.convert import FeatureType, as_type
+from fact_clip.datasets.convert import FeatureType, as_type, feature_place
 
 Floats = NDArray[np.float64]
 
 # Columns that say when, and not what; as a feature they would give away the place in the recording.
-_WHEN = re.compile(r"|t|ms|time.*|unix.*|epoch.*|index|frame|frame[ _]?(no|nr|number|id)", re.IGNORECASE)
+_WHEN = re.compile(
+    r"|#|id|date|t|sec|secs|seconds|ms|(date)?time.*|unix.*|epoch.*|index|sample|n[or]\.?"
+    r"|(frame|row)[ _.]?(no|nr|number|id|index|#)?\.?",
+    re.IGNORECASE,
+)
 _ROUNDING = 1e-6  # of a frame; times are written in decimals
 
 
@@ -63,6 +67,7 @@ def convert_tables(
         raise InputError("--source-fps", "no --fps", "the frames per second that the features shall have")
     features: dict[str, NDArray[np.float32 | np.float16]] = {}
     found: dict[str, Converted] = {}
+    sources: dict[str, Path] = {}
     first: tuple[Path, tuple[str, ...]] | None = None
     for path in files:
         video = file_name(path.stem)
@@ -77,13 +82,14 @@ def convert_tables(
         rows, between = len(values), 0
         if how.fps is not None and times is not None:
             values, between = resample(times, values, how.fps)
-        features[video] = as_type(path, values, dtype or "float32")
+        features[video], sources[video] = as_type(path, values, dtype or "float32"), path
         found[video] = Converted(rows, len(values), len(names), between)
+    places = {name: feature_place(root, name, sources[name], described=how.fps is not None) for name in features}
     for name, array in features.items():
-        with whole_file(inside(root / "features", f"{name}.npy")) as unfinished:
+        with whole_file(places[name]) as unfinished:
             np.save(unfinished, array)
         if how.fps is not None:
-            with whole_file(inside(root / "features", f"{name}.json")) as unfinished:
+            with whole_file(places[name].with_suffix(".json")) as unfinished:
                 unfinished.write_text(json.dumps({"fps": how.fps}) + "\n", encoding="utf-8")
     return found
 
@@ -101,9 +107,15 @@ def read_table(path: Path, how: Sampling) -> tuple[tuple[str, ...], Floats | Non
         names = tuple(lines.pop(0)[1])
     if not lines:
         raise InputError(path, "no rows", "a line of numbers for each time")
+    twice = next((name for place, name in enumerate(names) if name and name in names[:place]), None)
+    if twice is not None:
+        raise InputError(path, f"the column {twice!r} twice", "each name once")
     time = None if how.time is None else _column(path, names, how.time, "--time")
     if how.columns:
         chosen = [_column(path, names, name, "--columns") for name in how.columns]
+        again = next((names[place] for number, place in enumerate(chosen) if place in [time, *chosen[:number]]), None)
+        if again is not None:
+            raise InputError("--columns", f"the column {again!r} twice, or as --time too", "each column once")
     else:
         chosen = [place for place in range(len(names)) if place != time]
         for place in chosen:
@@ -150,9 +162,16 @@ def _cells(path: Path) -> list[tuple[int, list[str]]]:
     return lines
 
 
+def _number(cell: str) -> float:
+    """A cell as a number; a ValueError for what Python alone takes for one (1_000)."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        _number(cell)
     except ValueError:
         return False
     return True
@@ -172,9 +191,9 @@ def _numbers(path: Path, lines: Sequence[tuple[int, list[str]]], names: Sequence
     table = np.empty((len(lines), len(used)))
     for row, (_, cells) in enumerate(lines):
         try:
-            table[row] = [float(cells[place]) for place in used]
+            table[row] = [_number(cells[place]) for place in used]
         except ValueError:
-            table[row] = [float(cells[place]) if _is_number(cells[place]) else np.nan for place in used]
+            table[row] = [_number(cells[place]) if _is_number(cells[place]) else np.nan for place in used]
     bad = np.argwhere(~np.isfinite(table))
     if len(bad):
         number, cells = lines[bad[0][0]]

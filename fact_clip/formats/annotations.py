@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
-from fact_clip.core.errors import has_control
+from fact_clip.core.errors import is_name
 from fact_clip.core.files import is_number
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 
@@ -55,7 +54,7 @@ class Span:
             raise InputError(self.where, found, f"times up to {LATEST:g}", "check the unit of the times")
         if self.stop < self.start:
             raise InputError(self.where, found, "a stop after the start")
-        if not self.label or has_control(self.label):
+        if not is_name(self.label):
             raise InputError(self.where, f"label {found}", "a name of one line that can be printed")
 
 
@@ -95,7 +94,7 @@ def check_background(name: object, where: str) -> None:
     """An InputError where the label of the frames between segments is no name of one line; None is none."""
     if name is None:
         return
-    if not isinstance(name, str) or not name.strip() or has_control(name):
+    if not is_name(name):
         raise InputError(where, f"the background {name!r}", "a name of one line that can be printed")
 
 
@@ -118,15 +117,18 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap, the one that
     started last gets the frame; if they started together, the shorter one.** Frames without a segment are `background`;
     where it is None they are what the file says, else "background".
-    Segments may reach 10 frames or 1 % beyond the end of the features and are cut off there; more is an InputError.
+    Segments may reach 10 frames or 1 % beyond the end of the features (where there are none, of the length that the
+    file tells) and are cut off there; more is an InputError.
     """
     spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
     starts = _cuts(annotation, [span.start for span in spans], clock)
     stops = _cuts(annotation, [span.stop for span in spans], clock)
     reach = int(stops.max(initial=0))
-    n_frames = clock.n_frames
+    n_frames, source = clock.n_frames, "features"
     if n_frames is None:
-        n_frames = max(reach, int(_cuts(annotation, [annotation.end or 0], clock)[0]))
+        end, source = int(_cuts(annotation, [annotation.end or 0], clock)[0]), "a video"
+        # a stop may be a moment after the end that the file tells, but one far from it is a mistake
+        n_frames = max(reach, end) if not end or reach <= _last(end) else end
     if n_frames > MOST_FRAMES:
         found = f"segments of {annotation.name!r} to frame {n_frames:,}"
         raise InputError(
@@ -134,8 +136,8 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         )
     if n_frames == 0:
         raise InputError(annotation.where, f"no segments for {annotation.name!r}", "at least one, or a length")
-    if reach > n_frames + max(n_frames // 100, 10):
-        found = f"segments of {annotation.name!r} to frame {reach}, features of {n_frames} frames"
+    if reach > _last(n_frames):
+        found = f"segments of {annotation.name!r} to frame {reach}, {source} of {n_frames} frames"
         raise InputError(annotation.where, found, "segments within the video", "check --fps and --source-fps")
     owner = np.full(n_frames, -1, dtype=np.int64)
     contested = np.zeros(n_frames, dtype=bool)
@@ -145,9 +147,14 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         contested[start:stop] |= (under >= 0) & (names[under] != names[index])
         owner[start:stop] = index
     lost = len(spans) - int((np.unique(owner) >= 0).sum())
-    gap = background or annotation.background or BACKGROUND
+    gap = (background or annotation.background or BACKGROUND).strip()
     labels = [gap if index < 0 else spans[index].label for index in owner]
     return Frames(labels, int((owner < 0).sum()), int(contested.sum()), lost, gap)
+
+
+def _last(n_frames: int) -> int:
+    """The last frame to which the segments of a video may reach."""
+    return n_frames + max(n_frames // 100, 10)
 
 
 def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDArray[np.int64]:
@@ -172,15 +179,3 @@ def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None)
     if tier is None and len(listed) > 1 and OURS not in listed:
         raise InputError(where, f"several: {', '.join(map(repr, listed))}", f"one {kind}", "choose it with --tier")
     return tier if tier is not None else OURS if OURS in listed else listed[0]
-
-
-@contextmanager
-def expects(path: Path, form: str) -> Iterator[None]:
-    """Around a reader of nested data: a part of an unexpected type is an InputError, "expected `form`"."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(path, f"an unexpected part ({reason})", form) from error

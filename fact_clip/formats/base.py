@@ -8,14 +8,15 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.errors import has_control
-from fact_clip.core.files import parse_json, read_text
+from fact_clip.core.errors import is_name
+from fact_clip.core.files import is_number, parse_json, read_text
 from fact_clip.core.segments import MOST_FRAMES
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
@@ -96,8 +97,8 @@ def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int,
 
 
 def one_line(path: Path, label: str) -> str:
-    """The label; an InputError if it is blank or contains a line end, a tab or another control character."""
-    if not label.strip() or has_control(label):
+    """The label; an InputError if it is blank or has a line end, a tab or another sign that cannot be seen."""
+    if not is_name(label):
         raise InputError(path, f"label {label!r}", "a name of one line, without tabs", "write .csv or .json")
     return label
 
@@ -198,14 +199,50 @@ def video_name(media: str) -> str:
     return PureWindowsPath(media.split("?")[0]).stem
 
 
+def name_of(path: Path) -> str:
+    """The video that a file of annotations is about, by its name without the ending ("take.1.boris.tsv": "take.1")."""
+    return re.sub(r"\.(boris|via|label-studio)$", "", path.stem)
+
+
+_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
+T = TypeVar("T")
+
+
+def typed(value: object, kind: type[T], where: str, what: str) -> T:
+    """A part of a JSON file, `what` it is called there; an InputError where it is of another type than `kind`."""
+    if not isinstance(value, kind):
+        found = repr(value)
+        raise InputError(where, f"{what} is {found[:60]}{'...' * (len(found) > 60)}", _KINDS[kind])
+    return value
+
+
+def number(value: object, where: str, what: str) -> float:
+    """A part of a JSON file that is a finite number, or a text of one; else an InputError."""
+    if isinstance(value, str):
+        return seconds(where, value, what)
+    if not is_number(value):
+        raise InputError(where, f"{what} is {value!r}", "a finite number")
+    return float(value)  # type: ignore[arg-type]
+
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]+):([0-9]{1,2}(?:\.[0-9]*)?)")
+
+
 def seconds(where: str, text: str, column: str) -> float:
-    """A number, or a time written 00:01:02.5; an InputError names the column."""
-    total = 0.0
-    try:
-        for part in text.strip().split(":"):
-            total = 60 * total + float(part)
-    except ValueError:
-        raise InputError(where, f"{column} is {text or 'empty'!r}", "a number or 00:00:00.0") from None
+    """A number in decimal digits, or a time written 00:01:02.5; an InputError names the column.
+
+    A time of four parts is none, since its last may count frames.
+    """
+    clean = text.strip()
+    if _NUMBER.fullmatch(clean):
+        total = float(clean)
+    elif (clock := _CLOCK.fullmatch(clean)) and float(clock[3]) < 60 and (clock[1] is None or int(clock[2][-9:]) < 60):
+        total = 3600.0 * float(clock[1] or 0) + 60.0 * float(clock[2]) + float(clock[3])
+    elif clean.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        total = math.nan
+    else:
+        raise InputError(where, f"{column} is {text!r}", "a number with a decimal point, or 00:00:00.0")
     if not math.isfinite(total):
         raise InputError(where, f"{column} is {text!r}", "a finite number")
     return total
@@ -231,6 +268,9 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     else:
         found = f"no column {missing[0]!r}" if missing else "no rows"
         raise InputError(path, found, f"columns {', '.join(columns)}" if columns else "a header")
+    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}:{header_line}", f"the column {twice!r} twice", "each name once")
     rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for row in rows:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import Annotation, Options, Span, choose, expects, read_remark, remark
+from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark
 from fact_clip.formats.base import (
     length,
     media_of,
+    name_of,
     no_formula,
+    number,
     one_line,
     picture,
     picture_rate,
@@ -19,6 +22,7 @@ from fact_clip.formats.base import (
     seconds,
     table,
     timed,
+    typed,
     video_name,
     without_mark,
     write_json,
@@ -119,68 +123,99 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     A video is named after its media file, or after the observation if that has several. Point events and modifiers
     are left out; a start without a stop is an InputError.
     """
-    with expects(path, "a BORIS project"):
-        if path.suffix.lower() in (".tsv", ".csv"):
-            return _read_events(path, options)
-        project = read_json(path, "a BORIS project", dict)
-        if not isinstance(project.get("observations"), dict):
-            raise InputError(path, "no observations", "a BORIS project")
-        behaviours = project.get("behaviors_conf", {}).values()
-        points = {each["code"] for each in behaviours if str(each.get("type")).lower().startswith("point")}
-        found = []
-        for name, observation in project["observations"].items():
-            where = f"{path}, observation {name!r}"
-            media = [file for files in observation.get("file", {}).values() for file in files]
-            video = video_name(media[0]) if len(media) == 1 else name
-            lengths = [float(length) for length in observation.get("media_info", {}).get("length", {}).values()]
-            try:
-                rows = [(float(row[0]), str(row[1]), str(row[2])) for row in observation.get("events", [])]
-            except (TypeError, ValueError, IndexError, KeyError):
-                raise InputError(where, "events of another form", "[time, subject, behaviour, ...]") from None
-            rows = [row for row in rows if row[2] not in points]
-            if not rows:  # not coded yet
-                continue
-            chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
-            events = [(time, code) for time, subject, code in rows if subject == chosen]
-            end = lengths[0] if len(lengths) == 1 else None
-            background = read_remark(observation.get("description"))
-            found.append(Annotation(video, _states(where, events), "seconds", str(path), None, end, background))
-        return found
+    if path.suffix.lower() in (".tsv", ".csv"):
+        return _read_events(path, options)
+    project = read_json(path, "a BORIS project", dict)
+    where, found = str(path), list[Annotation]()
+    behaviours = typed(project.get("behaviors_conf", {}), dict, where, "behaviors_conf")
+    kinds = [typed(each, dict, where, f"behaviour {key}") for key, each in behaviours.items()]
+    points = {each.get("code") for each in kinds if str(each.get("type", "")).lower().startswith("point")}
+    for name, content in typed(project.get("observations"), dict, where, "observations").items():
+        where = f"{path}, observation {name!r}"
+        observation = typed(content, dict, where, "it")
+        rows = []
+        for place, event in enumerate(typed(observation.get("events", []), list, where, "events")):
+            what = f"event {place}"
+            if len(typed(event, list, where, what)) < 3:
+                raise InputError(where, f"{what} is {event}", "[time, subject, behaviour, ...]")
+            code, subject = typed(event[2], str, where, f"{what}, behaviour"), event[1] or ""
+            rows.append(
+                (number(event[0], where, f"{what}, time"), typed(subject, str, where, f"{what}, subject"), code)
+            )
+        rows = [row for row in rows if row[2] not in points]
+        if not rows:  # not coded yet
+            continue
+        chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
+        spans = _states(where, [(time, code, "") for time, subject, code in rows if subject == chosen])
+        background = read_remark(observation.get("description"))
+        video = _video(where, observation) or name
+        found.append(Annotation(video, spans, "seconds", str(path), None, _length(where, observation), background))
+    return found
+
+
+def _video(where: str, observation: dict[str, Any]) -> str | None:
+    """The name of the one video of an observation; None where it has none, or several."""
+    players = typed(observation.get("file", {}), dict, where, "file").items()
+    listed = [file for player, files in players for file in typed(files, list, where, f"file of player {player}")]
+    media = [typed(file, str, where, "a media file") for file in listed]
+    return video_name(media[0]) if len(media) == 1 else None
+
+
+def _length(where: str, observation: dict[str, Any]) -> float | None:
+    """Seconds of the one video of an observation."""
+    known = typed(observation.get("media_info", {}), dict, where, "media_info")
+    lengths = typed(known.get("length", {}), dict, where, "media_info.length").items()
+    found = [number(length, where, f"the length of {video!r}") for video, length in lengths]
+    return found[0] if len(found) == 1 else None
 
 
 def _read_events(path: Path, options: Options) -> list[Annotation]:
     rows = list(table(path, ("Behavior",)))
     subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), options.tier)
-    events: dict[str, list[tuple[float, str]]] = {}
+    files = set[str]()
+    events: dict[str, list[tuple[float, str, str]]] = {}
     spans: dict[str, list[Span]] = {}
     background: dict[str, str | None] = {}
     for where, row in rows:
-        kind = row.get("Behavior type") or row.get("Status") or ""
-        if row.get("Subject", "") != subject or kind.upper() == "POINT":
+        kind = (row.get("Behavior type") or row.get("Status") or "").upper()
+        if row.get("Subject", "") != subject or kind == "POINT":
             continue
+        if kind not in ("START", "STOP", "STATE", ""):
+            raise InputError(where, f"{kind!r}", "START, STOP, STATE or POINT")
         media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
-        name = video_name(media) if media else row.get("Observation id") or path.name.partition(".")[0]
+        # as it is written: a/x.mp4 and b/x.mp4 are two videos
+        name = media or row.get("Observation id") or name_of(path)
         background[name] = read_remark(row.get("Description"))
         if row.get("Start (s)") and row.get("Stop (s)"):
             start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
             spans.setdefault(name, []).append(Span(start, stop, without_mark(row["Behavior"]), where))
+        elif "Time" not in row:
+            raise InputError(where, "no Time, and not both of Start (s) and Stop (s)", "when it starts and stops")
         else:
-            events.setdefault(name, []).append(
-                (seconds(where, row.get("Time", ""), "Time"), without_mark(row["Behavior"]))
-            )
+            time = seconds(where, row["Time"], "Time")
+            events.setdefault(name, []).append((time, without_mark(row["Behavior"]), kind))
+        if media:
+            files.add(name)
+    called = {name: video_name(name) if name in files else name for name in (*events, *spans)}
     for name, found in events.items():
-        spans.setdefault(name, []).extend(_states(f"{path}, {name!r}", found))
+        spans.setdefault(name, []).extend(_states(f"{path}, {called[name]!r}", found))
     return [
-        Annotation(name, tuple(listed), "seconds", str(path), background=background[name])
+        Annotation(called[name], tuple(listed), "seconds", str(path), background=background[name])
         for name, listed in spans.items()
     ]
 
 
-def _states(where: str, events: list[tuple[float, str]]) -> tuple[Span, ...]:
-    """Pair (seconds, behaviour) events: the first one of a behaviour starts it, the next one stops it."""
+def _states(where: str, events: list[tuple[float, str, str]]) -> tuple[Span, ...]:
+    """Pair events (seconds, behaviour, kind): of a behaviour one starts it and the next one stops it.
+
+    The kind is START, STOP, or anything else where the file does not say it.
+    """
     spans = []
     running: dict[str, float] = {}
-    for time, code in sorted(events):
+    for time, code, kind in sorted(events, key=lambda event: event[0]):
+        if kind == ("START" if code in running else "STOP"):
+            found = f"{code!r} {'starts again' if code in running else 'stops'} at {time:g} s"
+            raise InputError(where, found, "a start and a stop in turn", "correct it in BORIS")
         if code in running:
             spans.append(Span(running.pop(code), time, code, where))
         else:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
+from fact_clip.core.errors import is_name
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
 from fact_clip.formats.base import (
     COLUMNS,
@@ -14,6 +15,7 @@ from fact_clip.formats.base import (
     Row,
     cells,
     gapless,
+    name_of,
     no_formula,
     rate_of,
     seconds,
@@ -58,19 +60,24 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if label is None:
         raise InputError(path, "no column 'label'" if rows else "no rows", "columns start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
-    spans: dict[str, list[Span]] = {}
+    spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
     for where, row in rows:
-        name = video_name(row["video"]) if row.get("video") else path.name.partition(".")[0]
         times = seconds(where, row[start], start), seconds(where, row[stop], stop)
-        spans.setdefault(name, []).append(Span(*times, without_mark(row[label]), where))
-    return [Annotation(name, tuple(found), unit, str(path), options.fps) for name, found in spans.items()]
+        spans.setdefault(row.get("video", ""), []).append(Span(*times, without_mark(row[label]), where))
+    return [
+        Annotation(video_name(video) if video else name_of(path), tuple(found), unit, str(path), options.fps)
+        for video, found in spans.items()
+    ]
 
 
 def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
     header = rows[0][1].keys()
     if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
-        if all(row["start_seconds"] for _, row in rows):
+        empty = next((where for where, row in rows if not row["start_seconds"]), None)
+        if empty is None:
             return "start_seconds", "stop_seconds", "seconds"
+        if any(row["start_seconds"] or row["stop_seconds"] for _, row in rows):
+            raise InputError(empty, "start_seconds is empty", "seconds in all rows, or in none")
         unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"
@@ -89,6 +96,8 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
     verbs, nouns = _class_names(options.verbs), _class_names(options.nouns)
     spans: dict[str, list[Span]] = {}
     for where, row in table(path, needed):
+        if not row["video_id"].strip():
+            raise InputError(where, "video_id is empty", "the name of a video")
         label = f"{_class_name(where, row['verb_class'], verbs)},{_class_name(where, row['noun_class'], nouns)}"
         start, stop = (seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
         spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
@@ -96,10 +105,19 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
 
 
 def _class_names(path: Path | None) -> dict[str, str] | None:
-    return None if path is None else {row["id"]: row["key"] for _, row in table(path, ("id", "key"))}
+    if path is None:
+        return None
+    found: dict[str, str] = {}
+    for where, row in table(path, ("id", "key")):
+        if row["id"] in found or not is_name(row["key"]):
+            raise InputError(where, f"id {row['id']!r}, key {row['key']!r}", "each id once, with a name")
+        found[row["id"]] = row["key"]
+    return found
 
 
 def _class_name(where: str, number: str, names: Mapping[str, str] | None) -> str:
+    if names is None and not number.strip():
+        raise InputError(where, "an empty class", "its number or name")
     if names is None:
         return number
     if number not in names:

@@ -1,9 +1,10 @@
-"""ELAN (.eaf): actions on one tier, their confidence on a tier below it; read and written by pympi."""
+"""ELAN (.eaf): actions on one tier, their confidence on a tier below it; written by pympi."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Container
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,8 +12,8 @@ from xml.parsers import expat
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import LARGEST_TEXT, check_file
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, expects
-from fact_clip.formats.base import library, milliseconds
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose
+from fact_clip.formats.base import library, milliseconds, name_of
 
 CONFIDENCE = "confidence"
 # XML 1.0 has no way to write these.
@@ -76,31 +77,70 @@ def _check_no_document_type(path: Path) -> None:
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The aligned annotations of one tier, in seconds; the video is named after the file."""
-    with expects(path, "an ELAN document"):
-        pympi = library(path, "pympi.Elan", "pympi-ling", "annotation")
-        check_file(path, "an ELAN document", LARGEST_TEXT)
-        _check_no_document_type(path)
-        try:  # pympi does not say what is wrong with a file that is not ELAN's
-            root = ElementTree.parse(path).getroot()
-        except OSError as error:
-            raise InputError(path, f"cannot be read ({error.strerror})", "an ELAN document") from None
-        except (ElementTree.ParseError, LookupError, ValueError) as error:
-            raise InputError(path, f"not XML ({error})", "an ELAN document") from None
-        if root.tag != "ANNOTATION_DOCUMENT":
-            raise InputError(path, f"XML of <{root.tag}>", "an ELAN document, <ANNOTATION_DOCUMENT>")
-        eaf = pympi.Eaf()
-        # pympi deletes this attribute, and would fail on a document without it
-        eaf.adocument["{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"] = ""
-        pympi.parse_eaf(path, eaf, suppress_version_warning=True)
-        annotated = [name for name, (aligned, *_) in eaf.tiers.items() if aligned]
-        # ours is empty where a video is nothing but background
-        tier = choose(path, "tier", annotated or [name for name in eaf.tiers if name == OURS], options.tier)
-        spans = []
-        for key, (first, last, label, _) in eaf.tiers[tier][0].items():
-            where = f"{path}, tier {tier!r}, annotation {key}"
-            start, stop = eaf.timeslots.get(first), eaf.timeslots.get(last)
-            if start is None or stop is None:
-                raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
-            spans.append(Span(start / 1000, stop / 1000, label, where))
-        background = dict(eaf.properties).get(BACKGROUND)
-        return [Annotation(path.name.partition(".")[0], tuple(spans), "seconds", str(path), background=background)]
+    root = _document(path)
+    times = _times(path, root)
+    tiers: dict[str, list[ElementTree.Element]] = {}
+    for each in root.iter("TIER"):
+        name = _id(path, each, "TIER_ID", tiers)
+        tiers[name] = each.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
+    annotated = [name for name, aligned in tiers.items() if aligned]
+    # ours is empty where a video is nothing but background
+    tier = choose(path, "tier", annotated or [name for name in tiers if name == OURS], options.tier)
+    spans: dict[str, Span] = {}
+    for each in tiers[tier]:
+        key = _id(path, each, "ANNOTATION_ID", spans)
+        where = f"{path}, tier {tier!r}, annotation {key}"
+        start, stop = (times.get(each.get(f"TIME_SLOT_REF{end}", "")) for end in (1, 2))
+        if start is None or stop is None:
+            raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
+        spans[key] = Span(start / 1000, stop / 1000, each.findtext("ANNOTATION_VALUE") or "", where)
+    properties = {each.get("NAME"): each.text for each in root.iterfind("HEADER/PROPERTY")}
+    background = properties.get(BACKGROUND)
+    return [Annotation(name_of(path), tuple(spans.values()), "seconds", str(path), background=background)]
+
+
+def _document(path: Path) -> ElementTree.Element:
+    """An ELAN document whose times are milliseconds of its video."""
+    check_file(path, "an ELAN document", LARGEST_TEXT)
+    _check_no_document_type(path)
+    try:
+        root = ElementTree.parse(path).getroot()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "an ELAN document") from None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise InputError(path, f"not XML ({error})", "an ELAN document") from None
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise InputError(path, f"XML of <{root.tag}>", "an ELAN document, <ANNOTATION_DOCUMENT>")
+    for header in root.iterfind("HEADER"):
+        if header.get("TIME_UNITS", "milliseconds") != "milliseconds":
+            raise InputError(path, f"TIME_UNITS {header.get('TIME_UNITS')!r}", "milliseconds", "save it in ELAN")
+        moved = [each.get("TIME_ORIGIN") for each in header.iterfind("MEDIA_DESCRIPTOR")][:1]
+        if moved not in ([], [None], ["0"]):
+            found = f"a video that begins {moved[0]} ms before the times (TIME_ORIGIN)"
+            raise InputError(path, found, "times of the video", "set its offset to 0 in ELAN")
+    return root
+
+
+def _times(path: Path, root: ElementTree.Element) -> dict[str, int]:
+    """Milliseconds of the time slots that have some."""
+    times: dict[str, int] = {}
+    seen = set[str]()
+    for slot in root.iter("TIME_SLOT"):
+        key = _id(path, slot, "TIME_SLOT_ID", seen)
+        seen.add(key)
+        text = slot.get("TIME_VALUE")
+        if text is None:
+            continue
+        if not re.fullmatch(r"[0-9]{1,12}", text.strip()):
+            raise InputError(f"{path}, time slot {key}", f"TIME_VALUE {text!r}", "whole milliseconds, 0 or more")
+        times[key] = int(text)
+    return times
+
+
+def _id(path: Path, element: ElementTree.Element, attribute: str, known: Container[str]) -> str:
+    """The identifier of an element, which is there and new."""
+    found = element.get(attribute)
+    if found is None or found in known:
+        problem = f"<{element.tag}> without {attribute}" if found is None else f"{attribute} {found!r} twice"
+        raise InputError(path, problem, "each element with an identifier of its own")
+    return found

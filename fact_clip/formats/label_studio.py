@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose, expects
-from fact_clip.formats.base import media_of, picture, picture_rate, read_json, video_name, write_json
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose
+from fact_clip.formats.base import media_of, number, picture, picture_rate, read_json, typed, video_name, write_json
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -24,12 +24,12 @@ def write(segmentation: Segmentation, path: Path) -> None:
     if segmentation.background:
         data[BACKGROUND] = segmentation.background[0]
     result = []
-    for number, segment in enumerate(segmentation.foreground):
+    for place, segment in enumerate(segmentation.foreground):
         start, stop = (picture(segmentation, frame) for frame in (segment.start, segment.stop))
         if segmentation.times is not None and segmentation.video_fps is None and rate is not None:
             start, stop = (round(segmentation.times[frame] * rate) for frame in (segment.start, segment.stop))
         region = {
-            "id": f"segment-{number}",
+            "id": f"segment-{place}",
             "type": "timelinelabels",
             "from_name": OURS,
             "to_name": "video",
@@ -49,46 +49,65 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     Frames count from 1, both ends included, at `options.fps`, else at the task's `data.fps`. Labels on a sound track
     are in seconds.
     """
-    with expects(path, "an export of Label Studio as JSON"):
-        tasks = read_json(path, "an export of Label Studio as JSON")
-        if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
-            raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
-        found = []
-        for number, task in enumerate(tasks):
-            where = f"{path}, task {task.get('id', number)}"
-            media = str(task.get("file_upload") or task["data"].get("video") or "")
-            name = re.sub(r"^[0-9a-f]{8}-", "", video_name(media))  # Label Studio puts eight digits before an upload
-            if not name:
-                raise InputError(where, "no data.video", "the video of the task")
-            answers = [each for each in task.get("annotations") or [] if not each.get("was_cancelled")]
-            answers = answers or task.get("predictions") or []
-            if not answers:  # not labelled yet
-                continue
-            regions = [region for region in answers[-1].get("result") or [] if _labels(region)]
-            control = choose(where, "control", (str(each.get("from_name")) for each in regions), options.tier)
-            regions = [region for region in regions if region.get("from_name") == control]
-            in_frames = {"ranges" in region["value"] for region in regions}
-            if len(in_frames) > 1:
-                raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
-            spans = tuple(span for region in regions for span in _spans(where, region))
-            fps = options.fps or task["data"].get("fps")
-            unit: Unit = "frames" if True in in_frames else "seconds"
-            found.append(Annotation(name, spans, unit, str(path), fps, None, task["data"].get(BACKGROUND)))
-        return found
+    tasks = read_json(path, "an export of Label Studio as JSON")
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
+        raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
+    found = []
+    for place, task in enumerate(tasks):
+        where = f"{path}, task {task.get('id', place)}"
+        data = typed(task["data"], dict, where, "data")
+        media = typed(task.get("file_upload") or data.get("video") or "", str, where, "the video")
+        name = re.sub(r"^[0-9a-f]{8}-", "", video_name(media))  # Label Studio puts eight digits before an upload
+        if not name:
+            raise InputError(where, "no data.video", "the video of the task")
+        regions = _regions(where, task)
+        if regions is None:  # not labelled yet
+            continue
+        control = choose(where, "control", (str(each.get("from_name")) for each in regions), options.tier)
+        regions = [region for region in regions if str(region.get("from_name")) == control]
+        in_frames = {"ranges" in region["value"] for region in regions}
+        if len(in_frames) > 1:
+            raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
+        spans = tuple(span for region in regions for span in _spans(where, region))
+        unit: Unit = "frames" if True in in_frames else "seconds"
+        fps = options.fps or data.get("fps")
+        found.append(Annotation(name, spans, unit, str(path), fps, None, data.get(BACKGROUND)))
+    return found
 
 
-def _labels(region: Mapping[str, Any]) -> list[str]:
-    value = region.get("value", {})
-    return list(value.get("timelinelabels") or (value.get("labels") if "start" in value else None) or [])
+def _regions(where: str, task: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The labelled stretches of the answer of a task that counts; None where it has no answer."""
+    answers = {key: typed(task.get(key) or [], list, where, key) for key in ("annotations", "predictions")}
+    listed = [typed(each, dict, where, "an annotation") for each in answers["annotations"]]
+    listed = [each for each in listed if not each.get("was_cancelled")]
+    listed = listed or [typed(each, dict, where, "a prediction") for each in answers["predictions"]]
+    if not listed:
+        return None
+    regions = [
+        typed(each, dict, where, "a region") for each in typed(listed[-1].get("result") or [], list, where, "result")
+    ]
+    return [each for each in regions if _labels(f"{where}, region {each.get('id')!r}", each)]
+
+
+def _labels(where: str, region: Mapping[str, Any]) -> list[Any]:
+    value = typed(region.get("value", {}), dict, where, "value")
+    labels = value.get("timelinelabels") or (value.get("labels") if "start" in value else None) or []
+    return typed(labels, list, where, "its labels")
 
 
 def _spans(where: str, region: Mapping[str, Any]) -> list[Span]:
     value, where = region["value"], f"{where}, region {region.get('id')!r}"
-    try:
-        if "ranges" in value:
-            ends = [(each["start"] - 1, each["end"]) for each in value["ranges"]]
-        else:
-            ends = [(value["start"], value["end"])]
-        return [Span(float(start), float(stop), str(_labels(region)[0]), where) for start, stop in ends]
-    except (KeyError, TypeError):
-        raise InputError(where, f"{value}", "start and end") from None
+    labels = _labels(where, region)
+    if len(labels) > 1:
+        raise InputError(where, f"several labels, {', '.join(map(str, labels))}", "one", "make a region for each")
+    label = typed(labels[0], str, where, "its label")
+    if "ranges" not in value:
+        times = [number(value.get(end), where, end) for end in ("start", "end")]
+        return [Span(times[0], times[1], label, where)]
+    spans = []
+    for each in typed(value["ranges"], list, where, "ranges"):
+        start, stop = (typed(each, dict, where, "a range").get(end) for end in ("start", "end"))
+        if type(start) is not int or type(stop) is not int:
+            raise InputError(where, f"start {start!r}, end {stop!r}", "whole frame numbers")
+        spans.append(Span(start - 1, stop, label, where))
+    return spans

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, expects, read_remark, remark
-from fact_clip.formats.base import media_of, read_json, seconds, timed, video_name, write_json
+from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark
+from fact_clip.formats.base import media_of, number, read_json, timed, typed, video_name, write_json
 
 TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
 
@@ -18,11 +19,11 @@ def write(segmentation: Segmentation, path: Path) -> None:
     classes = {label: label for label in sorted({segment.label for segment in segmentation.foreground})}
     attribute = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
     metadata = {}
-    for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
+    for place, (start, stop, segment) in enumerate(timed(path, segmentation)):
         values = {"1": segment.label}
         if segment.confidence is not None:
             values["2"] = repr(segment.confidence)
-        metadata[f"1_segment{number}"] = {"vid": "1", "flg": 0, "z": [start, stop], "xy": [], "av": values}
+        metadata[f"1_segment{place}"] = {"vid": "1", "flg": 0, "z": [start, stop], "xy": [], "av": values}
     project = {
         "project": {
             # the id placeholders of a project that was never shared on VIA's server
@@ -66,31 +67,63 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video."""
-    with expects(path, "a VIA 3 project"):
-        project = read_json(path, "a VIA 3 project", dict)
-        if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
-            raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
-        attributes = project["attribute"]
-        keys = {str(each.get("aname")): key for key, each in attributes.items() if each.get("anchor_id") == TEMPORAL}
-        tier = choose(path, "attribute", keys, options.tier)
-        choices: dict[str, str] = attributes[keys[tier]].get("options") or {}
-        spans: dict[str, list[Span]] = {}
-        for entry, found in project["metadata"].items():
-            times, value = found.get("z", []), found.get("av", {}).get(keys[tier])
-            if len(times) != 2 or value is None:
-                continue
-            where = f"{path}, segment {entry!r}"
-            try:
-                file = project["file"][project["view"][found["vid"]]["fid_list"][0]]
-            except (KeyError, IndexError):
-                raise InputError(where, f"video {found.get('vid')!r}", "one of the files of the project") from None
-            start, stop = (seconds(where, str(end), "z") for end in times)
-            name = video_name(file.get("fname", ""))
-            spans.setdefault(name, []).append(Span(start, stop, choices.get(value, value), where))
-        if not spans:
-            raise InputError(path, f"no segments with attribute {tier!r}", "at least one")
-        background = read_remark(attributes[keys[tier]].get("desc"))
-        return [
-            Annotation(name, tuple(listed), "seconds", str(path), background=background)
-            for name, listed in spans.items()
-        ]
+    project = read_json(path, "a VIA 3 project", dict)
+    if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
+        raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
+    key, attribute = _attribute(path, project["attribute"], options.tier)
+    tier, choices = attribute["aname"], typed(attribute.get("options") or {}, dict, str(path), "its options")
+    spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
+    for entry, content in project["metadata"].items():
+        where = f"{path}, segment {entry!r}"
+        found = typed(content, dict, where, "it")
+        times = typed(found.get("z", []), list, where, "z")
+        value = typed(found.get("av", {}), dict, where, "av").get(key)
+        if len(times) != 2 or value is None:
+            continue
+        label = typed(value, str, where, f"the value of {tier!r}")
+        if label not in choices and "," in label and set(label.split(",")) <= choices.keys():
+            raise InputError(where, f"several options, {label}", "one action at a time", "make a segment for each")
+        start, stop = (number(end, where, "z") for end in times)
+        file = _file(where, project, found.get("vid"))
+        spans.setdefault(file, []).append(Span(start, stop, str(choices.get(label, label)), where))
+    if not spans:
+        raise InputError(path, f"no segments with attribute {tier!r}", "at least one")
+    background = read_remark(attribute.get("desc"))
+    return [
+        Annotation(_name(path, project["file"][file]), tuple(listed), "seconds", str(path), background=background)
+        for file, listed in spans.items()
+    ]
+
+
+def _attribute(path: Path, attributes: dict[str, Any], tier: str | None) -> tuple[str, dict[str, Any]]:
+    """The key and the content of the attribute whose name is chosen."""
+    keys: dict[str, str] = {}
+    for key, content in attributes.items():
+        where = f"{path}, attribute {key!r}"
+        each = typed(content, dict, where, "it")
+        if each.get("anchor_id") != TEMPORAL:
+            continue
+        name = typed(each.get("aname"), str, where, "aname")
+        if name in keys:
+            raise InputError(where, f"the name {name!r} again", "each once")
+        keys[name] = key
+    key = keys[choose(path, "attribute", keys, tier)]
+    return key, attributes[key]
+
+
+def _file(where: str, project: dict[str, Any], view: object) -> str:
+    """The key of the file that a view shows."""
+    try:
+        found = project["view"][view]["fid_list"][0]
+        if isinstance(project["file"][found], dict):
+            return str(found)
+    except (KeyError, IndexError, TypeError):
+        pass
+    raise InputError(where, f"video {view!r}", "one of the files of the project")
+
+
+def _name(path: Path, file: dict[str, Any]) -> str:
+    name = video_name(typed(file.get("fname"), str, str(path), "fname of a file"))
+    if not name:
+        raise InputError(path, "a file without a name", "fname: the name of the video")
+    return name

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.files import check_file
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -219,9 +220,7 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
     import av.stream
 
     expected = "a video file"
-    if not path.is_file():
-        raise InputError(path, "a folder" if path.is_dir() else "no such file", expected)
-    if path.stat().st_size == 0:
+    if check_file(path, expected).stat().st_size == 0:
         raise InputError(path, "an empty file", expected)
     try:
         container = av.open(file_url(path), options=_OPTIONS)

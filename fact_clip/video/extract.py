@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
-from fact_clip.core.files import file_name, inside, read_mapping, whole_file
+from fact_clip.core.files import check_place, file_name, inside, read_mapping, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.processes import lock
 from fact_clip.core.segments import LEAST_FPS
@@ -140,6 +140,8 @@ def extract(
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
     part = inside(target.parent, f"{target.stem}.part")
+    for place in (target, part, inside(target.parent, f"{target.stem}.json")):
+        check_place(place)
     with PartialRows(part, {**identity, "source": _source(video)}) as rows:
         if rows.count:
             logger.info("%s: continued at row %d", video, rows.count)

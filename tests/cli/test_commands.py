@@ -276,6 +276,6 @@ def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_pat
 
 def test_table_and_names():
     assert table(["n", "name"], [["7", "a"], ["12", "bc d"]], right=[0]) == " n  name\n 7  a\n12  bc d"
-    assert names(None) is None
-    assert names('a, b b ,"cut,onion", ') == ["a", "b b", "cut,onion"]
-    assert names("") == []
+    assert names(None, "--x") is None
+    assert names('a, b b ,"cut,onion", ', "--x") == ["a", "b b", "cut,onion"]
+    assert names("", "--x") == []

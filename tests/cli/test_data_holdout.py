@@ -111,7 +111,7 @@ def test_a_file_under_the_root_of_the_data(shared, fact_clip):
         (["--unseen", "no action"], "holdout.unseen: 'no action', which is background"),
         (["--unseen", "grasp nut", "--count", 2], "data holdout: several of --unseen, --file and --count"),
         (["--validation-unseen", "grasp nut"], "--validation-unseen: without --unseen"),
-        (["--unseen", ""], "holdout.unseen: no classes"),
+        (["--unseen", ""], "--unseen: an empty value"),
         (["--count", 40], "classes can be held out together; expected 40"),
         (["--file", "none.json"], "none.json: no such file"),
         (["--out", "x.json"], "--out: nothing chosen"),

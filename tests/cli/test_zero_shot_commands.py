@@ -186,7 +186,7 @@ def test_segment_leaves_unsure_frames_open(named, video, fact_clip, tmp_path):
     wrong = fact_clip(*command, "--reject", "5")
     assert (wrong.code, wrong.err) == (
         2,
-        "fact-clip: reject: 5.0; expected a share of the correctly named frames, 0 to 1\n",
+        "fact-clip: --reject: 5.0; expected a share of the correctly named frames, 0 to 1\n",
     )
     free = fact_clip("segment", "--training-free", "--encoder", "grid", "--actions", "a", "--reject", "0.1", video)
     assert (free.code, free.err.count("\n")) == (2, 1)

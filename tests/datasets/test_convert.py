@@ -126,5 +126,5 @@ def test_files_without_videos(tmp_path, refused):
 def test_a_video_comes_once(tmp_path):
     (tmp_path / "b").mkdir()
     files = [saved(tmp_path, TD), saved(tmp_path / "b", TD)]
-    with pytest.raises(InputError, match="video 'v' again; expected each once"):
+    with pytest.raises(InputError, match="video 'v' again, as a file 'v'; expected each once"):
         convert_features(files, "npy", tmp_path / "out")

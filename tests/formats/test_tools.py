@@ -349,10 +349,3 @@ def test_a_missing_library_is_named(ending, module, package, tmp_path, monkeypat
     extra = {".eaf": "annotation", ".otio": "otio"}[ending]
     with pytest.raises(InputError, match=rf": {package} is not installed; pip install 'fact-clip\[{extra}\]'"):
         save(EVEN, tmp_path / f"a{ending}")
-
-
-def test_reading_elan_needs_pympi_too(tmp_path, monkeypatch):
-    path = save(EVEN, tmp_path / "a.eaf")
-    monkeypatch.setitem(sys.modules, "pympi.Elan", None)
-    with pytest.raises(InputError, match=r"a.eaf: pympi-ling is not installed; pip install 'fact-clip\[annotation\]'"):
-        READ_ANNOTATIONS["eaf"](path, Options())
