@@ -125,7 +125,7 @@ def _untrained(
         raise InputError("--training-free", "no --encoder", "--encoder clip:ViT-B-32/openai")
     if window is not None:
         raise InputError("--window", "with --training-free", "a run", "leave it out: pictures are compared one by one")
-    extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
+    extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
     # Without names the page waits for some.
     return TrainingFree(encoder, named or ["something"], TrainingFreeSettings(prompts), extraction, device=device)
 

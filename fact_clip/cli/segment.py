@@ -213,7 +213,7 @@ def _untrained(
     settings = TrainingFreeSettings(
         prompts, threshold=threshold, smoothing=smoothing, shortest=1.0 if shortest is None else shortest
     )
-    extraction = Settings(fps=fps or Settings().fps, keep_going=keep_going)
+    extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
     segmenter = TrainingFree(encoder, chosen, settings, extraction, device=device)
     return Model(segmenter, chosen, {"encoder": encoder, "settings": asdict(settings)})
 

@@ -16,7 +16,14 @@ from fact_clip.core.errors import InputError
 from fact_clip.core.files import check_file
 
 # What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
-BROKEN_ARRAY: tuple[type[Exception], ...] = (ValueError, OSError, EOFError, SyntaxError, OverflowError, RecursionError)
+BROKEN_ARRAY: tuple[type[Exception], ...] = (
+    ValueError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    ArithmeticError,
+    RecursionError,
+)
 BROKEN_ARRAY += (MemoryError, TypeError, tokenize.TokenError)
 _BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
     *BROKEN_ARRAY,

@@ -21,12 +21,16 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), joined)
 
 
+LONGEST_NAME = 1000
+"""Signs of the name of a class."""
+
+
 def is_name(text: object, *, old: bool = False) -> bool:
     """Whether a value can name a class: text of one line that is not blank and whose signs can be seen.
 
     `old` lets form feeds pass, and U+0080 to U+009F, which stand for letters in files of Windows read as latin-1.
     """
-    if not isinstance(text, str) or not text.strip().strip("\u200c\u200d"):
+    if not isinstance(text, str) or len(text) > LONGEST_NAME or not text.strip().strip("\u200c\u200d"):
         return False
     unseen = {sign[0] for sign in _UNSEEN.finditer(text)}
     return all(old and (sign in "\x0b\x0c" or "\x80" <= sign <= "\x9f") for sign in unseen)

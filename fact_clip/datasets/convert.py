@@ -78,6 +78,7 @@ def convert_annotations(
                 )
     if not found:
         raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
+    _check_looks(found, origin)
     classes = _classes(root / "mapping.txt", found, target)
     labels = {name: inside(root, "groundTruth", f"{name}.txt") for name in found}
     for place in labels.values():
@@ -87,6 +88,17 @@ def convert_annotations(
     for name, frames in found.items():
         save(Segmentation.from_frames(frames.labels), labels[name], kind="txt")
     return found
+
+
+def _check_looks(found: dict[str, Frames], origin: dict[str, Path]) -> None:
+    """An InputError of the file whose label looks the same as another one."""
+    first: dict[str, str] = {}
+    for video, frames in found.items():
+        for label in dict.fromkeys(frames.labels):
+            same = first.setdefault(look(label), label)
+            if same != label:
+                where = f"{origin[video]}, video {video!r}"
+                raise InputError(where, f"the labels {same!a} and {label!a}, which look the same", "one of them")
 
 
 def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]:
@@ -105,7 +117,9 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
     known = list(Vocabulary.from_mapping(there)) if there.is_file() else []
     new = used - set(known)
     classes = known + [name for name in background if name in new] + sorted(new - set(background))
-    Vocabulary.from_names(classes)  # names that look the same are an error
+    twin = next((name for name in new if any(look(name) == look(one) for one in known)), None)
+    if twin is not None:
+        raise InputError(there, f"no class {twin!a}, but one that looks the same", "one spelling of a name")
     spelled: dict[str, str] = {}
     for name in classes:
         same = spelled.setdefault(spelling(name), name)

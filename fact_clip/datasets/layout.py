@@ -175,7 +175,15 @@ def read_split(root: Path, part: str, name: str) -> dict[str, str]:
 
 
 def every_video(root: Path) -> list[str]:
-    """All videos of all splits, in the order in which they are named; without splits, those that have labels."""
+    """All videos of all splits, in the order in which they are named; without splits, those that have labels.
+
+    An InputError for a fault of a list.
+    """
     lists = [find_split(root, part, name) for name in split_names(root) for part in ("train", "test")]
-    named = [video for path in lists if path is not None for video in parse_split(path)[0]]
-    return list(dict.fromkeys(named)) or [path.stem for path in sorted((root / "groundTruth").glob("*.txt"))]
+    found: dict[str, str] = {}
+    for path in lists:
+        videos, faults = parse_split(path) if path is not None and path.stat().st_size else ({}, [])
+        if faults:
+            raise faults[0]
+        found |= videos
+    return list(found) or [path.stem for path in sorted((root / "groundTruth").glob("*.txt"))]

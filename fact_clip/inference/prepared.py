@@ -48,8 +48,8 @@ class Adjust:
         wanted = {
             "threshold": (0.0, 1.0, "a probability, 0 to 1"),
             "gamma": (-1e3, 1e3, "nats, -1000 to 1000"),
-            "switch_penalty": (0.0, 1e6, "nats, 0 or more"),
-            "shortest": (0.0, 1e6, "seconds, 0 or more"),
+            "switch_penalty": (0.0, 1e6, "nats, 0 to 1,000,000"),
+            "shortest": (0.0, 1e6, "seconds, 0 to 1,000,000"),
             "reject": (0.0, 1.0, "a share of the correctly named frames, 0 to 1"),
         }
         for name, (low, high, expected) in wanted.items():

@@ -579,7 +579,8 @@ def load(
     given = None if encoder is None else frame_encoder(encoder, Runtime(str(place)))
     if given is not None and run.encoder not in (None, given.name):
         raise InputError("--encoder", given.name, f"{run.encoder}, as {run.path} was trained with")
-    settings = Settings(fps=fps or run.fps or Settings().fps, keep_going=keep_going)
+    rate = run.fps if fps is None else fps
+    settings = Settings(fps=Settings().fps if rate is None else rate, keep_going=keep_going)
     calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
     confidence = Confidence.read(run.path / "confidence.json")
     segmenter = Segmenter(
@@ -593,7 +594,7 @@ def load(
         trust_encoder=trust_encoder,
     )
     if window is not None:
-        rate = fps or run.fps or (settings.fps if given else None)
+        rate = settings.fps if rate is None and given else rate
         if rate is None:
             raise InputError("--window", f"seconds, and no frame rate in {run.path}", "frames a second", "set --fps")
         if not 0 < window <= 1e7:

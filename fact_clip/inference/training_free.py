@@ -20,6 +20,7 @@ from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import ImageTextModel
 from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
 from fact_clip.inference.sources import SegmentsMany, check_features
+from fact_clip.text.prompts import TEMPLATES
 from fact_clip.video.extract import Settings, describe
 
 KEPT_NAMES = 2_000
@@ -51,6 +52,8 @@ class TrainingFreeSettings:
     transport: TransportSettings = field(default_factory=TransportSettings)
 
     def __post_init__(self) -> None:
+        if self.templates not in TEMPLATES:
+            raise InputError("--prompts", repr(self.templates), f"one of {', '.join(TEMPLATES)}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise InputError("threshold", str(self.threshold), "a probability, 0 to 1")
         if not (math.isfinite(self.temperature) and self.temperature > 0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from . import checkpoints, datasets, faces, full, machine, runs, settings, tables, tools, videos
+from . import checkpoints, datasets, faces, full, machine, misread, runs, settings, tables, tools, videos
 
 ROWS = (
     *settings.ROWS,
@@ -17,6 +17,7 @@ ROWS = (
     *faces.ROWS,
     *machine.ROWS,
     *full.ROWS,
+    *misread.ROWS,
 )
 
 _twice = [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]
