@@ -81,8 +81,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         if len(times) != 2 or value is None:
             continue
         label = typed(value, str, where, f"the value of {tier!r}")
-        if choices and label not in choices:  # of a checkbox "0,1"
-            raise InputError(where, f"{label!r} as {tier!r}", f"one of its options {', '.join(choices)}")
+        if label not in choices and not choices.keys().isdisjoint(label.split(",")):
+            raise InputError(where, f"several options, {label}", "one action at a time", "make a segment for each")
         start, stop = (number(end, where, "z") for end in times)
         file = _file(where, project, found.get("vid"))
         spans.setdefault(file, []).append(Span(start, stop, str(choices.get(label, label)), where))

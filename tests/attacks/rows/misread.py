@@ -207,7 +207,7 @@ def _web_tools() -> Iterator[Row]:
                     tree["metadata"]["1_a"].update(av={"1": "0,1"}),
                 ),
             ),
-            "'0,1' as 'action'",
+            "several options",
         ),
         "a file without a name": (changed(VIA, lambda tree: tree["file"]["1"].update(fname="")), "fname"),
         "a segment twice": (dumped(VIA).replace('"1_a":', '"1_a": {"vid": "1"}, "1_a":'), "'1_a' twice"),
