@@ -113,7 +113,7 @@ def test_boris_aggregated_events_after_lines_of_its_own(tmp_path):
         ("Media file name\tMedia file path\tMedia file", "\tC:\\d\\b.avi\tc.avi", "b"),
         ("Media file\tObservation id", "c.avi\tx", "c"),
         ("Media file\tObservation id", "\td.e", "d.e"),
-        ("Description", "background: idle", "p"),
+        ("Description", "background: idle", "p.x"),
     ],
 )
 @pytest.mark.parametrize("subject", ["", "me"])
@@ -261,7 +261,11 @@ def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path, refu
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(2, 4, "cut")]
     broken = {"id": "r7", "from_name": "tl", "value": {"ranges": [{"start": 3}], "timelinelabels": ["x"]}}
     path.write_text(json.dumps([{**task, "annotations": [{"result": [broken]}]}]))
-    refused(lambda: spans(path, "label-studio"), f"{path}, task 12, region 'r7': ", "start 3, end None; expected whole frame numbers")
+    refused(
+        lambda: spans(path, "label-studio"),
+        f"{path}, task 12, region 'r7': ",
+        "start 3, end None; expected whole frame numbers",
+    )
 
 
 def test_label_studio_labels_on_the_sound(tmp_path):

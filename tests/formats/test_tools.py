@@ -20,8 +20,6 @@ from pympi.Elan import Eaf
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.formats import FORMATS, load, save
-from fact_clip.formats import READERS as READ_ANNOTATIONS
-from fact_clip.formats.annotations import Options
 from fact_clip.formats.base import media_of
 
 
