@@ -9,7 +9,15 @@ import stat
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.core.files import check_file, parse_json, read_mapping, read_text, whole_file
+from fact_clip.core.files import (
+    check_file,
+    check_place,
+    parse_json,
+    read_mapping,
+    read_text,
+    same_place,
+    whole_file,
+)
 
 
 @pytest.fixture
@@ -131,3 +139,32 @@ def test_what_is_json(tmp_path):
     text = '[9223372036854775807, -9223372036854775807, "\\ud83e\\udd44"]'
     assert parse_json(text, "f", "values") == [2**63 - 1, 1 - 2**63, "🥄"]
     assert parse_json("[Infinity]", "f", "values", finite=False) == [float("inf")]
+
+
+def test_a_key_twice_is_no_json(refused):
+    text = '{"a": [{"b": 1, "c": 2, "b": 3}]}'
+    refused(
+        lambda: parse_json(text, "f", "an object"), "f: not JSON (the key 'b' twice in one object); expected an object"
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "found"), [(b"\xff\xfea\x00", "UTF-16"), (b"\x1f\x8b\x08", "a gzip file"), (b"PK\x03\x04", "a zip file")]
+)
+def test_other_files_are_no_latin_text(start, found, tmp_path, refused):
+    (tmp_path / "f").write_bytes(start)
+    refused(lambda: read_text(tmp_path / "f", "labels", latin=True), f"{tmp_path / 'f'}: {found}", "labels, as text")
+
+
+def test_places_are_looked_at_before_anything_is_written(tmp_path, refused):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to("loop")
+    check_place(tmp_path / "a" / "b" / "c.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "loop"]
+    refused(
+        lambda: check_place(tmp_path / "file" / "x"), f"{tmp_path / 'file' / 'x'}: cannot be written", "is no folder"
+    )
+    refused(lambda: check_place(tmp_path / "loop" / "x"), "is no folder")
+    refused(lambda: check_place(tmp_path), "no regular file, but a folder")
+    assert same_place(tmp_path / "file", tmp_path / "." / "file")
+    assert not same_place(tmp_path / "file", tmp_path / "loop")

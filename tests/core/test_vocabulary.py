@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.errors import is_name
 
 KITCHEN = Vocabulary.from_names(
     ["no action", "take cup", "take milk", "pour milk", "stir cup with spoon"],
@@ -186,7 +187,7 @@ def test_mapping_file_in_utf8_and_latin1(tmp_path: Path) -> None:
         ("1 a\n2 b\n", "no id 0"),
         ("\n", "no classes"),
         ("0 a\n" + "1" * 5000 + " b\n", ":2: an id of 5000 digits; expected the ids 0, 1, 2"),
-        ("0 a\x1b[31m\n", r":1: control characters in 'a\\x1b\[31m'"),
+        ("0 a\x1b[31m\n", r":1: control characters or unseen signs in 'a\\x1b\[31m'"),
     ],
 )
 def test_bad_mapping_files_are_errors(tmp_path: Path, text: str, message: str) -> None:
@@ -204,3 +205,26 @@ def test_mapping_file_faults_outside_its_lines(tmp_path: Path) -> None:
     file.write_text("0 SIL\n")
     with pytest.raises(InputError, match=r"mapping\.txt: no class 'sil', named as background; the nearest is 'SIL'"):
         Vocabulary.from_mapping(file, background=["sil"])
+
+
+def test_names_that_look_the_same_are_one(refused):
+    refused(
+        lambda: Vocabulary.from_names(["café", "cafe\u0301"]),
+        "names: 'cafe\\u0301' and 'caf\\xe9', which look the same",
+    )
+    refused(lambda: Vocabulary.from_names(["cut ham", "cut\u00a0ham"]), "which look the same")
+    assert Vocabulary.from_names(["café", "Café"]).same("cafe\u0301") == "café"
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("stir 🥄", True), ("👩\u200d🍳", True), ("می\u200cخورد", True), ("混ぜる", True), ("x" * 1000, True),
+        ("", False), (" \u00a0", False), ("\u200d", False), ("a\u200b", False), ("a\u202eb", False), ("\ufeffa", False),
+        ("a\nb", False), ("a\x00", False), ("a\ud800", False), ("a\x85", False), ("x" * 1001, False), (None, False),
+    ],
+)  # fmt: skip
+def test_what_can_name_a_class(name, fits):
+    assert is_name(name) is fits
+    assert is_name("a\x85\x0c", old=True)
+    assert not is_name("a\t", old=True)

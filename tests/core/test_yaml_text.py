@@ -8,7 +8,7 @@ from fact_clip.core.yaml_text import parse_yaml
 
 
 def test_values_as_yaml_means_them():
-    text = "a: &x [1, -9223372036854775807, 0x10]\nb: *x\nc: {d: 1.5, e: yes, f: ~, g: '01'}\n"
+    text = "a: &x [1, -9223372036854775807, 16]\nb: *x\nc: {d: 1.5, e: yes, f: ~, g: '01'}\n"
     numbers = [1, -9223372036854775807, 16]
     assert parse_yaml(text, "r", "a recipe") == {
         "a": numbers, "b": numbers, "c": {"d": 1.5, "e": True, "f": None, "g": "01"},
@@ -55,3 +55,12 @@ def test_depth_and_number_up_to_the_limits():
 )
 def test_what_is_refused_in_one_line(text, found, refused):
     refused(lambda: parse_yaml(text, "r", "a recipe"), f"r: {found}")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1:30", "a: 010", "a: 0x10", "a: 1_5", "a: 1:30.5", "a: 1\na: 2", "a: {b: 1, c: 2, b: 3}"]
+)
+def test_what_yaml_would_read_in_its_own_way(text, refused):
+    """1:30 is 90 and 010 is 8 to YAML 1.1, and of two equal keys the last one counts."""
+    refused(lambda: parse_yaml(text, "r", "a recipe"), "r: not YAML (the ", "a recipe")
+    assert parse_yaml("a: '1:30'", "r", "a recipe") == {"a": "1:30"}
