@@ -6,6 +6,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -156,7 +157,7 @@ def _share(sizes: Mapping[str, int], share: float) -> list[str]:
 def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False) -> list[Path]:
     """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, N from 1; returns the files written.
 
-    An InputError where `root` has splits, unless `overwrite`: then the bundles there are removed first.
+    An InputError where `root` has splits, unless `overwrite`: then they are replaced, all of them or none.
     """
     there = split_names(root)
     if there and not overwrite:
@@ -170,9 +171,10 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     before = [path for part in ("train", "test") for path in root.glob(f"splits/{part}.split*.bundle")]
     for path in {*written, *before}:
         check_place(path)
-    for path in before:
-        path.unlink()
-    for path, videos in written.items():
-        with whole_file(path) as unfinished:
+    with ExitStack() as all_or_none:  # a disk may be full
+        for path, videos in written.items():
+            unfinished = all_or_none.enter_context(whole_file(path))
             unfinished.write_text("".join(f"{video}\n" for video in videos), encoding="utf-8")
+    for path in set(before) - set(written):
+        path.unlink()
     return list(written)
