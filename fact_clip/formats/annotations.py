@@ -137,7 +137,7 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     if n_frames == 0:
         raise InputError(annotation.where, f"no segments for {annotation.name!r}", "at least one, or a length")
     if reach > _last(n_frames):
-        found = f"segments of {annotation.name!r} to frame {reach}, {source} of {n_frames} frames"
+        found = f"segments of {annotation.name!r} to frame {reach:,}, {source} of {n_frames:,} frames"
         raise InputError(annotation.where, found, "segments within the video", "check --fps and --source-fps")
     owner = np.full(n_frames, -1, dtype=np.int64)
     contested = np.zeros(n_frames, dtype=bool)

@@ -242,7 +242,8 @@ def seconds(where: str, text: str, column: str) -> float:
     elif clean.lower().lstrip("+-") in ("nan", "inf", "infinity"):
         total = math.nan
     else:
-        raise InputError(where, f"{column} is {text!r}", "a number with a decimal point, or 00:00:00.0")
+        found = f"{column} is {text!r}" if clean else f"{column} is empty"
+        raise InputError(where, found, "a number with a decimal point, or 00:00:00.0")
     if not math.isfinite(total):
         raise InputError(where, f"{column} is {text!r}", "a finite number")
     return total

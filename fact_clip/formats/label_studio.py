@@ -92,7 +92,7 @@ def _regions(where: str, task: Mapping[str, Any]) -> list[dict[str, Any]] | None
 def _labels(where: str, region: Mapping[str, Any]) -> list[Any]:
     value = typed(region.get("value", {}), dict, where, "value")
     labels = value.get("timelinelabels") or (value.get("labels") if "start" in value else None) or []
-    return typed(labels, list, where, "its labels")
+    return typed(labels, list, where, "labels")
 
 
 def _spans(where: str, region: Mapping[str, Any]) -> list[Span]:

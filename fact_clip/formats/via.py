@@ -71,7 +71,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
         raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
     key, attribute = _attribute(path, project["attribute"], options.tier)
-    tier, choices = attribute["aname"], typed(attribute.get("options") or {}, dict, str(path), "its options")
+    tier, choices = attribute["aname"], typed(attribute.get("options") or {}, dict, str(path), "options")
     spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
     for entry, content in project["metadata"].items():
         where = f"{path}, segment {entry!r}"

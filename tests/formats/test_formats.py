@@ -166,7 +166,7 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
         ("a.csv", "", "a.csv: no column 'start'"),
         ("a.csv", HEADER, "a.csv: segmentation: no segments"),
         ("a.csv", HEADER + "0,3,,,a,\n3,x,,,b,\n", "a.csv:3: stop is 'x'; expected a number"),
-        ("a.csv", HEADER + "0,,,,a,\n", "a.csv:2: stop is ''; expected a number"),
+        ("a.csv", HEADER + "0,,,,a,\n", "a.csv:2: stop is empty; expected a number"),
         ("a.csv", HEADER + "0\n", "a.csv:2: 1 cells; expected 6, as in the header"),
         ("a.csv", HEADER + "0,2.5,,,a,\n", "a.csv:2: frames 0 to 2.5; expected whole frame numbers"),
         ("a.csv", HEADER + "3,3,,,a,\n", "a.csv:2: frames [3, 3)"),

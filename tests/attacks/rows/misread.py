@@ -220,7 +220,7 @@ def _web_tools() -> Iterator[Row]:
     whole = {"start": 1, "end": 5}
     exports = {
         "two labels": (region(ranges=[whole], timelinelabels=["stir", "pour"]), "several labels"),
-        "labels that are a text": (region(ranges=[whole], timelinelabels="stir"), "its labels"),
+        "labels that are a text": (region(ranges=[whole], timelinelabels="stir"), "labels is"),
         **{
             f"the label {label!r}": (region(ranges=[whole], timelinelabels=[label]), "its label")
             for label in (3, None, ["a"])

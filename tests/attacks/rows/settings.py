@@ -112,7 +112,7 @@ RECIPES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "5000 digits of hexadecimal": (f"data: {{stride: 0x{DIGITS}}}", ("bad.yaml", "an integer of")),
     "5000 digits of a time": (f"data: {{stride: 1:{'59:' * 3000}30}}", ("bad.yaml", "an integer of")),
     "5000 digits as key": (f"{DIGITS}: 1", ("bad.yaml",)),
-    "duplicate keys are the last": ("train: {epochs: 0}\ntrain: {epochs: -1}", ("bad.yaml", "train.epochs = -1")),
+    "a key twice": ("train: {epochs: 0}\ntrain: {epochs: -1}", ("bad.yaml", "'train' twice")),
     "unknown key": ("data: {rot: x}", ("bad.yaml", "data.rot", "data.root")),
     "many blocks": (f"model: {{blocks: i{'u' * 100_000}}}", ("bad.yaml", "model.blocks")),
     "blocks as list": ("model: {blocks: [i, u]}", ("bad.yaml", "model.blocks")),
