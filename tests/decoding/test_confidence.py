@@ -152,6 +152,7 @@ def test_scores_at_their_ends_and_in_single_precision():
     np.testing.assert_allclose(1 - as_they_are.calibrated([1.0, 1 - 1e-7]), [1e-6, 1e-6])
     single = np.array([0.1, 0.7], dtype=np.float32)
     np.testing.assert_allclose(as_they_are.calibrated(single), single.astype(np.float64), rtol=1e-14)
+    assert as_they_are.calibrated(single).dtype == np.float64
 
 
 def test_means_over_segments():

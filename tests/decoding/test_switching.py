@@ -74,4 +74,4 @@ def test_single_precision_of_the_scores_does_not_add_up():
 
 
 def test_no_price_is_the_first_best_class_of_each_frame():
-    assert decode_switching(np.array([[[1.0, 1.0], [0.0, 2.0]]]), 0.0).tolist() == [[0, 1]]
+    assert decode_switching(np.array([[[1.0, 1.0, 0.0], [0.0, 2.0, 5.0]]]), 0.0).tolist() == [[0, 2]]
