@@ -250,6 +250,7 @@ def test_stride_must_be_declared() -> None:
         ([["SIL"]], [["SIL"]], {}, "ground truth of video 0: labels of type"),
         ([0], [0], {}, "ground truth of video 0: an array of shape"),
         ([[0]], [[-1]], {}, "prediction of video 0: class -1"),
+        ([[0]], [[0.5]], {}, "prediction of video 0: labels of type float64"),
         (
             [[0]],
             [[0]],

@@ -52,6 +52,7 @@ def test_overlap_is_inclusive_and_exact() -> None:
     assert counts([(0, 10, 1)], [(0, 1, 1)], 10) == (1, 0, 0)
     assert counts([(0, 100, 1)], [(0, 29, 1)], 29) == (1, 0, 0)  # 100 * 0.29 is below 29 in floats
     assert counts([(0, 100, 1)], [(0, 28, 1)], 29) == (0, 1, 1)
+    assert counts([(0, 400, 1)], [(0, 199, 1)], 50) == (0, 1, 1)
 
 
 def test_no_frame_is_added_to_the_ranges() -> None:
