@@ -157,7 +157,7 @@ def test_faults_are_told(video, tmp_path):
     with pytest.raises(InputError, match="batch: 0"):
         extract(video("a.mp4"), GRID, tmp_path, Settings(batch=0))
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="a folder for features"):
+    with pytest.raises(InputError, match="is no folder"):
         extract(video("a.mp4"), GRID, tmp_path / "file" / "below")
     with pytest.raises(InputError, match=r"none\.json: no such file"):
         describe(tmp_path / "none.npy")
