@@ -278,8 +278,8 @@ class PlainLoss:
     """Matching and loss of one video."""
 
     def __init__(self, config: LossConfig, classes: int, tokens: int, background: Sequence[int], length: float) -> None:
-        if config.match != "o2o" or config.balance or config.segment_balance:
-            raise ValueError("the plain loss has o2o matching and no balance")
+        if config.match != "o2o" or config.balance or config.segment_balance or config.token_weight != 1:
+            raise ValueError("the plain loss has o2o matching, no balance and terms of equal weight")
         self.config = config
         null = config.null_weight if config.null_weight >= 0 else tokens / ((tokens - length) * classes)
         self.weights = torch.ones(classes + 1)  # (C+1,)

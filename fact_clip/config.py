@@ -220,6 +220,9 @@ class LossConfig(_Frozen):
         1.0, ge=0, le=LARGEST, description="weight of the attention overlap in the matching cost (a2fc)"
     )
     smoothing: float = Field(5.0, ge=0, le=LARGEST, description="weight of the smoothing term (sw)")
+    token_weight: float = Field(
+        1.0, ge=0, le=LARGEST, description="weight of the terms of tokens and attention beside that of frames"
+    )
     background_weight: float = Field(1.0, ge=0, le=LARGEST, description="weight of background classes (bgw)")
     null_weight: float = Field(
         -1.0, ge=-1, le=LARGEST, description="weight of the null class; -1: by tokens and segments"

@@ -215,12 +215,12 @@ def epochs_of(rows: int) -> int:
 
 
 def price_of(segment: float) -> float:
-    """The price of a change of action in nats, 0.3 times a median segment in frames to the power of 0.7.
+    """The price of a change of action in nats, 0.4 times a median segment in frames to the power of 0.7.
 
     Each frame of a wrong segment adds evidence for it, but not independent evidence, so the price grows with the length
     and more slowly.
     """
-    return round(0.3 * segment**0.7, 1)
+    return round(0.4 * segment**0.7, 1)
 
 
 def tokens_of(segments: int) -> int:
@@ -281,7 +281,7 @@ def _sizes(found: Measured, stride: int) -> list[Setting]:
         (
             "decode.switch_penalty",
             price_of(found.median_segment),
-            f"0.3 times {found.median_segment:g} frames to the power of 0.7",
+            f"0.4 times {found.median_segment:g} frames to the power of 0.7",
         ),
         ("train.epochs", epochs, f"{epochs * rows:,} rows in all"),
     ]

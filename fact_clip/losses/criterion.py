@@ -201,7 +201,8 @@ class Criterion:
         if self.config.smoothing:
             smooth = self.config.smoothing * _smooth_term(logp, block, target)
         share = 0.5 if output.log_probabilities else 1.0  # the verb-noun model counts class terms half
-        terms = (share * frame, share * token, f2a, a2f, smooth)
+        weight = self.config.token_weight
+        terms = (share * frame, weight * share * token, weight * f2a, weight * a2f, smooth)
         return BlockTerms(*((target.some * term).mean() for term in terms))
 
 

@@ -79,7 +79,7 @@ def test_epochs_read_a_number_of_rows(rows, epochs):
     assert epochs_of(rows) == epochs
 
 
-@pytest.mark.parametrize(("segment", "price"), [(1, 0.3), (7, 1.2), (9, 1.4), (36, 3.7), (1024, 38.4)])
+@pytest.mark.parametrize(("segment", "price"), [(1, 0.4), (7, 1.6), (9, 1.9), (36, 4.9), (1024, 51.2)])
 def test_a_change_costs_more_where_segments_are_long(segment, price):
     assert price_of(segment) == price
 
@@ -111,7 +111,7 @@ def test_long_videos_of_long_segments(tmp_path):
     assert settings["data.stride"] == 4  # 60,000 frames 50 times are nearly four times what is read
     assert settings["data.interleave"] is True
     assert settings["data.context"] == [201, 1101]
-    assert settings["decode.switch_penalty"] == 19.9
+    assert settings["decode.switch_penalty"] == 26.5
     assert settings["train.epochs"] == 53
     assert settings["model.tokens"] == 60
 

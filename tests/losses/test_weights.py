@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from fact_clip.config import LossConfig
+from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.datasets.truth import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.criterion import balanced_weights, class_weights, frame_weights
-from fact_clip.models import Classes
+from fact_clip.models import FACT, Classes
 from fact_clip.models.output import BlockOutput, Output
 
 
@@ -76,3 +76,19 @@ def test_the_frame_term_is_weighed_by_segments():
     mean = sum(powers) / 5
     by_hand = -sum(power / mean * logp[frame, labels[frame]].item() for frame, power in enumerate(powers)) / 5
     assert found == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_terms_of_tokens_and_attention_weigh_less():
+    sizes = {"hidden": 16, "frame_dim": 8, "frame_layers": 3, "action_dim": 8, "heads": 2, "feedforward": 8}
+    torch.manual_seed(0)
+    model = FACT(ModelConfig(blocks="iu", tokens=6, input=sizes), 5, Classes(3))
+    output, labels = model(torch.randn(1, 20, 5)), torch.arange(20) // 5 % 3
+    one, less = (
+        Criterion(LossConfig(null_weight=0.2, token_weight=weight), Classes(3))(output, labels) for weight in (1, 0.25)
+    )
+    for of_one, of_less in zip(one.blocks, less.blocks, strict=True):
+        assert (of_less.frame, of_less.smooth) == (of_one.frame, of_one.smooth)
+        for term in ("token", "f2a", "a2f"):
+            assert getattr(of_less, term).item() == pytest.approx(0.25 * getattr(of_one, term).item(), rel=1e-6)
+    assert one.blocks[1].f2a.item() > 1
+    assert less.total.item() == pytest.approx(sum(block.total.item() for block in less.blocks) / 2, rel=1e-6)
