@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install lowest demo test lint slow coverage mutants fuzz docs bench gpu clean
+.PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu clean
 .DEFAULT_GOAL := install
 
 install: $(READY)
@@ -33,8 +33,19 @@ test: lint
 lowest:
 	test -x .venv-lowest/bin/python || "$(PYTHON)" -m venv .venv-lowest
 	"$(PYTHON)" tests/lowest.py > .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable ".[dev]"
+	.venv-lowest/bin/python -m pip install --disable-pip-version-check --quiet --constraint .venv-lowest/lowest.txt --editable ".[dev]"
 	.venv-lowest/bin/pytest -m "not slow"
+
+# The same in two minutes: on top of the environment of `make install`, with its torch, and for the rooms that other libraries meet.
+LOW := .venv-lowest-any
+lowest-any: $(READY)
+	test -x $(LOW)/bin/python || "$(PYTHON)" -m venv $(LOW)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(ls -d $(LOW)/lib/python*/site-packages)/base.pth
+	$(BIN)/python tests/lowest.py any > $(LOW)/lowest.txt
+	$(LOW)/bin/python -m pip install --disable-pip-version-check --quiet --constraint $(LOW)/lowest.txt --editable ".[$(USERS)]"
+	$(LOW)/bin/python -m pytest -q -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/app \
+		tests/losses tests/report/test_plots.py tests/test_checkpoint.py tests/test_security.py
+USERS := clip,annotation,otio,lmdb,video,backbones,docs,app
 
 slow: $(READY)
 	$(BIN)/pytest -m slow
@@ -73,4 +84,4 @@ gpu:
 endif
 
 clean:
-	rm -rf $(VENV) build dist demo-out site mutants .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-lowest-any build dist demo-out site mutants .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -54,6 +54,8 @@ class Guard:
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))
         answer: ASGIApp = self.app if refusal is None else error_line(403, refusal)
+        if "\0" in scope["path"]:  # which no file name can have; starlette before 1.0 fails
+            answer = error_line(404, "Not Found")
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> str | None:

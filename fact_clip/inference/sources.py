@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 Input = TypeVar("Input", str, Path)
 
 
-class SegmentsMany:
+class SegmentsMany(ABC):
     """What every segmenter can do: take an array, a feature file or a video, one or many."""
 
     vocabulary: Vocabulary
@@ -96,9 +97,10 @@ class SegmentsMany:
         features, clock = self._open(path)
         return features, with_video_rate(clock)
 
-    def load(self) -> None:
+    def load(self) -> None:  # noqa: B027  not every segmenter has something to load
         """Load what the first new name would wait for."""
 
+    @abstractmethod
     def prepare(
         self, features: NDArray[np.floating], where: str, clock: Clock, actions: Sequence[str] | None = None
     ) -> Prepared:
@@ -110,16 +112,16 @@ class SegmentsMany:
             clock: the times of their rows.
             actions: candidates, as in :meth:`segment`.
         """
-        raise TypeError(f"{type(self).__name__} does not segment")
 
+    @abstractmethod
     def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         """A feature file that fits the model, and the times of its rows."""
-        raise TypeError(f"{type(self).__name__} opens no feature files")
 
+    @abstractmethod
     def encoder_for(self, video: Path) -> FrameEncoder:
         """What turns this video into features that fit the model."""
-        raise TypeError(f"{type(self).__name__} opens no videos")
 
+    @abstractmethod
     def _segment(
         self,
         features: NDArray[np.floating],
@@ -129,7 +131,7 @@ class SegmentsMany:
         transcript: Sequence[str] | None,
         adjust: Adjust,
     ) -> Segmentation:
-        raise TypeError(f"{type(self).__name__} does not segment")
+        """Cut the features of a video into actions."""
 
     def segment_all(
         self,
