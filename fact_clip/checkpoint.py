@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
@@ -36,6 +37,7 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import Config, ModelConfig, Rate, checked, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import path_of
 from fact_clip.core.commit import commit
 from fact_clip.core.files import check_file, inside, parse_json, read_mapping, whole_file
 from fact_clip.datasets.benchmarks import Layout
@@ -155,7 +157,7 @@ class RunFacts(_Facts):
     fps: Rate | None
     mean_transcript_length: Annotated[float, Field(ge=0, le=1e9)] | None
     objects: ObjectFacts | None = None
-    encoder: Annotated[str, Field(max_length=4096)] | None = None
+    encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     videos_a_step: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
 
 
@@ -202,7 +204,7 @@ def create(run: Run) -> None:
 
 def run_folder(path: str | Path) -> Path:
     """The run folder of a path: the path itself, or the folder of a file in it such as RUN/ckpts/best.net."""
-    path = Path(path)
+    path = path_of(path, "run")
     if path.is_dir():
         return path
     return next((folder for folder in list(path.parents)[:2] if (folder / "run.json").is_file()), path)
@@ -237,6 +239,15 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     except InputError as error:
         raise InputError(path / "vocabulary.json", str(error), "as it was written") from None
     transform, classes = _read_transform(path / "features.safetensors"), Classes(**known.classes.model_dump())
+    for key, own, asked in (
+        ("data.context", list(transform.context), list(config.data.context)),
+        ("data.standardize", transform.mean is not None, config.data.standardize),
+    ):
+        if own != asked:
+            where = path / "features.safetensors"
+            raise InputError(where, f"{key} = {json.dumps(own)}", f"{json.dumps(asked)}, as the configuration has it")
+    if len(vocabulary.background) == len(vocabulary):
+        raise InputError(path / "vocabulary.json", "classes that are all background", "an action among them")
     if len(vocabulary) != classes.count:
         raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
     objects = None if known.objects is None else ObjectSpec(**known.objects.model_dump())
@@ -378,7 +389,22 @@ def load_models(run: Run) -> list[FACT]:
         if not folder.is_dir():
             expected = f"one of the {len(folders) + 1} models of the run"
             raise InputError(folder, "no such folder", expected, "copy it too")
-    return [load_model(each) for each in (run, *map(open_run, folders))]
+    members = [run, *map(open_run, folders)]
+    for member in members[1:]:
+        _check_member(run, member)
+    return [load_model(member) for member in members]
+
+
+def _check_member(run: Run, member: Run) -> None:
+    """An InputError where a member does not read the same features, or does not name the same classes by them."""
+    own, other = run.transform.to_arrays(), member.transform.to_arrays()
+    for what, agree in (
+        ("classes", run.vocabulary == member.vocabulary and run.classes == member.classes),
+        ("model", run.config.model == member.config.model and run.objects == member.objects),
+        ("features", own.keys() == other.keys() and all(np.array_equal(own[key], other[key]) for key in own)),
+    ):
+        if not agree:
+            raise InputError(member.path, f"a member with other {what}", f"those of {run.path}", "copy the run again")
 
 
 def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fact_clip.core.errors import InputError, printable, shortened
 from fact_clip.core.files import check_file, read_mapping
@@ -36,6 +36,15 @@ Rate = Annotated[float, Field(ge=LEAST_FPS, le=MOST_FPS)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]
 _one_or_more = BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])
+
+
+def _all_different(values: Any) -> Any:
+    if isinstance(values, tuple) and len(set(values)) < len(values):
+        raise ValueError("each once")
+    return values
+
+
+_once = AfterValidator(_all_different)
 
 
 class _Frozen(BaseModel):
@@ -84,7 +93,7 @@ class DataConfig(_Frozen):
     )
     interleave: bool = Field(False, description="with a stride: train from any first row; predict from each and merge")
     standardize: bool = Field(False, description="scale columns to mean 0 and variance 1 over the training videos")
-    context: tuple[_Count, ...] = Field(
+    context: Annotated[tuple[_Count, ...], _once] = Field(
         (), max_length=16, description="windows in frames whose mean and deviation become columns too"
     )
     objects: ObjectData = ObjectData()
@@ -201,7 +210,7 @@ class TextConfig(_Frozen):
     """How class names become vectors (heads 'text' and 'fact-clip')."""
 
     encoder: str = Field("minilm", description="minilm, hash:64, open_clip:MODEL/WEIGHTS, file:PATH; see encoders/")
-    parts: Literal["auto"] | tuple[Literal["sentence", "factors"], ...] = Field(
+    parts: Literal["auto"] | Annotated[tuple[Literal["sentence", "factors"], ...], Field(min_length=1), _once] = Field(
         ("sentence",), description="vectors of a class; auto: the sentence, and factors where names have several slots"
     )
     templates: str = Field("plain", description="prompts around the name: entry of TEMPLATES in text/prompts.py")
@@ -348,7 +357,10 @@ class Config(_Frozen):
         starts from the file's folder if the data is there, else from the current folder, and so does the file of
         ``data.holdout``; those of an override start from the current folder.
         """
+        overrides = settings_of(overrides)
         bases = [text.removeprefix("base=") for text in overrides if text.startswith("base=")]
+        if bases and not bases[-1]:
+            raise InputError("base=", "nothing", "a recipe, by name or path")
         tree = read_recipe(recipe, base=bases[-1] if bases else None)
         return cls.from_tree(
             with_overrides(tree, [text for text in overrides if not text.startswith("base=")]), str(recipe)
@@ -357,6 +369,8 @@ class Config(_Frozen):
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
         """Check a nested mapping; ``where`` names it in errors."""
+        if not isinstance(tree, Mapping):
+            raise InputError(where, repr(tree), "a mapping of keys")
         _check_keys(cls, tree, where)
         return checked(cls, tree, where)
 
@@ -376,14 +390,45 @@ def checked(model: type[Model], tree: Any, where: str | Path, todo: str = "", *,
         # JSON has no tuples, so that a list is one
         return model.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = prefix + ".".join(str(part) for part in first["loc"])
-        # names and patterns keep their case
-        message = (first["msg"][:1].lower() + first["msg"][1:]).removeprefix("input should be ")
-        if first["type"] == "missing":
+        key, value, expected = _fault(error, tree)
+        key = f"{prefix}{key}"
+        if not expected:
             raise InputError(where, f"no {key}", "a value", todo) from None
-        found = f"{key} = {first['input']!r}" if key else message
-        raise InputError(where, found, message if key else "", _CHANGED.get(f"{key}={first['input']}", todo)) from None
+        found = f"{key} = {value!r}" if key else expected
+        raise InputError(where, found, expected if key else "", _CHANGED.get(f"{key}={value}", todo)) from None
+
+
+# What people call the types of pydantic.
+_TYPES = {
+    "tuple_type": "a list, as [a, b]",
+    "string_type": "a text, in quotes if it looks like a number or a truth value",
+    "model_type": "a group of keys",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+}
+
+
+def _fault(error: ValidationError, tree: Any) -> tuple[str, Any, str]:
+    """The first key that does not fit, with its value and what would fit; the last is empty for a missing key.
+
+    Where a value may be of several types, pydantic has an error for each, and their names among the keys.
+    """
+    faults = []
+    for each in error.errors():
+        keys, inner = list[str](), tree
+        for part in each["loc"]:
+            is_key = part in inner if isinstance(inner, Mapping) else isinstance(part, int)
+            if is_key or each["type"] == "missing":
+                keys.append(str(part))
+                inner = None if each["type"] == "missing" and not is_key else inner[part]
+        # names and patterns keep their case
+        message = (each["msg"][:1].lower() + each["msg"][1:]).removeprefix("input should be ")
+        expected = _TYPES.get(each["type"], message.removeprefix("value error, "))
+        faults.append((".".join(keys), each["input"], "" if each["type"] == "missing" else expected))
+    field = faults[0][0]
+    longest = max((key for key, *_ in faults if key == field or key.startswith(f"{field}.")), key=len)
+    value = next(value for key, value, _ in faults if key == longest)
+    return longest, value, " or ".join(dict.fromkeys(expected for key, _, expected in faults if key == longest))
 
 
 # Keys and values of earlier versions.
@@ -400,14 +445,8 @@ _CHANGED = {
 def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, prefix: str = "") -> None:
     for name, value in tree.items():
         key, field = f"{prefix}{name}", model.model_fields.get(str(name))
-        for text in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(text, bool) and field is not None and _is_number(field.annotation):
-                raise InputError(where, f"{key} = {json.dumps(text)}", "a number")
-            if isinstance(text, bytes):
-                raise InputError(where, f"{key} = {text!r}", "a text")
-            if isinstance(text, str) and (len(text) > LONGEST_TEXT or printable(text) != text):
-                expected = f"a text of at most {LONGEST_TEXT:,} signs, without control characters"
-                raise InputError(where, f"{key} = {shortened(text)!r}", expected)
+        for one in value if isinstance(value, list | tuple) else (value,):
+            _check_value(key, one, set() if field is None else _types(field.annotation), where)
         if field is None:
             near = difflib.get_close_matches(str(name), list(model.model_fields), n=1, cutoff=0.0)
             todo = _CHANGED.get(key, f"did you mean {prefix}{near[0]}?")
@@ -421,23 +460,50 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
             raise InputError(where, f"{key} = {value!r}", f"a group of keys: {', '.join(BlockConfig.model_fields)}")
 
 
-def _is_number(annotation: Any) -> bool:
-    """Whether a type takes numbers, alone or several, and no truth values."""
-    kinds = {annotation, *get_args(annotation), *(inner for kind in get_args(annotation) for inner in get_args(kind))}
-    return bool not in kinds and bool(kinds & {int, float})
+def _check_value(key: str, value: Any, types: set[Any], where: str) -> None:
+    """An InputError for a value that YAML has made of what was meant, and for a text that no setting can be."""
+    if isinstance(value, bool) and bool not in types and types & {int, float, str}:
+        todo = "write names such as no, on and 12 in quotes" if str in types else ""
+        raise InputError(where, f"{key} = {json.dumps(value)}", "a text" if todo else "a number", todo)
+    if isinstance(value, bytes):
+        raise InputError(where, f"{key} = {value!r}", "a text")
+    if value == "":
+        raise InputError(where, f"{key} = ''", "a text", "leave it out, or write null")
+    if isinstance(value, str) and (len(value) > LONGEST_TEXT or printable(value) != value):
+        expected = f"a text of at most {LONGEST_TEXT:,} signs, without control characters"
+        raise InputError(where, f"{key} = {shortened(value)!r}", expected)
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The types that a field takes, alone or in a list."""
+    return {annotation, *(inner for kind in get_args(annotation) for inner in _types(kind))}
 
 
 def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
-    """Set the value of nested keys; an InputError where one of the outer ones has a value already."""
+    """Set the value of nested keys; an InputError where one of the outer ones has a value already.
+
+    A group of keys is merged with what is there.
+    """
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
             raise InputError(where, f"{key!r} is a value, not a group of keys")
-    tree[keys[-1]] = value
+    before = tree.get(keys[-1])
+    tree[keys[-1]] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+
+
+def settings_of(overrides: Sequence[str]) -> Sequence[str]:
+    """The ``key=value`` settings, which have to be a list of texts."""
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        raise InputError("overrides", repr(overrides), "a list of key=value settings")
+    return overrides
 
 
 def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The tree of a recipe, changed by ``key=value`` settings; an InputError where one is malformed."""
+    """The tree of a recipe, changed by ``key=value`` settings; an InputError where one is malformed.
+
+    Of a setting that is given twice the last one counts, and a group of settings is merged key by key.
+    """
     for override in overrides:
         key, sep, value = override.partition("=")
         if not sep:

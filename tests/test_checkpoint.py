@@ -42,7 +42,7 @@ def test_description_comes_back(tiny, tmp_path):
     names = ("idle", "cut onion", "cut leek", "stir onion")
     factors = {"cut onion": ("cut", "onion"), "cut leek": ("cut", "leek"), "stir onion": ("stir", "onion")}
     vocabulary = Vocabulary.from_names(names, background=["idle"], factors=factors, slots=("verb", "noun"))
-    config = tiny(model={"head": "verb-noun"})
+    config = tiny(model={"head": "verb-noun"}, data={"context": [3, 7], "standardize": True})
     rng = np.random.default_rng(0)
     transform = FeatureTransform.fit([rng.standard_normal((30, 5))], (3, 7), standardize=True)
     classes = checkpoint.classes_of(vocabulary, "verb-noun")
@@ -174,8 +174,16 @@ def test_a_configuration_of_another_model(key, value, part, run, refused):
 
 
 def test_features_of_another_width(run, refused):
-    checkpoint.save_arrays(FeatureTransform((), None, None, 9).to_arrays(), run / "features.safetensors")
-    refused(lambda: load(run), "model.safetensors", "conv_1x1.weight has shape (8, 24, 1)", "expected (8, 9, 1)")
+    ones = np.ones(27, dtype=np.float32)
+    checkpoint.save_arrays(FeatureTransform((5,), ones, ones, 9).to_arrays(), run / "features.safetensors")
+    refused(lambda: load(run), "model.safetensors", "conv_1x1.weight has shape (8, 24, 1)", "expected (8, 27, 1)")
+
+
+def test_statistics_of_another_run(run, refused):
+    ones = np.ones(8, dtype=np.float32)
+    for transform in (FeatureTransform((5,), None, None, 8), FeatureTransform((), ones, ones, 8)):
+        checkpoint.save_arrays(transform.to_arrays(), run / "features.safetensors")
+        refused(lambda: load(run), "features.safetensors", "as the configuration has it")
 
 
 def test_another_vocabulary(run, tmp_path, refused):

@@ -249,7 +249,7 @@ def test_a_configuration_never_changes():
 @given(
     epochs=st.integers(1, 10**6),
     lr=st.floats(1e-12, 1e3),
-    context=st.lists(st.integers(1, 500), max_size=4),
+    context=st.lists(st.integers(1, 500), max_size=4, unique=True),
     blocks=st.from_regex(r"[iI][uU]{0,5}", fullmatch=True),
     hidden=st.integers(1, 2048),
     background=st.none()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from fact_clip import __version__
@@ -47,11 +47,33 @@ class _Group(TyperGroup):
         return name, _loaded(path) if path in COMMANDS else command, rest
 
 
+class _Command(TyperCommand):
+    """Takes no empty path, which would be the current folder, and an option once; typer takes the last of several."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words that are left over."""
+        words, _, given = self.make_parser(ctx).parse_args(list(args))
+        twice = next((one for one in given if given.count(one) > 1 and not getattr(one, "multiple", False)), None)
+        if twice is not None:
+            raise InputError(str(twice.opts[0]), "given twice", "once")
+        left = super().parse_args(ctx, args)
+        for param in given:
+            value, word = ctx.params.get(param.name), words.get(param.name)
+            if any(isinstance(one, Path) for one in _listed_of(value)) and "" in _listed_of(word):
+                todo = "leave it out, or look at the variable that it comes from"
+                raise InputError(str(param.opts[0]), "an empty text", "a path", todo)
+        return left
+
+
+def _listed_of(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def _loaded(path: str) -> Any:
     module, _ = COMMANDS[path]
     name = path.split()[-1]
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(getattr(import_module(f"fact_clip.cli.{module}"), name))
+    alone.command(name, cls=_Command)(getattr(import_module(f"fact_clip.cli.{module}"), name))
     return get_command(alone)
 
 
@@ -75,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
+    if argv is None:
+        _open_streams()
     # core.processes.PARENT, which is imported only where it is asked for
     if argv is None and (parent := os.environ.get("FACT_CLIP_PARENT", "")).isdecimal():
         import_module("fact_clip.core.processes").end_with_parent(int(parent))
@@ -104,6 +128,14 @@ def _check_words(words: Sequence[str]) -> None:
             raise InputError(where, "an empty value", "a value", "leave the option out where there is none")
         if value.startswith("~/") or value == "~":
             raise InputError(where, f"{value!r}, which the shell has not replaced", "a path", "use $HOME")
+
+
+def _open_streams() -> None:
+    """Give closed streams something to read or write, so that no file that is opened later takes their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number, and 0 to `number` are open by now
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def _show_version(asked: bool) -> None:

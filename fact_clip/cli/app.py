@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,8 +50,8 @@ def app(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    max_megabytes: Annotated[float, typer.Option(help="Size of a file, at most.", min=1)] = 2000,
-    max_minutes: Annotated[float, typer.Option(help="Duration of a video, at most.", min=0.1)] = 120,
+    max_megabytes: Annotated[float, typer.Option(help="Size of a file, at most.", min=1, max=1e6)] = 2000,
+    max_minutes: Annotated[float, typer.Option(help="Duration of a video, at most.", min=0.1, max=1e5)] = 120,
 ) -> None:
     """Open a page to segment videos, type names and correct segments.
 
@@ -77,6 +78,13 @@ def app(
     if training_free == (run is not None):
         raise InputError("app", "neither or both of --run and --training-free", "one of them")
     named = given_actions(actions, actions_file)
+    if training_set is not None and training_set.exists() and not _can_grow(training_set):
+        expected = "a data set, or a new folder"
+        raise InputError("--training-set", f"{training_set}, a folder or file of something else", expected)
+    from fact_clip.text.prompts import TEMPLATES
+
+    if prompts not in TEMPLATES:
+        raise InputError("--prompts", repr(prompts), f"one of {', '.join(TEMPLATES)}")
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
     if run is not None:
@@ -92,12 +100,12 @@ def app(
     options = Options(
         secrets.token_urlsafe(32), host, command, training_set, run, limits, None if named is None else tuple(named)
     )
+    listening = _listening(host, port)  # before the page makes its folder
     page = make_app(engine, options)
     # The address holds the token, so that requests are not logged.
     config = uvicorn.Config(
         page, host, port, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
     )
-    listening = config.bind_socket()
     shown = f"[{host}]" if ":" in host else host
     print(f"open http://{shown}:{listening.getsockname()[1]}/?token={options.token}", flush=True)
     print("Ctrl-C ends it and removes what was uploaded", file=sys.stderr)
@@ -107,6 +115,25 @@ def app(
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _can_grow(folder: Path) -> bool:
+    """Whether a folder can be a training set: it is one, or empty."""
+    parts = ("mapping.txt", "groundTruth", "features")
+    return folder.is_dir() and (any((folder / part).exists() for part in parts) or not any(folder.iterdir()))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there; an InputError where this machine has no such address, or the port is taken."""
+    if not host:
+        raise InputError("--host", "empty", "an address of this machine", "leave it out for this machine alone")
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such address"
+        todo = "name another --port, or 0 for a free one" if port else ""
+        raise InputError("--host", f"{host}, port {port} ({reason})", "an address of this machine", todo) from None
 
 
 def _untrained(

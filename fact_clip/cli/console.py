@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,6 +97,8 @@ def _answered(command: Callable[[], object]) -> int:
     logger, lines = logging.getLogger("fact_clip"), _Lines()
     if not is_beside():
         logging.getLogger("fact_clip.training.setup").setLevel(logging.INFO)
+    if logging.lastResort is not None:  # what libraries log where nobody listens
+        logging.lastResort.setLevel(logging.ERROR)
     if isinstance(sys.stdout, TextIOWrapper):  # a name may have signs that the terminal has not
         sys.stdout.reconfigure(errors="backslashreplace")
     before = logger.level, logger.propagate
@@ -142,7 +144,8 @@ class _Lines(logging.Handler):
 
 
 def _refuse(message: str) -> int:
-    print(f"fact-clip: {printable(message)}", file=sys.stderr)
+    with suppress(OSError):  # where stderr is full or closed the exit code says it
+        print(f"fact-clip: {printable(message)}", file=sys.stderr, flush=True)
     return 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,13 @@ def demo(
     if out.exists() and not out.is_dir():
         raise InputError(out, "a file", "a folder to write to")
     data = out / "data"
+    foreign = next((part for part in map(out.joinpath, ("data", "run", "closed")) if _holds(part)), None)
+    if foreign is not None and not (data / HOLDOUT).is_file():
+        raise InputError(foreign, "something that no demo has made", "a new folder", "name another --out")
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(data, f"cannot be made ({error.strerror})", "a folder to write to") from None
     print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
     write_workbench(data)
     config = Config.load("demo")
@@ -58,6 +66,11 @@ def demo(
     print(_comparison(results))
     _segment_one(out, dataset)
     _report(out)
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is something else than an empty folder."""
+    return os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir()))
 
 
 def _train_and_score(config: Config, run: Path) -> dict[str, Any]:

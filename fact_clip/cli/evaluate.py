@@ -49,17 +49,18 @@ def evaluate(
 
     actions = given_actions(None, actions_file)
     if plot is not None:
+        from fact_clip.checkpoint import open_run
         from fact_clip.report import check_suffix, save_curve
 
         check_suffix(plot)
+        if open_run(run, overrides or []).config.data.holdout is None:
+            raise InputError("--plot", "a run without unseen classes", "one that was trained with data.holdout")
     with progress("evaluating") as report:
         how: dict[str, Any] = {"actions": actions, "device": device, "trust_encoder": trust_encoder}
         result = training.evaluate(run, split, overrides or [], progress=report, **how)
     if is_beside():
         return
     if plot is not None:
-        if "zero_shot" not in result:
-            raise InputError("--plot", "a run without unseen classes", "one that was trained with data.holdout")
         found = result["zero_shot"]
         save_curve({f"AUSUC {found['ausuc']:.1f}": found["curve"]}, plot, used=found["ways"]["in use"])
         print(f"written: {plot}", file=sys.stderr)

@@ -36,6 +36,14 @@ def report(
       fact-clip report runs/a runs/b --out compared.html
       fact-clip report runs/k5 --plots plots
     """
+    from fact_clip.core import InputError
+    from fact_clip.encoders import pick_device
+
+    if plots is not None and out is not None:
+        raise InputError("--out", "a page beside --plots", "one of them")
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise InputError("--out", str(out), "a page, NAME.html")
+    pick_device(device, "--device")
     if plots is not None:
         _plot(runs, split, plots, device)
         return

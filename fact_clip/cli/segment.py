@@ -400,6 +400,7 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
 def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     """The names of --actions or of --actions-file: one a line, or a mapping file ("0 name"); None without either."""
+    from fact_clip.core.arguments import names_of
     from fact_clip.datasets.layout import read_lines
 
     if file is None:
@@ -408,7 +409,11 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
         raise InputError("--actions", "names beside --actions-file", "one of them")
     listed = [line for line in read_lines(file, "action names, one a line") if line]
     if listed and all(len(line.split()) > 1 and line.split()[0].isdigit() for line in listed):
+        numbers = [int(line.split()[0]) for line in listed]
+        if len(set(numbers)) < len(numbers):
+            raise InputError(file, "a number twice", "a mapping file, or action names, one a line")
         listed = [line.split(maxsplit=1)[1] for line in listed]
+    listed = list(names_of(listed, str(file), typed=True))
     if not listed:
         raise InputError(file, "no names", "one action name a line")
     for place, name in enumerate(listed):

@@ -53,6 +53,9 @@ def train(
         raise InputError("--seeds", repr(seeds), f"different whole numbers, as 0,1,2, and {MOST_SEEDS} at most")
     asked = [*([f"train.seed={seeds}"] if numbers else []), *(sweeps or [])]
     axes = read_axes(asked)
+    for override in overrides or []:
+        if (key := override.partition("=")[0]) in axes:
+            raise InputError(override, f"{key}, which is swept too", "either of them")
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         todo = "give --resume to continue the run there, or another --out"
         raise InputError(out, "already there and not empty", "a new folder", todo)

@@ -18,6 +18,7 @@ from fact_clip.checkpoint import Run, create, load_strictly, save_weights
 from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.arrays import check_archive
 from fact_clip.core.files import inside, read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
@@ -25,6 +26,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.encoders.cache import class_vectors
 from fact_clip.losses import Criterion
+from fact_clip.metrics.frame import class_set
 from fact_clip.models import FACT, Classes
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
@@ -63,9 +65,14 @@ def load_reference(
         n_nouns: likewise.
         mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
     """
+    _check_arguments(state_dict, config, n_classes, input_dim, background)
+    if mean_transcript_length is not None:
+        number_of(mean_transcript_length, "mean_transcript_length")
     classes = Classes(n_classes)
     if verb_of_class is not None and noun_of_class is not None:
         verb, noun = tuple(int(v) for v in verb_of_class), tuple(int(n) for n in noun_of_class)
+        if len(verb) != n_classes or len(noun) != n_classes:
+            raise InputError("verb_of_class", f"{len(verb)} verbs and {len(noun)} nouns", f"{n_classes} of each")
         classes = Classes(n_classes, verb, noun, n_verbs or max(verb) + 1, n_nouns or max(noun) + 1)
     ours, _ = read_config(config, verb_noun=bool(classes.verb))
     weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
@@ -78,6 +85,18 @@ def load_reference(
     unseen = flat.get("holdout_classes") or () if flat.get("holdout_mode") else ()
     criterion = Criterion(ours.loss, classes, background, mean_transcript_length, unseen)
     return model.eval(), criterion
+
+
+def _check_arguments(state_dict: Any, config: Any, n_classes: Any, input_dim: Any, background: Any) -> None:
+    if not isinstance(state_dict, Mapping) or not isinstance(config, Mapping):
+        raise InputError("load_reference", "a checkpoint or configuration that is no mapping", "names and values")
+    whole_of(n_classes, "n_classes", 1, 1_000_000)
+    whole_of(input_dim, "input_dim", 1, 10_000_000)
+    if any(index >= n_classes for index in class_set("background", background)):
+        raise InputError("background", repr(list(background)), f"class indices below {n_classes}")
+    for name, value in state_dict.items():
+        if not isinstance(value, Tensor):
+            raise InputError("state_dict", f"{name!r} is a {type(value).__name__}", "tensors by name")
 
 
 def convert(
@@ -109,6 +128,8 @@ def convert(
     if layout is None:
         raise InputError(config, f"dataset {name!r}", f"one of {', '.join(BENCHMARKS)}", "or give the layout, TD or DT")
     vocabulary = Vocabulary.from_mapping(mapping, background=background)
+    if len(vocabulary.background) == len(vocabulary):
+        raise InputError("--background", "all classes", "an action among them")
     classes = _verbs_and_nouns(mapping, vocabulary) if name.startswith("epic") else Classes(len(vocabulary))
     ours, unknown = read_config(reference, verb_noun=bool(classes.verb))
     if unknown:
@@ -210,7 +231,7 @@ def _check_tensor(path: Path, name: object, value: Tensor) -> None:
     if not isinstance(name, str):
         raise InputError(path, f"a parameter named {name!r}", "names that are texts")
     kind = "quantised" if value.is_quantized else "sparse" if value.layout is not torch.strided else ""
-    kind = kind or ("on no device" if value.is_meta else "complex" if value.is_complex() else "")
+    kind = kind or ("on no device" if value.is_meta else "" if value.is_floating_point() else f"of {value.dtype}")
     if kind:
         raise InputError(path, f"{name}, a tensor that is {kind}", "dense tensors of numbers")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():

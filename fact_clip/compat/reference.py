@@ -73,6 +73,8 @@ KEYS: dict[str, str] = {
     "eval_bg": "evaluation.count_background",
     "split": "data.split",
 }
+# A group of reference keys -> one of them.
+_GROUPS = {group: key for group, _, key in (name.partition(".") for name in KEYS) if key}
 # Reference keys that need more than a new name: see `translate`.
 SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
 # What a reference configuration means by leaving a key out, where that is not our default.
@@ -96,6 +98,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested YAML mapping as flat dotted keys; flat keys stay as they are."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
+        if not prefix and key in _GROUPS and not isinstance(value, Mapping):
+            raise InputError(key, repr(value), f"a group of keys, as {key}.{_GROUPS[key]}")
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:

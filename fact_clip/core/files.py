@@ -79,6 +79,11 @@ def read_text(
         raise InputError(path, f"not UTF-8 text (byte {error.start})", expected, "save it as UTF-8") from None
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, which end as on any system; str.splitlines() also cuts at signs that latin-1 names have."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:
     """The keys and values of a JSON file, by its suffix, or of a YAML file, which `may_be_empty`.
 
@@ -144,6 +149,14 @@ def _whole(text: str) -> int:
     if len(text) > 20 or abs(value := int(text)) >= 1 << 63:
         raise ValueError(f"an integer of {len(text.lstrip('-'))} digits")
     return value
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose ~ or ~NAME at the start is the home of that person; as it is where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 LONGEST_NAME = 200
@@ -231,6 +244,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     After a failure nothing new is left, and an older file is as it was. The file gets the mode of any new file there,
     as the umask says. An InputError if the disk refuses, or if something else than a file is there.
     """
+    if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
+        raise InputError(path, "no name of a file", "a place to write to")
     # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-"
     check_place(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,22 +12,27 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fact_clip.core.arguments import array_of, names_of, number_of, whole_of
 from fact_clip.core.errors import InputError
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(labels)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(where, " ".join(str(error).split()), "one label per frame, shape (T,)") from None
     if array.ndim != 1:
         raise InputError(where, f"an array of shape {array.shape}", "one label per frame, shape (T,)")
     if array.size and array.dtype.kind not in "iu":
         raise InputError(where, f"labels of type {array.dtype}", "integer class indices")
+    if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
+        raise InputError(where, f"class {array.max()}", "integer class indices of 64 bits")
     return array.astype(np.int64, copy=False)
 
 
 def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
-    if stride < 1:
-        raise InputError("stride", str(stride), "a whole number of frames, 1 or more")
+    stride = whole_of(stride, "stride", 1, 1 << 62)
     array = frame_labels(labels, "labels")
     if array.size == 0:
         raise InputError("labels", "no frames", "at least one frame")
@@ -50,6 +54,7 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
     stride gets `ignore` only if all its frames have it.
     """
     array = _some_labels(labels, stride)
+    stride = min(stride, array.size)  # a longer one is the whole video too
     padded = np.append(array, np.full(-array.size % stride, ignore, dtype=np.int64))
     windows = padded.reshape(-1, stride)  # (N, stride)
     votes = np.zeros(windows.shape, dtype=np.int64)
@@ -89,6 +94,8 @@ class Segment:
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
+        if not isinstance(self.label, str):
+            raise InputError(where, "a label that is no text", "a name")
         try:
             # plain integers, so that numpy's own never reach a file
             object.__setattr__(self, "start", operator.index(self.start))
@@ -97,8 +104,8 @@ class Segment:
             raise InputError(where, f"frames [{self.start!r}, {self.stop!r})", "whole frame numbers") from error
         if self.start < 0 or self.stop <= self.start:
             raise InputError(where, f"frames [{self.start}, {self.stop})", "0 <= start < stop")
-        if self.confidence is not None and not math.isfinite(self.confidence):
-            raise InputError(where, f"confidence {self.confidence}", "a finite number")
+        if self.confidence is not None:
+            number_of(self.confidence, f"the confidence of {where}", "a finite number")
 
     @property
     def duration(self) -> int:
@@ -154,16 +161,22 @@ class Segmentation:
     new_words: tuple[NewWord, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.segments, str) or not isinstance(self.segments, Iterable):
+            raise InputError("segmentation", repr(self.segments), "segments")
         object.__setattr__(self, "segments", tuple(self.segments))
-        object.__setattr__(self, "background", tuple(self.background))
+        object.__setattr__(self, "background", names_of(self.background, "background"))
         object.__setattr__(self, "new_words", tuple(self.new_words))
         if not self.segments:
             raise InputError("segmentation", "no segments", "at least one")
         for name, rate in (("fps", self.fps), ("video_fps", self.video_fps)):
-            if rate is not None and not (math.isfinite(rate) and rate > 0):
+            if rate is not None and not number_of(rate, name, "frames per second, more than 0, or None") > 0:
                 raise InputError(name, str(rate), "frames per second, more than 0, or None")
+        if self.media is not None and not isinstance(self.media, str):
+            raise InputError("media", repr(self.media), "the name of a video file")
         end = 0
         for segment in self.segments:
+            if not isinstance(segment, Segment):
+                raise InputError("segmentation", repr(segment), "a Segment")
             if segment.start != end:
                 found = f"start {segment.start} ({'gap' if segment.start > end else 'overlap'})"
                 raise InputError(f"segment {segment.label!r}", found, f"start {end}, where the segment before stops")
@@ -185,13 +198,15 @@ class Segmentation:
         """
         if isinstance(labels, str):
             raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one per frame")
+        if not isinstance(labels, Iterable):
+            raise InputError("labels", repr(labels), "a sequence of names, one per frame")
         names = list(labels)
         if not names:
             raise InputError("labels", "no frames", "at least one frame")
         for frame, name in enumerate(names):
             if not isinstance(name, str):
                 raise InputError(f"labels, frame {frame}", repr(name), "a name", "decode indices by Vocabulary.decode")
-        values = None if confidence is None else np.asarray(confidence, dtype=np.float64)
+        values = None if confidence is None else array_of(confidence, "confidence", "a number per frame").astype(float)
         if values is not None and values.shape != (len(names),):
             raise InputError("confidence", f"shape {values.shape}", f"one number per frame, shape ({len(names)},)")
         segments = []
@@ -270,7 +285,7 @@ class Segmentation:
 
 
 def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:
-    values = np.asarray(tuple(times), dtype=np.float64)
+    values = array_of(times if isinstance(times, np.ndarray) else list(times), "times", "seconds").astype(np.float64)
     if values.shape != (n_frames + 1,):
         expected = f"({n_frames + 1},): the start of each of {n_frames} frames, and the end"
         raise InputError("times", f"shape {values.shape}", expected)

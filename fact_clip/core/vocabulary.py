@@ -18,8 +18,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fact_clip.core.arguments import names_of, path_of
 from fact_clip.core.errors import InputError, is_name
-from fact_clip.core.files import read_text
+from fact_clip.core.files import lines_of, read_text
 from fact_clip.core.segments import frame_labels
 
 Factors: TypeAlias = tuple[str | None, ...]
@@ -82,7 +83,7 @@ class Vocabulary:
                 background name may be missing) or given by a function of the name. None: one slot, the whole name.
             slots: names of the slots; read off `factors` if not given (for tuples: "slot1", "slot2", ...).
         """
-        listed, left_out = _texts("names", names), _texts("background", background)
+        listed, left_out = names_of(names, "names"), names_of(background, "background")
         _check_names("names", listed)
         found, entries = _resolved(listed, left_out, factors, slots)
         return cls(listed, left_out, found, entries)
@@ -96,7 +97,7 @@ class Vocabulary:
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
         """Read a mapping file, see `parse_mapping`; its first fault is raised. Other arguments as in `from_names`."""
-        file, left_out = Path(path), _texts("background", background)
+        file, left_out = path_of(path, "mapping"), names_of(background, "background")
         listed, faults = parse_mapping(file)
         if faults:
             raise faults[0]
@@ -120,6 +121,8 @@ class Vocabulary:
 
     def index(self, name: str) -> int:
         """Class index of a name; an unknown one is an InputError that says the nearest."""
+        if not isinstance(name, str):
+            raise InputError("vocabulary", repr(name), "a name")
         if name not in self._index_of:
             raise InputError("vocabulary", f"no class {name!r} among {len(self)}", todo=nearest(name, self.names))
         return self._index_of[name]
@@ -137,7 +140,7 @@ class Vocabulary:
 
     def encode(self, labels: Iterable[str]) -> NDArray[np.int64]:
         """Names -> class indices, (T,)."""
-        return np.array([self.index(label) for label in _texts("labels", labels)], dtype=np.int64)
+        return np.array([self.index(label) for label in names_of(labels, "labels")], dtype=np.int64)
 
     def decode(self, indices: ArrayLike) -> list[str]:
         """Class indices (T,) -> names; one outside [0, C) is an InputError."""
@@ -165,13 +168,13 @@ class Vocabulary:
         self, names: Iterable[str], background: Iterable[str] = (), factors: FactorSource | None = None
     ) -> Vocabulary:
         """A vocabulary with further names after these, in the same slots; arguments as in `from_names`."""
-        listed, left_out = _texts("names", names), _texts("background", background)
+        listed, left_out = names_of(names, "names"), names_of(background, "background")
         _, entries = _resolved(listed, left_out, factors, self.slots)
         return Vocabulary(self.names + listed, self.background + left_out, self.slots, self.factors + entries)
 
     def subset(self, names: Iterable[str]) -> Vocabulary:
         """A vocabulary of some of these names, in the order given, with their flags and factors."""
-        listed = _texts("names", names)
+        listed = names_of(names, "names")
         entries = tuple(self.factors[self.index(name)] for name in listed)
         return Vocabulary(listed, tuple(name for name in self.background if name in listed), self.slots, entries)
 
@@ -181,7 +184,7 @@ class Vocabulary:
         A name with an empty tuple is compositional: with all of `unseen` held out, each of its factors still
         occurs in some class that is not.
         """
-        held_out = _texts("unseen", unseen)
+        held_out = names_of(unseen, "unseen")
         pairs = {
             name: [(slot, factor) for slot, factor in zip(self.slots, entry, strict=True) if factor is not None]
             for name, entry in zip(self.names, self.factors, strict=True)
@@ -207,7 +210,7 @@ class Vocabulary:
         if not isinstance(values, Mapping) or set(values) != set(keys):
             found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
             raise InputError("vocabulary", f"{found}", f"the keys {list(keys)}")
-        names, background, slots = (_texts(key, values[key]) for key in keys[:3])
+        names, background, slots = (names_of(values[key], key) for key in keys[:3])
         return cls(names, background, slots, tuple(tuple(entry) for entry in values["factors"]))
 
 
@@ -221,14 +224,13 @@ def spelling(name: str) -> str:
     return look(name.replace("_", " ")).casefold()
 
 
-def _texts(where: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise InputError(where, f"one text, {values!r}", "a list of names")
-    listed = tuple(values)
-    for value in listed:
-        if not isinstance(value, str):
-            raise InputError(where, repr(value), "a name")
-    return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
+def twins(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two names that are one in another spelling, which typed names cannot tell apart."""
+    known: dict[str, str] = {}
+    for name in names:
+        if (first := known.setdefault(spelling(name), name)) != name:
+            return first, name
+    return None
 
 
 def _check_names(where: str, names: tuple[str, ...]) -> None:
@@ -258,17 +260,19 @@ def _resolved(
 ) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
     """The slots, and for each name a tuple with one factor per slot; arguments as in `Vocabulary.from_names`."""
     if source is None:
-        chosen = WHOLE_NAME if slots is None else tuple(slots)
+        chosen = WHOLE_NAME if slots is None else names_of(slots, "slots")
         if len(chosen) != 1:
             raise InputError("factors", "none", f"factors for the slots {chosen}", "pass `factors` along with `slots`")
         return chosen, tuple((name,) for name in names)
+    if not callable(source) and not isinstance(source, Mapping):
+        raise InputError("factors", repr(source), "a mapping or a function of names")
     raw: list[OneClass | None] = []
     for name in names:
         if not callable(source) and name not in source and name not in background:
             expected = "an entry in `factors` for each class that is not background"
             raise InputError(f"class {name!r}", "no factors", expected)
         raw.append(source(name) if callable(source) else source.get(name))
-    chosen = _slots_of(raw) if slots is None else tuple(slots)
+    chosen = _slots_of(raw) if slots is None else names_of(slots, "slots")
     return chosen, tuple(_in_slots(name, entry, chosen) for name, entry in zip(names, raw, strict=True))
 
 
@@ -300,23 +304,25 @@ def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Fact
 
 _LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
 LONGEST_ID = 9  # digits
+MOST_FAULTS = 1000  # that are looked for in one file
 
 
 def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     """Names by id of a mapping file, and all its faults: malformed lines, an id or a name twice, a missing id.
 
     A line is "id name"; the ids are 0 to C-1, each once in any order, and names may have spaces. UTF-8, else latin-1;
-    CRLF and blank lines are tolerated. A faulty line gives no name.
+    any line ends and blank lines are tolerated. A faulty line gives no name.
     """
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}
-    faults = []
-    # not splitlines(): that also cuts at characters which latin-1 names may contain
+    faults: list[InputError] = []
     text = read_text(file, 'a mapping file, "id name" a line', latin=True)
-    for number, line in enumerate(text.split("\n"), start=1):
-        line, where = line.strip(" \t\r"), f"{file}:{number}"
+    for number, line in enumerate(lines_of(text), start=1):
+        line, where = line.strip(" \t"), f"{file}:{number}"
         if not line:
             continue
+        if len(faults) == MOST_FAULTS:
+            break
         match = _LINE.fullmatch(line)
         if match is None:
             faults.append(InputError(where, repr(line), '"id name", as in "0 background"'))

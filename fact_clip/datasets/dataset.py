@@ -316,8 +316,19 @@ class Dataset:
             self._all_labels(name)
         for name in self._sources:
             self._mapped(name)
+            self.check_rate(name)
+        if not self.class_counts().any():
+            raise InputError(self.root, "no labelled frame in the training videos", "some that training can learn from")
         if self.hidden:
             check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
+
+    def check_rate(self, name: str) -> None:
+        """An InputError where the JSON file beside features says another frame rate than all have, or is damaged."""
+        path = self._feature_path(name)
+        rate = read_clock(path, self.fps, self.layout).fps
+        if self.fps is not None and rate != self.fps:
+            found, todo = f"{rate:g} rows a second", "set data.fps, or extract all videos at one rate"
+            raise InputError(path.with_suffix(".json"), found, f"{self.fps:g}, as data.fps says", todo)
 
     def mean_transcript_length(self, names: Iterable[str]) -> float:
         """Mean number of segments per video, without ignored ones; an InputError without videos."""

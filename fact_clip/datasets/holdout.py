@@ -59,8 +59,18 @@ class Holdout:
         """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line."""
         file = Path(path)
         lines = read_lines(file, "classes to hold out, as JSON or one name per line")
+        try:
+            return cls(**cls._fields(file, lines))
+        except InputError as error:
+            if error.where.startswith("holdout."):
+                raise InputError(file, f"{error.where}: {error.found}", error.expected, error.todo) from None
+            raise
+
+    @staticmethod
+    def _fields(file: Path, lines: Sequence[str]) -> dict[str, Any]:
+        """The fields that a file gives; an InputError for what is no list of names."""
         if file.suffix.lower() != ".json":
-            return cls(tuple(line for line in lines if line))
+            return {"unseen": tuple(line for line in lines if line)}
         value = parse_json("\n".join(lines), file, "an object with 'unseen'")
         values = {"unseen": value} if isinstance(value, list) else value
         if not isinstance(values, dict) or values.get("unseen") is None:
@@ -77,7 +87,7 @@ class Holdout:
             if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
                 raise InputError(file, f"{key} is {names!r}"[:120], "a list of names")
             fields[key] = tuple(names)
-        return cls(**fields)
+        return fields
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON for `read`; fields that are None are left out."""
@@ -127,6 +137,9 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     """
     asked, names = config.holdout, vocabulary.names
     if asked is None:
+        for key, value in (("holdout_mode", config.holdout_mode), ("validation_unseen", config.validation_unseen)):
+            if value not in (None, "auto"):
+                raise InputError(f"data.{key}", repr(value), "classes to hold out", "set data.holdout, or leave it out")
         return None
     if isinstance(asked, str):
         places = (root / asked, Path(asked), HOLDOUTS / f"{asked}.json")

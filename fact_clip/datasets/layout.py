@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import is_file_name, read_text
-from fact_clip.core.vocabulary import nearest
+from fact_clip.core.files import expanded, is_file_name, lines_of, read_text
+from fact_clip.core.vocabulary import nearest, twins
 from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark
 from fact_clip.datasets.factors import class_factors
 
@@ -45,10 +46,10 @@ def find_root(config: DataConfig) -> Path:
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
     if config.root is not None:
-        root, todo = Path(config.root).expanduser(), "set data.root"
+        root, todo = expanded(config.root), "set data.root"
         candidates = [root, root / inside, root / inside.name]
     else:
-        base = Path(os.environ.get("FACT_CLIP_DATA") or "data").expanduser()
+        base = expanded(os.environ.get("FACT_CLIP_DATA") or "data")
         todo = "set data.root, or FACT_CLIP_DATA to the folder above it"
         candidates = [base / inside, base / inside.name]
     found = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
@@ -83,6 +84,11 @@ def vocabulary_of(config: DataConfig, path: Path, root: Path | None = None) -> V
         if name not in every:
             raise InputError(path, f"no class {name!r}, named as background", todo=nearest(name, names))
         background += [] if name in ignored else [name]
+    if len(background) == len(names):
+        raise InputError(path, f"{len(names)} classes, all of them background", "an action", "set data.background")
+    if (pair := twins(names)) is not None:
+        text = f"{path}: {pair[0]!r} and {pair[1]!r} are two classes, and one name in two spellings"
+        warnings.warn(text, stacklevel=1)
     read = class_factors(config, root, names, background)
     return Vocabulary.from_names(names, background, read, None if read is None else read.slots)
 
@@ -93,10 +99,9 @@ def unlabelled(config: DataConfig) -> tuple[str, ...]:
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Stripped lines of a text file; CRLF, a byte-order mark and latin-1 are accepted."""
+    """Stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
     text = read_text(path, expected, latin=True)
-    # not splitlines(), which also cuts at latin-1's 0x85 and at form feeds
-    return [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
+    return [line.strip() for line in lines_of(text.rstrip())] if text.strip() else []
 
 
 def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (UNLABELLED,)) -> NDArray[np.int64]:
@@ -163,8 +168,10 @@ def read_split(root: Path, part: str, name: str) -> dict[str, str]:
     path = find_split(root, part, name)
     if path is None:
         found = split_names(root)
-        expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"
         wanted = root / SPLIT_FILES[0].format(part=part, name=name)
+        if name in found:
+            raise InputError(wanted, "no such file", f"the {part} videos of split {name}, one a line")
+        expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"
         raise InputError(wanted, "no such split", expected, "set data.split" if found else WRITE_SPLITS)
     videos, faults = parse_split(path)
     if part == "test" and path.stat().st_size == 0:

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.vocabulary import Factors
+from fact_clip.core.vocabulary import Factors, twins
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
@@ -50,8 +50,11 @@ class ObjectColumns:
         path = root / config.file
         lines = (" ".join(line.replace("_", " ").split()) for line in read_lines(path, "names, one per line"))
         names = tuple(name for name in lines if name)
-        if not names or len(set(names)) != len(names):
-            raise InputError(path, f"{len(names)} names, {len(set(names))} of them different", "one name per line")
+        if not names:
+            raise InputError(path, "no names", "one name per line")
+        if len(set(names)) < len(names) or twins(names) is not None:
+            twice = twins(names) or next((name, name) for name in names if names.count(name) > 1)
+            raise InputError(path, f"{twice[0]!r} and {twice[1]!r}", "each object once")
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:

@@ -112,8 +112,8 @@ class CalibrationFile(BaseModel):
 
     seen: tuple[str, ...] = Field(min_length=1)
     frames: dict[str, dict[str, Annotated[int, Field(ge=0)]]]
-    prior_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    gamma: _Nats = 0.0
+    prior_weight: Annotated[float, Field(ge=0, le=1e6)]
+    gamma: _Nats
     prior: dict[str, _Nats] = Field(default_factory=dict)
     shift: _Nats = 0.0
 
@@ -157,6 +157,11 @@ class Calibration:
         if tuple(known.frames) != vocabulary.slots:
             found = f"frames of the slots {', '.join(known.frames)}"
             raise InputError(path, found, f"those of the vocabulary, {', '.join(vocabulary.slots)}")
+        for key, names in (("seen", known.seen), ("prior", tuple(known.prior) or vocabulary.names)):
+            left = set(names) ^ set(vocabulary.names) if key == "prior" else set(names) - set(vocabulary.names)
+            if left or len(set(names)) < len(names):
+                found = f"{min(left)!r} in {key}, or missing there" if left else f"a name twice in {key}"
+                raise InputError(path, found, "the classes of vocabulary.json", "train the run anew")
         return cls(**known.model_dump())
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:

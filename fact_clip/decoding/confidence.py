@@ -42,7 +42,7 @@ class ConfidenceFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    slope: float = Field(ge=0, le=1e6)
+    slope: float = Field(gt=0, le=1e6)
     intercept: float = Field(ge=-1e6, le=1e6)
     quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=_STEPS + 1, max_length=_STEPS + 1)
     frames: int = Field(ge=0)

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fact_clip.core import InputError
+from fact_clip.core.arguments import array_of, number_of
 from fact_clip.models.output import Output
 
 
@@ -190,6 +192,12 @@ def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np
     Returns:
         (T,) or (G, T) class indices. Time and memory O(G * T * C).
     """
+    scores = array_of(scores, "scores", "log-probabilities (T, C) or (G, T, C)")
+    if scores.ndim not in (2, 3) or not scores.size or np.isnan(scores).any():
+        found = f"an array of shape {scores.shape}" if scores.ndim not in (2, 3) or not scores.size else "NaN"
+        raise InputError("scores", found, "log-probabilities (T, C) or (G, T, C)")
+    if number_of(penalty, "penalty", "nats, 0 or more") < 0:
+        raise InputError("penalty", str(penalty), "nats, 0 or more")
     if penalty == 0:
         return scores.argmax(-1)
     totals = np.array(np.moveaxis(scores, -2, 0), dtype=np.float64, order="C")  # (T, C) or (T, G, C)

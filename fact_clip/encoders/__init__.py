@@ -9,13 +9,13 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.files import expanded
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
 from fact_clip.encoders.joint import OpenClip, Transformers
 from fact_clip.encoders.pretrained import Runtime, looks_local, pick_device
@@ -134,14 +134,16 @@ def is_local(name: str) -> bool:
     if prefix in ("timm", "torchvision"):
         return "/" in rest or ":" in rest
     if prefix == "transformers":
-        return looks_local(rest) or Path(rest).expanduser().exists()
+        return looks_local(rest) or expanded(rest).exists()
     place = rest.partition("/")[2]
     return prefix in ("clip", "open_clip") and (
-        rest.startswith("local-dir:") or looks_local(place) or Path(place or "-").expanduser().is_file()
+        rest.startswith("local-dir:") or looks_local(place) or expanded(place or "-").is_file()
     )
 
 
 def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:
+    if not isinstance(name, str):
+        raise InputError(kind, repr(name), "the name of one")
     prefix, _, rest = name.partition(":")
     if prefix not in table:
         raise InputError(kind, repr(name), f"one such as {', '.join(entry.example for entry in table.values())}")

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import file_name, whole_file
+from fact_clip.core.files import expanded, file_name, whole_file
 from fact_clip.encoders import TextEncoder, text_encoder
 from fact_clip.encoders.sentence import check_vectors
 from fact_clip.text.prompts import Templates, make_prompts
@@ -154,7 +154,7 @@ def encode_cached(
         return check_vectors(encoder.name, encoder.encode_texts(listed), listed)
     key = hashlib.sha256(json.dumps([FORMAT, encoder.name, listed]).encode()).hexdigest()
     readable = file_name(re.sub(r"[^\w.@-]+", "_", encoder.name), 80)
-    path = Path(cache_dir).expanduser() / f"{readable}-{key[:24]}.safetensors"
+    path = expanded(cache_dir) / f"{readable}-{key[:24]}.safetensors"
     if path.exists():
         try:
             return _read(path, encoder.name, listed)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.files import expanded
 from fact_clip.encoders.pretrained import PictureModel, Runtime, content_name
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Backbone(PictureModel):
         self._model_name, _, weights = rest.partition("/")
         if not self._model_name:
             raise InputError(where, repr(rest), f"{self.library}:MODEL or {self.library}:MODEL/FILE")
-        self._file = Path(weights).expanduser() if weights else None
+        self._file = expanded(weights) if weights else None
         if self._file is not None and not self._file.is_file():
             raise InputError(where, f"no file {self._file}", "a checkpoint")
         name = self._model_name if self._file is None else f"{self._model_name}/{content_name(self._file)}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core import InputError
+from fact_clip.core.files import expanded
 from fact_clip.encoders.pretrained import (
     PictureModel,
     Runtime,
@@ -48,7 +49,7 @@ class OpenClip(ImageTextModel):
             if not self._model_name or not weights:
                 form = f"{prefix}:MODEL/TAG or {prefix}:MODEL/FILE"
                 raise InputError(where, repr(rest), form, "open_clip.list_pretrained() names models and tags")
-            file = Path(weights).expanduser()
+            file = expanded(weights)
             is_local = file.is_file() or looks_local(weights)
             if is_local and not file.is_file():
                 raise InputError(where, f"no file {file}", "a checkpoint", f"a folder is {prefix}:local-dir:FOLDER")
@@ -108,7 +109,7 @@ class Transformers(ImageTextModel):
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if not rest:
             raise InputError(where, "nothing after the colon", "transformers:FOLDER or transformers:OWNER/NAME")
-        is_local = Path(rest).expanduser().is_dir() or looks_local(rest)
+        is_local = expanded(rest).is_dir() or looks_local(rest)
         self._source = str(local_folder(rest, where)) if is_local else rest
         name = content_name(Path(self._source)) if is_local else rest
         super().__init__(f"transformers:{name}", where, runtime, is_local)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from fact_clip.core import InputError
+from fact_clip.core.files import expanded
 
 if TYPE_CHECKING:
     import torch
@@ -67,13 +68,16 @@ class Runtime:
             raise InputError("device", repr(self.device), "auto, cpu, cuda, cuda:N or mps")
 
 
-def pick_device(name: str, where: str = "device") -> torch.device:
+def pick_device(name: str | torch.device, where: str = "device") -> torch.device:
     """The device of a name: auto, cpu, cuda, cuda:N or mps; an InputError where this machine does not have it.
 
     "auto" takes a GPU where there is one; under torchrun each process takes its own. `where` is for the error.
     """
     import torch
 
+    if not isinstance(name, str | torch.device):
+        raise InputError(where, repr(name), "auto, cpu, cuda, cuda:N or mps")
+    name = str(name)
     if name == "auto":
         if torch.cuda.is_available():
             rank = os.environ.get("LOCAL_RANK", "")
@@ -302,7 +306,7 @@ def looks_local(place: str) -> bool:
 
 def local_folder(place: str, where: str) -> Path:
     """A folder that is there."""
-    folder = Path(place).expanduser()
+    folder = expanded(place)
     if not folder.is_dir():
         raise InputError(where, f"no folder {folder}", "a folder that has the model's files")
     return folder.resolve()

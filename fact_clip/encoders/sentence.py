@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from fact_clip.config import WIDEST
 from fact_clip.core import InputError
 from fact_clip.core.arrays import check_archive, read_npz
+from fact_clip.core.files import expanded
 from fact_clip.encoders.pretrained import Runtime, TextModel, no_progress_bars
 from fact_clip.text.prompts import tidy
 
@@ -141,7 +142,7 @@ class StoredVectors:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path).expanduser()
+        self.path = expanded(path)
         if self.path.suffix not in (".npz", ".safetensors"):
             raise InputError(f"text encoder 'file:{path}'", f"{path!r}", "file:PATH of an .npz or .safetensors file")
 
@@ -168,7 +169,12 @@ class StoredVectors:
         kinds = {vector.dtype.kind for vector in stored.values()}
         if not kinds <= set("fiu"):
             raise InputError(self.path, f"values of another kind ({', '.join(sorted(kinds))})", "numbers")
-        return {tidy(name): vector.astype(np.float32) for name, vector in stored.items()}
+        found: dict[str, NDArray[np.float32]] = {}
+        for name, vector in stored.items():
+            first = found.setdefault(tidy(name), vector)
+            if first is not vector and not np.array_equal(first, vector):
+                raise InputError(self.path, f"two vectors for {tidy(name)!r}, in two spellings", "one for each name")
+        return {name: vector.astype(np.float32) for name, vector in found.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """N texts -> (N, E), each row of length 1; a text that the file lacks or a zero or NaN vector is an error."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
+from fact_clip.core.arguments import path_of
 from fact_clip.core.files import whole_file
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
@@ -71,7 +72,7 @@ def save(
     frame or `with_background` is set. An InputError if the format is unknown, cannot hold a label or lacks its seconds
     or library.
     """
-    path = Path(path)
+    path = path_of(path, "path")
     ending = FORMATS[_format_name(path)].ending if kind is None else ending_of(kind)
     known = next(each for each in FORMATS.values() if each.ending == ending)
     if with_background and not known.every_frame:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, runs
+from fact_clip.core.arguments import number_of
 from fact_clip.core.clock import Clock
 from fact_clip.decoding import Voters, over_segments
 
@@ -54,7 +55,7 @@ class Adjust:
         }
         for name, (low, high, expected) in wanted.items():
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:  # NaN is not either
+            if value is not None and not low <= number_of(value, name, expected) <= high:
                 raise InputError(name, f"{value}"[:40], expected)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.config import Config
 from fact_clip.core import InputError, Segmentation, Vocabulary, stretch
+from fact_clip.core.arguments import names_of, number_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.segments import NewWord
 from fact_clip.core.vocabulary import spelling
@@ -49,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
 """Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
+
+MOST_ACTIONS = 10_000
+"""Candidates of one video; new names are embedded one by one."""
 
 KEPT_CHOICES, KEPT_NAMES = 64, 2_000
 """Lists of candidates, and vectors of new names, that a segmenter keeps, at most."""
@@ -157,7 +161,7 @@ class Segmenter(SegmentsMany):
         transcript: Sequence[str] | None = None,
     ) -> PreparedScores:
         """The scores of a video, which :meth:`PreparedScores.segmentation` decodes; see `SegmentsMany.prepare`."""
-        check_features(features, where, self.run.transform.input_dim, f"{self.run.path} was trained with")
+        features = check_features(features, where, self.run.transform.input_dim, f"{self.run.path} was trained with")
         choice = self.choose(actions)
         return PreparedScores(self, self.voters(features, choice, transcript), choice, features, clock)
 
@@ -187,9 +191,9 @@ class Segmenter(SegmentsMany):
 
     def choose(self, actions: Sequence[str] | None = None) -> Choice:
         """The candidates for `actions` (see :meth:`segment`), with the calibration that the run was trained with."""
-        if isinstance(actions, str):
-            raise InputError("actions", f"one text, {actions!r}", "a list of names")
-        key = None if actions is None else tuple(actions)
+        key = None if actions is None else names_of(actions, "actions", typed=True)
+        if key is not None and len(key) > MOST_ACTIONS:
+            raise InputError("actions", f"{len(key):,} names", f"{MOST_ACTIONS:,} at most")
         if key not in self._choices:
             if len(self._choices) >= KEPT_CHOICES:
                 self._choices.pop(next(iter(self._choices)))
@@ -313,6 +317,9 @@ class Segmenter(SegmentsMany):
         transcript: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Index among the candidates and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
+        features = check_features(
+            features, "features", self.run.transform.input_dim, f"{self.run.path} was trained with"
+        )
         choice = self.choose(actions)
         return self.decode(self.voters(features, choice, transcript), choice, len(features))
 
@@ -410,6 +417,9 @@ class Segmenter(SegmentsMany):
         """(T', C) class probabilities of the candidates before decoding: of one model, or the mean over several."""
         offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
         scores = _mean([fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of])
+        if not scores.isfinite().all():
+            found, expected = "scores that are not finite for these features", "weights and features of usual size"
+            raise InputError(self.run.path / "model.safetensors", found, expected, "train the model again")
         return self._mixed(scores, of, choice)
 
     def _mixed(self, scores: Tensor, of: Sequence[Voters], choice: Choice) -> Tensor:
@@ -573,6 +583,9 @@ def load(
 
     """
     run = open_run(run_dir)
+    for name, value in (("--fps", fps), ("--window", window)):
+        if value is not None:
+            number_of(value, name)
     if fps is not None and run.fps is not None and fps != run.fps:
         raise InputError("--fps", f"{fps:g}", f"{run.fps:g}, as {run.path} was trained with")
     place = pick_device(device, "device")

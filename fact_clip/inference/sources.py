@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core.arguments import array_of, path_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.features import check_finite, load_features, read_clock
@@ -150,7 +151,11 @@ class SegmentsMany(ABC):
         that cannot be segmented and the reason, and the others go on; without it the reason is raised, after those
         before it have been yielded. An encoder that does not load is raised in any case.
         """
+        if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
+            raise InputError("inputs", repr(inputs), "a list of paths")
         listed, pace = list(inputs), Pace()
+        for source in listed:
+            path_of(source, "inputs")
         for done, source in enumerate(listed):
             if progress is not None:
                 progress(done, len(listed), Path(source).name)
@@ -168,13 +173,15 @@ class SegmentsMany(ABC):
             yield source, found
 
 
-def check_features(features: NDArray[np.floating], where: str, width: int, origin: str) -> None:
-    """An InputError unless these are finite rows (T, `width`), as `origin` has them."""
+def check_features(features: Any, where: str, width: int, origin: str) -> NDArray[Any]:
+    """The features as an array; an InputError unless these are finite rows (T, `width`), as `origin` has them."""
+    features = array_of(features, where, f"an array of numbers, (T, {width})")
     if features.ndim != 2 or not len(features):
         raise InputError(where, f"an array of shape {features.shape}", f"(T, {width}), at least one frame")
     if features.shape[1] != width:
         raise InputError(where, f"{features.shape[1]} columns (of {len(features)} frames)", f"{width}, as {origin}")
     check_finite(where, features)
+    return features
 
 
 def with_video_rate(clock: Clock) -> Clock:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import array_of
 from fact_clip.metrics.frame import Classes, Labellings, paired, percent
 from fact_clip.metrics.zero_shot import Tables, best_of_groups
 
@@ -24,7 +25,10 @@ FREQUENT = 0.25
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
     """Area under the ROC curve: how often a positive value is above a negative one; an equal pair counts half."""
-    high, low = (np.asarray(values).ravel() for values in (positive, negative))
+    pair = [array_of(values, "values", "numbers").ravel() for values in (positive, negative)]
+    high, low = pair
+    if np.isnan(high).any() or np.isnan(low).any():
+        raise InputError("values", "NaN", "numbers")
     if not high.size or not low.size:
         return None
     ordered = np.sort(low)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -32,12 +32,19 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
         InputError: no videos, lists or videos of different length, a video without frames, labels that are
             not integers, or a negative prediction at a frame that is not ignored.
     """
+    ground_truth, prediction = _videos("ground truth", ground_truth), _videos("prediction", prediction)
     n_videos = len(ground_truth)
     if n_videos == 0:
         raise InputError("ground truth", "no videos", "at least one")
     if n_videos != len(prediction):
         raise InputError("prediction", f"{len(prediction)} videos", f"{n_videos}, one for each in the ground truth")
     return [_pair(place, ground_truth[place], prediction[place], stride) for place in range(n_videos)]
+
+
+def _videos(where: str, labellings: Labellings) -> list[ArrayLike]:
+    if isinstance(labellings, str | Mapping) or not isinstance(labellings, Iterable):
+        raise InputError(where, repr(labellings), "a list of labellings, one for each video")
+    return list(labellings)
 
 
 def _pair(place: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
@@ -64,7 +71,7 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
 
 def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check class indices given as an option, such as background; an InputError unless whole numbers of 0 or more."""
-    found = [classes] if isinstance(classes, str) else list(classes)
+    found = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
     for value in found:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             raise InputError(where, repr(value), "class indices, 0 or more", "look names up with Vocabulary.index")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import whole_of
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
@@ -76,7 +77,7 @@ def evaluate(
     Raises:
         InputError: an unknown profile, a class that is background and unseen; see `paired`.
     """
-    if profile not in PROFILES:
+    if not isinstance(profile, str) or profile not in PROFILES:
         raise InputError("profile", repr(profile), f"one of {', '.join(PROFILES)}")
     rules = PROFILES[profile]
     held_out, left_out = class_groups(unseen, background)
@@ -116,7 +117,7 @@ def per_class(
         (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap` percent). With nothing to count
         accuracy and f1 are 0: look at "frames" before averaging.
     """
-    videos = paired(ground_truth, prediction)
+    n_classes, videos = whole_of(n_classes, "n_classes", 1, 1_000_000), paired(ground_truth, prediction)
     highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)
     if highest >= n_classes:
         raise InputError("labels", f"class {highest}", f"below n_classes = {n_classes}")

@@ -14,6 +14,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from fact_clip.core import InputError, runs
+from fact_clip.core.arguments import number_of
 from fact_clip.metrics.frame import Classes, Labellings, Labels, Video, class_set, paired, percent
 
 OVERLAPS = (10, 25, 50)
@@ -151,8 +152,9 @@ def f1(ground_truth: Labellings, prediction: Labellings, overlap: float, backgro
 
 def count_segments(videos: Iterable[Video], overlap: float, background: Classes = ()) -> SegmentCounts:
     """Match the segments of each video and pool the counts; arguments as in `f1`."""
-    if not 0 < overlap <= 100:
-        raise InputError("overlap", str(overlap), "percent, more than 0 and at most 100")
+    expected = "percent, more than 0 and at most 100"
+    if not 0 < number_of(overlap, "overlap", expected) <= 100:
+        raise InputError("overlap", str(overlap), expected)
     left_out = class_set("background", background)
     return SegmentCounts.pooled(
         SegmentCounts.of(segments(true, left_out), segments(guess, left_out), overlap) for true, guess in videos
@@ -170,9 +172,10 @@ def boundary_scores(
     Returns:
         "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
     """
-    if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise InputError("tolerance", str(tolerance), "frames (or seconds, with fps), 0 or more")
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
+    expected = "frames (or seconds, with fps), 0 or more"
+    if number_of(tolerance, "tolerance", expected) < 0:
+        raise InputError("tolerance", str(tolerance), expected)
+    if fps is not None and not number_of(fps, "fps", "frames per second, more than 0") > 0:
         raise InputError("fps", str(fps), "frames per second, more than 0")
     # 0.29 s at 100 fps are 29 frames, not 28.999...
     reach = math.floor(tolerance if fps is None else tolerance * fps + 1e-9)

@@ -14,6 +14,7 @@ has the best mean of the two. Of 287 Breakfast and Epic words that KSCGR has no 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +66,9 @@ class ObjectEvidence(nn.Module):
         self.register_buffer("free", torch.tensor(free), persistent=False)
         self.register_buffer("names", names)
         self.own = nn.Linear(kinds, hidden)
-        self.beside = nn.Linear(len(spec.fixed) * kinds, hidden, bias=False)
+        with warnings.catch_warnings():  # torch warns of a layer without inputs, where no object is fixed
+            warnings.filterwarnings("ignore", "Initializing zero-element")
+            self.beside = nn.Linear(len(spec.fixed) * kinds, hidden, bias=False)
         self.out = nn.Linear(hidden, evidence)
         self.attend = nn.Linear(evidence, _HEADS)
         self.width = len(spec.fixed) * kinds + (_HEADS + 1) * evidence

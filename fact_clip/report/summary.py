@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from fact_clip import metrics
 from fact_clip.checkpoint import Run, open_run, run_folder
+from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.files import read_mapping
 from fact_clip.report import analysis
@@ -25,6 +27,25 @@ from fact_clip.report.record import ROWS, Record, Video
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _TOP = 3  # wrong names of an unseen class that are listed
+
+
+class Reliability(BaseModel):
+    """How far confidences are from the share of frames that is right, as an evaluation says it."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+    ece: float
+
+
+class ResultFile(BaseModel):
+    """What the report needs of an evaluation.json; a run without classes held out has no part for them."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+    metrics: dict[str, float | str]
+    per_class: tuple[dict[str, float | str], ...]
+    reliability: dict[str, Reliability | None] | None = None
+    zero_shot: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,8 +90,11 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         run, path = open_run(folder), folder / f"{stem}.json"
         record = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
-        if not isinstance(result.get("zero_shot", {}), dict) or not isinstance(result.get("metrics"), dict):
-            raise InputError(path, "no figures", "the result of fact-clip evaluate", "run fact-clip evaluate again")
+        known = checked(ResultFile, result, path, "run fact-clip evaluate again")
+        numbers_there = all(isinstance(known.metrics.get(key), float) for key in _FIGURES)
+        if not numbers_there or len(known.per_class) != len(record.vocabulary):
+            odd = "figures of other classes, or some missing"
+            raise InputError(path, odd, "the result of fact-clip evaluate", "run fact-clip evaluate again")
         if result.get("videos") != [video.name for video in record.videos]:
             expected = f"the videos of {path.with_suffix('.npz').name}"
             raise InputError(path, "other videos", expected, "run fact-clip evaluate again")

@@ -50,7 +50,9 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
 
 
 def check_suffix(path: Path) -> None:
-    """An InputError where the suffix names no picture format."""
+    """An InputError where the suffix names no picture format, or something else than a file is there."""
+    if path.exists() and not path.is_file():
+        raise InputError(path, "no regular file, but a folder, a pipe or a device", "a picture to write")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
 

@@ -170,16 +170,14 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> C
         datasets: for each the data with its validation videos.
     """
     dataset, config = datasets[0], segmenters[0].run.config.decode
-    check_prior(config, dataset)
+    check_rules(config, datasets)
     asked = config.gamma_rule != "none" or config.prior in ASKS_MODEL
     pairs = zip(segmenters, datasets, strict=True) if asked else ()
     scored = [Scored(each, own, own.validation) for each, own in pairs]
     start = _with_prior(uncalibrated(dataset, config.prior_weight), dataset, config.prior, scored)
     if config.gamma_rule == "none" or not dataset.validation:
         return start
-    occur = any(np.isin(labels, dataset.validation_unseen).any() for each in scored for labels in each.truth)
-    if config.gamma_rule == "harmonic" and not occur:
-        raise InputError("decode.gamma_rule", "harmonic", "frames of validation-unseen classes", "use cost")
+    occur = any(map(_show_unseen, datasets))
     rivals, others = dataset.validation_unseen, dataset.unseen
     rivals, others = (rivals, others) if occur else (others, rivals)
     groups = (rivals, dataset.vocabulary.background_indices, others)
@@ -196,10 +194,17 @@ def _choose_gamma(scored: Sequence[Scored], start: Calibration, groups: Groups, 
     return rule(curve_of(scored, start, groups, sorted(fine)), config.gamma_cost)
 
 
-def check_prior(config: DecodeConfig, dataset: Dataset) -> None:
-    """An InputError where ``decode.prior`` asks the model on validation videos and there are none."""
-    if config.prior in ASKS_MODEL and not dataset.validation:
+def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
+    """An InputError where ``decode.prior`` or ``decode.gamma_rule`` asks for what the validation videos do not show."""
+    if config.prior in ASKS_MODEL and not datasets[0].validation:
         raise InputError("decode.prior", f"{config.prior}, and no validation videos", "data.validation above 0")
+    if config.gamma_rule == "harmonic" and datasets[0].validation and not any(map(_show_unseen, datasets)):
+        raise InputError("decode.gamma_rule", "harmonic", "frames of validation-unseen classes", "use cost")
+
+
+def _show_unseen(dataset: Dataset) -> bool:
+    """Whether a validation video has a frame of a validation-unseen class."""
+    return any(np.isin(dataset.labels(name), dataset.validation_unseen).any() for name in dataset.validation)
 
 
 def uncalibrated(dataset: Dataset, prior_weight: float = 0.0) -> Calibration:

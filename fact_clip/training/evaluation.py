@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
 from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
-from fact_clip.config import Config, DecodeConfig
+from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.commit import commit
 from fact_clip.core.files import inside, whole_file
@@ -78,6 +78,7 @@ def evaluate(
     found, mine = [], processes.share(names)
     for name in paced(mine, "evaluating", logger, progress):
         features = dataset.features(name)
+        dataset.check_rate(name)
         of = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
         labels, confidence = segmenter.decode(of, choice, len(features))
         kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}
@@ -137,17 +138,36 @@ def _record(
 def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
     trained, place = open_run(run_dir), pick_device(device, "device")
+    for override in settings_of(overrides):
+        if not override.startswith(_CHANGEABLE) or override.startswith("data.objects"):
+            expected = f"settings that begin with {', '.join(_CHANGEABLE)}"
+            raise InputError(override, "a setting of the model or of its training", expected, "train a run with it")
     run = open_run(run_dir, overrides) if overrides else trained
     dataset = Dataset.open(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
+    check_select(run.config)
+    if dataset.input_dim != run.transform.input_dim:
+        expected = f"{run.transform.input_dim}, as {run.path} was trained with"
+        raise InputError(dataset.root / "features", f"{dataset.input_dim} columns", expected)
     calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
     confidence = Confidence.read(run.path / "confidence.json")
+    seen, as_trained = (
+        {dataset.vocabulary.names[label] for label in dataset.seen},
+        run.config.data == trained.config.data,
+    )
+    if calibration is not None and as_trained and set(calibration.seen) != seen:
+        found = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
+        raise InputError(run.path / "calibration.json", found, "the calibration of this run", "train the run anew")
     if _decoding(run.config) != _decoding(trained.config):
         if calibration is not None and dataset.holdout is not None:
             calibration = calibrate_run(run, dataset, place)
         if confidence is not None:
             confidence = learn_confidence(run, dataset, place, calibration)
     return Segmenter(run, load_models(run), place, calibration, confidence=confidence), dataset
+
+
+_CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")
+"""What an evaluation may set otherwise than the training did."""
 
 
 def _decoding(config: Config) -> tuple[DecodeConfig, int]:
@@ -182,7 +202,7 @@ def _candidates(choice: Choice, vocabulary: Vocabulary, truth: list[NDArray[np.i
 def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
     """Video names of a split; an InputError where there are none."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
-    if split not in parts:
+    if not isinstance(split, str) or split not in parts:
         raise InputError("split", f"{split!r}", f"one of {', '.join(parts)}")
     if not parts[split]:
         raise InputError(dataset.root, f"the {split} split has no videos", "at least one")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -145,13 +147,27 @@ def _resumed(config: Config, out: Path, dataset: Dataset, world: int) -> Run:
     to agree with it.
     """
     run, may_grow = checkpoint.open_run(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
-    if run.config.model_dump(exclude=may_grow) != config.model_dump(exclude=may_grow):
-        raise InputError(out, "another configuration", "the same one to resume", "use a new --out")
+    other = _first_difference(run.config.model_dump(exclude=may_grow), config.model_dump(exclude=may_grow))
+    if other is not None:
+        key, before, now = other
+        expected = f"{before!r}, as {out / 'config.yaml'} has it"
+        raise InputError(key, repr(now), expected, "resume with the settings of the run, or use a new --out")
     checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
     began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
     if size != run.config.train.batch_size and size * world != began:
         raise InputError("train.batch_size", f"{size} in {world} processes", f"{began} videos a step, as the run began")
     return replace(run, config=config, videos_a_step=began)
+
+
+def _first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first setting in which two configurations differ, and its two values."""
+    for key, value in before.items():
+        if isinstance(value, Mapping) and isinstance(now[key], Mapping):
+            if (inner := _first_difference(value, now[key])) is not None:
+                return f"{key}.{inner[0]}", *inner[1:]
+        elif value != now[key]:
+            return key, value, now[key]
+    return None
 
 
 def starting_run(config: Config, dataset: Dataset) -> Run:

@@ -10,6 +10,7 @@ import itertools
 import logging
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,13 +26,17 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, member_folders
 from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
+from fact_clip.core.arguments import path_of
+from fact_clip.core.errors import has_control
 from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.processes import locked
 from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
-from fact_clip.training.calibration import calibrate_run, check_prior
+from fact_clip.inference.windows import cut_windows
+from fact_clip.models.heads import HEADS
+from fact_clip.training.calibration import calibrate_run, check_rules
 from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.evaluation import Progress, check_select, evaluate
 from fact_clip.training.logs import check_loggers
@@ -82,21 +87,22 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
     """
-    out, config = Path(out), by_names(config)
+    if not isinstance(config, Config):
+        raise InputError("config", f"a {type(config).__name__}", "a Config, as Config.load gives it")
+    out = path_of(out, "out")
+    if has_control(str(out)):
+        raise InputError(out, "control characters, or bytes that are not UTF-8", "a name that weights can have")
+    config = by_names(config)
     dataset = Dataset.open(config.data)
-    # Everything that would otherwise fail after minutes, with a folder half written.
-    device = pick_device(config.train.device, "train.device")
-    check_loggers(config.train.loggers)
-    check_select(config)
-    if dataset.holdout is not None:
-        check_prior(config.decode, dataset)
+    device = _check(config, dataset)
     dataset.check()
     config = with_objects(with_choice(config, dataset), dataset)
     processes = Processes(device)
     if processes.world > 1 and config.train.members > 1:
         todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
         raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
-    with locked(out, "a training") if processes.first else nullcontext():
+    lock, clean = (locked(out, "a training"), _kept_if_begun(out)) if processes.first else (nullcontext(),) * 2
+    with lock, clean:
         if resume and processes.first:
             checkpoint.remove_unfinished(out)
         with processes.first_one_first():
@@ -108,6 +114,34 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
             _calibrate(run, dataset, device)
         processes.wait()
     return result
+
+
+def _check(config: Config, dataset: Dataset) -> torch.device:
+    """Everything that would otherwise fail after minutes, with a folder half written; the device of the training."""
+    device = pick_device(config.train.device, "train.device")
+    check_loggers(config.train.loggers)
+    check_select(config)
+    if config.model.head not in HEADS:
+        raise InputError("model.head", repr(config.model.head), f"one of {', '.join(HEADS)}")
+    if dataset.holdout is not None and config.model.is_open and not config.train.member_parts:
+        check_rules(config.decode, [dataset])
+    if config.decode.overlap is not None:
+        window, overlap = (-(-rows // config.data.stride) for rows in (config.decode.window, config.decode.overlap))
+        cut_windows(window + 1, window, overlap)
+    return device
+
+
+@contextmanager
+def _kept_if_begun(out: Path) -> Iterator[None]:
+    """Leave the folder as empty as it was where bad input ends a training before its first state was saved."""
+    was_empty = not any(out.iterdir())
+    try:
+        yield
+    except InputError:
+        if was_empty and not any(out.rglob("last.safetensors")):
+            for path in out.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        raise
 
 
 def _calibrate(run: Run, dataset: Dataset, device: torch.device) -> None:
@@ -225,6 +259,8 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for text in texts:
         key, _, listed = text.partition("=")
+        if not key:
+            raise InputError("--sweep", repr(text), "KEY=VALUE,VALUE, as train.seed=0,1,2")
         values = [parse_yaml(part, f"--sweep {key}", "a value as in a recipe") for part in listed.split(",")]
         if not values or None in values or len(set(map(str, values))) != len(values) or key in axes:
             raise InputError("--sweep", repr(text), "KEY=VALUE,VALUE with each key and value once, as train.seed=0,1,2")
@@ -259,12 +295,18 @@ def sweep(
         ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that
         of the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
     """
-    out = Path(out)
+    out = path_of(out, "out")
+    for key, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise InputError("axes", f"{key}: {values!r}", "a list of values")
+    if not axes and str(config.data.split) != "all":
+        raise InputError("axes", "none", "at least one setting", "call train for a single run")
     first = Processes(pick_device(config.train.device, "train.device")).first
     combinations = _combinations(config, axes)
     combinations = {label: by_names(one) for label, one in combinations.items()}
+    opened = {one.data: Dataset.open(one.data) for one in combinations.values()}
     for one in combinations.values():
-        Dataset.open(one.data)
+        _check(one, opened[one.data])
     with locked(out, "a training") if first else nullcontext():
         result = _trained_in_turn(combinations, out, axes, resume, progress)
         if first:
@@ -296,7 +338,7 @@ def _trained_in_turn(
 
 def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str, Config]:
     """Label -> configuration of each run, the last axis changing first."""
-    found: dict[str, Config] = {}
+    found, known = dict[str, Config](), set[str]()
     if (count := math.prod(map(len, axes.values()))) > MOST_RUNS:
         raise InputError("--sweep", f"{count:,} combinations", f"{MOST_RUNS:,} at most")
     for values in itertools.product(*axes.values()):
@@ -305,7 +347,11 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
         splits = Dataset.splits(one.data) if str(one.data.split) == "all" else [None]
         for split in splits:
             own = chosen if split is None else {**chosen, "data.split": split}
-            found["/".join(_label(key, value) for key, value in own.items())] = with_values(config, own)
+            label, run = "/".join(_label(key, value) for key, value in own.items()), with_values(config, own)
+            if label in found or run.to_yaml() in known:
+                raise InputError("--sweep", f"{label} twice", "runs that differ, and whose folders have other names")
+            found[label] = run
+            known.add(run.to_yaml())
     return found
 
 

@@ -26,7 +26,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig, checked
 from fact_clip.core import InputError
-from fact_clip.core.files import inside
+from fact_clip.core.files import inside, read_text
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
@@ -50,6 +50,12 @@ UNUSUAL = 1e4
 """Of a feature; scores of larger ones may overflow."""
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+# what each keeps of a parameter
+_KEPT = {
+    "adam": {"step", "exp_avg", "exp_avg_sq"},
+    "adamw": {"step", "exp_avg", "exp_avg_sq"},
+    "sgd": {"momentum_buffer"},
+}
 
 
 def train_model(
@@ -123,7 +129,7 @@ class StateFacts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     epoch: int = Field(ge=0, le=1_000_000)
-    best: float  # minus infinity before the first validation
+    best: float = Field(lt=math.inf)  # minus infinity before the first validation
     since_best: int = Field(ge=0, le=1_000_000)
     # runs of earlier versions were saved after whole epochs alone
     step: int = Field(0, ge=0, le=1_000_000_000)
@@ -158,8 +164,10 @@ class _Training:
         self.epoch, self.best, self.since_best = 0, -math.inf, 0
         self.step, self.terms, self.saved = 0, dict[str, float | Tensor](), time.monotonic()  # step of this epoch
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
-        # Cut off before anything was saved: start again. Converted weights have no log and are not trained over.
-        if resume and (os.path.lexists(last) or (model.is_file() and not log.is_file())):
+        # Cut off before anything was saved: start again. Converted weights have no log and are not trained over, and a
+        # second row of the log comes after the first state.
+        epochs = len(read_text(log, "a log of training").splitlines()) if log.is_file() else 0
+        if resume and (os.path.lexists(last) or epochs > 1 or (model.is_file() and not log.is_file())):
             self._restore()
         self.text, self.loader = self._candidates()
         config = run.config.model_dump(mode="json")
@@ -338,12 +346,23 @@ class _Training:
             if name.startswith("optimizer."):
                 index, _, key = name.removeprefix("optimizer.").partition(".")
                 known = index.isdecimal() and int(index) < len(self.parameters)
-                if not known or value.shape not in (self.parameters[int(index)].shape, ()):
-                    raise InputError(path, f"{name} of shape {tuple(value.shape)}", "the state of a parameter")
+                if (
+                    not known
+                    or value.shape not in (self.parameters[int(index)].shape, ())
+                    or not value.isfinite().all()
+                ):
+                    raise InputError(path, f"{name} of shape {tuple(value.shape)}", "the finite state of a parameter")
                 state.setdefault(int(index), {})[key] = value
+        told = checked(StateFacts, facts, path, "train the run anew")
+        if any(each.keys() != _KEPT[self.settings.optimizer] for each in state.values()) or (told.epoch and not state):
+            expected = f"the whole state of {self.settings.optimizer}"
+            raise InputError(path, "a state of the optimiser that is not complete", expected, "train the run anew")
+        if told.epoch > self.settings.epochs:
+            raise InputError("train.epochs", str(self.settings.epochs), f"at least the {told.epoch} that are done")
+        if told.epoch and not (self.run.path / "model.safetensors").is_file():
+            raise InputError(self.run.path / "model.safetensors", "no such file", "the best weights so far")
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        told = checked(StateFacts, facts, path, "train the run anew")
         self.epoch, self.best, self.since_best = told.epoch, told.best, told.since_best
         self.step, self.terms = told.step, dict(told.terms)
 

@@ -62,9 +62,8 @@ def test_training_stops_at_what_data_check_lists(fault, broken, recipe, fact_cli
     assert answer.code == 1
     assert any(all(part in line for part in parts) for line in answer.out.splitlines())
     refused(fact_clip("train", recipe, f"data.root={broken}", "--out", tmp_path / "run"), *parts)
-    # a value is looked at when its video is first read; the rest before anything is written
-    assert not (tmp_path / "run" / "model.safetensors").exists()
-    assert (tmp_path / "run").exists() == (fault is not_a_number)
+    # also where a value is looked at when its video is first read
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_what_is_wrong_with_the_command_stops_it(features, tiny_run, fact_clip, 
 
 def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, monkeypatch):
     out, real, seen = tmp_path / "out", Segmenter.segment, list[str]()
-    how = ("segment", "--run", tiny_run, features, "--out", out, "--json")
+    how = ("segment", "--run", tiny_run, features, "--json", "--out")
 
     def segment(self, source, *rest, **more):
         seen.append(Path(source).stem)
@@ -82,18 +82,18 @@ def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, m
         return real(self, source, *rest, **more)
 
     monkeypatch.setattr(Segmenter, "segment", segment)
-    answer = fact_clip(*how)
+    answer = fact_clip(*how, out)
     assert (answer.code, answer.out) == (130, "")
     assert answer.err.splitlines()[-1] == "fact-clip: interrupted; the same command goes on with what is left"
     assert files(out) == [f"{name}.{kind}" for name in NAMES[:2] for kind in ("csv", "json")]
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    answer = fact_clip(*how)
+    answer = fact_clip(*how, out)
     assert answer.code == 0
     assert seen == [*NAMES, NAMES[2]]
     assert files(out) == [f"{name}.{kind}" for name in NAMES for kind in ("csv", "json")]
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.suffix)
     assert f"already there: 2 of 3 in {out}; --overwrite does them anew" in answer.err.splitlines()
-    assert fact_clip(*how, "--out", tmp_path / "once").out == answer.out  # what is printed is that of one go
+    assert fact_clip(*how, tmp_path / "once").out == answer.out  # what is printed is that of one go
     for name in files(out):
         assert (out / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
 

@@ -77,7 +77,7 @@ def test_bad_segments_are_errors(start: int, stop: int, message: str) -> None:
 
 
 def test_confidence_must_be_finite() -> None:
-    with pytest.raises(InputError, match="confidence nan"):
+    with pytest.raises(InputError, match="the confidence of segment 'a': nan"):
         Segment(0, 1, "a", float("nan"))
 
 

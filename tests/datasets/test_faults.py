@@ -208,8 +208,7 @@ def test_unknown_split(open_set, root):
     (root / "splits" / "train.split2.bundle").write_text("a\n")
     with pytest.raises(InputError, match=r"train\.split7\.bundle: no such split; expected one of the splits 1, 2"):
         open_set(split=7)
-    # a split without its test list is no split either
-    with pytest.raises(InputError, match=r"test\.split2\.bundle: no such split"):
+    with pytest.raises(InputError, match=r"test\.split2\.bundle: no such file; expected the test videos of split 2"):
         open_set(split=2)
     with pytest.raises(InputError, match=r"data\.split: all; expected one of 1, 2"):
         open_set(split="all")

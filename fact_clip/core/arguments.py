@@ -1,0 +1,64 @@
+"""Arguments of public functions: what is no path, no number or no list of names is an InputError like any other."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core.errors import InputError
+
+# Other signs between 0x7f and 0xa0 stand for letters in files of Windows.
+_NO_NAME = re.compile("[\x00-\x08\n\r\x0e-\x1f\x7f\u2028\u2029\ud800-\udfff]")
+
+
+def path_of(value: Any, where: str) -> Path:
+    """A text or a path as a path; an InputError that names `where` for anything else, and for an empty text."""
+    if not isinstance(value, str | os.PathLike) or isinstance(path := os.fspath(value), bytes) or not path:
+        raise InputError(where, repr(value), "a path")
+    return Path(path)
+
+
+def number_of(value: Any, where: str, expected: str = "a number") -> float:
+    """A finite number; an InputError for anything else, true and false among it."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        raise InputError(where, repr(value), expected)
+    return float(value)
+
+
+def whole_of(value: Any, where: str, least: int, most: int) -> int:
+    """A whole number in bounds; an InputError for anything else, true and false among it."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise InputError(where, repr(value), f"a whole number, {least:,} to {most:,}")
+    return int(value)
+
+
+def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
+    """Several names; an InputError for one text, for what is no text, and, if `typed`, for control characters."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InputError(where, f"one text, {values!r}" if isinstance(values, str) else repr(values), "a list of names")
+    listed = tuple(values)
+    for value in listed:
+        if not isinstance(value, str):
+            raise InputError(where, repr(value), "a name")
+        if typed and _NO_NAME.search(value):
+            raise InputError(where, repr(value), "a name without control characters")
+    return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
+
+
+def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
+    """Anything that NumPy takes for an array of numbers; an InputError for anything else."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # as of a tensor with gradients
+        raise InputError(where, " ".join(str(error).split()), expected) from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(where, f"{type(value).__name__} of type {array.dtype}", expected)
+    return array
