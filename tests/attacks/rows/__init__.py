@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from . import checkpoints, datasets, faces, full, machine, misread, runs, settings, tables, tools, videos
+from . import checkpoints, datasets, faces, full, machine, misread, runs, settings, silent, tables, tools, videos
 
 ROWS = (
     *settings.ROWS,
@@ -16,6 +16,7 @@ ROWS = (
     *videos.ROWS,
     *faces.ROWS,
     *machine.ROWS,
+    *silent.ROWS,
     *full.ROWS,
     *misread.ROWS,
 )
