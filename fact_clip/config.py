@@ -417,18 +417,23 @@ def _fault(error: ValidationError, tree: Any) -> tuple[str, Any, str]:
     for each in error.errors():
         keys, inner = list[str](), tree
         for part in each["loc"]:
-            is_key = part in inner if isinstance(inner, Mapping) else isinstance(part, int)
-            if is_key or each["type"] == "missing":
+            places = (
+                inner if isinstance(inner, Mapping) else range(len(inner)) if isinstance(inner, list | tuple) else ()
+            )
+            if part in places:
                 keys.append(str(part))
-                inner = None if each["type"] == "missing" and not is_key else inner[part]
+                inner = inner[part]
+            elif each["type"] == "missing":
+                keys.append(str(part))
         # names and patterns keep their case
         message = (each["msg"][:1].lower() + each["msg"][1:]).removeprefix("input should be ")
         expected = _TYPES.get(each["type"], message.removeprefix("value error, "))
         faults.append((".".join(keys), each["input"], "" if each["type"] == "missing" else expected))
     field = faults[0][0]
     longest = max((key for key, *_ in faults if key == field or key.startswith(f"{field}.")), key=len)
-    value = next(value for key, value, _ in faults if key == longest)
-    return longest, value, " or ".join(dict.fromkeys(expected for key, _, expected in faults if key == longest))
+    own = [(value, expected) for key, value, expected in faults if key == longest]
+    own = [each for each in own if "should have at least" not in each[1]] or own  # a list whose item does not fit
+    return longest, own[0][0], " or ".join(dict.fromkeys(expected for _, expected in own))
 
 
 # Keys and values of earlier versions.

@@ -20,7 +20,9 @@ def evaluate(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Changed settings, such as data.root=FOLDER if the data has moved."),
+        typer.Argument(
+            metavar="KEY=VALUE", help="Changed settings of data, decode or evaluation, as data.root=FOLDER if it moved."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
     actions_file: Annotated[

@@ -157,11 +157,11 @@ class Calibration:
         if tuple(known.frames) != vocabulary.slots:
             found = f"frames of the slots {', '.join(known.frames)}"
             raise InputError(path, found, f"those of the vocabulary, {', '.join(vocabulary.slots)}")
-        for key, names in (("seen", known.seen), ("prior", tuple(known.prior) or vocabulary.names)):
-            left = set(names) ^ set(vocabulary.names) if key == "prior" else set(names) - set(vocabulary.names)
-            if left or len(set(names)) < len(names):
-                found = f"{min(left)!r} in {key}, or missing there" if left else f"a name twice in {key}"
-                raise InputError(path, found, "the classes of vocabulary.json", "train the run anew")
+        for key, names in (("seen", known.seen), ("prior", tuple(known.prior))):
+            unknown = set(names) - set(vocabulary.names)
+            if unknown or len(set(names)) < len(names):
+                found = f"{min(unknown)!r} in {key}" if unknown else f"a name twice in {key}"
+                raise InputError(path, found, "classes of vocabulary.json, each once", "train the run anew")
         return cls(**known.model_dump())
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:

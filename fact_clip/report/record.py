@@ -98,9 +98,9 @@ class Record:
                 raise InputError(path, f"format {about['format']}", f"format {FORMAT}", _TODO)
             vocabulary, lengths = Vocabulary.from_dict(about["vocabulary"]), arrays["lengths"].tolist()
             counts = arrays["training_frames"]
-            if counts.shape != (len(vocabulary),) or counts.dtype.kind != "i" or not (counts >= 0).all():
+            if counts.dtype.kind not in "iu" or not ((counts >= 0) & (counts < 1e15)).all():
                 raise ValueError("training frames that are no counts")
-            if counts.sum() > 1e15 or min(lengths, default=1) < 1:
+            if counts.shape != (len(vocabulary),) or min(lengths, default=1) < 1:
                 raise ValueError("arrays of other lengths")
             videos, start, first = list[Video](), 0, 0
             for name, length in zip(about["videos"], lengths, strict=True):

@@ -57,9 +57,9 @@ def evaluate(
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
         split: test, validation or train.
-        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``. Gamma (with classes held
-            out) and confidences are learned anew where the decoding, or the number of members, differs from that of the
-            training.
+        overrides: ``data.root=...`` where the data has moved, ``decode.switch_penalty=...``; a setting of the model or
+            of its training is an InputError. Gamma (with classes held out) and confidences are learned anew where the
+            decoding, or the number of members, differs from that of the training.
         progress: called with (done, total, video name).
         actions: candidates, see `Segmenter.segment`. A label that is none of them counts as an error, and so does a
             name that the data set lacks.

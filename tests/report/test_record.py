@@ -69,7 +69,8 @@ def test_what_is_no_record_is_one_line(tmp_path, refused):
         ("times", np.zeros(5), "a has times that do not rise"),
         ("lengths", np.array([4, -2]), "arrays of other lengths"),
         ("lengths", np.array([6]), "damaged"),
-        ("training_frames", np.zeros(2), "arrays of other lengths"),
+        ("training_frames", np.zeros(2, int), "arrays of other lengths"),
+        ("training_frames", np.array([1, -1, 2]), "training frames that are no counts"),
         ("about", np.array('{"format": 7}'), "format 7"),
     ):
         np.savez(path, **{**arrays, name: value})

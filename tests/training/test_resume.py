@@ -194,8 +194,11 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
 def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):
     run = tmp_path / "run"
     train(tiny(train={"epochs": 1}), run)
-    for other in (tiny(train={"epochs": 2, "lr": 0.5}), tiny(loss={"smoothing": 0.5})):
-        with pytest.raises(InputError, match="another configuration"):
+    for other, key in (
+        (tiny(train={"epochs": 2, "lr": 0.5}), "train.lr"),
+        (tiny(loss={"smoothing": 0.5}), "loss.smoothing"),
+    ):
+        with pytest.raises(InputError, match=f"{key}: 0.5; expected .*, as .*config.yaml has it"):
             train(other, run, resume=True)
     train(tiny(train={"epochs": 2}), run, resume=True)
     assert [row["epoch"] for row in log_of(run)] == [1, 2]

@@ -108,7 +108,7 @@ def test_a_sweep_that_is_done_is_only_scored_again(tiny, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not empty"):
         sweep(config, out, {})
     other = tiny(data={"split": "all"}, train={"epochs": 1, "lr": 0.5})
-    with pytest.raises(InputError, match="another configuration"):
+    with pytest.raises(InputError, match=r"train\.lr: 0\.5; expected 0\.001"):
         sweep(other, out, {}, resume=True)
 
 

@@ -131,7 +131,7 @@ CHECKPOINTS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "quantised": (first(lambda value: _torch().quantize_per_tensor(value, 0.1, 0, _torch().qint8)), ("quantised",)),
     "on no device": (first(lambda value: value.to("meta")), ("on no device",)),
     "complex": (first(lambda value: value.to(_torch().complex64)), ("complex",)),
-    "whole numbers": (first(lambda value: value.to(_torch().int64)), ()),
+    "whole numbers": (first(lambda value: value.to(_torch().int64)), ("int64",)),
     "NaN": (first(lambda value: value * float("nan")), ("NaN",)),
     "infinity": (first(lambda value: value + float("inf")), ("NaN or an infinity",)),
     "a value stretched to 10^12": (first(lambda value: _torch().zeros(1).expand(1_000_000, 1_000_000)), ("more than the values",)),
@@ -173,7 +173,7 @@ SETTINGS: dict[str, tuple[Content, tuple[str, ...]]] = {
 
 def _rows() -> Iterator[Row]:
     for what, (content, words) in CHECKPOINTS.items():
-        code, leaves = (0, ("out*",)) if what in ("whole numbers", "another width") else (2, ())
+        code, leaves = (0, ("out*",)) if what == "another width" else (2, ())
         yield Row(
             f"checkpoint/{what}",
             MADE,

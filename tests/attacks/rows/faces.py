@@ -16,7 +16,9 @@ def _rows() -> Iterator[Row]:
     yield Row("report/a device that is none", "report run --device tpu", ("tpu",), copies=("run",))
     yield Row("report/no split of it", "report run --split nothing", ("'nothing'",), copies=("run",))
     yield Row("report/out is a folder", "report run --out o", ("o",), {"o/x": ""}, ("run",), leaves=("run/*",))
-    yield Row("report/out is a pipe", "report run --out o", ("o", "pipe"), {"o": fifo}, ("run",), leaves=("run/*",))
+    yield Row(
+        "report/out is a pipe", "report run --out o.html", ("o", "pipe"), {"o.html": fifo}, ("run",), leaves=("run/*",)
+    )
     damaged: dict[str, Content] = {
         "empty": b"",
         "text": "x",

@@ -271,7 +271,7 @@ def _rows() -> Iterator[Row]:
     yield Row(
         "resume/another configuration",
         "train {w}/tiny.yaml train.epochs=2 --out run --resume",
-        ("run", "another configuration"),
+        ("run", "data.standardize"),
         copies=("run",),
         leaves=("run/*",),
     )

@@ -257,12 +257,10 @@ def _others() -> Iterator[Row]:
         import torch
 
         found = torch.load(path, weights_only=True)
-        torch.save({name: value.int() for name, value in found.items()}, path)
+        torch.save({name: value.bool() for name, value in found.items()}, path)
 
     convert = "convert published.net --config {w}/reference.yaml --mapping {w}/data/mapping.txt --out out"
-    yield Row(
-        "checkpoint silent/whole numbers", convert, ("torch.int32",), {"published.net": whole}, ("published.net",)
-    )
+    yield Row("checkpoint silent/bits", convert, ("torch.bool",), {"published.net": whole}, ("published.net",))
     groups = {"published.yaml": "dataset: breakfast\nFACT: {ntoken: 40, block: iu}\nBi: [8, 2]\n"}
     convert = convert.replace("{w}/reference.yaml", "published.yaml")
     yield Row("checkpoint silent/a group that is a list", convert, ("Bi",), groups, ("published.net",))
