@@ -48,25 +48,15 @@ class _Group(TyperGroup):
 
 
 class _Command(TyperCommand):
-    """Takes no empty path, which would be the current folder, and an option once; typer takes the last of several."""
+    """Takes an option once, where typer takes the last of several."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The words that are left over."""
-        words, _, given = self.make_parser(ctx).parse_args(list(args))
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
         twice = next((one for one in given if given.count(one) > 1 and not getattr(one, "multiple", False)), None)
         if twice is not None:
             raise InputError(str(twice.opts[0]), "given twice", "once")
-        left = super().parse_args(ctx, args)
-        for param in given:
-            value, word = ctx.params.get(param.name), words.get(param.name)
-            if any(isinstance(one, Path) for one in _listed_of(value)) and "" in _listed_of(word):
-                todo = "leave it out, or look at the variable that it comes from"
-                raise InputError(str(param.opts[0]), "an empty text", "a path", todo)
-        return left
-
-
-def _listed_of(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else [value]
+        return super().parse_args(ctx, args)
 
 
 def _loaded(path: str) -> Any:

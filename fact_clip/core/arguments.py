@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core.errors import InputError
-
-# Other signs between 0x7f and 0xa0 stand for letters in files of Windows.
-_NO_NAME = re.compile("[\x00-\x08\n\r\x0e-\x1f\x7f\u2028\u2029\ud800-\udfff]")
+from fact_clip.core.errors import InputError, is_name
 
 
 def path_of(value: Any, where: str) -> Path:
@@ -41,15 +37,15 @@ def whole_of(value: Any, where: str, least: int, most: int) -> int:
 
 
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
-    """Several names; an InputError for one text, for what is no text, and, if `typed`, for control characters."""
+    """Several names; an InputError for one text, for what is no text, and, if `typed`, for what no person can type."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InputError(where, f"one text, {values!r}" if isinstance(values, str) else repr(values), "a list of names")
     listed = tuple(values)
     for value in listed:
         if not isinstance(value, str):
             raise InputError(where, repr(value), "a name")
-        if typed and _NO_NAME.search(value):
-            raise InputError(where, repr(value), "a name without control characters")
+        if typed and not is_name(value, old=True):
+            raise InputError(where, repr(value), "a name of one line that can be read")
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 

@@ -27,7 +27,7 @@ from fact_clip.checkpoint import Run, member_folders
 from fact_clip.config import Config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.arguments import path_of
-from fact_clip.core.errors import has_control
+from fact_clip.core.errors import printable
 from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.processes import locked
 from fact_clip.core.yaml_text import parse_yaml
@@ -90,7 +90,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     if not isinstance(config, Config):
         raise InputError("config", f"a {type(config).__name__}", "a Config, as Config.load gives it")
     out = path_of(out, "out")
-    if has_control(str(out)):
+    if printable(str(out)) != str(out):
         raise InputError(out, "control characters, or bytes that are not UTF-8", "a name that weights can have")
     config = by_names(config)
     dataset = Dataset.open(config.data)

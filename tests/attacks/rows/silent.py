@@ -20,7 +20,7 @@ def _settings() -> Iterator[Row]:
     texts = {
         "a group twice": ("base: {w}/tiny.yaml\ntrain: {epochs: 1}\ntrain: {lr: 0.1}\n", ("r.yaml", "'train' twice")),
         "a key twice": ("base: {w}/tiny.yaml\ntrain: {lr: 0.1, lr: 0.2}\n", ("r.yaml", "'lr' twice", "line 2")),
-        "octal": ("base: {w}/tiny.yaml\ntrain: {seed: 010}\n", ("r.yaml", "010", "line 2")),
+        "octal": ("base: {w}/tiny.yaml\ntrain: {seed: 010}\n", ("r.yaml", "010")),
         "sexagesimal": ("base: {w}/tiny.yaml\ndata: {fps: 1:30}\n", ("r.yaml", "1:30")),
         "sexagesimal with a point": ("base: {w}/tiny.yaml\ndata: {fps: 1:30.5}\n", ("r.yaml", "1:30.5")),
         "a name that is a truth value": (
