@@ -5,6 +5,7 @@ A block that cannot run here has a line before it that says why: ``<!-- not run:
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -101,8 +102,25 @@ SECTIONS = dict.fromkeys(block.section for block in BLOCKS if not block.not_run)
 def folder(tmp_path_factory) -> Path:
     """A folder like a clone in which the demo has run; `make demo` is the first thing that README asks for."""
     made = clone(tmp_path_factory.mktemp("readme") / "clone")
-    run(Block("Start", "bash", "fact-clip demo --out demo-out", 0), made)
+    run(Block("Start", "bash", "fact-clip demo --out demo-out | tee demo.txt", 0), made)
     return made
+
+
+@pytest.mark.slow
+def test_the_demo_names_what_it_never_saw(folder):
+    printed = (folder / "demo.txt").read_text(encoding="utf-8")
+    assert all(text in printed for text in ("SYNTHETIC", "frame accuracy", "confidence"))
+    written = {path.name for path in (folder / "demo-out").iterdir()}
+    assert {"data", "run", "timeline.png", "timeline.svg"} <= written
+    result, closed = (
+        json.loads((folder / f"demo-out/{run}/evaluation.json").read_text(encoding="utf-8"))
+        for run in ("run", "closed")
+    )
+    assert result["metrics"]["frame_accuracy"] > 75
+    reads_names, knows_none = (found["zero_shot"]["ways"]["in use"] for found in (result, closed))
+    assert reads_names["U"] > 50
+    assert reads_names["H"] > 60
+    assert knows_none["U"] < 2
 
 
 @pytest.mark.slow

@@ -242,24 +242,6 @@ def test_a_run_cut_off_by_ctrl_c_can_be_used_and_resumed(recipe, fact_clip, tmp_
     assert answer.out.startswith(f"{done + 2} epochs in ")
 
 
-@pytest.mark.slow
-def test_demo_runs_the_whole_line(fact_clip, tmp_path):
-    answer = fact_clip("demo", "--out", tmp_path / "demo")
-    assert answer.code == 0
-    assert "SYNTHETIC" in answer.out
-    assert "frame accuracy" in answer.out
-    assert "confidence" in answer.out
-    written = {path.name for path in (tmp_path / "demo").iterdir()}
-    assert {"data", "run", "timeline.png", "timeline.svg"} <= written
-    result = json.loads((tmp_path / "demo/run/evaluation.json").read_text())
-    assert result["metrics"]["frame_accuracy"] > 75
-    closed = json.loads((tmp_path / "demo/closed/evaluation.json").read_text())
-    reads_names, knows_none = (found["zero_shot"]["ways"]["in use"] for found in (result, closed))
-    assert reads_names["U"] > 50
-    assert reads_names["H"] > 60
-    assert knows_none["U"] < 2
-
-
 def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_path, monkeypatch):
     quick = tiny(train={"epochs": 1})
     monkeypatch.setattr(Config, "load", lambda name: quick)
