@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from fact_clip.cli.console import answered, names, progress
-from fact_clip.cli.data import description, description_text, source_of
 from fact_clip.cli.evaluate import show
+from fact_clip.cli.holdout import description, description_text, source_of
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.cli.train import how_to_continue
 from fact_clip.core.errors import InputError

@@ -1,0 +1,239 @@
+"""fact-clip data holdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fact_clip.cli.console import AsJson, Overrides, data_config, names, table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fact_clip.config import DataConfig
+    from fact_clip.core import Vocabulary
+    from fact_clip.datasets.dataset import Dataset
+    from fact_clip.datasets.holdout import Holdout
+
+
+def holdout(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR|FILE", help="A recipe or data set by name, the folder of a data set, or a mapping.txt."
+        ),
+    ],
+    overrides: Overrides = None,
+    unseen: Annotated[str | None, typer.Option(help='Names of unseen classes: "cut ham, hold egg".')] = None,
+    validation_unseen: Annotated[
+        str | None, typer.Option(help="With --unseen: names of further classes, by which settings are chosen.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A choice to look at: JSON, or one unseen name per line.")] = None,
+    count: Annotated[int | None, typer.Option(help="Choose this many unseen classes.", min=1)] = None,
+    validation_count: Annotated[
+        int, typer.Option(help="With --count: and this many validation-unseen ones.", min=0)
+    ] = 0,
+    min_support: Annotated[
+        int, typer.Option(help="With --count: seen classes that must have each factor of a chosen class.", min=1)
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="With --count: breaks ties.")] = 0,
+    mode: Annotated[
+        Literal["mask", "drop"], typer.Option(help="In training, mask frames of these classes or drop their videos.")
+    ] = "mask",
+    out: Annotated[Path | None, typer.Option(help="JSON to write, for data.holdout=FILE.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose classes to hold out, or look at a choice.
+
+    Without a choice: ranks the classes by how many others have their rarest factor. With --unseen, --file or --count:
+    says whether the choice as a whole is compositional, which factors no seen class has, and what remains for training
+    if unseen frames are masked or their videos dropped. A mapping.txt has names only; data.name=NAME says how to read
+    them, and so does data.grammar=PATTERN. The folder of an own data set is read as its recipe.yaml says; without one
+    the grammar is guessed as init does.
+
+    \b
+    Example:
+      fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
+      fact-clip data holdout mapping.txt data.name=havid_view0_lh_pt --unseen "sntft, sntn5"
+    """
+    from fact_clip.core import InputError
+    from fact_clip.datasets.holdout import Holdout
+
+    if sum(way is not None for way in (unseen, file, count)) > 1:
+        raise InputError("data holdout", "several of --unseen, --file and --count", "one of them")
+    if unseen is None and validation_unseen is not None:
+        raise InputError("--validation-unseen", "without --unseen", "both")
+    if count is None and (validation_count or min_support > 1):
+        raise InputError("--validation-count" if validation_count else "--min-support", "without --count", "both")
+    if out is not None and out.suffix != ".json":
+        raise InputError("--out", f"{out}", "a name that ends in .json")
+    source, chosen = _open(data, overrides), None
+    if unseen is not None:
+        chosen = Holdout(
+            tuple(names(unseen, "--unseen") or ()),
+            tuple(names(validation_unseen, "--validation-unseen") or ()),
+            mode,
+        )
+    elif file is not None:
+        inside = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
+        chosen = Holdout.read(inside if inside is not None and inside.is_file() else file)
+    elif count is not None:
+        chosen = source.choose(count, validation_count, min_support=min_support, seed=seed, mode=mode)
+    elif out is not None:
+        raise InputError("--out", "nothing chosen", "--unseen, --file or --count with it")
+    result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
+    written = None if chosen is None or out is None else chosen.save_json(out)
+    for guess in source.guesses:
+        print(guess, file=sys.stderr)
+    if as_json:
+        print(json.dumps(result, indent=1, ensure_ascii=False))
+    elif chosen is None:
+        vocabulary, keys = source.vocabulary, ["class", "support", "rarest factor", "training frames"]
+        rows = [
+            [row["name"], str(row["support"]), _factor(row["rarest"]), _count(row["frames"])]
+            for row in result["ranking"]
+        ]
+        head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}"
+        print(f"{head}; support: other classes with the rarest factor")
+        print(table(keys, rows, right=(1, 3)))
+    else:
+        print(description_text(result))
+    if written is not None:
+        print(f"written: {written}; train with data.holdout={out}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Classes, and the data set with nothing held out; only the classes where there are only names."""
+
+    vocabulary: Vocabulary
+    dataset: Dataset | None = None
+    counts: NDArray[Any] | None = None  # training frames of each class, (C,)
+    tested: list[str] | None = None  # classes that occur in the test videos
+    guesses: tuple[str, ...] = ()  # what was read off the names, in words
+
+    def choose(self, count: int, validation_count: int, **rules: Any) -> Holdout:
+        """Classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
+        from fact_clip.datasets.holdout import select
+
+        rules |= {"counts": self.counts, "candidates": self.tested}
+        return select(self.vocabulary, count, validation_count, **rules)
+
+
+def _open(data: str, overrides: list[str] | None) -> Source:
+    from fact_clip.config import Config
+    from fact_clip.core import Vocabulary
+    from fact_clip.datasets.layout import find_benchmark, find_root, vocabulary_of
+
+    if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
+        config = Config.load("folder", overrides or []).data
+        listed = tuple(Vocabulary.from_mapping(data))
+        config, guesses = _with_guesses(config, listed)
+        background = tuple(
+            str(name) for name in config.background or find_benchmark(config.name).background if name in listed
+        )
+        vocabulary = vocabulary_of(config.model_copy(update={"background": background}), Path(data))
+        return Source(vocabulary, guesses=guesses)
+    config = data_config(data, overrides)
+    root = find_root(config)
+    listed = tuple(Vocabulary.from_mapping(root / find_benchmark(config.name).mapping))
+    config, guesses = _with_guesses(config, listed, root)
+    return replace(source_of(config), guesses=guesses)
+
+
+def _with_guesses(
+    config: DataConfig, listed: Sequence[str], root: Path | None = None
+) -> tuple[DataConfig, tuple[str, ...]]:
+    """Settings of an own data set with what its class names tell, as `init` guesses it, and that in words."""
+    from fact_clip.datasets.describe import guess_names
+
+    if config.name != "folder":
+        return config, ()
+    guessed, _ = guess_names(config, listed, root)
+    new = {key: getattr(guessed, key) for key in ("background", "unlabelled", "grammar")}
+    told = (
+        f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in new.items()
+        if value and value != getattr(config, key)
+    )
+    return guessed, tuple(told)
+
+
+def source_of(config: DataConfig) -> Source:
+    """A data set with nothing held out; of all splits the first."""
+    from fact_clip.datasets.dataset import Dataset
+
+    split = Dataset.splits(config)[0] if config.split == "all" else config.split
+    dataset = Dataset(config.model_copy(update={"split": split}))
+    counts = dataset.class_counts(dataset.learning)
+    tests = dataset.class_counts(dataset.test) if dataset.test else counts
+    tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
+    return Source(dataset.vocabulary, dataset, counts, tested)
+
+
+def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
+    return {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
+
+
+def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
+    from fact_clip.datasets.holdout import rank
+
+    frames = _frames(source, source.counts)
+    return [
+        {"name": one.name, "support": one.classes, "rarest": one.rarest, "frames": frames.get(one.name)}
+        for one in rank(source.vocabulary, (), source.counts, seed)
+    ]
+
+
+def description(source: Source, chosen: Holdout) -> dict[str, Any]:
+    """A choice: whether it is compositional, each class with its frames and new factors, and what remains."""
+    from fact_clip.datasets.holdout import levels
+
+    dataset = source.dataset
+    counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
+    frames, found = _frames(source, counts), levels(source.vocabulary, chosen, counts)
+    lost = list(dict.fromkeys(factor for level in found.values() for factor in level.new))
+    classes = []
+    for name, level in found.items():
+        group = "unseen" if name in chosen.unseen else "validation-unseen"
+        row = {"name": name, "group": group, "frames": frames.get(name), "level": level.kind}
+        classes.append({**row, "new": [list(factor) for factor in level.new]})
+    return {
+        "holdout": chosen.to_dict(),
+        "compositional": not lost,
+        "lost_factors": [list(factor) for factor in lost],
+        "classes": classes,
+        "remains": None if dataset is None else dataset.remaining(chosen),
+    }
+
+
+def description_text(found: Mapping[str, Any]) -> str:
+    """A `description` as tables."""
+    rows = [
+        [row["name"], row["group"], _count(row["frames"]), row["level"], ", ".join(map(_factor, row["new"]))]
+        for row in found["classes"]
+    ]
+    parts = [table(["class", "group", "training frames", "level", "factors that no seen class has"], rows, right=(2,))]
+    if found["compositional"]:
+        parts.append("compositional as a whole: a seen class has every factor of every class")
+    else:
+        parts.append(f"NOT compositional as a whole; lost: {', '.join(map(_factor, found['lost_factors']))}")
+    if found["remains"] is not None:
+        keys = ("videos", "frames", "segments", "classes")
+        remains = [[way, *(f"{row[key]:,}" for key in keys)] for way, row in found["remains"].items()]
+        parts.append(table(["remains for training", *keys], remains, right=range(1, 5)))
+    return "\n\n".join(parts)
+
+
+def _count(frames: int | None) -> str:
+    return "-" if frames is None else str(frames)
+
+
+def _factor(pair: Sequence[str] | None) -> str:
+    return "none" if pair is None else f"{pair[0]} {pair[1]}"
