@@ -24,16 +24,25 @@ def path_of(value: Any, where: str) -> Path:
 def number_of(value: Any, where: str, expected: str = "a number") -> float:
     """A finite number; an InputError for anything else, true and false among it."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
-        raise InputError(where, repr(value), expected)
-    return float(value)
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(where, _told(value), expected)
+    return number
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(where, repr(value), f"a whole number, {least:,} to {most:,}")
+        raise InputError(where, _told(value), f"a whole number, {least:,} to {most:,}")
     return int(value)
+
+
+def _told(value: Any) -> str:
+    """A value as a message shows it; Python writes no whole number of thousands of digits."""
+    return repr(value) if not isinstance(value, int) or abs(value) < 1e30 else "a whole number of over 30 digits"
 
 
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
