@@ -174,7 +174,8 @@ class StoredVectors:
             first = found.setdefault(tidy(name), vector)
             if first is not vector and not np.array_equal(first, vector):
                 raise InputError(self.path, f"two vectors for {tidy(name)!r}, in two spellings", "one for each name")
-        return {name: vector.astype(np.float32) for name, vector in found.items()}
+        with np.errstate(over="ignore"):  # an infinity is told below, by its name
+            return {name: vector.astype(np.float32) for name, vector in found.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """N texts -> (N, E), each row of length 1; a text that the file lacks or a zero or NaN vector is an error."""

@@ -146,6 +146,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     dataset = Dataset.open(run.config.data)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
     check_select(run.config)
+    dataset.labels(dataset.learning[0])  # which are as long as its features, unless these lie the other way
     if dataset.input_dim != run.transform.input_dim:
         expected = f"{run.transform.input_dim}, as {run.path} was trained with"
         raise InputError(dataset.root / "features", f"{dataset.input_dim} columns", expected)
