@@ -108,6 +108,7 @@ def _answered(command: Callable[[], object]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: logger.warning("%s", message)
+            warnings.simplefilter("ignore", SyntaxWarning)  # of NumPy, which reads headers as Python does
             code = command()
     except InputError as error:
         where = OPTIONS.get(error.where, error.where)

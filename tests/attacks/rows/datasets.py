@@ -114,6 +114,7 @@ ARRAYS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "a header of nothing": (header(""), ()),
     "a header of a number": (header("5"), ()),
     "a header of code": (header("__import__('os').system('touch pwned')"), ()),
+    "a header of numbers that end in words": (header("{'descr': 1or 2, 'shape': 3if 0else 4}"), ()),
     "a header that is deep": (header("(" * 5000 + ")" * 5000), ()),
     "a header that never ends": (header("{'descr': '<f4"), ()),
     "a header of 4 GB": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b" " * 100, ()),
