@@ -116,7 +116,7 @@ def _answered(command: Callable[[], object]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"
-        return _refuse(f"{shortened(error.format_message().rstrip('.'))}; see {program} --help")
+        return _refuse(f"{shortened(_complaint(error))}; see {program} --help")
     except OSError as error:
         where = "the output" if error.filename is None else str(error.filename)  # files of ours have names
         return _refuse(f"{shortened(where)}: {error.strerror or error}")
@@ -128,6 +128,13 @@ def _answered(command: Callable[[], object]) -> int:
         logger.setLevel(before[0])
         logger.propagate = before[1]
     return code if isinstance(code, int) else 0
+
+
+def _complaint(error: typer.TyperException) -> str:
+    """What typer says of a word, with the value of an option, which it leaves out."""
+    said = error.format_message().rstrip(".").replace("Value error, ", "")
+    details = getattr(error.__cause__, "errors", None)  # of pydantic, by which typer reads values
+    return said if details is None else said.replace("Input should be", f"{details()[0]['input']!r}; expected")
 
 
 def is_beside() -> bool:

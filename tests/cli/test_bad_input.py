@@ -136,6 +136,9 @@ def test_segment_refuses_arguments(tiny_run, workbench, fact_clip, tmp_path):
         (["data"], ["fact-clip data --help"]),
         (["segment", "--run", "r"], ["INPUT"]),
         (["demo", "--loud"], ["--loud"]),
+        (["data", "init", "d", "--fps", "15fps"], ["'--fps': '15fps'; expected a valid number"]),
+        (["data", "sample", "d", "--videos", "5"], ["'--videos': '5'; expected greater than or equal to 6"]),
+        (["data", "init", "d", "--layout", "td"], ["'--layout': 'td' is not one of 'TD', 'DT'; see"]),
     ],
 )
 def test_faults_of_usage(argv, parts, fact_clip):
