@@ -60,15 +60,17 @@ def write(
     has_actions: bool = False,
 ) -> Path:
     """Write the page of some runs, which are evaluated where that is still to be done, and give back its path."""
+    from fact_clip.core.files import check_place
     from fact_clip.report.page import save_report
     from fact_clip.report.summary import evaluations, read, sweep_of
     from fact_clip.training.evaluation import evaluation_stem
 
     folders, stem = evaluations(runs), evaluation_stem(split, has_actions)
-    _evaluate_missing(folders, split, stem, device)
     if out is None:
         name = stem.replace("evaluation", "report") + ".html"
         out = folders[0] / name if len(folders) == 1 else Path(name)
+    check_place(out)  # before a run is evaluated, which may take minutes
+    _evaluate_missing(folders, split, stem, device)
     sweeps = [found for found in map(sweep_of, runs) if found is not None]
     return save_report(read(folders, stem), out, sweeps=sweeps)
 

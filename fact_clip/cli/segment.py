@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -129,6 +130,8 @@ def segment(
                 raise InputError(option, "with --run", "--training-free", "leave it out: a run has its own rules")
     if media is not None and not is_name(media):
         raise InputError("--media", repr(media), "an address of one line that can be printed")
+    if media is not None and (unknown := set(re.findall(r"\{\w*\}", media)) - {"{name}"}):
+        raise InputError("--media", f"{media}, with {min(unknown)}", "{name} where the name of the file goes")
     named = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))

@@ -71,6 +71,9 @@ def evaluations(folders: Sequence[Path], stem: str = "evaluation") -> list[Path]
         if not isinstance(result.get("runs"), dict):
             raise InputError(path, "no runs", "the result of a sweep, or a run folder")
         found += [folder / name for name in result["runs"]]
+    twice = next((folder for place, folder in enumerate(found) if folder in found[:place]), None)
+    if twice is not None:
+        raise InputError(twice, "given twice", "each run once")
     return found
 
 

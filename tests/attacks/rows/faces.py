@@ -14,6 +14,7 @@ def _rows() -> Iterator[Row]:
     yield Row("report/a file", "report f", ("f",), {"f": ""})
     yield Row("report/an empty folder", "report f", ("f",), {"f/x": ""})
     yield Row("report/a device that is none", "report run --device tpu", ("tpu",), copies=("run",))
+    yield Row("report/a run twice", "report run run --out o.html", ("run", "twice"), copies=("run",))
     yield Row("report/no split of it", "report run --split nothing", ("'nothing'",), copies=("run",))
     yield Row("report/out is a folder", "report run --out o", ("o",), {"o/x": ""}, ("run",), leaves=("run/*",))
     yield Row(

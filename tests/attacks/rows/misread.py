@@ -96,7 +96,13 @@ def _options() -> Iterator[Row]:
             f"misread option/--actions-file {text!r}", command, ("f.txt",), {"f.txt": text}, ("person1_video1.npy",)
         )
     segment = ("segment", "person1_video1.npy", "--run", "{w}/run", "--out", "o")
-    for option, value in (("--prompts", "plain"), ("--smoothing", "5"), ("--media", "a\nb"), ("--media", "")):
+    for option, value in (
+        ("--prompts", "plain"),
+        ("--smoothing", "5"),
+        ("--media", "a\nb"),
+        ("--media", ""),
+        ("--media", "{nme}"),
+    ):
         yield Row(
             f"misread option/{option} {value!r}", [*segment, option, value], (option,), copies=("person1_video1.npy",)
         )
