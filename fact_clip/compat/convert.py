@@ -212,8 +212,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """The parameters of a published checkpoint by name, without position tables; nothing in it is executed."""
     check_archive(path, "a checkpoint")
     try:
-        plain = path.suffix == ".safetensors"
-        state: Any = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch warns of old pickles that it then refuses
+            warnings.simplefilter("ignore")
+            plain = path.suffix == ".safetensors"
+            state: Any = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         # torch goes on with the advice to read what may run code
         reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__

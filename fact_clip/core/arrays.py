@@ -61,6 +61,8 @@ def read_npz(path: Path, expected: str, todo: str = "") -> dict[str, NDArray[Any
     check_archive(path, expected)
     try:
         with zipfile.ZipFile(path) as archive:
+            if len(set(archive.namelist())) < len(archive.namelist()):
+                raise ValueError("an array twice")
             for member in archive.infolist():
                 with archive.open(member) as file:
                     _check_header(member, file)
