@@ -238,9 +238,14 @@ def names(text: str | None, option: str) -> list[str] | None:
     found = [cell.strip() for cell in cells if cell.strip()]
     if text and not found:
         raise InputError(option, f"no names in {text!r}", expected)
-    for place, name in enumerate(found):
-        if not is_name(name):
-            raise InputError(option, repr(name), "names of one line that can be printed")
-        if name in found[:place]:
-            raise InputError(option, f"{name!r} twice", "each name once")
+    check_names(found, option)
     return found
+
+
+def check_names(listed: Sequence[str], where: str | Path) -> None:
+    """An InputError for a name of signs that cannot be seen, and for a name twice."""
+    for place, name in enumerate(listed):
+        if not is_name(name):
+            raise InputError(where, repr(name), "names of one line that can be printed")
+        if name in listed[:place]:
+            raise InputError(where, f"{name!r} twice", "each name once")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars, names, progress, table
+from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars, check_names, names, progress, table
 from fact_clip.cli.results import Results, Task, fingerprint
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.errors import InputError, is_name, printable
@@ -403,7 +403,6 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
 def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     """The names of --actions or of --actions-file: one a line, or a mapping file ("0 name"); None without either."""
-    from fact_clip.core.arguments import names_of
     from fact_clip.datasets.layout import read_lines
 
     if file is None:
@@ -416,14 +415,9 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
         if len(set(numbers)) < len(numbers):
             raise InputError(file, "a number twice", "a mapping file, or action names, one a line")
         listed = [line.split(maxsplit=1)[1] for line in listed]
-    listed = list(names_of(listed, str(file), typed=True))
     if not listed:
         raise InputError(file, "no names", "one action name a line")
-    for place, name in enumerate(listed):
-        if not is_name(name):
-            raise InputError(file, repr(name), "names of one line that can be printed")
-        if name in listed[:place]:
-            raise InputError(file, f"{name!r} twice", "each name once")
+    check_names(listed, file)
     return listed
 
 

@@ -90,11 +90,20 @@ def _options() -> Iterator[Row]:
     for value, word in words.items():
         command = ["segment", "person1_video1.npy", "--run", "{w}/words", "--out", "o", "--actions", value]
         yield Row(f"misread option/--actions {value!r}", command, (word,), copies=("person1_video1.npy",))
-    for text in ("a\0b\n", "grasp gear\rplace gear\r", "grasp gear\u200b\n", b"\xff\xfea\0"):
+    for text in ("a\0b\n", "grasp gear\u200b\n", b"\xff\xfea\0"):
         command = "segment person1_video1.npy --run {w}/words --out o --actions-file f.txt"
         yield Row(
             f"misread option/--actions-file {text!r}", command, ("f.txt",), {"f.txt": text}, ("person1_video1.npy",)
         )
+    yield Row(
+        "misread option/--actions-file of old line ends",  # two names, as in mappings and labels
+        "segment person1_video1.npy --run {w}/words --out o --actions-file f.txt",
+        ("  place gear  ",),
+        {"f.txt": "grasp gear\rplace gear\r"},
+        ("person1_video1.npy",),
+        code=0,
+        leaves=("o*",),
+    )
     segment = ("segment", "person1_video1.npy", "--run", "{w}/run", "--out", "o")
     for option, value in (
         ("--prompts", "plain"),
