@@ -104,7 +104,7 @@ class DataConfig(_Frozen):
     validation_unseen: Literal["auto"] | tuple[str, ...] | None = Field(
         None, description="held-out classes that choose settings; auto: chosen where the hold-out names none"
     )
-    validation: float = Field(0.15, ge=0, lt=1, description="share of the training videos that picks the checkpoint")
+    validation: float = Field(0.15, ge=0, le=0.5, description="share of the training videos that picks the checkpoint")
     validation_part: int = Field(0, ge=0, le=1_000_000, description="which of the disjoint parts of that size is used")
     groups: str | None = Field(
         None, description="pattern whose parentheses find the subject in a name; validation shares none with training"

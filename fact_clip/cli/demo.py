@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +39,7 @@ def demo(
     if out.exists() and not out.is_dir():
         raise InputError(out, "a file", "a folder to write to")
     data = out / "data"
-    foreign = next((part for part in map(out.joinpath, ("data", "run", "closed")) if _holds(part)), None)
+    foreign = min(out.iterdir(), default=None) if out.is_dir() else None
     if foreign is not None and not (data / HOLDOUT).is_file():
         raise InputError(foreign, "something that no demo has made", "a new folder", "name another --out")
     try:
@@ -66,11 +65,6 @@ def demo(
     print(_comparison(results))
     _segment_one(out, dataset)
     _report(out)
-
-
-def _holds(path: Path) -> bool:
-    """Whether there is something else than an empty folder."""
-    return os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir()))
 
 
 def _train_and_score(config: Config, run: Path) -> dict[str, Any]:

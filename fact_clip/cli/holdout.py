@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,6 +74,8 @@ def holdout(
         raise InputError("--validation-count" if validation_count else "--min-support", "without --count", "both")
     if out is not None and out.suffix != ".json":
         raise InputError("--out", f"{out}", "a name that ends in .json")
+    if out is not None and os.path.lexists(out):  # a run may name it
+        raise InputError(out, "already there", "a new file", "remove it, or name another with --out")
     source, chosen = _open(data, overrides), None
     if unseen is not None:
         chosen = Holdout(

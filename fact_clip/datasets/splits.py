@@ -117,6 +117,9 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     if len(sets) < least:
         found = f"{len(sets)} group{'s' * (len(sets) != 1)} in {len(groups)} videos"
         raise InputError(f"--{way}", found, f"{least} or more")
+    if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
+        found = f"{amount:g}, which is {'none' if amount < 0.5 else 'all'} of {len(groups)} videos"
+        raise InputError("--test", found, f"a share from {1 / len(groups):.2g} to {1 - 1 / len(groups):.2g}")
     if way == "leave-out":
         tests = [[group] for group in in_order(sets)]
     elif way == "folds":

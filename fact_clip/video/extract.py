@@ -137,6 +137,8 @@ def extract(
     target = inside(Path(out), f"{file_name(video.stem)}.npy")
     info = probe(video)
     expected = round((info.seconds or 0) * chosen.fps)
+    if info.fps and chosen.fps > 1.01 * info.fps:  # 30 of 29.97 are no mistake
+        logger.warning("%s: %g rows a second of %.4g pictures a second, so rows repeat", video, chosen.fps, info.fps)
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
     part = inside(target.parent, f"{target.stem}.part")

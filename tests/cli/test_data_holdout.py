@@ -64,7 +64,8 @@ def test_a_choice_is_written_and_can_be_trained_with(workbench, fact_clip, tmp_p
     assert again["compositional"] is True
     assert again["remains"]["mask"]["classes"] == again["remains"]["all"]["classes"] - 3
     assert again["remains"]["drop"]["videos"] <= again["remains"]["mask"]["videos"]
-    assert fact_clip(*command, "--seed", 1).code == 0
+    assert fact_clip(*command, "--seed", 1).err.startswith(f"fact-clip: {out}: already there;")
+    assert Holdout.read(out) == holdout
 
 
 def test_an_own_folder_is_ranked_as_a_known_set(workbench, fact_clip, tmp_path):

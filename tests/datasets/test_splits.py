@@ -93,8 +93,8 @@ def test_a_share_for_the_test():
     # the two with the smallest sha256
     assert split.test == ("v0", "v8")
     assert split.train == tuple(f"v{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9))
-    assert len(divide(videos, "test", 0.01)[0].test) == 1
-    assert len(divide(videos, "test", 0.999)[0].train) == 1
+    assert len(divide(videos, "test", 0.05)[0].test) == 1
+    assert len(divide(videos, "test", 0.95)[0].train) == 1
     (people,) = divide(read_groups(NAMES, r"subj(\d+)"), "test", 0.3)
     assert len(people.tested) == 1
     assert len(people.test) == 2
@@ -103,6 +103,18 @@ def test_a_share_for_the_test():
 @pytest.mark.parametrize(
     ("groups", "way", "amount", "message"),
     [
+        (
+            {"a": "1", "b": "2"},
+            "test",
+            0.01,
+            "--test: 0.01, which is none of 2 videos; expected a share from 0.5 to 0.5",
+        ),
+        (
+            {"a": "1", "b": "2"},
+            "test",
+            0.99,
+            "--test: 0.99, which is all of 2 videos; expected a share from 0.5 to 0.5",
+        ),
         ({"a": "1", "b": "1"}, "leave-out", 0, "--leave-out: 1 group in 2 videos; expected 2 or more"),
         ({"a": "1", "b": "2"}, "folds", 3, "--folds: 2 groups in 2 videos; expected 3 or more"),
         ({"a": "1"}, "test", 0.2, "--test: 1 group in 1 videos; expected 2 or more"),

@@ -135,20 +135,30 @@ def saved(run: Path) -> bool:
     return all((folder / "last.safetensors").is_file() for folder in (run, *run.glob("members/[0-9]")))
 
 
+def inside_epoch(run: Path, epoch: int) -> bool:
+    """Whether the saved state lies inside an epoch, this one or a later one."""
+    facts = checkpoint.read_weights(run / "last.safetensors")[1]
+    return facts["epoch"] >= epoch and facts["step"] > 0
+
+
 def children_of(process: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whole, started, tmp_path):
-    """Killed inside an epoch, saved after each step, by odd numbers; with torchrun, it or one of its processes."""
+    """By odd numbers saved after each step and killed inside an epoch; with torchrun, it or one of its processes."""
     recipe, reference, processes = whole
     run, seed = tmp_path / "run", random.randrange(1 << 30)
     chance = random.Random(seed)
     pause, often = chance.uniform(0, 3), number % 2 == 1
     training = started(recipe, run, processes=processes, often=often)
     wait_until(lambda: (run / "last.safetensors").is_file(), 300)
-    time.sleep(pause)
+    if often:
+        epoch = chance.randrange(EPOCHS // 2)  # well before the last, so that one is always seen
+        wait_until(lambda: inside_epoch(run, epoch), 300)
+    else:
+        time.sleep(pause)
     victim = training.process.pid
     if processes > 1:
         victim = chance.choice([victim, *children_of(victim)])

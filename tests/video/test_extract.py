@@ -120,6 +120,14 @@ def test_a_damaged_video(video, tmp_path):
     assert not is_current(path, GRID, tmp_path, Settings())
 
 
+def test_more_rows_than_pictures_are_told(video, tmp_path, caplog):
+    for fps in (15.0, 30.1, 45.0):
+        extract(video("a.mkv", 30), GRID, tmp_path, Settings(fps=fps))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{video('a.mkv', 30)}: 45 rows a second of 30 pictures a second, so rows repeat"
+    ]
+
+
 def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     good, broken = video("a.mp4"), tmp_path / "b.mp4"
     broken.write_text("no video")

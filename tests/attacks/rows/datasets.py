@@ -297,6 +297,9 @@ def _others() -> Iterator[Row]:
                 yield Row(f"{command} labels/{what}", words, (VIDEO,), {LABELS: LABEL_FILES[what][0]}, ("data",))
     ignored = {"data/mapping.txt": "0 a\n", "data/groundTruth/v.txt": "?\n" * 9}
     yield Row("data summary labels/none but ?", "data summary data", ("no labelled frame",), ignored)
+    yield Row("data holdout --out/a file that is there", ["data", "holdout", "{w}/data", "data.name=workbench", "--unseen", "insert bolt", "--out", "o.json"], ("o.json", "already there"), {"o.json": "{}"})  # fmt: skip
+    for share, words in {"0.0001": "none of", "0.9999": "all of"}.items():
+        yield Row(f"data split --test/{share}", f"data split data --test {share} --overwrite", ("--test", words), copies=("data",))  # fmt: skip
     for option, value in {"--folds": "0", "--test": "nan"}.items():
         yield Row(
             f"data split {option}/{value}", f"data split data {option} {value} --overwrite", (option,), copies=("data",)

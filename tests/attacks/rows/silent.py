@@ -95,6 +95,7 @@ def _options() -> Iterator[Row]:
     )
     yield Row("demo silent/data of someone else", "demo --out .", ("data",), {"data/mapping.txt": "0 a\n"})
     yield Row("demo silent/a run of someone else", "demo --out .", ("run",), copies=("run",))
+    yield Row("demo silent/files of someone else", "demo --out .", ("mine.txt",), {"mine.txt": "a"})
     for what, (options, words) in {
         "no address": ("--host nowhere.invalid", ("--host", "nowhere.invalid")),
         "an address of another machine": ("--host 203.0.113.9", ("--host", "203.0.113.9")),
