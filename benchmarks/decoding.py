@@ -15,7 +15,8 @@ import torch
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import Calibration, Voters, decode_switching
-from fact_clip.inference.segmenter import Choice, Segmenter
+from fact_clip.inference.candidates import Choice
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics import curve_of_predictions
 from fact_clip.training.calibration import GAMMAS, Scored, curve_of
 

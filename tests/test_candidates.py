@@ -17,7 +17,8 @@ from fact_clip import InputError
 from fact_clip.decoding import Calibration
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
-from fact_clip.inference.segmenter import Choice, Segmenter
+from fact_clip.inference.candidates import Choice
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 
 KNOWN = ("place gear", "screw nut with wrench", "grasp nut")

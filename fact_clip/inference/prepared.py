@@ -16,7 +16,8 @@ from fact_clip.core.clock import Clock
 from fact_clip.decoding import Voters, over_segments
 
 if TYPE_CHECKING:
-    from fact_clip.inference.segmenter import Choice, Segmenter
+    from fact_clip.inference.candidates import Choice
+    from fact_clip.inference.segmenter import Segmenter
 
 BACKGROUND = "background"
 """What frames under a threshold are called where the vocabulary has no background."""
@@ -127,7 +128,7 @@ class PreparedScores:
     @cached_property
     def _rivals(self) -> tuple[Choice, Sequence[Voters]]:
         """The candidates beside all classes of the run, and what the model says of them."""
-        everything = self.segmenter.among_all(self.choice)
+        everything = self.segmenter.candidates.among_all(self.choice)
         if everything.vocabulary.names == self.choice.vocabulary.names:
             return everything, self.voters
         return everything, self.segmenter.voters(self.features, everything)

@@ -23,7 +23,8 @@ from fact_clip.datasets.layout import read_lines
 from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
-from fact_clip.inference.segmenter import Choice, Segmenter
+from fact_clip.inference.candidates import Choice
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 from fact_clip.training.confidence import learn_confidence
