@@ -79,7 +79,7 @@ class Segmenter(SegmentsMany):
         extraction: Settings | None = None,
         trust_encoder: bool = False,
     ) -> None:
-        self.run, self.calibration, self.confidence, self.trust_encoder = run, calibration, confidence, trust_encoder
+        self.run, self.confidence, self.trust_encoder = run, confidence, trust_encoder
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.models = [each.to(self.device).eval() for each in (models if isinstance(models, Sequence) else [models])]
         self.vocabulary, self.fps, self.unlabelled = run.vocabulary, run.fps, unlabelled(run.config.data)
@@ -92,6 +92,11 @@ class Segmenter(SegmentsMany):
     def model(self) -> FACT:
         """The model, or the first of several."""
         return self.models[0]
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """That of a model which was trained with classes held out."""
+        return self.candidates.calibration
 
     def _segment(
         self,

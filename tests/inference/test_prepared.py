@@ -12,8 +12,9 @@ import fact_clip
 from fact_clip.core import InputError, runs
 from fact_clip.core.clock import Clock
 from fact_clip.decoding import Calibration, decode_switching
-from fact_clip.inference import segmenter as front_door
+from fact_clip.inference import candidates
 from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
+from fact_clip.inference.segmenter import Segmenter
 
 
 def absorbed_slowly(labels, scores, least):
@@ -104,10 +105,9 @@ def test_gamma_takes_the_place_of_that_of_the_calibration(tiny_run, prepared):
     plain, ready, _ = prepared
     seen = ("no action", "grasp shaft")
     frames = {slot: {"": 1} for slot in plain.vocabulary.slots}
-    calibrated = fact_clip.load(tiny_run, "cpu")
-    calibrated.calibration = Calibration(seen, frames, gamma=0.5)
-    other = fact_clip.load(tiny_run, "cpu")
-    other.calibration = replace(calibrated.calibration, gamma=2.0)
+    calibration = Calibration(seen, frames, gamma=0.5)
+    calibrated = Segmenter(plain.run, plain.models, "cpu", calibration)
+    other = Segmenter(plain.run, plain.models, "cpu", replace(calibration, gamma=2.0))
     expected = other.decode(ready.voters, other.choose(), ready.n_frames)
     found = calibrated.decode(ready.voters, calibrated.choose(), ready.n_frames, Adjust(gamma=2.0))
     assert found[0].tolist() == expected[0].tolist()
@@ -118,13 +118,13 @@ def test_each_new_name_is_embedded_once(tiny, tmp_path, workbench, monkeypatch):
     config = tiny(model={"head": "text"}, text={"encoder": "hash:16"}, train={"epochs": 1})
     fact_clip.training.train(config, tmp_path / "run")
     segmenter, embedded = fact_clip.load(tmp_path / "run", "cpu"), []
-    original = front_door.class_texts
+    original = candidates.class_texts
 
     def counted(settings, vocabulary, *more):
         embedded.append(vocabulary.names)
         return original(settings, vocabulary, *more)
 
-    monkeypatch.setattr(front_door, "class_texts", counted)
+    monkeypatch.setattr(candidates, "class_texts", counted)
     segmenter.choose(["peel apple", "grasp shaft"])
     choice = segmenter.choose(["peel apple", "cut ham"])
     assert embedded == [("peel apple",), ("cut ham",)]
