@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a model into a run folder."),
     "evaluate": ("evaluate", "Score a run on a split."),
     "report": ("report", "Write the report of one or more runs: a page to look at, or plots for a paper."),
-    "extract": ("segment", "Turn videos into feature files."),
+    "extract": ("extract", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
     "app": ("app", "Open a page to segment videos, type names and correct segments."),
     "convert": ("compat", "Turn a published checkpoint into a run folder."),

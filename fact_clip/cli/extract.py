@@ -1,0 +1,101 @@
+"""fact-clip extract, and the list of videos that it shares with segment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fact_clip.cli.console import Device, KeepGoing, bars
+from fact_clip.cli.signals import InterruptedCommandError
+from fact_clip.core.errors import InputError
+from fact_clip.core.files import file_name
+
+
+def extract(
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO", help="Videos, folders of them, or - for a list on stdin.")
+    ],
+    *,
+    encoder: Annotated[str, typer.Option(help="grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
+    out: Annotated[Path, typer.Option(help="Folder for NAME.npy and NAME.json.")],
+    fps: Annotated[float, typer.Option(help="Rows per second.")] = 5.0,
+    batch: Annotated[int, typer.Option(help="Pictures encoded together.")] = 32,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["float32", "bf16"], typer.Option(help="bf16 weights are twice as fast on many CPUs.")
+    ] = "float32",
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the model; pays off over many videos.")] = False,
+    keep_going: KeepGoing = False,
+) -> None:
+    """Turn videos into feature files.
+
+    Writes NAME.npy, (T, D) float16, and NAME.json for each video. Features that are up to date are skipped, and an
+    interrupted video continues where it stopped. Faulty videos are listed at the end, with exit code 1. Processes of
+    torchrun share the list (docs/scaling.md): torchrun --nproc-per-node 2 --no-python fact-clip extract ...
+
+    \b
+    Example:
+      fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
+    """
+    from fact_clip.encoders import Runtime, frame_encoder
+    from fact_clip.encoders.processes import Processes
+    from fact_clip.video.extract import Settings, extract_all
+
+    processes = Processes(device)
+    listed = processes.from_first(lambda: collect(videos))
+    first: dict[str, Path] = {}
+    for video in listed:
+        same = first.setdefault(file_name(video.stem), video)
+        if same is not video:
+            raise InputError(video, f"features of the same name as those of {same}", "another name for one of them")
+    model = frame_encoder(encoder, Runtime(device, precision, compiled))
+    settings = Settings(fps, precision, batch, keep_going)
+    try:
+        with bars("extracting", "") as (overall, each):
+            mine = extract_all(processes.share(listed), model, out, settings, progress=overall, within=each)
+    except KeyboardInterrupt:
+        raise InterruptedCommandError("the same command goes on with what is left") from None
+    found = processes.gathered([mine], processes.world)
+    failed = [error for each in found for error in each.failed]
+    if failed and len(listed) == 1:
+        raise failed[0]
+    made, current = sum(len(each.made) for each in found), sum(len(each.current) for each in found)
+    if processes.first:
+        print(f"{len(listed)} videos: {made} extracted, {current} current, {len(failed)} failed; {out}")
+        for error in failed:
+            print(f"fact-clip: {error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
+    """The videos (with `features`, the .npy files too) of files, folders and "-", a list on stdin; each stem once."""
+    from fact_clip.video.decode import SUFFIXES
+
+    wanted = (".npy", *SUFFIXES) if features else SUFFIXES
+    given: list[Path] = []
+    if sys.stdin is None and Path("-") in inputs:
+        raise InputError("-", "stdin is closed", "a path a line")
+    if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
+        sys.stdin.reconfigure(errors="surrogateescape")
+    for path in inputs:
+        given += [Path(line.strip()) for line in sys.stdin if line.strip()] if str(path) == "-" else [path]
+    if not given:
+        raise InputError("-", "no lines on stdin", "a path a line")
+    found: dict[str, Path] = {}
+    for path in given:
+        # a name with a dot is hidden, or a file that someone is still writing
+        seen = (each for each in path.iterdir() if each.suffix.lower() in wanted and each.name[0] != ".")
+        there = sorted(seen) if path.is_dir() else [path]
+        if not there:
+            raise InputError(path, "a folder without videos", f"files that end in {', '.join(wanted)}")
+        for each in there:
+            same = found.setdefault(each.stem, each)
+            if same is not each:
+                raise InputError(each, f"the same name as {same}", "a different name for each video")
+    return list(found.values())
