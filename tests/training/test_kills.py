@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from fact_clip import checkpoint
+from fact_clip.core import InputError
 from fact_clip.training import train
 
 from .test_ensemble import members_of, wait_until
@@ -137,7 +138,10 @@ def saved(run: Path) -> bool:
 
 def inside_epoch(run: Path, epoch: int) -> bool:
     """Whether the saved state lies inside an epoch, this one or a later one."""
-    facts = checkpoint.read_weights(run / "last.safetensors")[1]
+    try:
+        facts = checkpoint.read_weights(run / "last.safetensors")[1]
+    except InputError:  # replaced while it was read
+        return False
     return facts["epoch"] >= epoch and facts["step"] > 0
 
 
