@@ -79,11 +79,11 @@ class Page:
     def __init__(self, engine: Engine, options: Options) -> None:
         self.engine, self.options = engine, options
         self.limits = options.limits
+        run = None if options.run is None else open_run(options.run)
+        self.training_set = None if options.training_set is None else TrainingSet(options.training_set, run)
         self.queue, self.quick = Queue(self.limits.waiting), Quick(self.limits.quick)
         self.sessions = Sessions(self.limits, self._ended)
         self.uploads = 0
-        run = None if options.run is None else open_run(options.run)
-        self.training_set = None if options.training_set is None else TrainingSet(options.training_set, run)
 
     def _ended(self, session: Session) -> None:
         self.queue.cancel(lambda job: job.owner == session.id)
@@ -277,7 +277,9 @@ class Page:
         video = self._video(request, session)
         training_set = self._training_set()
         await self._shown(session, video)
-        only_corrected = bool(asked.get("only_corrected"))
+        only_corrected = asked.get("only_corrected", False)
+        if not isinstance(only_corrected, bool):
+            raise InputError("only_corrected", repr(only_corrected), "true or false")
 
         def add() -> str:
             assert video.features is not None

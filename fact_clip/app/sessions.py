@@ -198,6 +198,7 @@ class Session:
         """A message without paths of the server: files by the names that the user gave them."""
         for each in [*self.files.values(), *(video.media for video in self.videos.values() if video.media)]:
             text = text.replace(str(each.path), each.name)
+            text = text.replace(each.path.name.partition(".")[0], each.name.partition(".")[0])  # as a video is called
         for video in self.videos.values():
             if video.features is not None:
                 text = text.replace(str(video.features), f"{video.name}{FEATURES}")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fact_clip.app.work import CancelledError, Job
 from fact_clip.checkpoint import Run
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import check_place, whole_file
 from fact_clip.core.processes import PARENT
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
@@ -45,6 +45,10 @@ class TrainingSet:
         self.root, self.run = root, run
         known = BENCHMARKS["folder" if run is None else run.config.data.name]
         self._features, self._mapping = root / known.features, root / known.mapping
+        for place in (self._mapping, self._features / "video.npy", root / "groundTruth" / "video.txt"):
+            check_place(place)
+        if self._mapping.is_file():
+            Vocabulary.from_mapping(self._mapping)  # what is wrong with it is told before anybody corrects a video
 
     def add(
         self,

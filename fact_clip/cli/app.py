@@ -81,10 +81,7 @@ def app(
     if training_set is not None and training_set.exists() and not _can_grow(training_set):
         expected = "a data set, or a new folder"
         raise InputError("--training-set", f"{training_set}, a folder or file of something else", expected)
-    from fact_clip.text.prompts import TEMPLATES
-
-    if prompts not in TEMPLATES:
-        raise InputError("--prompts", repr(prompts), f"one of {', '.join(TEMPLATES)}")
+    _check_wording(prompts, run)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
     if run is not None:
@@ -115,6 +112,15 @@ def app(
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _check_wording(prompts: str, run: Path | None) -> None:
+    from fact_clip.text.prompts import TEMPLATES
+
+    if prompts not in TEMPLATES:
+        raise InputError("--prompts", repr(prompts), f"one of {', '.join(TEMPLATES)}")
+    if run is not None and prompts != "ensemble":
+        raise InputError("--prompts", "with --run", "--training-free", "leave it out: a run has its own rules")
 
 
 def _can_grow(folder: Path) -> bool:

@@ -132,7 +132,7 @@ def _answered(command: Callable[[], object]) -> int:
 
 def _complaint(error: typer.TyperException) -> str:
     """What typer says of a word, with the value of an option, which it leaves out."""
-    said = error.format_message().rstrip(".").replace("Value error, ", "")
+    said = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
     details = getattr(error.__cause__, "errors", None)  # of pydantic, by which typer reads values
     return said if details is None else said.replace("Input should be", f"{details()[0]['input']!r}; expected")
 

@@ -54,6 +54,13 @@ def extract(
         if same is not video:
             raise InputError(video, f"features of the same name as those of {same}", "another name for one of them")
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
+    for option, given in (
+        ("--device", device not in ("auto", "cpu")),
+        ("--precision", precision != "float32"),
+        ("--compile", compiled),
+    ):
+        if encoder == "grid" and given:
+            raise InputError(option, "with --encoder grid", "a pretrained encoder", "leave it out: grid has no model")
     settings = Settings(fps, precision, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, each):
@@ -73,6 +80,11 @@ def extract(
         raise typer.Exit(1)
 
 
+def _listed() -> list[str]:
+    """The lines of stdin that are not blank, without the byte-order mark that Windows puts before them."""
+    return [text for line in sys.stdin if (text := line.removeprefix("\ufeff").strip())]
+
+
 def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
     """The videos (with `features`, the .npy files too) of files, folders and "-", a list on stdin; each stem once."""
     from fact_clip.video.decode import SUFFIXES
@@ -84,7 +96,7 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
     if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
         sys.stdin.reconfigure(errors="surrogateescape")
     for path in inputs:
-        given += [Path(line.strip()) for line in sys.stdin if line.strip()] if str(path) == "-" else [path]
+        given += [Path(line) for line in _listed()] if str(path) == "-" else [path]
     if not given:
         raise InputError("-", "no lines on stdin", "a path a line")
     found: dict[str, Path] = {}
@@ -93,7 +105,9 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
         seen = (each for each in path.iterdir() if each.suffix.lower() in wanted and each.name[0] != ".")
         there = sorted(seen) if path.is_dir() else [path]
         if not there:
-            raise InputError(path, "a folder without videos", f"files that end in {', '.join(wanted)}")
+            raise InputError(
+                path, f"a folder without videos{' or features' * features}", f"files that end in {', '.join(wanted)}"
+            )
         for each in there:
             same = found.setdefault(each.stem, each)
             if same is not each:

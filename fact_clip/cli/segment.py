@@ -17,7 +17,7 @@ from fact_clip.cli.extract import collect
 from fact_clip.cli.results import Results, Task, fingerprint
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.errors import InputError, is_name, printable
-from fact_clip.core.files import file_name, inside, same_place
+from fact_clip.core.files import check_place, file_name, inside, same_place
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -128,14 +128,11 @@ def segment(
         for option, value, default in (("--prompts", prompts, "ensemble"), ("--smoothing", smoothing, 1.0)):
             if value != default:
                 raise InputError(option, "with --run", "--training-free", "leave it out: a run has its own rules")
-    if media is not None and not is_name(media):
-        raise InputError("--media", repr(media), "an address of one line that can be printed")
-    if media is not None and (unknown := set(re.findall(r"\{\w*\}", media)) - {"{name}"}):
-        raise InputError("--media", f"{media}, with {min(unknown)}", "{name} where the name of the file goes")
     named = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
-    folder = out or (inside(run, "segments") if run else Path("segments"))
+    _check_media(media, listed)
+    folder = out or (_segments_of(run) if run else Path("segments"))
     _check_outputs(folder, listed, suffixes, plot, overlay)
     adjust = background_threshold, gamma, switch_penalty, minimal_duration, reject
     if run is not None:
@@ -174,6 +171,9 @@ def _trained(
 
     segmenter = load(run, device, encoder=encoder, fps=fps, window=window, **how)
     segmenter.adjust = Adjust(*adjust)
+    if segmenter.adjust.gamma is not None and not segmenter.run.config.model.is_open and segmenter.calibration is None:
+        todo = "leave it out: all classes were trained alike"
+        raise InputError("--gamma", f"with {run}, whose head reads no text", "a run that names untrained actions", todo)
     candidates, more = named
     chosen = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     segmenter.choose(chosen)  # wrong names are the fault of no input
@@ -325,6 +325,9 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     if actions is not None:
         raise InputError("--actions", "names beside --actions-file", "one of them")
     listed = [line for line in read_lines(file, "action names, one a line") if line]
+    for line in listed[:2]:  # the first may be a header
+        if line[0] in "[{" or re.match(r"\d+[;,\t]", line):
+            raise InputError(file, f"{line[:40]!r}, JSON or a table", "action names, one a line")
     if listed and all(len(line.split()) > 1 and line.split()[0].isdigit() for line in listed):
         numbers = [int(line.split()[0]) for line in listed]
         if len(set(numbers)) < len(numbers):
@@ -336,6 +339,26 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     return listed
 
 
+def _check_media(media: str | None, inputs: Sequence[Path]) -> None:
+    """Refuse a --media that is no address, or gives all videos one."""
+    expected = "{name} where the name of the file goes"
+    if media is None:
+        return
+    if not is_name(media):
+        raise InputError("--media", repr(media), "an address of one line that can be printed")
+    if unknown := re.search(r"\{[^}]*\}?|\}", media.replace("{name}", "")):
+        raise InputError("--media", f"{media}, with {unknown[0]}", expected)
+    if "{name}" not in media and len(inputs) > 1:
+        raise InputError("--media", f"{media} for {len(inputs)} videos", expected)
+
+
+def _segments_of(run: Path) -> Path:
+    """The folder of results in a run folder, which may be named by one of its files."""
+    from fact_clip.checkpoint import run_folder
+
+    return inside(run_folder(run), "segments")
+
+
 def _check_outputs(
     folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None, overlay: Path | None
 ) -> None:
@@ -344,15 +367,17 @@ def _check_outputs(
     from fact_clip.video.decode import SUFFIXES
 
     beside = [path for path in inputs if path.suffix == ".npy" and same_place(path.parent, folder)]
-    if beside and ".json" in suffixes and beside[0].with_suffix(".json").is_file():
+    if beside and ".json" in suffixes:
         raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
     if plot is not None:
         from fact_clip.report import check_suffix
 
         check_suffix(plot)
+        check_place(plot)
     if overlay is None:
         return
     burning.check_suffix(overlay)
+    check_place(overlay)
     if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES:
         found = f"{len(inputs)} inputs" if len(inputs) != 1 else f"{inputs[0]}"
         raise InputError("--overlay", found, "one video")

@@ -27,6 +27,10 @@ _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
 
+_CUT = "mmap length is greater than file size"  # what Python says of it
+_FEW = 10  # rows, whose mean rate says nothing
+MOST_OFF = 10.0
+"""Frame times of a mean rate so many times the stated one, or less than that part of it, are no seconds."""
 LARGEST_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
 
@@ -38,12 +42,17 @@ def open_array(path: str | Path) -> Array:
         with np.errstate(over="raise"):  # of a shape that no memory has
             array: Array = np.lib.format.open_memmap(path, mode="r")
     except BROKEN_ARRAY as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).replace(_CUT, "the file is cut off: it has less than its header says")
         raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
     if array.dtype.kind not in "fiub":
         raise InputError(path, f"values of type {array.dtype}", "numbers")
     if array.size == 0:
         raise InputError(path, f"an empty array of shape {array.shape}", "at least one frame and one column")
+    further = Path(path).stat().st_size - array.offset - array.nbytes  # type: ignore[attr-defined]
+    if further > 0:
+        raise InputError(
+            path, f"{further:,} bytes after its array", "one array", "save each array to a file of its own"
+        )
     return array
 
 
@@ -278,6 +287,10 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
     if layout is None and not beside.is_file():
         raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
     n_frames, times = len(features), known.times
+    for name, said, here in (("n_frames", known.n_frames, n_frames), ("dim", known.dim, features.shape[1])):
+        if said not in (None, here):
+            todo = "it belongs to other features: extract the video again"
+            raise InputError(beside, f"{name} = {said}", f"{here}, as {path.name} has", todo)
     clock = Clock(n_frames, known.fps or fps, None, known.video, known.video_fps)
     if times is None:
         return clock
@@ -288,6 +301,10 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
     if starts.shape != (n_frames + 1,) or not (np.diff(starts) > 0).all():
         found = f"{starts.size} times for {n_frames} frames, or times that do not rise"
         raise InputError(beside, found, "one per frame, and the end")
+    rate = (n_frames - 1) / float(starts[-2] - starts[0]) if n_frames > _FEW else clock.fps
+    if clock.fps and rate and not 1 / MOST_OFF <= rate / clock.fps <= MOST_OFF:
+        expected = f"about {clock.fps:g} rows a second, as its fps or the run says"
+        raise InputError(beside, f"times of {rate:.3g} rows a second", expected, "times are seconds")
     return replace(clock, times=starts)
 
 
@@ -314,12 +331,14 @@ class Sidecar(BaseModel):
     video: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")] | None = None
     encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
+    n_frames: int | None = None
+    dim: int | None = None
 
     @field_validator("times")
     @classmethod
     def _rise(cls, times: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if times is not None and any(later <= sooner for sooner, later in pairwise(times)):
-            raise ValueError("times that do not rise")
+            raise ValueError("times that rise")
         return times
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import path_of
+from fact_clip.core.errors import is_name
 from fact_clip.core.files import whole_file
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
@@ -99,6 +100,8 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
     """
     path = Path(path)
     name = _format_name(path)
+    if background is not None and not is_name(background, old=True):
+        raise InputError("background", repr(background), "a name of one line that can be printed")
     read = FORMATS[name].read
     if read is None:
         kind = name.removesuffix(".tsv")

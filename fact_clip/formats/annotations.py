@@ -134,6 +134,9 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
         raise InputError(
             annotation.where, found, f"{MOST_FRAMES:,} frames at most", "check --fps and the unit of the times"
         )
+    if n_frames == 0 and spans:
+        found = f"{len(spans)} segments of {annotation.name!r}, each shorter than a frame"
+        raise InputError(annotation.where, found, "longer ones", "check --fps and the unit of the times")
     if n_frames == 0:
         raise InputError(annotation.where, f"no segments for {annotation.name!r}", "at least one, or a length")
     if reach > _last(n_frames):

@@ -15,6 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core.arguments import whole_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import is_number, parse_json, read_text
 from fact_clip.core.segments import MOST_FRAMES
@@ -157,8 +158,8 @@ class Gaps:
 
     def filled(self, path: Path, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """The segments of a file, in order, with background between them and up to the end of the video."""
-        if self.n_frames is not None and not 0 < self.n_frames <= MOST_FRAMES:
-            raise InputError(path, f"a video of {self.n_frames} frames", f"1 to {MOST_FRAMES:,}")
+        if self.n_frames is not None:
+            whole_of(self.n_frames, "n_frames", 1, MOST_FRAMES)
         if self.background is None:
             return tuple(segments)
         found, end = list[Segment](), 0
@@ -258,6 +259,8 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     header_line, missing = 0, list(columns)
     for header in lines:
         header_line += 1
+        if re.match(r"\ufeff?sep=.\r?$", header):  # by which Excel is told the separator
+            continue
         separator = max("\t;,", key=header.count)
         try:
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]

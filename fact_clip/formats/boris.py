@@ -126,13 +126,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if path.suffix.lower() in (".tsv", ".csv"):
         return _read_events(path, options)
     project = read_json(path, "a BORIS project", dict)
-    where, found = str(path), list[Annotation]()
+    where, found, left_out = str(path), list[Annotation](), 0
     behaviours = typed(project.get("behaviors_conf", {}), dict, where, "behaviors_conf")
     kinds = [typed(each, dict, where, f"behaviour {key}") for key, each in behaviours.items()]
     points = {each.get("code") for each in kinds if str(each.get("type", "")).lower().startswith("point")}
     for name, content in typed(project.get("observations"), dict, where, "observations").items():
         where = f"{path}, observation {name!r}"
         observation = typed(content, dict, where, "it")
+        _check_offset(where, observation.get("time offset"))
         rows = []
         for place, event in enumerate(typed(observation.get("events", []), list, where, "events")):
             what = f"event {place}"
@@ -142,6 +143,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             rows.append(
                 (number(event[0], where, f"{what}, time"), typed(subject, str, where, f"{what}, subject"), code)
             )
+        left_out += sum(row[2] in points for row in rows)
         rows = [row for row in rows if row[2] not in points]
         if not rows:  # not coded yet
             continue
@@ -150,7 +152,20 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         background = read_remark(observation.get("description"))
         video = _video(where, observation) or name
         found.append(Annotation(video, spans, "seconds", str(path), None, _length(where, observation), background))
+    if left_out and not found:
+        raise _only_points(path)
     return found
+
+
+def _only_points(path: Path) -> InputError:
+    return InputError(path, "only point events", "state events, which start and stop", "make state events of them")
+
+
+def _check_offset(where: str, offset: object) -> None:
+    """An InputError where the times are not those of the video, but a stated while later."""
+    if offset not in (None, "", 0) and number(offset, where, "time offset") != 0:
+        todo = "set its time offset to 0 in BORIS"
+        raise InputError(where, f"a time offset of {offset} s", "times of the video", todo)
 
 
 def _video(where: str, observation: dict[str, Any]) -> str | None:
@@ -178,6 +193,7 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
     background: dict[str, str | None] = {}
     for where, row in rows:
         kind = (row.get("Behavior type") or row.get("Status") or "").upper()
+        _check_offset(where, row.get("Time offset (s)"))
         if row.get("Subject", "") != subject or kind == "POINT":
             continue
         if kind not in ("START", "STOP", "STATE", ""):
@@ -197,6 +213,8 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
         if media:
             files.add(name)
     called = {name: video_name(name) if name in files else name for name in (*events, *spans)}
+    if not called:
+        raise _only_points(path)
     for name, found in events.items():
         spans.setdefault(name, []).extend(_states(f"{path}, {called[name]!r}", found))
     return [

@@ -60,6 +60,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if label is None:
         raise InputError(path, "no column 'label'" if rows else "no rows", "columns start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
+    if unit == "seconds" and options.fps is not None and "start_frame" not in rows[0][1]:
+        raise InputError("--source-fps", f"for {path}, whose times are seconds", "frames", "leave it out")
+    without = next((where for where, row in rows if not row.get("video", "").strip()), None)
+    if without is not None and any(row.get("video", "").strip() for _, row in rows):
+        raise InputError(without, "video is empty", "the name of a video, as in other rows")
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
     for where, row in rows:
         times = seconds(where, row[start], start), seconds(where, row[stop], stop)
@@ -81,6 +86,9 @@ def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, s
         unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"
+    other = "seconds" if unit == "frames" else "frame"
+    if unit is not None and header >= {f"start_{other}", f"stop_{other}"} and not header >= {"start", "stop"}:
+        raise InputError("--unit", f"{unit} for {path}, which has start_{other}", "columns start, stop", "leave it out")
     if not header >= {"start", "stop"}:
         raise InputError(path, f"columns {', '.join(header)}", "columns start, stop, label")
     if unit is None:
@@ -98,7 +106,7 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
     for where, row in table(path, needed):
         if not row["video_id"].strip():
             raise InputError(where, "video_id is empty", "the name of a video")
-        label = f"{_class_name(where, row['verb_class'], verbs)},{_class_name(where, row['noun_class'], nouns)}"
+        label = f"{_class_name(where, row, 'verb', verbs)},{_class_name(where, row, 'noun', nouns)}"
         start, stop = (seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
         spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
     return [Annotation(name, tuple(found), "seconds", str(path)) for name, found in spans.items()]
@@ -115,11 +123,12 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
     return found
 
 
-def _class_name(where: str, number: str, names: Mapping[str, str] | None) -> str:
+def _class_name(where: str, row: Mapping[str, str], kind: str, names: Mapping[str, str] | None) -> str:
+    number = row[f"{kind}_class"]
     if names is None and not number.strip():
         raise InputError(where, "an empty class", "its number or name")
     if names is None:
         return number
     if number not in names:
-        raise InputError(where, f"class {number}", f"one of the {len(names)} in the class file")
+        raise InputError(where, f"{kind}_class {number}", f"one of the {len(names)} ids of --{kind}s")
     return names[number]

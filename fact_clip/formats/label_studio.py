@@ -71,8 +71,15 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         spans = tuple(span for region in regions for span in _spans(where, region))
         unit: Unit = "frames" if True in in_frames else "seconds"
         fps = options.fps or data.get("fps")
+        if unit == "frames" and fps is None and _is_annotated(task):
+            raise InputError(where, "frames, and no fps in its data", "the frame rate of its video", "set --source-fps")
         found.append(Annotation(name, spans, unit, str(path), fps, None, data.get(BACKGROUND)))
     return found
+
+
+def _is_annotated(task: Mapping[str, Any]) -> bool:
+    """Whether a person has answered; predictions of ours count feature rows where no rate is known."""
+    return any(not each.get("was_cancelled") for each in task.get("annotations") or [])
 
 
 def _regions(where: str, task: Mapping[str, Any]) -> list[dict[str, Any]] | None:
@@ -91,6 +98,8 @@ def _regions(where: str, task: Mapping[str, Any]) -> list[dict[str, Any]] | None
 
 def _labels(where: str, region: Mapping[str, Any]) -> list[Any]:
     value = typed(region.get("value", {}), dict, where, "value")
+    if "ranges" in value and not value.get("timelinelabels"):
+        raise InputError(where, "no label", "one", "choose one in Label Studio, or delete the region")
     labels = value.get("timelinelabels") or (value.get("labels") if "start" in value else None) or []
     return typed(labels, list, where, "labels")
 

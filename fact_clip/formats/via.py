@@ -77,12 +77,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         where = f"{path}, segment {entry!r}"
         found = typed(content, dict, where, "it")
         times = typed(found.get("z", []), list, where, "z")
-        value = typed(found.get("av", {}), dict, where, "av").get(key)
-        if len(times) != 2 or value is None:
+        values = typed(found.get("av", {}), dict, where, "av")
+        if len(times) != 2 or (values and key not in values):
             continue
-        label = typed(value, str, where, f"the value of {tier!r}")
+        label = typed(values.get(key, ""), str, where, f"the value of {tier!r}")
         if label not in choices and not choices.keys().isdisjoint(label.split(",")):
             raise InputError(where, f"several options, {label}", "one action at a time", "make a segment for each")
+        if choices and label.isdigit() and label not in (*choices, *choices.values()):
+            raise InputError(where, f"option {label!r}", f"one of those of {tier!r}: {', '.join(choices)}")
         start, stop = (number(end, where, "z") for end in times)
         file = _file(where, project, found.get("vid"))
         spans.setdefault(file, []).append(Span(start, stop, str(choices.get(label, label)), where))

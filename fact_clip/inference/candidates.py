@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,10 +18,12 @@ from fact_clip.core.arguments import names_of
 from fact_clip.core.segments import NewWord
 from fact_clip.core.vocabulary import spelling
 from fact_clip.datasets.factors import new_factors
+from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import Calibration
 from fact_clip.encoders import TextEncoder, is_local, text_encoder
 from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.new_words import in_words, new_words
+from fact_clip.inference.prepared import NONE_OF_THESE
 from fact_clip.models import FACT
 
 logger = logging.getLogger(__name__)
@@ -115,6 +117,7 @@ class Candidates:
             return Choice(known, None, self._offset(known))
         if not actions:
             raise InputError("actions", "none", "at least one")
+        check_actions(actions, known.background)
         actions = self._as_trained(actions)
         if not self.run.config.model.is_open:
             return Choice(known, None, self._only(actions))
@@ -205,6 +208,15 @@ class Candidates:
 
     def _offset(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
         return None if self.calibration is None else self.calibration.offset(vocabulary)
+
+
+def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> None:
+    """An InputError for a name that stands for no action in files, and where there is nothing but background."""
+    for name in (UNLABELLED, NONE_OF_THESE):
+        if name in actions:
+            raise InputError("actions", f"{name!r}, which stands for frames without an action", "names of actions")
+    if set(actions) <= set(background):
+        raise InputError("actions", f"only {', '.join(map(repr, actions))}, the background", "at least one action")
 
 
 def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:

@@ -16,9 +16,10 @@ from torch import Tensor
 from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.config import Config
 from fact_clip.core import InputError, Segmentation, stretch
-from fact_clip.core.arguments import number_of
+from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.clock import Clock
-from fact_clip.datasets.features import load_features, read_clock
+from fact_clip.core.segments import MOST_FRAMES
+from fact_clip.datasets.features import load_features, read_clock, read_sidecar
 from fact_clip.datasets.layout import unlabelled
 from fact_clip.decoding import (
     Calibration,
@@ -127,6 +128,12 @@ class Segmenter(SegmentsMany):
         if self.fps is not None and clock.fps != self.fps:
             expected = f"{self.fps:g}, as {self.run.path} was trained with"
             raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second", expected)
+        made_by = read_sidecar(path).encoder
+        if made_by is not None and self.run.encoder not in (None, made_by):
+            expected = f"{self.run.encoder}, as {self.run.path} was trained with"
+            raise InputError(
+                path.with_suffix(".json"), f"features by {made_by}", expected, "extract them by that encoder"
+            )
         return features, clock
 
     def encoder_for(self, video: Path) -> FrameEncoder:
@@ -227,7 +234,7 @@ class Segmenter(SegmentsMany):
         """In rows of the model, each of which stands for ``data.stride`` frames."""
         config = self.run.config
         stride, overlap = config.data.stride, config.decode.overlap
-        window = -(-self.window // stride)
+        window = -(-whole_of(self.window, "window", 0, MOST_FRAMES) // stride)
         shared = overlap_of(config.model, window) if overlap is None else -(-overlap // stride)
         return cut_windows(-(-n_frames // stride), window, shared)
 
@@ -449,6 +456,6 @@ def load(
         if rate is None:
             raise InputError("--window", f"seconds, and no frame rate in {run.path}", "frames a second", "set --fps")
         if not 0 < window <= 1e7:
-            raise InputError("--window", f"{window:g}", "seconds, more than 0")
+            raise InputError("--window", f"{window:g}", "seconds, more than 0 and at most 1e+07")
         segmenter.window = max(round(window * rate), 1)
     return segmenter

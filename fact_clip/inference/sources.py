@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import array_of, path_of
 from fact_clip.core.clock import Clock
+from fact_clip.core.files import check_file
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.datasets.layout import UNLABELLED
@@ -24,6 +25,9 @@ from fact_clip.video.decode import SUFFIXES, probe
 from fact_clip.video.extract import Progress, Settings, extracted
 
 logger = logging.getLogger(__name__)
+
+FEATURES = ".npy"
+KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
 
 Input = TypeVar("Input", str, Path)
 
@@ -85,7 +89,10 @@ class SegmentsMany(ABC):
         if not isinstance(source, str | Path):
             return self._segment(source, "features", Clock(fps=self.fps), actions, transcript, adjust)
         path = Path(source)
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in (FEATURES, *SUFFIXES):
+            check_file(path, KINDS)
+            raise InputError(path, f"the ending {path.suffix!r}", KINDS)
+        if path.suffix.lower() == FEATURES:
             features, clock = self.open(path)
             return self._segment(features, str(path), clock, actions, transcript, adjust)
         encoder = self.encoder_for(path)

@@ -18,6 +18,7 @@ from fact_clip.decoding import TransportSettings, similarity_probabilities, tran
 from fact_clip.encoders import Runtime, frame_encoder
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import ImageTextModel
+from fact_clip.inference.candidates import check_actions
 from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
 from fact_clip.inference.sources import SegmentsMany, check_features
 from fact_clip.text.prompts import TEMPLATES
@@ -102,6 +103,7 @@ class TrainingFree(SegmentsMany):
     def _vocabulary(self, actions: Sequence[str]) -> Vocabulary:
         if not actions:
             raise InputError("actions", "none", "at least one name")
+        check_actions(actions)
         if self.settings.threshold is None:
             return Vocabulary.from_names(actions)
         return Vocabulary.from_names([*actions, self.settings.background], [self.settings.background])

@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import path_of, whole_of
 from fact_clip.core.files import check_file
+from fact_clip.core.segments import MOST_FRAMES
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -42,6 +45,9 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINE
 
 LONGEST_SHOWN = 3600.0
 """Seconds for which one picture may be shown; a longer time is a mistake, and would give millions of equal rows."""
+
+LONGEST_BACK = 0.5
+"""Seconds by which the times of pictures may go back, as some recorders number them; more is another recording."""
 
 _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
 _UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
@@ -104,7 +110,7 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         InputError: see `frames`.
     """
-    with _opened(Path(path)) as source:
+    with _opened(path_of(path, "path")) as source:
         _, frame = next(iter(source))
         height, width = _Converter(None)(frame).shape[:2]
         return VideoInfo(width, height, source.rate, source.declared)
@@ -138,13 +144,17 @@ def frames(
     """
     if fps is not None and not (math.isfinite(fps) and 0 < fps <= 1 / _ROUNDING):
         raise InputError("fps", str(fps), f"pictures a second, more than 0 and at most {1 / _ROUNDING:.0f}")
-    if stride < 1:
-        raise InputError("stride", str(stride), "a whole number of frames, 1 or more")
+    if whole_of(stride, "stride", 1, MOST_FRAMES) > 1 and fps is not None:
+        raise InputError("stride", f"{stride} beside fps", "one of them")
+    if size is not None and not (isinstance(size, tuple) and len(size) == 2):
+        raise InputError("size", repr(size), "(width, height), or None")
+    for side in size or ():
+        whole_of(side, "size", 1, 1 << 15)
     if not (math.isfinite(start) and start >= 0):
         raise InputError("start", str(start), "seconds, 0 or more")
     if stop is not None and not stop > start:
         raise InputError("stop", str(stop), f"seconds after the start, {start:g}")
-    with _opened(Path(path), start) as source:
+    with _opened(path_of(path, "path"), start) as source:
         convert = _Converter(size)
         chosen = _strided(source, stride, start, stop) if fps is None else _on_grid(source, fps, start, stop)
         for shown_at, frame in chosen:
@@ -233,12 +243,17 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
         cover = av.stream.Disposition.attached_pic
         streams = [each for each in container.streams.video if not each.disposition & cover]
         if not streams:
-            kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
+            kinds = ", ".join(sorted({_kind(each) for each in container.streams})) or "nothing"
             raise InputError(path, f"no video stream (only {kinds})", expected)
         streams[0].thread_type = "AUTO"
         yield _Source(path, container, streams[0], start)
         # a decoder thread that waits for Python's lock to report something must get it before all of them are joined
         time.sleep(0.002)
+
+
+def _kind(stream: Stream) -> str:
+    """What a stream that is no film holds."""
+    return "a cover picture" if stream.type == "video" else str(stream.type)
 
 
 class _Source:
@@ -253,6 +268,7 @@ class _Source:
         self.declared = _declared(container, stream)
         self.end = 0.0  # seconds at which the last frame so far is no longer shown
         self._sum, self._faults, self._others, self._whole = 0.0, 0, 0.0, False
+        self._jump: float | None = None  # seconds at which the times first go back, as where files were joined
 
     def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
         if self._start > 0:
@@ -272,6 +288,8 @@ class _Source:
         for frame in chain([first], decoded):
             at = self._time(frame, last)
             if at <= last:
+                if at < last - LONGEST_BACK and self._jump is None:
+                    self._jump = last
                 continue
             length = (frame.duration or 0) * self._unit or (1 / self.rate if self.rate else _UNKNOWN)
             shown = max(length, at - last if last > -math.inf else at)
@@ -330,6 +348,9 @@ class _Source:
         if self._faults:
             fault = "one part does not decode" if self._faults == 1 else f"{self._faults} parts do not decode"
             return DamagedVideoError(self.path, fault, min(self.end, self._sum), self.declared)
+        if self._jump is not None:
+            fault = f"times that go back at {self._jump:.1f} s, as of files joined by copying (ffmpeg joins videos)"
+            return DamagedVideoError(self.path, fault, self.end, self.declared)
         allowance = max(_SHORT, 3 / self.rate if self.rate else 0.0)
         reached = max(self.end, self._others)
         if self._whole and self.declared is not None and reached < self.declared - allowance:

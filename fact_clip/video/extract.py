@@ -144,6 +144,7 @@ def extract(
     part = inside(target.parent, f"{target.stem}.part")
     for place in (target, part, inside(target.parent, f"{target.stem}.json")):
         check_place(place)
+    _check_own(target, part)
     with PartialRows(part, {**identity, "source": _source(video)}) as rows:
         if rows.count:
             logger.info("%s: continued at row %d", video, rows.count)
@@ -166,6 +167,17 @@ def extract(
         rows.finish(target, {**facts, "video": str(video.absolute()), "video_fps": info.fps, "times": times})
     logger.debug("%s: %d rows in %.1f s", video, rows.count, time.monotonic() - began)
     return target
+
+
+def _check_own(target: Path, part: Path) -> None:
+    """An InputError where features that something else made would be replaced."""
+    if not target.is_file() or part.is_file():
+        return
+    try:
+        describe(target)
+    except InputError:
+        todo = "move them, or name another --out"
+        raise InputError(target, "features that fact-clip extract has not made", "a new name", todo) from None
 
 
 @contextmanager

@@ -155,13 +155,12 @@ def test_epic_by_name_and_by_number(tmp_path, refused):
     refused(lambda: spans(path, "epic", nouns=nouns), "--verbs and --nouns")
     assert {(each.unit, each.where) for each in READERS["epic"](path, Options())} == {("seconds", str(path))}
     refused(lambda: spans(path, "epic", verbs=path, nouns=nouns), f"{path}: no column 'id'; expected columns id, key")
-    for missing, text in ((4, f"{EPIC}P,0,1,0,3\n"), (3, f"{EPIC}P,0,1,2,4\n")):
-        path.write_text(text)
-        number = 3 if missing == 4 else 2
-        refused(
-            lambda: spans(path, "epic", verbs=verbs, nouns=nouns),
-            f"{path}:2: class {number}; expected one of the 2 in the class file",
-        )
+    for row, found in (
+        ("P,0,1,0,3", "noun_class 3; expected one of the 2 ids of --nouns"),
+        ("P,0,1,2,4", "verb_class 2"),
+    ):
+        path.write_text(f"{EPIC}{row}\n")
+        refused(lambda: spans(path, "epic", verbs=verbs, nouns=nouns), f"{path}:2: {found}")
 
 
 def test_label_studio_in_frames_and_in_seconds_is_refused(tmp_path, refused):
@@ -209,7 +208,11 @@ def via_project(metadata: Any, **file: Any) -> str:
 def test_via_segments_without_times_or_the_attribute(tmp_path, refused):
     path = tmp_path / "v.json"
     good = {"vid": "1", "z": ["1", 2.5], "av": {"1": "cut"}}
-    others = {"b": {"vid": "1", "av": {"1": "x"}}, "c": {"vid": "1", "z": [1, 2]}, "d": {"z": [1], "av": {"1": "x"}}}
+    others = {
+        "b": {"vid": "1", "av": {"1": "x"}},
+        "c": {"vid": "1", "av": {"2": "x"}},
+        "d": {"z": [1], "av": {"1": "x"}},
+    }
     path.write_text(via_project({"a": good, **others, "e": {"vid": "1", "z": [3, 4], "av": {"2": "x"}}}))
     (annotation,) = READERS["via"](path, Options())
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1, 2.5, "cut")]
@@ -218,6 +221,8 @@ def test_via_segments_without_times_or_the_attribute(tmp_path, refused):
     refused(lambda: spans(path, "via"), f"{path}: no segments with attribute 'a'; expected at least one")
     path.write_text(via_project({"a": {**good, "z": [1, "x"]}}))
     refused(lambda: spans(path, "via"), f"{path}, segment 'a': z is 'x'; expected a number")
+    path.write_text(via_project({"a": good, "c": {"vid": "1", "z": [1, 2]}}))
+    refused(lambda: spans(path, "via"), f"{path}, segment 'c': label '' from 1 to 2; expected a name")
     path.write_text(via_project({"a": {**good, "vid": "9"}}))
     refused(lambda: spans(path, "via"), f"{path}, segment 'a': video '9'; expected one of the files")
     path.write_text(via_project({"a": {**good, "av": 3}}))

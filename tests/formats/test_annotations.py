@@ -185,7 +185,8 @@ def test_frame_times_beside_the_features(times, tmp_path):
     ("told", "message"),
     [("{", "v.json:1: not JSON"),
      ([], "v.json: a list; expected an object"), ({"times": [0, 1]}, "2 times for 3 frames"),
-     ({"times": [0, 1, 1]}, "do not rise"), ({"fps": "x"}, "v.json: fps = 'x'"), ({"fps": -1}, "v.json: fps = -1"),
+     ({"times": [0, 1, 1]}, "expected times that rise"),
+         ({"fps": "x"}, "v.json: fps = 'x'"), ({"fps": -1}, "v.json: fps = -1"),
      ({"times": ["a"]}, "v.json: times.0 = 'a'")],
 )  # fmt: skip
 def test_broken_files_beside_the_features(told, message, tmp_path):

@@ -219,10 +219,11 @@ def test_a_header_beyond_any_is_no_table(tmp_path, refused):
 
 def test_the_length_of_a_video_has_bounds(tmp_path, refused):
     path = save(POUR, tmp_path / "a.csv")
-    for n_frames in (0, 20_000_001):
+    for n_frames in (0, 20_000_001, "9", 2.5, True):
         refused(
-            lambda n=n_frames: load(path, n_frames=n), f"{path}: a video of {n_frames} frames; expected 1 to 20,000,000"
+            lambda n=n_frames: load(path, n_frames=n), f"n_frames: {n_frames!r}; expected a whole number, 1 to 20,0"
         )
+    refused(lambda: load(path, background=""), "background: ''; expected a name of one line")
     assert load(path, n_frames=10) == POUR
     assert load(path, background="x").to_frames() == POUR.to_frames()
     path.write_text(HEADER + "0,3,,,a,\n2,5,,,b,\n")

@@ -128,6 +128,16 @@ def test_a_cut_file_is_noticed(video, tmp_path, name):
         assert numbers(path, keep_going=True) == got
 
 
+def test_joined_files_are_noticed(video, tmp_path):
+    """A camera's files put one behind the other: the times of the second one begin anew, and it would be left out."""
+    path = tmp_path / "joined.ts"
+    path.write_bytes(video("a.ts").read_bytes() * 2)
+    got = []
+    with pytest.raises(DamagedVideoError, match=r"times that go back at 5\.0 s"):
+        got.extend(number_of(frame.image) for frame in frames(path))
+    assert got == list(range(150))
+
+
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_overwritten_bytes_are_noticed(video, tmp_path, name):
     path = overwritten(video(name), tmp_path)
@@ -195,8 +205,10 @@ def test_a_file_without_a_frame(video, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "how", [{"fps": 0}, {"fps": float("nan")}, {"stride": 0}, {"start": -1}, {"start": 2.0, "stop": 2.0}]
-)
+    "how",
+    [{"fps": 0}, {"fps": float("nan")}, {"stride": 0}, {"start": -1}, {"start": 2.0, "stop": 2.0}, {"stride": 1.5},
+     {"stride": 2, "fps": 5}, {"size": 0}, {"size": (0, 9)}, {"size": (9,)}],
+)  # fmt: skip
 def test_requests_that_cannot_be(video, how):
     with pytest.raises(InputError):
         list(frames(video("a.mp4"), **how))

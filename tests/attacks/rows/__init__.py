@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 
-from . import checkpoints, datasets, faces, full, machine, misread, runs, settings, silent, tables, tools, videos
+from . import (
+    checkpoints,
+    datasets,
+    faces,
+    full,
+    machine,
+    misread,
+    mixups,
+    runs,
+    settings,
+    silent,
+    tables,
+    tools,
+    videos,
+)
 
 ROWS = (
     *settings.ROWS,
@@ -19,6 +33,7 @@ ROWS = (
     *silent.ROWS,
     *full.ROWS,
     *misread.ROWS,
+    *mixups.ROWS,
 )
 
 _twice = [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]
