@@ -55,6 +55,8 @@ class Timm(Backbone):
     def _load(self) -> Any:
         import timm
 
+        if ":" not in self._model_name and not timm.is_model(self._model_name):
+            raise InputError(self._where, f"no model {self._model_name!r}", "one of timm.list_models()")
         model: Any = timm.create_model(self._model_name, pretrained=self._file is None, num_classes=0)
         if self._file is not None:
             head = model.pretrained_cfg.get("classifier") or ()

@@ -74,9 +74,21 @@ class OpenClip(ImageTextModel):
         quick = "-quickgelu" if known.get("quick_gelu") and not self._model_name.endswith("-quickgelu") else ""
         return f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE"
 
+    def _check_known(self) -> None:
+        """A name that the library has not is no matter of the network."""
+        import open_clip
+
+        todo = "open_clip.list_pretrained() names models and tags"
+        if ":" not in self._model_name and self._model_name not in open_clip.list_models():
+            raise InputError(self._where, f"no model {self._model_name!r}", "a model of open_clip", todo)
+        if self._weights and not self._is_local and not self._known():
+            expected = f"a tag of it, or {self._prefix}:{self._model_name}/FILE"
+            raise InputError(self._where, f"no weights {self._weights!r} of this model", expected, todo)
+
     def _load(self) -> Any:
         import open_clip
 
+        self._check_known()
         # OpenAI's weights need the activation that they were trained with, whatever the model's name says
         quick = bool(self._known().get("quick_gelu"))
         return open_clip.create_model(

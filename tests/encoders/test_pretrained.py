@@ -79,8 +79,6 @@ def test_a_local_checkpoint_is_named_by_its_content(open_clip_folder, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "found"),
     [
-        ("open_clip:no-model/openai", "Model config for 'no-model' not found"),
-        ("open_clip:ViT-B-32/no-tag", "'no-tag' is not a known tag"),
         ("open_clip:ViT-B-32/laion2b_s34b_b79k", "Failed to download weights"),
         ("open_clip:hf-hub:laion/no-model", "HF Hub laion/no-model"),
         ("transformers:openai/no-model", "OSError"),
@@ -93,6 +91,20 @@ def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, 
         encoder.encode_texts(TEXTS)
     assert "run once where there is internet, or give a local" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("open_clip:no-model/openai", "no model 'no-model'; expected a model of open_clip"),
+        ("open_clip:ViT-B-32/no-tag", "no weights 'no-tag' of this model"),
+    ],
+)
+def test_names_that_open_clip_has_not_are_no_matter_of_the_network(spec, found):
+    pytest.importorskip("open_clip")
+    with pytest.raises(InputError, match=re.escape(found)) as caught:
+        text_encoder(spec).encode_texts(TEXTS)
+    assert "internet" not in str(caught.value)
 
 
 def test_broken_and_foreign_open_clip_checkpoints(open_clip_folder, tmp_path):
