@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from fact_clip.formats.base import (
     without_mark,
     write_json,
 )
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = (
     "Observation id", "Observation date", "Description", "Observation duration", "Observation type", "Source",
@@ -152,13 +155,16 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         background = read_remark(observation.get("description"))
         video = _video(where, observation) or name
         found.append(Annotation(video, spans, "seconds", str(path), None, _length(where, observation), background))
-    if left_out and not found:
-        raise _only_points(path)
+    _tell_points(path, left_out, bool(found))
     return found
 
 
-def _only_points(path: Path) -> InputError:
-    return InputError(path, "only point events", "state events, which start and stop", "make state events of them")
+def _tell_points(path: Path, left_out: int, has_states: bool) -> None:
+    """A warning where point events are left out, and an InputError where there is nothing else."""
+    if left_out and not has_states:
+        raise InputError(path, "only point events", "state events, which start and stop", "make state events of them")
+    if left_out:
+        logger.warning("%s: %d point events are left out, since they have no length", path, left_out)
 
 
 def _check_offset(where: str, offset: object) -> None:
@@ -213,8 +219,8 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
         if media:
             files.add(name)
     called = {name: video_name(name) if name in files else name for name in (*events, *spans)}
-    if not called:
-        raise _only_points(path)
+    points = sum((row.get("Behavior type") or row.get("Status") or "").upper() == "POINT" for _, row in rows)
+    _tell_points(path, points, bool(called))
     for name, found in events.items():
         spans.setdefault(name, []).extend(_states(f"{path}, {called[name]!r}", found))
     return [

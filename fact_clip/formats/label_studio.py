@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from fact_clip.core import InputError, Segmentation
 from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose
 from fact_clip.formats.base import media_of, number, picture, picture_rate, read_json, typed, video_name, write_json
+
+logger = logging.getLogger(__name__)
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -52,7 +55,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     tasks = read_json(path, "an export of Label Studio as JSON")
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
         raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
-    found = []
+    found, predicted = list[Annotation](), 0
     for place, task in enumerate(tasks):
         where = f"{path}, task {task.get('id', place)}"
         data = typed(task["data"], dict, where, "data")
@@ -70,10 +73,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
         spans = tuple(span for region in regions for span in _spans(where, region))
         unit: Unit = "frames" if True in in_frames else "seconds"
+        if not _is_annotated(task):
+            predicted += 1
         fps = options.fps or data.get("fps")
         if unit == "frames" and fps is None and _is_annotated(task):
             raise InputError(where, "frames, and no fps in its data", "the frame rate of its video", "set --source-fps")
         found.append(Annotation(name, spans, unit, str(path), fps, None, data.get(BACKGROUND)))
+    if predicted:
+        logger.warning("%s: nobody has annotated %d of %d tasks, so predictions are read", path, predicted, len(found))
     return found
 
 

@@ -132,6 +132,9 @@ def _annotations() -> Iterator[Row]:
     )
     rows = "t\tstir\tSTART\t1\t5.0\nt\tstir\tSTOP\t2\t5.0\n"
     yield Row("mixup boris/a table with an offset", table, ("a.tsv:2", "time offset"), {"a.tsv": head + rows})
+    mixed = head + "t\tstir\tSTART\t1\t0\nt\tstir\tSTOP\t2\t0\nt\tbeep\tPOINT\t1\t0\n"
+    told = ("warning", "1 point events")
+    yield Row("mixup boris/a point among states", table, told, {"a.tsv": mixed}, code=0, leaves=("o*",))
     via = copy.deepcopy(VIA)
     for segment in via["metadata"].values():
         segment["av"] = {}
@@ -145,6 +148,10 @@ def _annotations() -> Iterator[Row]:
     del studio[0]["data"]["fps"]
     command = convert.format("label-studio", "a.json")
     yield Row("mixup label studio/no rate", command, ("task 1", "--source-fps"), {"a.json": dumped(studio)})
+    studio = copy.deepcopy(LABEL_STUDIO)
+    studio[0]["predictions"] = studio[0].pop("annotations")
+    told, files = ("warning", "nobody has annotated 1 of 1"), {"a.json": dumped(studio)}
+    yield Row("mixup label studio/predictions alone", command, told, files, code=0, leaves=("o*",))
     studio = copy.deepcopy(LABEL_STUDIO)
     studio[0]["annotations"][0]["result"][0]["value"]["timelinelabels"] = []
     yield Row(
