@@ -366,8 +366,7 @@ def _check_outputs(
     from fact_clip.video import overlay as burning
     from fact_clip.video.decode import SUFFIXES
 
-    beside = [path for path in inputs if path.suffix == ".npy" and same_place(path.parent, folder)]
-    if beside and ".json" in suffixes:
+    if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
         raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
     if plot is not None:
         from fact_clip.report import check_suffix

@@ -170,14 +170,17 @@ def extract(
 
 
 def _check_own(target: Path, part: Path) -> None:
-    """An InputError where features that something else made would be replaced."""
-    if not target.is_file() or part.is_file():
+    """An InputError where a file that something else made would be replaced; a damaged description is made anew."""
+    beside = target.with_suffix(".json")
+    if part.is_file():
         return
-    try:
-        describe(target)
-    except InputError:
-        todo = "move them, or name another --out"
-        raise InputError(target, "features that fact-clip extract has not made", "a new name", todo) from None
+    foreign = target if target.is_file() and not beside.is_file() else None
+    with suppress(InputError):
+        if beside.is_file() and read_mapping(beside, "a description").get("format") != FORMAT:
+            foreign = beside
+    if foreign is not None:
+        found, todo = "a file that fact-clip extract has not made", "move it, or name another --out"
+        raise InputError(foreign, found, "a new name", todo)
 
 
 @contextmanager

@@ -71,9 +71,9 @@ def _features() -> Iterator[Row]:
     made = {"o/clip.npy": array(np.zeros((7, 3))), "o/clip.json": '{"fps": 5}'}
     command = "extract {w}/clip.mp4 --encoder grid --out o"
     for what, files in {"with a sidecar": made, "alone": {"o/clip.npy": made["o/clip.npy"]}}.items():
-        yield Row(
-            f"mixup extract/over features of others, {what}", command, ("o/clip.npy", "has not made"), dict(files)
-        )
+        yield Row(f"mixup extract/over features of others, {what}", command, ("o/clip.", "has not made"), dict(files))
+    result = {"o/clip.json": '{"fps": 5, "segments": []}'}
+    yield Row("mixup extract/over a result", command, ("o/clip.json", "has not made"), result)
     for options in ("--device cuda", "--precision bf16", "--compile"):
         yield Row(f"mixup extract/grid {options}", f"{command} {options}", (options.split()[0], "grid"))
 
@@ -85,6 +85,8 @@ def _outputs() -> Iterator[Row]:
     files = {"b.npy": array(np.zeros((30, 8)))}
     command = f"segment {NAME}.npy b.npy --run {{w}}/run --out o --media one.mp4"
     yield Row("mixup media/one for two videos", command, ("--media", "2 videos"), files, here)
+    video = "segment {w}/clip.mp4 --run {w}/run --encoder grid --out o --overwrite"
+    yield Row("mixup out/features of the video", video, ("--out", "NAME.json"), {"o/clip.npy": array(np.zeros((7, 3)))})
     yield Row(
         "mixup out/the folder of the features", HERE.replace("--out o", "--out ."), ("--out", "NAME.json"), copies=here
     )
