@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 LONGEST = 400
@@ -39,6 +40,16 @@ def is_name(text: object, *, old: bool = False) -> bool:
 def shortened(text: str) -> str:
     """The text, or its beginning and its end if it is very long."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+
+
+LISTED = 12
+"""Names that a message lists, at most; of the rest the number is told."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of a message, of which many are counted: "a, b, and 7 more"."""
+    more = f", and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return f"{', '.join(names[:LISTED])}{more}"
 
 
 class InputError(ValueError):

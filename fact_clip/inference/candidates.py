@@ -15,6 +15,7 @@ from torch import Tensor
 from fact_clip.checkpoint import Run
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
+from fact_clip.core.errors import listed
 from fact_clip.core.segments import NewWord
 from fact_clip.core.vocabulary import spelling
 from fact_clip.datasets.factors import new_factors
@@ -136,7 +137,7 @@ class Candidates:
         names = tuple(name if name in self.vocabulary else first.setdefault(spelling(name), name) for name in own)
         other = [f"{given!r} for {name!r}" for given, name in zip(actions, names, strict=True) if given != name]
         if other:
-            logger.warning("another spelling of the same name: %s", ", ".join(dict.fromkeys(other)))
+            logger.warning("another spelling of the same name: %s", listed(list(dict.fromkeys(other))))
         return names
 
     def _read_names(self, actions: Sequence[str]) -> tuple[Choice, Sequence[str]]:
@@ -192,8 +193,8 @@ class Candidates:
             if lost and name not in self.vocabulary
         ]
         if words:
-            listed = ", ".join(dict.fromkeys(words))
-            logger.warning("no object column matches %s; these actions are named without evidence of objects", listed)
+            told = listed(list(dict.fromkeys(words)))
+            logger.warning("no object column matches %s; these actions are named without evidence of objects", told)
 
     def _only(self, actions: Sequence[str]) -> NDArray[np.float64]:
         """(C,) the offset of a closed-set model that rules out all but some of its classes and the background."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import Vocabulary
+from fact_clip.core.errors import listed
 from fact_clip.core.segments import NewWord
 from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.encoders import text_encoder
@@ -126,4 +127,4 @@ def in_words(found: Sequence[NewWord]) -> str:
         kind += ", far from all" * each.far
         beside = f"; nearest {each.nearest!r}, {each.similarity:.2f}" if each.nearest else ""
         told[each.slot, each.word] = f"{each.word!r} ({kind}{beside})"
-    return ", ".join(told.values())
+    return listed(list(told.values()))
