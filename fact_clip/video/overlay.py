@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.files import whole_file
+from fact_clip.core.arguments import path_of
+from fact_clip.core.files import same_place, whole_file
 from fact_clip.video.decode import Image, file_url, frames, probe
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def overlay(
     """
     import av
 
-    out = check_suffix(out)
+    out, video = check_suffix(out), path_of(video, "video")
+    if same_place(out, video):
+        raise InputError(out, "the video itself", "another file")
     if segmentation.seconds(0) is None:
         raise InputError(out, "segments without a frame rate", "rows a second", "set data.fps when training")
     info = probe(video)

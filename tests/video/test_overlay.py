@@ -63,6 +63,8 @@ def test_what_cannot_be_is_an_error_and_leaves_nothing(grey, tmp_path):
         overlay(grey, SEGMENTS, tmp_path / "out.gif", COLOURS)
     with pytest.raises(InputError, match="segments without a frame rate"):
         overlay(grey, Segmentation(SEGMENTS.segments), tmp_path / "out.mp4", COLOURS)
+    with pytest.raises(InputError, match="the video itself"):
+        overlay(grey, SEGMENTS, grey, COLOURS)
     broken = tmp_path / "cut.mkv"
     broken.write_bytes(grey.read_bytes()[:900])
     with pytest.raises(InputError, match=r"declared"):
