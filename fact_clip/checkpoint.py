@@ -35,7 +35,7 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from fact_clip import __version__
-from fact_clip.config import Config, ModelConfig, Rate, checked, set_key, with_overrides
+from fact_clip.config import BLOCK_OF_LETTER, Config, ModelConfig, Rate, checked, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import path_of
 from fact_clip.core.commit import commit
@@ -78,6 +78,15 @@ class Run:
         if text is not None and len(text) != self.classes.count:
             found, expected = f"text vectors of {len(text)} classes", f"{self.classes.count}, as the vocabulary has"
             raise InputError("text_embeddings", found, expected, "take the mapping that the weights were trained with")
+        for letter, block in zip(config.model.blocks, block_configs(config.model), strict=True):
+            for size, by, used in (
+                ("action_dim", "heads", block.action != "gru_om"),
+                ("frame_dim", "frame_groups", True),
+            ):
+                whole, part = getattr(block, size), getattr(block, by)
+                if used and whole % part:
+                    key = f"model.{BLOCK_OF_LETTER[letter]}"
+                    raise InputError(key, f"{size} {whole} and {by} {part}", f"{size} divisible by {by}")
         count = least_parameters(config.model, width)
         if count > MOST_PARAMETERS:
             found = f"about {count:,} parameters"
@@ -362,7 +371,11 @@ def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
     weights, facts = read_weights(run.path / "model.safetensors")
     check_classes(run, facts, run.path / "model.safetensors")
-    model = run.new_model(*map(weights.get, ("text_embeddings", "objects.names", "similarity.space")))
+    try:
+        model = run.new_model(*map(weights.get, ("text_embeddings", "objects.names", "similarity.space")))
+    except InputError as error:
+        where, todo = run.path / "config.yaml", error.todo or "copy the run again, as it was written"
+        raise InputError(where, f"{error.where}: {error.found}", error.expected, todo) from None
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
 
@@ -433,7 +446,7 @@ def check_vocabulary(run: Run, vocabulary: Vocabulary, where: str | Path) -> Non
         pairs = zip(run.vocabulary.names[:shared], vocabulary.names[:shared], strict=True)
         first = next((f"{ours!r} against {theirs!r}" for ours, theirs in pairs if ours != theirs), "their number")
         found = f"{len(vocabulary)} classes that differ from the checkpoint's {len(run.vocabulary)} (first: {first})"
-        raise InputError(where, found, f"the vocabulary of {run.path}", "evaluate on the data that it was trained on")
+        raise InputError(where, found, f"the vocabulary of {run.path}", "use the data that it was trained on")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -45,6 +46,12 @@ def _all_different(values: Any) -> Any:
 
 
 _once = AfterValidator(_all_different)
+
+
+def _weight_or_unset(value: float) -> float:
+    if -1 < value < 0:
+        raise ValueError("a weight of 0 or more, or -1")
+    return value
 
 
 class _Frozen(BaseModel):
@@ -135,7 +142,7 @@ class BlockConfig(_Frozen):
 
 # what a block does not inherit from the one before it
 _OWN_DEFAULTS: dict[str, Any] = {"action": "sa", "action_layers": 1, "frame_layers": 5, "segment_layers": 1}
-_BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
+BLOCK_OF_LETTER = {"i": "input", "I": "input", "u": "update", "U": "pooled"}
 
 
 def _plain(block: Any) -> dict[str, Any]:
@@ -196,7 +203,7 @@ class ModelConfig(_Frozen):
             return values
         values = dict(values)
         base, given = _plain(values.get("input")), {}
-        used = [_BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))]
+        used = [BLOCK_OF_LETTER.get(b, "input") for b in str(values.get("blocks", "iuUU"))]
         for name in dict.fromkeys([*used, "update", "pooled"]):
             if name != "input":
                 # a block that does not occur has no sizes of its own, so that equal models are equal values
@@ -233,7 +240,7 @@ class LossConfig(_Frozen):
         1.0, ge=0, le=LARGEST, description="weight of the terms of tokens and attention beside that of frames"
     )
     background_weight: float = Field(1.0, ge=0, le=LARGEST, description="weight of background classes (bgw)")
-    null_weight: float = Field(
+    null_weight: Annotated[float, AfterValidator(_weight_or_unset)] = Field(
         -1.0, ge=-1, le=LARGEST, description="weight of the null class; -1: by tokens and segments"
     )
     balance: float = Field(0.0, ge=0, le=1, description="a class of n frames weighs n^-this, scaled to mean 1")
@@ -453,8 +460,7 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
         for one in value if isinstance(value, list | tuple) else (value,):
             _check_value(key, one, set() if field is None else _types(field.annotation), where)
         if field is None:
-            near = difflib.get_close_matches(str(name), list(model.model_fields), n=1, cutoff=0.0)
-            todo = _CHANGED.get(key, f"did you mean {prefix}{near[0]}?")
+            todo = _CHANGED.get(key, f"did you mean {_nearest_key(str(name), model, prefix)}?")
             raise InputError(where, f"unknown key {key}", f"one of {', '.join(model.model_fields)}", todo)
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, Mapping):
@@ -463,6 +469,16 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
                 checked(nested, {name: own for name, own in value.items() if own is not None}, where, prefix=f"{key}.")
         elif nested is BlockConfig and value is not None:
             raise InputError(where, f"{key} = {value!r}", f"a group of keys: {', '.join(BlockConfig.model_fields)}")
+
+
+def _nearest_key(name: str, model: type[BaseModel], prefix: str) -> str:
+    """What a key that does not exist may have meant: one of its group, or one of this name in another group."""
+    near = difflib.get_close_matches(name.lower(), model.model_fields, n=1, cutoff=0.0)[0]
+    groups = [] if prefix else [(key, kind.annotation) for key, kind in model.model_fields.items()]
+    inner = [
+        f"{key}.{name}" for key, kind in groups if isinstance(kind, type) and name in getattr(kind, "model_fields", ())
+    ]
+    return inner[0] if inner else f"{prefix}{near}"
 
 
 def _check_value(key: str, value: Any, types: set[Any], where: str) -> None:
@@ -517,9 +533,9 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
             raise InputError(override, f"no key {key!r}", "key=value, as in train.epochs=20")
         # a pattern begins with a brace, as a YAML mapping does
         is_pattern = key == "data.grammar" and value[:1] in ("{", "[")
-        set_key(
-            tree, key.split("."), value if is_pattern else parse_yaml(value, key, "a value as in a recipe"), override
-        )
+        torn = value[:1] in ("{", "[") and value[-1] not in "]}"  # by the shell, at a blank
+        expected = "a value as in a recipe" + (f", and quotes around what has blanks: '{override} ...'" if torn else "")
+        set_key(tree, key.split("."), value if is_pattern else parse_yaml(value, key, expected), override)
     return tree
 
 
@@ -534,6 +550,8 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     `above` are the files that build on this one, nearest last; a relative path starts from the last of them.
     """
     by_name = not str(recipe).endswith((".yaml", ".yml"))
+    if by_name and not above and str(recipe) not in recipes() and os.path.isdir(recipe):
+        raise InputError(recipe, "a folder", "a recipe, by name or the path of a YAML file", _recipe_in(Path(recipe)))
     path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and not by_name:
         path = above[-1].parent / path
@@ -548,6 +566,7 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     if len(above) > MOST_BASES:
         raise InputError(path, f"a base of {len(above)} recipes above it", f"{MOST_BASES} at most")
     tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
+    tree = {key: value for key, value in tree.items() if value is not None}  # a group whose keys are all comments
     _look_beside(path, tree)
     own = tree.pop("base", None)
     base = base or own
@@ -556,6 +575,16 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     if not isinstance(base, str) or not base or printable(base) != base:
         raise InputError(path, f"base = {base!r}", "the name of a recipe, or the path of a YAML file")
     return merged(read_recipe(base, (*above, path)), tree)
+
+
+def _recipe_in(folder: Path) -> str:
+    """What to give where a folder was given for a recipe."""
+    for name in ("config.yaml", "recipe.yaml"):  # of a run, and of a data set
+        if (folder / name).is_file():
+            return f"give {folder / name}"
+    if (folder / "mapping.txt").is_file():
+        return f"write one with: fact-clip data init {folder}; or give folder data.root={folder}"
+    return ""
 
 
 def _look_beside(path: Path, tree: Mapping[str, Any]) -> None:

@@ -229,7 +229,7 @@ def _select(given: Namespace) -> None:
 
 
 def _viz(given: Namespace) -> None:
-    from fact_clip.checkpoint import run_folder
+    from fact_clip.checkpoint import open_run, run_folder
     from fact_clip.report import draw_frames
     from fact_clip.training.evaluation import frame_states
 
@@ -240,6 +240,9 @@ def _viz(given: Namespace) -> None:
         inner = folder / f"split{part.removeprefix('split')}"
         folder = newest(inner if inner.is_dir() else folder)
     if part not in ("test", "validation", "train"):
+        asked, own = part.removeprefix("split"), str(open_run(folder).config.data.split)
+        if asked != own:
+            raise InputError("--split", part, f"split{own}, of which {folder} is; or test, validation, train")
         part = "test"
     vocabulary, states = frame_states(folder, part)
     for path in draw_frames(states, vocabulary, given.outdir, title=str(folder), n_scores=given.videos):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 import logging
 import os
@@ -175,8 +176,11 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
         return Config.load(recipe, [f"data.root={json.dumps(data)}", *given]).data
     if data in BENCHMARKS:
         return Config.load("folder", [f"data.name={data}", *given]).data
-    if "/" in data and not data.endswith((".yaml", ".yml")):
-        raise InputError(data, "no such folder", "a data set: mapping.txt, groundTruth, features, splits")
+    if not data.endswith((".yaml", ".yml")):
+        found = "a file" if Path(data).is_file() else "no such folder" if "/" in data else "no such folder or recipe"
+        near = difflib.get_close_matches(data[:100], [*recipes(), *BENCHMARKS], n=1)
+        expected = "a data set: mapping.txt, groundTruth, features, splits; or a recipe, by name or path"
+        raise InputError(data, found, expected, f"did you mean {near[0]!r}?" if near else "")
     return Config.load(data, given).data
 
 

@@ -106,6 +106,8 @@ def convert(
         return
     if unit == "milliseconds":
         raise InputError("--unit", "milliseconds", "seconds or frames")
+    if features is not None and features.is_file():
+        raise InputError("--features", f"{features}, a file", "a folder of NAME.npy")
     if layout is not None and features is None:
         raise InputError("--layout", "without --features", "the folder of these files")
     classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
@@ -173,5 +175,7 @@ def _convert_tables(
     print(json.dumps(found) if as_json else table(["video", *keys], rows, right=range(1, 5)))
     between = sum(one["interpolated"] for one in found.values())
     note = f"; {between} frames without a row lie on the line between their neighbours" if between else ""
+    if between > sum(one["frames"] for one in found.values()) / 2 and how.time is not None:
+        note += f", which are most; are times of {how.time!r} in {'milli' * how.milliseconds}seconds (--unit)?"
     rate = "as the rows are" if how.fps is None else f"{how.fps:g} frames per second"
     print(f"written: {len(found)} files in {out / 'features'}, {rate}{note}", file=sys.stderr)

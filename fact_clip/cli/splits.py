@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,8 @@ def split(
     from fact_clip.datasets.splits import divide, guess_groups, read_groups, write_splits
 
     way, amount = _way(leave_out, folds, test)
+    if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
+        raise InputError("--leave-out", repr(leave_out), "a word, such as subject", "give the pattern with --pattern")
     root, labelled, videos = _videos(folder)
     if leave_out is not None and pattern is None:
         pattern = guess_groups(videos)
@@ -100,11 +103,11 @@ def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     from fact_clip.config import DataConfig
     from fact_clip.core import InputError
     from fact_clip.core.files import is_file_name
-    from fact_clip.datasets.layout import find_root
+    from fact_clip.datasets.layout import find_root, label_files
     from fact_clip.datasets.splits import in_order
 
     root = find_root(DataConfig(root=str(folder)))
-    labelled = in_order(path.stem for path in (root / "groundTruth").glob("*.txt"))
+    labelled = in_order(path.stem for path in label_files(root))
     videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
     odd = next((name for name in videos if name != name.strip() or not is_file_name(name)), None)
     if odd is not None:

@@ -56,7 +56,9 @@ def train(
     for override in overrides or []:
         if (key := override.partition("=")[0]) in axes:
             raise InputError(override, f"{key}, which is swept too", "either of them")
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "a file", "a new folder", "name another --out")
+    if not resume and out.exists() and any(out.iterdir()):
         todo = "give --resume to continue the run there, or another --out"
         raise InputError(out, "already there and not empty", "a new folder", todo)
     try:

@@ -131,7 +131,13 @@ def convert(
     if len(vocabulary.background) == len(vocabulary):
         raise InputError("--background", "all classes", "an action among them")
     classes = _verbs_and_nouns(mapping, vocabulary) if name.startswith("epic") else Classes(len(vocabulary))
-    ours, unknown = read_config(reference, verb_noun=bool(classes.verb))
+    ours, unknown = read_config(reference, verb_noun=bool(classes.verb), where=config)
+    if ours.model.head == "fact-clip" and "text_embeddings" not in weights:
+        found, todo = (
+            f"no text_embeddings, and use_clip in {config}",
+            "score it with scripts/run_eval.py, which makes them",
+        )
+        raise InputError(checkpoint, found, "the weights of a model that reads text", todo)
     if unknown:
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
@@ -146,6 +152,7 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     _check_new(out)
     weights = read_state(checkpoint)
     dataset = Dataset(config.data)
+    dataset.check()
     vocabulary, classes = dataset.vocabulary, Classes(len(dataset.vocabulary))
     mapping = dataset.root / BENCHMARKS[config.data.name].mapping
     if config.model.head == "verb-noun":

@@ -85,13 +85,15 @@ _GPU = "aux.gpu"
 _OURS = tuple(Config.model_fields)
 
 
-def read_config(reference: Mapping[str, Any], *, verb_noun: bool = False) -> tuple[Config, tuple[str, ...]]:
+def read_config(
+    reference: Mapping[str, Any], *, verb_noun: bool = False, where: str | Path = "reference configuration"
+) -> tuple[Config, tuple[str, ...]]:
     """Our configuration for a reference one, flat or nested, and the reference keys that have no meaning here.
 
-    With `verb_noun` the model scores verbs and nouns; that of Epic-Kitchens always does.
+    With `verb_noun` the model scores verbs and nouns; that of Epic-Kitchens always does. Errors name `where`.
     """
     flat = flatten(reference)
-    return Config.from_tree(_whole_tree(flat, verb_noun), "reference configuration"), _meaningless(flat)
+    return Config.from_tree(_whole_tree(flat, verb_noun), str(where)), _meaningless(flat)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -136,6 +138,8 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
             ours["text.phrase"] = "havid"  # its names are codes
     if "TM.use" in flat:
         ours["augment.time_spans"] = ours.get("augment.time_spans", 5) if flat["TM.use"] else 0
+    if not isinstance(flat.get("use_clip"), bool | int | None):
+        raise InputError("use_clip", repr(flat["use_clip"]), "true or false")
     if flat.get("use_clip"):
         ours["model.head"] = "fact-clip"
     elif verb_noun or ours.get("data.name") == "epic":
@@ -173,6 +177,8 @@ def read_settings(files: Sequence[str], pairs: Sequence[str] = ()) -> Config:
     dead = dict.fromkeys(key for flat, _ in sources for key in _meaningless(flat) if key != _GPU)
     if dead:
         warnings.warn(f"keys without a meaning here: {', '.join(dead)}", stacklevel=2)
+    if reference.get("holdout_mode") and not reference.get("holdout_classes"):
+        warnings.warn("holdout_mode without holdout_classes: nothing is held out", stacklevel=2)
     if reference.get(_GPU) is not None and "device" not in sources[-1][1].get("train", {}):
         tree = merged(tree, {"train": {"device": _device(reference[_GPU])}})
     return Config.from_tree(tree, " + ".join([*files, *(["--set"] if pairs else [])]))
@@ -205,7 +211,8 @@ def _changes(flat: Mapping[str, Any], tree: Mapping[str, Any], before: Mapping[s
 def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ..."""
     if len(pairs) % 2:
-        raise InputError("--set", f"{pairs[-1]!r} without a value", "KEY VALUE KEY VALUE ...")
+        joined = next((one for one in pairs[::2] if "=" in one), pairs[-1])
+        raise InputError("--set", f"{joined!r} without a value", "KEY VALUE KEY VALUE ...")
     flat, ours = dict[str, Any](), dict[str, Any]()
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
         value = parse_yaml(text, f"--set {key}", "a value as in a recipe")

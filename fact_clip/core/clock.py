@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fact_clip.core.arguments import array_of, number_of
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
 
@@ -21,7 +22,11 @@ def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray
     several rows show the same picture, the later ones start at n / fps, and so does a row before the first picture. So
     the times rise. The last row ends with the video, at `end` seconds, or at T / fps if that is sooner.
     """
-    times = np.asarray(shown, dtype=np.float64)
+    times = array_of(shown, "shown", "seconds").astype(np.float64)
+    if times.ndim != 1 or not times.size:
+        raise InputError("shown", f"an array of shape {times.shape}", "the seconds of at least one row, (T,)")
+    if number_of(fps, "fps") <= 0:
+        raise InputError("fps", str(fps), "rows per second, more than 0")
     grid = np.arange(len(times) + 1) / fps
     new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
     starts = np.where(new, np.maximum(times, 0.0), grid[:-1])

@@ -38,6 +38,8 @@ def check_file(path: str | Path, expected: str, largest: int | None = None) -> P
         raise InputError(path, "a folder", expected)
     if not stat.S_ISREG(status.st_mode):
         raise InputError(path, "no regular file, but a pipe or a device", expected)
+    if not os.access(path, os.R_OK):
+        raise InputError(path, "cannot be read (no permission)", expected)
     if largest is not None and status.st_size > largest:
         raise InputError(path, f"{status.st_size:,} bytes", f"{expected}, of at most {largest:,} bytes")
     return path

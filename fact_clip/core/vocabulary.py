@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import names_of, path_of
-from fact_clip.core.errors import InputError, is_name
+from fact_clip.core.errors import InputError, is_name, shortened
 from fact_clip.core.files import lines_of, read_text
 from fact_clip.core.segments import frame_labels
 
@@ -238,8 +238,8 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
         raise InputError(where, "none", "at least one")
     seen: dict[str, str] = {}
     for name in names:
-        if not name.strip():
-            raise InputError(where, repr(name), "a name that is not blank")
+        if not is_name(name, old=True):
+            raise InputError(where, repr(shortened(name)), "a name of one line that is not blank and can be printed")
         if (same := seen.get(look(name))) is not None:
             found = f"{name!r} twice" if same == name else f"{name!a} and {same!a}, which look the same"
             raise InputError(where, found, "each name once")
@@ -247,9 +247,10 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """A hint for an error: the most similar of some names."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    return f"the nearest is {close[0]!r}" if close else ""
+    """A hint for an error: the most similar of some names; case, underscores and blanks make the least difference."""
+    spelled = {spelling(one): one for one in reversed(names)}
+    close = difflib.get_close_matches(spelling(name), spelled, n=1, cutoff=0.0)
+    return f"the nearest is {spelled[close[0]]!r}" if close else ""
 
 
 # --- factors in one form ------------------------------------------------------------------------------
@@ -341,7 +342,8 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         else:
             by_id[index], line_of[look(name)] = name, number
     missing = next((index for index in range(len(by_id)) if index not in by_id), None)
-    if missing is not None or not by_id:
-        found = "no classes" if missing is None else f"no id {missing}"
-        faults.append(InputError(file, found, f"the ids 0 to {max(len(by_id) - 1, 0)}, each once"))
+    if missing is not None:
+        faults.append(InputError(file, f"no id {missing}", f"the ids 0 to {len(by_id) - 1}, each once"))
+    elif not by_id and not faults:
+        faults.append(InputError(file, "no classes", '"id name" a line, as in "0 background"'))
     return tuple(by_id[index] for index in sorted(by_id)), faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -37,8 +38,10 @@ from fact_clip.datasets.layout import (
     find_benchmark,
     find_root,
     find_split,
+    label_files,
     parse_split,
     read_lines,
+    read_vocabulary,
     split_names,
     unlabelled,
 )
@@ -48,11 +51,14 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 
-NOTES = ("never trained", "coverage", "shared groups")
+NOTES = ("never trained", "coverage", "shared groups", "constant")
 """Kinds of findings that training and scoring can live with; all others are errors."""
 
 LOOK_BYTES = 256 << 20
 """Feature values that are checked for NaN unless all are asked for; a disk reads them in about a second."""
+
+
+_ROWS = 100  # of a file, that are compared
 
 
 @dataclass
@@ -86,7 +92,7 @@ class Inspection:
         for parts in self.splits.values():
             for part in parts.values():
                 found |= {video: where for video, where in part.items() if video not in found}
-        return found or {path.stem: str(path) for path in sorted((self.root / "groundTruth").glob("*.txt"))}
+        return found or {path.stem: str(path) for path in label_files(self.root)}
 
     def feature_path(self, video: str) -> Path:
         """The feature file of a video."""
@@ -144,6 +150,8 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
         name = one if isinstance(one, str) else every[one] if one < len(every) else f"id {one}"
         if name in seen.names:
             background.append(name)
+        elif name in seen.unlabelled and config.background is not None:
+            seen.add("background", "data.unlabelled", f"{name!r}, which is background too", "either of them")
         elif name not in every or config.background is not None:
             todo = f"set data.background; {did_you_mean(name, seen.names)}".removesuffix("; ")
             seen.add("background", path, f"no class {name!r}, named as background", "", todo)
@@ -271,7 +279,7 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
         found = f"label {label!r} ({frames.total()} frames in {len(frames)} videos)"
         todo = did_you_mean(label, seen.names) or "add it to the mapping"
         seen.add("labels", where, found, f"one of the {len(seen.names)} classes of the mapping", todo)
-    for path in sorted((seen.root / "groundTruth").glob("*.txt")) if whole else ():
+    for path in label_files(seen.root) if whole else ():
         if path.stem not in videos:
             seen.add("coverage", path, f"video {path.stem!r} is in no split", "in train or test of a split")
 
@@ -328,6 +336,24 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
             columns = f"{width} columns (shape {stored})"
             seen.add("width", seen.feature_path(video), columns, f"{seen.columns}, as in most files")
     _look_for_nan(seen, features, full, progress)
+    _look_at_objects(config, seen)
+
+
+def _look_at_objects(config: DataConfig, seen: Inspection) -> None:
+    """The file of object columns, and whether the features have as many."""
+    if config.objects.file is None or any(kind in ("mapping", "factors", "background") for kind, _ in seen.faults):
+        return
+    from fact_clip.datasets.objects import ObjectColumns  # SciPy takes a while
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which others tell
+        vocabulary = read_vocabulary(config, seen.root)
+    try:
+        objects = ObjectColumns.read(config.objects, seen.root, vocabulary)
+        if objects is not None and seen.columns is not None:
+            objects.check(seen.columns)
+    except InputError as fault:
+        seen.faults.append(("objects", fault))
 
 
 def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]]) -> Layout | None:
@@ -352,15 +378,20 @@ def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]
 def _look_for_nan(seen: Inspection, features: dict[str, NDArray[Any]], full: bool, progress: Progress | None) -> None:
     total = sum(array.nbytes for array in features.values())
     seen.looked_at = 1.0 if full or total <= LOOK_BYTES else LOOK_BYTES / total
+    constant = dict[str, bool]()
     for video in paced(features, "reading features", logger, progress):
         array = features[video]
         try:
             if seen.looked_at == 1:
                 check_finite(seen.feature_path(video), array)
+                constant[video] = len(array) > 1 and bool((array[:: max(1, len(array) // _ROWS)] == array[0]).all())
             else:
                 _check_some(seen.feature_path(video), array, seen.looked_at)
         except InputError as fault:
             seen.faults.append(("not finite", fault))
+    for video in (video for video, still in constant.items() if still and not all(constant.values())):
+        found, todo = "the same values in every frame", "extract the features of this video again"
+        seen.add("constant", seen.feature_path(video), found, "features that change, as in other files", todo)
 
 
 def _check_some(path: Path, features: NDArray[Any], share: float) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.core.files import check_file, check_place, file_name, inside, same_place, whole_file
 from fact_clip.core.vocabulary import look, spelling
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import check_finite, open_array, read_clock
+from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, check_background, to_frames
 from fact_clip.formats.base import library
@@ -79,6 +80,7 @@ def convert_annotations(
     if not found:
         raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
     _check_looks(found, origin)
+    _check_beside(root, {name: len(frames.labels) for name, frames in found.items()}, target, origin)
     classes = _classes(root / "mapping.txt", found, target)
     labels = {name: inside(root, "groundTruth", f"{name}.txt") for name in found}
     for place in labels.values():
@@ -88,6 +90,17 @@ def convert_annotations(
     for name, frames in found.items():
         save(Segmentation.from_frames(frames.labels), labels[name], kind="txt")
     return found
+
+
+def _check_beside(root: Path, lengths: Mapping[str, int], target: Target, origin: Mapping[str, Path]) -> None:
+    """An InputError where the data set has features that these labels do not fit, and nobody said which they have."""
+    for name, length in lengths.items():
+        path = root / "features" / f"{name}.npy"
+        if target.features is None and path.is_file():
+            shape = open_array(path).shape
+            if not any(lengths_agree(side, length, DataConfig()) for side in shape):
+                found, expected = f"{length} labels of {name!r}", f"as many as {path} has rows, of shape {shape}"
+                raise InputError(origin[name], found, expected, f"give --features {path.parent}")
 
 
 def _check_looks(found: dict[str, Frames], origin: dict[str, Path]) -> None:
@@ -137,7 +150,12 @@ def convert_features(
     beyond its range, 65504, is an InputError. Returns (T, D) of each video; a video twice is an InputError.
     """
     places: dict[str, Path] = {}
+    first: tuple[Path, int] | None = None
     for path, foreign, array in _arrays(files, kind, axes):  # a look at all of them before the first is written
+        first = first or (path, array.shape[1])
+        if array.shape[1] != first[1]:
+            found, todo = f"{array.shape[1]} columns (shape {array.shape} as TD)", "see --axes" * (kind == "npy")
+            raise InputError(path, found, f"{first[1]}, as in {first[0]}", todo)
         name = file_name(foreign)
         place = feature_place(root, name, path, described=False)
         if place in places.values():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, runs
+from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import (
@@ -59,6 +59,8 @@ class Dataset:
     """
 
     def __init__(self, config: DataConfig, holdout: Holdout | None = None) -> None:
+        if not isinstance(config, DataConfig):
+            raise InputError("config", f"a {type(config).__name__}", "a DataConfig, as Config.load(...).data is")
         benchmark = find_benchmark(config.name)
         self.config, self.holdout = config, holdout
         self.root = find_root(config)
@@ -317,10 +319,22 @@ class Dataset:
         for name in self._sources:
             self._mapped(name)
             self.check_rate(name)
+        longest = max(self._lengths[name] for name in self.train)
+        if self.config.stride >= longest:
+            text = f"data.stride={self.config.stride} leaves one row of each video; the longest has {longest} frames"
+            warnings.warn(text, stacklevel=2)
+        self._check_unlabelled()
         if not self.class_counts().any():
             raise InputError(self.root, "no labelled frame in the training videos", "some that training can learn from")
         if self.hidden:
             check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
+
+    def _check_unlabelled(self) -> None:
+        """A warning where ``data.unlabelled`` names what neither the mapping nor any label file of the split has."""
+        listed = Vocabulary.from_mapping(self.root / find_benchmark(self.config.name).mapping).names
+        lost = [name for name in self.config.unlabelled if name not in listed]
+        if lost and not any((labels < 0).any() for labels in self._labels.values()):
+            warnings.warn(f"data.unlabelled names no label of this split: {', '.join(lost)}", stacklevel=3)
 
     def check_rate(self, name: str) -> None:
         """An InputError where the JSON file beside features says another frame rate than all have, or is damaged."""

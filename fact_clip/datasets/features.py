@@ -321,6 +321,12 @@ def encoder_of(features: Iterable[Path]) -> str | None:
     return next(iter(first), None)
 
 
+def rate_of(features: Iterable[Path]) -> float | None:
+    """The rows per second that all JSON files beside feature files name; None where one has none, or they differ."""
+    rates = {read_sidecar(path).fps for path in features}
+    return rates.pop() if len(rates) == 1 else None
+
+
 class Sidecar(BaseModel):
     """What a JSON file beside features says of their rows; further keys belong to those who wrote it."""
 
@@ -347,4 +353,8 @@ def read_sidecar(features: Path) -> Sidecar:
     path = features.with_suffix(".json")
     if not os.path.lexists(path):
         return Sidecar()
-    return checked(Sidecar, read_mapping(path, "fps and times of the features"), path, "extract the video again")
+    values = read_mapping(path, "fps and times of the features")
+    for key in values:
+        if key not in Sidecar.model_fields and str(key).lower() in Sidecar.model_fields:
+            raise InputError(path, f"the key {key!r}", f"{str(key).lower()!r}")
+    return checked(Sidecar, values, path, "extract the video again")

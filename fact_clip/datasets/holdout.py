@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -39,6 +39,7 @@ class Holdout:
     mode: Mode = "mask"
     train_videos: tuple[str, ...] | None = None  # None: those of the data set's split
     test_videos: tuple[str, ...] | None = None
+    file: Path | None = field(default=None, compare=False)  # that it was read from
 
     def __post_init__(self) -> None:
         if not self.unseen:
@@ -48,11 +49,11 @@ class Holdout:
             raise InputError("holdout.mode", repr(self.mode), f"one of {', '.join(get_args(Mode))}", todo)
         for what, fields in (("class", ("unseen", "validation_unseen")), ("video", ("train_videos", "test_videos"))):
             first: dict[str, str] = {}
-            for field in fields:
-                for name in getattr(self, field) or ():
+            for key in fields:
+                for name in getattr(self, key) or ():
                     if name in first:
-                        raise InputError(f"holdout.{field}", f"{what} {name!r} again, as in {first[name]}", "each once")
-                    first[name] = field
+                        raise InputError(f"holdout.{key}", f"{what} {name!r} again, as in {first[name]}", "each once")
+                    first[name] = key
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
@@ -60,7 +61,7 @@ class Holdout:
         file = Path(path)
         lines = read_lines(file, "classes to hold out, as JSON or one name per line")
         try:
-            return cls(**cls._fields(file, lines))
+            return cls(**cls._fields(file, lines), file=file)
         except InputError as error:
             if error.where.startswith("holdout."):
                 raise InputError(file, f"{error.where}: {error.found}", error.expected, error.todo) from None
@@ -109,6 +110,7 @@ class Holdout:
         """This holdout; an InputError for an unknown or background class, or if no action is left to train on."""
         for name in self.hidden:
             where = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
+            where = where if self.file is None else f"{self.file}: {where}"
             if name not in vocabulary:
                 todo = nearest(name, vocabulary.names)
                 raise InputError(where, f"no class {name!r} among {len(vocabulary)}", todo=todo)

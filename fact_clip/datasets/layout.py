@@ -54,7 +54,7 @@ def find_root(config: DataConfig) -> Path:
         candidates = [base / inside, base / inside.name]
     found = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
     if not found.is_dir():
-        raise InputError(found, "no such folder", EXPECTED, todo)
+        raise InputError(found, "a file" if found.is_file() else "no such folder", EXPECTED, todo)
     if not (found / benchmark.mapping).is_file() and not (found / "groundTruth").is_dir():
         elsewhere = f", here or in {inside}" if config.name != "folder" else ""
         raise InputError(found, f"no data set {config.name!r}", f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
@@ -129,6 +129,11 @@ def did_you_mean(name: str, names: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+def label_files(root: Path) -> list[Path]:
+    """The label files of a data set by name; hidden files, as macOS leaves them, are none."""
+    return [path for path in sorted((root / "groundTruth").glob("*.txt")) if not path.name.startswith(".")]
+
+
 def split_names(root: Path) -> list[str]:
     """Names of the splits that have a training list: numbers in order, then the others by name."""
     bundles = root.glob("splits/train.split*.bundle")
@@ -193,4 +198,4 @@ def every_video(root: Path) -> list[str]:
         if faults:
             raise faults[0]
         found |= videos
-    return list(found) or [path.stem for path in sorted((root / "groundTruth").glob("*.txt"))]
+    return list(found) or [path.stem for path in label_files(root)]

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.vocabulary import Factors, twins
+from fact_clip.core.vocabulary import WHOLE_NAME, Factors, twins
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
@@ -120,7 +120,8 @@ class ObjectColumns:
 
 def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
     if config.slot not in vocabulary.slots:
-        raise InputError("data.objects.slot", repr(config.slot), f"one of {', '.join(vocabulary.slots)}")
+        todo = "say how names are read: data.grammar, ROOT/factors.csv" if vocabulary.slots == WHOLE_NAME else ""
+        raise InputError("data.objects.slot", repr(config.slot), f"one of {', '.join(vocabulary.slots)}", todo)
     return vocabulary.slots.index(config.slot)
 
 

@@ -5,6 +5,7 @@ Everything is measured on the videos that the split trains on. The labels of its
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.check import NOTES, Inspection, inspect
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.describe import guess_names
+from fact_clip.datasets.features import rate_of
 from fact_clip.datasets.layout import find_benchmark, find_root
 from fact_clip.datasets.objects import find_objects
 from fact_clip.datasets.splits import guess_groups, read_groups
@@ -98,12 +100,12 @@ def suggest(config: DataConfig) -> Suggestion:
 
     Faults that training cannot live with are an InputError.
     """
-    root, reasons = find_root(config), dict[str, str]()
+    asked, root, reasons = config, find_root(config), dict[str, str]()
     with suppress(InputError):  # a fault of the mapping is found below
         listed = parse_mapping(root / find_benchmark(config.name).mapping)[0]
         config, reasons = guess_names(config, listed, root)
     seen = inspect(config)
-    _refuse_faults(seen, config)
+    _refuse_faults(seen, config if asked.background is not None else config.model_copy(update={"background": None}))
     names = list(seen.splits)
     split = str(config.split) if str(config.split) in names or not names else names[0]
     if str(config.split) not in (split, "1"):
@@ -113,14 +115,19 @@ def suggest(config: DataConfig) -> Suggestion:
     groups, few = _groups(config, dataset)
     found = measure(dataset)
     stride = stride_of(found.frames, found.median_segment)
+    fps = config.fps or rate_of(map(seen.feature_path, dataset.learning))
     settings = (
         ("data.root", str(seen.root.resolve()), "from this file's folder, unless it is an absolute path"),
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
         (
             "data.fps",
-            config.fps,
-            "as given" if config.fps else "unknown; feature rows per second, for times in seconds",
+            fps,
+            "as given"
+            if config.fps
+            else "of the JSON files"
+            if fps
+            else "unknown; feature rows per second, for times in seconds",
         ),
         ("data.background", list(config.background or ()), reasons["background"]),
         *_optional(config, reasons),
@@ -138,9 +145,16 @@ def _refuse_faults(seen: Inspection, config: DataConfig) -> None:
     severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
     if severe:
         found = f"{len(severe)} faults, the first: {severe[0]}"
-        check = f"fact-clip data check {seen.root}"
-        check += f" {shlex.quote(f'data.grammar={config.grammar}')}" if config.grammar else ""
+        given = {"layout": config.layout, "fps": config.fps, "background": config.background, "grammar": config.grammar}
+        given["unlabelled"] = config.unlabelled or None
+        settings = [f"data.{key}={_as_yaml(value)}" for key, value in given.items() if value is not None]
+        check = shlex.join(["fact-clip", "data", "check", str(seen.root), *settings])
         raise InputError(seen.root, found, "none", f"see them all with: {check}")
+
+
+def _as_yaml(value: object) -> str:
+    """A setting as it is typed: a list in brackets."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else str(value)
 
 
 def measure(dataset: Dataset) -> Measured:

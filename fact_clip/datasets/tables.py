@@ -81,7 +81,10 @@ def convert_tables(
             raise InputError(path, f"the columns {', '.join(names)}", expected, "choose some with --columns")
         rows, between = len(values), 0
         if how.fps is not None and times is not None:
-            values, between = resample(times, values, how.fps)
+            try:
+                values, between = resample(times, values, how.fps)
+            except InputError as error:
+                raise InputError(f"{path}, {error.where}", error.found, error.expected, error.todo) from None
         features[video], sources[video] = as_type(path, values, dtype or "float32"), path
         found[video] = Converted(rows, len(values), len(names), between)
     places = {name: feature_place(root, name, sources[name], described=how.fps is not None) for name in features}

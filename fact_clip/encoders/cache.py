@@ -119,6 +119,8 @@ def class_texts(
     config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
 ) -> NDArray[np.float32]:
     """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed_as`."""
+    if "factors" not in config.parts:  # the words of names need no vectors
+        vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
     return embed_as(config, vocabulary, device, encoder).stacked(vocabulary, config.parts)
 
 

@@ -140,8 +140,10 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
     trained, place = open_run(run_dir), pick_device(device, "device")
     for override in settings_of(overrides):
-        if not override.startswith(_CHANGEABLE) or override.startswith("data.objects"):
-            expected = f"settings that begin with {', '.join(_CHANGEABLE)}"
+        if "=" not in override:
+            raise InputError(override, "no '=' in the override", "key=value, as in data.root=FOLDER")
+        if not override.startswith(_CHANGEABLE) or override.startswith(_TRAINED):
+            expected = f"settings that begin with {', '.join(_CHANGEABLE)}, but for {', '.join(_TRAINED)}"
             raise InputError(override, "a setting of the model or of its training", expected, "train a run with it")
     run = open_run(run_dir, overrides) if overrides else trained
     dataset = Dataset.open(run.config.data)
@@ -151,6 +153,9 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     if dataset.input_dim != run.transform.input_dim:
         expected = f"{run.transform.input_dim}, as {run.path} was trained with"
         raise InputError(dataset.root / "features", f"{dataset.input_dim} columns", expected)
+    if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
+        found = f"{dataset.fps:g} rows a second"
+        raise InputError("data.fps", found, f"{run.fps:g}, as {run.path} was trained with", "use features of that rate")
     calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
     confidence = Confidence.read(run.path / "confidence.json")
     seen, as_trained = (
@@ -160,16 +165,27 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     if calibration is not None and as_trained and set(calibration.seen) != seen:
         found = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
         raise InputError(run.path / "calibration.json", found, "the calibration of this run", "train the run anew")
+    names = (dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen))
+    known = next((name for name in names if calibration is not None and name in calibration.seen), None)
+    if known is not None:
+        found, todo = f"{known!r}, which the run was trained on", "train a run with this hold-out"
+        raise InputError("data.holdout", found, "classes that it has not seen", todo)
     if _decoding(run.config) != _decoding(trained.config):
         if calibration is not None and dataset.holdout is not None:
             calibration = calibrate_run(run, dataset, place)
         if confidence is not None:
             confidence = learn_confidence(run, dataset, place, calibration)
-    return Segmenter(run, load_models(run), place, calibration, confidence=confidence), dataset
+    models = load_models(run)
+    if calibration is None and dataset.holdout is not None and run.config.model.is_open:
+        logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
+    return Segmenter(run, models, place, calibration, confidence=confidence), dataset
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")
 """What an evaluation may set otherwise than the training did."""
+
+_TRAINED = ("data.objects", "data.stride=", "data.interleave=")
+"""What it may not, since the weights depend on it; `open_run` looks at the columns of the model."""
 
 
 def _decoding(config: Config) -> tuple[DecodeConfig, int]:

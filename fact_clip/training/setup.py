@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,28 @@ from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def told_if_accepted() -> Iterator[None]:
+    """Keep back what this module logs of the choices it makes, until the block has found no fault; else it is dropped.
+
+    A refusal is then the only line. Warnings come at once.
+    """
+    held = list[logging.LogRecord]()
+
+    def keep_back(record: logging.LogRecord) -> bool:
+        if record.levelno == logging.INFO:
+            held.append(record)
+        return record.levelno != logging.INFO
+
+    logger.addFilter(keep_back)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep_back)
+    for record in held:
+        logger.handle(record)
 
 
 def by_names(config: Config) -> Config:

@@ -14,11 +14,12 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -40,7 +41,7 @@ from fact_clip.training.calibration import calibrate_run, check_rules
 from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.evaluation import Progress, check_select, evaluate
 from fact_clip.training.logs import check_loggers
-from fact_clip.training.setup import by_names, prepare, with_choice, with_objects
+from fact_clip.training.setup import by_names, prepare, told_if_accepted, with_choice, with_objects
 from fact_clip.training.trainer import train_model
 from fact_clip.training.zero_shot import IN_USE
 
@@ -92,21 +93,24 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     out = path_of(out, "out")
     if printable(str(out)) != str(out):
         raise InputError(out, "control characters, or bytes that are not UTF-8", "a name that weights can have")
-    config = by_names(config)
-    dataset = Dataset.open(config.data)
-    device = _check(config, dataset)
-    dataset.check()
-    config = with_objects(with_choice(config, dataset), dataset)
-    processes = Processes(device)
-    if processes.world > 1 and config.train.members > 1:
-        todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
-        raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
-    lock, clean = (locked(out, "a training"), _kept_if_begun(out)) if processes.first else (nullcontext(),) * 2
-    with lock, clean:
-        if resume and processes.first:
-            checkpoint.remove_unfinished(out)
-        with processes.first_one_first():
-            run, texts = prepare(config, out, dataset, resume, processes)
+    with ExitStack() as while_training:
+        with told_if_accepted():
+            config = by_names(config)
+            dataset = Dataset.open(config.data)
+            device = _check(config, dataset)
+            dataset.check()
+            config = with_objects(with_choice(config, dataset), dataset)
+            processes = Processes(device)
+            if processes.world > 1 and config.train.members > 1:
+                todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
+                raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
+            if processes.first:
+                while_training.enter_context(locked(out, "a training"))
+                while_training.enter_context(_kept_if_begun(out))
+            if resume and processes.first:
+                checkpoint.remove_unfinished(out)
+            with processes.first_one_first():
+                run, texts = prepare(config, out, dataset, resume, processes)
         with _members_beside(run.config, out, resume) as check_members:
             progress = progress if processes.first else None
             result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
@@ -164,7 +168,7 @@ def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callabl
 
     PyTorch gains little from a second core on models of this size; a second training uses all of it, so the threads are
     dealt out. At the end of the block all members are done; however it ends, no process is left. What it yields raises
-    an InputError as soon as a member has failed, whose own error is on stderr.
+    an InputError as soon as a member has failed, with what it said last.
     """
     folders = member_folders(out, config.train.members)
     if not folders:
@@ -173,16 +177,21 @@ def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callabl
     threads = torch.get_num_threads()
     share = max(1, threads // config.train.members)
     running: dict[Path, subprocess.Popen[bytes]] = {}
+    said: dict[Path, IO[bytes]] = {}
 
     def check() -> None:
         for folder, process in running.items():
             if process.poll():
-                raise InputError(folder, f"the training of this member ended with exit code {process.returncode}", "0")
+                said[folder].seek(0)
+                last = (said[folder].read().decode(errors="replace").splitlines() or [""])[-1]
+                found = f"the training of this member ended with exit code {process.returncode}"
+                raise InputError(folder, found, "0", last.removeprefix("fact-clip: "))
 
     try:
         torch.set_num_threads(share)
         for number, folder in enumerate(folders, start=1):
-            running[folder] = _start_member(config, number, folder, resume, share)
+            said[folder] = tempfile.TemporaryFile()  # noqa: SIM115
+            running[folder] = _start_member(config, number, folder, resume, share, said[folder])
         yield check
         for process in running.values():
             while process.poll() is None:
@@ -194,10 +203,14 @@ def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callabl
         for process in running.values():
             process.kill()
             process.wait()
+        for file in said.values():
+            file.close()
         torch.set_num_threads(threads)
 
 
-def _start_member(config: Config, number: int, folder: Path, resume: bool, threads: int) -> subprocess.Popen[bytes]:
+def _start_member(
+    config: Config, number: int, folder: Path, resume: bool, threads: int, said: IO[bytes]
+) -> subprocess.Popen[bytes]:
     out = folder.parent.parent
     recipe = inside(out, "members", f"{folder.name}.yaml")
     with whole_file(recipe) as unfinished:
@@ -208,7 +221,7 @@ def _start_member(config: Config, number: int, folder: Path, resume: bool, threa
     command = [sys.executable, "-c", _MEMBER, *words]
     # A session of its own: Ctrl-C reaches the parent alone, which ends its members.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=said, start_new_session=True)
 
 
 def member_config(config: Config, number: int) -> Config:
@@ -301,12 +314,15 @@ def sweep(
             raise InputError("axes", f"{key}: {values!r}", "a list of values")
     if not axes and str(config.data.split) != "all":
         raise InputError("axes", "none", "at least one setting", "call train for a single run")
+    if (out / "run.json").is_file():
+        raise InputError(out, "a run", "a folder of the runs of a sweep", "name another --out")
     first = Processes(pick_device(config.train.device, "train.device")).first
     combinations = _combinations(config, axes)
-    combinations = {label: by_names(one) for label, one in combinations.items()}
-    opened = {one.data: Dataset.open(one.data) for one in combinations.values()}
-    for one in combinations.values():
-        _check(one, opened[one.data])
+    with told_if_accepted():
+        combinations = {label: by_names(one) for label, one in combinations.items()}
+        opened = {one.data: Dataset.open(one.data) for one in combinations.values()}
+        for one in combinations.values():
+            _check(one, opened[one.data])
     with locked(out, "a training") if first else nullcontext():
         result = _trained_in_turn(combinations, out, axes, resume, progress)
         if first:

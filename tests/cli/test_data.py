@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from itertools import groupby
 from pathlib import Path
 
@@ -209,7 +210,9 @@ def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     refused = fact_clip("data", "init", copy, "--out", tmp_path / "c.yaml", "--grammar", "{verb} the {object}")
     assert refused.code == 2
     assert "class 'grasp shaft': a name that does not parse; expected {verb} the {object}" in refused.err
-    assert refused.err.endswith(f"fact-clip data check {copy} 'data.grammar={{verb}} the {{object}}'\n")
+    assert refused.err.endswith(
+        f"fact-clip data check {shlex.quote(str(copy))} 'data.grammar={{verb}} the {{object}}'\n"
+    )
 
 
 def test_init_refuses_faulty_data(fact_clip, copy):
@@ -217,7 +220,7 @@ def test_init_refuses_faulty_data(fact_clip, copy):
     answer = fact_clip("data", "init", copy)
     assert answer.code == 2
     assert "1 faults, the first: " in answer.err
-    assert f"fact-clip data check {copy}" in answer.err
+    assert f"fact-clip data check {shlex.quote(str(copy))}" in answer.err
     assert not (copy / "recipe.yaml").exists()
 
 

@@ -110,7 +110,7 @@ def test_plain_json_and_back() -> None:
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)
-@given(st.lists(st.text(min_size=1).filter(lambda t: bool(t.strip())), min_size=1, max_size=8, unique=True))
+@given(st.lists(st.text(min_size=1).filter(is_name), min_size=1, max_size=8, unique=True))
 def test_encode_decode_round_trip(names: list[str]) -> None:
     vocabulary = Vocabulary.from_names(names)
     assert vocabulary.decode(vocabulary.encode(names[::-1])) == names[::-1]

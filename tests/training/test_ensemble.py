@@ -126,15 +126,14 @@ def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     assert members_of(tmp_path) == []
 
 
-def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path, capfd):
+def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
     """Its folder is taken, so it fails within its first seconds; the first member has a million epochs to go."""
     run = tmp_path / "run"
     (run / "members" / "2").mkdir(parents=True)
     (run / "members" / "2" / "taken").touch()
     config = tiny(train={"epochs": 1_000_000, "members": 2})
-    with pytest.raises(InputError, match=r"members/2: the training of this member ended with exit code 1"):
+    with pytest.raises(InputError, match=r"members/2: .* ended with exit code 1; .*members/2: the folder is not empty"):
         steps_beside(config, run, seconds=120)
-    assert "fact-clip: " in capfd.readouterr().err
 
 
 def steps_beside(config: Config, run: Path, seconds: float) -> None:
