@@ -550,7 +550,8 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     `above` are the files that build on this one, nearest last; a relative path starts from the last of them.
     """
     by_name = not str(recipe).endswith((".yaml", ".yml"))
-    if by_name and not above and str(recipe) not in recipes() and os.path.isdir(recipe):
+    # unlike Path.is_dir it is no error for names that are too long
+    if by_name and not above and str(recipe) not in recipes() and os.path.isdir(recipe):  # noqa: PTH112
         raise InputError(recipe, "a folder", "a recipe, by name or the path of a YAML file", _recipe_in(Path(recipe)))
     path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and not by_name:

@@ -120,8 +120,6 @@ class Candidates:
             raise InputError("actions", "none", "at least one")
         check_actions(actions, known.background)
         actions = self._as_trained(actions)
-        if set(actions) <= set(known.background):
-            raise InputError("actions", f"{', '.join(map(repr, actions))} alone", "an action, which background is not")
         if not self.run.config.model.is_open:
             return Choice(known, None, self._only(actions))
         choice, phrases = self._read_names(actions)

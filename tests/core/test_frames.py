@@ -102,3 +102,11 @@ def test_rows_of_any_clock_rise(gaps, fps):
     times = row_times(shown, fps, end=pictures[-1] + 0.04)
     assert (np.diff(times) > 0).all()
     assert (np.abs(times[:-1] - grid) <= 1 / fps).all()
+
+
+@pytest.mark.parametrize(
+    ("shown", "fps", "words"), [([0, 1], 0, "fps: 0"), ([], 5, "at least one row"), (["a"], 5, "shown")]
+)
+def test_row_times_of_no_rows_or_no_rate(shown, fps, words):
+    with pytest.raises(InputError, match=words):
+        row_times(shown, fps)

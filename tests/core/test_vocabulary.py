@@ -228,3 +228,14 @@ def test_what_can_name_a_class(name, fits):
     assert is_name(name) is fits
     assert is_name("a\x85\x0c", old=True)
     assert not is_name("a\t", old=True)
+
+
+@pytest.mark.parametrize("name", ["cut\nham", "\x1b", "  "])
+def test_a_name_is_one_line_that_can_be_seen(name):
+    with pytest.raises(InputError, match="a name of one line"):
+        Vocabulary.from_names(["cut egg", name])
+
+
+def test_the_nearest_name_is_another_spelling_of_it_if_there_is_one():
+    with pytest.raises(InputError, match="the nearest is 'Cut_Ham'"):
+        Vocabulary.from_names(["cut hat", "Cut_Ham"]).index("cut ham")

@@ -210,3 +210,14 @@ def test_texts_are_embedded_on_the_chosen_device(open_clip_folder, monkeypatch):
         assert len(vectors(config, KITCHEN, "cpu")) == 4
         with pytest.raises(InputError, match="device: 'cuda:0' is not on this machine"):
             vectors(config, KITCHEN, "cuda:0")
+
+
+def test_sentences_need_no_vectors_of_the_words(tmp_path):
+    """A file with a vector for each class name serves where no part of a name is read."""
+    np.savez(tmp_path / "names.npz", **{name: np.eye(len(KITCHEN))[at] for at, name in enumerate(KITCHEN)})
+    config = TextConfig(encoder=f"file:{tmp_path / 'names.npz'}", parts=("sentence",))
+    texts = class_texts(config, KITCHEN)
+    action = [name not in KITCHEN.background for name in KITCHEN]
+    assert np.array_equal(texts[:, 0], np.eye(len(KITCHEN)) * np.array(action)[:, None])
+    with pytest.raises(InputError, match="no vector for"):
+        class_texts(config.model_copy(update={"parts": ("sentence", "factors")}), KITCHEN)

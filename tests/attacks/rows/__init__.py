@@ -6,6 +6,7 @@ from collections import Counter
 
 from . import (
     checkpoints,
+    contrary,
     datasets,
     faces,
     full,
@@ -34,6 +35,7 @@ ROWS = (
     *full.ROWS,
     *misread.ROWS,
     *mixups.ROWS,
+    *contrary.ROWS,
 )
 
 _twice = [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]

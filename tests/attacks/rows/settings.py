@@ -63,7 +63,7 @@ RECIPES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "group as value": ("data: 5", ("bad.yaml", "data")),
     "group as text": ("train: fast", ("bad.yaml", "train")),
     "group as list": ("model: [a]", ("bad.yaml", "model")),
-    "group as null": ("model: {input: }\ndata: ", ("bad.yaml", "data")),
+    "group as null": ("model: {input: }\ndata: ", ("bad.yaml", "model.input")),
     "text as list of names": ("data: {background: idle}", ("bad.yaml", "data.background")),
     "numbers as names": ("data: {unlabelled: [1, 2]}", ("bad.yaml", "data.unlabelled")),
     "NUL in a path": ('data: {root: "a\\0b"}', ("bad.yaml", "data.root")),
