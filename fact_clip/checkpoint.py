@@ -66,6 +66,7 @@ class Run:
     objects: ObjectSpec | None = None  # which columns of the model's input belong to which named object
     encoder: str | None = None  # the frame encoder that made the features from videos, if known
     videos_a_step: int | None = None  # of the training, over all its processes, if known
+    videos: str | None = None  # `Dataset.digest` of the training, if known
 
     def new_model(
         self, text: Tensor | None = None, object_text: Tensor | None = None, space: Tensor | None = None
@@ -168,6 +169,7 @@ class RunFacts(_Facts):
     objects: ObjectFacts | None = None
     encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     videos_a_step: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
 
 
 class VocabularyFile(BaseModel):
@@ -205,7 +207,8 @@ def create(run: Run) -> None:
     facts = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "commit": commit()}
     facts["classes"] = asdict(run.classes)
     facts |= {
-        name: getattr(run, name) for name in ("layout", "fps", "mean_transcript_length", "encoder", "videos_a_step")
+        name: getattr(run, name)
+        for name in ("layout", "fps", "mean_transcript_length", "encoder", "videos_a_step", "videos")
     }
     facts["objects"] = None if run.objects is None else asdict(run.objects)
     write_json(inside(run.path, "run.json"), facts)
@@ -264,7 +267,8 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
         found = f"column {max(map(max, objects.columns))} of an object"
         raise InputError(path / "run.json", found, f"columns among the {transform.width} of the model's input")
     clock = known.layout, known.fps, known.mean_transcript_length
-    return Run(path, config, vocabulary, classes, transform, *clock, objects, known.encoder, known.videos_a_step)
+    training = known.encoder, known.videos_a_step, known.videos
+    return Run(path, config, vocabulary, classes, transform, *clock, objects, *training)
 
 
 def _read_transform(path: Path) -> FeatureTransform:

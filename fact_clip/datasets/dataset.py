@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
@@ -168,6 +169,11 @@ class Dataset:
     def learning(self) -> tuple[str, ...]:
         """The training videos, then the validation videos."""
         return (*self.train, *self.validation)
+
+    @property
+    def digest(self) -> str:
+        """Stands for which videos train, and which validate."""
+        return hashlib.sha256("\n".join([*self.train, "", *self.validation]).encode()).hexdigest()[:16]
 
     def videos_of(self, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Videos to learn from (training and validation) and to test on: the holdout's, else those of the split."""

@@ -151,7 +151,7 @@ def prepare(
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
         run = _described(config, out, dataset, objects, texts, start)
-        run = replace(run, videos_a_step=config.train.batch_size * processes.world)
+        run = replace(run, videos_a_step=config.train.batch_size * processes.world, videos=dataset.digest)
         texts |= _joint_space(run, dataset)
         run.new_model(**texts)  # sizes that do not go together are reported here
         try:
@@ -176,6 +176,12 @@ def _resumed(config: Config, out: Path, dataset: Dataset, world: int) -> Run:
         expected = f"{before!r}, as {out / 'config.yaml'} has it"
         raise InputError(key, repr(now), expected, "resume with the settings of the run, or use a new --out")
     checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
+    if run.videos not in (None, dataset.digest):
+        found, todo = (
+            "other videos to train on, or to validate with",
+            "resume with the lists of the run, or use a new --out",
+        )
+        raise InputError(dataset.root, found, f"those that {out} began with", todo)
     began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
     if size != run.config.train.batch_size and size * world != began:
         raise InputError("train.batch_size", f"{size} in {world} processes", f"{began} videos a step, as the run began")

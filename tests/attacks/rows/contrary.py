@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..row import Content, Row, array, gone, replaced
+from ..row import Content, Row, array, edited, gone, replaced
 
 TRAIN = "train {w}/tiny.yaml train.epochs=1 --out out"
 CONVERT = "data convert --from csv a.csv --unit seconds --fps 5 --out"
@@ -71,6 +71,13 @@ def _runs() -> Iterator[Row]:
         "train {w}/tiny.yaml --seeds 0,1 --resume --out run",
         ("run: a run",),
         copies=("run",),
+    )
+    yield Row(
+        "contrary run/resumed with fewer videos",
+        "train {w}/tiny.yaml data.standardize=true train.epochs=2 --resume --out run",
+        ("other videos to train on",),
+        copies=("run",),
+        files={"run/run.json": edited("", videos="0" * 16)},
     )
     told = ("train", "{w}/tiny.yaml", "model.head=text", "text.parts=auto", "text.encoder=hash:1", "--out", "out")
     yield Row("contrary run/a choice told before a refusal", told, ("hash:1",))
