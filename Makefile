@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Files of tests side by side, one process a core; each has one thread, because several threads of two would wait for each other.
+PYTEST = env OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: install lowest lowest-any demo test lint slow coverage mutants fuzz docs bench gpu clean
 .DEFAULT_GOAL := install
@@ -27,7 +29,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The lowest versions that pyproject.toml allows, in an environment of their own; torch comes from PyPI (PIP_EXTRA_INDEX_URL).
 lowest:
@@ -48,7 +50,7 @@ lowest-any: $(READY)
 USERS := clip,annotation,otio,lmdb,video,backbones,docs,app
 
 slow: $(READY)
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 # Lines that the fast tests reach, in rooms where 95 % are asked for. TESTS="tests/core tests/metrics" runs some of the tests.
 coverage: $(READY)
