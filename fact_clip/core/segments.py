@@ -96,8 +96,6 @@ class Segment:
         where = f"segment {self.label!r}"
         if not isinstance(self.label, str):
             raise InputError(where, "a label that is no text", "a name")
-        if not self.label.strip():
-            raise InputError(where, "a blank label", "a name")
         try:
             # plain integers, so that numpy's own never reach a file
             object.__setattr__(self, "start", operator.index(self.start))

@@ -134,8 +134,3 @@ def test_the_name_of_the_video_does_not_part_equals() -> None:
 def test_bad_frame_times_are_errors(times: tuple[float, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Segmentation.from_frames(["a", "b"], times=times)
-
-
-def test_a_segment_has_a_label():
-    with pytest.raises(InputError, match="a blank label"):
-        Segment(0, 1, " ")
