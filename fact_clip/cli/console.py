@@ -250,6 +250,6 @@ def check_names(listed: Sequence[str], where: str | Path) -> None:
     """An InputError for a name of signs that cannot be seen, and for a name twice."""
     for place, name in enumerate(listed):
         if not is_name(name):
-            raise InputError(where, repr(name), "names of one line that can be printed")
+            raise InputError(where, repr(shortened(name)), "names of one line that can be printed")
         if name in listed[:place]:
             raise InputError(where, f"{name!r} twice", "each name once")

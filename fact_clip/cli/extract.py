@@ -35,9 +35,9 @@ def extract(
     """Turn videos into feature files.
 
     Writes NAME.npy, (T, D) float16, and NAME.json for each video. Features that are up to date are skipped, files
-    that it has not made are not replaced, and an interrupted video continues where it stopped. Faulty videos are listed
-    at the end, with exit code 1. Processes of torchrun share the list (docs/scaling.md): torchrun --nproc-per-node 2
-    --no-python fact-clip extract ...
+    that it has not made are not replaced, and an interrupted video continues where it stopped. Of several videos the
+    faulty ones are listed at the end, with exit code 1. Processes of torchrun share the list (docs/scaling.md):
+    torchrun --nproc-per-node 2 --no-python fact-clip extract ...
 
     \b
     Example:

@@ -106,9 +106,9 @@ def segment(
     """Cut videos into actions.
 
     Prints the segments, writes a file for each video and format as soon as it is done, and a picture with --plot, which
-    shows the truth above the prediction where ../groundTruth/NAME.txt lies beside the features. Faulty inputs are
-    listed at the end, with exit code 1. The same command goes on where it was interrupted; with other actions it writes
-    NAME-2, unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md).
+    shows the truth above the prediction where ../groundTruth/NAME.txt lies beside the features. Of several inputs the
+    faulty ones are listed at the end, with exit code 1. The same command goes on where it was interrupted; with other
+    actions it writes NAME-2, unless --overwrite is given. Processes of torchrun share the inputs (docs/scaling.md).
 
     \b
     Example:

@@ -138,13 +138,14 @@ def convert(
             "score it with scripts/run_eval.py, which makes them",
         )
         raise InputError(checkpoint, found, "the weights of a model that reads text", todo)
-    if unknown:
-        warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
     ours = ours.model_copy(update={"data": data})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
     run = Run(out, ours, vocabulary, classes, transform, layout, known.fps, None)
-    return _write(run, weights, checkpoint, mapping)
+    made = _write(run, weights, checkpoint, mapping)
+    if unknown:  # told at the end, so that a refusal is one line
+        warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
+    return made
 
 
 def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
@@ -226,7 +227,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except _BROKEN as error:
         # torch goes on with the advice to read what may run code
         reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
-        found = f"not readable as plain weights ({reason})"
+        found = f"not readable as plain weights ({type(error).__name__ if reason.isdigit() else reason})"
         raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(path, "more than parameters", "a state dict: names and tensors")

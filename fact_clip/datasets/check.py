@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 
-NOTES = ("never trained", "coverage", "shared groups", "constant")
+NOTES = ("never trained", "coverage", "shared groups", "constant", "unlabelled")
 """Kinds of findings that training and scoring can live with; all others are errors."""
 
 LOOK_BYTES = 256 << 20
@@ -251,7 +251,7 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
     every = set[str]()
     for video, where in paced(videos.items(), "reading labels", logger):
         path = seen.root / "groundTruth" / f"{video}.txt"
-        if not path.is_file():
+        if not path.exists():
             seen.add("labels", where, f"video {video!r} without labels", str(path))
             continue
         try:
@@ -264,6 +264,8 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
             continue
         every.update(lines)
         labels = set(lines).difference(seen.unlabelled)
+        if not labels:
+            seen.add("unlabelled", path, "no labelled frame", "some", "take the video out of the splits")
         seen.lengths[video], seen.classes[video] = len(lines), labels.intersection(seen.names)
         for label in sorted(labels.difference(seen.names)):
             line = f"{path}:{lines.index(label) + 1}"

@@ -213,12 +213,12 @@ _FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})
 def read_array(path: Path, axes: str) -> NDArray[Any]:
     """A feature array (T, D) in the type of the file, or float32 where it was averaged.
 
-    `axes` has one letter per axis of the file: T time, D channels; all others are averaged over (crops). "DT" is I3D
+    `axes` has one letter per axis of the file: T time, D channels, C crops, which are averaged. "DT" is I3D
     as MS-TCN stores it, "CTD" has several crops per clip.
     """
     letters = axes.upper()
-    if letters.count("T") != 1 or letters.count("D") != 1 or not letters.isalpha():
-        raise InputError("--axes", axes, "one letter per axis, T and D once each: TD, DT, CTD")
+    if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
+        raise InputError("--axes", axes, "one letter per axis, T and D once each, and C for crops: TD, DT, CTD")
     array = open_array(path)
     if array.ndim != len(letters):
         raise InputError(path, f"an array of shape {array.shape}", f"{len(letters)} axes, {letters}", "set --axes")

@@ -280,7 +280,8 @@ def select(
         best = next((one for one in possible if one.classes >= min_support), None)
         if best is None:
             found = f"{len(chosen)} classes can be held out together"
-            raise InputError("holdout", found, str(wanted), "choose fewer, or lower min_support")
+            todo = "choose fewer, or lower min_support" if chosen else "give the names parts (data.grammar)"
+            raise InputError("holdout", found, str(wanted), todo)
         chosen.append(best.name)
     # in turn, so that both groups have well and less well supported classes
     turns = [place * n_validation_unseen // wanted for place in range(wanted + 1)]

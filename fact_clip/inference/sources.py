@@ -95,6 +95,7 @@ class SegmentsMany(ABC):
         if path.suffix.lower() == FEATURES:
             features, clock = self.open(path)
             return self._segment(features, str(path), clock, actions, transcript, adjust)
+        check_file(path, "a video file")
         encoder = self.encoder_for(path)
         with extracted(path, encoder, self.extraction, progress) as file:
             features, where = load_features(file, "TD"), f"{path} by {encoder.name}"
@@ -168,7 +169,7 @@ class SegmentsMany(ABC):
                 progress(done, len(listed), Path(source).name)
             if pace.is_due(done, len(listed)):
                 logger.info("%d of %d inputs, %s left", done, len(listed), pace.left(done, len(listed)))
-            if Path(source).suffix.lower() in SUFFIXES:
+            if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file():
                 self.encoder_for(Path(source)).load()
             try:
                 found = self.segment(source, actions, reject=reject, progress=within)

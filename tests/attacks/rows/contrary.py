@@ -10,6 +10,7 @@ TRAIN = "train {w}/tiny.yaml train.epochs=1 --out out"
 CONVERT = "data convert --from csv a.csv --unit seconds --fps 5 --out"
 CSV = "start,stop,label\n0,40,insert bolt\n"
 VIDEO = "person1_video1"
+LABELS = f"data/groundTruth/{VIDEO}.txt"
 SPLIT = "data split data --overwrite --folds 2"
 
 
@@ -165,4 +166,12 @@ def _published() -> Iterator[Row]:
         yield Row(f"contrary weights/{what}", argv, words, {"reference.yaml": replaced(old, new)}, ("reference.yaml",))
 
 
-ROWS = (*_settings(), *_runs(), *_data(), *_published())
+def _fifth() -> Iterator[Row]:
+    """What the next sample found."""
+    yield Row("fifth/a video that is not there", "segment gone.mp4 --run {w}/run --out o", ("gone.mp4", "no such file"))
+    yield Row("fifth/an address", "segment http://127.0.0.1:9/v.mp4 --run {w}/run --out o", ("v.mp4", "no such file"))
+    yield Row("fifth/axes", "data convert --from npy {w}/data/features/person1_video1.npy --axes TDX --out o", ("--axes", "TDX"))  # fmt: skip
+    yield Row("fifth/labels that are a folder", "data check data data.name=workbench", ("a folder",), {LABELS: gone, f"{LABELS}/x": ""}, ("data",), 1)  # fmt: skip
+
+
+ROWS = (*_settings(), *_runs(), *_data(), *_published(), *_fifth())
