@@ -150,6 +150,10 @@ def prepare(
     else:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
+        if config.loss.match == "seq" and not config.model.transcript:  # tokens without an order
+            raise InputError(
+                "loss.match", "seq, without model.transcript", "o2o or o2m", "or set model.transcript=true"
+            )
         run = _described(config, out, dataset, objects, texts, start)
         run = replace(run, videos_a_step=config.train.batch_size * processes.world, videos=dataset.digest)
         texts |= _joint_space(run, dataset)

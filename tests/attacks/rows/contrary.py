@@ -170,6 +170,9 @@ def _fifth() -> Iterator[Row]:
     """What the next sample found."""
     yield Row("fifth/a video that is not there", "segment gone.mp4 --run {w}/run --out o", ("gone.mp4", "no such file"))
     yield Row("fifth/an address", "segment http://127.0.0.1:9/v.mp4 --run {w}/run --out o", ("v.mp4", "no such file"))
+    yield Row(
+        "fifth/matching by a transcript without one", f"{TRAIN} loss.match=seq", ("loss.match", "model.transcript")
+    )
     yield Row("fifth/axes", "data convert --from npy {w}/data/features/person1_video1.npy --axes TDX --out o", ("--axes", "TDX"))  # fmt: skip
     yield Row("fifth/labels that are a folder", "data check data data.name=workbench", ("a folder",), {LABELS: gone, f"{LABELS}/x": ""}, ("data",), 1)  # fmt: skip
 
