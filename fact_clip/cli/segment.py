@@ -372,7 +372,6 @@ def _check_outputs(
         from fact_clip.report import check_suffix
 
         check_suffix(plot)
-        check_place(plot)
     if overlay is None:
         return
     burning.check_suffix(overlay)

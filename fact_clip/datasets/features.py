@@ -29,8 +29,10 @@ _ROUNDING = 1e-10  # a windowed variance below this share of the largest square 
 
 _CUT = "mmap length is greater than file size"  # what Python says of it
 _FEW = 10  # rows, whose mean rate says nothing
+
 MOST_OFF = 10.0
 """Frame times of a mean rate so many times the stated one, or less than that part of it, are no seconds."""
+
 LARGEST_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
 

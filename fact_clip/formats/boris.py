@@ -197,8 +197,10 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
     events: dict[str, list[tuple[float, str, str]]] = {}
     spans: dict[str, list[Span]] = {}
     background: dict[str, str | None] = {}
+    points = 0
     for where, row in rows:
         kind = (row.get("Behavior type") or row.get("Status") or "").upper()
+        points += kind == "POINT"
         _check_offset(where, row.get("Time offset (s)"))
         if row.get("Subject", "") != subject or kind == "POINT":
             continue
@@ -219,7 +221,6 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
         if media:
             files.add(name)
     called = {name: video_name(name) if name in files else name for name in (*events, *spans)}
-    points = sum((row.get("Behavior type") or row.get("Status") or "").upper() == "POINT" for _, row in rows)
     _tell_points(path, points, bool(called))
     for name, found in events.items():
         spans.setdefault(name, []).extend(_states(f"{path}, {called[name]!r}", found))

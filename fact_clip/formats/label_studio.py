@@ -73,10 +73,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
         spans = tuple(span for region in regions for span in _spans(where, region))
         unit: Unit = "frames" if True in in_frames else "seconds"
-        if not _is_annotated(task):
-            predicted += 1
+        annotated = _is_annotated(task)
+        predicted += not annotated
         fps = options.fps or data.get("fps")
-        if unit == "frames" and fps is None and _is_annotated(task):
+        if unit == "frames" and fps is None and annotated:
             raise InputError(where, "frames, and no fps in its data", "the frame rate of its video", "set --source-fps")
         found.append(Annotation(name, spans, unit, str(path), fps, None, data.get(BACKGROUND)))
     if predicted:

@@ -14,7 +14,7 @@ from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.files import whole_file
+from fact_clip.core.files import check_place, whole_file
 from fact_clip.report.colours import BACKGROUND, palette
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -50,9 +50,8 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
 
 
 def check_suffix(path: Path) -> None:
-    """An InputError where the suffix names no picture format, or something else than a file is there."""
-    if path.exists() and not path.is_file():
-        raise InputError(path, "no regular file, but a folder, a pipe or a device", "a picture to write")
+    """An InputError where the suffix names no picture format, or no file can be written there."""
+    check_place(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
 
