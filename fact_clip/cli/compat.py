@@ -111,9 +111,13 @@ def _train(given: Namespace) -> None:
     from fact_clip.datasets.dataset import Dataset
 
     config = read_settings(given.cfg, given.set)
+    splits = Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]
+    runs = [config.model_copy(update={"data": config.data.model_copy(update={"split": split})}) for split in splits]
+    with warnings.catch_warnings():  # which the training tells
+        warnings.simplefilter("ignore")
+        Dataset.open(runs[0].data).check()  # a refusal is then the only line
     _warn(config)
-    for split in Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]:
-        one = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
+    for one, split in zip(runs, splits, strict=True):
         folder = LOGS / Path(given.cfg[0]).stem / file_name(f"split{str(split).removeprefix('split')}")
         taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
         _train_one(one, folder / f"run{max(taken, default=0) + 1}")

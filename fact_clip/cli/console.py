@@ -173,6 +173,11 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
         own = Path(data) / "recipe.yaml"
         known = any(override.startswith("data.name=") for override in given)
         recipe = own if own.is_file() and not known else "folder"
+        if recipe == own:
+            root = Config.load(own).data.root
+            if root is not None and Path(root).resolve() != Path(data).resolve():
+                told = f"{own}: data.root is {root}, not this folder"
+                warnings.warn(f"{told}; a training with this recipe reads that one", stacklevel=2)
         return Config.load(recipe, [f"data.root={json.dumps(data)}", *given]).data
     if data in BENCHMARKS:
         return Config.load("folder", [f"data.name={data}", *given]).data

@@ -131,7 +131,8 @@ def segment(
     named = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
-    _check_media(media, listed)
+    if media is not None:
+        _check_media(media, listed, named=as_json or any(suffix not in _UNNAMED for suffix in suffixes))
     folder = out or (_segments_of(run) if run else Path("segments"))
     _check_outputs(folder, listed, suffixes, plot, overlay)
     adjust = background_threshold, gamma, switch_penalty, minimal_duration, reject
@@ -142,9 +143,10 @@ def segment(
         model = _untrained(encoder, named, (prompts, smoothing), adjust, fps, window, keep_going, device)
     request = {**model.request, "actions": model.actions, "media": media, "fps": fps, "keep_going": keep_going}
     results = Results(folder, suffixes, request, overwrite=overwrite, with_background=with_background)
+    truths = {} if plot is None else processes.from_first(lambda: _truths(listed, model.segmenter))
     outcomes = _segment_all(model, results, listed, media, processes)
     if processes.first:
-        _report(outcomes, model.segmenter, results, plot, overlay, keep_going, as_json)
+        _report(outcomes, model.segmenter, results, (plot, truths), overlay, keep_going, as_json)
 
 
 class Model(NamedTuple):
@@ -270,21 +272,24 @@ def _report(
     outcomes: Sequence[Outcome],
     segmenter: Segmenter | TrainingFree,
     results: Results,
-    plot: Path | None,
+    picture: tuple[Path | None, Mapping[Path, Segmentation]],
     overlay: Path | None,
     keep_going: bool,
     as_json: bool,
 ) -> None:
-    """Draw and print the results, then say what was written and what failed; exit code 1 if one of several did."""
+    """Draw and print the results, then say what was written and what failed; exit code 1 if one of several did.
+
+    `picture` is where to draw, and the true labels of inputs.
+    """
     from fact_clip.formats.json_file import as_dict
 
     errors = [each.error for each in outcomes if each.error is not None]
     if errors and len(outcomes) == 1:
         raise errors[0]
     found = {each.task.source: each.segmentation for each in outcomes if each.segmentation is not None}
-    files = [path for each in outcomes for path in each.written]
+    files, (plot, truths) = [path for each in outcomes for path in each.written], picture
     if plot is not None and found:
-        files.append(_plot(found, segmenter, plot))
+        files.append(_plot(found, truths, segmenter, plot))
     if overlay is not None:
         files.append(_overlay(found, segmenter, overlay, keep_going))
     if as_json:
@@ -339,11 +344,16 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     return listed
 
 
-def _check_media(media: str | None, inputs: Sequence[Path]) -> None:
-    """Refuse a --media that is no address, or gives all videos one."""
+_UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
+"""Files that name no video."""
+
+
+def _check_media(media: str, inputs: Sequence[Path], named: bool) -> None:
+    """Refuse a --media that is no address, gives all videos one, or stands in no output."""
     expected = "{name} where the name of the file goes"
-    if media is None:
-        return
+    if not named:
+        todo = "leave it out, or add a --format that does, as json"
+        raise InputError("--media", "with formats that name no video", "one that names it", todo)
     if not is_name(media):
         raise InputError("--media", repr(media), "an address of one line that can be printed")
     if unknown := re.search(r"\{[^}]*\}?|\}", media.replace("{name}", "")):
@@ -405,25 +415,39 @@ def _as_table(path: Path, segmentation: Segmentation) -> str:
     return f"{printable(str(path))}: {segmentation.n_frames} frames{rate}\n{segment_table(segmentation)}"
 
 
-def _plot(found: Mapping[Path, Segmentation], segmenter: Segmenter | TrainingFree, plot: Path) -> Path:
-    """Timelines of all inputs, each below its labels where it lies in a data set of the common layout."""
+def _truths(inputs: Sequence[Path], segmenter: Segmenter | TrainingFree) -> dict[Path, Segmentation]:
+    """The labels of inputs that lie in a data set of the common layout."""
     from fact_clip.core import Segmentation
     from fact_clip.datasets.layout import UNLABELLED, read_labels
-    from fact_clip.report import save_timeline
 
-    vocabulary, rows = segmenter.vocabulary, dict[str, Segmentation]()
-    named = (*vocabulary.names, UNLABELLED)  # the last one is for label -1
-    for path, prediction in found.items():
-        prefix = f"{path.stem} " if len(found) > 1 else ""
+    named, found = (*segmenter.vocabulary.names, UNLABELLED), dict[Path, Segmentation]()  # the last is for label -1
+    for path in inputs:
         labels = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
         if labels.is_file():
-            given = read_labels(labels, vocabulary, segmenter.unlabelled)
-            truth = Segmentation.from_frames([named[label] for label in given.tolist()], segmenter.fps)
+            given = read_labels(labels, segmenter.vocabulary, segmenter.unlabelled)
+            found[path] = Segmentation.from_frames([named[label] for label in given.tolist()], segmenter.fps)
+    return found
+
+
+def _plot(
+    found: Mapping[Path, Segmentation],
+    truths: Mapping[Path, Segmentation],
+    segmenter: Segmenter | TrainingFree,
+    plot: Path,
+) -> Path:
+    """Timelines of all inputs, each below its true labels where there are some."""
+    from fact_clip.datasets.layout import UNLABELLED
+    from fact_clip.report import save_timeline
+
+    rows: dict[str, Segmentation] = {}
+    for path, prediction in found.items():
+        prefix = f"{path.stem} " if len(found) > 1 else ""
+        if (truth := truths.get(path)) is not None:
             same = truth.n_frames == prediction.n_frames
             rows[f"{prefix}truth"] = replace(truth, times=prediction.times) if same else truth
         rows[f"{prefix}prediction"] = prediction
     title = next(iter(found)).stem if len(found) == 1 else ""
-    return save_timeline(rows, plot, background=(*vocabulary.background, UNLABELLED), title=title)
+    return save_timeline(rows, plot, background=(*segmenter.vocabulary.background, UNLABELLED), title=title)
 
 
 def _overlay(

@@ -28,6 +28,7 @@ from fact_clip.encoders.cache import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.metrics.frame import class_set
 from fact_clip.models import FACT, Classes
+from fact_clip.models.blocks import block_configs
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
 _BROKEN: tuple[type[Exception], ...] = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError)
@@ -194,6 +195,9 @@ def _check_count(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapp
         what = "verbs and nouns" if run.classes.verb else "classes"
         expected = f"at least {least}: the last layer of {checkpoint} was trained for as many"
         raise InputError(mapping, f"{scores} {what}", expected, todo)
+    most = min(block.hidden for block in block_configs(run.config.model)) - 2  # beside them a null class and a feature
+    if run.config.model.head == "closed" and scores > most:
+        raise InputError(mapping, f"{scores} classes", f"at most {most}, as the channels of {checkpoint} hold", todo)
 
 
 def trained_scores(weights: Mapping[str, Tensor]) -> int:

@@ -222,6 +222,9 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             flat[key] = None if value == "None" else value
         else:
             near = difflib.get_close_matches(key, [*KEYS, *SWITCHES, _GPU], n=1, cutoff=0.0)[0]
+            group, _, rest = key.partition(".")
+            if group not in _GROUPS and group.lower() in _OURS:
+                near = f"{group.lower()}.{rest}"
             expected = f"a reference key, or a key of ours such as train.epochs ({', '.join(_OURS)})"
             raise InputError("--set", f"unknown key {key}", expected, f"did you mean {near}?")
     return flat, ours

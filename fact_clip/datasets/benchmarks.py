@@ -24,6 +24,7 @@ class Benchmark:
     factors: Callable[[str], Factors] | None = None  # of a name, one per slot (None: the class lacks it)
     folder: str = ""  # below a root that holds several data sets; empty: the name of the entry
     splits: tuple[str, ...] = ()  # the published ones; empty: those in its folder
+    classes: int | None = None  # in the published mapping; None where there are several
     mapping: str = "mapping.txt"
     features: str = "features"
     factor_mappings: tuple[str, ...] = ()  # mapping files of the factors, one per slot
@@ -51,9 +52,11 @@ _FOUR, _FIVE, _SEVEN = (tuple(str(number) for number in range(1, last + 1)) for 
 
 BENCHMARKS: dict[str, Benchmark] = {
     "folder": Benchmark(None, None, ()),
-    "breakfast": Benchmark("DT", 15.0, ("SIL",), breakfast_factors.slots, breakfast_factors, splits=_FOUR),
-    "gtea": Benchmark("DT", 15.0, ("background",), splits=_FOUR),
-    "50salads": Benchmark("DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=_FIVE),
+    "breakfast": Benchmark("DT", 15.0, ("SIL",), breakfast_factors.slots, breakfast_factors, splits=_FOUR, classes=48),
+    "gtea": Benchmark("DT", 15.0, ("background",), splits=_FOUR, classes=11),
+    "50salads": Benchmark(
+        "DT", 30.0, salads_factors.none, salads_factors.slots, salads_factors, splits=_FIVE, classes=19
+    ),
     "egoprocel": Benchmark("TD", None, (0,)),
     "epic": Benchmark(
         layout="TD",
@@ -65,6 +68,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         factor_mappings=("processed/verb_mapping.txt", "processed/noun_mapping.txt"),
     ),
     **{f"havid_{name}": replace(_HAVID, folder=f"HAViD/ActionSegmentation/data/{name}") for name in _VARIANTS},
-    "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=_SEVEN),
+    "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=_SEVEN, classes=67),
     "workbench": Benchmark("TD", 15.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool),
 }

@@ -23,6 +23,7 @@ from fact_clip.datasets.benchmarks import Benchmark, Layout
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
 from fact_clip.datasets.features import (
     check_finite,
+    is_constant,
     is_usable,
     length_fault,
     load_features,
@@ -56,9 +57,6 @@ NOTES = ("never trained", "coverage", "shared groups", "constant", "unlabelled")
 
 LOOK_BYTES = 256 << 20
 """Feature values that are checked for NaN unless all are asked for; a disk reads them in about a second."""
-
-
-_ROWS = 100  # of a file, that are compared
 
 
 @dataclass
@@ -386,12 +384,16 @@ def _look_for_nan(seen: Inspection, features: dict[str, NDArray[Any]], full: boo
         try:
             if seen.looked_at == 1:
                 check_finite(seen.feature_path(video), array)
-                constant[video] = len(array) > 1 and bool((array[:: max(1, len(array) // _ROWS)] == array[0]).all())
+                constant[video] = is_constant(array)
             else:
                 _check_some(seen.feature_path(video), array, seen.looked_at)
         except InputError as fault:
             seen.faults.append(("not finite", fault))
-    for video in (video for video, still in constant.items() if still and not all(constant.values())):
+    if constant and all(constant.values()):
+        found, todo = f"the same values in every frame of all {len(constant)} videos", "extract the features again"
+        seen.add("constant", seen.root / seen.benchmark.features, found, "features that change", todo)
+        return
+    for video in (video for video, still in constant.items() if still):
         found, todo = "the same values in every frame", "extract the features of this video again"
         seen.add("constant", seen.feature_path(video), found, "features that change, as in other files", todo)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
+from fact_clip.core.errors import listed
 from fact_clip.core.files import check_file, check_place, file_name, inside, same_place, whole_file
 from fact_clip.core.vocabulary import look, spelling
 from fact_clip.datasets.benchmarks import Layout
@@ -81,7 +82,9 @@ def convert_annotations(
         raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
     _check_looks(found, origin)
     _check_beside(root, {name: len(frames.labels) for name, frames in found.items()}, target, origin)
-    classes = _classes(root / "mapping.txt", found, target)
+    there = root / "mapping.txt"
+    n_before = len(Vocabulary.from_mapping(there)) if there.is_file() and target.mapping is None else 0
+    classes = _classes(there, found, target)
     labels = {name: inside(root, "groundTruth", f"{name}.txt") for name in found}
     for place in labels.values():
         check_place(place)
@@ -89,6 +92,8 @@ def convert_annotations(
         unfinished.write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)), encoding="utf-8")
     for name, frames in found.items():
         save(Segmentation.from_frames(frames.labels), labels[name], kind="txt")
+    if n_before and classes[n_before:]:
+        logger.info("%s: new classes: %s", there, listed(classes[n_before:]))
     return found
 
 

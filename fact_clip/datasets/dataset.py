@@ -22,6 +22,7 @@ from fact_clip.datasets.features import (
     FeatureTransform,
     check_finite,
     encoder_of,
+    is_constant,
     length_fault,
     load_features,
     read_clock,
@@ -330,6 +331,9 @@ class Dataset:
             text = f"data.stride={self.config.stride} leaves one row of each video; the longest has {longest} frames"
             warnings.warn(text, stacklevel=2)
         self._check_unlabelled()
+        if all(is_constant(self._mapped(name)) for name in self.train):  # as a rule it looks at the first one alone
+            found, todo = "the same values in every frame of all training videos", "extract them again"
+            raise InputError(self._features, found, "features that change", todo)
         if not self.class_counts().any():
             raise InputError(self.root, "no labelled frame in the training videos", "some that training can learn from")
         if self.hidden:

@@ -28,6 +28,7 @@ _ROUNDING = 1e-10  # a windowed variance below this share of the largest square 
 
 
 _CUT = "mmap length is greater than file size"  # what Python says of it
+_SOME = 100  # rows that are compared
 _FEW = 10  # rows, whose mean rate says nothing
 
 MOST_OFF = 10.0
@@ -113,6 +114,11 @@ def check_finite(path: str | Path, features: Array) -> None:
             frame = start + int(finite.argmin())
             column = int(is_usable(features[frame]).argmin())
             raise not_finite(path, features[frame, column], frame, column)
+
+
+def is_constant(features: Array) -> bool:
+    """Whether about `_SOME` frames of several (T, D), spread over them, have the values of the first."""
+    return len(features) > 1 and bool((features[:: max(1, len(features) // _SOME)] == features[0]).all())
 
 
 def is_usable(values: Array) -> NDArray[np.bool_]:

@@ -72,6 +72,10 @@ def read_vocabulary(config: DataConfig, root: Path) -> Vocabulary:
 def vocabulary_of(config: DataConfig, path: Path, root: Path | None = None) -> Vocabulary:
     """The same of any mapping file; without a root there is no file of factors."""
     every = Vocabulary.from_mapping(path).names
+    published = find_benchmark(config.name).classes
+    if root is not None and published is not None and len(every) != published:
+        told = f"{path}: {len(every)} classes, where {config.name} has {published}"
+        warnings.warn(f"{told}; a data set of your own is data.name=folder", stacklevel=1)
     ignored = unlabelled(config)
     names = tuple(name for name in every if name not in ignored)
     background = []

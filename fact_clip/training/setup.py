@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -154,6 +155,8 @@ def prepare(
             raise InputError(
                 "loss.match", "seq, without model.transcript", "o2o or o2m", "or set model.transcript=true"
             )
+        if config.model.is_open:
+            _warn_of_one_vector(texts["text"], dataset.vocabulary, config.text.encoder)
         run = _described(config, out, dataset, objects, texts, start)
         run = replace(run, videos_a_step=config.train.batch_size * processes.world, videos=dataset.digest)
         texts |= _joint_space(run, dataset)
@@ -278,6 +281,19 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     texts["object_text"] = vectors.new_zeros(len(named), vectors.shape[1])  # an object without a name has a zero row
     texts["object_text"][named] = vectors
     return texts
+
+
+def _warn_of_one_vector(text: Tensor, vocabulary: Vocabulary, encoder: str) -> None:
+    """Warn of two classes whose vectors, of `text` (C, ...), are equal: a model that reads them scores both alike."""
+    first: dict[bytes, str] = {}
+    for name, row in zip(vocabulary.names, text.flatten(1).numpy().round(5), strict=True):
+        other = first.setdefault(row.tobytes(), name)
+        if other != name and row.any():
+            told = (
+                f"{encoder} has one vector for the classes {other!r} and {name!r}, so that no model can tell them apart"
+            )
+            warnings.warn(told, stacklevel=3)
+            return
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:

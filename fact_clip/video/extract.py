@@ -85,6 +85,7 @@ def extract_all(
     name) during one. An encoder that does not load is an InputError.
     """
     chosen, found, pace = settings or Settings(), Extracted(), Pace()
+    _check_encoder(encoder)
     for done, video in enumerate(videos):
         if progress is not None:
             progress(done, len(videos), video.name)
@@ -103,6 +104,12 @@ def extract_all(
                 logger.info("%s: failed", video)
             found.failed.append(error)
     return found
+
+
+def _check_encoder(encoder: FrameEncoder) -> None:
+    if not hasattr(encoder, "encode_images"):
+        todo = "make one with fact_clip.encoders.frame_encoder"
+        raise InputError("encoder", repr(encoder)[:80], "a frame encoder", todo)
 
 
 def extract(
@@ -134,6 +141,7 @@ def extract(
         DamagedVideoError: a damaged file, without `keep_going`; only NAME.part is left.
     """
     chosen, video, began = settings or Settings(), Path(video), time.monotonic()
+    _check_encoder(encoder)
     target = inside(Path(out), f"{file_name(video.stem)}.npy")
     info = probe(video)
     expected = round((info.seconds or 0) * chosen.fps)

@@ -86,6 +86,12 @@ def test_a_second_call_keeps_the_numbers_of_the_first(tmp_path, rows):
     assert (root / "mapping.txt").read_text() == "0 idle\n1 pour\n2 stir\n3 background\n4 beat\n"
 
 
+def test_classes_that_the_mapping_gets_are_told(fact_clip, rows, tmp_path):
+    (tmp_path / "mapping.txt").write_text("0 background\n1 pour\n")
+    answer = fact_clip("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--out", tmp_path)
+    assert answer.err.splitlines()[0] == f"{tmp_path / 'mapping.txt'}: new classes: stir"
+
+
 def test_a_given_mapping_is_the_whole_vocabulary(tmp_path, rows):
     (tmp_path / "m.txt").write_text("0 stir\n1 background\n2 idle\n3 pour\n")
     save(VIDEO, tmp_path / "a.eaf")

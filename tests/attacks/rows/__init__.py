@@ -18,6 +18,7 @@ from . import (
     silent,
     tables,
     tools,
+    useless,
     videos,
 )
 
@@ -36,6 +37,7 @@ ROWS = (
     *misread.ROWS,
     *mixups.ROWS,
     *contrary.ROWS,
+    *useless.ROWS,
 )
 
 _twice = [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]
