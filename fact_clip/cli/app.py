@@ -23,6 +23,7 @@ from fact_clip.cli.segment import (
     TrainingFreeFlag,
     Window,
     Wording,
+    check_rules_of_run,
     given_actions,
 )
 from fact_clip.core.errors import InputError
@@ -74,6 +75,7 @@ def app(
             "fact-clip app", f"{error.name} is not installed", "", "pip install 'fact-clip[app]'"
         ) from None
     from fact_clip.inference.segmenter import load
+    from fact_clip.text.prompts import TEMPLATES
 
     if training_free == (run is not None):
         raise InputError("app", "neither or both of --run and --training-free", "one of them")
@@ -81,7 +83,10 @@ def app(
     if training_set is not None and training_set.exists() and not _can_grow(training_set):
         expected = "a data set, or a new folder"
         raise InputError("--training-set", f"{training_set}, a folder or file of something else", expected)
-    _check_wording(prompts, run)
+    if prompts not in TEMPLATES:
+        raise InputError("--prompts", repr(prompts), f"one of {', '.join(TEMPLATES)}")
+    if run is not None:
+        check_rules_of_run(prompts)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
     if run is not None:
@@ -112,15 +117,6 @@ def app(
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def _check_wording(prompts: str, run: Path | None) -> None:
-    from fact_clip.text.prompts import TEMPLATES
-
-    if prompts not in TEMPLATES:
-        raise InputError("--prompts", repr(prompts), f"one of {', '.join(TEMPLATES)}")
-    if run is not None and prompts != "ensemble":
-        raise InputError("--prompts", "with --run", "--training-free", "leave it out: a run has its own rules")
 
 
 def _can_grow(folder: Path) -> bool:

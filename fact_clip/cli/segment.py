@@ -125,9 +125,7 @@ def segment(
     if not suffixes:
         raise InputError("--format", repr(formats), "at least one, as csv,json")
     if run is not None:
-        for option, value, default in (("--prompts", prompts, "ensemble"), ("--smoothing", smoothing, 1.0)):
-            if value != default:
-                raise InputError(option, "with --run", "--training-free", "leave it out: a run has its own rules")
+        check_rules_of_run(prompts, smoothing)
     named = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
@@ -147,6 +145,13 @@ def segment(
     outcomes = _segment_all(model, results, listed, media, processes)
     if processes.first:
         _report(outcomes, model.segmenter, results, (plot, truths), overlay, keep_going, as_json)
+
+
+def check_rules_of_run(prompts: str, smoothing: float = 1.0) -> None:
+    """An InputError where options beside --run differ from their defaults, because only --training-free reads them."""
+    for option, value, default in (("--prompts", prompts, "ensemble"), ("--smoothing", smoothing, 1.0)):
+        if value != default:
+            raise InputError(option, "with --run", "--training-free", "leave it out: a run has its own rules")
 
 
 class Model(NamedTuple):

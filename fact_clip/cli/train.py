@@ -42,6 +42,7 @@ def train(
     from fact_clip.config import Config
     from fact_clip.core import InputError
     from fact_clip.training.sweep import read_axes
+    from fact_clip.training.unused import warn_of_unused
 
     settings = Config.load(config, overrides or [])
     numbers = [] if seeds is None else seeds.split(",")
@@ -61,6 +62,8 @@ def train(
     if not resume and out.exists() and any(out.iterdir()):
         todo = "give --resume to continue the run there, or another --out"
         raise InputError(out, "already there and not empty", "a new folder", todo)
+    if not axes:  # a swept setting may be what another one needs
+        warn_of_unused(settings, overrides or [])
     try:
         if axes or str(settings.data.split) == "all":
             with progress("training") as report:

@@ -28,6 +28,7 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 from fact_clip.training.confidence import learn_confidence
+from fact_clip.training.unused import warn_of_unused
 from fact_clip.video.extract import Progress
 
 logger = logging.getLogger(__name__)
@@ -178,6 +179,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     models = load_models(run)
     if calibration is None and dataset.holdout is not None and run.config.model.is_open:
         logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
+    warn_of_unused(run.config, overrides)
     return Segmenter(run, models, place, calibration, confidence=confidence), dataset
 
 

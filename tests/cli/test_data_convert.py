@@ -56,7 +56,7 @@ def test_from_elan_and_features_to_a_data_set_that_opens(fact_clip, tmp_path):
     root = tmp_path / "data"
     for name, n_frames in (("a", 22), ("b", 20)):
         save(VIDEO, tmp_path / f"{name}.eaf")
-        np.save(tmp_path / f"{name}.npy", np.ones((7, n_frames), dtype=np.float32))
+        np.save(tmp_path / f"{name}.npy", np.arange(7 * n_frames, dtype=np.float32).reshape(7, n_frames))
     arrays = [tmp_path / "a.npy", tmp_path / "b.npy"]
     assert fact_clip("data", "convert", "--from", "npy", *arrays, "--axes", "DT", "--out", root).out.splitlines() == [
         "video  frames  columns", "a          22        7", "b          20        7",

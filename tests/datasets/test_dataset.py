@@ -112,7 +112,7 @@ def test_turned_files_are_read_by_their_shapes(open_set, root):
 def test_one_video_that_tells_the_layout_is_enough(open_set, root):
     # 40 labels and 40 x 41 values: either side could be time; b of 55 x 41 settles it... 55 - 41 > 10
     for name, length in {"a": 40, "b": 55, "c": 61, "d": 38}.items():
-        np.save(root / "features" / f"{name}.npy", np.ones((41, length), np.float32))
+        np.save(root / "features" / f"{name}.npy", np.eye(41, length, dtype=np.float32))
     dataset = open_set()
     dataset.check()
     assert dataset.layout == "DT"

@@ -102,9 +102,10 @@ def test_many_videos_train_in_little_memory(tiny, tmp_path):
     for name in names:
         (root / "groundTruth" / f"{name}.txt").write_text(labels)
         # a file with a hole for its zeros: nothing is written, all of it can be read
-        np.lib.format.open_memmap(
+        rows = np.lib.format.open_memmap(
             root / "features" / f"{name}.npy", mode="w+", dtype=np.float32, shape=(1024, 2048)
-        ).flush()
+        )
+        rows[0] = 1.flush()
     for split, count in ((1, 2), (2, 40)):
         (root / f"splits/train.split{split}.bundle").write_text("\n".join(names[:count]))
         (root / f"splits/test.split{split}.bundle").write_text(names[40])

@@ -77,4 +77,10 @@ def _published() -> Iterator[Row]:
     yield Row("useless weights/no data", "scripts/train --cfg r.yaml", ("nowhere",), lost)
 
 
-ROWS = (*_data(), *_texts(), *_segments(), *_published())
+def _settings() -> Iterator[Row]:
+    train = "train {w}/tiny.yaml train.epochs=1 --out out"
+    yield Row("useless setting/text for a closed head", f"{train} text.encoder=hash:64", ("warning", "no effect without a head"), code=0, leaves=("out*",))  # fmt: skip
+    yield Row("useless setting/an overlap of one pass", "evaluate run decode.overlap=5", ("warning", "no effect without decode.window"), copies=("run",), code=0, leaves=("run/*",))  # fmt: skip
+
+
+ROWS = (*_settings(), *_data(), *_texts(), *_segments(), *_published())

@@ -1,0 +1,56 @@
+"""Settings that have no effect beside others are told."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from fact_clip.config import Config
+from fact_clip.training.unused import NEEDS, warn_of_unused
+
+FREE = {
+    "model.head": "fact-clip",
+    "data.stride": "2",
+    "decode.window": "1000",
+    "decode.factor_weight": "1",
+    "data.holdout": "[stir]",
+    "decode.prior_weight": "1",
+}
+
+
+def told(*overrides: str) -> list[str]:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warn_of_unused(Config.load("folder", overrides), overrides)
+    return [str(one.message) for one in seen]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "needs"),
+    [
+        (("text.encoder=hash:64",), "a head that reads text, as model.head=text"),
+        (("model.similarity.map=true", "model.head=text"), "model.head=similarity"),
+        (("decode.overlap=10",), "decode.window"),
+        (("train.lr_decay=10", "train.schedule=cosine"), "train.schedule=step"),
+        (("train.patience=3", "data.validation=0"), "data.validation"),
+        (("model.pooled.hidden=8", "model.blocks=iu"), "a block U in model.blocks"),
+    ],
+)
+def test_a_setting_beside_what_makes_it_idle(overrides, needs):
+    assert told(*overrides) == [f"{overrides[0]} has no effect without {needs}"]
+
+
+def test_settings_with_what_they_need():
+    free = [f"{key}={value}" for key, value in FREE.items()]
+    assert told(*free, "text.encoder=hash:64", "decode.overlap=10", "decode.prior=frames", "decode.gamma_cost=.1") == []
+    assert told("model.tokens=10", "train.epochs=3", "train.select=edit", "loss.balance=.5", "decode.overlap=") == []
+
+
+def test_every_entry_names_a_key():
+    known = Config().model_dump()
+    for key, _, _ in NEEDS:
+        tree = known
+        for part in key.split("."):
+            assert part in tree, key
+            tree = tree[part]
