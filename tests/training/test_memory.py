@@ -105,7 +105,8 @@ def test_many_videos_train_in_little_memory(tiny, tmp_path):
         rows = np.lib.format.open_memmap(
             root / "features" / f"{name}.npy", mode="w+", dtype=np.float32, shape=(1024, 2048)
         )
-        rows[0] = 1.flush()
+        rows[0] = 1
+        rows.flush()
     for split, count in ((1, 2), (2, 40)):
         (root / f"splits/train.split{split}.bundle").write_text("\n".join(names[:count]))
         (root / f"splits/test.split{split}.bundle").write_text(names[40])
