@@ -37,7 +37,7 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import BLOCK_OF_LETTER, Config, ModelConfig, Rate, checked, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import path_of
+from fact_clip.core.arguments import path_of, public
 from fact_clip.core.commit import commit
 from fact_clip.core.files import check_file, inside, parse_json, read_mapping, whole_file
 from fact_clip.datasets.benchmarks import Layout
@@ -214,6 +214,7 @@ def create(run: Run) -> None:
     write_json(inside(run.path, "run.json"), facts)
 
 
+@public
 def run_folder(path: str | Path) -> Path:
     """The run folder of a path: the path itself, or the folder of a file in it such as RUN/ckpts/best.net."""
     path = path_of(path, "run")
@@ -222,6 +223,7 @@ def run_folder(path: str | Path) -> Path:
     return next((folder for folder in list(path.parents)[:2] if (folder / "run.json").is_file()), path)
 
 
+@public
 def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     """Read a run folder's description, with ``key=value`` overrides on top of its configuration.
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from fact_clip.core.arguments import public
 from fact_clip.core.errors import InputError, printable, shortened
 from fact_clip.core.files import check_file, read_mapping
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS
@@ -357,6 +358,7 @@ class Config(_Frozen):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @classmethod
+    @public
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
         """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
 
@@ -374,6 +376,7 @@ class Config(_Frozen):
         )
 
     @classmethod
+    @public
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
         """Check a nested mapping; ``where`` names it in errors."""
         if not isinstance(tree, Mapping):

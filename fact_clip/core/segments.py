@@ -12,7 +12,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import array_of, names_of, number_of, whole_of
+from fact_clip.core.arguments import array_of, names_of, number_of, public, public_class, whole_of
 from fact_clip.core.errors import InputError
 
 
@@ -39,6 +39,7 @@ def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
     return array
 
 
+@public
 def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     """Cut per-frame labels (T,), T > 0, into maximal runs: (start, stop, label), half-open, in order."""
     array = _some_labels(labels)
@@ -47,6 +48,7 @@ def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     return list(zip(starts, [*edges, array.size], array[starts].tolist(), strict=True))
 
 
+@public
 def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
     """Most frequent label of each stride: labels (T,) -> (ceil(T / stride),).
 
@@ -66,6 +68,7 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
     return chosen
 
 
+@public
 def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     """Labels of strides at full rate: (ceil(n_frames / stride),) -> (n_frames,); frame t gets label t // stride."""
     array = _some_labels(labels, stride)
@@ -83,6 +86,7 @@ MOST_FRAMES = 20_000_000
 """Of a video: a week at 30 frames a second. What ends later is a mistake, and would fill the memory."""
 
 
+@public_class
 @dataclass(frozen=True, order=True)
 class Segment:
     """One action of a video, in the frames `[start, stop)`; ordered by start, then stop, then label."""
@@ -134,6 +138,7 @@ class NewWord:
     far: bool
 
 
+@public_class
 @dataclass(frozen=True)
 class Segmentation:
     """A video cut into segments without gap or overlap, from frame 0 to its last; a sequence of its segments.

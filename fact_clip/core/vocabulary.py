@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import names_of, path_of
+from fact_clip.core.arguments import names_of, path_of, public_class
 from fact_clip.core.errors import InputError, is_name, shortened
 from fact_clip.core.files import lines_of, read_text
 from fact_clip.core.segments import frame_labels
@@ -30,6 +30,7 @@ FactorSource: TypeAlias = Mapping[str, OneClass] | Callable[[str], OneClass]
 WHOLE_NAME = ("phrase",)  # the slots of a vocabulary of which only names are known
 
 
+@public_class
 @dataclass(frozen=True)
 class Vocabulary:
     """An ordered list of action names; the place of a name is its class index.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core.arguments import public
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import listed
 from fact_clip.core.files import check_file, check_place, file_name, inside, same_place, whole_file
@@ -54,6 +55,7 @@ class Target:
         return clock
 
 
+@public
 def convert_annotations(
     files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
 ) -> dict[str, Frames]:
@@ -146,6 +148,7 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
     return classes
 
 
+@public
 def convert_features(
     files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
 ) -> dict[str, tuple[int, int]]:

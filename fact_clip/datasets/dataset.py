@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.arguments import public_class
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import (
@@ -48,6 +49,7 @@ CACHE_BYTES = 384 << 20
 """Transformed features stay in memory while their total is under this, 384 MiB; the rest is read again."""
 
 
+@public_class
 class Dataset:
     """One split of a data set, with the classes of a holdout hidden where there is one. Made by `Dataset.open`.
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import DataConfig, Rate, checked
 from fact_clip.core import InputError
+from fact_clip.core.arguments import public
 from fact_clip.core.arrays import BROKEN_ARRAY
 from fact_clip.core.clock import Clock
 from fact_clip.core.files import check_file, read_mapping
@@ -38,6 +39,7 @@ LARGEST_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
 
 
+@public
 def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only: an InputError if missing, unreadable, empty or not numeric."""
     check_file(path, "a feature file")
@@ -59,6 +61,7 @@ def open_array(path: str | Path) -> Array:
     return array
 
 
+@public
 def load_features(path: str | Path, layout: Layout | None) -> Array:
     """Open a feature file as (T, D), see `open_array`; an InputError where it has not two dimensions, or no layout."""
     array = open_array(path)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import public_class
 from fact_clip.core.files import parse_json, whole_file
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
@@ -26,6 +27,7 @@ _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
 _NOTES = ("test_subjects", "subjects", "new_factor", "note")  # further keys that a file may have, for people
 
 
+@public_class
 @dataclass(frozen=True)
 class Holdout:
     """Classes that training does not see, and optionally the videos to train and test on.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import public
 from fact_clip.core.files import whole_file
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
@@ -203,6 +204,7 @@ def _write_splits(root: Path, persons: dict[str, int]) -> None:
             Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", train, test).save_json(root / "zero_shot" / "A.json")
 
 
+@public
 def write_workbench(
     root: str | Path, *, videos: int = 24, seed: int = 0, dim: int = 64, fps: float = 15.0, persons: int = 6
 ) -> Path:

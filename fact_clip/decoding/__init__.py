@@ -1,5 +1,6 @@
 """Model output to one class a frame."""
 
+from fact_clip.core.arguments import make_public
 from fact_clip.decoding.calibration import (
     ASKS_MODEL,
     PRIORS,
@@ -45,3 +46,5 @@ __all__ = [
     "voters",
     "with_factors",
 ]
+
+make_public(globals())

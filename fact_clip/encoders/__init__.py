@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import make_public
 from fact_clip.core.files import expanded
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
 from fact_clip.encoders.joint import OpenClip, Transformers
@@ -152,3 +153,6 @@ def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: R
         if importlib.util.find_spec(package) is None:
             raise InputError(where, f"the package {package} is not installed", todo=f"pip install {install}")
     return table[prefix].build(rest, where, runtime)
+
+
+make_public(globals())

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import public
 from fact_clip.core.files import expanded, file_name, whole_file
 from fact_clip.encoders import TextEncoder, text_encoder
 from fact_clip.encoders.sentence import check_vectors
@@ -63,6 +64,7 @@ class TextMatrix:
         return np.stack(columns, axis=1).astype(np.float32)
 
 
+@public
 def embed(
     encoder: TextEncoder | str,
     vocabulary: Vocabulary,
@@ -140,6 +142,7 @@ def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray
     return (mean / length).astype(np.float32)
 
 
+@public
 def encode_cached(
     encoder: TextEncoder, texts: Sequence[str], cache_dir: str | Path | None = None
 ) -> NDArray[np.float32]:

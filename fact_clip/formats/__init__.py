@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import path_of
+from fact_clip.core.arguments import make_public, path_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import whole_file
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
@@ -118,3 +118,6 @@ def _format_name(path: Path) -> str:
         endings = ", ".join(known.ending.removeprefix(".") for known in FORMATS.values())
         raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}", f"one of {endings}")
     return max(found, key=lambda name: len(FORMATS[name].ending))
+
+
+make_public(globals())

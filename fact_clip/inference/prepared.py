@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, runs
-from fact_clip.core.arguments import number_of
+from fact_clip.core.arguments import number_of, public_class
 from fact_clip.core.clock import Clock
 from fact_clip.decoding import Voters, over_segments
 
@@ -27,6 +27,7 @@ NONE_OF_THESE = "none of these"
 """The label of what `Adjust.reject` leaves without an action; files treat it as background."""
 
 
+@public_class
 @dataclass(frozen=True)
 class Adjust:
     """Settings of the decoding that need no new scores; None: as the model has them.

@@ -16,7 +16,7 @@ from torch import Tensor
 from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.config import Config
 from fact_clip.core import InputError, Segmentation, stretch
-from fact_clip.core.arguments import number_of, whole_of
+from fact_clip.core.arguments import number_of, public, public_class, whole_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.features import load_features, read_clock, read_sidecar
@@ -50,6 +50,7 @@ TEMPERATURE = 0.01
 _VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
 
 
+@public_class
 class Segmenter(SegmentsMany):
     """A trained model with its vocabulary and feature statistics. Made by :func:`load`.
 
@@ -405,6 +406,7 @@ def check_joint_space(config: Config, width: int, text_width: int | None) -> Non
     raise InputError("decode.training_free", found, "0, or features and texts of one model, and a head that reads text")
 
 
+@public
 def load(
     run_dir: str | Path,
     device: str = "auto",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
-from fact_clip.core.arguments import array_of, path_of
+from fact_clip.core.arguments import array_of, path_of, public_class
 from fact_clip.core.clock import Clock
 from fact_clip.core.files import check_file
 from fact_clip.core.pace import Pace
@@ -32,6 +32,7 @@ KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
 Input = TypeVar("Input", str, Path)
 
 
+@public_class
 class SegmentsMany(ABC):
     """What every segmenter can do: take an array, a feature file or a video, one or many."""
 

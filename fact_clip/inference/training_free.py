@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core.arguments import public_class
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import TransportSettings, similarity_probabilities, transport
@@ -28,6 +29,7 @@ KEPT_NAMES = 2_000
 """Names whose text vectors are kept, at most."""
 
 
+@public_class
 @dataclass(frozen=True)
 class TrainingFreeSettings:
     """How similarities become segments.
@@ -64,6 +66,7 @@ class TrainingFreeSettings:
                 raise InputError(name, str(getattr(self, name)), "seconds, 0 or more")
 
 
+@public_class
 class TrainingFree(SegmentsMany):
     """Cuts videos into named actions without having been trained on any; used as a `Segmenter` is.
 

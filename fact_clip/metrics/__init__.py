@@ -1,5 +1,6 @@
 """Figures of anyone's predictions, against anyone's labels; integer arrays in, plain numbers out."""
 
+from fact_clip.core.arguments import make_public
 from fact_clip.metrics.diagnostics import (
     Confusions,
     auroc,
@@ -47,3 +48,5 @@ __all__ = [
     "seen_unseen_auroc",
     "seen_unseen_curve",
 ]
+
+make_public(globals())

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import path_of, whole_of
+from fact_clip.core.arguments import path_of, public, whole_of
 from fact_clip.core.files import check_file
 from fact_clip.core.segments import MOST_FRAMES
 
@@ -104,6 +104,7 @@ class DamagedVideoError(InputError):
         return type(self), self._given
 
 
+@public
 def probe(path: str | Path) -> VideoInfo:
     """What a video file says of itself; decodes its first frame.
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
+from fact_clip.core.arguments import public
 from fact_clip.core.files import check_place, file_name, inside, read_mapping, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.processes import lock
@@ -70,6 +71,7 @@ class Extracted:
     failed: list[InputError] = field(default_factory=list)
 
 
+@public
 def extract_all(
     videos: Sequence[Path],
     encoder: FrameEncoder,
@@ -112,6 +114,7 @@ def _check_encoder(encoder: FrameEncoder) -> None:
         raise InputError("encoder", repr(encoder)[:80], "a frame encoder", todo)
 
 
+@public
 def extract(
     video: str | Path,
     encoder: FrameEncoder,
@@ -200,6 +203,7 @@ def extracted(
         yield extract(video, encoder, folder, settings, progress)
 
 
+@public
 def describe(features: str | Path) -> dict[str, Any]:
     """What `extract` wrote beside a feature file.
 

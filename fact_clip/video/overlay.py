@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import path_of
+from fact_clip.core.arguments import path_of, public
 from fact_clip.core.files import same_place, whole_file
 from fact_clip.video.decode import Image, file_url, frames, probe
 
@@ -23,6 +23,7 @@ _UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's ow
 _OTHER = "#d9d9d9"  # labels without a colour of their own
 
 
+@public
 def overlay(
     video: str | Path,
     segmentation: Segmentation,
@@ -74,6 +75,7 @@ def overlay(
     return out
 
 
+@public
 def check_suffix(out: str | Path) -> Path:
     """The path; an InputError if its suffix is not one of `SUFFIXES`."""
     path = Path(out)

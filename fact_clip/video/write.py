@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import public
 from fact_clip.core.files import whole_file
 from fact_clip.video.decode import Image, file_url
 
@@ -17,6 +18,7 @@ def can_write() -> bool:
     return importlib.util.find_spec("av") is not None
 
 
+@public
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
     """Encode pictures (H, W, 3), RGB, with even sides, as H.264 at a constant rate.
 
