@@ -344,6 +344,11 @@ class EvaluationConfig(_Frozen):
     profile: str = Field("fact", description="whose rules: fact, mstcn, mstcn-legacy or ltcontext (docs/metrics.md)")
     count_background: bool = Field(True, description="whether background counts in edit and F1 (eval_bg)")
 
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Both, as arguments of `metrics.evaluate`."""
+        return {"profile": self.profile, "count_background": self.count_background}
+
 
 class Config(_Frozen):
     """Everything that makes a run."""

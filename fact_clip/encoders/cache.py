@@ -120,10 +120,17 @@ def embed_as(
 def class_texts(
     config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
 ) -> NDArray[np.float32]:
-    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed_as`."""
+    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed_as`.
+
+    The background is not embedded, so that stored vectors need none for it.
+    """
     if "factors" not in config.parts:  # the words of names need no vectors
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
-    return embed_as(config, vocabulary, device, encoder).stacked(vocabulary, config.parts)
+    actions = vocabulary.subset(name for name in vocabulary.names if name not in vocabulary.background)
+    rows = embed_as(config, actions, device, encoder).stacked(actions, config.parts)
+    texts = np.zeros((len(vocabulary), *rows.shape[1:]), dtype=np.float32)
+    texts[vocabulary.encode(actions.names)] = rows
+    return texts
 
 
 def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> NDArray[np.float32]:

@@ -169,6 +169,11 @@ class Candidates:
                 check_trust(self.run, config.encoder, self.trusted)
                 self._text_encoder = text_encoder(config.encoder, str(self.device))
             rows = class_texts(config, vocabulary.subset(missing), str(self.device), self._text_encoder)
+            trained = (self.run.classes.n_slots, self.run.classes.text_width)
+            if rows.shape[1:] != trained:
+                found = f"{rows.shape[1]} vectors of {rows.shape[2]} numbers for each name, by {config.encoder}"
+                expected = f"{trained[0]} of {trained[1]}, as the run was trained with"
+                raise InputError(self.run.path, found, expected, "use the text settings of the training")
             self._vectors.update(zip(missing, torch.from_numpy(rows), strict=True))
         return torch.stack([self._vectors[name] for name in names])
 

@@ -56,6 +56,7 @@ def evaluate(
     unseen: Classes = (),
     profile: str = "fact",
     stride: int = 1,
+    count_background: bool = False,
 ) -> dict[str, Any]:
     """Score predictions against labels.
 
@@ -63,11 +64,12 @@ def evaluate(
         ground_truth: class indices (T,) of each video. Negative ones are ignored frames: left out of frame figures,
             and cut out of both labellings for segment figures.
         prediction: class indices (T,) of each video, or (ceil(T / stride),) if a stride is declared.
-        background: classes that do not count: removed from transcripts and segments, left out of the foreground
-            accuracy and of the class means. Empty if the benchmark counts background.
+        background: classes that are left out of the foreground accuracy and of the class means, and removed from
+            transcripts and segments.
         unseen: classes that were never trained on; without any, the figures of the two groups are left out.
         profile: whose rules to follow, a key of `PROFILES`.
         stride: temporal stride of the predictions; they are stretched by nearest neighbour.
+        count_background: transcripts and segments keep the background, as some benchmarks have it.
 
     Returns:
         "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
@@ -81,11 +83,11 @@ def evaluate(
         raise InputError("profile", repr(profile), f"one of {', '.join(PROFILES)}")
     rules = PROFILES[profile]
     held_out, left_out = class_groups(unseen, background)
-    videos = paired(ground_truth, prediction, stride)
+    videos, removed = paired(ground_truth, prediction, stride), frozenset() if count_background else left_out
     if rules.drop_background_frames:
-        videos = without_true(videos, left_out)
+        videos = without_true(videos, removed)
     frames = FrameCounts.of(videos)
-    cut = [[segments(labels, left_out, rules.last_ends_early) for labels in video] for video in videos]
+    cut = [[segments(labels, removed, rules.last_ends_early) for labels in video] for video in videos]
     counts = {k: [SegmentCounts.of(true, guess, k) for true, guess in cut] for k in OVERLAPS}
 
     result: dict[str, Any] = {"profile": profile, "frame_accuracy": frames.accuracy()}

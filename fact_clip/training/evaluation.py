@@ -233,12 +233,13 @@ def score(
     config: Config, vocabulary: Vocabulary, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
 ) -> dict[str, Any]:
     """Metrics, per-class figures and what they rest on."""
-    background = () if config.evaluation.count_background else vocabulary.background_indices
     per_class = metrics.per_class(truth, prediction, len(vocabulary))
     for name, row in zip(vocabulary.names, per_class, strict=True):
         row["name"] = name
     return {
-        "metrics": metrics.evaluate(truth, prediction, background=background, profile=config.evaluation.profile),
+        "metrics": metrics.evaluate(
+            truth, prediction, background=vocabulary.background_indices, **config.evaluation.rules
+        ),
         "per_class": per_class,
         "background_counted": config.evaluation.count_background,
     }
@@ -258,8 +259,7 @@ def validate(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> di
         return segmenter.predict(dataset.features(name), transcript=transcript)[0]
 
     prediction = Processes(segmenter.device).each(predicted, names)
-    background = () if config.evaluation.count_background else dataset.vocabulary.background_indices
-    return _figures(config, background, truth, prediction)
+    return _figures(config, dataset.vocabulary.background_indices, truth, prediction)
 
 
 def check_select(config: Config) -> None:
@@ -273,7 +273,7 @@ def check_select(config: Config) -> None:
 def _figures(
     config: Config, background: Sequence[int], truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
 ) -> dict[str, float]:
-    figures = metrics.evaluate(truth, prediction, background=background, profile=config.evaluation.profile)
+    figures = metrics.evaluate(truth, prediction, background=background, **config.evaluation.rules)
     numbers = {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
     numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3
     return numbers

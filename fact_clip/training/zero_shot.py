@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ def report(
     """
     scored = Scored(segmenter, dataset, names, actions, voters)
     used, known = segmenter.calibration or uncalibrated(dataset), dataset.vocabulary
+    rules = segmenter.run.config.evaluation.rules
     unseen = (*dataset.unseen, *range(len(known), len(scored.vocabulary)))
     groups = (unseen, known.background_indices, dataset.validation_unseen)
     predictions = {way: scored.calibrated(each) for way, each in _ways(used).items()}
@@ -46,14 +47,14 @@ def report(
         "prior_weight": used.prior_weight,
         "seen": [known.names[label] for label in dataset.seen],
         "validation_unseen": [known.names[label] for label in dataset.validation_unseen],
-        "ways": {way: _figures(scored.truth, each, groups) for way, each in predictions.items()},
+        "ways": {way: _figures(scored.truth, each, groups, rules) for way, each in predictions.items()},
         "ausuc": curve.ausuc(),
         "curve": curve.to_dict(),
         "best_harmonic_mean": float(curve.harmonic_mean.max()),
         "diagnostics": _diagnostics(scored, used, predictions[IN_USE], dataset, groups),
         "unseen_labels_only": conventional,
         "chance": 100 / int((~scored.choice.ruled_out).sum()),
-        "by_level": _by_level(scored.truth, predictions[IN_USE], dataset, groups),
+        "by_level": _by_level(scored.truth, predictions[IN_USE], dataset, groups, rules),
         "unseen": _unseen_classes(scored, predictions[IN_USE], alone, dataset),
         "by_factor": by_factor(scored.vocabulary, scored.truth, predictions[IN_USE]),
     }
@@ -68,12 +69,15 @@ def _ways(used: Calibration) -> dict[str, Calibration]:
     }
 
 
-def _figures(truth: Labels, prediction: Labels, groups: Groups) -> dict[str, float]:
-    """S, U, H and F1 a group; background and validation-unseen classes count in neither group."""
+def _figures(truth: Labels, prediction: Labels, groups: Groups, rules: Mapping[str, Any]) -> dict[str, float]:
+    """S, U, H, F1 a group, and the figures of all classes by the `rules` of the evaluation.
+
+    Background and validation-unseen classes count in neither group.
+    """
     unseen, background, others = groups
     left_out = (*background, *others)
     seen_mean, unseen_mean = metrics.class_means(truth, prediction, unseen, left_out)
-    whole = metrics.evaluate(truth, prediction, background=background)
+    whole = metrics.evaluate(truth, prediction, background=background, **rules)
     return {
         "S": seen_mean,
         "U": unseen_mean,
@@ -111,7 +115,9 @@ def _levels(dataset: Dataset) -> dict[str, Level]:
     return {dataset.vocabulary.names[label]: found[dataset.vocabulary.names[label]] for label in dataset.unseen}
 
 
-def _by_level(truth: Labels, prediction: Labels, dataset: Dataset, groups: Groups) -> dict[str, dict[str, Any]]:
+def _by_level(
+    truth: Labels, prediction: Labels, dataset: Dataset, groups: Groups, rules: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """The same figures with the unseen classes of one level alone; those of the other count in no group."""
     unseen, background, others = groups
     kinds: dict[str, list[str]] = {}
@@ -121,7 +127,7 @@ def _by_level(truth: Labels, prediction: Labels, dataset: Dataset, groups: Group
     for kind, names in kinds.items():
         own = dataset.vocabulary.encode(names).tolist()
         rest = (*others, *(label for label in unseen if label not in own))
-        table[kind] = {"classes": names, **_figures(truth, prediction, (own, background, rest))}
+        table[kind] = {"classes": names, **_figures(truth, prediction, (own, background, rest), rules)}
     return table
 
 

@@ -164,6 +164,18 @@ def test_legacy_spares_the_segment_before_background() -> None:
     assert evaluate(truth, guess, background=[0], profile="mstcn-legacy")["f1@50"] == pytest.approx(100, abs=0.01)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_background_that_counts_is_in_all_but_the_foreground(profile: str) -> None:
+    truth, guess = [frames((0, 4), (1, 4), (0, 2))], [frames((0, 3), (1, 3), (2, 2), (0, 2))]
+    got = evaluate(truth, guess, background=[0], count_background=True, profile=profile)
+    plain = evaluate(truth, guess, profile=profile)
+    if "frame_accuracy_foreground" in plain:
+        assert got["frame_accuracy_foreground"] == 50  # of the frames of 1: two of four
+    assert {key: value for key, value in got.items() if "foreground" not in key} == {
+        key: value for key, value in plain.items() if "foreground" not in key
+    }
+
+
 def test_ltcontext_by_hand() -> None:
     truth = [frames((0, 4), (1, 2), (0, 2), (1, 2)), frames((2, 4), (1, 4))]
     guess = [frames((3, 4), (1, 2), (1, 2), (1, 2)), frames((2, 4), (2, 3), (0, 1))]

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip import InputError, checkpoint, metrics
+from fact_clip import Config, InputError, Vocabulary, checkpoint, metrics
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.segmenter import load
 from fact_clip.training import evaluate, train
-from fact_clip.training.evaluation import validate
+from fact_clip.training.evaluation import score, validate
 
 
 @pytest.fixture
@@ -120,3 +120,12 @@ def test_validation_is_the_evaluation_and_its_mean(run):
         **{key: value for key, value in expected.items() if key != "profile"},
         "score": pytest.approx((expected["frame_accuracy"] + expected["edit"] + expected["f1@10"]) / 3),
     }
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_foreground_is_without_background_whether_that_counts_or_not(counted):
+    config = Config.load("folder", [f"evaluation.count_background={counted}"])
+    vocabulary = Vocabulary.from_names(["idle", "pour"], background=["idle"])
+    truth, guess = [np.array([0, 0, 1, 1])], [np.array([0, 0, 1, 0])]
+    figures = score(config, vocabulary, truth, guess)["metrics"]
+    assert (figures["frame_accuracy"], figures["frame_accuracy_foreground"]) == (75, 50)
