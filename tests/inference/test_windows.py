@@ -212,7 +212,8 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
         assert labels == (folder / "predictions/test" / f"{name}.txt").read_text().splitlines()
         truth.append(dataset.labels(name))
         found.append(dataset.vocabulary.encode(labels))
-    assert result["metrics"] == metrics.evaluate(truth, found)
+    background = dataset.vocabulary.background_indices
+    assert result["metrics"] == metrics.evaluate(truth, found, background=background, count_background=True)
     validated = validate(segmenter, dataset, dataset.test)
     assert validated["frame_accuracy"] == result["metrics"]["frame_accuracy"]
     assert validated["edit"] == result["metrics"]["edit"]

@@ -35,7 +35,8 @@ def test_figures_are_those_of_the_written_predictions(split, file, run):
     assert result["videos"] == names
     assert told == [(index, len(names), name) for index, name in enumerate(names)]
     truth, prediction = [dataset.labels(name) for name in names], written(run, split, names)
-    assert result["metrics"] == metrics.evaluate(truth, prediction)
+    counted = {"background": dataset.vocabulary.background_indices, "count_background": True}
+    assert result["metrics"] == metrics.evaluate(truth, prediction, **counted)
     hits = sum(int((a == b).sum()) for a, b in zip(truth, prediction, strict=True))
     frames = sum(len(labels) for labels in truth)
     assert result["metrics"]["frame_accuracy"] == pytest.approx(100 * hits / frames)
@@ -115,7 +116,9 @@ def test_validation_is_the_evaluation_and_its_mean(run):
     dataset = Dataset.open(config.data)
     figures = validate(segmenter, dataset, names)
     truth = [dataset.labels(name) for name in names]
-    expected = metrics.evaluate(truth, [segmenter.predict(dataset.features(name))[0] for name in names])
+    guess = [segmenter.predict(dataset.features(name))[0] for name in names]
+    background = dataset.vocabulary.background_indices
+    expected = metrics.evaluate(truth, guess, background=background, count_background=True)
     assert figures == {
         **{key: value for key, value in expected.items() if key != "profile"},
         "score": pytest.approx((expected["frame_accuracy"] + expected["edit"] + expected["f1@10"]) / 3),
