@@ -234,7 +234,9 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     """
     path = run_folder(path)
     if not (path / "run.json").is_file():
-        raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'")
+        inner = next((each.parent for each in sorted(path.glob("*/run.json"))), None) if path.is_dir() else None
+        todo = "" if inner is None else f"name one of the runs in it, as {inner}"
+        raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'", todo)
     facts = read_mapping(path / "run.json", _COMPLETE)
     written = facts.get("format")
     if type(written) is not int or written not in (1, FORMAT):  # True and 1.0 are equal to 1

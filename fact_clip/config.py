@@ -55,6 +55,12 @@ def _weight_or_unset(value: float) -> float:
     return value
 
 
+def _block_letters(blocks: str) -> str:
+    if blocks[:1] not in ("i", "I") or set(blocks[1:]) - {"u", "U"}:
+        raise ValueError("one letter per block: i or I first, then u and U")
+    return blocks
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -178,8 +184,8 @@ class SimilarityConfig(_Frozen):
 class ModelConfig(_Frozen):
     """The FACT model. Missing keys of ``update`` and ``pooled`` come from the block before them."""
 
-    blocks: str = Field(
-        "iuUU", pattern=r"^[iI][uU]*$", max_length=32, description="one letter per block: i or I first, then u and U"
+    blocks: Annotated[str, AfterValidator(_block_letters)] = Field(
+        "iuUU", max_length=32, description="one letter per block: i or I first, then u and U"
     )
     tokens: int = Field(60, ge=0, le=10_000, description="M, action tokens (0 with a transcript)")
     head: str = Field("closed", description="entry of models/heads.py")
@@ -376,9 +382,11 @@ class Config(_Frozen):
         if bases and not bases[-1]:
             raise InputError("base=", "nothing", "a recipe, by name or path")
         tree = read_recipe(recipe, base=bases[-1] if bases else None)
-        return cls.from_tree(
-            with_overrides(tree, [text for text in overrides if not text.startswith("base=")]), str(recipe)
-        )
+        settings = [text for text in overrides if not text.startswith("base=")]
+        try:
+            return cls.from_tree(with_overrides(tree, settings), str(recipe))
+        except InputError as error:
+            raise _of_override(error, settings) from None
 
     @classmethod
     @public
@@ -392,6 +400,17 @@ class Config(_Frozen):
     def to_yaml(self) -> str:
         """The whole configuration, every key with its value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _of_override(error: InputError, overrides: Sequence[str]) -> InputError:
+    """The error, with the override in place of the recipe where it names the key or value that the override gave."""
+    for override in reversed(overrides):
+        key = override.partition("=")[0]
+        if error.found.startswith(f"{key} = "):
+            return InputError("setting", error.found, error.expected, error.todo)
+        if error.found.startswith("unknown key ") and f"{key}.".startswith(f"{error.found.split()[-1]}."):
+            return InputError(override, error.found, error.expected, error.todo)
+    return error
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -420,6 +439,8 @@ _TYPES = {
     "model_type": "a group of keys",
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    **dict.fromkeys(("int_parsing", "int_from_float", "int_type", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
 }
 
 
@@ -561,6 +582,8 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     # unlike Path.is_dir it is no error for names that are too long
     if by_name and not above and str(recipe) not in recipes() and os.path.isdir(recipe):  # noqa: PTH112
         raise InputError(recipe, "a folder", "a recipe, by name or the path of a YAML file", _recipe_in(Path(recipe)))
+    if by_name and not above and str(recipe) not in recipes() and os.path.isfile(recipe):  # noqa: PTH113
+        raise InputError(recipe, "a file that does not end in .yaml", "a recipe, by name or the path of a YAML file")
     path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and not by_name:
         path = above[-1].parent / path

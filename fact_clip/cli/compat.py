@@ -172,6 +172,8 @@ def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
     from fact_clip.checkpoint import open_run, run_folder
     from fact_clip.compat.reference import device, overrides, read_settings
 
+    if given.output_dir is not None and given.output_dir.exists() and not given.output_dir.is_dir():
+        raise InputError("--output_dir", f"{given.output_dir}, a file", "a folder")
     checkpoint = given.ckpt or newest(LOGS)
     run = run_folder(checkpoint)
     if not (run / "run.json").is_file():

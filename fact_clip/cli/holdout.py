@@ -72,6 +72,8 @@ def holdout(
         raise InputError("--validation-unseen", "without --unseen", "both")
     if count is None and (validation_count or min_support > 1):
         raise InputError("--validation-count" if validation_count else "--min-support", "without --count", "both")
+    if seed and (unseen is not None or file is not None):
+        raise InputError("--seed", "with classes that are named", "--count, or a ranking", "leave it out")
     if out is not None and out.suffix != ".json":
         raise InputError("--out", f"{out}", "a name that ends in .json")
     if out is not None and os.path.lexists(out):  # a run may name it
@@ -132,7 +134,8 @@ class Source:
 def _open(data: str, overrides: list[str] | None) -> Source:
     from fact_clip.config import Config
     from fact_clip.core import Vocabulary
-    from fact_clip.datasets.layout import find_benchmark, find_root, vocabulary_of
+    from fact_clip.datasets.benchmarks import find_benchmark
+    from fact_clip.datasets.layout import find_root, vocabulary_of
 
     if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
         config = Config.load("folder", overrides or []).data

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from fact_clip.core import InputError
 from fact_clip.core.vocabulary import Factors
 from fact_clip.text import havid
 from fact_clip.text.grammar import Grammar
@@ -71,3 +72,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "kscgr": Benchmark("TD", 6.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool, splits=_SEVEN, classes=67),
     "workbench": Benchmark("TD", 15.0, (NO_ACTION,), VERB_OBJECT_TOOL, verb_object_tool),
 }
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The entry of `BENCHMARKS` with that name; an InputError lists them."""
+    if name not in BENCHMARKS:
+        expected = f"one of {', '.join(BENCHMARKS)}"
+        raise InputError("data.name", repr(name), expected, "for your own data set use 'folder' and data.root")
+    return BENCHMARKS[name]

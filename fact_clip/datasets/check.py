@@ -19,7 +19,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError
 from fact_clip.core.pace import paced
 from fact_clip.core.vocabulary import parse_mapping
-from fact_clip.datasets.benchmarks import Benchmark, Layout
+from fact_clip.datasets.benchmarks import Benchmark, Layout, find_benchmark
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
 from fact_clip.datasets.features import (
     check_finite,
@@ -36,7 +36,6 @@ from fact_clip.datasets.layout import (
     UNLABELLED,
     WRITE_SPLITS,
     did_you_mean,
-    find_benchmark,
     find_root,
     find_split,
     label_files,

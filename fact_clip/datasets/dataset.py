@@ -18,7 +18,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import public_class
 from fact_clip.core.vocabulary import nearest
-from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.benchmarks import Layout, find_benchmark
 from fact_clip.datasets.features import (
     FeatureTransform,
     check_finite,
@@ -32,7 +32,6 @@ from fact_clip.datasets.features import (
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
 from fact_clip.datasets.layout import (
     EXPECTED,
-    find_benchmark,
     find_root,
     read_labels,
     read_split,
@@ -328,8 +327,12 @@ class Dataset:
         for name in self._sources:
             self._mapped(name)
             self.check_rate(name)
+        encoder_of(self._feature_path(name) for name in self._sources)  # an InputError where there are two
+        if self.config.validation > 0 and not self.validation:
+            text = f"{len(self.train)} training video, so that none validates and the last weights are kept"
+            warnings.warn(text, stacklevel=2)
         longest = max(self._lengths[name] for name in self.train)
-        if self.config.stride >= longest:
+        if 1 < self.config.stride >= longest:
             text = f"data.stride={self.config.stride} leaves one row of each video; the longest has {longest} frames"
             warnings.warn(text, stacklevel=2)
         self._check_unlabelled()

@@ -16,12 +16,12 @@ import numpy as np
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.pace import paced
+from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.check import Progress
 from fact_clip.datasets.dataset import IGNORED
 from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.layout import (
     every_video,
-    find_benchmark,
     find_root,
     read_labels,
     read_vocabulary,

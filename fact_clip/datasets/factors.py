@@ -13,7 +13,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import read_text
 from fact_clip.core.vocabulary import Factors, nearest, spelling
-from fact_clip.datasets.benchmarks import BENCHMARKS
+from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.text.grammar import Grammar, agreeing, in_slots
 
 FILE = "factors.csv"
@@ -64,7 +64,7 @@ def class_factors(
     elif config.grammar is not None:
         slots = Grammar(config.grammar).slots
     else:
-        entry = BENCHMARKS[config.name]
+        entry = find_benchmark(config.name)
         return None if entry.slots is None else ClassFactors(entry.slots, left_out, grammar=entry.factors)
     grammar = None if config.grammar is None else _own_grammar(config.grammar, actions, slots)
     return ClassFactors(slots, left_out, table, grammar)
@@ -126,7 +126,7 @@ def new_factors(
     phrase, in the first slot. Where all names are whole phrases, each parses.
     """
     slots, known = vocabulary.slots, [name for name in vocabulary if name not in vocabulary.background]
-    entry, grammar = BENCHMARKS[config.name], None
+    entry, grammar = find_benchmark(config.name), None
     if config.grammar is not None:
         grammar = _own_grammar(config.grammar, known, slots)
     elif entry.slots == slots:

@@ -282,7 +282,8 @@ def select(
         best = next((one for one in possible if one.classes >= min_support), None)
         if best is None:
             found = f"{len(chosen)} classes can be held out together"
-            todo = "choose fewer, or lower min_support" if chosen else "give the names parts (data.grammar)"
+            has_parts = any(one.classes for one in possible)
+            todo = "choose fewer, or lower min_support" if has_parts else "give the names parts (data.grammar)"
             raise InputError("holdout", found, str(wanted), todo)
         chosen.append(best.name)
     # in turn, so that both groups have well and less well supported classes

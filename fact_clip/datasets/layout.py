@@ -16,7 +16,7 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import expanded, is_file_name, lines_of, read_text
 from fact_clip.core.vocabulary import nearest, twins
-from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark
+from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.factors import class_factors
 
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
@@ -27,14 +27,6 @@ EXPECTED = "a data set: mapping.txt, groundTruth, features, splits"
 
 UNLABELLED = "?"
 """The label of a frame of which nobody says what it shows."""
-
-
-def find_benchmark(name: str) -> Benchmark:
-    """The entry of `BENCHMARKS` with that name; an InputError lists them."""
-    if name not in BENCHMARKS:
-        expected = f"one of {', '.join(BENCHMARKS)}"
-        raise InputError("data.name", repr(name), expected, "for your own data set use 'folder' and data.root")
-    return BENCHMARKS[name]
 
 
 def find_root(config: DataConfig) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,10 @@ class ObjectColumns:
         for name in config.fixed:
             if name not in names:
                 raise InputError("data.objects.fixed", repr(name), f"names of {path}")
+        words = {entry[slot] for entry in vocabulary.factors}
+        if not words & {*names} and not config.fixed:
+            text = f"{path}: none of its {len(names)} names is a word of the slot {config.slot!r} of a class"
+            warnings.warn(text, stacklevel=2)
         others = {entry[place] for entry in vocabulary.factors for place in range(len(entry)) if place != slot}
         fixed = tuple(at for at, name in enumerate(names) if name in config.fixed or name in others)
         columns: list[tuple[int, ...]] = [()] * len(names)

@@ -17,11 +17,12 @@ import numpy as np
 from fact_clip.config import DataConfig, ObjectData
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.vocabulary import parse_mapping
+from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.check import NOTES, Inspection, inspect
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.features import rate_of
-from fact_clip.datasets.layout import find_benchmark, find_root
+from fact_clip.datasets.layout import find_root
 from fact_clip.datasets.objects import find_objects
 from fact_clip.datasets.splits import guess_groups, read_groups
 

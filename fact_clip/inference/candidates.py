@@ -169,7 +169,8 @@ class Candidates:
                 check_trust(self.run, config.encoder, self.trusted)
                 self._text_encoder = text_encoder(config.encoder, str(self.device))
             rows = class_texts(config, vocabulary.subset(missing), str(self.device), self._text_encoder)
-            trained = (self.run.classes.n_slots, self.run.classes.text_width)
+            assert self.model.text is not None
+            trained = tuple(self.model.text.shape[1:])
             if rows.shape[1:] != trained:
                 found = f"{rows.shape[1]} vectors of {rows.shape[2]} numbers for each name, by {config.encoder}"
                 expected = f"{trained[0]} of {trained[1]}, as the run was trained with"

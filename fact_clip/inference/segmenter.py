@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -48,6 +49,8 @@ TEMPERATURE = 0.01
 """Divides cosines before the softmax over actions; CLIP was trained at it."""
 
 _VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
+
+logger = logging.getLogger(__name__)
 
 
 @public_class
@@ -406,6 +409,12 @@ def check_joint_space(config: Config, width: int, text_width: int | None) -> Non
     raise InputError("decode.training_free", found, "0, or features and texts of one model, and a head that reads text")
 
 
+def warn_of_no_calibration(run: Run, calibration: Calibration | None) -> None:
+    """Warn where a run with classes held out has lost its calibration."""
+    if calibration is None and run.config.data.holdout is not None and run.config.model.is_open:
+        logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
+
+
 @public
 def load(
     run_dir: str | Path,
@@ -443,6 +452,7 @@ def load(
     settings = Settings(fps=Settings().fps if rate is None else rate, keep_going=keep_going)
     calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
     confidence = Confidence.read(run.path / "confidence.json")
+    warn_of_no_calibration(run, calibration)
     segmenter = Segmenter(
         run,
         load_models(run),

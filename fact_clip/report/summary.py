@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from fact_clip import metrics
 from fact_clip.checkpoint import Run, open_run, run_folder
@@ -37,6 +37,16 @@ class Reliability(BaseModel):
     ece: float
 
 
+class ZeroShot(BaseModel):
+    """What the report needs of the classes held out; the rest of the part is looked at where it is drawn."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+    seen: tuple[str, ...]
+    validation_unseen: tuple[str, ...]
+    unseen: dict[str, Any]
+
+
 class ResultFile(BaseModel):
     """What the report needs of an evaluation.json; a run without classes held out has no part for them."""
 
@@ -45,7 +55,7 @@ class ResultFile(BaseModel):
     metrics: dict[str, float | str]
     per_class: tuple[dict[str, float | str], ...]
     reliability: dict[str, Reliability | None] | None = None
-    zero_shot: dict[str, Any] = Field(default_factory=dict)
+    zero_shot: ZeroShot | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +111,24 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         if result.get("videos") != [video.name for video in record.videos]:
             expected = f"the videos of {path.with_suffix('.npz').name}"
             raise InputError(path, "other videos", expected, "run fact-clip evaluate again")
+        if not _same_frames(known, record):
+            odd = f"other predictions than {path.with_suffix('.npz').name}"
+            raise InputError(path, odd, "both of one evaluation", "run fact-clip evaluate again")
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
         found.append(Evaluated(run, title, written, result, record))
     return found
+
+
+def _same_frames(known: ResultFile, record: Record) -> bool:
+    """Whether the frames of each class, and how many of them are named so, are those of the record."""
+    true, guess = (np.concatenate([video.labels[row] for video in record.videos]) for row in ("truth", "prediction"))
+    size = len(record.vocabulary)
+    frames, right = (np.bincount(labels, minlength=size) for labels in (true[true >= 0], true[(true == guess)]))
+    accuracy = 100 * right / np.maximum(frames, 1)
+    return all(
+        row.get("frames") == count and math.isclose(float(row.get("accuracy", -1)), share, abs_tol=1e-6)
+        for row, count, share in zip(known.per_class, frames.tolist(), accuracy.tolist(), strict=True)
+    )
 
 
 def _titles(paths: Sequence[str]) -> list[str]:

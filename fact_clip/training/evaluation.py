@@ -16,7 +16,7 @@ from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_
 from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.commit import commit
-from fact_clip.core.files import inside, whole_file
+from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
@@ -24,7 +24,7 @@ from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
 from fact_clip.inference.candidates import Choice
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.segmenter import Segmenter, warn_of_no_calibration
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 from fact_clip.training.confidence import learn_confidence
@@ -77,6 +77,11 @@ def evaluate(
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
     processes, kind = Processes(segmenter.device), split if actions is None else f"{split}_actions"
+    record, written = (
+        inside(run.path, f"{evaluation_stem(split, actions is not None)}{ending}") for ending in (".npz", ".json")
+    )
+    for place_ in (record, written):
+        check_place(place_)
     found, mine = [], processes.share(names)
     for name in paced(mine, "evaluating", logger, progress):
         features = dataset.features(name)
@@ -104,9 +109,8 @@ def evaluate(
     if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
     if processes.first:
-        stem = evaluation_stem(split, actions is not None)
-        _record(segmenter, dataset, vocabulary, names, rows).save(inside(run.path, f"{stem}.npz"))
-        write_json(inside(run.path, f"{stem}.json"), result)
+        _record(segmenter, dataset, vocabulary, names, rows).save(record)
+        write_json(written, result)
     return result
 
 
@@ -167,7 +171,10 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
         found = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
         raise InputError(run.path / "calibration.json", found, "the calibration of this run", "train the run anew")
     names = (dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen))
-    known = next((name for name in names if calibration is not None and name in calibration.seen), None)
+    trained_on = () if calibration is None else calibration.seen
+    if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":
+        trained_on = trained.vocabulary.names
+    known = next((name for name in names if name in trained_on), None)
     if known is not None:
         found, todo = f"{known!r}, which the run was trained on", "train a run with this hold-out"
         raise InputError("data.holdout", found, "classes that it has not seen", todo)
@@ -177,8 +184,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
         if confidence is not None:
             confidence = learn_confidence(run, dataset, place, calibration)
     models = load_models(run)
-    if calibration is None and dataset.holdout is not None and run.config.model.is_open:
-        logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
+    warn_of_no_calibration(run, calibration)
     warn_of_unused(run.config, overrides)
     return Segmenter(run, models, place, calibration, confidence=confidence), dataset
 
@@ -186,7 +192,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")
 """What an evaluation may set otherwise than the training did."""
 
-_TRAINED = ("data.objects", "data.stride=", "data.interleave=")
+_TRAINED = ("data.objects", "data.stride=", "data.interleave=", "data.context=", "data.standardize=")
 """What it may not, since the weights depend on it; `open_run` looks at the columns of the model."""
 
 

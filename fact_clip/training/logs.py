@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fact_clip.core import InputError
-from fact_clip.core.files import inside, is_number, parse_json, read_text, whole_file
+from fact_clip.core.files import check_place, inside, is_number, parse_json, read_text, whole_file
 
 
 class Logger(Protocol):
@@ -26,6 +26,7 @@ class FileLog:
 
     def __init__(self, out: Path, last_epoch: int) -> None:
         self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
+        check_place(self.table)
         self.rows = self._read(last_epoch) if os.path.lexists(self.path) else []
         with whole_file(self.path) as unfinished:
             unfinished.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")

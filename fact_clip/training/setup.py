@@ -19,10 +19,11 @@ from fact_clip.checkpoint import Run, classes_of
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.vocabulary import WHOLE_NAME
+from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.layout import find_benchmark, find_root, read_vocabulary
+from fact_clip.datasets.layout import find_root, read_vocabulary
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.encoders.processes import Processes
@@ -124,7 +125,7 @@ def with_objects(config: Config, dataset: Dataset) -> Config:
 def prepare(
     config: Config, out: Path, dataset: Dataset, resume: bool, processes: Processes | None = None
 ) -> tuple[Run, dict[str, Tensor]]:
-    """Write the description of a new run, or check that it is that of the run to be resumed.
+    """Write the description of a new run, or check that it is that of the run to be resumed (`train_model` writes it).
 
     The first process alone writes, and has to do so before the others come here.
 
@@ -165,7 +166,7 @@ def prepare(
             make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
         except ValueError as error:
             raise InputError("loss.null_weight", str(error)) from None
-    if processes.first:
+    if processes.first and not resume:
         checkpoint.create(run)
     return run, texts
 

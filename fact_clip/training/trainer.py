@@ -175,6 +175,8 @@ class _Training:
         if self.processes.first:
             extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
             self.loggers = [FileLog(run.path, self.epoch), *extra]
+            if resume:  # nothing is refused from here on
+                checkpoint.create(run)
 
     def _candidates(self) -> tuple[Tensor | None, TrainingLoader]:
         """Texts of the classes that training scores, and videos whose labels are places among them (-1: none)."""

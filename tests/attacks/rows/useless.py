@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fact_clip.core import Vocabulary
 
-from ..row import Row, array
+from ..row import Row, array, dumped, gone, replaced
 
 VIDEO = "person1_video1"
 CHECK = "data check data data.name=workbench"
@@ -83,4 +84,66 @@ def _settings() -> Iterator[Row]:
     yield Row("useless setting/an overlap of one pass", "evaluate run decode.overlap=5", ("warning", "no effect without decode.window"), copies=("run",), code=0, leaves=("run/*",))  # fmt: skip
 
 
-ROWS = (*_settings(), *_data(), *_texts(), *_segments(), *_published())
+def _runs() -> Iterator[Row]:
+    """Refusals that left something changed, and figures of what does not belong together."""
+    for what, (options, files, words) in {
+        "half a state": ("train.epochs=3", {"run/last.safetensors": "x"}, ("last.safetensors",)),
+        "a log that is a pipe": ("train.epochs=3", {"run/log.csv": _pipe}, ("log.csv", "a pipe")),
+    }.items():
+        command = f"train run/config.yaml {options} --resume --out run"
+        yield Row(f"useless resume/{what}", command, words, files, ("run",))
+    for name in ("evaluation.json", "evaluation.npz"):
+        yield Row(f"useless evaluation/{name} is a folder", "evaluate run", (name, "a folder"), {f"run/{name}/x": ""}, ("run",))  # fmt: skip
+    trained = ["evaluate", "run", "data.holdout=[insert bolt]"]
+    yield Row(
+        "useless evaluation/a trained class called unseen", trained, ("'insert bolt'", "trained on"), copies=("run",)
+    )
+    lost = {"words/calibration.json": gone}
+    yield Row(
+        "useless segment/no calibration",
+        f"segment {{w}}/{VIDEO}.npy --run words --out o",
+        ("warning", "no calibration.json"),
+        lost,
+        ("words",),
+        code=0,
+        leaves=("o*",),
+    )
+    yield Row("useless evaluation/another context", "evaluate run data.context=[5]", ("data.context=[5]", "train a run"), copies=("run",))  # fmt: skip
+    for what, old, new, words in (
+        ("width", "hash:16", "hash:32", ("words", "of 32 numbers", "of 16")),
+        ("data set", "name: workbench", "name: nowhere", ("data.name", "'nowhere'")),
+    ):
+        command = ["segment", f"{{w}}/{VIDEO}.npy", "--run", "words", "--actions", "fly a kite", "--out", "o"]
+        yield Row(f"useless run/another {what}", command, words, {"words/config.yaml": replaced(old, new)}, ("words",))
+    yield Row("useless run/a folder of runs", "evaluate runs", ("no run.json", "runs/one"), {"runs/one/run.json": "{}"})
+    yield Row("useless scripts/--output_dir is a file", "scripts/eval --ckpt {w}/run --output_dir o", ("--output_dir", "a file"), {"o": ""})  # fmt: skip
+
+
+def _pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def _encoders() -> Iterator[Row]:
+    two = {f"data/features/person{person}_video1.json": dumped({"encoder": f"e{person}"}) for person in (1, 2)}
+    train = "train {w}/tiny.yaml train.epochs=1 data.root=data --out out"
+    yield Row(
+        "useless data/features of two encoders", train, ("features by", "extract all by one encoder"), two, ("data",)
+    )
+
+
+def _words() -> Iterator[Row]:
+    """Lines that told too little."""
+    train = "train {w}/tiny.yaml --out out"
+    for setting, words in {
+        "train.epochs=ten": ("setting: train.epochs = 'ten'", "a whole number"),
+        "train.epoch=3": ("train.epoch=3", "train.epochs?"),
+        "model.blocks=ux": ("setting: model.blocks = 'ux'", "i or I first"),
+    }.items():
+        yield Row(f"useless words/{setting}", f"{train} {setting}", words)
+    yield Row("useless words/a mapping as a recipe", "train {w}/data/mapping.txt --out out", ("mapping.txt", ".yaml"))
+    yield Row("useless words/a support beyond all", "data holdout {w}/data data.name=workbench --count 1 --min-support 500", ("min_support",))  # fmt: skip
+    yield Row("useless words/a seed of named classes", ["data", "holdout", "{w}/data", "data.name=workbench", "--unseen", "insert bolt", "--seed", "3"], ("--seed",))  # fmt: skip
+
+
+ROWS = (*_runs(), *_encoders(), *_words(), *_settings(), *_data(), *_texts(), *_segments(), *_published())
