@@ -230,8 +230,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             state: Any = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         # torch goes on with the advice to read what may run code
-        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
-        found = f"not readable as plain weights ({type(error).__name__ if reason.isdigit() else reason})"
+        told = isinstance(error, pickle.UnpicklingError | SafetensorError | RuntimeError | OSError) and str(error)
+        reason = str(error).splitlines()[0].partition(". ")[0] if told else "damaged"
+        found = f"not readable as plain weights ({reason})"
         raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(path, "more than parameters", "a state dict: names and tensors")

@@ -170,6 +170,8 @@ def read_split(root: Path, part: str, name: str) -> dict[str, str]:
     if path is None:
         found = split_names(root)
         wanted = root / SPLIT_FILES[0].format(part=part, name=name)
+        if wanted.is_dir():
+            raise InputError(wanted, "a folder", f"a file with the {part} videos of split {name}, one a line")
         if name in found:
             raise InputError(wanted, "no such file", f"the {part} videos of split {name}, one a line")
         expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"

@@ -101,6 +101,8 @@ def evaluate(
             with whole_file(inside(run.path, "predictions", kind, f"{name}.txt")) as unfinished:
                 unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
     truth = [dataset.labels(name) for name in names]
+    if not any((labels >= 0).any() for labels in truth):
+        logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
     scored = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
     result["reliability"] = _reliability(segmenter, truth, prediction, [kept["prediction"][1] for kept in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from fact_clip.datasets.holdout import Level, levels
 from fact_clip.decoding import Calibration, Voters
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated
+
+logger = logging.getLogger(__name__)
 
 IN_USE = "in use"
 """The entry of `report["ways"]` that decodes as `Segmenter.segment` does."""
@@ -37,6 +40,9 @@ def report(
     rules = segmenter.run.config.evaluation.rules
     unseen = (*dataset.unseen, *range(len(known), len(scored.vocabulary)))
     groups = (unseen, known.background_indices, dataset.validation_unseen)
+    occurring = np.unique(np.concatenate(scored.truth))
+    if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
+        logger.warning("no frame of these videos has an unseen class, so U and H are 0")
     predictions = {way: scored.calibrated(each) for way, each in _ways(used).items()}
     curve = curve_of([scored], used, groups)
     seen_less = [np.where(np.isin(labels, unseen), labels, -1) for labels in scored.truth]
