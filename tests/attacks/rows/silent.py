@@ -211,10 +211,10 @@ def _runs() -> Iterator[Row]:
         "loss.smoothing=3",
         "augment.speed=2",
         "data.objects.file=o.txt",
+        "data.context=[5]",
+        "data.standardize=false",
     ):
         yield Row(f"evaluate silent/{setting}", f"evaluate run {setting}", (setting,), copies=("run",))
-    for setting in ("data.context=[5]", "data.standardize=false"):
-        yield Row(f"evaluate silent/{setting}", f"evaluate run {setting}", ("features.safetensors",), copies=("run",))
     calibration: dict[str, Content] = {
         "no gamma": edited("", gamma=MISSING),
         "a seen class of another run": edited("", seen=["nope"]),

@@ -108,7 +108,6 @@ def _runs() -> Iterator[Row]:
         code=0,
         leaves=("o*",),
     )
-    yield Row("useless evaluation/another context", "evaluate run data.context=[5]", ("data.context=[5]", "train a run"), copies=("run",))  # fmt: skip
     for what, old, new, words in (
         ("width", "hash:16", "hash:32", ("words", "of 32 numbers", "of 16")),
         ("data set", "name: workbench", "name: nowhere", ("data.name", "'nowhere'")),
