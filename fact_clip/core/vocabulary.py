@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import names_of, path_of, public_class
-from fact_clip.core.errors import InputError, is_name, shortened
-from fact_clip.core.files import lines_of, read_text
+from fact_clip.core.errors import LONGEST_NAME, InputError, is_name, no_name, shortened
+from fact_clip.core.files import read_lines
 from fact_clip.core.segments import frame_labels
 
 Factors: TypeAlias = tuple[str | None, ...]
@@ -50,6 +50,8 @@ class Vocabulary:
     factors: tuple[Factors, ...]
 
     def __post_init__(self) -> None:
+        for field in ("names", "background", "slots"):
+            object.__setattr__(self, field, names_of(getattr(self, field), field))
         _check_names("names", self.names)
         _check_names("slots", self.slots)
         for name in self.background:
@@ -60,6 +62,8 @@ class Vocabulary:
             raise InputError("factors", f"{len(self.factors)} entries", f"one for each of {len(self.names)} classes")
         for name, entry in zip(self.names, self.factors, strict=True):
             where = f"class {name!r}"
+            if isinstance(entry, str):
+                raise InputError(where, f"factors {entry!r}", f"a tuple with one entry for each of {self.slots}")
             if len(entry) != len(self.slots):
                 raise InputError(where, f"factors {entry}", f"one entry for each of the slots {self.slots}")
             if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
@@ -212,7 +216,8 @@ class Vocabulary:
             found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
             raise InputError("vocabulary", f"{found}", f"the keys {list(keys)}")
         names, background, slots = (names_of(values[key], key) for key in keys[:3])
-        return cls(names, background, slots, tuple(tuple(entry) for entry in values["factors"]))
+        factors = (entry if isinstance(entry, str) else tuple(entry) for entry in values["factors"])
+        return cls(names, background, slots, tuple(factors))
 
 
 def look(name: str) -> str:
@@ -318,8 +323,7 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}
     faults: list[InputError] = []
-    text = read_text(file, 'a mapping file, "id name" a line', latin=True)
-    for number, line in enumerate(lines_of(text), start=1):
+    for number, line in enumerate(read_lines(file, 'a mapping file, "id name" a line'), start=1):
         line, where = line.strip(" \t"), f"{file}:{number}"
         if not line:
             continue
@@ -333,9 +337,8 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         if len(match[1]) > LONGEST_ID:
             faults.append(InputError(where, f"an id of {len(match[1])} digits", "the ids 0, 1, 2, ..."))
         elif not is_name(name, old=True):
-            faults.append(
-                InputError(where, f"control characters or unseen signs in {name!r}", "a name that can be printed")
-            )
+            expected = f"a name that can be printed, of at most {LONGEST_NAME:,} signs"
+            faults.append(InputError(where, no_name(name), expected))
         elif index in by_id:
             faults.append(InputError(where, f"id {index} twice", "each id once"))
         elif look(name) in line_of:

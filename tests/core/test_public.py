@@ -119,7 +119,7 @@ def test_a_class_and_its_subclasses():
         (lambda: metrics.openness_ratio(0.5, 0.5), "harmonic_means"),
         (lambda: metrics.figure_name(None), "key"),
         (lambda: Segmentation.load(None), "path"),
-        (lambda: Vocabulary.from_mapping(3), "file"),
+        (lambda: Vocabulary.from_mapping(3), "mapping"),
     ],
 )
 def test_what_the_rooms_export(call, where):
