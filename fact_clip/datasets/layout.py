@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.files import expanded, is_file_name
-from fact_clip.core.files import read_lines as lines_of_names
+from fact_clip.core.files import read_lines as raw_lines
 from fact_clip.core.vocabulary import nearest, twins
 from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark
 from fact_clip.datasets.factors import class_factors
@@ -105,7 +105,7 @@ def unlabelled(config: DataConfig) -> tuple[str, ...]:
 
 def read_lines(path: Path, expected: str) -> list[str]:
     """Stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
-    lines = [line.strip() for line in lines_of_names(path, expected)]
+    lines = [line.strip() for line in raw_lines(path, expected)]
     while lines and not lines[-1]:
         lines.pop()
     return lines
