@@ -60,10 +60,9 @@ class Vocabulary:
             raise InputError("background", f"a name twice in {self.background}", "each name once")
         if len(self.factors) != len(self.names):
             raise InputError("factors", f"{len(self.factors)} entries", f"one for each of {len(self.names)} classes")
+        object.__setattr__(self, "factors", tuple(_entry(*each) for each in zip(self.names, self.factors, strict=True)))
         for name, entry in zip(self.names, self.factors, strict=True):
             where = f"class {name!r}"
-            if isinstance(entry, str):
-                raise InputError(where, f"factors {entry!r}", f"a tuple with one entry for each of {self.slots}")
             if len(entry) != len(self.slots):
                 raise InputError(where, f"factors {entry}", f"one entry for each of the slots {self.slots}")
             if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
@@ -216,8 +215,7 @@ class Vocabulary:
             found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
             raise InputError("vocabulary", f"{found}", f"the keys {list(keys)}")
         names, background, slots = (names_of(values[key], key) for key in keys[:3])
-        factors = (entry if isinstance(entry, str) else tuple(entry) for entry in values["factors"])
-        return cls(names, background, slots, tuple(factors))
+        return cls(names, background, slots, tuple(values["factors"]))
 
 
 def look(name: str) -> str:
@@ -292,6 +290,12 @@ def _slots_of(raw: Iterable[OneClass | None]) -> tuple[str, ...]:
     if len(widths) != 1:
         raise InputError("factors", f"tuples of {widths} entries", "tuples of one length, one entry per slot")
     return WHOLE_NAME if widths == [1] else tuple(f"slot{place}" for place in range(1, widths[0] + 1))
+
+
+def _entry(name: str, factors: Any) -> Factors:
+    if isinstance(factors, str | Mapping) or not isinstance(factors, Iterable):
+        raise InputError(f"class {name!r}", f"factors {factors!r}", "a list with one entry for each slot")
+    return tuple(factors)
 
 
 def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:

@@ -54,7 +54,7 @@ THREE = Vocabulary.from_names(["a", "b", "c"])
         ),
         (
             lambda: metrics.frame_accuracy([np.ma.masked_greater([0, 1], 0)], [[0, 1]]),
-            "ground truth of video 0: an array with 1 masked entries; expected one label per frame, shape (T,)",
+            "ground truth of video 0: an array with masked entries; expected one label per frame, shape (T,)",
         ),
         (lambda: metrics.ausuc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0: list of type"),
     ],
