@@ -69,7 +69,7 @@ class FACT(nn.Module):
         if config.transcript:
             self.action_embed = nn.Embedding(classes.count, config.input.action_dim)
         elif config.tokens < 1:
-            raise InputError("model.tokens", "0", "a token count, or model.transcript=true")
+            raise InputError("model", "model.tokens is 0", "a token count, or model.transcript=true")
         else:
             self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
         # Before the objects: the states of optimisers are stored in the order of the parameters.
