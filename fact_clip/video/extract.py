@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
-from fact_clip.core.arguments import public
+from fact_clip.core.arguments import flag_of, number_of, public, whole_of
 from fact_clip.core.files import check_place, file_name, inside, read_mapping, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.processes import lock
@@ -56,10 +56,10 @@ class Settings:
     keep_going: bool = False
 
     def __post_init__(self) -> None:
-        if not LEAST_FPS <= self.fps <= _MOST_ROWS:
-            raise InputError("fps", f"{self.fps:g}", f"rows a second, from {LEAST_FPS:g} to {_MOST_ROWS:g}")
-        if not 1 <= self.batch <= 10_000:
-            raise InputError("batch", str(self.batch), "a whole number from 1 to 10000")
+        expected = f"rows a second, from {LEAST_FPS:g} to {_MOST_ROWS:g}"
+        number_of(self.fps, "fps", expected, LEAST_FPS, _MOST_ROWS)
+        whole_of(self.batch, "batch", 1, 10_000)
+        flag_of(self.keep_going, "keep_going")
 
 
 @dataclass(frozen=True)
