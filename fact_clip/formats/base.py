@@ -15,7 +15,6 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.arguments import whole_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import is_number, parse_json, read_text
 from fact_clip.core.segments import MOST_FRAMES
@@ -158,8 +157,6 @@ class Gaps:
 
     def filled(self, path: Path, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """The segments of a file, in order, with background between them and up to the end of the video."""
-        if self.n_frames is not None:
-            whole_of(self.n_frames, "n_frames", 1, MOST_FRAMES)
         if self.background is None:
             return tuple(segments)
         found, end = list[Segment](), 0
