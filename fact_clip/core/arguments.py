@@ -62,9 +62,14 @@ def _told(value: Any) -> str:
     return repr(value) if not isinstance(value, int) or abs(value) < 1e30 else "a whole number of over 30 digits"
 
 
+def is_list(value: Any) -> bool:
+    """Whether a value has elements; an array of no axis says that it can be iterated over, and cannot."""
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
+
+
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
     """Several names; an InputError for one text, for what is no text, and, if `typed`, for what no person can type."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes) or not is_list(values):
         raise InputError(where, f"one text, {values!r}" if isinstance(values, str) else repr(values), "a list of names")
     listed = tuple(values)
     for value in listed:
@@ -118,7 +123,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 # What a call that got something else fails with.
-_FAILURES = (TypeError, AttributeError, ValueError, LookupError, OverflowError)
+_FAILURES = (TypeError, AttributeError, ValueError, LookupError, OverflowError, RuntimeError)
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
@@ -160,7 +165,7 @@ def _flags(function: Callable[..., Any]) -> dict[str, int]:
 def public_class(cls: type[T]) -> type[T]:
     """A class whose constructor and public methods are `public`."""
     for name, member in list(vars(cls).items()):
-        if inspect.isgeneratorfunction(member) or (name.startswith("_") and name != "__init__"):
+        if inspect.isgeneratorfunction(member) or (name.startswith("_") and name not in ("__init__", "__call__")):
             continue
         if inspect.isfunction(member):
             setattr(cls, name, public(member))

@@ -52,7 +52,7 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
     Of equally frequent labels the one that comes first in the stride wins. Frames labelled `ignore` have no vote; a
     stride gets `ignore` only if all its frames have it.
     """
-    array = _some_labels(labels, stride)
+    array, ignore = _some_labels(labels, stride), whole_of(ignore, "ignore", -(1 << 62), 1 << 62)
     stride = min(stride, array.size)  # a longer one is the whole video too
     padded = np.append(array, np.full(-array.size % stride, ignore, dtype=np.int64))
     windows = padded.reshape(-1, stride)  # (N, stride)
@@ -175,6 +175,9 @@ class Segmentation:
                 raise InputError(name, str(rate), "frames per second, more than 0, or None")
         if self.media is not None and not isinstance(self.media, str):
             raise InputError("media", repr(self.media), "the name of a video file")
+        for word in self.new_words:
+            if not isinstance(word, NewWord):
+                raise InputError("new_words", repr(word), "a NewWord")
         end = 0
         for segment in self.segments:
             if not isinstance(segment, Segment):
@@ -264,7 +267,7 @@ class Segmentation:
 
     def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
         """The segments whose label is not among `labels`, in order; for leaving out background."""
-        left_out = {labels} if isinstance(labels, str) else set(labels)
+        left_out = {labels} if isinstance(labels, str) else set(names_of(labels, "labels"))
         return tuple(segment for segment in self.segments if segment.label not in left_out)
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:

@@ -304,7 +304,7 @@ def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Fact
     if isinstance(entry, str):
         raise InputError(f"class {name!r}", f"factors {entry!r}", f"a tuple with one entry for each of {slots}")
     if not isinstance(entry, Mapping):
-        return tuple(entry)
+        return _entry(name, entry)
     unknown = [slot for slot in entry if slot not in slots]
     if unknown:
         raise InputError(f"class {name!r}", f"slot {unknown[0]!r}", f"slots among {slots}")

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, number_of, table_of
+from fact_clip.core.arguments import names_of, number_of, path_of, table_of
 from fact_clip.core.files import read_mapping
 from fact_clip.metrics import SeenUnseenCurve
 
@@ -66,7 +66,7 @@ def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: fl
     distribution in the mean, so that no class has probability 0.
     """
     number_of(smoothing, "smoothing", "a share in (0, 1]", math.ulp(0), 1)
-    tables = [table_of(each, "log_scores", ("T", "C"), finite=False) for each in log_scores if len(each)]
+    tables = [table_of(each, "log_scores", ("T", "C"), finite=False) for each in log_scores if np.size(each)]
     if not tables:
         raise InputError("log_scores", "no frames", "at least one")
     if len(widths := sorted({each.shape[1] for each in tables})) > 1:
@@ -177,7 +177,7 @@ class Calibration:
 
         An InputError if it is damaged, or does not fit the vocabulary.
         """
-        if not os.path.lexists(path):
+        if not os.path.lexists(path := path_of(path, "path")):
             return None
         known = checked(CalibrationFile, read_mapping(path, "a calibration as it was written"), path)
         if tuple(known.frames) != vocabulary.slots:

@@ -23,7 +23,7 @@ from scipy.special import expit, logit
 
 from fact_clip.config import checked
 from fact_clip.core import InputError, runs
-from fact_clip.core.arguments import array_of, number_of, whole_of
+from fact_clip.core.arguments import array_of, number_of, path_of, whole_of
 from fact_clip.core.files import read_mapping
 from fact_clip.core.segments import frame_labels
 
@@ -78,7 +78,7 @@ class Confidence:
     def __post_init__(self) -> None:
         number_of(self.slope, "slope", "a number above 0, 1e6 at most", math.ulp(0), 1e6)
         number_of(self.intercept, "intercept", "a number, -1e6 to 1e6", -1e6, 1e6)
-        whole_of(self.frames, "frames", 0, 1 << 62)
+        whole_of(self.frames, "frames", 0, 10**12)
         values = array_of(self.quantiles, "quantiles", "numbers from 0 to 1, in order")
         if values.shape not in ((0,), (_STEPS + 1,)):
             raise InputError("quantiles", f"an array of shape {values.shape}", f"({_STEPS + 1},)")
@@ -122,7 +122,7 @@ class Confidence:
     @classmethod
     def read(cls, path: Path) -> Confidence | None:
         """What a JSON file of its `asdict` holds; None if there is no file, an InputError if it is damaged."""
-        if not os.path.lexists(path):
+        if not os.path.lexists(path := path_of(path, "path")):
             return None
         known = checked(
             ConfidenceFile, read_mapping(path, "a confidence as it was written"), path, "train the run anew"
@@ -131,7 +131,10 @@ class Confidence:
 
     def calibrated(self, scores: ArrayLike) -> Floats:
         """Scores (T,) in [0, 1] as confidences (T,)."""
-        found: Floats = expit(self.slope * _logits(np.asarray(scores, dtype=np.float64)) + self.intercept)
+        values = array_of(scores, "scores", "numbers from 0 to 1, (T,)").astype(np.float64)
+        if not ((values >= 0) & (values <= 1)).all():  # NaN is neither
+            raise InputError("scores", "numbers out of bounds", "numbers from 0 to 1, (T,)")
+        found: Floats = expit(self.slope * _logits(values) + self.intercept)
         return found
 
     def least(self, share: float) -> float:

@@ -42,7 +42,7 @@ def with_factors(of: Voters, vocabulary: Vocabulary, weight: float, deviation: f
         raise InputError("voters", f"shape {tuple(of.frames.shape)}", f"(1, T, {len(vocabulary)})")
     actions = np.array([label for label in range(len(vocabulary)) if label not in vocabulary.background_indices])
     logs = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
-    evidence = factor_evidence(logs.exp().double().cpu().numpy()[:, actions], vocabulary, actions, deviation)
+    evidence = factor_evidence(logs.exp().double().detach().cpu().numpy()[:, actions], vocabulary, actions, deviation)
     added = torch.from_numpy(weight * evidence).to(logs)  # (T, A)
     frames = _moved(logs, added, actions).exp().unsqueeze(0)
     tokens = None if of.tokens is None else _moved(of.tokens[0], added, actions).unsqueeze(0)

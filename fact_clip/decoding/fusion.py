@@ -109,6 +109,8 @@ def voters(output: Output, blocks: str = "last") -> Voters:
 
 
 def _check_row(values: Tensor, where: str, n_classes: int) -> None:
+    if not isinstance(values, Tensor):
+        raise InputError(where, type(values).__name__, "a Tensor")
     if values.shape != (n_classes,):
         raise InputError(where, f"shape {tuple(values.shape)}", f"one number for each of {n_classes} classes")
 
@@ -150,6 +152,9 @@ def fuse_gammas(of: Voters, frame_weight: float, offset: Tensor, seen: Tensor, g
     number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
     for name, values in (("offset", offset), ("seen", seen)):
         _check_row(values, name, of.frames.shape[-1])
+    if seen.dtype != torch.bool or gammas.dim() != 1 or len(of.frames) != 1:
+        found = f"seen of {seen.dtype}, gammas of shape {tuple(gammas.shape)}, {len(of.frames)} videos"
+        raise InputError("gammas", found, "true and false, (G,), and one video")
     frames = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
     kept = of.kept[0].to(frames.dtype)  # (T,)
     pairs = [(frames, torch.ones_like(kept))]

@@ -43,7 +43,7 @@ def similarity_probabilities(
 
 def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
     """Centred mean of (T, K) over `window` rows, an even number rounded up; near an end, over the rows that exist."""
-    values = table_of(values, "values", ("T", "K"), finite=False)
+    values = table_of(values, "values", ("T", "K"))
     size = 2 * (whole_of(window, "window", 0, MOST_FRAMES) // 2) + 1
     total = uniform_filter1d(values.astype(np.float64), size, axis=0, mode="constant")
     existing = uniform_filter1d(np.ones(len(values)), size, mode="constant")

@@ -15,6 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core.arguments import number_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import is_number, parse_json, read_text
 from fact_clip.core.segments import MOST_FRAMES
@@ -139,6 +140,8 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
 
 def segment_at(where: str, start: int, stop: int, label: str, confidence: float | None) -> Segment:
     """A segment from a file; an InputError names the place `where` it stands."""
+    if confidence is not None:
+        number_of(confidence, f"{where}, confidence", "a number from 0 to 1", 0, 1)
     try:
         found = Segment(start, stop, label, confidence)
         if found.stop > MOST_FRAMES:

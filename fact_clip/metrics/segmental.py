@@ -183,7 +183,7 @@ def boundary_scores(
     if fps is not None and not number_of(fps, "fps", "frames per second, more than 0") > 0:
         raise InputError("fps", str(fps), "frames per second, more than 0")
     # 0.29 s at 100 fps are 29 frames, not 28.999...
-    reach = math.floor(tolerance if fps is None else tolerance * fps + 1e-9)
+    reach = math.floor(min(tolerance if fps is None else tolerance * fps + 1e-9, 1e18))
     hits = n_true = n_predicted = 0
     for true, guess in paired(ground_truth, prediction):
         edges, guesses = ([run[0] for run in segments(labels)[1:]] for labels in (true, guess))

@@ -45,6 +45,12 @@ def draw_frames(
     listed, out = list(videos), path_of(out, "out")
     if not listed:
         raise InputError("videos", "none", "at least one")
+    for place, video in enumerate(listed):
+        if not isinstance(video, tuple | list) or len(video) != 5 or not isinstance(video[0], str):
+            raise InputError(f"video {place}", type(video).__name__, "name, input, features, log scores and labels")
+        for what, rows in zip(("input", "features"), video[1:3], strict=True):
+            if np.ndim(rows) != 2 or len(rows) != len(video[-1]):
+                raise InputError(f"{what} of {video[0]}", f"shape {np.shape(rows)}", f"({len(video[-1])}, D)")
     figures: dict[Path, Figure] = {}
     for name, _, _, scores, labels in listed[:n_scores]:
         figures[out / f"scores_{name}.png"] = class_scores(scores, labels, vocabulary.names, title=f"{title}: {name}")

@@ -53,8 +53,9 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     return path
 
 
-def check_suffix(path: Path) -> None:
+def check_suffix(path: str | Path) -> None:
     """An InputError where the suffix names no picture format, or no file can be written there."""
+    path = path_of(path, "path")
     check_place(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
