@@ -233,6 +233,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return True  # a type variable, and what has to be looked at otherwise
     if isinstance(value, str | bytes) and outside not in (str, bytes, collections.abc.Hashable):
         return False  # a text is a sequence of texts, but nobody means that
+    if isinstance(value, np.ndarray) and not value.ndim and outside.__module__ == "collections.abc":
+        return False  # it says that it can be iterated over
     if not isinstance(value, outside):
         return False
     if isinstance(value, collections.abc.Sequence) and len(inner) in (1, 2) and inner[-1] in (..., inner[0]):

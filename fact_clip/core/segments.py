@@ -105,6 +105,8 @@ class Segment:
             raise InputError(where, f"frames [{self.start!r}, {self.stop!r})", "whole frame numbers") from error
         if self.start < 0 or self.stop <= self.start:
             raise InputError(where, f"frames [{self.start}, {self.stop})", "0 <= start < stop")
+        if self.stop > MOST_FRAMES:
+            raise InputError(where, f"frames [{self.start}, {self.stop})", f"{MOST_FRAMES:,} frames at most")
         if self.confidence is not None:
             number_of(self.confidence, f"the confidence of {where}", "a number from 0 to 1", 0, 1)
 

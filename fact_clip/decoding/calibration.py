@@ -51,8 +51,6 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
         counts = {factor: count for factor, count in frames.get(slot, {}).items() if count}
         if not counts:
             raise InputError(f"frames of the slot {slot!r}", "none", "training frames of one factor at least")
-        for factor, count in counts.items():
-            number_of(count, f"frames of {slot} {factor!r}", "a number of frames, 0 or more", 0)
         shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}
         unknown = sum(shares.values()) / len(shares)
         total += [shares.get(entry[place] or "", unknown) for entry in vocabulary.factors]
@@ -165,6 +163,9 @@ class Calibration:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seen", names_of(self.seen, "seen"))
+        for slot, counts in self.frames.items():
+            for factor, count in counts.items():
+                number_of(count, f"frames of {slot} {factor!r}", "a number of frames, 0 or more", 0)
         number_of(self.prior_weight, "prior_weight", "a number from 0 to 1,000,000", 0, 1e6)
         for name, value in (("gamma", self.gamma), ("shift", self.shift)):
             number_of(value, name, "nats, -1e9 to 1e9", -1e9, 1e9)

@@ -36,8 +36,8 @@ def with_factors(of: Voters, vocabulary: Vocabulary, weight: float, deviation: f
         weight: 0 changes nothing.
         deviation: of the Gaussian over time that "nearby" means, in rows of the voters; more than 0.
     """
-    number_of(weight, "weight", "0 or more", 0)
-    number_of(deviation, "deviation", "rows, more than 0", math.ulp(0))
+    number_of(weight, "weight", "0 to 1,000,000", 0, 1e6)
+    number_of(deviation, "deviation", "rows, more than 0 and at most 1,000,000", math.ulp(0), 1e6)
     if len(of.frames) != 1 or of.frames.shape[-1] != len(vocabulary):
         raise InputError("voters", f"shape {tuple(of.frames.shape)}", f"(1, T, {len(vocabulary)})")
     actions = np.array([label for label in range(len(vocabulary)) if label not in vocabulary.background_indices])

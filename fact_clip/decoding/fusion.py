@@ -222,6 +222,8 @@ def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np
     if scores.ndim not in (2, 3) or not scores.size or np.isnan(scores).any():
         found = f"an array of shape {scores.shape}" if scores.ndim not in (2, 3) or not scores.size else "NaN"
         raise InputError("scores", found, "log-probabilities (T, C) or (G, T, C)")
+    if np.isinf(scores.max(-1)).any():
+        raise InputError("scores", "inf, or a frame whose classes are all ruled out", "a candidate in each frame")
     number_of(penalty, "penalty", "nats, 0 or more", 0)
     if penalty == 0:
         return scores.argmax(-1)

@@ -18,7 +18,6 @@ from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.arguments import number_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import is_number, parse_json, read_text
-from fact_clip.core.segments import MOST_FRAMES
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
@@ -143,12 +142,9 @@ def segment_at(where: str, start: int, stop: int, label: str, confidence: float 
     if confidence is not None:
         number_of(confidence, f"{where}, confidence", "a number from 0 to 1", 0, 1)
     try:
-        found = Segment(start, stop, label, confidence)
-        if found.stop > MOST_FRAMES:
-            raise InputError(where, f"frames [{start}, {stop})", f"{MOST_FRAMES:,} frames at most")
+        return Segment(start, stop, label, confidence)
     except InputError as error:
         raise InputError(where, error.found, error.expected) from None
-    return found
 
 
 @dataclass(frozen=True)

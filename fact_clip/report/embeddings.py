@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, path_of, table_of
+from fact_clip.core.arguments import names_of, path_of, table_of, whole_of
 from fact_clip.core.segments import frame_labels
 from fact_clip.report.colours import BACKGROUND, class_colours
 from fact_clip.report.timeline import check_suffix, save_figure
@@ -43,6 +43,7 @@ def draw_frames(
         The files.
     """
     listed, out = list(videos), path_of(out, "out")
+    whole_of(n_scores, "n_scores", 0, 1_000_000)
     if not listed:
         raise InputError("videos", "none", "at least one")
     for place, video in enumerate(listed):
