@@ -413,6 +413,21 @@ def _of_override(error: InputError, overrides: Sequence[str]) -> InputError:
     return error
 
 
+def checked_config(config: Any) -> Config:
+    """The configuration; an InputError for anything else, and for a copy with values that do not fit.
+
+    Pydantic's ``model_copy(update=...)`` looks at no value.
+    """
+    if not isinstance(config, Config):
+        raise InputError("config", f"a {type(config).__name__}", "a Config, as Config.load gives it")
+    for name in Config.model_fields:
+        value, section = getattr(config, name), Config.model_fields[name].annotation
+        if isinstance(section, type) and not isinstance(value, section):
+            todo = f"change single settings: Config.load(recipe, ['{name}.KEY=VALUE'])"
+            raise InputError("config", f"{name} = {value!r}", f"settings, a {section.__name__}", todo)
+    return Config.from_tree(config.model_dump(warnings=False), "config")
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

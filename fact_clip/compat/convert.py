@@ -18,7 +18,7 @@ from fact_clip.checkpoint import Run, create, load_strictly, save_weights
 from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import number_of, whole_of
+from fact_clip.core.arguments import number_of, path_of, whole_of
 from fact_clip.core.arrays import check_archive
 from fact_clip.core.files import inside, read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
@@ -101,10 +101,10 @@ def _check_arguments(state_dict: Any, config: Any, n_classes: Any, input_dim: An
 
 
 def convert(
-    checkpoint: Path,
-    config: Path,
-    out: Path,
-    mapping: Path,
+    checkpoint: str | Path,
+    config: str | Path,
+    out: str | Path,
+    mapping: str | Path,
     background: Sequence[str] = (),
     layout: Layout | None = None,
 ) -> Path:
@@ -119,6 +119,8 @@ def convert(
         background: names of background classes.
         layout: orientation of feature files; None: as published for the YAML's data set.
     """
+    checkpoint, config = path_of(checkpoint, "checkpoint"), path_of(config, "config")
+    out, mapping = path_of(out, "out"), path_of(mapping, "mapping")
     _check_new(out)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
     weights = read_state(checkpoint)

@@ -29,16 +29,25 @@ def path_of(value: Any, where: str) -> Path:
     return Path(path)
 
 
-def number_of(value: Any, where: str, expected: str = "a number") -> float:
-    """A finite number; an InputError for anything else, true and false among it."""
+def number_of(
+    value: Any, where: str, expected: str = "a number", least: float = -math.inf, most: float = math.inf
+) -> float:
+    """A finite number in bounds; an InputError for anything else, true and false among it."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     try:
         number = float(value) if is_number else math.nan
     except OverflowError:  # a whole number beyond all floats
         number = math.inf
-    if not math.isfinite(number):
+    if not math.isfinite(number) or not least <= number <= most:
         raise InputError(where, _told(value), expected)
     return number
+
+
+def flag_of(value: Any, where: str) -> bool:
+    """True or false; an InputError for anything else, since "no" and 0.0 would be taken for one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(where, repr(value), "true or false")
+    return bool(value)
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
@@ -53,9 +62,14 @@ def _told(value: Any) -> str:
     return repr(value) if not isinstance(value, int) or abs(value) < 1e30 else "a whole number of over 30 digits"
 
 
+def is_list(value: Any) -> bool:
+    """Whether a value has elements; an array of no axis says that it can be iterated over, and cannot."""
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
+
+
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
     """Several names; an InputError for one text, for what is no text, and, if `typed`, for what no person can type."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes) or not is_list(values):
         raise InputError(where, f"one text, {values!r}" if isinstance(values, str) else repr(values), "a list of names")
     listed = tuple(values)
     for value in listed:
@@ -66,14 +80,39 @@ def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 
-def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
-    """Anything that NumPy takes for an array of numbers; an InputError for anything else."""
+def any_array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
+    """Anything that NumPy takes for an array; an InputError for anything else, and where entries are masked."""
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # as of a tensor with gradients
         raise InputError(where, " ".join(str(error).split()), expected) from None
+    if np.ma.is_masked(value):  # np.asarray gives what lies under the mask
+        raise InputError(where, "an array with masked entries", expected)
+    return array
+
+
+def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
+    """The same of numbers, true and false among them."""
+    array = any_array_of(value, where, expected)
     if array.dtype.kind not in "fiub":
         raise InputError(where, f"{type(value).__name__} of type {array.dtype}", expected)
+    return array
+
+
+def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bool = True) -> NDArray[Any]:
+    """An array of numbers of a shape; an InputError for anything else, and for NaN or infinities unless not `finite`.
+
+    A letter in the shape stands for any length but 0, as in ("N", 3).
+    """
+    told = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    array = array_of(value, where, f"numbers, {told}")
+    fits = len(shape) == array.ndim and all(
+        n > 0 if isinstance(wanted, str) else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        raise InputError(where, f"an array of shape {array.shape}", told)
+    if finite and not np.isfinite(array).all():
+        raise InputError(where, "NaN or an infinity", f"finite numbers, {told}")
     return array
 
 
@@ -84,17 +123,22 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 # What a call that got something else fails with.
-_FAILURES = (TypeError, AttributeError, ValueError, LookupError, OverflowError)
+_FAILURES = (TypeError, AttributeError, ValueError, LookupError, OverflowError, RuntimeError)
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """The function, of which an argument that is not of its annotated type is an InputError where the call failed.
 
-    Looked at after a failure alone, so that a call costs nothing and what can stand in for a type may.
+    Looked at after a failure alone, so that a call costs nothing and what can stand in for a type may. Flags alone are
+    looked at before: everything can stand in for one, and "no" would be yes.
     """
+    flags = _flags(function)
 
     @functools.wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, place in flags.items():
+            if name in kwargs or place < len(args):
+                flag_of(kwargs[name] if name in kwargs else args[place], name)
         try:
             return function(*args, **kwargs)
         except InputError:
@@ -108,10 +152,20 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return told
 
 
+def _flags(function: Callable[..., Any]) -> dict[str, int]:
+    """Arguments that are true or false, and their places; one that has no place has the last of all."""
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        each.name: sys.maxsize if each.kind is each.KEYWORD_ONLY else place
+        for place, each in enumerate(parameters)
+        if each.annotation in (bool, "bool")
+    }
+
+
 def public_class(cls: type[T]) -> type[T]:
     """A class whose constructor and public methods are `public`."""
     for name, member in list(vars(cls).items()):
-        if inspect.isgeneratorfunction(member) or (name.startswith("_") and name != "__init__"):
+        if inspect.isgeneratorfunction(member) or (name.startswith("_") and name not in ("__init__", "__call__")):
             continue
         if inspect.isfunction(member):
             setattr(cls, name, public(member))
@@ -179,6 +233,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return True  # a type variable, and what has to be looked at otherwise
     if isinstance(value, str | bytes) and outside not in (str, bytes, collections.abc.Hashable):
         return False  # a text is a sequence of texts, but nobody means that
+    if isinstance(value, np.ndarray) and not value.ndim and outside.__module__ == "collections.abc":
+        return False  # it says that it can be iterated over
     if not isinstance(value, outside):
         return False
     if isinstance(value, collections.abc.Sequence) and len(inner) in (1, 2) and inner[-1] in (..., inner[0]):

@@ -26,6 +26,10 @@ def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray
     times = array_of(shown, "shown", "seconds").astype(np.float64)
     if times.ndim != 1 or not times.size:
         raise InputError("shown", f"an array of shape {times.shape}", "the seconds of at least one row, (T,)")
+    if not np.isfinite(times).all():
+        raise InputError("shown", "NaN or an infinity", "seconds")
+    if end is not None:
+        number_of(end, "end", "seconds, 0 or more, or None", 0)
     if number_of(fps, "fps") <= 0:
         raise InputError("fps", str(fps), "rows per second, more than 0")
     grid = np.arange(len(times) + 1) / fps

@@ -12,16 +12,13 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import array_of, names_of, number_of, public, public_class, whole_of
+from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, public, public_class, whole_of
 from fact_clip.core.errors import InputError
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
-    try:
-        array = np.asarray(labels)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(where, " ".join(str(error).split()), "one label per frame, shape (T,)") from None
+    array = any_array_of(labels, where, "one label per frame, shape (T,)")
     if array.ndim != 1:
         raise InputError(where, f"an array of shape {array.shape}", "one label per frame, shape (T,)")
     if array.size and array.dtype.kind not in "iu":
@@ -55,7 +52,7 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
     Of equally frequent labels the one that comes first in the stride wins. Frames labelled `ignore` have no vote; a
     stride gets `ignore` only if all its frames have it.
     """
-    array = _some_labels(labels, stride)
+    array, ignore = _some_labels(labels, stride), whole_of(ignore, "ignore", -(1 << 62), 1 << 62)
     stride = min(stride, array.size)  # a longer one is the whole video too
     padded = np.append(array, np.full(-array.size % stride, ignore, dtype=np.int64))
     windows = padded.reshape(-1, stride)  # (N, stride)
@@ -94,7 +91,7 @@ class Segment:
     start: int
     stop: int
     label: str
-    confidence: float | None = field(default=None, compare=False)  # finite; None: unknown
+    confidence: float | None = field(default=None, compare=False)  # 0 to 1; None: unknown
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
@@ -108,8 +105,10 @@ class Segment:
             raise InputError(where, f"frames [{self.start!r}, {self.stop!r})", "whole frame numbers") from error
         if self.start < 0 or self.stop <= self.start:
             raise InputError(where, f"frames [{self.start}, {self.stop})", "0 <= start < stop")
+        if self.stop > MOST_FRAMES:
+            raise InputError(where, f"frames [{self.start}, {self.stop})", f"{MOST_FRAMES:,} frames at most")
         if self.confidence is not None:
-            number_of(self.confidence, f"the confidence of {where}", "a finite number")
+            number_of(self.confidence, f"the confidence of {where}", "a number from 0 to 1", 0, 1)
 
     @property
     def duration(self) -> int:
@@ -178,6 +177,9 @@ class Segmentation:
                 raise InputError(name, str(rate), "frames per second, more than 0, or None")
         if self.media is not None and not isinstance(self.media, str):
             raise InputError("media", repr(self.media), "the name of a video file")
+        for word in self.new_words:
+            if not isinstance(word, NewWord):
+                raise InputError("new_words", repr(word), "a NewWord")
         end = 0
         for segment in self.segments:
             if not isinstance(segment, Segment):
@@ -199,7 +201,7 @@ class Segmentation:
     ) -> Segmentation:
         """Cut labels, one name per frame (T,), into maximal runs; `fps` and `times` (T + 1,) as in the class.
 
-        `confidence` has one finite number per frame, too; a segment gets the mean over its frames.
+        `confidence` has one number from 0 to 1 per frame, too; a segment gets the mean over its frames.
         """
         if isinstance(labels, str):
             raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one per frame")
@@ -214,6 +216,9 @@ class Segmentation:
         values = None if confidence is None else array_of(confidence, "confidence", "a number per frame").astype(float)
         if values is not None and values.shape != (len(names),):
             raise InputError("confidence", f"shape {values.shape}", f"one number per frame, shape ({len(names)},)")
+        if values is not None and not ((values >= 0) & (values <= 1)).all():  # NaN is neither
+            worst = values[~((values >= 0) & (values <= 1))][0]
+            raise InputError("confidence", f"{worst:g}", "numbers from 0 to 1")
         segments = []
         for name, group in groupby(range(len(names)), key=names.__getitem__):
             frames = list(group)
@@ -237,6 +242,7 @@ class Segmentation:
 
     def seconds(self, frame: int) -> float | None:
         """Time at which a frame starts (`n_frames`: the end); None if neither times nor rate are known."""
+        frame = whole_of(frame, "frame", 0, self.n_frames)
         if self.times is not None:
             return self.times[frame]
         return None if self.fps is None else frame / self.fps
@@ -263,7 +269,7 @@ class Segmentation:
 
     def without(self, labels: Iterable[str]) -> tuple[Segment, ...]:
         """The segments whose label is not among `labels`, in order; for leaving out background."""
-        left_out = {labels} if isinstance(labels, str) else set(labels)
+        left_out = {labels} if isinstance(labels, str) else set(names_of(labels, "labels"))
         return tuple(segment for segment in self.segments if segment.label not in left_out)
 
     def save(self, path: str | Path, *, with_background: bool = False) -> Path:

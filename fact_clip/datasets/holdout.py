@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import public_class
+from fact_clip.core.arguments import names_of, public_class, whole_of
 from fact_clip.core.files import parse_json, whole_file
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
@@ -44,6 +44,9 @@ class Holdout:
     file: Path | None = field(default=None, compare=False)  # that it was read from
 
     def __post_init__(self) -> None:
+        for key in ("unseen", "validation_unseen", "train_videos", "test_videos"):
+            if (names := getattr(self, key)) is not None:
+                object.__setattr__(self, key, names_of(names, f"holdout.{key}"))
         if not self.unseen:
             raise InputError("holdout.unseen", "no classes", "at least one")
         if self.mode not in get_args(Mode):
@@ -231,7 +234,7 @@ def rank(
 
     Classes in `held_out` are held out already and support nothing. `seed` orders classes of equal support.
     """
-    out = set(held_out)
+    out = set(names_of(held_out, "held_out"))
     occurring = _occurring(vocabulary, out, counts)
     having = Counter(factor for name in occurring if name not in out for factor in _factors(occurring, name))
     ranked = []
@@ -268,7 +271,10 @@ def select(
     Classes without training frames (`counts`, (C,)) support nothing and are not chosen. Only `candidates` are chosen,
     for example classes of the test videos; None: all actions. `seed` breaks ties.
     """
-    allowed = set(vocabulary if candidates is None else candidates)
+    allowed = set(vocabulary if candidates is None else names_of(candidates, "candidates"))
+    asked = {"n_unseen": n_unseen, "n_validation_unseen": n_validation_unseen, "min_support": min_support}
+    for key, number in asked.items():
+        whole_of(number, key, -1_000_000, 1_000_000)
     for name in allowed:
         vocabulary.index(name)
     chosen: list[str] = []

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from fact_clip.core import InputError
-from fact_clip.core.files import check_place, inside, whole_file
+from fact_clip.core.arguments import flag_of, number_of, whole_of
+from fact_clip.core.files import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
 Way = Literal["leave-out", "folds", "test"]
@@ -112,6 +113,11 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     together all videos; they are as even as the sizes of the groups allow. "test": one split, with a test of about
     `amount` (a share) of the videos. An InputError where there are too few groups.
     """
+    if way not in get_args(Way):
+        raise InputError("way", repr(way), f"one of {', '.join(get_args(Way))}")
+    number_of(amount, f"--{way}", "a number")
+    if way == "folds":
+        whole_of(amount, "--folds", 2, 1_000_000)
     sets = together(groups)
     least = int(amount) if way == "folds" else 2
     if len(sets) < least:
@@ -162,6 +168,10 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
 
     An InputError where `root` has splits, unless `overwrite`: then they are replaced, all of them or none.
     """
+    flag_of(overwrite, "overwrite")
+    for video in (video for split in splits for video in (*split.train, *split.test)):
+        if not is_file_name(video):
+            raise InputError(root / "splits", f"the video {video!r}", "names of files in features")
     there = split_names(root)
     if there and not overwrite:
         found = f"the splits {', '.join(there)} are already there"

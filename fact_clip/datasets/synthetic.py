@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fact_clip.core import InputError
-from fact_clip.core.arguments import public
+from fact_clip.core.arguments import number_of, path_of, public, whole_of
 from fact_clip.core.files import whole_file
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
@@ -215,11 +214,11 @@ def write_workbench(
     depends only on `dim`, so a model trained on one seed fits the videos of another. A video has about 400 to 900
     frames at 15 fps; other rates than 15 need data.fps. People take turns, and splits keep each on one side.
     """
-    least = {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8), "fps": (fps, 8)}
-    for name, (value, minimum) in least.items():
-        if value < minimum:
-            raise InputError(f"workbench, {name}", str(value), f"{minimum} or more")
-    root = Path(root)
+    for name, (value, least) in {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8)}.items():
+        whole_of(value, f"workbench, {name}", least, 100_000)
+    number_of(fps, "workbench, fps", "frames per second, 8 to 1,000", 8, 1000)
+    whole_of(seed, "workbench, seed", 0, 1 << 62)
+    root = path_of(root, "root")
     _write(root / "mapping.txt", [f"{index} {name}" for index, name in enumerate(FACTORS)])
     world = _Prototypes.of(dim)
     owners: dict[str, int] = {}

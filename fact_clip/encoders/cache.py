@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import public
+from fact_clip.core.arguments import names_of, public
 from fact_clip.core.files import expanded, file_name, whole_file
 from fact_clip.encoders import TextEncoder, text_encoder
 from fact_clip.encoders.sentence import check_vectors
@@ -161,7 +161,7 @@ def encode_cached(
     Raises:
         InputError: see `embed`.
     """
-    listed = list(texts)
+    listed = list(names_of(texts, "texts"))
     if cache_dir is None:
         return check_vectors(encoder.name, encoder.encode_texts(listed), listed)
     key = hashlib.sha256(json.dumps([FORMAT, encoder.name, listed]).encode()).hexdigest()

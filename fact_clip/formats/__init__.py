@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import make_public, path_of
+from fact_clip.core.arguments import make_public, path_of, whole_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import whole_file
+from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
 from fact_clip.formats.base import Gaps
@@ -96,9 +97,9 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
     """Read a segmentation that :func:`save` wrote; an InputError if the format does not keep the frames.
 
     `background` is the label of frames that the file leaves out; `n_frames` is the length of the video, which such a
-    file does not tell if the video ends with background.
+    file does not tell if the video ends with background; another length than that of the file is an InputError.
     """
-    path = Path(path)
+    path = path_of(path, "path")
     name = _format_name(path)
     if background is not None and not is_name(background, old=True):
         raise InputError("background", repr(background), "a name of one line that can be printed")
@@ -108,7 +109,12 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
         todo = f"`fact-clip data convert --from {kind}` reads its annotations" if kind in READERS else ""
         readable = ", ".join(name for name, known in FORMATS.items() if known.read is not None)
         raise InputError(path, "a format that is only written", f"one of {readable}", todo)
+    if n_frames is not None:
+        whole_of(n_frames, "n_frames", 1, MOST_FRAMES)
     found = read(path, Gaps(background, n_frames))
+    if n_frames is not None and found.n_frames != n_frames:
+        todo = "name the background that was left out: load(path, background=...)" if background is None else ""
+        raise InputError(path, f"{found.n_frames} frames", f"n_frames={n_frames}", todo)
     return found if background is None else replace(found, background=(background,))
 
 

@@ -15,10 +15,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.arguments import whole_of
+from fact_clip.core.arguments import number_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import is_number, parse_json, read_text
-from fact_clip.core.segments import MOST_FRAMES
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
@@ -140,13 +139,12 @@ def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
 
 def segment_at(where: str, start: int, stop: int, label: str, confidence: float | None) -> Segment:
     """A segment from a file; an InputError names the place `where` it stands."""
+    if confidence is not None:
+        number_of(confidence, f"{where}, confidence", "a number from 0 to 1", 0, 1)
     try:
-        found = Segment(start, stop, label, confidence)
-        if found.stop > MOST_FRAMES:
-            raise InputError(where, f"frames [{start}, {stop})", f"{MOST_FRAMES:,} frames at most")
+        return Segment(start, stop, label, confidence)
     except InputError as error:
         raise InputError(where, error.found, error.expected) from None
-    return found
 
 
 @dataclass(frozen=True)
@@ -158,8 +156,6 @@ class Gaps:
 
     def filled(self, path: Path, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """The segments of a file, in order, with background between them and up to the end of the video."""
-        if self.n_frames is not None:
-            whole_of(self.n_frames, "n_frames", 1, MOST_FRAMES)
         if self.background is None:
             return tuple(segments)
         found, end = list[Segment](), 0

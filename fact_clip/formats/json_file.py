@@ -10,7 +10,7 @@ from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.files import is_number, parse_json, read_text
-from fact_clip.core.segments import NewWord
+from fact_clip.core.segments import MOST_FRAMES, NewWord
 from fact_clip.formats.annotations import Annotation, Options, Span
 from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, read_json, segment_at, write_json
 
@@ -56,8 +56,15 @@ def from_dict(path: Path, tree: dict[str, Any], gaps: Gaps) -> Segmentation:
         raise InputError(path, f"media {media!r}", "the path of a video or null")
     if not (isinstance(background, list) and all(isinstance(name, str) for name in background)):
         raise InputError(path, f"background {background!r}", "a list of names")
+    length = tree.get("n_frames")
+    if not (length is None or (type(length) is int and 1 <= length <= MOST_FRAMES)):
+        raise InputError(path, f"n_frames {length!r}", f"a whole number, 1 to {MOST_FRAMES:,}, or null")
     segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
+    if gaps.n_frames is None:
+        gaps = replace(gaps, n_frames=length)
     found = gapless(path, segments, tree.get("fps"), gaps, times)
+    if length is not None and found.n_frames != length:
+        raise InputError(path, f"segments to frame {found.n_frames}, and n_frames {length}", "the same length twice")
     new_words = _read_new_words(path, tree.get("new_words", []))
     rate, own = tree.get("video_fps"), tuple(background)
     return replace(found, media=media, video_fps=rate, background=own, new_words=new_words)

@@ -69,6 +69,8 @@ class SegmentsMany(ABC):
             A segmentation of all T frames; the confidence of a segment is the mean score of its class, calibrated where
             the run has validation videos. Input that does not fit the model is an InputError.
         """
+        if not isinstance(self.adjust, Adjust):
+            raise InputError("adjust", repr(self.adjust), "an Adjust")
         adjust = self.adjust if reject is None else replace(self.adjust, reject=reject)
         if adjust.reject is not None:
             self.least_confidence(adjust.reject)  # before the work

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
-from fact_clip.core.arguments import public_class
+from fact_clip.core.arguments import number_of, public_class
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import TransportSettings, similarity_probabilities, transport
@@ -57,13 +57,11 @@ class TrainingFreeSettings:
     def __post_init__(self) -> None:
         if self.templates not in TEMPLATES:
             raise InputError("--prompts", repr(self.templates), f"one of {', '.join(TEMPLATES)}")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise InputError("threshold", str(self.threshold), "a probability, 0 to 1")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise InputError("temperature", str(self.temperature), "more than 0")
+        if self.threshold is not None:
+            number_of(self.threshold, "threshold", "a probability, 0 to 1", 0, 1)
+        number_of(self.temperature, "temperature", "more than 0", math.ulp(0))
         for name in ("smoothing", "shortest"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise InputError(name, str(getattr(self, name)), "seconds, 0 or more")
+            number_of(getattr(self, name), name, "seconds, 0 or more", 0, 1e6)
 
 
 @public_class

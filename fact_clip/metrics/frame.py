@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, stretch
+from fact_clip.core.arguments import is_list
 from fact_clip.core.segments import frame_labels
 
 Labellings: TypeAlias = Sequence[ArrayLike]
@@ -42,7 +43,7 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
 
 
 def _videos(where: str, labellings: Labellings) -> list[ArrayLike]:
-    if isinstance(labellings, str | Mapping) or not isinstance(labellings, Iterable):
+    if isinstance(labellings, str | Mapping) or not is_list(labellings):
         raise InputError(where, repr(labellings), "a list of labellings, one for each video")
     return list(labellings)
 
@@ -71,7 +72,7 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
 
 def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check class indices given as an option, such as background; an InputError unless whole numbers of 0 or more."""
-    found = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
+    found = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
     for value in found:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             raise InputError(where, repr(value), "class indices, 0 or more", "look names up with Vocabulary.index")
@@ -147,8 +148,9 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     guess = np.concatenate([other for _, other in videos])
     if not true.size:
         return 0.0
-    size = int(max(true.max(), guess.max())) + 1
-    shares = [np.bincount(labels, minlength=size) / labels.size for labels in (true, guess)]
+    _, place = np.unique(np.concatenate([true, guess]), return_inverse=True)  # a class may have any number
+    size = int(place.max()) + 1
+    shares = [np.bincount(labels, minlength=size) / true.size for labels in np.split(place, 2)]
     expected = float(shares[0] @ shares[1])
     observed = float((true == guess).mean())
     return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import ObjectConfig
+from fact_clip.core.arguments import table_of, whole_of
 
 _SHARPNESS = 50.0  # of the softmax from a word to the names: cosine 1 against .85 is 1 against .0006
 _HEADS = 4  # of the attention that pools the evidence of the free objects
@@ -40,6 +41,15 @@ class ObjectSpec:
     columns: tuple[tuple[int, ...], ...]
     fixed: tuple[int, ...]
     slot: int
+
+    def __post_init__(self) -> None:
+        table_of(self.columns, "columns", ("O", "k"))
+        for row in self.columns:
+            for column in row:
+                whole_of(column, "columns", 0, 1_000_000)
+        for place in self.fixed:
+            whole_of(place, "fixed", 0, len(self.columns) - 1)
+        whole_of(self.slot, "slot", 0, 1_000_000)
 
 
 class ObjectEvidence(nn.Module):

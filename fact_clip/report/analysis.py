@@ -123,8 +123,12 @@ def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
     for true, guess in zip(truth, prediction, strict=True):
         edges, guesses = (np.array([run[0] for run in segments(each)[1:]]) for each in (true, guess))
         if len(edges) and len(guesses):
-            away = guesses[None] - edges[:, None]  # (edges, guesses)
-            offsets += away[np.arange(len(edges)), np.abs(away).argmin(axis=1)].tolist()
+            after = np.searchsorted(guesses, edges)  # (edges,) place of the first predicted boundary that is not before
+            early, late = (
+                guesses[np.maximum(after - 1, 0)] - edges,
+                guesses[np.minimum(after, len(guesses) - 1)] - edges,
+            )
+            offsets += np.where(np.abs(early) <= np.abs(late), early, late).tolist()
     scaled = np.sort(np.array(offsets, dtype=np.float64) / frames_of_unit)
     median, bias = (float(np.median(np.abs(scaled))), float(scaled.mean())) if len(scaled) else (None, None)
     return {"unit": unit, "tolerances": rows, "offsets": scaled.tolist(), "median": median, "bias": bias}

@@ -10,6 +10,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from fact_clip.core.arguments import names_of
+
 BACKGROUND = "#d9d9d9"
 
 # OKLab: linear sRGB -> cone responses -> cube root -> lightness and two opponent axes (Björn Ottosson, 2020).
@@ -70,6 +72,7 @@ class Colour(TypedDict):
 
 def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dict[str, Colour]:
     """A colour and a number for each class, by its place among the actions: a longer list begins alike."""
+    names, background = names_of(names, "names"), names_of(background, "background")
     actions = [name for name in names if name not in background]
     look = {
         name: (colour, number)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import names_of, path_of, table_of, whole_of
+from fact_clip.core.segments import frame_labels
 from fact_clip.report.colours import BACKGROUND, class_colours
 from fact_clip.report.timeline import check_suffix, save_figure
 
@@ -40,7 +42,16 @@ def draw_frames(
     Returns:
         The files.
     """
-    listed = list(videos)
+    listed, out = list(videos), path_of(out, "out")
+    whole_of(n_scores, "n_scores", 0, 1_000_000)
+    if not listed:
+        raise InputError("videos", "none", "at least one")
+    for place, video in enumerate(listed):
+        if not isinstance(video, tuple | list) or len(video) != 5 or not isinstance(video[0], str):
+            raise InputError(f"video {place}", type(video).__name__, "name, input, features, log scores and labels")
+        for what, rows in zip(("input", "features"), video[1:3], strict=True):
+            if np.ndim(rows) != 2 or len(rows) != len(video[-1]):
+                raise InputError(f"{what} of {video[0]}", f"shape {np.shape(rows)}", f"({len(video[-1])}, D)")
     figures: dict[Path, Figure] = {}
     for name, _, _, scores, labels in listed[:n_scores]:
         figures[out / f"scores_{name}.png"] = class_scores(scores, labels, vocabulary.names, title=f"{title}: {name}")
@@ -57,7 +68,7 @@ def principal_components(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64
 
     Each axis points to where its largest coefficient is positive, so that equal rows give equal pictures.
     """
-    centred = np.asarray(rows, dtype=np.float64)
+    centred = table_of(rows, "rows", ("N", "D")).astype(np.float64)
     centred = centred - centred.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
     if len(strength) < 2:
@@ -153,8 +164,9 @@ def embeddings(
         title: a line above.
     """
     points, shares = principal_components(rows)
+    labels = _labels_of(labels, len(points), len(vocabulary))
     step = -(-len(points) // _MOST_POINTS)
-    figure = _scatter(points[::step], np.asarray(labels)[::step], vocabulary, title)
+    figure = _scatter(points[::step], labels[::step], vocabulary, title)
     _name_axes(figure, shares)
     return figure
 
@@ -179,6 +191,17 @@ def _scatter(points: NDArray[np.float64], labels: NDArray[np.int64], vocabulary:
     return figure
 
 
+def _labels_of(labels: ArrayLike, n_rows: int, n_classes: int) -> NDArray[np.int64]:
+    """Class indices (N,), -1 where there is none; an InputError for another length, and for classes that are not."""
+    found = frame_labels(labels, "labels")
+    if len(found) != n_rows:
+        raise InputError("labels", f"{len(found)} of them", f"{n_rows}, one a row")
+    if len(found) and not -1 <= found.min() <= found.max() < n_classes:
+        wrong = found.min() if found.min() < -1 else found.max()
+        raise InputError("labels", f"class {wrong}", f"indices of the {n_classes} classes, or -1")
+    return found
+
+
 def class_scores(
     scores: NDArray[np.floating], truth: NDArray[np.int64], names: Sequence[str], *, title: str = ""
 ) -> Figure:
@@ -190,6 +213,11 @@ def class_scores(
         names: of the C classes.
         title: a line above.
     """
+    names = names_of(names, "names")
+    scores = table_of(scores, "scores", ("T", len(names)), finite=False)
+    if np.isnan(scores).any():
+        raise InputError("scores", "NaN", f"log-probabilities, (T, {len(names)})")
+    truth = _labels_of(truth, len(scores), len(names))
     shown = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
     place = np.full(len(names) + 1, np.nan)  # the last one is for -1
     place[shown] = np.arange(len(shown))
@@ -206,6 +234,7 @@ def class_scores(
 
 def save_figures(figures: Mapping[Path, Figure]) -> list[Path]:
     """Write each figure to its path, whole or not at all; the suffix names the format (.png, .svg, .pdf)."""
-    for path in figures:
+    placed = {path_of(path, "figures"): figure for path, figure in figures.items()}
+    for path in placed:
         check_suffix(path)
-    return [save_figure(figure, path, dpi=120) for path, figure in figures.items()]
+    return [save_figure(figure, path, dpi=120) for path, figure in placed.items()]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,8 +14,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core.arguments import names_of, number_of, path_of, table_of
 from fact_clip.core.files import check_place, whole_file
 from fact_clip.report.colours import BACKGROUND, palette
 
@@ -36,7 +40,7 @@ def save_timeline(
     rows: Mapping[str, Segmentation], path: str | Path, *, background: Collection[str] = (), title: str = ""
 ) -> Path:
     """Draw `timeline` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
-    return save_figure(timeline(rows, background=background, title=title), Path(path))
+    return save_figure(timeline(rows, background=background, title=title), path_of(path, "path"))
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
@@ -49,8 +53,9 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     return path
 
 
-def check_suffix(path: Path) -> None:
+def check_suffix(path: str | Path) -> None:
     """An InputError where the suffix names no picture format, or no file can be written there."""
+    path = path_of(path, "path")
     check_place(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
@@ -78,8 +83,10 @@ def timeline(
     """
     if not rows:
         raise InputError("timeline", "no rows", "at least one segmentation")
+    background = names_of(background, "background")
+    names = () if names is None else names_of(names, "names")
     labels = list(dict.fromkeys(segment.label for row in rows.values() for segment in row))
-    numbered = [label for label in dict.fromkeys([*(names or ()), *labels]) if label not in background]
+    numbered = [label for label in dict.fromkeys([*names, *labels]) if label not in background]
     colour_of = dict(zip(numbered, palette(len(numbered)), strict=True))
     number_of = {label: number for number, label in enumerate(numbered, start=1)}
     actions = sorted((label for label in labels if label not in background), key=number_of.__getitem__)
@@ -190,7 +197,7 @@ Points = Mapping[str, Sequence[float]]
 
 def save_curve(curves: Mapping[str, Points], path: str | Path, *, used: Mapping[str, float] | None = None) -> Path:
     """Draw `curve` into a picture file whose suffix names the format (.png, .svg, .pdf)."""
-    return save_figure(curve(curves, used=used), Path(path))
+    return save_figure(curve(curves, used=used), path_of(path, "path"))
 
 
 def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = None) -> Figure:
@@ -202,14 +209,29 @@ def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = No
     """
     if not curves:
         raise InputError("curve", "none", "at least one seen-unseen curve")
+    lines = {name: _line(name, points) for name, points in curves.items()}
+    dot = {} if used is None else {key: number_of(used.get(key), f"used, {key}", _PERCENT, 0, 100) for key in "US"}
     figure = Figure(figsize=(5.0, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name, points in curves.items():
-        axes.plot(points["unseen"], points["seen"], label=name)
-    if used is not None:
-        axes.plot([used["U"]], [used["S"]], "o", color="black", label="gamma in use")
+    for name, (unseen, seen) in lines.items():
+        axes.plot(unseen, seen, label=name)
+    if dot:
+        axes.plot([dot["U"]], [dot["S"]], "o", color="black", label="gamma in use")
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="unseen class-mean accuracy, U (%)")
     axes.set_ylabel("seen class-mean accuracy, S (%)")
     axes.legend(loc="upper right")
     return figure
+
+
+_PERCENT = "percent, 0 to 100"
+
+
+def _line(name: str, points: Points) -> tuple[NDArray[Any], NDArray[Any]]:
+    """U and S of a curve, each (J,); an InputError for a list that lacks, of another length, or of other numbers."""
+    where = f"curve {name!r}"
+    if not isinstance(points, Mapping) or not {"unseen", "seen"} <= set(points):
+        raise InputError(where, f"{type(points).__name__} {reprlib.repr(points)}", "lists 'unseen' and 'seen'")
+    unseen = table_of(points["unseen"], f"{where}, unseen", ("J",))
+    seen = table_of(points["seen"], f"{where}, seen", (len(unseen),))
+    return unseen, seen

@@ -25,7 +25,7 @@ import torch
 
 from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, member_folders
-from fact_clip.config import Config, set_key
+from fact_clip.config import Config, checked_config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.arguments import path_of
 from fact_clip.core.errors import printable
@@ -88,9 +88,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     Returns:
         ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
     """
-    if not isinstance(config, Config):
-        raise InputError("config", f"a {type(config).__name__}", "a Config, as Config.load gives it")
-    out = path_of(out, "out")
+    config, out = checked_config(config), path_of(out, "out")
     if printable(str(out)) != str(out):
         raise InputError(out, "control characters, or bytes that are not UTF-8", "a name that weights can have")
     with ExitStack() as while_training:
@@ -308,7 +306,7 @@ def sweep(
         ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that
         of the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
     """
-    out = path_of(out, "out")
+    config, out = checked_config(config), path_of(out, "out")
     for key, values in axes.items():
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
             raise InputError("axes", f"{key}: {values!r}", "a list of values")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import path_of, public, whole_of
+from fact_clip.core.arguments import flag_of, number_of, path_of, public, whole_of
 from fact_clip.core.files import check_file
 from fact_clip.core.segments import MOST_FRAMES
 
@@ -143,18 +143,19 @@ def frames(
             stride or range out of bounds.
         DamagedVideoError: a file that is cut or has faults, after all that decodes was given.
     """
-    if fps is not None and not (math.isfinite(fps) and 0 < fps <= 1 / _ROUNDING):
-        raise InputError("fps", str(fps), f"pictures a second, more than 0 and at most {1 / _ROUNDING:.0f}")
+    if fps is not None:
+        most = 1 / _ROUNDING
+        number_of(fps, "fps", f"pictures a second, more than 0 and at most {most:.0f}", math.ulp(0), most)
     if whole_of(stride, "stride", 1, MOST_FRAMES) > 1 and fps is not None:
         raise InputError("stride", f"{stride} beside fps", "one of them")
     if size is not None and not (isinstance(size, tuple) and len(size) == 2):
         raise InputError("size", repr(size), "(width, height), or None")
     for side in size or ():
         whole_of(side, "size", 1, 1 << 15)
-    if not (math.isfinite(start) and start >= 0):
-        raise InputError("start", str(start), "seconds, 0 or more")
-    if stop is not None and not stop > start:
+    number_of(start, "start", "seconds, 0 or more", 0)
+    if stop is not None and not number_of(stop, "stop", f"seconds after the start, {start:g}") > start:
         raise InputError("stop", str(stop), f"seconds after the start, {start:g}")
+    flag_of(keep_going, "keep_going")
     with _opened(path_of(path, "path"), start) as source:
         convert = _Converter(size)
         chosen = _strided(source, stride, start, stop) if fps is None else _on_grid(source, fps, start, stop)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
-from fact_clip.core.arguments import public
+from fact_clip.core.arguments import flag_of, number_of, path_of, public, whole_of
 from fact_clip.core.files import check_place, file_name, inside, read_mapping, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.processes import lock
@@ -56,10 +56,10 @@ class Settings:
     keep_going: bool = False
 
     def __post_init__(self) -> None:
-        if not LEAST_FPS <= self.fps <= _MOST_ROWS:
-            raise InputError("fps", f"{self.fps:g}", f"rows a second, from {LEAST_FPS:g} to {_MOST_ROWS:g}")
-        if not 1 <= self.batch <= 10_000:
-            raise InputError("batch", str(self.batch), "a whole number from 1 to 10000")
+        expected = f"rows a second, from {LEAST_FPS:g} to {_MOST_ROWS:g}"
+        number_of(self.fps, "fps", expected, LEAST_FPS, _MOST_ROWS)
+        whole_of(self.batch, "batch", 1, 10_000)
+        flag_of(self.keep_going, "keep_going")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Extracted:
 
 @public
 def extract_all(
-    videos: Sequence[Path],
+    videos: Sequence[str | Path],
     encoder: FrameEncoder,
     out: str | Path,
     settings: Settings | None = None,
@@ -87,12 +87,15 @@ def extract_all(
     name) during one. An encoder that does not load is an InputError.
     """
     chosen, found, pace = settings or Settings(), Extracted(), Pace()
+    if isinstance(videos, str):
+        raise InputError("videos", f"one text, {videos!r}", "a list of paths")
+    listed = [path_of(video, "videos") for video in videos]
     _check_encoder(encoder)
-    for done, video in enumerate(videos):
+    for done, video in enumerate(listed):
         if progress is not None:
-            progress(done, len(videos), video.name)
-        if pace.is_due(done, len(videos)):
-            logger.info("%d of %d videos, %s left", done, len(videos), pace.left(done, len(videos)))
+            progress(done, len(listed), video.name)
+        if pace.is_due(done, len(listed)):
+            logger.info("%d of %d videos, %s left", done, len(listed), pace.left(done, len(listed)))
         if is_current(video, encoder, out, chosen):
             logger.debug("%s: current, skipped", video)
             found.current.append(video)
@@ -102,7 +105,7 @@ def extract_all(
             extract(video, encoder, out, chosen, within)
             found.made.append(video)
         except InputError as error:
-            if len(videos) > 1:  # the caller, who gets the error, can tell which one otherwise
+            if len(listed) > 1:  # the caller, who gets the error, can tell which one otherwise
                 logger.info("%s: failed", video)
             found.failed.append(error)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +55,9 @@ def overlay(
     out, video = check_suffix(out), path_of(video, "video")
     if same_place(out, video):
         raise InputError(out, "the video itself", "another file")
+    for label, colour in colours.items():
+        if not isinstance(colour, str) or not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+            raise InputError("colours", f"{colour!r} for {label!r}", "a colour as #1f77b4")
     if segmentation.seconds(0) is None:
         raise InputError(out, "segments without a frame rate", "rows a second", "set data.fps when training")
     info = probe(video)
@@ -78,7 +82,7 @@ def overlay(
 @public
 def check_suffix(out: str | Path) -> Path:
     """The path; an InputError if its suffix is not one of `SUFFIXES`."""
-    path = Path(out)
+    path = path_of(out, "out")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, f"the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
     return path
