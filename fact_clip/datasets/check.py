@@ -29,7 +29,7 @@ from fact_clip.datasets.features import (
     load_features,
     not_finite,
     read_layout,
-    read_sidecar,
+    sidecar_faults,
 )
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
@@ -308,15 +308,13 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
         try:
             if path.is_file():
                 features[video] = load_features(path, "TD")  # as stored, until the layout is known
-                known = read_sidecar(path)
-                if None not in (known.fps, config.fps) and known.fps != config.fps:
-                    rate = f"{known.fps:g} rows a second"
-                    seen.add("features", path.with_suffix(".json"), rate, f"data.fps, {config.fps:g}", "set data.fps")
             else:
                 seen.add("features", where, f"video {video!r} without features", str(path))
         except InputError as fault:
             seen.faults.append(("features", fault))
     layout = _layout(config, seen, features)
+    fps = config.fps if config.fps is not None else seen.benchmark.fps
+    seen.faults += [("features", fault) for fault in sidecar_faults(map(seen.feature_path, features), fps, layout)]
     if layout is None:
         return
     if layout == "DT":

@@ -78,9 +78,9 @@ def evaluate(
     vocabulary, place = choice.among(dataset.vocabulary)
     processes, kind = Processes(segmenter.device), split if actions is None else f"{split}_actions"
     found, mine = [], processes.share(names)
+    dataset.check_descriptions(names)
     for name in paced(mine, "evaluating", logger, progress):
         features = dataset.features(name)
-        dataset.check_rate(name)
         of = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
         labels, confidence = segmenter.decode(of, choice, len(features))
         kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}
