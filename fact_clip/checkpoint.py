@@ -94,6 +94,8 @@ class Run:
             raise InputError("model", found, f"{MOST_PARAMETERS:,} at most", "choose smaller sizes or fewer layers")
         try:
             return FACT(config.model, width, self.classes, text, *further)
+        except InputError:
+            raise
         except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
             raise InputError("model", str(error), "sizes that fit together") from None
 

@@ -29,16 +29,25 @@ def path_of(value: Any, where: str) -> Path:
     return Path(path)
 
 
-def number_of(value: Any, where: str, expected: str = "a number") -> float:
-    """A finite number; an InputError for anything else, true and false among it."""
+def number_of(
+    value: Any, where: str, expected: str = "a number", least: float = -math.inf, most: float = math.inf
+) -> float:
+    """A finite number in bounds; an InputError for anything else, true and false among it."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     try:
         number = float(value) if is_number else math.nan
     except OverflowError:  # a whole number beyond all floats
         number = math.inf
-    if not math.isfinite(number):
+    if not math.isfinite(number) or not least <= number <= most:
         raise InputError(where, _told(value), expected)
     return number
+
+
+def flag_of(value: Any, where: str) -> bool:
+    """True or false; an InputError for anything else, since "no" and 0.0 would be taken for one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(where, repr(value), "true or false")
+    return bool(value)
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
@@ -66,14 +75,39 @@ def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 
-def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
-    """Anything that NumPy takes for an array of numbers; an InputError for anything else."""
+def any_array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
+    """Anything that NumPy takes for an array; an InputError for anything else, and where entries are masked."""
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # as of a tensor with gradients
         raise InputError(where, " ".join(str(error).split()), expected) from None
+    if np.ma.is_masked(value):  # np.asarray gives what lies under the mask
+        raise InputError(where, "an array with masked entries", expected)
+    return array
+
+
+def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
+    """The same of numbers, true and false among them."""
+    array = any_array_of(value, where, expected)
     if array.dtype.kind not in "fiub":
         raise InputError(where, f"{type(value).__name__} of type {array.dtype}", expected)
+    return array
+
+
+def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bool = True) -> NDArray[Any]:
+    """An array of numbers of a shape; an InputError for anything else, and for NaN or infinities unless not `finite`.
+
+    A letter in the shape stands for any length but 0, as in ("N", 3).
+    """
+    told = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    array = array_of(value, where, f"numbers, {told}")
+    fits = len(shape) == array.ndim and all(
+        n > 0 if isinstance(wanted, str) else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        raise InputError(where, f"an array of shape {array.shape}", told)
+    if finite and not np.isfinite(array).all():
+        raise InputError(where, "NaN or an infinity", f"finite numbers, {told}")
     return array
 
 
@@ -90,11 +124,16 @@ _FAILURES = (TypeError, AttributeError, ValueError, LookupError, OverflowError)
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """The function, of which an argument that is not of its annotated type is an InputError where the call failed.
 
-    Looked at after a failure alone, so that a call costs nothing and what can stand in for a type may.
+    Looked at after a failure alone, so that a call costs nothing and what can stand in for a type may. Flags alone are
+    looked at before: everything can stand in for one, and "no" would be yes.
     """
+    flags = _flags(function)
 
     @functools.wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, place in flags.items():
+            if name in kwargs or place < len(args):
+                flag_of(kwargs[name] if name in kwargs else args[place], name)
         try:
             return function(*args, **kwargs)
         except InputError:
@@ -106,6 +145,16 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             raise fault from error
 
     return told
+
+
+def _flags(function: Callable[..., Any]) -> dict[str, int]:
+    """Arguments that are true or false, and their places; one that has no place has the last of all."""
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        each.name: sys.maxsize if each.kind is each.KEYWORD_ONLY else place
+        for place, each in enumerate(parameters)
+        if each.annotation in (bool, "bool")
+    }
 
 
 def public_class(cls: type[T]) -> type[T]:

@@ -37,6 +37,13 @@ def is_name(text: object, *, old: bool = False) -> bool:
     return all(old and (sign in "\x0b\x0c" or "\x80" <= sign <= "\x9f") for sign in unseen)
 
 
+def no_name(text: str) -> str:
+    """What a message says was found in place of a name; `text` is one that `is_name` refuses."""
+    if len(text) > LONGEST_NAME:
+        return f"a name of {len(text):,} signs, {shortened(text)[:40]!r}..."
+    return f"control characters or unseen signs in {text!r}" if text.strip() else f"a blank name, {text!r}"
+
+
 def shortened(text: str) -> str:
     """The text, or its beginning and its end if it is very long."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

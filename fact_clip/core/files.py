@@ -81,9 +81,20 @@ def read_text(
         raise InputError(path, f"not UTF-8 text (byte {error.start})", expected, "save it as UTF-8") from None
 
 
-def lines_of(text: str) -> list[str]:
-    """The lines of a text, which end as on any system; str.splitlines() also cuts at signs that latin-1 names have."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+LONGEST_LINE = 1 << 20
+"""Signs of a line of names; what looks for similar names takes many times the memory of a line."""
+
+
+def read_lines(path: Path, expected: str) -> list[str]:
+    """The lines of a text of names in UTF-8, else in latin-1; an InputError for one of over `LONGEST_LINE` signs.
+
+    They end as on any system; str.splitlines() also cuts at signs that latin-1 names have.
+    """
+    lines = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{path}:{number}", f"a line of {len(line):,} signs", expected)
+    return lines
 
 
 def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:

@@ -12,16 +12,13 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import array_of, names_of, number_of, public, public_class, whole_of
+from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, public, public_class, whole_of
 from fact_clip.core.errors import InputError
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
-    try:
-        array = np.asarray(labels)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(where, " ".join(str(error).split()), "one label per frame, shape (T,)") from None
+    array = any_array_of(labels, where, "one label per frame, shape (T,)")
     if array.ndim != 1:
         raise InputError(where, f"an array of shape {array.shape}", "one label per frame, shape (T,)")
     if array.size and array.dtype.kind not in "iu":
@@ -94,7 +91,7 @@ class Segment:
     start: int
     stop: int
     label: str
-    confidence: float | None = field(default=None, compare=False)  # finite; None: unknown
+    confidence: float | None = field(default=None, compare=False)  # 0 to 1; None: unknown
 
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
@@ -109,7 +106,7 @@ class Segment:
         if self.start < 0 or self.stop <= self.start:
             raise InputError(where, f"frames [{self.start}, {self.stop})", "0 <= start < stop")
         if self.confidence is not None:
-            number_of(self.confidence, f"the confidence of {where}", "a finite number")
+            number_of(self.confidence, f"the confidence of {where}", "a number from 0 to 1", 0, 1)
 
     @property
     def duration(self) -> int:
@@ -199,7 +196,7 @@ class Segmentation:
     ) -> Segmentation:
         """Cut labels, one name per frame (T,), into maximal runs; `fps` and `times` (T + 1,) as in the class.
 
-        `confidence` has one finite number per frame, too; a segment gets the mean over its frames.
+        `confidence` has one number from 0 to 1 per frame, too; a segment gets the mean over its frames.
         """
         if isinstance(labels, str):
             raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one per frame")
@@ -214,6 +211,9 @@ class Segmentation:
         values = None if confidence is None else array_of(confidence, "confidence", "a number per frame").astype(float)
         if values is not None and values.shape != (len(names),):
             raise InputError("confidence", f"shape {values.shape}", f"one number per frame, shape ({len(names)},)")
+        if values is not None and not ((values >= 0) & (values <= 1)).all():  # NaN is neither
+            worst = values[~((values >= 0) & (values <= 1))][0]
+            raise InputError("confidence", f"{worst:g}", "numbers from 0 to 1")
         segments = []
         for name, group in groupby(range(len(names)), key=names.__getitem__):
             frames = list(group)
@@ -237,6 +237,7 @@ class Segmentation:
 
     def seconds(self, frame: int) -> float | None:
         """Time at which a frame starts (`n_frames`: the end); None if neither times nor rate are known."""
+        frame = whole_of(frame, "frame", 0, self.n_frames)
         if self.times is not None:
             return self.times[frame]
         return None if self.fps is None else frame / self.fps

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import names_of, path_of, public_class
-from fact_clip.core.errors import InputError, is_name, shortened
-from fact_clip.core.files import lines_of, read_text
+from fact_clip.core.errors import LONGEST_NAME, InputError, is_name, no_name, shortened
+from fact_clip.core.files import read_lines
 from fact_clip.core.segments import frame_labels
 
 Factors: TypeAlias = tuple[str | None, ...]
@@ -50,6 +50,8 @@ class Vocabulary:
     factors: tuple[Factors, ...]
 
     def __post_init__(self) -> None:
+        for field in ("names", "background", "slots"):
+            object.__setattr__(self, field, names_of(getattr(self, field), field))
         _check_names("names", self.names)
         _check_names("slots", self.slots)
         for name in self.background:
@@ -58,6 +60,7 @@ class Vocabulary:
             raise InputError("background", f"a name twice in {self.background}", "each name once")
         if len(self.factors) != len(self.names):
             raise InputError("factors", f"{len(self.factors)} entries", f"one for each of {len(self.names)} classes")
+        object.__setattr__(self, "factors", tuple(_entry(*each) for each in zip(self.names, self.factors, strict=True)))
         for name, entry in zip(self.names, self.factors, strict=True):
             where = f"class {name!r}"
             if len(entry) != len(self.slots):
@@ -212,7 +215,7 @@ class Vocabulary:
             found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
             raise InputError("vocabulary", f"{found}", f"the keys {list(keys)}")
         names, background, slots = (names_of(values[key], key) for key in keys[:3])
-        return cls(names, background, slots, tuple(tuple(entry) for entry in values["factors"]))
+        return cls(names, background, slots, tuple(values["factors"]))
 
 
 def look(name: str) -> str:
@@ -289,6 +292,12 @@ def _slots_of(raw: Iterable[OneClass | None]) -> tuple[str, ...]:
     return WHOLE_NAME if widths == [1] else tuple(f"slot{place}" for place in range(1, widths[0] + 1))
 
 
+def _entry(name: str, factors: Any) -> Factors:
+    if isinstance(factors, str | Mapping) or not isinstance(factors, Iterable):
+        raise InputError(f"class {name!r}", f"factors {factors!r}", "a list with one entry for each slot")
+    return tuple(factors)
+
+
 def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:
     if entry is None:
         return (None,) * len(slots)
@@ -318,8 +327,7 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}
     faults: list[InputError] = []
-    text = read_text(file, 'a mapping file, "id name" a line', latin=True)
-    for number, line in enumerate(lines_of(text), start=1):
+    for number, line in enumerate(read_lines(file, 'a mapping file, "id name" a line'), start=1):
         line, where = line.strip(" \t"), f"{file}:{number}"
         if not line:
             continue
@@ -333,9 +341,8 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         if len(match[1]) > LONGEST_ID:
             faults.append(InputError(where, f"an id of {len(match[1])} digits", "the ids 0, 1, 2, ..."))
         elif not is_name(name, old=True):
-            faults.append(
-                InputError(where, f"control characters or unseen signs in {name!r}", "a name that can be printed")
-            )
+            expected = f"a name that can be printed, of at most {LONGEST_NAME:,} signs"
+            faults.append(InputError(where, no_name(name), expected))
         elif index in by_id:
             faults.append(InputError(where, f"id {index} twice", "each id once"))
         elif look(name) in line_of:

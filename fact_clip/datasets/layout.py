@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.files import expanded, is_file_name, lines_of, read_text
+from fact_clip.core.files import expanded, is_file_name
+from fact_clip.core.files import read_lines as raw_lines
 from fact_clip.core.vocabulary import nearest, twins
 from fact_clip.datasets.benchmarks import BENCHMARKS, Benchmark
 from fact_clip.datasets.factors import class_factors
@@ -104,8 +105,10 @@ def unlabelled(config: DataConfig) -> tuple[str, ...]:
 
 def read_lines(path: Path, expected: str) -> list[str]:
     """Stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
-    text = read_text(path, expected, latin=True)
-    return [line.strip() for line in lines_of(text.rstrip())] if text.strip() else []
+    lines = [line.strip() for line in raw_lines(path, expected)]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (UNLABELLED,)) -> NDArray[np.int64]:

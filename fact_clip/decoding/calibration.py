@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import names_of, number_of, table_of
 from fact_clip.core.files import read_mapping
 from fact_clip.metrics import SeenUnseenCurve
 
@@ -30,6 +31,7 @@ Floats = NDArray[np.float64]
 
 def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
     """For each slot the training frames of each factor, "" for classes without one; from frames per class (C,)."""
+    frames = table_of(frames, "frames", (len(vocabulary),)).astype(np.int64)
     counts: dict[str, dict[str, int]] = {}
     for place, slot in enumerate(vocabulary.slots):
         own = counts[slot] = {}
@@ -46,7 +48,11 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
     """
     total = np.zeros(len(vocabulary))
     for place, slot in enumerate(vocabulary.slots):
-        counts = {factor: count for factor, count in frames[slot].items() if count}
+        counts = {factor: count for factor, count in frames.get(slot, {}).items() if count}
+        if not counts:
+            raise InputError(f"frames of the slot {slot!r}", "none", "training frames of one factor at least")
+        for factor, count in counts.items():
+            number_of(count, f"frames of {slot} {factor!r}", "a number of frames, 0 or more", 0)
         shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}
         unknown = sum(shares.values()) / len(shares)
         total += [shares.get(entry[place] or "", unknown) for entry in vocabulary.factors]
@@ -59,11 +65,15 @@ def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: fl
     `log_scores` are (T, C) for each video, before the softmax; `smoothing` is the share, in (0, 1], of an even
     distribution in the mean, so that no class has probability 0.
     """
-    if not sum(len(table) for table in log_scores):
+    number_of(smoothing, "smoothing", "a share in (0, 1]", math.ulp(0), 1)
+    tables = [table_of(each, "log_scores", ("T", "C"), finite=False) for each in log_scores if len(each)]
+    if not tables:
         raise InputError("log_scores", "no frames", "at least one")
-    if not 0 < smoothing <= 1:
-        raise InputError("smoothing", f"{smoothing}", "a share in (0, 1]")
-    posterior = torch.cat([torch.as_tensor(np.asarray(table, dtype=np.float64)) for table in log_scores]).softmax(-1)
+    if len(widths := sorted({each.shape[1] for each in tables})) > 1:
+        raise InputError("log_scores", f"{widths[0]} and {widths[-1]} columns", "(T, C) of the same C classes")
+    if any((np.isnan(each) | np.isposinf(each)).any() for each in tables):
+        raise InputError("log_scores", "NaN or inf", "finite numbers, or -inf to rule a class out")
+    posterior = torch.cat([torch.from_numpy(each.astype(np.float64)) for each in tables]).softmax(-1)
     mean = posterior.mean(0)  # (C,)
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
 
@@ -76,6 +86,14 @@ class Known:
     frames: NDArray[np.int64]  # (C,) training frames of each class, 0 if it was not learned
     posterior: Floats | None = None  # (C,) from `log_mean_posterior` on validation videos, where a rule asks for it
 
+    def __post_init__(self) -> None:
+        classes = table_of(self.expected, "expected", ("C",)).shape[0]
+        frames = table_of(self.frames, "frames", (classes,))
+        if (frames < 0).any() or not frames.any():
+            raise InputError("frames", "numbers below 0" if frames.any() else "none", "training frames, 0 or more")
+        if self.posterior is not None:
+            table_of(self.posterior, "posterior", (classes,))
+
     def of_frames(self) -> Floats:
         """(C,) log share of the training frames; for a class without any, `expected` on the scale of the others."""
         learned = self.frames > 0
@@ -84,9 +102,9 @@ class Known:
         return np.where(learned, own, self.expected + shift)
 
     def of_posterior(self) -> Floats:
-        """(C,) the mean posterior; a ValueError without one."""
+        """(C,) the mean posterior; an InputError without one."""
         if self.posterior is None:
-            raise ValueError("no mean posterior was given")
+            raise InputError("posterior", "no mean posterior was given", "one, see log_mean_posterior")
         return self.posterior
 
 
@@ -145,6 +163,14 @@ class Calibration:
     prior: Mapping[str, float] = field(default_factory=dict)
     shift: float = 0.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seen", names_of(self.seen, "seen"))
+        number_of(self.prior_weight, "prior_weight", "a number from 0 to 1,000,000", 0, 1e6)
+        for name, value in (("gamma", self.gamma), ("shift", self.shift)):
+            number_of(value, name, "nats, -1e9 to 1e9", -1e9, 1e9)
+        for name, value in self.prior.items():
+            number_of(value, f"prior of {name!r}", "nats, -1e9 to 1e9", -1e9, 1e9)
+
     @classmethod
     def read(cls, path: Path, vocabulary: Vocabulary) -> Calibration | None:
         """The calibration of a vocabulary in a JSON file of its `asdict`; None if there is no file.
@@ -184,7 +210,7 @@ def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
         A gamma of 0 or more: the middle of the last interval of an exact curve that is within the cost. 0 if S(0) is
         0, since then no gamma costs anything.
     """
-    if not 0 <= cost < 1:
+    if number_of(cost, "cost", "a share in [0, 1)", 0, 1) == 1:
         raise InputError("cost", f"{cost}", "a share in [0, 1)")
     at_zero = curve.seen[curve.start]
     if at_zero == 0:

@@ -7,21 +7,25 @@ The calibration error in bins is that of Guo et al., "On Calibration of Modern N
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from fact_clip.config import checked
 from fact_clip.core import InputError, runs
+from fact_clip.core.arguments import array_of, number_of, whole_of
 from fact_clip.core.files import read_mapping
+from fact_clip.core.segments import frame_labels
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +51,13 @@ class ConfidenceFile(BaseModel):
     quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=_STEPS + 1, max_length=_STEPS + 1)
     frames: int = Field(ge=0)
 
+    @field_validator("quantiles")
+    @classmethod
+    def _in_order(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        if any(after < before for before, after in pairwise(quantiles)):
+            raise ValueError("quantiles that fall")
+        return quantiles
+
 
 @dataclass(frozen=True)
 class Confidence:
@@ -64,14 +75,31 @@ class Confidence:
     quantiles: tuple[float, ...]
     frames: int
 
+    def __post_init__(self) -> None:
+        number_of(self.slope, "slope", "a number above 0, 1e6 at most", math.ulp(0), 1e6)
+        number_of(self.intercept, "intercept", "a number, -1e6 to 1e6", -1e6, 1e6)
+        whole_of(self.frames, "frames", 0, 1 << 62)
+        values = array_of(self.quantiles, "quantiles", "numbers from 0 to 1, in order")
+        if values.shape not in ((0,), (_STEPS + 1,)):
+            raise InputError("quantiles", f"an array of shape {values.shape}", f"({_STEPS + 1},)")
+        if not ((values >= 0) & (values <= 1)).all() or (np.diff(values) < 0).any():  # NaN is neither
+            raise InputError("quantiles", "numbers out of order or bounds", "numbers from 0 to 1, in order")
+
     @classmethod
     def learned(cls, labels: Sequence[NDArray[np.int64]], scores: Sequence[Floats], truth: Sequence[Any]) -> Confidence:
         """From videos: predicted labels (T,), their scores (T,) and true labels (T,), -1 where there is none.
 
         Scores stay as they are (slope 1, intercept 0) unless a fit to other videos describes a video better than its
-        scores do, by the likelihood of all videos; of a single video nothing tells. Without a labelled frame it is a
-        ValueError.
+        scores do, by the likelihood of all videos; of a single video nothing tells. An InputError without a labelled
+        frame, or where lengths disagree.
         """
+        if not len(labels) == len(scores) == len(truth):
+            found = f"{len(labels)}, {len(scores)} and {len(truth)} videos"
+            raise InputError("videos", found, "labels, scores and true labels of the same ones")
+        for place, lengths in enumerate(zip(*(map(np.shape, each) for each in (labels, scores, truth)), strict=True)):
+            if len(set(lengths)) > 1:
+                found = f"arrays of shape {', '.join(map(str, lengths))}"
+                raise InputError(f"video {place}", found, "labels, scores and true labels, each (T,)")
         judged = [true >= 0 for true in truth]
         videos = [
             (_logits(own[at]), (guess == true)[at], len(runs(guess[at])))
@@ -79,7 +107,7 @@ class Confidence:
             if at.any()
         ]
         if not videos:
-            raise ValueError("no labelled frame")
+            raise InputError("truth", "no labelled frame", "one at least")
         slope, intercept = 1.0, 0.0
         if len(videos) > 1 and _gain(videos) > 0:
             slope, intercept = _fitted(videos)
@@ -108,8 +136,7 @@ class Confidence:
 
     def least(self, share: float) -> float:
         """The confidence that this share, 0 to 1, of the correctly named validation frames does not reach."""
-        if not 0 <= share <= 1:
-            raise InputError("reject", f"{share:g}", "a share of the correctly named frames, 0 to 1")
+        number_of(share, "reject", "a share of the correctly named frames, 0 to 1", 0, 1)
         return float(np.interp(share * _STEPS, np.arange(_STEPS + 1), self.quantiles))
 
 
@@ -160,6 +187,9 @@ def _logits(scores: Floats) -> Floats:
 
 def over_segments(labels: NDArray[np.int64], values: Floats) -> Floats:
     """(T,) for each frame the mean of the values (T,) over the segment of `labels` that it lies in."""
+    labels, values = frame_labels(labels, "labels"), array_of(values, "values", "numbers, (T,)")
+    if values.shape != labels.shape:
+        raise InputError("values", f"an array of shape {values.shape}", f"({len(labels)},), as the labels are")
     means = [np.full(stop - start, values[start:stop].mean()) for start, stop, _ in runs(labels)]
     return np.concatenate(means)
 
@@ -170,6 +200,12 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
     A bin has its edges, its frames, their mean confidence and the share of them that is right; an empty one has null.
     The error is the mean over frames of |confidence - share right| of their bins.
     """
+    confidence = array_of(confidence, "confidence", "numbers from 0 to 1, (N,)").astype(np.float64)
+    right = array_of(right, "right", "true or false, (N,)").astype(np.bool_)
+    if confidence.ndim != 1 or right.shape != confidence.shape:
+        raise InputError("right", f"arrays of shape {confidence.shape} and {right.shape}", "(N,) and (N,)")
+    if not ((confidence >= 0) & (confidence <= 1)).all():  # NaN is neither
+        raise InputError("confidence", "numbers out of bounds", "numbers from 0 to 1")
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     rows, error = [], 0.0
     for number in range(BINS):

@@ -6,6 +6,7 @@ probability of a word in the frames around is added to the score of each action 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from fact_clip.core import Vocabulary
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.arguments import number_of
 from fact_clip.decoding.fusion import Voters
 
 FLOOR = 1e-3
@@ -32,8 +34,12 @@ def with_factors(of: Voters, vocabulary: Vocabulary, weight: float, deviation: f
         of: the voters.
         vocabulary: the C candidates.
         weight: 0 changes nothing.
-        deviation: of the Gaussian over time that "nearby" means, in rows of the voters.
+        deviation: of the Gaussian over time that "nearby" means, in rows of the voters; more than 0.
     """
+    number_of(weight, "weight", "0 or more", 0)
+    number_of(deviation, "deviation", "rows, more than 0", math.ulp(0))
+    if len(of.frames) != 1 or of.frames.shape[-1] != len(vocabulary):
+        raise InputError("voters", f"shape {tuple(of.frames.shape)}", f"(1, T, {len(vocabulary)})")
     actions = np.array([label for label in range(len(vocabulary)) if label not in vocabulary.background_indices])
     logs = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
     evidence = factor_evidence(logs.exp().double().cpu().numpy()[:, actions], vocabulary, actions, deviation)

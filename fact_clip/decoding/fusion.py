@@ -41,10 +41,18 @@ class Voters:
     aligned: bool = False
     similarity: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        shape = self.frames.shape
+        if len(shape) != 3 or self.kept.shape != shape[:2] or (self.tokens is not None and self.tokens.shape != shape):
+            shapes = [tuple(each.shape) for each in (self.frames, self.tokens, self.kept) if each is not None]
+            raise InputError("voters", f"shapes {', '.join(map(str, shapes))}", "(B, T, C), (B, T, C) and (B, T)")
+
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:
         """The voters of a video from those of its consecutive stretches."""
         tokens = [part.tokens for part in parts if part.tokens is not None]
+        if not parts or len(tokens) not in (0, len(parts)):
+            raise InputError("voters", f"{len(parts)} stretches, {len(tokens)} with tokens", "some, all alike")
         return cls(
             torch.cat([part.frames for part in parts], 1),
             torch.cat(tokens, 1) if tokens else None,
@@ -84,6 +92,8 @@ class Voters:
 
 def voters(output: Output, blocks: str = "last") -> Voters:
     """The two voters of an output; the frame voter is the "last" block, or the geometric mean of "all" blocks."""
+    if blocks not in ("last", "all"):
+        raise InputError("blocks", repr(blocks), "last or all")
     last = output.blocks[-1]
     frames = _frame_voter(output, blocks)  # (B, T, C)
     if last.a2f_attention is None:
@@ -98,12 +108,20 @@ def voters(output: Output, blocks: str = "last") -> Voters:
     return Voters(frames, tokens, kept.any(1, keepdim=True).expand_as(choice))
 
 
+def _check_row(values: Tensor, where: str, n_classes: int) -> None:
+    if values.shape != (n_classes,):
+        raise InputError(where, f"shape {tuple(values.shape)}", f"one number for each of {n_classes} classes")
+
+
 def fuse(of: Voters, frame_weight: float, offset: Tensor | None = None) -> Tensor:
     """(B, T, C) class scores of each frame, (1 - w) * token voter + w * frame voter; larger is likelier.
 
     `offset` (C,) is added to the log scores of both voters before the softmax: calibration, prior correction, and -inf
     for a class that is not a candidate.
     """
+    number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
+    if offset is not None:
+        _check_row(offset, "offset", of.frames.shape[-1])
     frames = of.frames
     if of.aligned and of.tokens is not None:
         return (1 - frame_weight) * of.tokens + frame_weight * frames
@@ -129,6 +147,9 @@ def fuse_gammas(of: Voters, frame_weight: float, offset: Tensor, seen: Tensor, g
         seen: (C,) true at classes from which gamma is subtracted.
         gammas: (G,) in nats.
     """
+    number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
+    for name, values in (("offset", offset), ("seen", seen)):
+        _check_row(values, name, of.frames.shape[-1])
     frames = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
     kept = of.kept[0].to(frames.dtype)  # (T,)
     pairs = [(frames, torch.ones_like(kept))]
@@ -196,8 +217,7 @@ def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np
     if scores.ndim not in (2, 3) or not scores.size or np.isnan(scores).any():
         found = f"an array of shape {scores.shape}" if scores.ndim not in (2, 3) or not scores.size else "NaN"
         raise InputError("scores", found, "log-probabilities (T, C) or (G, T, C)")
-    if number_of(penalty, "penalty", "nats, 0 or more") < 0:
-        raise InputError("penalty", str(penalty), "nats, 0 or more")
+    number_of(penalty, "penalty", "nats, 0 or more", 0)
     if penalty == 0:
         return scores.argmax(-1)
     totals = np.array(np.moveaxis(scores, -2, 0), dtype=np.float64, order="C")  # (T, C) or (T, G, C)

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import array_of, number_of, whole_of
 
 Matrix = NDArray[np.float32]
+MOST_STEPS = 10_000
 RARE = 1e-30  # share of frames below which a class counts as gone, so that its logarithm stays finite
 
 
@@ -44,9 +46,8 @@ class TransportSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not math.isfinite(value) or value < 0:
-                raise InputError(f"transport.{field.name}", f"{value}", "a finite number, 0 or more")
+            number_of(getattr(self, field.name), f"transport.{field.name}", "a finite number, 0 or more", 0)
+        whole_of(self.steps, "transport.steps", 0, MOST_STEPS)
         if self.alpha > 1:
             raise InputError("transport.alpha", f"{self.alpha}", "at most 1")
         if self.radius == 0:
@@ -146,10 +147,10 @@ def _step_size(largest: float, settings: TransportSettings) -> float:
 
 
 def _checked(similarity: ArrayLike) -> NDArray[np.floating]:
-    values = np.asarray(similarity)
+    values = array_of(similarity, "similarity", "real numbers, (N, K)")
     if values.ndim != 2 or 0 in values.shape:
         raise InputError("similarity", f"an array of shape {values.shape}", "(N, K), at least one frame and one action")
-    if values.dtype.kind not in "fiu":
+    if values.dtype.kind == "b":
         raise InputError("similarity", f"an array of {values.dtype}", "real numbers")
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from fact_clip.config import LossConfig
+from fact_clip.core.arguments import number_of, table_of, whole_of
+from fact_clip.core.errors import InputError
 from fact_clip.datasets.truth import Truth
 from fact_clip.losses.matching import Pairs, match_videos, matching_cost, segment_lengths, token_of_segment
 from fact_clip.models.heads import Classes
@@ -103,6 +105,13 @@ class Criterion:
         unseen: Collection[int] = (),
         frames: Sequence[int] | None = None,
     ) -> None:
+        for name, group in (("background", background), ("unseen", unseen)):
+            for label in group:
+                whole_of(label, name, 0, classes.count - 1)
+        if mean_transcript_length is not None:
+            number_of(mean_transcript_length, "mean_transcript_length", "segments, 0 or more", 0)
+        if frames is not None:
+            table_of(frames, "frames", (classes.count,))
         self.config, self.classes, self.background = config, classes, tuple(background)
         self.mean_transcript_length = mean_transcript_length
         self.class_weights = class_weights(config, classes.count, background, frames)
@@ -121,12 +130,14 @@ class Criterion:
         mask = output.mask if mask is None else mask
         shape = labels.labels.shape if isinstance(labels, Truth) else torch.atleast_2d(labels).shape
         if shape != mask.shape:
-            raise ValueError(f"labels are {tuple(shape)}; expected {tuple(mask.shape)}, one per frame")
+            raise InputError("loss", f"labels are {tuple(shape)}", f"{tuple(mask.shape)}, one per frame")
         if not isinstance(labels, Truth):
+            if labels.dtype != torch.int64:
+                raise InputError("loss", f"labels of type {labels.dtype}", "class indices, torch.int64")
             labels = Truth.of(torch.atleast_2d(labels).masked_fill(~mask, -1))
         largest = max((int(each.max()) for each in labels.transcripts if len(each)), default=-1)
         if largest >= self.classes.count:
-            raise ValueError(f"label {largest} is not one of the {self.classes.count} classes")
+            raise InputError("loss", f"label {largest} is not one of the {self.classes.count} classes")
         if self.seen.device != mask.device:
             self.class_weights, self.is_action, self.seen = (
                 each.to(mask.device) for each in (self.class_weights, self.is_action, self.seen)
@@ -182,11 +193,12 @@ class Criterion:
         if self.config.null_weight >= 0:
             return self.config.null_weight
         if self.mean_transcript_length is None:
-            raise ValueError("loss.null_weight is -1 (automatic), which needs the mean transcript length")
+            found = "-1 (automatic), which needs the mean transcript length"
+            raise InputError("loss.null_weight", found, "a weight, or mean_transcript_length")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
             found = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
-            raise ValueError(f"{found}: raise model.tokens, or give loss.null_weight")
+            raise InputError("model.tokens", found, "more", "raise model.tokens, or give loss.null_weight")
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
@@ -303,7 +315,8 @@ def class_weights(
     weights = torch.ones(count)
     if config.balance:
         if frames is None:
-            raise ValueError("loss.balance is above 0, which needs the training frames of each class")
+            found = "above 0, which needs the training frames of each class"
+            raise InputError("loss.balance", found, "frames, one number a class")
         actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
         weights = balanced_weights(actions, config.balance)
     weights[list(background)] = config.background_weight

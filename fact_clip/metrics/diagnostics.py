@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import array_of
-from fact_clip.metrics.frame import Classes, Labellings, paired, percent
+from fact_clip.core.arguments import array_of, number_of, table_of
+from fact_clip.metrics.frame import Classes, Labellings, class_set, paired, percent
 from fact_clip.metrics.zero_shot import Tables, best_of_groups
 
 FREQUENT = 0.25
@@ -88,11 +88,16 @@ def confusions(
         seen: classes that were trained; background among them.
         frames: (C,) training frames of each class.
     """
-    wanted, trained = set(classes), set(seen)
+    wanted, trained = class_set("classes", classes), class_set("seen", seen)
+    _check_within(vocabulary, wanted | trained)
+    counted = table_of(frames, "frames", (len(vocabulary),))
+    if (counted < 0).any():
+        raise InputError("frames", f"{counted.min()}", "numbers of frames, 0 or more")
     actions = trained - set(vocabulary.background_indices)
-    near = {label: sharing(vocabulary, label, frequent_classes(frames, actions)) for label in wanted}
+    near = {label: sharing(vocabulary, label, frequent_classes(counted, actions)) for label in wanted}
     pairs = Counter[tuple[int, int]]()
     for true, guess in paired(ground_truth, prediction):
+        _check_within(vocabulary, {*np.unique(true).tolist(), *np.unique(guess).tolist()})
         wrong = np.isin(true, sorted(wanted)) & (true != guess)
         pairs.update(zip(true[wrong].tolist(), guess[wrong].tolist(), strict=True))
     total = pairs.total()
@@ -119,17 +124,25 @@ def compositional_gap(
     The accuracy of a factor is the share of all frames whose true class has it that are named as a class with it. Below
     0: the factors are recognised, but not together. Classes without a true frame are left out; None if all are.
     """
-    videos = paired(ground_truth, prediction)
+    wanted, videos = class_set("classes", classes), paired(ground_truth, prediction)
     true, guess = (np.concatenate(parts) for parts in zip(*videos, strict=True))
+    _check_within(vocabulary, {*wanted, *np.unique(true).tolist(), *np.unique(guess).tolist()})
     held, right = _factor_hits(vocabulary, true, guess)
     gaps = []
-    for label in sorted(set(classes)):
+    for label in sorted(wanted):
         own = true == label
         if own.any():
             factors = [factor for factor in enumerate(vocabulary.factors[label]) if factor[1] is not None]
             product = math.prod(right[factor] / held[factor] for factor in factors)
             gaps.append(100 * (float((guess[own] == label).mean()) - product))
     return float(np.mean(gaps)) if gaps else None
+
+
+def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
+    """An InputError for a class index that a vocabulary does not have."""
+    for label in classes:
+        if not label < len(vocabulary):
+            raise InputError("classes", f"class {label}", f"indices of the {len(vocabulary)} classes of the vocabulary")
 
 
 def _factor_hits(
@@ -154,6 +167,8 @@ def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> 
     if not len(harmonic_means) or len(harmonic_means) != len(oracle):
         found = f"{len(harmonic_means)} and {len(oracle)} runs"
         raise InputError("openness ratio", found, "as many runs with classes hidden as without")
+    for value in (*harmonic_means, *oracle):
+        number_of(value, "openness ratio", "harmonic means, 0 or more", 0)
     below = float(np.mean(oracle))
     if below <= 0:
         raise InputError("openness ratio", f"an oracle with H {below:g}", "above 0")

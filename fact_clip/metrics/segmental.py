@@ -69,14 +69,17 @@ class SegmentCounts:
 
     @classmethod
     def of(cls, true: Sequence[Run], predicted: Sequence[Run], overlap: float) -> SegmentCounts:
-        """Match the segments of one video.
+        """Match the segments of one video, both in order and each list without overlaps (a zero length is none).
 
         Predicted segments are taken in order, each with the true one of `_best_match`: a hit if the IoU is at least
         `overlap` percent and that segment was not hit before, else a false alarm. The other true ones are misses.
         """
         counts, used = cls(), set()
+        first = 0  # of the true segments that do not end before the predicted one
         for run in predicted:
-            place, shared, union = _best_match(run, true)
+            while first < len(true) and true[first][1] <= run[0]:
+                first += 1
+            place, shared, union = _best_match(run, true, first)
             if shared and place not in used and 100 * shared >= overlap * union:
                 used.add(place)
                 counts.hits[run[2]] += 1
@@ -113,19 +116,24 @@ class SegmentCounts:
         return self.hits.total(), self.false_alarms.total(), self.misses.total()
 
 
-def _best_match(run: Run, true: Sequence[Run]) -> tuple[int, int, int]:
-    """The true segment of the same label with the highest IoU, the first of equals.
+def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, int]:
+    """The true segment of the same label with the highest IoU, the first of equals; none before `first` overlaps.
 
     Returns:
         (its place, frames shared, frames in either); 0 frames are shared if there is none.
     """
     start, stop, label = run
     best = (-1, 0, 1)
-    for place, (other_start, other_stop, other_label) in enumerate(true):
+    for place in range(first, len(true)):
+        other_start, other_stop, other_label = true[place]
+        if other_start >= stop:
+            break
+        if other_label != label:
+            continue
         shared = min(stop, other_stop) - max(start, other_start)
         union = max(stop, other_stop) - min(start, other_start)
         # shared / union > best shared / best union, in whole numbers
-        if other_label == label and shared > 0 and shared * best[2] > best[1] * union:
+        if shared > 0 and shared * best[2] > best[1] * union:
             best = place, shared, union
     return best
 
@@ -152,9 +160,7 @@ def f1(ground_truth: Labellings, prediction: Labellings, overlap: float, backgro
 
 def count_segments(videos: Iterable[Video], overlap: float, background: Classes = ()) -> SegmentCounts:
     """Match the segments of each video and pool the counts; arguments as in `f1`."""
-    expected = "percent, more than 0 and at most 100"
-    if not 0 < number_of(overlap, "overlap", expected) <= 100:
-        raise InputError("overlap", str(overlap), expected)
+    number_of(overlap, "overlap", "percent, 1 to 100 (50, and not 0.5, is half)", 1, 100)
     left_out = class_set("background", background)
     return SegmentCounts.pooled(
         SegmentCounts.of(segments(true, left_out), segments(guess, left_out), overlap) for true, guess in videos
@@ -173,8 +179,7 @@ def boundary_scores(
         "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
     """
     expected = "frames (or seconds, with fps), 0 or more"
-    if number_of(tolerance, "tolerance", expected) < 0:
-        raise InputError("tolerance", str(tolerance), expected)
+    number_of(tolerance, "tolerance", expected, 0)
     if fps is not None and not number_of(fps, "fps", "frames per second, more than 0") > 0:
         raise InputError("fps", str(fps), "frames per second, more than 0")
     # 0.29 s at 100 fps are 29 frames, not 28.999...

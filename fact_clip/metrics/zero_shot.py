@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import array_of, number_of, whole_of
 from fact_clip.core.segments import frame_labels
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
 
 Floats: TypeAlias = NDArray[np.float64]
 Tables: TypeAlias = Sequence[ArrayLike]
+
+_ROUNDING = 1e-6  # by which a mean of percentages may end above 100
 
 
 def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[int], frozenset[int]]:
@@ -32,7 +35,12 @@ def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[i
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """2SU / (S + U); 0 if both are 0. One weak group cannot hide behind the other."""
+    """2SU / (S + U) of two percentages, or of two shares; 0 if both are 0. One weak group cannot hide behind the other.
+
+    An InputError for what is no percentage.
+    """
+    for name, value in (("seen", seen), ("unseen", unseen)):
+        number_of(value, name, "percent, 0 to 100", 0, 100 + _ROUNDING)
     return 2.0 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
 
 
@@ -99,12 +107,18 @@ class SeenUnseenCurve:
     unseen: Floats
 
     def __post_init__(self) -> None:
+        for name in ("gamma", "seen", "unseen"):
+            object.__setattr__(self, name, array_of(getattr(self, name), name, "numbers, (J,)").astype(np.float64))
         if not (self.gamma.ndim == 1 and self.gamma.shape == self.seen.shape == self.unseen.shape):
             shapes = f"shapes {self.gamma.shape}, {self.seen.shape}, {self.unseen.shape}"
             raise InputError("curve", shapes, "three arrays of one length")
         # The middle of two neighbouring floats is one of them, so two gammas may be equal.
         if not (np.diff(self.gamma) >= 0).all() or 0 not in self.gamma:
             raise InputError("gamma", "values out of order or without 0", "increasing values, 0 among them")
+        for name in ("seen", "unseen"):
+            values = getattr(self, name)
+            if not ((values >= -_ROUNDING) & (values <= 100 + _ROUNDING)).all():  # NaN is neither
+                raise InputError(name, "values that are no percentages", "numbers from 0 to 100")
 
     @property
     def harmonic_mean(self) -> Floats:
@@ -123,6 +137,7 @@ class SeenUnseenCurve:
 
     def to_dict(self, points: int = 101) -> dict[str, list[float]]:
         """Lists "gamma", "seen", "unseen" of at most `points` points, evenly spread along the curve, and gamma = 0."""
+        points = whole_of(points, "points", 1, 1_000_000)
         way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen)))])
         kept = np.searchsorted(way, np.linspace(0, way[-1], max(points - 1, 2)))
         kept = np.unique(np.append(kept, self.start))
@@ -219,6 +234,8 @@ def curve_of_predictions(
     `predictions` are gamma -> class indices (T,) of each video, 0 among the gammas; the rest as in `seen_unseen_curve`.
     Between grid points the curve is straight, and it ends with the grid, which should reach to where U and S are 0.
     """
+    for gamma in predictions:
+        number_of(gamma, "gamma", "a finite number of nats")
     counts = {gamma: FrameCounts.of(paired(ground_truth, each)) for gamma, each in predictions.items()}
     return curve_of_counts(counts, unseen, background, also_unseen)
 
@@ -268,9 +285,9 @@ def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64]
     labels: list[NDArray[np.int64]] = []
     tables: list[Floats] = []
     for place, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
-        where, values = f"scores of video {place}", np.asarray(table)
-        true = frame_labels(truth, f"ground truth of video {place}")
-        if values.ndim != 2 or values.dtype.kind not in "fiu":
+        where = f"scores of video {place}"
+        values, true = array_of(table, where, "numbers, (T, C)"), frame_labels(truth, f"ground truth of video {place}")
+        if values.ndim != 2 or values.dtype.kind == "b":
             raise InputError(where, f"an array of {values.dtype}, shape {values.shape}", "numbers, (T, C)")
         if len(values) != true.size or (tables and values.shape[1] != tables[0].shape[1]):
             width = tables[0].shape[1] if tables else "C"

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fact_clip.config import ModelConfig
+from fact_clip.core.arguments import number_of, whole_of
+from fact_clip.core.errors import InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
-from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
+from fact_clip.models.heads import HEADS, MOST, Candidates, Classes, FrameProjection
 from fact_clip.models.kernels import keep_freed_memory
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
@@ -51,11 +53,15 @@ class FACT(nn.Module):
         super().__init__()
         keep_freed_memory()
         if config.head not in HEADS:
-            raise ValueError(f"no head {config.head!r}; one of {', '.join(HEADS)}")
+            raise InputError("model.head", repr(config.head), f"one of {', '.join(HEADS)}")
+        whole_of(input_dim, "input_dim", 1, MOST)
+        number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         reads_text = config.is_open or config.head == "fact-clip"
         if reads_text and text is None:
             shape = "(C, slots, E)" if config.is_open else "(C, E)"
-            raise ValueError(f"head {config.head!r} needs text vectors {shape}; none were given")
+            raise InputError(f"head {config.head!r}", f"needs text vectors {shape}; none were given")
+        if reads_text and text is not None and (text.dim() not in (2, 3) or len(text) != classes.count):
+            raise InputError("text", f"shape {tuple(text.shape)}", f"vectors of {classes.count} classes")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
         self.frame_weight = frame_weight
@@ -63,7 +69,7 @@ class FACT(nn.Module):
         if config.transcript:
             self.action_embed = nn.Embedding(classes.count, config.input.action_dim)
         elif config.tokens < 1:
-            raise ValueError("model.tokens is 0; give a token count, or model.transcript=true")
+            raise InputError("model.tokens", "0", "a token count, or model.transcript=true")
         else:
             self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
         # Before the objects: the states of optimisers are stored in the order of the parameters.
@@ -72,7 +78,7 @@ class FACT(nn.Module):
         self.objects: ObjectEvidence | None = None
         if objects is not None:
             if config.head != "text" or object_text is None:
-                raise ValueError("object columns need model.head=text and the text vectors of their names")
+                raise InputError("objects", "object columns need model.head=text and the text vectors of their names")
             self.objects = ObjectEvidence(config.objects, objects, object_text)
             width = self.objects.width
         for letter, block in zip(config.blocks, block_configs(config), strict=True):
@@ -81,7 +87,7 @@ class FACT(nn.Module):
         self.similarity: SimilarityEvidence | None = None
         if config.head == "similarity":
             if text is None or space is None or space.shape[1] > input_dim:
-                raise ValueError("head 'similarity' needs features in the space of the texts")
+                raise InputError("head 'similarity'", "needs features in the space of the texts")
             made_of = input_dim, classes.n_slots, space, centre_of(text)
             self.similarity = SimilarityEvidence(config.similarity, *made_of)
         self.frame_projection: FrameProjection | None = None
@@ -107,7 +113,13 @@ class FACT(nn.Module):
             transcript: (B, M) classes in order, -1 at padding; needed exactly when ``model.transcript`` is on.
         """
         if features.dim() != 3 or features.shape[-1] != self.input_dim:
-            raise ValueError(f"features are {tuple(features.shape)}; expected (B, T, {self.input_dim})")
+            raise InputError("model", f"features are {tuple(features.shape)}", f"(B, T, {self.input_dim})")
+        if not features.is_floating_point() or 0 in features.shape:
+            found = f"features of type {features.dtype} and shape {tuple(features.shape)}"
+            raise InputError("model", found, "floating point numbers of at least one frame")
+        if mask is not None and (mask.shape != features.shape[:2] or mask.dtype != torch.bool):
+            found = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
+            raise InputError("model", found, f"true and false, {tuple(features.shape[:2])}")
         padded = mask is not None
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
@@ -151,7 +163,7 @@ class FACT(nn.Module):
             text = text.unsqueeze(1)
         if text.shape[1:] != (self.classes.n_slots, self.classes.text_width):
             expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
-            raise ValueError(f"text is {tuple(text.shape)}; expected {expected}")
+            raise InputError("model", f"text is {tuple(text.shape)}", expected)
         objects = None if self.objects is None else self.objects.objects_of(text)
         return Candidates(text, objects, self.config.similarity.text)
 
@@ -170,14 +182,16 @@ class FACT(nn.Module):
             frame_position = sinusoidal_positions(frames, self.config.input.hidden, mask.device).unsqueeze(0)
         if self.config.transcript:
             if transcript is None:
-                raise ValueError("this model reads a transcript (model.transcript); give transcript=(B, M)")
+                raise InputError("model", "reads a transcript (model.transcript); none was given", "transcript=(B, M)")
+            if transcript.shape[:1] != (batch,) or transcript.dim() != 2 or not transcript.shape[1]:
+                raise InputError("transcript", f"shape {tuple(transcript.shape)}", f"({batch}, M), one entry at least")
             token_mask: Tensor | None = transcript >= 0
             content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
             content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], mask.device)
             position = content.new_zeros(1, *content.shape[1:])
         else:
             if transcript is not None:
-                raise ValueError("a transcript was given to a model without model.transcript")
+                raise InputError("model", "a transcript was given to a model without model.transcript")
             position = self.action_query.transpose(0, 1)  # (1, M, A)
             token_mask = None
             content = position.new_zeros(batch, *position.shape[1:])

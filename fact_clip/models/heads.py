@@ -14,6 +14,12 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from fact_clip.core.arguments import whole_of
+from fact_clip.core.errors import InputError
+
+MOST = 1_000_000
+"""Classes, slots or columns; more are a mistake, and would fill the memory."""
+
 KEY_WIDTH = 64
 """Width in which the text head compares features and text."""
 
@@ -31,6 +37,15 @@ class Classes:
     text_width: int = 0
     evidence_slot: int = 0  # the slot whose words are names of object columns
     evidence_width: int = 0  # width of the evidence of object columns; 0: there are none
+
+    def __post_init__(self) -> None:
+        for name in ("count", "n_verbs", "n_nouns", "n_slots", "text_width", "evidence_slot", "evidence_width"):
+            whole_of(getattr(self, name), f"classes.{name}", int(name == "count"), MOST)
+        for name, own, size in (("verb", self.verb, self.n_verbs), ("noun", self.noun, self.n_nouns)):
+            if own and len(own) != self.count:
+                raise InputError(f"classes.{name}", f"{len(own)} entries", f"one for each of {self.count} classes")
+            for index in own:
+                whole_of(index, f"classes.{name}", 0, size - 1)
 
     @property
     def null_divisor(self) -> float:
@@ -61,6 +76,11 @@ class Head(nn.Module):
         super().__init__()
 
 
+def _too_narrow(scores: int, width: int) -> InputError:
+    found = f"{scores} class scores do not fit in {width} channels"
+    return InputError("head", found, f"more than {scores}", "raise model.input.hidden")
+
+
 class ClosedSetHead(Head):
     """As published: the last C channels (with null C+1) are the scores, and their softmax is fed back."""
 
@@ -68,7 +88,7 @@ class ClosedSetHead(Head):
         super().__init__(width, classes, null)
         self.scores = classes.count + int(null)
         if self.scores >= width:
-            raise ValueError(f"{self.scores} class scores do not fit in {width} channels; raise model.input.hidden")
+            raise _too_narrow(self.scores, width)
 
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N, H) to features (B, N, H) and scores (B, N, C or C+1)."""
@@ -86,10 +106,10 @@ class VerbNounHead(Head):
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
         if not classes.verb:
-            raise ValueError("a verb-noun head needs a vocabulary with the factors (verb, noun)")
+            raise InputError("head 'verb-noun'", "classes without verbs and nouns", "a vocabulary with these factors")
         self.sizes = (classes.n_verbs + int(null), classes.n_nouns + int(null))
         if sum(self.sizes) >= width:
-            raise ValueError(f"{sum(self.sizes)} class scores do not fit in {width} channels; raise model.input.hidden")
+            raise _too_narrow(sum(self.sizes), width)
         nulls = (classes.n_verbs, classes.n_nouns) if null else ()
         self.register_buffer("verb", torch.tensor([*classes.verb, *nulls[:1]]), persistent=False)
         self.register_buffer("noun", torch.tensor([*classes.noun, *nulls[1:]]), persistent=False)
@@ -130,7 +150,7 @@ class TextHead(Head):
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
         if text is None:
-            raise ValueError("this head reads text; give text=(C, slots, width)")
+            raise InputError("text", "none for a head that reads it", "(C, slots, width)")
         with torch.autocast(x.device.type, enabled=False):  # a cosine times 100 needs more digits than bfloat16 has
             return self._forward(x.float(), text, None if evidence is None else evidence.float())
 

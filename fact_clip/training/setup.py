@@ -161,10 +161,7 @@ def prepare(
         run = replace(run, videos_a_step=config.train.batch_size * processes.world, videos=dataset.digest)
         texts |= _joint_space(run, dataset)
         run.new_model(**texts)  # sizes that do not go together are reported here
-        try:
-            make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
-        except ValueError as error:
-            raise InputError("loss.null_weight", str(error)) from None
+        make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
     if processes.first:
         checkpoint.create(run)
     return run, texts
