@@ -33,7 +33,7 @@ _SOME = 100  # rows that are compared
 _FEW = 10  # rows, whose mean rate says nothing
 
 MOST_OFF = 1.15
-"""How many times a stated rate that of frame times may be, or this part of it; one row more or less is 1.1 of `_FEW`."""
+"""How many times a stated rate that of frame times may be, or its inverse; a row more or less is 1.1 of `_FEW`."""
 
 LARGEST_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
