@@ -123,7 +123,8 @@ def inspect(
     if folder.is_dir():
         _look_at_features(config, seen, full, progress)
     else:
-        seen.add("folder", folder, "no such folder", "a .npy file per video")
+        found = "no folder" if os.path.lexists(folder) else "no such folder"
+        seen.add("folder", folder, found, "a folder with a .npy file per video")
     return seen
 
 
@@ -306,7 +307,7 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
     for video, where in seen.videos.items():
         path = seen.feature_path(video)
         try:
-            if path.is_file():
+            if os.path.lexists(path):
                 features[video] = load_features(path, "TD")  # as stored, until the layout is known
             else:
                 seen.add("features", where, f"video {video!r} without features", str(path))

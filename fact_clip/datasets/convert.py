@@ -76,7 +76,8 @@ def convert_annotations(
             same = next((other for other in found if look(other) == look(name)), None)
             if same is not None:
                 called = f", called {name!r} as a file," if name != annotation.name else ""
-                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[same]}")
+                todo = "the name of a video counts without its ending and folder"
+                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[same]}", todo)
             found[name], origin[name] = to_frames(annotation, target.clock(name), target.background), path
             if name != annotation.name:
                 logger.warning(

@@ -28,7 +28,14 @@ _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
 
-_CUT = "mmap length is greater than file size"  # what Python says of it
+# What Python and NumPy say of a broken file, and what that means.
+_REASONS = {
+    "mmap length is greater than file size": "the file is cut off: it has less than its header says",
+    "Python objects": "it holds Python objects, which may run code",
+    "max_header_size": "its header is far too long",
+    "memory mapped length must be positive": "its header gives a shape that is none",
+    "malformed node": "its header is damaged",
+}
 _SOME = 100  # rows that are compared
 _FEW = 10  # rows, whose mean rate says nothing
 
@@ -47,7 +54,8 @@ def open_array(path: str | Path) -> Array:
         with np.errstate(over="raise"):  # of a shape that no memory has
             array: Array = np.lib.format.open_memmap(path, mode="r")
     except BROKEN_ARRAY as error:
-        reason = " ".join(str(error).split()).replace(_CUT, "the file is cut off: it has less than its header says")
+        reason = " ".join(str(error).split())
+        reason = next((plain for said, plain in _REASONS.items() if said in reason), reason)
         raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
     if array.dtype.kind not in "fiub":
         raise InputError(path, f"values of type {array.dtype}", "numbers")

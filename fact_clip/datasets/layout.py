@@ -58,7 +58,8 @@ def find_root(config: DataConfig) -> Path:
         raise InputError(found, "a file" if found.is_file() else "no such folder", EXPECTED, todo)
     if not (found / benchmark.mapping).is_file() and not (found / "groundTruth").is_dir():
         elsewhere = f", here or in {inside}" if config.name != "folder" else ""
-        raise InputError(found, f"no data set {config.name!r}", f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
+        what = "no data set in it" if config.name == "folder" else f"no data set {config.name!r}"
+        raise InputError(found, what, f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
     return found
 
 

@@ -192,7 +192,8 @@ def _column(path: Path, names: Sequence[str], asked: str, option: str) -> int:
         return names.index(asked)
     if asked.isascii() and asked.isdecimal() and len(asked) < 8 and 1 <= int(asked) <= len(names):
         return int(asked) - 1
-    raise InputError(option, f"no column {asked!r} in {path}", f"one of {', '.join(names)}", nearest(asked, names))
+    hint = f"columns count from 1 to {len(names)}" if asked.isdecimal() else nearest(asked, names)
+    raise InputError(option, f"no column {asked!r} in {path}", f"one of {', '.join(names)}", hint)
 
 
 def _numbers(path: Path, lines: Sequence[tuple[int, list[str]]], names: Sequence[str], used: Sequence[int]) -> Floats:

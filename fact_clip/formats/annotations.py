@@ -184,7 +184,8 @@ def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None)
     if not every:
         raise InputError(where, f"no {kind} with segments", "at least one")
     if tier is not None and tier not in every:
-        raise InputError(where, f"no {kind} {tier!r}", f"one of {listed([*map(repr, every)])}")
+        known = f"one of {listed([*map(repr, every)])}" if every != [""] else f"no --tier: no segment has a {kind}"
+        raise InputError(where, f"no {kind} {tier!r}", known)
     if tier is None and len(every) > 1 and OURS not in every:
         raise InputError(where, f"several: {listed([*map(repr, every)])}", f"one {kind}", "choose it with --tier")
     return tier if tier is not None else OURS if OURS in every else every[0]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import is_name
+from fact_clip.core.errors import is_name, listed
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
 from fact_clip.formats.base import (
     COLUMNS,
@@ -59,7 +59,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
-        raise InputError(path, "no column 'label'" if rows else "no rows", "columns start, stop, label")
+        found = f"no column 'label' among {listed([*map(repr, header)])}" if rows else "no rows"
+        raise InputError(path, found, "columns start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
     if unit == "seconds" and options.fps is not None and "start_frame" not in rows[0][1]:
         raise InputError("--source-fps", f"for {path}, whose times are seconds", "frames", "leave it out")

@@ -130,5 +130,7 @@ def _spans(where: str, region: Mapping[str, Any]) -> list[Span]:
         start, stop = (typed(each, dict, where, "a range").get(end) for end in ("start", "end"))
         if type(start) is not int or type(stop) is not int:
             raise InputError(where, f"start {start!r}, end {stop!r}", "whole frame numbers")
+        if start < 1:
+            raise InputError(where, f"start {start}", "frames that count from 1")
         spans.append(Span(start - 1, stop, label, where))
     return spans
