@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -630,7 +631,8 @@ def _recipe_in(folder: Path) -> str:
         if (folder / name).is_file():
             return f"give {folder / name}"
     if (folder / "mapping.txt").is_file():
-        return f"write one with: fact-clip data init {folder}; or give folder data.root={folder}"
+        quoted = shlex.quote(str(folder))
+        return f"write one with: fact-clip data init {quoted}; or give folder data.root={quoted}"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import warnings
@@ -53,7 +54,8 @@ def convert(
     written = compat.convert(
         checkpoint, config, out, mapping, background=names(background, "--background") or (), layout=layout
     )
-    print(f"the run folder is {written}; use it with: fact-clip segment --run {written} FEATURES.npy")
+    quoted = shlex.quote(str(written))
+    print(f"the run folder is {written}; use it with: fact-clip segment --run {quoted} FEATURES.npy")
 
 
 class _Parser(ArgumentParser):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fact_clip.cli.console import AsJson, names, table
+from fact_clip.core.errors import printable
 
 if TYPE_CHECKING:
     from fact_clip.datasets.tables import Sampling
@@ -45,7 +46,7 @@ def convert(
     ] = None,
     unit: Annotated[
         Literal["seconds", "frames", "milliseconds"] | None,
-        typer.Option(help="csv: unit of the columns start and stop; table: of --time, in seconds unless given."),
+        typer.Option(help="csv: of start and stop, seconds or frames; table: of --time, seconds or milliseconds."),
     ] = None,
     source_fps: Annotated[
         float | None,
@@ -92,7 +93,7 @@ def convert(
         shapes = convert_features(files, kind, out, axes or "TD", dtype)
         rows = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
         print(json.dumps(shapes) if as_json else table(["video", "frames", "columns"], rows, right=(1, 2)))
-        print(f"written: {len(shapes)} files in {out / 'features'}", file=sys.stderr)
+        print(f"written: {len(shapes)} files in {printable(str(out / 'features'))}", file=sys.stderr)
         return
     if kind == "table":
         from fact_clip.datasets.tables import Sampling
@@ -105,7 +106,7 @@ def convert(
         _convert_tables(files, out, how, dtype, as_json)
         return
     if unit == "milliseconds":
-        raise InputError("--unit", "milliseconds", "seconds or frames")
+        raise InputError("--unit", f"milliseconds for --from {kind}", "seconds or frames")
     if features is not None and features.is_file():
         raise InputError("--features", f"{features}, a file", "a folder of NAME.npy")
     if layout is not None and features is None:
@@ -161,7 +162,10 @@ def _report_labels(found: Mapping[str, Frames], out: Path, as_json: bool) -> Non
     notes = [f"{gaps} frames of no segment are {filled}"] if gaps else []
     notes += [f"{contested} frames where segments overlap went to the one that started last"] if contested else []
     notes += [f"{lost} segments without a frame of their own are left out"] if lost else []
-    print(f"written: {len(found)} videos in {out}; " + "; ".join(notes or ["no gaps, no overlaps"]), file=sys.stderr)
+    print(
+        f"written: {len(found)} videos in {printable(str(out))}; " + "; ".join(notes or ["no gaps, no overlaps"]),
+        file=sys.stderr,
+    )
 
 
 def _convert_tables(
@@ -178,4 +182,4 @@ def _convert_tables(
     if between > sum(one["frames"] for one in found.values()) / 2 and how.time is not None:
         note += f", which are most; are times of {how.time!r} in {'milli' * how.milliseconds}seconds (--unit)?"
     rate = "as the rows are" if how.fps is None else f"{how.fps:g} frames per second"
-    print(f"written: {len(found)} files in {out / 'features'}, {rate}{note}", file=sys.stderr)
+    print(f"written: {len(found)} files in {printable(str(out / 'features'))}, {rate}{note}", file=sys.stderr)

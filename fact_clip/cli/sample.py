@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,14 +31,16 @@ def sample(
     from fact_clip.core import InputError
     from fact_clip.datasets.synthetic import write_workbench
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise InputError(folder, "a file", "a new folder")
+    if folder.exists() and any(folder.iterdir()):
         raise InputError(folder, "already there and not empty", "a new folder")
     write_workbench(folder, videos=videos, fps=FPS)
     count = _write_videos(folder)
     made = f"{count} videos in {folder}/videos, with" if count else f"{videos} videos as"
     print(f"{folder}: SYNTHETIC data, {made} features at {FPS:g} rows per second, labels and 3 splits")
-    print(f"check it with: fact-clip data check {folder}")
-    print(f'write a recipe with: fact-clip data init {folder} --fps {FPS:g} --background "no action"')
+    print(f"check it with: fact-clip data check {shlex.quote(str(folder))}")
+    print(f'write a recipe with: fact-clip data init {shlex.quote(str(folder))} --fps {FPS:g} --background "no action"')
 
 
 def _write_videos(folder: Path) -> int:

@@ -127,6 +127,9 @@ def segment(
     if run is not None:
         check_rules_of_run(prompts, smoothing)
     named = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
+    if named[0] is not None and named[1]:
+        todo = "name all of them with --actions, or leave it out to have the classes of the run, too"
+        raise InputError("--more-actions", "names beside --actions or --actions-file", "one of them", todo)
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
     if media is not None:

@@ -84,16 +84,31 @@ def read_text(
 LONGEST_LINE = 1 << 20
 """Signs of a line of names; what looks for similar names takes many times the memory of a line."""
 
+MOST_LINES = 20_000_000
+"""Lines of a text of names, as a video has frames."""
+_MOST_NAMES = 1_000_000  # different lines
+_PIECE = 1 << 20  # signs that are cut into lines together
+
 
 def read_lines(path: Path, expected: str) -> list[str]:
     """The lines of a text of names in UTF-8, else in latin-1; an InputError for one of over `LONGEST_LINE` signs.
 
-    They end as on any system; str.splitlines() also cuts at signs that latin-1 names have.
+    They end as on any system; str.splitlines() also cuts at signs that latin-1 names have. Equal lines are one object,
+    since a text of 100 MB, one label a frame, would take 1.6 GB otherwise.
     """
-    lines = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if len(line) > LONGEST_LINE:
-            raise InputError(f"{path}:{number}", f"a line of {len(line):,} signs", expected)
+    text = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
+    lines, known, start = list[str](), dict[str, str](), 0
+    while start <= len(text):
+        end = text.find("\n", start + _PIECE)
+        end = len(text) if end < 0 else end
+        lines += [known.setdefault(line, line) for line in text[start:end].split("\n")]
+        if len(lines) > MOST_LINES + 1 or len(known) > _MOST_NAMES:
+            found = f"over {MOST_LINES:,} lines, or over {_MOST_NAMES:,} different ones"
+            raise InputError(path, found, expected)
+        start = end + 1
+    longest = max(known, key=len)
+    if len(longest) > LONGEST_LINE:
+        raise InputError(f"{path}:{lines.index(longest) + 1}", f"a line of {len(longest):,} signs", expected)
     return lines
 
 

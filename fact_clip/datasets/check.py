@@ -29,7 +29,7 @@ from fact_clip.datasets.features import (
     load_features,
     not_finite,
     read_layout,
-    read_sidecar,
+    sidecar_faults,
 )
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
@@ -122,7 +122,8 @@ def inspect(
     if folder.is_dir():
         _look_at_features(config, seen, full, progress)
     else:
-        seen.add("folder", folder, "no such folder", "a .npy file per video")
+        found = "no folder" if os.path.lexists(folder) else "no such folder"
+        seen.add("folder", folder, found, "a folder with a .npy file per video")
     return seen
 
 
@@ -305,17 +306,15 @@ def _look_at_features(config: DataConfig, seen: Inspection, full: bool, progress
     for video, where in seen.videos.items():
         path = seen.feature_path(video)
         try:
-            if path.is_file():
+            if os.path.lexists(path):
                 features[video] = load_features(path, "TD")  # as stored, until the layout is known
-                known = read_sidecar(path)
-                if None not in (known.fps, config.fps) and known.fps != config.fps:
-                    rate = f"{known.fps:g} rows a second"
-                    seen.add("features", path.with_suffix(".json"), rate, f"data.fps, {config.fps:g}", "set data.fps")
             else:
                 seen.add("features", where, f"video {video!r} without features", str(path))
         except InputError as fault:
             seen.faults.append(("features", fault))
     layout = _layout(config, seen, features)
+    fps = config.fps if config.fps is not None else seen.benchmark.fps
+    seen.faults += [("features", fault) for fault in sidecar_faults(map(seen.feature_path, features), fps, layout)]
     if layout is None:
         return
     if layout == "DT":

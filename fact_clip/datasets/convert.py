@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ from fact_clip.core.files import check_file, check_place, file_name, inside, sam
 from fact_clip.core.vocabulary import look, spelling
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
+from fact_clip.datasets.layout import read_lines
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, check_background, to_frames
 from fact_clip.formats.base import library
@@ -74,7 +76,8 @@ def convert_annotations(
             same = next((other for other in found if look(other) == look(name)), None)
             if same is not None:
                 called = f", called {name!r} as a file," if name != annotation.name else ""
-                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[same]}")
+                todo = "the name of a video counts without its ending and folder"
+                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[same]}", todo)
             found[name], origin[name] = to_frames(annotation, target.clock(name), target.background), path
             if name != annotation.name:
                 logger.warning(
@@ -165,7 +168,7 @@ def convert_features(
             found, todo = f"{array.shape[1]} columns (shape {array.shape} as TD)", "see --axes" * (kind == "npy")
             raise InputError(path, found, f"{first[1]}, as in {first[0]}", todo)
         name = file_name(foreign)
-        place = feature_place(root, name, path, described=False)
+        place = feature_place(root, name, path, array.shape, described=False)
         if place in places.values():
             raise InputError(path, f"video {foreign!r} again, as a file {name!r}", "each once")
         check_finite(path, as_type(path, array, dtype))
@@ -185,10 +188,11 @@ def _arrays(files: Sequence[Path], kind: str, axes: str) -> Iterator[tuple[Path,
         yield from ((path, name, array) for name, array in found)
 
 
-def feature_place(root: Path, name: str, source: Path, *, described: bool) -> Path:
-    """Where the features of a video are written; an InputError where they cannot be.
+def feature_place(root: Path, name: str, source: Path, shape: tuple[int, ...], *, described: bool) -> Path:
+    """Where the features of a video, (T, D), are written; an InputError where they cannot be.
 
-    `described` if NAME.json is written with them; else one that is there already would describe other features.
+    Those that are there already may be replaced by others of their width that fit the labels of the video, if there are
+    some. `described` if NAME.json is written with them; else one that is there already would describe other features.
     """
     place, beside = inside(root, "features", f"{name}.npy"), inside(root, "features", f"{name}.json")
     check_place(place)
@@ -197,7 +201,23 @@ def feature_place(root: Path, name: str, source: Path, *, described: bool) -> Pa
         raise InputError(source, "the file that would be written", "another --out")
     if not described and beside.exists():
         raise InputError(beside, "what other features are", "none", "remove it, or name another --out")
+    if place.is_file():
+        _check_replaced(place, root / "groundTruth" / f"{name}.txt", source, shape)
     return place
+
+
+def _check_replaced(place: Path, labels: Path, source: Path, shape: tuple[int, ...]) -> None:
+    """An InputError where features would give way to some of another width, or that do not fit the labels."""
+    todo, there = "remove those that are there, or name another --out", None
+    with suppress(InputError):  # damaged features may be replaced
+        there = open_array(place).shape
+    if there is not None and shape[1] not in there:
+        found = f"{shape[1]} columns (shape {shape} as TD), which would replace {place} of shape {there}"
+        raise InputError(source, found, "as many columns", todo)
+    count = len(read_lines(labels, "a label file")) if labels.is_file() else None
+    if count is not None and not lengths_agree(shape[0], count, DataConfig()):
+        found = f"{shape[0]} frames (shape {shape} as TD), which would replace {place}"
+        raise InputError(source, found, f"about {count}, as {labels} has labels", todo)
 
 
 def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArray[Any]:

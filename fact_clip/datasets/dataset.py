@@ -28,6 +28,7 @@ from fact_clip.datasets.features import (
     load_features,
     read_clock,
     read_layout,
+    sidecar_faults,
 )
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
 from fact_clip.datasets.layout import (
@@ -326,8 +327,7 @@ class Dataset:
             self._all_labels(name)
         for name in self._sources:
             self._mapped(name)
-            self.check_rate(name)
-        encoder_of(self._feature_path(name) for name in self._sources)  # an InputError where there are two
+        self.check_descriptions(self._sources)
         if self.config.validation > 0 and not self.validation:
             text = f"{len(self.train)} training video, so that none validates and the last weights are kept"
             warnings.warn(text, stacklevel=2)
@@ -351,13 +351,10 @@ class Dataset:
         if lost and not any((labels < 0).any() for labels in self._labels.values()):
             warnings.warn(f"data.unlabelled names no label of this split: {', '.join(lost)}", stacklevel=3)
 
-    def check_rate(self, name: str) -> None:
-        """An InputError where the JSON file beside features says another frame rate than all have, or is damaged."""
-        path = self._feature_path(name)
-        rate = read_clock(path, self.fps, self.layout).fps
-        if self.fps is not None and rate != self.fps:
-            found, todo = f"{rate:g} rows a second", "set data.fps, or extract all videos at one rate"
-            raise InputError(path.with_suffix(".json"), found, f"{self.fps:g}, as data.fps says", todo)
+    def check_descriptions(self, names: Iterable[str]) -> None:
+        """The first of the `sidecar_faults` of these videos, as an InputError."""
+        for fault in sidecar_faults(map(self._feature_path, names), self.fps, self.layout):
+            raise fault
 
     def mean_transcript_length(self, names: Iterable[str]) -> float:
         """Mean number of segments per video, without ignored ones; an InputError without videos."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,12 +28,19 @@ _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
 
-_CUT = "mmap length is greater than file size"  # what Python says of it
+# What Python and NumPy say of a broken file, and what that means.
+_REASONS = {
+    "mmap length is greater than file size": "the file is cut off: it has less than its header says",
+    "Python objects": "it holds Python objects, which may run code",
+    "max_header_size": "its header is far too long",
+    "memory mapped length must be positive": "its header gives a shape that is none",
+    "malformed node": "its header is damaged",
+}
 _SOME = 100  # rows that are compared
 _FEW = 10  # rows, whose mean rate says nothing
 
-MOST_OFF = 10.0
-"""Frame times of a mean rate so many times the stated one, or less than that part of it, are no seconds."""
+MOST_OFF = 1.15
+"""How many times a stated rate that of frame times may be, or its inverse; a row more or less is 1.1 of `_FEW`."""
 
 LARGEST_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
@@ -47,7 +54,8 @@ def open_array(path: str | Path) -> Array:
         with np.errstate(over="raise"):  # of a shape that no memory has
             array: Array = np.lib.format.open_memmap(path, mode="r")
     except BROKEN_ARRAY as error:
-        reason = " ".join(str(error).split()).replace(_CUT, "the file is cut off: it has less than its header says")
+        reason = " ".join(str(error).split())
+        reason = next((plain for said, plain in _REASONS.items() if said in reason), reason)
         raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
     if array.dtype.kind not in "fiub":
         raise InputError(path, f"values of type {array.dtype}", "numbers")
@@ -312,11 +320,42 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
     if starts.shape != (n_frames + 1,) or not (np.diff(starts) > 0).all():
         found = f"{starts.size} times for {n_frames} frames, or times that do not rise"
         raise InputError(beside, found, "one per frame, and the end")
-    rate = (n_frames - 1) / float(starts[-2] - starts[0]) if n_frames > _FEW else clock.fps
-    if clock.fps and rate and not 1 / MOST_OFF <= rate / clock.fps <= MOST_OFF:
-        expected = f"about {clock.fps:g} rows a second, as its fps or the run says"
-        raise InputError(beside, f"times of {rate:.3g} rows a second", expected, "times are seconds")
+    if clock.fps and n_frames > _FEW:
+        # their mean, and where a recorder paused their median
+        rates = (n_frames - 1) / float(starts[-2] - starts[0]), 1 / float(np.median(np.diff(starts[:-1])))
+        if not any(1 / MOST_OFF <= rate / clock.fps <= MOST_OFF for rate in rates):
+            source = "its fps" if known.fps else "the run or data.fps"
+            found, expected = f"times of {rates[0]:.3g} rows a second", f"about {clock.fps:g}, as {source} says"
+            raise InputError(beside, found, expected, "times are seconds, fps are rows a second")
     return replace(clock, times=starts)
+
+
+def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | None) -> Iterator[InputError]:
+    """What is wrong with the JSON files beside the feature files of a data set.
+
+    Each may be damaged or that of other features (which only a `layout` tells), and name another rate than `fps`, or
+    another rate or encoder than the first that names one.
+    """
+    rate, encoder = (fps, "data.fps says"), ("", "")
+    for path in paths:
+        try:
+            known = read_sidecar(path)
+            if layout is not None:
+                read_clock(path, fps, layout)
+        except InputError as fault:
+            yield fault
+            continue
+        beside = path.with_suffix(".json")
+        if known.fps is not None:
+            rate = (known.fps, f"{beside} says") if rate[0] is None else rate
+            if known.fps != rate[0]:
+                todo = "extract all videos at one rate" if fps is None else "set data.fps, or extract all at one rate"
+                yield InputError(beside, f"{known.fps:g} rows a second", f"{rate[0]:g}, as {rate[1]}", todo)
+        if known.encoder is not None:
+            encoder = encoder if encoder[0] else (known.encoder, str(beside))
+            if known.encoder != encoder[0]:
+                todo = "extract all by one encoder"
+                yield InputError(beside, f"features by {known.encoder}", f"{encoder[0]}, as {encoder[1]} says", todo)
 
 
 def encoder_of(features: Iterable[Path]) -> str | None:

@@ -50,7 +50,8 @@ def find_root(config: DataConfig) -> Path:
         raise InputError(found, "a file" if found.is_file() else "no such folder", EXPECTED, todo)
     if not (found / benchmark.mapping).is_file() and not (found / "groundTruth").is_dir():
         elsewhere = f", here or in {inside}" if config.name != "folder" else ""
-        raise InputError(found, f"no data set {config.name!r}", f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
+        what = "no data set in it" if config.name == "folder" else f"no data set {config.name!r}"
+        raise InputError(found, what, f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
     return found
 
 
@@ -97,7 +98,9 @@ def unlabelled(config: DataConfig) -> tuple[str, ...]:
 
 def read_lines(path: Path, expected: str) -> list[str]:
     """Stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
-    lines = [line.strip() for line in raw_lines(path, expected)]
+    lines = raw_lines(path, expected)
+    clean = {line: line.strip() for line in set(lines)}  # one object for each name, as there
+    lines = [clean[line] for line in lines]
     while lines and not lines[-1]:
         lines.pop()
     return lines
@@ -119,7 +122,7 @@ def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (
             expected = f"one of the {len(vocabulary)} classes of mapping.txt"
             todo = did_you_mean(name, vocabulary.names) or "add it to the mapping"
             raise InputError(f"{path}:{number}", f"label {name!r}", expected, todo)
-    return np.array([indices[name] for name in lines], dtype=np.int64)
+    return np.fromiter((indices[name] for name in lines), dtype=np.int64, count=len(lines))
 
 
 def did_you_mean(name: str, names: Sequence[str]) -> str:

@@ -145,12 +145,14 @@ def suggest(config: DataConfig) -> Suggestion:
 def _refuse_faults(seen: Inspection, config: DataConfig) -> None:
     severe = [fault for kind, fault in seen.faults if kind not in _HARMLESS]
     if severe:
-        found = f"{len(severe)} faults, the first: {severe[0]}"
         given = {"layout": config.layout, "fps": config.fps, "background": config.background, "grammar": config.grammar}
         given["unlabelled"] = config.unlabelled or None
         settings = [f"data.{key}={_as_yaml(value)}" for key, value in given.items() if value is not None]
         check = shlex.join(["fact-clip", "data", "check", str(seen.root), *settings])
-        raise InputError(seen.root, found, "none", f"see them all with: {check}")
+        first = severe[0]
+        todo = "give --layout TD or DT" if first.todo.startswith("set data.layout") else first.todo
+        more = f"{len(severe) - 1} more faults; see all with" * (len(severe) > 1) or "look again with"
+        raise InputError(first.where, first.found, first.expected, f"{todo}; {more}: {check}".removeprefix("; "))
 
 
 def _as_yaml(value: object) -> str:

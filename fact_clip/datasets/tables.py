@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,11 @@ def convert_tables(
                 raise InputError(f"{path}, {error.where}", error.found, error.expected, error.todo) from None
         features[video], sources[video] = as_type(path, values, dtype or "float32"), path
         found[video] = Converted(rows, len(values), len(names), between)
-    places = {name: feature_place(root, name, sources[name], described=how.fps is not None) for name in features}
+    described = how.fps is not None
+    places = {
+        name: feature_place(root, name, sources[name], array.shape, described=described)
+        for name, array in features.items()
+    }
     for name, array in features.items():
         with whole_file(places[name]) as unfinished:
             np.save(unfinished, array)
@@ -110,13 +115,14 @@ def read_table(path: Path, how: Sampling) -> tuple[tuple[str, ...], Floats | Non
         names = tuple(lines.pop(0)[1])
     if not lines:
         raise InputError(path, "no rows", "a line of numbers for each time")
-    twice = next((name for place, name in enumerate(names) if name and name in names[:place]), None)
+    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
     if twice is not None:
         raise InputError(path, f"the column {twice!r} twice", "each name once")
     time = None if how.time is None else _column(path, names, how.time, "--time")
     if how.columns:
         chosen = [_column(path, names, name, "--columns") for name in how.columns]
-        again = next((names[place] for number, place in enumerate(chosen) if place in [time, *chosen[:number]]), None)
+        counts = Counter(chosen if time is None else [time, *chosen])
+        again = next((names[place] for place, count in counts.items() if count > 1), None)
         if again is not None:
             raise InputError("--columns", f"the column {again!r} twice, or as --time too", "each column once")
     else:
@@ -186,7 +192,8 @@ def _column(path: Path, names: Sequence[str], asked: str, option: str) -> int:
         return names.index(asked)
     if asked.isascii() and asked.isdecimal() and len(asked) < 8 and 1 <= int(asked) <= len(names):
         return int(asked) - 1
-    raise InputError(option, f"no column {asked!r} in {path}", f"one of {', '.join(names)}", nearest(asked, names))
+    hint = f"columns count from 1 to {len(names)}" if asked.isdecimal() else nearest(asked, names)
+    raise InputError(option, f"no column {asked!r} in {path}", f"one of {', '.join(names)}", hint)
 
 
 def _numbers(path: Path, lines: Sequence[tuple[int, list[str]]], names: Sequence[str], used: Sequence[int]) -> Floats:

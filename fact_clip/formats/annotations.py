@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
-from fact_clip.core.errors import is_name
+from fact_clip.core.errors import is_name, listed
 from fact_clip.core.files import is_number
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
+
+logger = logging.getLogger(__name__)
 
 Unit = Literal["seconds", "frames"]
 LATEST = 1e9  # seconds (30 years) or frames; an end that is later is no end of a video
@@ -173,12 +176,24 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
 
 
 def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None) -> str:
-    """The `tier` if given, else the only one of `names`, else `OURS`; `kind` is what the tool calls a tier."""
-    listed = list(dict.fromkeys(names))
-    if not listed:
+    """The `tier` if given, else the only one of `names`, else `OURS`; `kind` is what the tool calls a tier.
+
+    Where `OURS` is one of several, `tell_others` says what it leaves out.
+    """
+    every = list(dict.fromkeys(names))
+    if not every:
         raise InputError(where, f"no {kind} with segments", "at least one")
-    if tier is not None and tier not in listed:
-        raise InputError(where, f"no {kind} {tier!r}", f"one of {', '.join(map(repr, listed))}")
-    if tier is None and len(listed) > 1 and OURS not in listed:
-        raise InputError(where, f"several: {', '.join(map(repr, listed))}", f"one {kind}", "choose it with --tier")
-    return tier if tier is not None else OURS if OURS in listed else listed[0]
+    if tier is not None and tier not in every:
+        known = f"one of {listed([*map(repr, every)])}" if every != [""] else f"no --tier: no segment has a {kind}"
+        raise InputError(where, f"no {kind} {tier!r}", known)
+    if tier is None and len(every) > 1 and OURS not in every:
+        raise InputError(where, f"several: {listed([*map(repr, every)])}", f"one {kind}", "choose it with --tier")
+    return tier if tier is not None else OURS if OURS in every else every[0]
+
+
+def tell_others(path: Path, kind: str, names: Iterable[str], chosen: Iterable[str], tier: str | None) -> None:
+    """A warning where a file has segments under `names` that are not `chosen`, unless somebody chose a `tier`."""
+    others = [repr(name) for name in dict.fromkeys(names) if name not in chosen]
+    if tier is None and others:
+        text = "%s: the segments of %s %s are left out, since there is %r; --tier chooses another"
+        logger.warning(text, path, kind, listed(others), OURS)

@@ -251,7 +251,10 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
 
     The header is the first line that has all of `columns`; BORIS writes other lines before it.
     """
-    lines = io.StringIO(read_text(path), newline="")
+    text = read_text(path)
+    if other := re.match(r"\s*(?:\[\s*)?([<{])", text):
+        raise InputError(path, "XML" if other[1] == "<" else "JSON", "a table", "see --from")
+    lines = io.StringIO(text, newline="")
     header_line, missing = 0, list(columns)
     for header in lines:
         header_line += 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark
+from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark, tell_others
 from fact_clip.formats.base import (
     length,
     media_of,
@@ -130,6 +131,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         return _read_events(path, options)
     project = read_json(path, "a BORIS project", dict)
     where, found, left_out = str(path), list[Annotation](), 0
+    subjects, read = list[str](), set[str]()
     behaviours = typed(project.get("behaviors_conf", {}), dict, where, "behaviors_conf")
     kinds = [typed(each, dict, where, f"behaviour {key}") for key, each in behaviours.items()]
     points = {each.get("code") for each in kinds if str(each.get("type", "")).lower().startswith("point")}
@@ -151,10 +153,13 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         if not rows:  # not coded yet
             continue
         chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
+        subjects += [subject for _, subject, _ in rows]
+        read.add(chosen)
         spans = _states(where, [(time, code, "") for time, subject, code in rows if subject == chosen])
         background = read_remark(observation.get("description"))
         video = _video(where, observation) or name
         found.append(Annotation(video, spans, "seconds", str(path), None, _length(where, observation), background))
+    tell_others(path, "subject", subjects, read, options.tier)
     _tell_points(path, left_out, bool(found))
     return found
 
@@ -192,11 +197,14 @@ def _length(where: str, observation: dict[str, Any]) -> float | None:
 
 def _read_events(path: Path, options: Options) -> list[Annotation]:
     rows = list(table(path, ("Behavior",)))
-    subject = choose(path, "subject", (row.get("Subject", "") for _, row in rows), options.tier)
+    subjects = [row.get("Subject", "") for _, row in rows]
+    subject = choose(path, "subject", subjects, options.tier)
+    tell_others(path, "subject", subjects, [subject], options.tier)
     files = set[str]()
     events: dict[str, list[tuple[float, str, str]]] = {}
     spans: dict[str, list[Span]] = {}
     background: dict[str, str | None] = {}
+    lengths: dict[str, set[float]] = {}
     points = 0
     for where, row in rows:
         kind = (row.get("Behavior type") or row.get("Status") or "").upper()
@@ -210,6 +218,9 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
         # as it is written: a/x.mp4 and b/x.mp4 are two videos
         name = media or row.get("Observation id") or name_of(path)
         background[name] = read_remark(row.get("Description"))
+        stated = row.get("Media duration (s)") or row.get("Total length") or ""
+        if re.fullmatch(r"[0-9.]+", stated):  # of several files, or of none, it is no number
+            lengths.setdefault(name, set()).add(seconds(where, stated, "the length of the video"))
         if row.get("Start (s)") and row.get("Stop (s)"):
             start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
             spans.setdefault(name, []).append(Span(start, stop, without_mark(row["Behavior"]), where))
@@ -224,8 +235,9 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
     _tell_points(path, points, bool(called))
     for name, found in events.items():
         spans.setdefault(name, []).extend(_states(f"{path}, {called[name]!r}", found))
+    ends = {name: own.pop() for name, own in lengths.items() if len(own) == 1}
     return [
-        Annotation(called[name], tuple(listed), "seconds", str(path), background=background[name])
+        Annotation(called[name], tuple(listed), "seconds", str(path), None, ends.get(name), background[name])
         for name, listed in spans.items()
     ]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import is_name
+from fact_clip.core.errors import is_name, listed
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
 from fact_clip.formats.base import (
     COLUMNS,
@@ -58,13 +59,16 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
-        raise InputError(path, "no column 'label'" if rows else "no rows", "columns start, stop, label")
+        found = f"no column 'label' among {listed([*map(repr, header)])}" if rows else "no rows"
+        raise InputError(path, found, "columns start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
     if unit == "seconds" and options.fps is not None and "start_frame" not in rows[0][1]:
         raise InputError("--source-fps", f"for {path}, whose times are seconds", "frames", "leave it out")
     without = next((where for where, row in rows if not row.get("video", "").strip()), None)
     if without is not None and any(row.get("video", "").strip() for _, row in rows):
         raise InputError(without, "video is empty", "the name of a video, as in other rows")
+    if options.unit is None:
+        _check_seconds(rows)
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
     for where, row in rows:
         times = seconds(where, row[start], start), seconds(where, row[stop], stop)
@@ -94,6 +98,34 @@ def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, s
     if unit is None:
         raise InputError(path, "columns 'start' and 'stop' without a unit", "seconds or frames", "set --unit")
     return "start", "stop", unit
+
+
+_AGREE = 1.5  # frames; a frame may start a moment off the grid
+
+
+def _check_seconds(rows: Sequence[Row]) -> None:
+    """An InputError for a row whose frames and seconds are not the same time, where most other rows tell a rate."""
+    header = rows[0][1].keys()
+    names = ("start_frame", "stop_frame") if "start_frame" in header else ("start", "stop")
+    if not header >= {*names, "start_seconds", "stop_seconds"}:
+        return
+    found: dict[str, list[tuple[str, Row, float, float]]] = {}  # of each video: end, row, frame, second
+    for row in rows:
+        for end, name in zip(("start", "stop"), names, strict=True):
+            cell, other = row[1][name].strip(), row[1][f"{end}_seconds"].strip()
+            if not (cell.isdecimal() and other):
+                return  # no frames, or nothing to compare them with
+            time = seconds(row[0], other, f"{end}_seconds")
+            found.setdefault(row[1].get("video", ""), []).append((end, row, float(cell), time))
+    for ends in found.values():
+        rates = [frame / time for _, _, frame, time in ends if frame > 0 and time > 0]
+        rate = statistics.median(rates) if rates else 0.0
+        off = [(end, row, frame, time) for end, row, frame, time in ends if abs(time * rate - frame) > _AGREE]
+        if off and 2 * len(off) < len(ends):
+            end, (where, _), frame, time = off[0]
+            expected = f"frame {frame:g} at about {frame / rate:g} s, as other rows say"
+            todo = "correct one of them, or say which counts with --unit seconds or --unit frames"
+            raise InputError(where, f"{end} is frame {frame:g}, but {end}_seconds is {time:g}", expected, todo)
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:

@@ -11,8 +11,9 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from fact_clip.core import InputError, Segmentation
+from fact_clip.core.errors import listed
 from fact_clip.core.files import LARGEST_TEXT, check_file
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, tell_others
 from fact_clip.formats.base import library, milliseconds, name_of
 
 CONFIDENCE = "confidence"
@@ -85,7 +86,12 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         tiers[name] = each.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
     annotated = [name for name, aligned in tiers.items() if aligned]
     # ours is empty where a video is nothing but background
-    tier = choose(path, "tier", annotated or [name for name in tiers if name == OURS], options.tier)
+    names = annotated or [name for name in tiers if name == OURS]
+    if options.tier in tiers and options.tier not in names:
+        expected = f"one of {listed([*map(repr, names)])}" if names else "a tier with some"
+        raise InputError(path, f"the tier {options.tier!r} has no annotations with times of their own", expected)
+    tier = choose(path, "tier", names, options.tier)
+    tell_others(path, "tier", names, [tier], options.tier)
     spans: dict[str, Span] = {}
     for each in tiers[tier]:
         key = _id(path, each, "ANNOTATION_ID", spans)

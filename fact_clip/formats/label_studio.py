@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose, tell_others
 from fact_clip.formats.base import media_of, number, picture, picture_rate, read_json, typed, video_name, write_json
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
         raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
     found, predicted = list[Annotation](), 0
+    every, chosen = list[str](), set[str]()
     for place, task in enumerate(tasks):
         where = f"{path}, task {task.get('id', place)}"
         data = typed(task["data"], dict, where, "data")
@@ -66,7 +67,10 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         regions = _regions(where, task)
         if regions is None:  # not labelled yet
             continue
-        control = choose(where, "control", (str(each.get("from_name")) for each in regions), options.tier)
+        controls = [str(each.get("from_name")) for each in regions]
+        control = choose(where, "control", controls, options.tier)
+        every += controls
+        chosen.add(control)
         regions = [region for region in regions if str(region.get("from_name")) == control]
         in_frames = {"ranges" in region["value"] for region in regions}
         if len(in_frames) > 1:
@@ -79,6 +83,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         if unit == "frames" and fps is None and annotated:
             raise InputError(where, "frames, and no fps in its data", "the frame rate of its video", "set --source-fps")
         found.append(Annotation(name, spans, unit, str(path), fps, None, data.get(BACKGROUND)))
+    tell_others(path, "control", every, chosen, options.tier)
     if predicted:
         logger.warning("%s: nobody has annotated %d of %d tasks, so predictions are read", path, predicted, len(found))
     return found
@@ -125,5 +130,7 @@ def _spans(where: str, region: Mapping[str, Any]) -> list[Span]:
         start, stop = (typed(each, dict, where, "a range").get(end) for end in ("start", "end"))
         if type(start) is not int or type(stop) is not int:
             raise InputError(where, f"start {start!r}, end {stop!r}", "whole frame numbers")
+        if start < 1:
+            raise InputError(where, f"start {start}", "frames that count from 1")
         spans.append(Span(start - 1, stop, label, where))
     return spans

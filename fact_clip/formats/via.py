@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark
+from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark, tell_others
 from fact_clip.formats.base import media_of, number, read_json, timed, typed, video_name, write_json
 
+logger = logging.getLogger(__name__)
+
+CONFIDENCE = "confidence"
 TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
 
 
@@ -55,7 +59,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
                 **attribute,
                 "desc": remark(segmentation),
             },  # 4: a choice
-            "2": {"aname": "confidence", "type": 1, "options": {}, **attribute},  # 1: a text
+            "2": {"aname": CONFIDENCE, "type": 1, "options": {}, **attribute},  # 1: a text
         },
         # type 4: a video; loc 1: on this computer
         "file": {"1": {"fid": "1", "fname": Path(video).name, "type": 4, "loc": 1, "src": video}},
@@ -71,6 +75,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
         raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
     key, attribute = _attribute(path, project["attribute"], options.tier)
+    others, points = set[str](), 0  # keys of the attributes that segments have
     tier, choices = attribute["aname"], typed(attribute.get("options") or {}, dict, str(path), "options")
     spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
     for entry, content in project["metadata"].items():
@@ -78,7 +83,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         found = typed(content, dict, where, "it")
         times = typed(found.get("z", []), list, where, "z")
         values = typed(found.get("av", {}), dict, where, "av")
-        if len(times) != 2 or (values and key not in values):
+        points += len(times) == 1 and not found.get("xy")  # with a shape it is a region of one picture
+        if len(times) != 2:
+            continue
+        others.update(other for other, value in values.items() if value)
+        if values and key not in values:
             continue
         label = typed(values.get(key, ""), str, where, f"the value of {tier!r}")
         if label not in choices and not choices.keys().isdisjoint(label.split(",")):
@@ -90,6 +99,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         spans.setdefault(file, []).append(Span(start, stop, str(choices.get(label, label)), where))
     if not spans:
         raise InputError(path, f"no segments with attribute {tier!r}", "at least one")
+    filled = [each for key, each in project["attribute"].items() if key in others]
+    names = [each["aname"] for each in filled if each.get("anchor_id") == TEMPORAL]
+    tell_others(path, "attribute", names, [tier, CONFIDENCE], options.tier)
+    if points:
+        logger.warning("%s: segments of one time, which have no length, are left out: %d", path, points)
     background = read_remark(attribute.get("desc"))
     return [
         Annotation(_name(path, project["file"][file]), tuple(listed), "seconds", str(path), background=background)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import number_of, public_class
 from fact_clip.core.clock import Clock
+from fact_clip.core.vocabulary import look
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import TransportSettings, similarity_probabilities, transport
 from fact_clip.encoders import Runtime, frame_encoder
@@ -107,6 +108,11 @@ class TrainingFree(SegmentsMany):
         check_actions(actions)
         if self.settings.threshold is None:
             return Vocabulary.from_names(actions)
+        same = next((name for name in actions if look(name) == look(self.settings.background)), None)
+        if same is not None:
+            todo = "leave the name out, or the background threshold"
+            found = f"{same!r}, which a background threshold adds for frames without an action"
+            raise InputError("actions", found, "names of actions", todo)
         return Vocabulary.from_names([*actions, self.settings.background], [self.settings.background])
 
     def encoder_for(self, video: Path) -> ImageTextModel:

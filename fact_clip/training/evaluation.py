@@ -83,9 +83,9 @@ def evaluate(
     for place_ in (record, written):
         check_place(place_)
     found, mine = [], processes.share(names)
+    dataset.check_descriptions(names)
     for name in paced(mine, "evaluating", logger, progress):
         features = dataset.features(name)
-        dataset.check_rate(name)
         of = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
         labels, confidence = segmenter.decode(of, choice, len(features))
         kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}

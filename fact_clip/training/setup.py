@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -215,7 +216,7 @@ def starting_run(config: Config, dataset: Dataset) -> Run:
         asked = getattr(config, group).model_dump()
         for key, value in getattr(run.config, group).model_dump().items():
             if key != "cache" and asked[key] != value:
-                todo = f"use its settings: fact-clip train {run.path / 'config.yaml'} ..."
+                todo = f"use its settings: fact-clip train {shlex.quote(str(run.path / 'config.yaml'))} ..."
                 raise InputError(where, f"another {group}.{key} than that of {run.path}", "the same", todo)
     if dataset.input_dim != run.transform.input_dim:
         raise InputError(

@@ -375,7 +375,14 @@ def _complaints() -> Iterator[list[Any]]:
         with logging.Capture(local=False) as said:
             yield said
     finally:
-        logging.set_level(before)
+        if before in (None, logging.PANIC):
+            # Not None again: a decoder's thread that waits for Python's lock still compares its message with the level,
+            # and PyAV prints the traceback. FFmpeg's own reporter asks for no lock, and below "panic" it says nothing.
+            logging.set_level(logging.PANIC)
+            logging.set_libav_level(logging.PANIC - 8)
+            logging.restore_default_callback()
+        else:
+            logging.set_level(before)
         logging.set_skip_repeated(skips)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
@@ -130,7 +131,7 @@ def extract(
     The JSON file holds encoder, rate, video and its rate, when each row starts and the last one ends
     (`core.row_times`).
     Both files appear only when they are complete. An interrupted extraction leaves NAME.part, and the next call
-    continues there.
+    continues there; it decodes what is before, too, so that it knows of damage there, but does not encode it.
 
     Args:
         video: the file.
@@ -144,7 +145,7 @@ def extract(
 
     Raises:
         InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
-        DamagedVideoError: a damaged file, without `keep_going`; only NAME.part is left.
+        DamagedVideoError: a damaged file, without `keep_going`; nothing is left.
     """
     chosen, video, began = settings or Settings(), Path(video), time.monotonic()
     _check_encoder(encoder)
@@ -173,6 +174,7 @@ def extract(
                     progress(rows.count, max(expected, rows.count), video.name)
         except DamagedVideoError as error:
             if not chosen.keep_going or rows.count == 0:
+                rows.discard()  # nothing can continue: the same call would fail again
                 raise
             damage = error.found
             warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
@@ -270,8 +272,9 @@ def _encoded(
 
     skip = lead
     damage: DamagedVideoError | None = None
-    pictures = frames(video, fps=settings.fps, start=(first - lead) / settings.fps, size=encoder.size)
-    prepared = ((picture.time, encoder.prepare(picture.image)) for picture in pictures)
+    # from the beginning and not by a seek, which would miss what does not decode before
+    pictures = frames(video, fps=settings.fps, size=encoder.size)
+    prepared = ((picture.time, encoder.prepare(picture.image)) for picture in islice(pictures, first - lead, None))
     try:
         for shown_at, picture in _ahead(prepared, 2 * settings.batch):
             if not held and not lead:
@@ -378,6 +381,11 @@ class PartialRows:
         except OSError as error:
             raise InputError(self.path, f"cannot be written ({error.strerror})", "a folder for features") from None
         self.count += len(times)
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+        self.count = 0
 
     def _records(self) -> Any:
         return np.memmap(self.path, _record(self.dim), mode="r", offset=self._offset, shape=(self.count,))

@@ -219,8 +219,8 @@ def test_init_refuses_faulty_data(fact_clip, copy):
     (copy / "features" / "person1_video1.npy").unlink()
     answer = fact_clip("data", "init", copy)
     assert answer.code == 2
-    assert "1 faults, the first: " in answer.err
-    assert f"fact-clip data check {shlex.quote(str(copy))}" in answer.err
+    assert ": video 'person1_video1' without features; expected " in answer.err
+    assert f"look again with: fact-clip data check {shlex.quote(str(copy))}" in answer.err
     assert not (copy / "recipe.yaml").exists()
 
 

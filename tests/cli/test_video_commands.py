@@ -70,7 +70,7 @@ def test_bad_requests_of_extract(films, fact_clip, tmp_path):
         (films / "b.mp4", "--encoder", "grid"): "not a video",
         (films / "a.mp4", "--encoder", "gird"): "frame encoder: 'gird'",
         (films / "a.mp4", "--encoder", "clip:tiny/no-tag"): "frame encoder 'clip:tiny/no-tag'",
-        (films / "a.mp4", films / "a.mp4", "--encoder", "grid"): "the same name",
+        (films / "a.mp4", films / "a.mp4", "--encoder", "grid"): "given twice",
         (films / "a.mp4", "--encoder", "grid", "--fps", "0"): "fps: 0",
         (tmp_path, "--encoder", "grid"): "a folder without videos",
     }.items():

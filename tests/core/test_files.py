@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import tracemalloc
 
 import pytest
 
@@ -13,6 +14,7 @@ from fact_clip.core.files import (
     check_file,
     check_place,
     parse_json,
+    read_lines,
     read_mapping,
     read_text,
     same_place,
@@ -168,3 +170,30 @@ def test_places_are_looked_at_before_anything_is_written(tmp_path, refused):
     refused(lambda: check_place(tmp_path), "no regular file, but a folder")
     assert same_place(tmp_path / "file", tmp_path / "." / "file")
     assert not same_place(tmp_path / "file", tmp_path / "loop")
+
+
+def test_lines_end_as_on_any_system(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("a\r\nb\rc\x85d\n\ne".encode("latin-1"))
+    assert read_lines(path, "names") == ["a", "b", "c\x85d", "", "e"]
+    path.write_bytes(b"")
+    assert read_lines(path, "names") == [""]
+    long = "".join(f"{number} {'x' * (number % 97)}\n" for number in range(60_000))  # several pieces
+    path.write_text(long)
+    assert read_lines(path, "names") == long.split("\n")
+
+
+def test_many_lines_take_little_memory(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"idle\n" * 1_000_000)
+    tracemalloc.start()
+    assert len(read_lines(path, "labels")) == 1_000_001
+    assert tracemalloc.get_traced_memory()[1] < 40e6  # 70 MB with an object for each line
+    tracemalloc.stop()
+    monkeypatch.setattr("fact_clip.core.files.MOST_LINES", 999_999)
+    with pytest.raises(InputError, match=r"a\.txt: over 999,999 lines, or over 1,000,000 different ones"):
+        read_lines(path, "labels")
+    monkeypatch.setattr("fact_clip.core.files._MOST_NAMES", 3)
+    path.write_text("a\nb\nc\nd\n")
+    with pytest.raises(InputError, match="over 3 different ones"):
+        read_lines(path, "labels")

@@ -235,7 +235,7 @@ def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
     found = suggest(config(kitchen))
     assert "data.grammar" not in [key for key, _, _ in found.settings]
     assert found.vocabulary.factors == ((None,), ("ham",), ("egg",))
-    with pytest.raises(InputError, match=r"the first: data\.grammar: slot 'verb'"):
+    with pytest.raises(InputError, match=r"^data\.grammar: slot 'verb'"):
         suggest(config(kitchen, grammar="{verb} {object}"))
 
 

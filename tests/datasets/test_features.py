@@ -23,6 +23,7 @@ from fact_clip.datasets.features import (
     load_features,
     read_clock,
     read_layout,
+    sidecar_faults,
 )
 
 
@@ -255,6 +256,40 @@ def test_kinds_by_hand():
     np.testing.assert_allclose(transform.std, [np.sqrt(8.75), np.sqrt(8.75), 1])
     apart = FeatureTransform.fit([video], (), standardize=True, kinds=np.array([2, 1, 0]))
     np.testing.assert_allclose(apart.mean, FeatureTransform.fit([video], (), standardize=True).mean)
+
+
+def test_times_must_be_those_of_the_rate(tmp_path, refused):
+    path, beside = tmp_path / "v.npy", tmp_path / "v.json"
+    np.save(path, np.zeros((20, 3), dtype=np.float32))
+    grid = np.arange(21)
+    for times in (grid / 5, grid / 5 + 0.05 * (grid % 2), grid / 5 + 60 * (grid > 9)):  # the last with a pause
+        beside.write_text(json.dumps({"fps": 5, "times": times.tolist()}))
+        assert read_clock(path).times is not None
+    for facts, known, source in (({"fps": 5}, None, "its fps"), ({}, 5.0, "the run or data.fps")):
+        for rate in (4.0, 6.0, 50.0):
+            beside.write_text(json.dumps({**facts, "times": (grid / rate).tolist()}))
+            found = f"{beside}: times of {rate:g} rows a second; expected about 5, as {source} says"
+            refused(lambda known=known: read_clock(path, known), found)
+
+
+def test_the_descriptions_of_a_data_set_agree(tmp_path):
+    facts = {"a": {"encoder": "grid", "fps": 5}, "b": {"fps": 25}, "c": {"encoder": "x"}, "d": {"dim": 9}, "e": {}}
+    for name, content in facts.items():
+        np.save(tmp_path / f"{name}.npy", np.zeros((4, 3), dtype=np.float32))
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    paths = [tmp_path / f"{name}.npy" for name in facts]
+    a, b, c, d, _ = (path.with_suffix(".json") for path in paths)
+    other = f"{c}: features by x; expected grid, as {a} says; extract all by one encoder"
+    columns = f"{d}: dim = 9; expected 3, as d.npy has; it belongs to other features: extract the video again"
+    assert [str(fault) for fault in sidecar_faults(paths, None, "TD")] == [
+        f"{b}: 25 rows a second; expected 5, as {a} says; extract all videos at one rate",
+        other,
+        columns,
+    ]
+    assert [str(fault) for fault in sidecar_faults(paths, 25.0, None)] == [
+        f"{a}: 5 rows a second; expected 25, as data.fps says; set data.fps, or extract all at one rate",
+        other,
+    ]
 
 
 def test_features_of_two_encoders_do_not_go_together(tmp_path, refused):

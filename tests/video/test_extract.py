@@ -110,7 +110,9 @@ def test_a_damaged_video(video, tmp_path):
     path.write_bytes(raw[: len(raw) // 2])
     with pytest.raises(DamagedVideoError, match=r"s decoded of 5\.0 s declared"):
         extract(path, GRID, tmp_path)
-    assert not (tmp_path / "cut.npy").exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["cut.mkv"]
+    with pytest.raises(DamagedVideoError, match=r"s decoded of 5\.0 s declared"):
+        extract(path, GRID, tmp_path)
     with pytest.warns(UserWarning, match=r"s decoded of 5\.0 s declared"):
         target = extract(path, GRID, tmp_path, Settings(keep_going=True))
     facts = describe(target)
@@ -118,6 +120,21 @@ def test_a_damaged_video(video, tmp_path):
     assert len(np.load(target)) == facts["n_frames"] == pytest.approx(12, abs=2)
     assert is_current(path, GRID, tmp_path, Settings(keep_going=True))
     assert not is_current(path, GRID, tmp_path, Settings())
+
+
+def test_damage_before_an_interruption_is_told_too(video, tmp_path):
+    raw = bytearray(video("a.mkv").read_bytes())
+    raw[len(raw) // 4 : len(raw) // 4 + 3000] = np.random.default_rng(0).bytes(3000)
+    path, settings = tmp_path / "a.mkv", Settings(fps=10, batch=8)
+    path.write_bytes(raw)
+    with pytest.raises(DamagedVideoError, match="not decode"):
+        extract(path, GRID, tmp_path / "once", settings)
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, Stumbling(4), tmp_path, settings)
+    assert (tmp_path / "a.part").is_file()
+    with pytest.raises(DamagedVideoError, match="not decode"):
+        extract(path, GRID, tmp_path, settings)
+    assert not (tmp_path / "a.part").exists()
 
 
 def test_more_rows_than_pictures_are_told(video, tmp_path, caplog):

@@ -9,6 +9,7 @@ from . import (
     contrary,
     datasets,
     faces,
+    foreign,
     full,
     machine,
     misread,
@@ -38,6 +39,7 @@ ROWS = (
     *mixups.ROWS,
     *contrary.ROWS,
     *useless.ROWS,
+    *foreign.ROWS,
 )
 
 _twice = [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]
