@@ -111,8 +111,9 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
             )
         for each in there:
             same = found.setdefault(each.stem, each)
-            if same_place(same, each) and same is not each:
+            if same is each:
+                continue
+            if same_place(same, each):
                 raise InputError(each, "given twice", "each video once")
-            if same is not each:
-                raise InputError(each, f"the same name as {same}", "a different name for each video")
+            raise InputError(each, f"the same name as {same}", "a different name for each video")
     return list(found.values())

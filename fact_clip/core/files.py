@@ -237,11 +237,11 @@ def inside(folder: Path, *names: str) -> Path:
 def same_place(one: Path, other: Path) -> bool:
     """Whether two paths are the same file or folder, by links of any kind, or will be."""
     try:
-        if one.samefile(other):
-            return True
-    except (OSError, ValueError):  # one of them is not there yet
-        pass
-    return os.path.realpath(one) == os.path.realpath(other)
+        return one.samefile(other)
+    except OSError:  # one of them is not there yet
+        return os.path.realpath(one) == os.path.realpath(other)
+    except ValueError:  # no file has a name with a NUL
+        return False
 
 
 def check_place(path: Path) -> None:
