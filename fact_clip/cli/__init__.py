@@ -97,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> object:
         _check_words(arguments)
+        word = os.environ.get("COMP_CWORD", "0")  # which completion by bash reads as a number
+        if "_FACT_CLIP_COMPLETE" in os.environ and not word.isdecimal():
+            raise InputError("COMP_CWORD", repr(word), "a number, as the shell sets it")
         try:
             Path.cwd()
         except FileNotFoundError:

@@ -16,6 +16,8 @@ def _rows() -> Iterator[Row]:
     for value in ("x", "-1", "1.5", "nan", DIGITS, "²", " 1", "1000000000000"):
         yield Row(f"RANK/{value[:20]}", EVALUATE, ("RANK",), copies=("run",), environment={"RANK": value})
         yield Row(f"WORLD_SIZE/{value[:20]}", TRAIN, ("WORLD_SIZE",), environment={"WORLD_SIZE": value})
+    completion = {"_FACT_CLIP_COMPLETE": "complete_bash", "COMP_WORDS": "fact-clip se", "COMP_CWORD": "x"}
+    yield Row("COMP_CWORD/no number", "--version", ("COMP_CWORD", "'x'"), environment=completion)
     yield Row("RANK/beyond the world", SEGMENT, ("RANK", "5"), environment={"RANK": "5", "WORLD_SIZE": "2"})
     yield Row("RANK/5 of 1", "extract {w}/clip.mp4 --encoder grid --out out", ("RANK", "5"), environment={"RANK": "5"})
     yield Row("WORLD_SIZE/0", SEGMENT, ("RANK", "WORLD_SIZE"), environment={"WORLD_SIZE": "0"})
