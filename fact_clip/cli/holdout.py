@@ -98,17 +98,8 @@ def holdout(
         print(guess, file=sys.stderr)
     if as_json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
-    elif chosen is None:
-        vocabulary, keys = source.vocabulary, ["class", "support", "rarest factor", "training frames"]
-        rows = [
-            [row["name"], str(row["support"]), _factor(row["rarest"]), _count(row["frames"])]
-            for row in result["ranking"]
-        ]
-        head = f"{len(vocabulary)} classes with {', '.join(vocabulary.slots)}"
-        print(f"{head}; support: other classes with the rarest factor")
-        print(table(keys, rows, right=(1, 3)))
     else:
-        print(description_text(result))
+        print(_ranking_text(source, result["ranking"]) if chosen is None else description_text(result))
     if written is not None:
         print(f"written: {written}; train with data.holdout={out}", file=sys.stderr)
 
@@ -185,6 +176,13 @@ def source_of(config: DataConfig) -> Source:
 
 def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
     return {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
+
+
+def _ranking_text(source: Source, ranking: list[dict[str, Any]]) -> str:
+    rows = [[row["name"], str(row["support"]), _factor(row["rarest"]), _count(row["frames"])] for row in ranking]
+    head = f"{len(source.vocabulary)} classes with {', '.join(source.vocabulary.slots)}"
+    columns = table(["class", "support", "rarest factor", "training frames"], rows, right=(1, 3))
+    return f"{head}; support: other classes with the rarest factor\n{columns}"
 
 
 def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
