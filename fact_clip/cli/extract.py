@@ -13,7 +13,7 @@ import typer
 from fact_clip.cli.console import Device, KeepGoing, bars
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.errors import InputError
-from fact_clip.core.files import file_name, same_place
+from fact_clip.core.files import file_name
 
 
 def extract(
@@ -111,7 +111,7 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
             )
         for each in there:
             same = found.setdefault(each.stem, each)
-            if same_place(same, each) and same is not each:
+            if same is not each and same == each:
                 raise InputError(each, "given twice", "each video once")
             if same is not each:
                 raise InputError(each, f"the same name as {same}", "a different name for each video")
