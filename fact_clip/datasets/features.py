@@ -301,8 +301,11 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
 
     `fps` counts where the JSON file has none; `layout` may be None where there is a JSON file, which belongs to (T, D).
     """
+    return _clock(path, read_sidecar(path), fps, layout)
+
+
+def _clock(path: Path, known: Sidecar, fps: float | None, layout: Layout | None) -> Clock:
     features, beside = load_features(path, layout or "TD"), path.with_suffix(".json")
-    known = read_sidecar(path)
     if layout is None and not beside.is_file():
         raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
     n_frames, times = len(features), known.times
@@ -324,7 +327,7 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
         # their mean, and where a recorder paused their median
         rates = (n_frames - 1) / float(starts[-2] - starts[0]), 1 / float(np.median(np.diff(starts[:-1])))
         if not any(1 / MOST_OFF <= rate / clock.fps <= MOST_OFF for rate in rates):
-            source = "its fps" if known.fps else "the run or data.fps"
+            source = "its fps" if known.fps else "data.fps, --fps or the run"
             found, expected = f"times of {rates[0]:.3g} rows a second", f"about {clock.fps:g}, as {source} says"
             raise InputError(beside, found, expected, "times are seconds, fps are rows a second")
     return replace(clock, times=starts)
@@ -341,7 +344,7 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
         try:
             known = read_sidecar(path)
             if layout is not None:
-                read_clock(path, fps, layout)
+                _clock(path, known, fps, layout)
         except InputError as fault:
             yield fault
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
@@ -120,8 +121,14 @@ def _check_seconds(rows: Sequence[Row]) -> None:
     for ends in found.values():
         rates = [frame / time for _, _, frame, time in ends if frame > 0 and time > 0]
         rate = statistics.median(rates) if rates else 0.0
-        off = [(end, row, frame, time) for end, row, frame, time in ends if abs(time * rate - frame) > _AGREE]
-        if off and 2 * len(off) < len(ends):
+        ends.sort(key=lambda end: end[2])
+        late = [time * rate - frame for _, _, frame, time in ends]  # in frames
+        off = [end for end, frames in zip(ends, late, strict=True) if abs(frames) > _AGREE]
+        # where a recorder paused, all that follows is late
+        follow = late[len(late) - len(off) :]
+        paused = len({end[2] for end in off}) > 1 and off == ends[len(ends) - len(off) :]
+        paused = paused and all(after >= before - _AGREE for before, after in pairwise(follow))
+        if off and 2 * len(off) < len(ends) and not paused:
             end, (where, _), frame, time = off[0]
             expected = f"frame {frame:g} at about {frame / rate:g} s, as other rows say"
             todo = "correct one of them, or say which counts with --unit seconds or --unit frames"

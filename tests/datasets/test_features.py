@@ -265,7 +265,7 @@ def test_times_must_be_those_of_the_rate(tmp_path, refused):
     for times in (grid / 5, grid / 5 + 0.05 * (grid % 2), grid / 5 + 60 * (grid > 9)):  # the last with a pause
         beside.write_text(json.dumps({"fps": 5, "times": times.tolist()}))
         assert read_clock(path).times is not None
-    for facts, known, source in (({"fps": 5}, None, "its fps"), ({}, 5.0, "the run or data.fps")):
+    for facts, known, source in (({"fps": 5}, None, "its fps"), ({}, 5.0, "data.fps, --fps or the run")):
         for rate in (4.0, 6.0, 50.0):
             beside.write_text(json.dumps({**facts, "times": (grid / rate).tolist()}))
             found = f"{beside}: times of {rate:g} rows a second; expected about 5, as {source} says"

@@ -43,13 +43,15 @@ def spans(path: Path, kind: str, **options: Any) -> dict[str, list[tuple[float, 
         ("csv", ".csv", "x"),
     ],
 )
-def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_path):
+def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_path, caplog):
     path = save(VIDEO, tmp_path / f"x{ending}")
     (annotation,) = READERS[kind](path, Options())
     assert annotation.where == str(path)
     frames = to_frames(annotation, Clock(fps=29.97), "-")
     assert annotation.name == name
     assert (frames.labels, frames.gaps, frames.contested) == (VIDEO.to_frames(), 0, 0)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"{path}: nobody has annotated 1 of 1 tasks, so predictions are read"] * (kind == "label-studio")
 
 
 def test_every_kind_is_tested_here():
@@ -315,6 +317,27 @@ def test_csv_of_seconds_beside_frame_numbers(tmp_path):
     path.write_text("start_frame,stop_frame,start,stop,label\n10,20,5,6,a\n")
     assert spans(path, "csv", unit="seconds") == {"x": [(5, 6, "a")]}
     assert spans(path, "csv") == {"x": [(10, 20, "a")]}
+
+
+def test_csv_of_frames_and_seconds_that_are_not_the_same_time(tmp_path, refused):
+    cuts = [0, 10, 25, 40, 70, 100]
+
+    def written(starts: list[float], stops: list[float]) -> Path:
+        rows = [f"{cuts[n]},{cuts[n + 1]},{starts[n]},{stops[n]},a{n}" for n in range(5)]
+        path = tmp_path / "x.csv"
+        path.write_text("\n".join(["start,stop,start_seconds,stop_seconds,label", *rows]))
+        return path
+
+    grid = [cut / 5 for cut in cuts]
+    for times in (grid, [*grid[:4], *(time + 60 for time in grid[4:])], [cut**1.5 for cut in cuts]):
+        found = spans(written(times[:-1], times[1:]), "csv")["x"]  # even, with a pause, and uneven
+        assert [stop for _, stop, _ in found] == times[1:]
+    for row, wrong in ((4, 25.0), (1, 4.0), (1, 9.0), (2, 7.0)):
+        path = written(grid[:-1], [wrong if number == row else time for number, time in enumerate(grid[1:])])
+        told = f"{path}:{row + 2}: stop is frame {cuts[row + 1]}, but stop_seconds is {wrong:g}"
+        refused(lambda path=path: spans(path, "csv"), told, f"at about {grid[row + 1]:g} s, as other rows say")
+        assert spans(path, "csv", unit="seconds")["x"][row][1] == wrong
+        assert spans(path, "csv", unit="frames")["x"][row][1] == cuts[row + 1]
 
 
 def test_run_lengths_add_up(tmp_path):

@@ -148,6 +148,19 @@ def test_overwritten_bytes_are_noticed(video, tmp_path, name):
     assert numbers(path, stop=1.0) == list(range(30))  # the fault lies further on
 
 
+def test_a_thread_that_reports_late_finds_a_level(video, capfd):
+    """With the level None again PyAV, which compares it with that of the message, would print a traceback."""
+    for before, after in ((None, av.logging.PANIC), (av.logging.PANIC, av.logging.PANIC), (av.logging.FATAL,) * 2):
+        av.logging.set_level(before)
+        numbers(video("a.mkv"), stop=0.5)
+        assert av.logging.get_level() == after
+    numbers(video("a.mkv"), stop=0.5)
+    av.logging.set_level(None)
+    numbers(video("a.mkv"), stop=0.5)
+    av.logging.log(av.logging.ERROR, "h264", "late")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_longer_sound_is_no_damage(tmp_path):
     for name, codec in (("s.mkv", "pcm_s16le"), ("s.mp4", "aac")):
         with av.open(str(tmp_path / name), "w") as container:

@@ -345,7 +345,7 @@ def _others() -> Iterator[Row]:
     for value in ("0", "5", "-1", "1000000000", "x", DIGITS):
         yield Row(f"data sample --videos/{value[:20]}", f"data sample out --videos {value}", ("videos",))
     yield Row("data sample/not empty", "data sample out", ("out", "not empty"), {"out/x": ""})
-    yield Row("data sample/a file", "data sample out", ("out", "a file"), {"out": ""})
+    yield Row("data sample/a file", "data sample out", ("out: a file; expected a new folder",), {"out": ""})
 
 
 ROWS: tuple[Row, ...] = (*_trained(), *_values(), *_segmented(), *_checked(), *_others())

@@ -150,9 +150,6 @@ def _options() -> Iterator[Row]:
         ("--more-actions: names beside --actions", "one of them"),
     )
     yield Row("foreign options/one input twice", [*here, here[1]], (f"{VIDEO}.npy: given twice",))
-    yield Row(
-        "foreign options/data sample on a file", "data sample f", ("f: a file; expected a new folder",), {"f": ""}
-    )
     quoted = ("data check 'my data'", "data init 'my data' --fps")
     yield Row(
         "foreign options/data sample with a blank",
