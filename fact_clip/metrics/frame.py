@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,7 +72,7 @@ def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Vide
 
 def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check class indices given as an option, such as background; an InputError unless whole numbers of 0 or more."""
-    found = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
+    found: list[Any] = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
     for value in found:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             raise InputError(where, repr(value), "class indices, 0 or more", "look names up with Vocabulary.index")
