@@ -276,7 +276,8 @@ def _resolved(
         if not callable(source) and name not in source and name not in background:
             expected = "an entry in `factors` for each class that is not background"
             raise InputError(f"class {name!r}", "no factors", expected)
-        raw.append(source(name) if callable(source) else source.get(name))
+        entry = source(name) if callable(source) else source.get(name)
+        raw.append(entry if entry is None or isinstance(entry, str | Mapping) else _entry(name, entry))
     chosen = _slots_of(raw) if slots is None else names_of(slots, "slots")
     return chosen, tuple(_in_slots(name, entry, chosen) for name, entry in zip(names, raw, strict=True))
 

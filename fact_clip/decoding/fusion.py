@@ -153,8 +153,8 @@ def fuse_gammas(of: Voters, frame_weight: float, offset: Tensor, seen: Tensor, g
     for name, values in (("offset", offset), ("seen", seen)):
         _check_row(values, name, of.frames.shape[-1])
     if seen.dtype != torch.bool or gammas.dim() != 1 or len(of.frames) != 1:
-        told = f"seen of {seen.dtype}, gammas of shape {tuple(gammas.shape)}, {len(of.frames)} videos"
-        raise InputError("gammas", told, "true and false, (G,), and one video")
+        given = f"seen of {seen.dtype}, gammas of shape {tuple(gammas.shape)}, {len(of.frames)} videos"
+        raise InputError("gammas", given, "true and false, (G,), and one video")
     frames = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
     kept = of.kept[0].to(frames.dtype)  # (T,)
     pairs = [(frames, torch.ones_like(kept))]

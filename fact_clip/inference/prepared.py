@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -163,16 +164,27 @@ def absorb_short(labels: NDArray[np.int64], scores: NDArray[np.floating], least:
     Labels are (T,), scores (T, K) of every label.
     """
     labels, segments = labels.copy(), runs(labels)
-    while len(segments) > 1:
-        place = min(range(len(segments)), key=lambda i: segments[i][1] - segments[i][0])
-        start, stop, _ = segments[place]
-        if stop - start >= least:
+    stop_of, label_of = ({run[0]: run[place] for run in segments} for place in (1, 2))  # by the start of a segment
+    before = {stop: start for start, stop, _ in segments}
+    shortest = [(stop - start, start) for start, stop, _ in segments]
+    heapify(shortest)
+    while len(stop_of) > 1:
+        length, start = heappop(shortest)
+        stop = start + length
+        if stop_of.get(start) != stop:  # it has become a part of another one
+            continue
+        if length >= least:
             break
-        beside = [segments[i][2] for i in (place - 1, place + 1) if 0 <= i < len(segments)]
+        beside = [label_of[each] for each in (before.get(start), stop) if each in stop_of]
         winner = max(beside, key=lambda label: float(scores[start:stop, label].mean()))
         labels[start:stop] = winner
         # The neighbours of the same label become one with it.
-        first = place - 1 if place and segments[place - 1][2] == winner else place
-        last = place + 1 if place + 1 < len(segments) and segments[place + 1][2] == winner else place
-        segments[first : last + 1] = [(segments[first][0], segments[last][1], winner)]
+        first, after = start, stop
+        if start in before and label_of[before[start]] == winner:
+            first = before[start]
+            del stop_of[start]
+        if stop in stop_of and label_of[stop] == winner:
+            after = stop_of.pop(stop)
+        stop_of[first], label_of[first], before[after] = after, winner, first
+        heappush(shortest, (after - first, first))
     return labels

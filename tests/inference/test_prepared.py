@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,15 @@ def test_short_segments_go_to_the_likelier_neighbour(least):
         labels, scores = rng.integers(0, 3, 40).repeat(rng.integers(1, 3)), rng.random((80, 3))
         found = absorb_short(labels, scores, least)
         assert found.tolist() == absorbed_slowly(labels, scores, least).tolist()
+
+
+def test_many_short_segments_cost_little():
+    labels = np.arange(50_000) % 3
+    scores = np.random.default_rng(0).random((50_000, 3))
+    begun = time.process_time()
+    found = absorb_short(labels, scores, 5)
+    assert time.process_time() - begun < 10  # seconds; a look at all segments for each took minutes
+    assert min(stop - start for start, stop, _ in runs(found)) >= 5
 
 
 def test_the_background_is_raised_or_added():
