@@ -114,7 +114,7 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
     found = read(path, Gaps(background, n_frames))
     if n_frames is not None and found.n_frames != n_frames:
         todo = "name the background that was left out: load(path, background=...)" if background is None else ""
-        raise InputError(path, f"{found.n_frames} frames", f"{n_frames} frames", todo)
+        raise InputError(path, f"{found.n_frames} frames", f"{n_frames}, as n_frames says", todo)
     return found if background is None else replace(found, background=(background,))
 
 

@@ -146,7 +146,7 @@ def test_lengths_that_disagree(tmp_path):
     path = tmp_path / "x.csv"
     save(Segmentation.from_frames(["a"] * 5, fps=2.5), path)
     found = told(lambda: load(path, n_frames=7))
-    assert found.startswith(f"{path}: 5 frames; expected n_frames=7; name the background")
+    assert found.startswith(f"{path}: 5 frames; expected 7, as n_frames says; name the background")
     assert load(path, n_frames=5).n_frames == 5
     assert load(path, n_frames=7, background="b").to_frames() == ["a"] * 5 + ["b"] * 2
     assert told(lambda: load(path, n_frames=0)).startswith("n_frames: 0; expected a whole number, 1 to")

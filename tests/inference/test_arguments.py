@@ -47,7 +47,7 @@ ENDLESS["a"] = ENDLESS
             lambda: checked_config(
                 CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"epochs": "x"})})
             ),
-            "config: train.epochs = 'x'; expected a valid integer",
+            "config: train.epochs = 'x'; expected a whole number",
         ),
         (lambda: compat.read_config(ENDLESS), "a: keys within keys, over 20 deep; expected a reference configuration"),
         (lambda: compat.convert(3, "b", "c", "d"), "checkpoint: 3; expected a path"),
