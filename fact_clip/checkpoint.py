@@ -37,9 +37,10 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import BLOCK_OF_LETTER, Config, ModelConfig, Rate, checked, set_key, with_overrides
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import path_of, public
+from fact_clip.core.arguments import path_of
 from fact_clip.core.commit import commit
 from fact_clip.core.files import check_file, inside, parse_json, read_mapping, whole_file
+from fact_clip.core.public import public
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import FACT, Classes, ObjectSpec

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from fact_clip.core.arguments import public
 from fact_clip.core.errors import InputError, printable, shortened
 from fact_clip.core.files import check_file, read_mapping
+from fact_clip.core.public import public
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS
 from fact_clip.core.yaml_text import parse_yaml
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import array_of, number_of, public
+from fact_clip.core.arguments import array_of, number_of
 from fact_clip.core.errors import InputError
+from fact_clip.core.public import public
 from fact_clip.core.segments import Segmentation
 
 _ROUNDING = 1.5e-3  # seconds; files round times to milliseconds

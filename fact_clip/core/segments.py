@@ -12,8 +12,9 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, public, public_class, whole_of
+from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, whole_of
 from fact_clip.core.errors import InputError
+from fact_clip.core.public import public, public_class
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:

@@ -18,9 +18,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import names_of, path_of, public_class
+from fact_clip.core.arguments import names_of, path_of
 from fact_clip.core.errors import LONGEST_NAME, InputError, is_name, no_name, shortened
 from fact_clip.core.files import read_lines
+from fact_clip.core.public import public_class
 from fact_clip.core.segments import frame_labels
 
 Factors: TypeAlias = tuple[str | None, ...]

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
-from fact_clip.core.arguments import public
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import listed
 from fact_clip.core.files import check_file, check_place, file_name, inside, same_place, whole_file
+from fact_clip.core.public import public
 from fact_clip.core.vocabulary import look, spelling
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock

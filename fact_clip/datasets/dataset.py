@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.arguments import public_class
+from fact_clip.core.public import public_class
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.benchmarks import Layout, find_benchmark
 from fact_clip.datasets.features import (

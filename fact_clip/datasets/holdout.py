@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, public_class, whole_of
+from fact_clip.core.arguments import names_of, whole_of
 from fact_clip.core.files import parse_json, whole_file
+from fact_clip.core.public import public_class
 from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
 from fact_clip.formats.base import write_json

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fact_clip.core.arguments import number_of, path_of, public, whole_of
+from fact_clip.core.arguments import number_of, path_of, whole_of
 from fact_clip.core.files import whole_file
+from fact_clip.core.public import public
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout

@@ -1,6 +1,6 @@
 """Model output to one class a frame."""
 
-from fact_clip.core.arguments import make_public
+from fact_clip.core.public import make_public
 from fact_clip.decoding.calibration import (
     ASKS_MODEL,
     PRIORS,

@@ -17,8 +17,9 @@ from safetensors.numpy import save
 
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, public
+from fact_clip.core.arguments import names_of
 from fact_clip.core.files import expanded, file_name, whole_file
+from fact_clip.core.public import public
 from fact_clip.encoders import TextEncoder, text_encoder
 from fact_clip.encoders.sentence import check_vectors
 from fact_clip.text.prompts import Templates, make_prompts

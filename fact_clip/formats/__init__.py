@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import make_public, path_of, whole_of
+from fact_clip.core.arguments import path_of, whole_of
 from fact_clip.core.errors import is_name
 from fact_clip.core.files import whole_file
+from fact_clip.core.public import make_public
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader

@@ -17,8 +17,9 @@ from torch import Tensor
 from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.config import Config
 from fact_clip.core import InputError, Segmentation, stretch
-from fact_clip.core.arguments import number_of, public, public_class, whole_of
+from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.clock import Clock
+from fact_clip.core.public import public, public_class
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.features import load_features, read_clock, read_sidecar
 from fact_clip.datasets.layout import unlabelled

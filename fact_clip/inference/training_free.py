@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation, Vocabulary
-from fact_clip.core.arguments import number_of, public_class
+from fact_clip.core.arguments import number_of
 from fact_clip.core.clock import Clock
+from fact_clip.core.public import public_class
 from fact_clip.core.vocabulary import look
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import TransportSettings, similarity_probabilities, transport

@@ -1,6 +1,6 @@
 """Figures of anyone's predictions, against anyone's labels; integer arrays in, plain numbers out."""
 
-from fact_clip.core.arguments import make_public
+from fact_clip.core.public import make_public
 from fact_clip.metrics.diagnostics import (
     Confusions,
     auroc,

@@ -1,6 +1,6 @@
 """Results as pictures and pages."""
 
-from fact_clip.core.arguments import make_public
+from fact_clip.core.public import make_public
 from fact_clip.report.colours import class_colours
 from fact_clip.report.embeddings import class_scores, draw_frames, embeddings, principal_components, save_figures
 from fact_clip.report.timeline import check_suffix, curve, save_curve, save_timeline, timeline

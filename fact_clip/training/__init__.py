@@ -1,6 +1,6 @@
 """Training and scoring."""
 
-from fact_clip.core.arguments import make_public
+from fact_clip.core.public import make_public
 from fact_clip.training.evaluation import evaluate
 from fact_clip.training.sweep import sweep, train
 

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import flag_of, number_of, path_of, public, whole_of
+from fact_clip.core.arguments import flag_of, number_of, path_of, whole_of
 from fact_clip.core.files import check_file
+from fact_clip.core.public import public
 from fact_clip.core.segments import MOST_FRAMES
 
 if TYPE_CHECKING:

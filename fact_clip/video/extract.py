@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
-from fact_clip.core.arguments import flag_of, number_of, path_of, public, whole_of
+from fact_clip.core.arguments import flag_of, number_of, path_of, whole_of
 from fact_clip.core.files import check_place, file_name, inside, read_mapping, whole_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.processes import lock
+from fact_clip.core.public import public
 from fact_clip.core.segments import LEAST_FPS
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe

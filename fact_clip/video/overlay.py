@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import path_of, public
+from fact_clip.core.arguments import path_of
 from fact_clip.core.files import same_place, whole_file
+from fact_clip.core.public import public
 from fact_clip.video.decode import Image, file_url, frames, probe
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import number_of, path_of, public
+from fact_clip.core.arguments import number_of, path_of
 from fact_clip.core.files import whole_file
+from fact_clip.core.public import public
 from fact_clip.video.decode import Image, file_url
 
 

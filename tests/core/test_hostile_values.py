@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary, majority_stride, row_times
-from fact_clip.core.arguments import array_of, flag_of, is_list, names_of, number_of, public, table_of
+from fact_clip.core.arguments import array_of, flag_of, is_list, names_of, number_of, table_of
 from fact_clip.core.errors import no_name
 from fact_clip.core.files import LONGEST_LINE, read_lines
+from fact_clip.core.public import public
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.formats import load, save

@@ -12,7 +12,7 @@ import pytest
 
 from fact_clip import metrics
 from fact_clip.core import InputError, Segmentation, Vocabulary
-from fact_clip.core.arguments import public, public_class
+from fact_clip.core.public import public, public_class
 
 
 def fail(value: Any) -> None:
