@@ -24,6 +24,7 @@ from fact_clip.core.files import check_place, whole_file
 from fact_clip.core.processes import PARENT
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
+from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
 
 ADAPTED = "runs"
@@ -49,6 +50,23 @@ class TrainingSet:
             check_place(place)
         if self._mapping.is_file():
             Vocabulary.from_mapping(self._mapping)  # what is wrong with it is told before anybody corrects a video
+        if run is not None:
+            self._check_same_features(run.transform.input_dim, run.fps, f"{run.path} reads")
+
+    def _check_same_features(self, width: int, fps: float | None, whose: str) -> None:
+        """An InputError where the set has features of another width or rate already."""
+        known = next((path for path in sorted(self._features.glob("*.npy")) if path.name[0] != "."), None)
+        if known is None:
+            return
+        shape, rate, todo = (
+            open_array(known).shape,
+            read_sidecar(known).fps,
+            "a training set of features by one encoder",
+        )
+        if width not in shape:
+            raise InputError(known, f"shape {shape}", f"{width} columns, as {whose}", todo)
+        if None not in (rate, fps) and rate != fps:
+            raise InputError(known.with_suffix(".json"), f"{rate:g} rows a second", f"{fps:g}, as {whose}", todo)
 
     def add(
         self,
@@ -67,6 +85,7 @@ class TrainingSet:
         """
         if set(labels) == {UNLABELLED}:
             raise InputError(name, "no corrected segment", "one or more", "correct one, or take the predicted ones too")
+        self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
         chosen = replaces or self._free(re.sub(r"[^\w.-]+", "_", name).strip("._") or "video")
         layout = "TD" if self.run is None else self.run.layout
         with whole_file(self._features / f"{chosen}.npy") as path:

@@ -168,6 +168,10 @@ def _report_labels(found: Mapping[str, Frames], out: Path, as_json: bool) -> Non
     )
 
 
+MOST_ROWS = 500
+"""Rows for a frame above which times are perhaps no milliseconds."""
+
+
 def _convert_tables(
     files: list[Path], out: Path, how: Sampling, dtype: Literal["float16", "float32"] | None, as_json: bool
 ) -> None:
@@ -181,5 +185,8 @@ def _convert_tables(
     note = f"; {between} frames without a row lie on the line between their neighbours" if between else ""
     if between > sum(one["frames"] for one in found.values()) / 2 and how.time is not None:
         note += f", which are most; are times of {how.time!r} in {'milli' * how.milliseconds}seconds (--unit)?"
+    rows, frames = (sum(one[key] for one in found.values()) for key in ("rows", "frames"))
+    if how.milliseconds and rows > MOST_ROWS * frames:
+        note += f"; {rows / frames:.0f} rows for each frame: are times of {how.time!r} in milliseconds (--unit)?"
     rate = "as the rows are" if how.fps is None else f"{how.fps:g} frames per second"
     print(f"written: {len(found)} files in {printable(str(out / 'features'))}, {rate}{note}", file=sys.stderr)

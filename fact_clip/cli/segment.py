@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
     from fact_clip.inference.training_free import TrainingFree
 
+logger = logging.getLogger(__name__)
 
 TrainingFreeFlag = Annotated[
     bool, typer.Option("--training-free", help="No training: --encoder compares pictures with the --actions.")
@@ -424,16 +426,19 @@ def _as_table(path: Path, segmentation: Segmentation) -> str:
 
 
 def _truths(inputs: Sequence[Path], segmenter: Segmenter | TrainingFree) -> dict[Path, Segmentation]:
-    """The labels of inputs that lie in a data set of the common layout."""
+    """The labels of inputs that lie in a data set of the common layout; they may be others than those of the run."""
     from fact_clip.core import Segmentation
-    from fact_clip.datasets.layout import UNLABELLED, read_labels
+    from fact_clip.datasets.layout import UNLABELLED, read_lines
 
-    named, found = (*segmenter.vocabulary.names, UNLABELLED), dict[Path, Segmentation]()  # the last is for label -1
+    found = dict[Path, Segmentation]()
     for path in inputs:
         labels = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
         if labels.is_file():
-            given = read_labels(labels, segmenter.vocabulary, segmenter.unlabelled)
-            found[path] = Segmentation.from_frames([named[label] for label in given.tolist()], segmenter.fps)
+            given = read_lines(labels, "a label file, one class name per line")
+            if not all(map(is_name, given)):
+                raise InputError(labels, "lines that are no names", "one class name per frame")
+            named = [UNLABELLED if name in segmenter.unlabelled else name for name in given]
+            found[path] = Segmentation.from_frames(named, segmenter.fps)
     return found
 
 
@@ -452,6 +457,8 @@ def _plot(
         prefix = f"{path.stem} " if len(found) > 1 else ""
         if (truth := truths.get(path)) is not None:
             same = truth.n_frames == prediction.n_frames
+            if not same:
+                logger.warning("%s: %d labels, and %d frames", path, truth.n_frames, prediction.n_frames)
             rows[f"{prefix}truth"] = replace(truth, times=prediction.times) if same else truth
         rows[f"{prefix}prediction"] = prediction
     title = next(iter(found)).stem if len(found) == 1 else ""

@@ -31,6 +31,7 @@ from fact_clip.datasets.features import (
     read_layout,
     sidecar_faults,
 )
+from fact_clip.datasets.holdout import find_holdout
 from fact_clip.datasets.layout import (
     SPLIT_FILES,
     UNLABELLED,
@@ -153,7 +154,20 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
         elif name not in every or config.background is not None:
             todo = f"set data.background; {did_you_mean(name, seen.names)}".removesuffix("; ")
             seen.add("background", path, f"no class {name!r}, named as background", "", todo)
+    if len(background) == len(seen.names):
+        found = f"{len(background)} classes, all of them background"
+        seen.add("background", path, found, "an action", "set data.background")
     _look_at_factors(config, seen, background)
+    if config.holdout is not None and not seen.faults:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # which others tell
+            vocabulary = read_vocabulary(config, seen.root)
+        try:
+            holdout = find_holdout(config, seen.root, vocabulary)
+            assert holdout is not None
+            holdout.check(vocabulary)
+        except InputError as fault:
+            seen.faults.append(("holdout", fault))
 
 
 def _look_at_factors(config: DataConfig, seen: Inspection, background: Sequence[str]) -> None:

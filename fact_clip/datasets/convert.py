@@ -201,22 +201,21 @@ def feature_place(root: Path, name: str, source: Path, shape: tuple[int, ...], *
         raise InputError(source, "the file that would be written", "another --out")
     if not described and beside.exists():
         raise InputError(beside, "what other features are", "none", "remove it, or name another --out")
-    if place.is_file():
-        _check_replaced(place, root / "groundTruth" / f"{name}.txt", source, shape)
+    _check_beside_labels(place, root / "groundTruth" / f"{name}.txt", source, shape)
     return place
 
 
-def _check_replaced(place: Path, labels: Path, source: Path, shape: tuple[int, ...]) -> None:
-    """An InputError where features would give way to some of another width, or that do not fit the labels."""
+def _check_beside_labels(place: Path, labels: Path, source: Path, shape: tuple[int, ...]) -> None:
+    """An InputError where features would give way to some of another width, or do not fit the labels of the video."""
     todo, there = "remove those that are there, or name another --out", None
-    with suppress(InputError):  # damaged features may be replaced
+    with suppress(InputError):  # there are none, or damaged ones, which may be replaced
         there = open_array(place).shape
     if there is not None and shape[1] not in there:
         found = f"{shape[1]} columns (shape {shape} as TD), which would replace {place} of shape {there}"
         raise InputError(source, found, "as many columns", todo)
     count = len(read_lines(labels, "a label file")) if labels.is_file() else None
     if count is not None and not lengths_agree(shape[0], count, DataConfig()):
-        found = f"{shape[0]} frames (shape {shape} as TD), which would replace {place}"
+        found = f"{shape[0]} frames (shape {shape} as TD)"
         raise InputError(source, found, f"about {count}, as {labels} has labels", todo)
 
 

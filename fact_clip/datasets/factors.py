@@ -41,7 +41,8 @@ class ClassFactors:
             return self.table[name]
         if self.grammar is None:
             found = f"no factors in {FILE}"
-            raise InputError(f"class {name!r}", found, "some for each action", "add them, or set data.grammar")
+            todo = "add them, set data.grammar, or name it in data.background if it means no action"
+            raise InputError(f"class {name!r}", found, "some for each action", todo)
         parsed = self.grammar(name)
         # a background class of the benchmark that this run counts as an action has its name as a factor
         return parsed if any(parsed) else (name, *parsed[1:])

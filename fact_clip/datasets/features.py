@@ -387,7 +387,7 @@ class Sidecar(BaseModel):
 
     fps: Rate | None = None
     video_fps: Rate | None = None
-    video: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")] | None = None
+    video: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
     n_frames: int | None = None

@@ -72,6 +72,8 @@ def vocabulary_of(config: DataConfig, path: Path, root: Path | None = None) -> V
         warnings.warn(f"{told}; a data set of your own is data.name=folder", stacklevel=1)
     ignored = unlabelled(config)
     names = tuple(name for name in every if name not in ignored)
+    if not names:
+        raise InputError("data.unlabelled", f"all {len(every)} classes of {path}", "a class that is left")
     background = []
     for one in find_benchmark(config.name).background if config.background is None else config.background:
         if isinstance(one, int) and one >= len(every):

@@ -43,7 +43,8 @@ def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.gr
         raise InputError(where, f"{pattern!r} is no regular expression ({error})", expected) from None
     if _multiplies(pattern):
         fault = f"{pattern!r} repeats what repeats, which may take for ever"
-        raise InputError(where, fault, "no + or * around a + or *, and three of them at most")
+        expected = "no + or * around a + or *, and three of them at most; 10 times ? at most"
+        raise InputError(where, fault, expected)
     if not compiled.groups:
         raise InputError(where, f"{pattern!r} has no parentheses", expected)
     found = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
@@ -57,7 +58,7 @@ def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.gr
 def _multiplies(pattern: str) -> bool:
     """Whether a regular expression may try very many ways: repeated groups with choices inside, or many repetitions."""
     bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)  # without escapes and sets of signs
-    if len(re.findall(r"[+*]|\{\d*,\d*\}", bare)) > 3:
+    if len(re.findall(r"[+*]|\{\d*,\d*\}", bare)) > 3 or len(re.findall(r"[^(+*?}]\?", bare)) > 10:
         return True
     while (inner := re.search(r"\(([^()]*)\)([+*{]?)", bare)) is not None:
         choices = re.search(r"[+*{|]", inner[1])

@@ -80,7 +80,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         annotated = _is_annotated(task)
         predicted += not annotated
         fps = options.fps or data.get("fps")
-        if unit == "frames" and fps is None and annotated:
+        if unit == "frames" and fps is None and not (_is_ours(task) and not annotated):
             raise InputError(where, "frames, and no fps in its data", "the frame rate of its video", "set --source-fps")
         found.append(Annotation(name, spans, unit, str(path), fps, None, data.get(BACKGROUND)))
     tell_others(path, "control", every, chosen, options.tier)
@@ -89,8 +89,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     return found
 
 
+def _is_ours(task: Mapping[str, Any]) -> bool:
+    """Whether its last prediction is one of ours, which count feature rows where no rate is known."""
+    last = (task.get("predictions") or [{}])[-1]
+    return isinstance(last, dict) and last.get("model_version") == "fact-clip"
+
+
 def _is_annotated(task: Mapping[str, Any]) -> bool:
-    """Whether a person has answered; predictions of ours count feature rows where no rate is known."""
+    """Whether a person has answered."""
     return any(not each.get("was_cancelled") for each in task.get("annotations") or [])
 
 

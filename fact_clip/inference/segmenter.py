@@ -470,5 +470,7 @@ def load(
             raise InputError("--window", f"seconds, and no frame rate in {run.path}", "frames a second", "set --fps")
         if not 0 < window <= 1e7:
             raise InputError("--window", f"{window:g}", "seconds, more than 0 and at most 1e+07")
-        segmenter.window = max(round(window * rate), 1)
+        if window * rate < 2:
+            raise InputError("--window", f"{window:g} seconds", f"two rows or more, at {rate:g} a second")
+        segmenter.window = round(window * rate)
     return segmenter

@@ -36,6 +36,8 @@ SUFFIXES = (
 )  # fmt: skip
 """What counts as a video where a folder is searched."""
 
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
 # The containers that FFmpeg may take a file for, whatever its name. Each holds its own pictures; playlists and lists of
 # other files (hls, dash, concat, image2, ...) are none of them.
 _CONTAINERS = (
@@ -240,7 +242,8 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         if error.errno == errno.EINVAL:  # what FFmpeg says of a format that is not in the list
-            raise InputError(path, "not a file that holds its own pictures", expected) from None
+            what = "a picture" if path.suffix.lower() in PICTURES else "no container of a video, or a list of files"
+            raise InputError(path, what, expected) from None
         raise InputError(path, f"not a video, or its index is cut off ({reason})", expected) from None
     with container:
         cover = av.stream.Disposition.attached_pic
