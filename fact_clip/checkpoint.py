@@ -35,7 +35,7 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from fact_clip import __version__
-from fact_clip.config import BLOCK_OF_LETTER, Config, ModelConfig, Rate, checked, set_key, with_overrides
+from fact_clip.config import BLOCK_OF_LETTER, Config, ModelConfig, Rate, checked, set_key, settings_of
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import path_of
 from fact_clip.core.commit import commit
@@ -244,11 +244,11 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     written = facts.get("format")
     if type(written) is not int or written not in (1, FORMAT):  # True and 1.0 are equal to 1
         todo = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
-        raise InputError(path / "run.json", f"format {written}", f"format {FORMAT}", todo)
+        raise InputError(path / "run.json", f"format {written!r}", f"format {FORMAT}", todo)
     tree = read_mapping(path / "config.yaml", _COMPLETE)
     if written == 1:
         _from_format_1(path, facts, tree)
-    config = Config.from_tree(with_overrides(tree, overrides), str(path / "config.yaml"))
+    config = Config.overridden(tree, settings_of(overrides), str(path / "config.yaml"))
     if written != 1 and (missing := [group for group in Config.model_fields if group not in tree]):
         raise InputError(path / "config.yaml", f"no {missing[0]}", _COMPLETE, "copy the run again, as it was written")
     known = checked(RunFacts, facts, path / "run.json", "copy the run again, as it was written")

@@ -6,6 +6,7 @@ docs/configuration.md, which lists recipes and keys, is generated from this file
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import os
@@ -20,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from fact_clip.core.errors import InputError, printable, shortened
 from fact_clip.core.files import check_file, read_mapping
 from fact_clip.core.public import public
-from fact_clip.core.segments import LEAST_FPS, MOST_FPS
+from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 from fact_clip.core.yaml_text import parse_yaml
 
 __all__ = ["Config", "recipes"]
@@ -188,7 +189,7 @@ class ModelConfig(_Frozen):
     blocks: Annotated[str, AfterValidator(_block_letters)] = Field(
         "iuUU", max_length=32, description="one letter per block: i or I first, then u and U"
     )
-    tokens: int = Field(60, ge=0, le=10_000, description="M, action tokens (0 with a transcript)")
+    tokens: int = Field(60, ge=0, le=2_000, description="M, action tokens (0 with a transcript)")
     head: str = Field("closed", description="entry of models/heads.py")
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")
@@ -282,10 +283,10 @@ class DecodeConfig(_Frozen):
         0.0, ge=0, le=LARGEST, description="cost in nats of changing the action (0: each frame alone)"
     )
     window: int = Field(
-        0, ge=0, le=1_000_000_000, description="frames per pass over a long video (0: one pass); docs/long_videos.md"
+        0, ge=0, le=MOST_FRAMES, description="frames per pass over a long video (0: one pass); docs/long_videos.md"
     )
     overlap: int | None = Field(
-        None, ge=0, le=1_000_000_000, description="frames that two passes share; unset: reach of the layers"
+        None, ge=0, le=MOST_FRAMES, description="frames that two passes share; unset: reach of the layers"
     )
     training_free: float = Field(
         0.0, ge=0, lt=1, description="share of training-free scores (docs/protocol.md, 'Mixed scores')"
@@ -383,11 +384,18 @@ class Config(_Frozen):
         if bases and not bases[-1]:
             raise InputError("base=", "nothing", "a recipe, by name or path")
         tree = read_recipe(recipe, base=bases[-1] if bases else None)
-        settings = [text for text in overrides if not text.startswith("base=")]
+        return cls.overridden(tree, [text for text in overrides if not text.startswith("base=")], str(recipe))
+
+    @classmethod
+    def overridden(cls, tree: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
+        """Check a nested mapping with ``key=value`` overrides on top; an error names the override if it made it."""
+        before = copy.deepcopy(tree)
         try:
-            return cls.from_tree(with_overrides(tree, settings), str(recipe))
+            return cls.from_tree(with_overrides(tree, overrides), where)
         except InputError as error:
-            raise _of_override(error, settings) from None
+            if overrides:
+                cls.from_tree(before, where)  # an error of the mapping itself comes first
+            raise _of_override(error, overrides) from None
 
     @classmethod
     @public
@@ -405,12 +413,13 @@ class Config(_Frozen):
 
 def _of_override(error: InputError, overrides: Sequence[str]) -> InputError:
     """The error, with the override in place of the recipe where it names the key or value that the override gave."""
+    wrong, unknown = error.found.partition(" = ")[0], error.found.removeprefix("unknown key ")
     for override in reversed(overrides):
         key = override.partition("=")[0]
-        if error.found.startswith(f"{key} = "):
-            return InputError("setting", error.found, error.expected, error.todo)
-        if error.found.startswith("unknown key ") and f"{key}.".startswith(f"{error.found.split()[-1]}."):
+        if unknown != error.found and f"{key}.".startswith(f"{unknown}."):
             return InputError(override, error.found, error.expected, error.todo)
+        if f"{wrong}.".startswith(f"{key}."):
+            return InputError("setting", error.found, error.expected, error.todo)
     return error
 
 

@@ -121,9 +121,14 @@ def _answered(command: Callable[[], object]) -> int:
     except OSError as error:
         where = "the output" if error.filename is None else str(error.filename)  # files of ours have names
         return _refuse(f"{shortened(where)}: {error.strerror or error}")
-    except (MemoryError, RecursionError) as error:
-        what = "memory" if isinstance(error, MemoryError) else "room on Python's stack"
-        return _refuse(f"not enough {what} for this input ({shortened(str(error)) or 'no more is known'})")
+    except RecursionError as error:
+        return _refuse(f"not enough room on Python's stack for this input ({shortened(str(error))})")
+    except (MemoryError, RuntimeError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        if isinstance(error, RuntimeError) and "allocate" not in said:  # torch has no class for it on the CPU
+            raise
+        todo = "smaller train.batch_size, model.tokens or decode.window take less"
+        return _refuse(f"not enough memory for this input ({shortened(said) or 'no more is known'}); {todo}")
     finally:
         logger.removeHandler(lines)
         logger.setLevel(before[0])

@@ -10,7 +10,7 @@ import reprlib
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union
 
@@ -30,16 +30,16 @@ _FAILURES = (TypeError, AttributeError, ValueError, LookupError, OverflowError, 
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """The function, of which an argument that is not of its annotated type is an InputError where the call failed.
 
-    Looked at after a failure alone, so that a call costs nothing and what can stand in for a type may. Flags alone are
-    looked at before: everything can stand in for one, and "no" would be yes.
+    Looked at after a failure alone, so that a call costs nothing and what can stand in for a type may. Looked at before
+    are flags, since everything can stand in for one, and "no" would be yes; and what is called only after the work.
     """
-    flags = _flags(function)
+    first = _looked_at_first(function)
 
     @functools.wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, place in flags.items():
+        for name, (place, check) in first.items():
             if name in kwargs or place < len(args):
-                flag_of(kwargs[name] if name in kwargs else args[place], name)
+                check(kwargs[name] if name in kwargs else args[place], name)
         try:
             return function(*args, **kwargs)
         except InputError:
@@ -53,14 +53,20 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return told
 
 
-def _flags(function: Callable[..., Any]) -> dict[str, int]:
-    """Arguments that are true or false, and their places; one that has no place has the last of all."""
+def _looked_at_first(function: Callable[..., Any]) -> dict[str, tuple[int, Callable[[Any, str], object]]]:
+    """Arguments that are looked at before a call: their places (the last of all for those without one), and by what."""
+    checks = {bool: flag_of, "bool": flag_of, "Progress | None": _progress_of}
     parameters = inspect.signature(function).parameters.values()
     return {
-        each.name: sys.maxsize if each.kind is each.KEYWORD_ONLY else place
+        each.name: (sys.maxsize if each.kind is each.KEYWORD_ONLY else place, checks[each.annotation])
         for place, each in enumerate(parameters)
-        if each.annotation in (bool, "bool")
+        if isinstance(each.annotation, Hashable) and each.annotation in checks
     }
+
+
+def _progress_of(value: Any, where: str) -> None:
+    if value is not None and not callable(value):
+        raise InputError(where, repr(value), "a function, or None")
 
 
 def public_class(cls: type[T]) -> type[T]:

@@ -104,6 +104,8 @@ class Segment:
             object.__setattr__(self, "stop", operator.index(self.stop))
         except TypeError as error:
             raise InputError(where, f"frames [{self.start!r}, {self.stop!r})", "whole frame numbers") from error
+        if not -MOST_FRAMES < self.start <= MOST_FRAMES or self.stop > 10 * MOST_FRAMES:
+            raise InputError(where, "frames out of bounds", f"{MOST_FRAMES:,} frames at most")
         if self.start < 0 or self.stop <= self.start:
             raise InputError(where, f"frames [{self.start}, {self.stop})", "0 <= start < stop")
         if self.stop > MOST_FRAMES:

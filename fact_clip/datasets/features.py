@@ -19,6 +19,7 @@ from fact_clip.core.arrays import BROKEN_ARRAY
 from fact_clip.core.clock import Clock
 from fact_clip.core.files import check_file, read_mapping
 from fact_clip.core.public import public
+from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]
@@ -77,7 +78,10 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
         raise InputError(path, f"an array of shape {array.shape}", "two dimensions, time and columns")
     if layout is None:
         raise InputError(path, f"shape {array.shape} and no layout", "layout TD or DT", "set data.layout")
-    return array if layout == "TD" else array.T
+    rows = array if layout == "TD" else array.T
+    if min(array.shape) > MOST_FRAMES or (len(rows) > MOST_FRAMES and max(array.shape) == len(rows)):
+        raise InputError(path, f"{len(rows):,} rows (shape {array.shape} as {layout})", f"{MOST_FRAMES:,} at most")
+    return rows
 
 
 def lengths_agree(n_rows: int, n_labels: int, config: DataConfig) -> bool:

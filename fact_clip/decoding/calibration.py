@@ -32,6 +32,8 @@ Floats = NDArray[np.float64]
 def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
     """For each slot the training frames of each factor, "" for classes without one; from frames per class (C,)."""
     frames = table_of(frames, "frames", (len(vocabulary),)).astype(np.int64)
+    if (frames < 0).any():
+        raise InputError("frames", str(int(frames.min())), "counts of 0 or more")
     counts: dict[str, dict[str, int]] = {}
     for place, slot in enumerate(vocabulary.slots):
         own = counts[slot] = {}
@@ -49,6 +51,8 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
     total = np.zeros(len(vocabulary))
     for place, slot in enumerate(vocabulary.slots):
         counts = {factor: count for factor, count in frames.get(slot, {}).items() if count}
+        for factor, count in counts.items():
+            number_of(count, f"frames of {factor!r}", "a count of 0 or more", 0)
         if not counts:
             raise InputError(f"frames of the slot {slot!r}", "none", "training frames of one factor at least")
         shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}

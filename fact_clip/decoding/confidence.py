@@ -204,7 +204,10 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
     The error is the mean over frames of |confidence - share right| of their bins.
     """
     confidence = array_of(confidence, "confidence", "numbers from 0 to 1, (N,)").astype(np.float64)
-    right = array_of(right, "right", "true or false, (N,)").astype(np.bool_)
+    right = array_of(right, "right", "true or false, (N,)")
+    if right.dtype.kind == "f":  # confidences, in the other order of arguments
+        raise InputError("right", f"numbers of type {right.dtype}", "true or false, (N,)")
+    right = right.astype(np.bool_)
     if confidence.ndim != 1 or right.shape != confidence.shape:
         raise InputError("right", f"arrays of shape {confidence.shape} and {right.shape}", "(N,) and (N,)")
     if not ((confidence >= 0) & (confidence <= 1)).all():  # NaN is neither

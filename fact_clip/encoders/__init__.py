@@ -145,6 +145,8 @@ def is_local(name: str) -> bool:
 def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:
     if not isinstance(name, str):
         raise InputError(kind, repr(name), "the name of one")
+    if not isinstance(runtime, Runtime):
+        raise InputError("runtime", repr(runtime), "a Runtime")
     prefix, _, rest = name.partition(":")
     if prefix not in table:
         raise InputError(kind, repr(name), f"one such as {', '.join(entry.example for entry in table.values())}")

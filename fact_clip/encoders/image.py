@@ -152,6 +152,9 @@ class GridEncoder:
 
     def encode_images(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(1 + N, 48, 64, 3) -> (N, 384) float32; the first picture only serves the motion of the second."""
+        shape, kind = getattr(prepared, "shape", ()), getattr(prepared, "dtype", None)
+        if len(shape) != 4 or shape[1:] != (48, 64, 3) or kind != np.uint8:
+            raise InputError("prepared", f"{kind} of shape {shape}", "pictures, (1 + N, 48, 64, 3) in uint8")
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole
         grey = (prepared @ np.array([77, 150, 29], dtype=np.float32)) / np.float32(256 * 255)  # (1 + N, 48, 64)

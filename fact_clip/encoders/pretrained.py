@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import names_of
 from fact_clip.core.files import expanded
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ class TextModel(Pretrained):
             InputError: a model that does not load, a tokeniser that is empty or of another model, or a text that is
                 too long for the model.
         """
+        texts = list(names_of(texts, "texts"))
         embed = self._texts
         with self._errors("texts that the model can take"):
             if not texts:

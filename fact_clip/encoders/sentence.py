@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from fact_clip.config import WIDEST
 from fact_clip.core import InputError
+from fact_clip.core.arguments import names_of
 from fact_clip.core.arrays import check_archive, read_npz
 from fact_clip.core.files import expanded
 from fact_clip.encoders.pretrained import Runtime, TextModel, no_progress_bars
@@ -109,6 +110,7 @@ class HashEncoder:
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """N texts -> (N, size), each row of length 1; a text without a letter or digit is an InputError."""
+        texts = list(names_of(texts, "texts"))
         rows = np.zeros((len(texts), self.size), dtype=np.float64)
         for row, text in zip(rows, texts, strict=True):
             words = _WORD.findall(text.casefold())
@@ -179,6 +181,7 @@ class StoredVectors:
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """N texts -> (N, E), each row of length 1; a text that the file lacks or a zero or NaN vector is an error."""
+        texts = list(names_of(texts, "texts"))
         missing = [text for text in texts if tidy(text) not in self._vectors]
         if missing:
             found = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"

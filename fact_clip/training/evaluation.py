@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
-from fact_clip.checkpoint import check_vocabulary, load_models, open_run, write_json
+from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.commit import commit
 from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import read_lines
+from fact_clip.datasets.layout import find_split, read_lines, read_split
 from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
@@ -154,6 +154,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
             raise InputError(override, "a setting of the model or of its training", expected, "train a run with it")
     run = open_run(run_dir, overrides) if overrides else trained
     dataset = Dataset.open(run.config.data)
+    _check_split(trained, run, dataset)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
     check_select(run.config)
     dataset.labels(dataset.learning[0])  # which are as long as its features, unless these lie the other way
@@ -189,6 +190,18 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     warn_of_no_calibration(run, calibration)
     warn_of_unused(run.config, overrides)
     return Segmenter(run, models, place, calibration, confidence=confidence), dataset
+
+
+def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
+    """An InputError where another split tests what the run was trained on."""
+    own, asked = str(trained.config.data.split), str(run.config.data.split)
+    if own == asked or find_split(dataset.root, "train", own) is None:
+        return
+    learned = read_split(dataset.root, "train", own)
+    known = next((name for name in dataset.test if name in learned), None)
+    if known is not None:
+        found = f"{asked}, whose test video {known!r} the run was trained on"
+        raise InputError("data.split", found, own, "train a run on that split")
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")

@@ -135,8 +135,11 @@ def prepare(
         reads them. Settings that do not go together are an InputError before anything is written.
     """
     processes = processes or Processes(config.train.device)
-    # The root as it was found, so that the run can be evaluated from anywhere.
-    data = config.data.model_copy(update={"root": str(Path(dataset.root).resolve())})
+    # The root and the hold-out as they were found, so that the run can be evaluated from anywhere.
+    asked = config.data.holdout
+    if isinstance(asked, str) and not (dataset.root / asked).is_file() and Path(asked).is_file():
+        asked = str(Path(asked).resolve())
+    data = config.data.model_copy(update={"root": str(Path(dataset.root).resolve()), "holdout": asked})
     config = config.model_copy(update={"data": data})
     start = None if config.train.init is None else starting_run(config, dataset)
     if start is not None:

@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
@@ -125,6 +126,9 @@ def _check(config: Config, dataset: Dataset) -> torch.device:
     check_select(config)
     if config.model.head not in HEADS:
         raise InputError("model.head", repr(config.model.head), f"one of {', '.join(HEADS)}")
+    if config.train.member_parts and 1 < dataset.validation_parts < config.train.members:
+        told = f"{config.train.members} members share {dataset.validation_parts} parts of validation videos"
+        warnings.warn(told, stacklevel=2)
     if dataset.holdout is not None and config.model.is_open and not config.train.member_parts:
         check_rules(config.decode, [dataset])
     if config.decode.overlap is not None:
@@ -139,7 +143,7 @@ def _kept_if_begun(out: Path) -> Iterator[None]:
     was_empty = not any(out.iterdir())
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError, RuntimeError):  # the last one is that of torch without memory
         if was_empty and not any(out.rglob("last.safetensors")):
             for path in out.iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from fact_clip.config import Config
 
@@ -16,6 +17,14 @@ def _reads_text(config: Config) -> bool:
     return config.model.head != "closed" and config.model.head != "verb-noun"
 
 
+def _reads(block: str, key: str, config: Config) -> bool:
+    """Whether a block reads one of the sizes that only some blocks have."""
+    own = getattr(config.model, block)
+    if key == "segment_layers":
+        return "U" in config.model.blocks
+    return bool(own.frame == "m") if key.startswith("frame") else bool(own.action != "gru_om")
+
+
 # A setting or a group of them; whether it has an effect; what it needs.
 NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("text", _reads_text, "a head that reads text, as model.head=text"),
@@ -25,6 +34,18 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("model.update", lambda config: "u" in config.model.blocks, "a block u in model.blocks"),
     ("model.pooled", lambda config: "U" in config.model.blocks, "a block U in model.blocks"),
     ("model.tokens", lambda config: not config.model.transcript, "model.transcript=false"),
+    ("data.validation_unseen", lambda config: config.data.holdout is not None, "data.holdout"),
+    *(
+        (f"model.{block}.{key}", partial(_reads, block, key), needs)
+        for block in ("input", "update", "pooled")
+        for key, needs in (
+            ("segment_layers", "a block U in model.blocks"),
+            ("frame_groups", "frame m"),
+            ("frame_norm", "frame m"),
+            ("heads", "another action than gru_om"),
+            ("feedforward", "another action than gru_om"),
+        )
+    ),
     ("data.interleave", lambda config: config.data.stride > 1, "data.stride above 1"),
     ("data.objects.blocks", lambda config: config.data.objects.file is not None, "data.objects.file"),
     ("data.objects.slot", _has_objects, "data.objects.file or data.objects.find"),
@@ -42,6 +63,7 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("decode.gamma_cost", lambda config: config.decode.gamma_rule == "cost", "decode.gamma_rule=cost"),
     ("train.lr_decay", lambda config: config.train.schedule == "step", "train.schedule=step"),
     ("train.member_parts", lambda config: config.train.members > 1, "train.members above 1"),
+    ("train.member_parts", lambda config: config.data.validation > 0, "data.validation"),
     ("train.select", lambda config: config.data.validation > 0, "data.validation"),
     ("train.patience", lambda config: config.data.validation > 0, "data.validation"),
     ("train.validate_every", lambda config: config.data.validation > 0, "data.validation"),

@@ -166,3 +166,8 @@ def test_saving_takes_a_flag(tmp_path):
     path = tmp_path / "x.csv"
     assert told(lambda: TIMED.save(path, with_background="no")) == "with_background: 'no'; expected true or false"
     assert not path.exists()
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 10**5000), (-(10**5000), 3)], ids=["stop", "start"])
+def test_frames_without_end(start, stop):
+    assert told(lambda: Segment(start, stop, "a")).endswith("frames out of bounds; expected 20,000,000 frames at most")

@@ -12,7 +12,16 @@ import torch
 
 from fact_clip import decoding
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.decoding import Calibration, Confidence, Known, TransportSettings, Voters
+from fact_clip.decoding import (
+    Calibration,
+    Confidence,
+    Known,
+    TransportSettings,
+    Voters,
+    factor_frames,
+    factor_log_shares,
+    reliability,
+)
 
 EYE = np.eye(4, dtype=np.float32)
 STEPS = tuple(np.linspace(0, 1, 101).tolist())
@@ -126,3 +135,13 @@ def test_bounds_themselves_are_in():
     assert decoding.reliability([0, 1], [False, True])["ece"] == 0
     assert Confidence(1.0, 0.0, STEPS, 0).least(1) == 1
     assert decoding.fuse(VOTERS, 1, torch.zeros(3)).shape == (1, 5, 3)
+
+
+def test_counts_are_counts_and_what_is_right_is_no_confidence():
+    vocabulary = Vocabulary.from_names(["a", "b"])
+    with pytest.raises(InputError, match=r"^frames: -1; expected counts"):
+        factor_frames(vocabulary, np.array([3, -1]))
+    with pytest.raises(InputError, match=r"^frames of 'a': -2"):
+        factor_log_shares(vocabulary, {"phrase": {"a": -2, "b": 3}})
+    with pytest.raises(InputError, match=r"^right: numbers of type float64"):
+        reliability(np.array([1.0, 0.0]), np.array([0.3, 0.4]))

@@ -139,3 +139,19 @@ def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):
     with pytest.raises(InputError, match=r"data\.objects\.find: true, and the file objects\.txt; expected one of them"):
         train(Config.load("kscgr_zero_shot_plain", [*rest, "data.objects.file=objects.txt"]), tmp_path / "both")
     assert not (tmp_path / "both").exists()
+
+
+def test_a_hold_out_that_lies_in_the_current_folder_is_found_from_any(tiny, workbench, tmp_path, monkeypatch):
+    shutil.copyfile(workbench / "zero_shot/A.json", tmp_path / "mine.json")
+    monkeypatch.chdir(tmp_path)
+    train(tiny(**joined(data={"holdout": "mine.json"})), tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert checkpoint.open_run(tmp_path / "run").config.data.holdout == str(tmp_path / "mine.json")
+    assert "zero_shot" in evaluate(tmp_path / "run")
+
+
+def test_progress_is_a_function(tiny, tmp_path):
+    with pytest.raises(InputError, match=r"^progress: 3; expected a function"):
+        train(tiny(), tmp_path / "run", progress=3)
+    assert not (tmp_path / "run").exists()

@@ -10,7 +10,7 @@ import numpy as np
 
 from fact_clip.core import Vocabulary
 
-from ..row import Row, array, dumped, gone, replaced
+from ..row import Row, array, dumped, edited, gone, header, replaced
 
 VIDEO = "person1_video1"
 CHECK = "data check data data.name=workbench"
@@ -58,8 +58,13 @@ def _texts() -> Iterator[Row]:
 
 def _segments() -> Iterator[Row]:
     here = f"segment data/features/{VIDEO}.npy --run {{w}}/run --out o"
-    broken = {f"data/groundTruth/{VIDEO}.txt": "fly a kite\n"}
-    yield Row("useless segment/--plot beside broken labels", f"{here} --plot p.png", (f"{VIDEO}.txt:1", "fly a kite"), broken, ("data",))  # fmt: skip
+    broken = {f"data/groundTruth/{VIDEO}.txt": "fly a kite\n\nfly a kite\n"}
+    yield Row("useless segment/--plot beside broken labels", f"{here} --plot p.png", (f"{VIDEO}.txt", "no names"), broken, ("data",))  # fmt: skip
+    other = {f"data/groundTruth/{VIDEO}.txt": "fly a kite\n"}
+    yield Row("useless segment/--plot beside other labels", f"{here} --plot p.png", ("1 labels, and",), other, ("data",), 0, ("o*", "p.png"))  # fmt: skip
+    yield Row("useless segment/a window of no row", f"{here} --window 1e-9", ("--window", "two rows"), copies=("data",))
+    escape = {f"data/features/{VIDEO}.json": dumped({"fps": 15, "video": "a\x1b[31m.mp4"})}
+    yield Row("useless segment/an escape in the name of a video", f"{here} --format vtt,eaf", (f"{VIDEO}.json", "video"), escape, ("data",))  # fmt: skip
     media = f"{here} --media https://host/{{name}} --format"
     yield Row("useless segment/--media for no file", f"{media} csv,txt", ("--media", "name no video"), copies=("data",))
     yield Row("useless segment/--media for one file", f"{media} csv,eaf", copies=("data",), code=0, leaves=("o*",))
@@ -123,6 +128,72 @@ def _pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def _tenth() -> Iterator[Row]:
+    """What the ninth and tenth tests found."""
+    optional = f"({'a?' * 30}{'a' * 30})"
+    yield Row("useless pattern/optional letters", ["data", "split", "{w}/data", "--leave-out", "p", "--pattern", optional], ("--pattern", "? at most"))  # fmt: skip
+    other = {"set/features/a.npy": array(np.eye(20, 5))}
+    yield Row("useless app/a training set of other features", "app --run {w}/run --training-set set", ("a.npy", "8 columns"), other)  # fmt: skip
+    spans = {"from_name": "action", "type": "timelinelabels", "value": {"ranges": [{"start": 1, "end": 9}], "timelinelabels": ["a"]}}  # fmt: skip
+    task = [{"id": 1, "data": {"video": "v.mp4"}, "predictions": [{"model_version": "theirs", "result": [spans]}]}]
+    studio = "data convert --from label-studio a.json --fps 5 --out o"
+    yield Row("useless convert/predictions without a rate", studio, ("task 1", "fps"), {"a.json": dumped(task)})
+    seconds = {"t.csv": "time,x\n" + "".join(f"{number / 50},{number}\n" for number in range(2000))}
+    table = "data convert --from table t.csv --time time --unit milliseconds --fps 15 --out o"
+    yield Row("useless convert/seconds as milliseconds", table, ("rows for each frame", "--unit"), seconds, code=0, leaves=("o*",))  # fmt: skip
+    labels = {"o/groundTruth/a.txt": "x\n" * 90, "a.npy": array(np.eye(200, 4))}
+    yield Row("useless convert/features beside other labels", "data convert --from npy a.npy --out o", ("a.npy", "90"), labels)  # fmt: skip
+    own = {
+        "d/mapping.txt": "0 a b\n1 c d\n",
+        "d/groundTruth/v.txt": "a b\nc d\n" * 20,
+        "d/features/v.npy": array(np.eye(40, 3)),
+        "d/splits/train.split1.bundle": "v\n",
+        "d/splits/test.split1.bundle": "",
+    }
+    for what, options, words in (
+        ("all background", 'data.background=["a b","c d"]', ("all of them background",)),
+        ("an unknown class held out", 'data.holdout=["a x"]', ("no class 'a x'",)),
+    ):
+        yield Row(f"useless check/{what}", ["data", "check", "d", options], words, own, code=1)
+    yield Row("useless summary/all unlabelled", ["data", "summary", "d", 'data.unlabelled=["a b","c d"]'], ("data.unlabelled",), own)  # fmt: skip
+    factors = {**own, "d/factors.csv": "class,verb,object\nc d,c,d\n"}
+    yield Row("useless summary/the background lacks factors", "data summary d", ("'a b'", "data.background"), factors)
+    mixed = {"words/model.safetensors": lambda path: path.write_bytes((path.parent.parent / "run/model.safetensors").read_bytes())}  # fmt: skip
+    yield Row("useless run/weights of another head", f"segment {{w}}/{VIDEO}.npy --run words --out o", ("model.safetensors", "head 'text'"), mixed, ("run", "words"))  # fmt: skip
+    yield Row("useless extract/a picture", "extract v.png --encoder grid --out o", ("v.png: a picture",), {"v.png": _picture})  # fmt: skip
+    for what, options, words in (
+        ("the split of another run", "data.split=2", ("data.split", "trained on")),
+        ("a weight of 2", "decode.frame_weight=2", ("setting: decode.frame_weight = 2",)),
+        ("a format that is a text", "", ("run.json", "format '2'")),
+    ):
+        files = {"run/run.json": edited("", format="2")} if not options else {}
+        yield Row(f"useless evaluation/{what}", f"evaluate run {options}", words, files, ("run",))
+    train = "train {w}/tiny.yaml --out out"
+    yield Row("useless words/a list of a wrong item", f"{train} data.context=[0]", ("setting: data.context.0 = 0",))
+    dotted = {"r.yaml": "base: {w}/tiny.yaml\ntrain.epochs: 3\n"}
+    yield Row("useless words/a key with a dot in a file", "train r.yaml train.epochs=1 --out out", ("r.yaml: unknown key",), dotted)  # fmt: skip
+    long = {f"{VIDEO}.npy": _sparse}
+    yield Row("useless segment/rows without end", f"segment {VIDEO}.npy --run {{w}}/run --out o", ("4,000,000,000 rows",), long)  # fmt: skip
+
+
+def _picture(path: Path) -> None:
+    import av
+
+    with av.open(str(path), "w", format="image2") as file:
+        stream = file.add_stream("png", rate=1)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "rgb24"
+        for packet in stream.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8))):
+            file.mux(packet)
+
+
+def _sparse(path: Path) -> None:
+    """A file with a hole, of 4 billion rows."""
+    head = header("{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 8), }".ljust(117) + "\n")
+    path.write_bytes(head)
+    os.truncate(path, len(head) + 4 * 8 * 4_000_000_000)
+
+
 def _encoders() -> Iterator[Row]:
     two = {f"data/features/person{person}_video1.json": dumped({"encoder": f"e{person}"}) for person in (1, 2)}
     train = "train {w}/tiny.yaml train.epochs=1 data.root=data --out out"
@@ -145,4 +216,4 @@ def _words() -> Iterator[Row]:
     yield Row("useless words/a seed of named classes", ["data", "holdout", "{w}/data", "data.name=workbench", "--unseen", "insert bolt", "--seed", "3"], ("--seed",))  # fmt: skip
 
 
-ROWS = (*_runs(), *_encoders(), *_words(), *_settings(), *_data(), *_texts(), *_segments(), *_published())
+ROWS = (*_runs(), *_tenth(), *_encoders(), *_words(), *_settings(), *_data(), *_texts(), *_segments(), *_published())
