@@ -242,7 +242,8 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         if error.errno == errno.EINVAL:  # what FFmpeg says of a format that is not in the list
-            what = "a picture" if path.suffix.lower() in PICTURES else "no container of a video, or a list of files"
+            is_picture = path.suffix.lower() in PICTURES
+            what = "a picture" if is_picture else "not a video, but a list of files or a container of something else"
             raise InputError(path, what, expected) from None
         raise InputError(path, f"not a video, or its index is cut off ({reason})", expected) from None
     with container:

@@ -131,7 +131,7 @@ def test_a_run_of_another_format_is_one_line(number, tmp_path, capsys):
         said = capsys.readouterr()
         assert said.out == ""
         expected = f"expected format {checkpoint.FORMAT}; use the fact-clip version that wrote it (9.8.7)\n"
-        assert said.err == f"fact-clip: {copy / 'run.json'}: format {number}; {expected}"
+        assert said.err == f"fact-clip: {copy / 'run.json'}: format {number!r}; {expected}"
 
 
 def test_a_member_of_another_format_is_one_line(tmp_path, capsys):
