@@ -503,6 +503,10 @@ _CHANGED = {
     "model.channels": "it is called model.objects now",
     "model.frame_weight": "it is called decode.frame_weight now",
     "data.holdout_mode=show": "it is called oracle now",
+    **dict.fromkeys(
+        ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP"),
+        "published YAML files are read by scripts/train.py --cfg",
+    ),
     **dict.fromkeys(("decode.method", "loss.prior", "model.key_width"), "it was removed: leave it out"),
     **dict.fromkeys((f"model.objects.{key}" for key in ("words", "layers", "heads", "dropout")), "it was removed"),
 }
@@ -532,6 +536,9 @@ def _nearest_key(name: str, model: type[BaseModel], prefix: str) -> str:
     inner = [
         f"{key}.{name}" for key, kind in groups if isinstance(kind, type) and name in getattr(kind, "model_fields", ())
     ]
+    leaves = {key: group for group, kind in groups for key in getattr(kind, "model_fields", ())}
+    if not inner and (close := difflib.get_close_matches(name, leaves, n=1, cutoff=0.8)):
+        return f"{leaves[close[0]]}.{close[0]}"
     return inner[0] if inner else f"{prefix}{near}"
 
 

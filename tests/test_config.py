@@ -171,6 +171,8 @@ def test_an_override_changes_its_key_alone():
         ("train.epochs", ["no '=' in the override", "key=value"]),
         ("train.epoch=3", ["unknown key train.epoch", "did you mean train.epochs?"]),
         ("trian.epochs=3", ["unknown key trian", "did you mean train?"]),
+        ("epoch=3", ["unknown key epoch", "did you mean train.epochs?"]),
+        ("dataset=breakfast", ["unknown key dataset", "scripts/train.py"]),
         ("train.epochs=soon", ["train.epochs = 'soon'", "whole number"]),
         ("train.epochs=0", ["train.epochs = 0", "greater than or equal to 1"]),
         ("train.epochs=2.5", ["train.epochs = 2.5", "whole number"]),

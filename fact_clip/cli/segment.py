@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -336,6 +337,8 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
     from fact_clip.datasets.layout import read_lines
 
     if file is None:
+        if actions is not None and "\0" not in actions and os.path.isfile(actions):  # noqa: PTH113
+            raise InputError("--actions", f"{actions}, a file", "names of actions", "--actions-file reads a file")
         return names(actions, "--actions")
     if actions is not None:
         raise InputError("--actions", "names beside --actions-file", "one of them")

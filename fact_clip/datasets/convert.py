@@ -93,10 +93,13 @@ def convert_annotations(
     labels = {name: inside(root, "groundTruth", f"{name}.txt") for name in found}
     for place in labels.values():
         check_place(place)
+    replaced = sum(place.exists() for place in labels.values())
     with whole_file(inside(root, "mapping.txt")) as unfinished:
         unfinished.write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)), encoding="utf-8")
     for name, frames in found.items():
         save(Segmentation.from_frames(frames.labels), labels[name], kind="txt")
+    if replaced:
+        logger.info("%s: %d label files that were there are replaced", root / "groundTruth", replaced)
     if n_before and classes[n_before:]:
         logger.info("%s: new classes: %s", there, listed(classes[n_before:]))
     return found

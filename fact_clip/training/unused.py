@@ -62,6 +62,7 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("decode.gamma_cost", lambda config: config.data.holdout is not None, "data.holdout"),
     ("decode.gamma_cost", lambda config: config.decode.gamma_rule == "cost", "decode.gamma_rule=cost"),
     ("train.lr_decay", lambda config: config.train.schedule == "step", "train.schedule=step"),
+    ("train.warmup", lambda config: config.train.warmup < config.train.epochs, "more epochs than that"),
     ("train.member_parts", lambda config: config.train.members > 1, "train.members above 1"),
     ("train.member_parts", lambda config: config.data.validation > 0, "data.validation"),
     ("train.select", lambda config: config.data.validation > 0, "data.validation"),

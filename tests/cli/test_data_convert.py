@@ -92,6 +92,12 @@ def test_classes_that_the_mapping_gets_are_told(fact_clip, rows, tmp_path):
     assert answer.err.splitlines()[0] == f"{tmp_path / 'mapping.txt'}: new classes: stir"
 
 
+def test_labels_that_are_replaced_are_told(fact_clip, rows, tmp_path):
+    convert = ("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--out", tmp_path / "data")
+    assert "replaced" not in fact_clip(*convert).err
+    assert "groundTruth: 2 label files that were there are replaced\n" in fact_clip(*convert).err
+
+
 def test_a_given_mapping_is_the_whole_vocabulary(tmp_path, rows):
     (tmp_path / "m.txt").write_text("0 stir\n1 background\n2 idle\n3 pour\n")
     save(VIDEO, tmp_path / "a.eaf")

@@ -168,6 +168,8 @@ def _tenth() -> Iterator[Row]:
     ):
         files = {"run/run.json": edited("", format="2")} if not options else {}
         yield Row(f"useless evaluation/{what}", f"evaluate run {options}", words, files, ("run",))
+    command = f"segment {{w}}/{VIDEO}.npy --run {{w}}/words --out o --actions a.txt"
+    yield Row("useless words/a file of actions", command, ("a.txt, a file", "--actions-file"), {"a.txt": "cut ham\n"})
     train = "train {w}/tiny.yaml --out out"
     yield Row("useless words/a list of a wrong item", f"{train} data.context=[0]", ("setting: data.context.0 = 0",))
     dotted = {"r.yaml": "base: {w}/tiny.yaml\ntrain.epochs: 3\n"}
