@@ -94,7 +94,7 @@ def test_classes_that_the_mapping_gets_are_told(fact_clip, rows, tmp_path):
 
 def test_labels_that_are_replaced_are_told(fact_clip, rows, tmp_path):
     convert = ("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--out", tmp_path / "data")
-    assert "replaced" not in fact_clip(*convert).err
+    assert "label files" not in fact_clip(*convert).err
     assert "groundTruth: 2 label files that were there are replaced\n" in fact_clip(*convert).err
 
 
