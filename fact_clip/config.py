@@ -189,7 +189,7 @@ class ModelConfig(_Frozen):
     blocks: Annotated[str, AfterValidator(_block_letters)] = Field(
         "iuUU", max_length=32, description="one letter per block: i or I first, then u and U"
     )
-    tokens: int = Field(60, ge=0, le=2_000, description="M, action tokens (0 with a transcript)")
+    tokens: int = Field(60, ge=0, le=10_000, description="M, action tokens (0 with a transcript)")
     head: str = Field("closed", description="entry of models/heads.py")
     frame_positions: bool = Field(False, description="sinusoidal frame positions")
     transcript: bool = Field(False, description="tokens are the classes of a given transcript")

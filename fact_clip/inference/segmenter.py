@@ -370,6 +370,7 @@ class Segmenter(SegmentsMany):
         """The candidates with another gamma; without a calibration it is taken from the classes of the run."""
         if gamma is None:
             return choice
+        number_of(gamma, "gamma", "nats")
         own = self.calibration
         known, before = (self.vocabulary.names, 0.0) if own is None else (own.seen, own.gamma)
         seen = np.array([name in known for name in choice.vocabulary.names])

@@ -37,6 +37,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.encoders import pick_device
 from fact_clip.encoders.processes import Processes
 from fact_clip.inference.windows import cut_windows
+from fact_clip.models.blocks import block_configs
 from fact_clip.models.heads import HEADS
 from fact_clip.training.calibration import calibrate_run, check_rules
 from fact_clip.training.confidence import learn_confidence
@@ -126,6 +127,8 @@ def _check(config: Config, dataset: Dataset) -> torch.device:
     check_select(config)
     if config.model.head not in HEADS:
         raise InputError("model.head", repr(config.model.head), f"one of {', '.join(HEADS)}")
+    if device.type == "cpu":
+        _check_memory(config)
     if config.train.member_parts and 1 < dataset.validation_parts < config.train.members:
         told = f"{config.train.members} members share {dataset.validation_parts} parts of validation videos"
         warnings.warn(told, stacklevel=2)
@@ -135,6 +138,22 @@ def _check(config: Config, dataset: Dataset) -> torch.device:
         window, overlap = (-(-rows // config.data.stride) for rows in (config.decode.window, config.decode.overlap))
         cut_windows(window + 1, window, overlap)
     return device
+
+
+def _check_memory(config: Config) -> None:
+    """An InputError where the attention among tokens alone takes more memory than the machine has.
+
+    Of each layer and head about four tables of (B, M, M) are kept for the backward pass (measured, M 40 and 1,500).
+    """
+    layers = sum(each.heads * each.action_layers for each in block_configs(config.model) if each.action != "gru_om")
+    needed = 4 * 4 * config.train.batch_size * layers * config.model.tokens**2
+    if config.model.transcript or not hasattr(os, "sysconf"):  # which Windows has not
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        found = f"{config.model.tokens:,}, whose attention takes about {needed / 1e9:.0f} GB a step"
+        todo = "fewer tokens, or a smaller train.batch_size"
+        raise InputError("model.tokens", found, f"less than the {memory / 1e9:.0f} GB of this machine", todo)
 
 
 @contextmanager

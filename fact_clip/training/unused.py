@@ -69,7 +69,6 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("train.patience", lambda config: config.data.validation > 0, "data.validation"),
     ("train.validate_every", lambda config: config.data.validation > 0, "data.validation"),
     ("train.validate_from", lambda config: config.data.validation > 0, "data.validation"),
-    ("data.validation_part", lambda config: config.data.validation > 0, "data.validation"),
 )
 
 

@@ -84,6 +84,8 @@ def _published() -> Iterator[Row]:
 
 
 def _settings() -> Iterator[Row]:
+    large = "train {w}/tiny.yaml --out out model.tokens=10000 train.batch_size=5000"
+    yield Row("useless setting/tokens beyond all memory", large, ("model.tokens", "GB of this machine"))
     train = "train {w}/tiny.yaml train.epochs=1 --out out"
     yield Row("useless setting/text for a closed head", f"{train} text.encoder=hash:64", ("warning", "no effect without a head"), code=0, leaves=("out*",))  # fmt: skip
     yield Row("useless setting/an overlap of one pass", "evaluate run decode.overlap=5", ("warning", "no effect without decode.window"), copies=("run",), code=0, leaves=("run/*",))  # fmt: skip
