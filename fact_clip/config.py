@@ -466,6 +466,7 @@ _TYPES = {
     "bool_type": "true or false",
     **dict.fromkeys(("int_parsing", "int_from_float", "int_type", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    "string_pattern_mismatch": "a text without control characters",
 }
 
 

@@ -168,8 +168,8 @@ def _report_labels(found: Mapping[str, Frames], out: Path, as_json: bool) -> Non
     )
 
 
-MOST_ROWS = 500
-"""Rows for a frame above which times are perhaps no milliseconds."""
+MOST_ROWS, MOST_ROWS_OF_ONE = 500, 20
+"""Rows for a frame above which times are perhaps no milliseconds, and where each video has a single frame."""
 
 
 def _convert_tables(
@@ -186,7 +186,7 @@ def _convert_tables(
     if between > sum(one["frames"] for one in found.values()) / 2 and how.time is not None:
         note += f", which are most; are times of {how.time!r} in {'milli' * how.milliseconds}seconds (--unit)?"
     rows, frames = (sum(one[key] for one in found.values()) for key in ("rows", "frames"))
-    if how.milliseconds and rows > MOST_ROWS * frames:
+    if how.milliseconds and (rows > MOST_ROWS * frames or (frames == len(found) and rows > MOST_ROWS_OF_ONE * frames)):
         note += f"; {rows / frames:.0f} rows for each frame: are times of {how.time!r} in milliseconds (--unit)?"
     rate = "as the rows are" if how.fps is None else f"{how.fps:g} frames per second"
     print(f"written: {len(found)} files in {printable(str(out / 'features'))}, {rate}{note}", file=sys.stderr)
