@@ -593,12 +593,15 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
             raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
         if not all(key.split(".")):
             raise InputError(override, f"no key {key!r}", "key=value, as in train.epochs=20")
-        # a pattern begins with a brace, as a YAML mapping does
-        is_pattern = key == "data.grammar" and value[:1] in ("{", "[")
         torn = value[:1] in ("{", "[") and value[-1] not in "]}"  # by the shell, at a blank
         expected = "a value as in a recipe" + (f", and quotes around what has blanks: '{override} ...'" if torn else "")
-        set_key(tree, key.split("."), value if is_pattern else parse_yaml(value, key, expected), override)
+        set_key(tree, key.split("."), value_of(key, value, key, expected), override)
     return tree
+
+
+def value_of(key: str, text: str, where: str, expected: str = "a value as in a recipe") -> Any:
+    """The value of a setting that was typed, as YAML reads it; a pattern begins with a brace, as a mapping does."""
+    return text if key == "data.grammar" and text[:1] in ("{", "[") else parse_yaml(text, where, expected)
 
 
 def recipes() -> list[str]:

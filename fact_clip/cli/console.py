@@ -258,8 +258,10 @@ def names(text: str | None, option: str) -> list[str] | None:
 
 def check_names(listed: Sequence[str], where: str | Path) -> None:
     """An InputError for a name of signs that cannot be seen, and for a name twice."""
-    for place, name in enumerate(listed):
+    seen = set[str]()
+    for name in listed:
         if not is_name(name):
             raise InputError(where, repr(shortened(name)), "names of one line that can be printed")
-        if name in listed[:place]:
+        if name in seen:
             raise InputError(where, f"{name!r} twice", "each name once")
+        seen.add(name)

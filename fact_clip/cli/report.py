@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fact_clip.cli.console import Device, progress
+from fact_clip.core.errors import InputError
 
 
 def report(
@@ -36,7 +37,6 @@ def report(
       fact-clip report runs/a runs/b --out compared.html
       fact-clip report runs/k5 --plots plots
     """
-    from fact_clip.core import InputError
     from fact_clip.encoders import pick_device
 
     if plots is not None and out is not None:
@@ -85,8 +85,14 @@ def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: st
             continue
         from fact_clip import training
 
-        with progress(f"evaluating {folder.name}") as bar:
-            training.evaluate(folder, split, progress=bar, device=device)
+        try:
+            with progress(f"evaluating {folder.name}") as bar:
+                training.evaluate(folder, split, progress=bar, device=device)
+        except InputError as error:
+            if "data.root" not in error.todo:
+                raise
+            todo = f"evaluate it where its data are: fact-clip evaluate {folder} data.root=FOLDER"
+            raise InputError(error.where, error.found, error.expected, todo) from None
 
 
 def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:

@@ -391,6 +391,8 @@ def _check_outputs(
 
     if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
         raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
+    if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
+        raise InputError("--out", f"{folder}, the labels of a data set", "another folder")
     if plot is not None:
         from fact_clip.report import check_suffix
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import islice, product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +42,7 @@ def train(
     from fact_clip import training
     from fact_clip.config import Config
     from fact_clip.core import InputError
-    from fact_clip.training.sweep import read_axes
+    from fact_clip.training.sweep import read_axes, with_values
     from fact_clip.training.unused import warn_of_unused
 
     settings = Config.load(config, overrides or [])
@@ -62,8 +63,9 @@ def train(
     if not resume and out.exists() and any(out.iterdir()):
         todo = "give --resume to continue the run there, or another --out"
         raise InputError(out, "already there and not empty", "a new folder", todo)
-    if not axes:  # a swept setting may be what another one needs
-        warn_of_unused(settings, overrides or [])
+    combinations = islice(product(*axes.values()), MOST_SEEDS)  # a swept setting may be what another one needs
+    configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
+    warn_of_unused(configs, [*(overrides or []), *(sweeps or [])])
     try:
         if axes or str(settings.data.split) == "all":
             with progress("training") as report:

@@ -123,6 +123,8 @@ def convert(
     out, mapping = path_of(out, "out"), path_of(mapping, "mapping")
     _check_new(out)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
+    if ours_there := [key for key in ("base", "data", "model", "train") if key in reference]:
+        raise InputError(config, f"a recipe of fact-clip (key {ours_there[0]!r})", "the YAML of the published code")
     weights = read_state(checkpoint)
     flat = flatten(reference)
     name = str(flat.get("dataset", ""))

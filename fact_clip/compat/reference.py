@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 
-from fact_clip.config import Config, merged, read_recipe, set_key
+from fact_clip.config import Config, merged, read_recipe, set_key, value_of
 from fact_clip.core import InputError
 from fact_clip.core.files import read_mapping
-from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.holdout import named_holdout
 
@@ -220,7 +219,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         raise InputError("--set", f"{joined!r} without a value", "KEY VALUE KEY VALUE ...")
     flat, ours = dict[str, Any](), dict[str, Any]()
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
-        value = parse_yaml(text, f"--set {key}", "a value as in a recipe")
+        value = value_of(key, text, f"--set {key}")
         if key.split(".")[0] in _OURS:
             set_key(ours, key.split("."), value, key)
         elif key in KEYS or key in SWITCHES or key.startswith("aux."):

@@ -335,6 +335,9 @@ class Dataset:
         if 1 < self.config.stride >= longest:
             text = f"data.stride={self.config.stride} leaves one row of each video; the longest has {longest} frames"
             warnings.warn(text, stacklevel=2)
+        if max(self.config.context, default=0) > longest:
+            text = f"data.context has a window of {max(self.config.context)} frames; the longest video has {longest}"
+            warnings.warn(text, stacklevel=2)
         self._check_unlabelled()
         if all(is_constant(self._mapped(name)) for name in self.train):  # as a rule it looks at the first one alone
             found, todo = "the same values in every frame of all training videos", "extract them again"

@@ -84,6 +84,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         times = typed(found.get("z", []), list, where, "z")
         values = typed(found.get("av", {}), dict, where, "av")
         points += len(times) == 1 and not found.get("xy")  # with a shape it is a region of one picture
+        if len(times) > 2:
+            raise InputError(where, f"z of {len(times)} times", "start and stop")
         if len(times) != 2:
             continue
         others.update(other for other, value in values.items() if value)

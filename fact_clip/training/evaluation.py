@@ -72,7 +72,9 @@ def evaluate(
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
     segmenter, dataset = opened(run_dir, overrides, device)
-    segmenter.trust_encoder = trust_encoder or any(each.startswith("text.encoder=") for each in overrides)
+    segmenter.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
+    if actions is None and segmenter.run.config.model.is_open and any(map(_names_encoder, overrides)):
+        logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
     run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
     vocabulary, place = choice.among(dataset.vocabulary)
@@ -114,6 +116,10 @@ def evaluate(
         _record(segmenter, dataset, vocabulary, names, rows).save(record)
         write_json(written, result)
     return result
+
+
+def _names_encoder(override: str) -> bool:
+    return override.startswith("text.encoder=")
 
 
 def evaluation_stem(split: str, has_actions: bool = False) -> str:
@@ -188,7 +194,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
             confidence = learn_confidence(run, dataset, place, calibration)
     models = load_models(run)
     warn_of_no_calibration(run, calibration)
-    warn_of_unused(run.config, overrides)
+    warn_of_unused([run.config], overrides)
     return Segmenter(run, models, place, calibration, confidence=confidence), dataset
 
 

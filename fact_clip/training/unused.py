@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from fact_clip.config import Config
@@ -72,12 +72,12 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
 )
 
 
-def warn_of_unused(config: Config, overrides: Iterable[str]) -> None:
-    """Warn of each ``key=value`` setting that has no effect in this configuration, of which it is a part."""
+def warn_of_unused(configs: Sequence[Config], overrides: Iterable[str]) -> None:
+    """Warn of each ``key=value`` setting that has no effect in any of these configurations, of which it is a part."""
     for override in overrides:
         key, _, value = override.partition("=")
-        needs = next(
-            (needs for own, works, needs in NEEDS if f"{key}.".startswith(f"{own}.") and not works(config)), ""
+        idle = (
+            needs for own, works, needs in NEEDS if f"{key}.".startswith(f"{own}.") and not any(map(works, configs))
         )
-        if needs and value:
+        if value and (needs := next(idle, "")):
             warnings.warn(f"{override} has no effect without {needs}", stacklevel=2)

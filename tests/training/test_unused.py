@@ -22,7 +22,7 @@ FREE = {
 def told(*overrides: str) -> list[str]:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        warn_of_unused(Config.load("folder", overrides), overrides)
+        warn_of_unused([Config.load("folder", overrides)], overrides)
     return [str(one.message) for one in seen]
 
 

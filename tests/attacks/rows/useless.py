@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 from fact_clip.core import Vocabulary
 
 from ..row import Row, array, dumped, edited, gone, header, replaced
+from ..world import VIA
 
 VIDEO = "person1_video1"
 CHECK = "data check data data.name=workbench"
@@ -180,6 +183,28 @@ def _tenth() -> Iterator[Row]:
     yield Row("useless segment/rows without end", f"segment {VIDEO}.npy --run {{w}}/run --out o", ("4,000,000,000 rows",), long)  # fmt: skip
 
 
+def _eleventh() -> Iterator[Row]:
+    """What the eleventh test found."""
+    via = copy.deepcopy(VIA)
+    via["metadata"]["1_a"]["z"] = [0.0, 1.0, 2.0]
+    yield Row("useless via/three times", "data convert --from via a.json --fps 5 --out o", ("z of 3 times",), {"a.json": dumped(via)})  # fmt: skip
+    sweep = "train {w}/tiny.yaml train.epochs=1 --sweep text.encoder=hash:16,hash:64 --out out"
+    yield Row("useless sweep/text for a closed head", sweep, ("warning", "no effect without a head"), code=0, leaves=("out*",))  # fmt: skip
+    encoder = "evaluate words text.encoder=hash:64"
+    yield Row("useless evaluation/an encoder for no name", encoder, ("warning", "without new names"), copies=("words",), code=0, leaves=("words/*",))  # fmt: skip
+    many = {"a.txt": "".join(f"stir thing {number}\n" for number in range(100_000))}
+    yield Row("useless actions/100,000 names", f"segment {{w}}/{VIDEO}.npy --run {{w}}/words --out o --actions-file a.txt", ("100,000 names",), many)  # fmt: skip
+    ours = "convert {w}/published.net --config {w}/tiny.yaml --mapping {w}/data/mapping.txt --out o"
+    yield Row("useless weights/a recipe of ours", ours, ("tiny.yaml", "a recipe of fact-clip"))
+    moved = {"run/config.yaml": lambda path: path.write_text(re.sub("root: .*", "root: gone", path.read_text()))}
+    yield Row("useless report/data that moved", "report run", ("fact-clip evaluate run data.root=FOLDER",), moved, ("run",))  # fmt: skip
+    pattern = ["scripts/select_holdout_classes", "--cfg", "{w}/tiny.yaml", "--set", "data.grammar", "{verb} {object} [with {tool}]", "--number", "1"]  # fmt: skip
+    yield Row("useless scripts/a pattern", pattern, ("unseen",), code=0)
+    labels = f"segment {{w}}/{VIDEO}.npy --run {{w}}/run --format txt --overwrite --out data/groundTruth"
+    yield Row("useless segment/over the labels", labels, ("--out", "labels of a data set"), copies=("data",))
+    yield Row("useless setting/a window beyond all", "train {w}/tiny.yaml train.epochs=1 data.context=[100001] --out out", ("warning", "data.context"), code=0, leaves=("out*",))  # fmt: skip
+
+
 def _picture(path: Path) -> None:
     import av
 
@@ -220,4 +245,15 @@ def _words() -> Iterator[Row]:
     yield Row("useless words/a seed of named classes", ["data", "holdout", "{w}/data", "data.name=workbench", "--unseen", "insert bolt", "--seed", "3"], ("--seed",))  # fmt: skip
 
 
-ROWS = (*_runs(), *_tenth(), *_encoders(), *_words(), *_settings(), *_data(), *_texts(), *_segments(), *_published())
+ROWS = (
+    *_runs(),
+    *_tenth(),
+    *_eleventh(),
+    *_encoders(),
+    *_words(),
+    *_settings(),
+    *_data(),
+    *_texts(),
+    *_segments(),
+    *_published(),
+)
