@@ -38,10 +38,8 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 def read(path: Path, gaps: Gaps) -> Segmentation:
     """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost."""
-    segments, times, rows = [], [], list(table(path, COLUMNS))
-    if rows:
-        _check_seconds(rows)
-    for where, row in rows:
+    segments, times = [], []
+    for where, row in table(path, COLUMNS):
         start, stop = (seconds(where, row[column], column) for column in ("start", "stop"))
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"frames {row['start']} to {row['stop']}", "whole frame numbers")
@@ -133,7 +131,7 @@ def _check_seconds(rows: Sequence[Row]) -> None:
         if off and 2 * len(off) < len(ends) and not paused:
             end, (where, _), frame, time = off[0]
             expected = f"frame {frame:g} at about {frame / rate:g} s, as other rows say"
-            todo = "correct one of them, or convert it with --unit seconds or --unit frames"
+            todo = "correct one of them, or say which counts with --unit seconds or --unit frames"
             raise InputError(where, f"{end} is frame {frame:g}, but {end}_seconds is {time:g}", expected, todo)
 
 
