@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import importlib.util
 import math
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -253,9 +252,12 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
             kinds = ", ".join(sorted({_kind(each) for each in container.streams})) or "nothing"
             raise InputError(path, f"no video stream (only {kinds})", expected)
         streams[0].thread_type = "AUTO"
-        yield _Source(path, container, streams[0], start)
-        # a decoder thread that waits for Python's lock to report something must get it before all of them are joined
-        time.sleep(0.002)
+        try:
+            yield _Source(path, container, streams[0], start)
+        finally:
+            # The decoder's threads are joined while Python's lock is held. One that waits for this lock to report
+            # something would be waited for for ever; flushing waits for all of them without the lock.
+            streams[0].codec_context.flush_buffers()
 
 
 def _kind(stream: Stream) -> str:
