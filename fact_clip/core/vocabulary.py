@@ -352,7 +352,7 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
         else:
             by_id[index], line_of[look(name)] = name, number
     missing = next((index for index in range(len(by_id)) if index not in by_id), None)
-    if missing is not None:
+    if missing is not None and not faults:  # a faulty line may be the one that is missing
         faults.append(InputError(file, f"no id {missing}", f"the ids 0 to {len(by_id) - 1}, each once"))
     elif not by_id and not faults:
         faults.append(InputError(file, "no classes", '"id name" a line, as in "0 background"'))

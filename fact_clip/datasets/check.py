@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
 from fact_clip.core.pace import paced
-from fact_clip.core.vocabulary import parse_mapping
+from fact_clip.core.vocabulary import parse_mapping, twins
 from fact_clip.datasets.benchmarks import Benchmark, Layout, find_benchmark
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
 from fact_clip.datasets.features import (
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 
-NOTES = ("never trained", "coverage", "shared groups", "constant", "unlabelled")
+NOTES = ("never trained", "spelling", "coverage", "shared groups", "constant", "unlabelled")
 """Kinds of findings that training and scoring can live with; all others are errors."""
 
 LOOK_BYTES = 256 << 20
@@ -157,6 +157,9 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
     if len(background) == len(seen.names):
         found = f"{len(background)} classes, all of them background"
         seen.add("background", path, found, "an action", "set data.background")
+    if (same := twins(seen.names)) is not None:
+        found = f"{same[0]!r} and {same[1]!r} are two classes, and one name in two spellings"
+        seen.add("spelling", path, found, "one spelling of a name")
     _look_at_factors(config, seen, background)
     if config.holdout is not None and not seen.faults:
         with warnings.catch_warnings():

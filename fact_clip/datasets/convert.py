@@ -133,6 +133,11 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
     background = list(dict.fromkeys(frames.background for frames in found.values()))
     if target.mapping is not None:
         known = list(Vocabulary.from_mapping(target.mapping))
+        before = list(Vocabulary.from_mapping(there)) if there.is_file() else []
+        if before != known[: len(before)]:
+            expected = f"those of {there} first, which labels there have"
+            todo = "leave --mapping out, or name another --out"
+            raise InputError(target.mapping, "other classes or numbers", expected, todo)
         unknown = sorted(used - set(known))
         if unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""

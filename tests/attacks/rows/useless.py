@@ -200,6 +200,9 @@ def _eleventh() -> Iterator[Row]:
     yield Row("useless report/data that moved", "report run", ("fact-clip evaluate run data.root=FOLDER",), moved, ("run",))  # fmt: skip
     pattern = ["scripts/select_holdout_classes", "--cfg", "{w}/tiny.yaml", "--set", "data.grammar", "{verb} {object} [with {tool}]", "--number", "1"]  # fmt: skip
     yield Row("useless scripts/a pattern", pattern, ("unseen",), code=0)
+    other = {"a.csv": "start,stop,label\n0,9,insert bolt\n", "m.txt": "0 insert bolt\n1 no action\n"}
+    mapping = "data convert --from csv a.csv --unit frames --fps 5 --mapping m.txt --out data"
+    yield Row("useless convert/a mapping over another", mapping, ("m.txt: other classes", "data/mapping.txt"), other, ("data",))  # fmt: skip
     labels = f"segment {{w}}/{VIDEO}.npy --run {{w}}/run --format txt --overwrite --out data/groundTruth"
     yield Row("useless segment/over the labels", labels, ("--out", "labels of a data set"), copies=("data",))
     yield Row("useless setting/a window beyond all", "train {w}/tiny.yaml train.epochs=1 data.context=[100001] --out out", ("warning", "data.context"), code=0, leaves=("out*",))  # fmt: skip
