@@ -382,7 +382,7 @@ def load_model(run: Run) -> FACT:
     """The run's model with its chosen weights, in evaluation mode; strict."""
     weights, facts = read_weights(run.path / "model.safetensors")
     check_classes(run, facts, run.path / "model.safetensors")
-    if (run.config.model.is_open or run.config.model.head == "fact-clip") and "text_embeddings" not in weights:
+    if run.config.model.reads_text and "text_embeddings" not in weights:
         found, todo = "no vectors of class names: weights of another model", "copy the run again, as it was written"
         raise InputError(run.path / "model.safetensors", found, f"those of head {run.config.model.head!r}", todo)
     try:

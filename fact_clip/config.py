@@ -205,6 +205,11 @@ class ModelConfig(_Frozen):
         """Whether the head scores candidates by their texts, so that any name can be one."""
         return self.head in ("text", "similarity")
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether the head is made from the vectors of class names; that of FACT-CLIP scores its own classes alone."""
+        return self.is_open or self.head == "fact-clip"
+
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, values: Any) -> Any:

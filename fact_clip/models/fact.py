@@ -56,7 +56,7 @@ class FACT(nn.Module):
             raise InputError("model.head", repr(config.head), f"one of {', '.join(HEADS)}")
         whole_of(input_dim, "input_dim", 1, MOST)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
-        reads_text = config.is_open or config.head == "fact-clip"
+        reads_text = config.reads_text
         if reads_text and text is None:
             shape = "(C, slots, E)" if config.is_open else "(C, E)"
             raise InputError(f"head {config.head!r}", f"needs text vectors {shape}; none were given")

@@ -82,8 +82,8 @@ def evaluate(
     record, written = (
         inside(run.path, f"{evaluation_stem(split, actions is not None)}{ending}") for ending in (".npz", ".json")
     )
-    for place_ in (record, written):
-        check_place(place_)
+    for path in (record, written):
+        check_place(path)
     found, mine = [], processes.share(names)
     dataset.check_descriptions(names)
     for name in paced(mine, "evaluating", logger, progress):

@@ -215,7 +215,7 @@ def starting_run(config: Config, dataset: Dataset) -> Run:
     text; any other head has one output a class.
     """
     where, run = "train.init", checkpoint.open_run(str(config.train.init))
-    for group in ("model", "text") if config.model.is_open or config.model.head == "fact-clip" else ("model",):
+    for group in ("model", "text") if config.model.reads_text else ("model",):
         asked = getattr(config, group).model_dump()
         for key, value in getattr(run.config, group).model_dump().items():
             if key != "cache" and asked[key] != value:
