@@ -39,6 +39,7 @@ from fact_clip.config import BLOCK_OF_LETTER, Config, ModelConfig, Rate, checked
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import path_of
 from fact_clip.core.commit import commit
+from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.files import check_file, inside, parse_json, read_mapping, whole_file
 from fact_clip.core.public import public
 from fact_clip.datasets.benchmarks import Layout
@@ -76,10 +77,14 @@ class Run:
         config, width = self.config, self.transform.width
         further = self.objects, object_text, config.decode.frame_weight, space
         if config.model.head not in HEADS:
-            raise InputError("model.head", repr(config.model.head), f"one of {', '.join(HEADS)}")
+            raise InputError(ConfigKey("model.head"), f"{config.model.head!r}; expected one of {', '.join(HEADS)}")
         if text is not None and len(text) != self.classes.count:
             found, expected = f"text vectors of {len(text)} classes", f"{self.classes.count}, as the vocabulary has"
-            raise InputError("text_embeddings", found, expected, "take the mapping that the weights were trained with")
+            raise InputError(
+                "text_embeddings",
+                f"{found}; expected {expected}",
+                "take the mapping that the weights were trained with",
+            )
         for letter, block in zip(config.model.blocks, block_configs(config.model), strict=True):
             for size, by, used in (
                 ("action_dim", "heads", block.action != "gru_om"),
@@ -88,17 +93,19 @@ class Run:
                 whole, part = getattr(block, size), getattr(block, by)
                 if used and whole % part:
                     key = f"model.{BLOCK_OF_LETTER[letter]}"
-                    raise InputError(key, f"{size} {whole} and {by} {part}", f"{size} divisible by {by}")
+                    raise InputError(key, f"{size} {whole} and {by} {part}; expected {size} divisible by {by}")
         count = least_parameters(config.model, width)
         if count > MOST_PARAMETERS:
             found = f"about {count:,} parameters"
-            raise InputError("model", found, f"{MOST_PARAMETERS:,} at most", "choose smaller sizes or fewer layers")
+            raise InputError(
+                "model", f"{found}; expected {MOST_PARAMETERS:,} at most", "choose smaller sizes or fewer layers"
+            )
         try:
             return FACT(config.model, width, self.classes, text, *further)
         except InputError:
             raise
         except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
-            raise InputError("model", str(error), "sizes that fit together") from None
+            raise InputError("model", f"{error}; expected sizes that fit together") from None
 
 
 MOST_PARAMETERS = 200_000_000
@@ -191,7 +198,9 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     if head != "verb-noun":
         return Classes(len(vocabulary))
     if len(vocabulary.slots) < 2:
-        raise InputError("model.head", "verb-noun with one slot", "a vocabulary with the slots verb and noun")
+        raise InputError(
+            ConfigKey("model.head"), "verb-noun with one slot; expected a vocabulary with the slots verb and noun"
+        )
     (verbs, verb), (nouns, noun) = (vocabulary.factor_indices(slot) for slot in vocabulary.slots[:2])
     # A class without a factor (the background) gets one of its own.
     n_verbs, n_nouns = len(verbs) + int((verb < 0).any()), len(nouns) + int((noun < 0).any())
@@ -239,24 +248,28 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     if not (path / "run.json").is_file():
         inner = next((each.parent for each in sorted(path.glob("*/run.json"))), None) if path.is_dir() else None
         todo = "" if inner is None else f"name one of the runs in it, as {inner}"
-        raise InputError(path, "no run.json", "a run folder made by 'fact-clip train' or 'fact-clip convert'", todo)
+        raise InputError(
+            path, "no run.json; expected a run folder made by 'fact-clip train' or 'fact-clip convert'", todo
+        )
     facts = read_mapping(path / "run.json", _COMPLETE)
     written = facts.get("format")
     if type(written) is not int or written not in (1, FORMAT):  # True and 1.0 are equal to 1
         todo = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
-        raise InputError(path / "run.json", f"format {written!r}", f"format {FORMAT}", todo)
+        raise InputError(path / "run.json", f"format {written!r}; expected format {FORMAT}", todo)
     tree = read_mapping(path / "config.yaml", _COMPLETE)
     if written == 1:
         _from_format_1(path, facts, tree)
     config = Config.overridden(tree, settings_of(overrides), str(path / "config.yaml"))
     if written != 1 and (missing := [group for group in Config.model_fields if group not in tree]):
-        raise InputError(path / "config.yaml", f"no {missing[0]}", _COMPLETE, "copy the run again, as it was written")
+        raise InputError(
+            path / "config.yaml", f"no {missing[0]}; expected {_COMPLETE}", "copy the run again, as it was written"
+        )
     known = checked(RunFacts, facts, path / "run.json", "copy the run again, as it was written")
     plain = checked(VocabularyFile, read_mapping(path / "vocabulary.json", _COMPLETE), path / "vocabulary.json")
     try:
         vocabulary = Vocabulary.from_dict(plain.model_dump())
     except InputError as error:
-        raise InputError(path / "vocabulary.json", str(error), "as it was written") from None
+        raise InputError(path / "vocabulary.json", f"{error}; expected as it was written") from None
     transform, classes = _read_transform(path / "features.safetensors"), Classes(**known.classes.model_dump())
     for key, own, asked in (
         ("data.context", list(transform.context), list(config.data.context)),
@@ -264,15 +277,21 @@ def open_run(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     ):
         if own != asked:
             where = path / "features.safetensors"
-            raise InputError(where, f"{key} = {json.dumps(own)}", f"{json.dumps(asked)}, as the configuration has it")
+            raise InputError(
+                where, f"{key} = {json.dumps(own)}; expected {json.dumps(asked)}, as the configuration has it"
+            )
     if len(vocabulary.background) == len(vocabulary):
-        raise InputError(path / "vocabulary.json", "classes that are all background", "an action among them")
+        raise InputError(path / "vocabulary.json", "classes that are all background; expected an action among them")
     if len(vocabulary) != classes.count:
-        raise InputError(path / "vocabulary.json", f"{len(vocabulary)} classes", f"{classes.count}, as in run.json")
+        raise InputError(
+            path / "vocabulary.json", f"{len(vocabulary)} classes; expected {classes.count}, as in run.json"
+        )
     objects = None if known.objects is None else ObjectSpec(**known.objects.model_dump())
     if objects is not None and max(map(max, objects.columns)) >= transform.width:
         found = f"column {max(map(max, objects.columns))} of an object"
-        raise InputError(path / "run.json", found, f"columns among the {transform.width} of the model's input")
+        raise InputError(
+            path / "run.json", f"{found}; expected columns among the {transform.width} of the model's input"
+        )
     clock = known.layout, known.fps, known.mean_transcript_length
     training = known.encoder, known.videos_a_step, known.videos
     return Run(path, config, vocabulary, classes, transform, *clock, objects, *training)
@@ -284,9 +303,9 @@ def _read_transform(path: Path) -> FeatureTransform:
     try:
         return FeatureTransform.from_arrays(load_arrays(path))
     except InputError as error:
-        raise InputError(path, str(error), "as they were written") from None
+        raise InputError(path, f"{error}; expected as they were written") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"not readable ({error})", "feature statistics") from None
+        raise InputError(path, f"not readable ({error}); expected feature statistics") from None
 
 
 # Keys of format 1 that are called differently now.
@@ -320,7 +339,9 @@ def _from_format_1(path: Path, facts: dict[str, Any], tree: dict[str, Any]) -> N
         used.append("model.head=factored")
     if used:
         todo = f"use fact-clip {facts.get('fact_clip', '0.1')}"
-        raise InputError(path, f"a run that uses {', '.join(used)}", "settings that this version still has", todo)
+        raise InputError(
+            path, f"a run that uses {', '.join(used)}; expected settings that this version still has", todo
+        )
 
 
 def _popped(tree: Any, key: str, default: Any = None) -> Any:
@@ -353,7 +374,7 @@ def _whole_tensors(path: Path) -> Iterator[Path]:
         try:
             yield unfinished
         except SafetensorError as error:
-            raise InputError(path, f"cannot be written ({error})", "a place to write to") from None
+            raise InputError(path, f"cannot be written ({error}); expected a place to write to") from None
 
 
 _FORMAT_1 = re.compile(r"(?<![^.])channels[.]")  # names of the object columns' parameters
@@ -363,7 +384,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a file of `save_weights`; an InputError where it cannot be read."""
     if not path.exists():
         todo = "train it, or let the training reach its first epoch"
-        raise InputError(path, "no such file", "the weights of a run", todo)
+        raise InputError(path, "no such file; expected the weights of a run", todo)
     expected = "weights as they were saved"
     check_file(path, expected)
     try:
@@ -372,9 +393,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = parse_json((file.metadata() or {}).get("facts", "{}"), path, expected, finite=False)
             weights = {_FORMAT_1.sub("objects.", name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError, TypeError, KeyError) as error:
-        raise InputError(path, f"not a readable safetensors file ({error})", expected) from None
+        raise InputError(path, f"not a readable safetensors file ({error}); expected {expected}") from None
     if not isinstance(facts, dict):
-        raise InputError(path, f"facts that are a {type(facts).__name__}", expected)
+        raise InputError(path, f"facts that are a {type(facts).__name__}; expected {expected}")
     return weights, facts
 
 
@@ -384,12 +405,14 @@ def load_model(run: Run) -> FACT:
     check_classes(run, facts, run.path / "model.safetensors")
     if run.config.model.reads_text and "text_embeddings" not in weights:
         found, todo = "no vectors of class names: weights of another model", "copy the run again, as it was written"
-        raise InputError(run.path / "model.safetensors", found, f"those of head {run.config.model.head!r}", todo)
+        raise InputError(
+            run.path / "model.safetensors", f"{found}; expected those of head {run.config.model.head!r}", todo
+        )
     try:
         model = run.new_model(*map(weights.get, ("text_embeddings", "objects.names", "similarity.space")))
     except InputError as error:
-        where, todo = run.path / "config.yaml", error.todo or "copy the run again, as it was written"
-        raise InputError(where, f"{error.where}: {error.found}", error.expected, todo) from None
+        where, todo = run.path / "config.yaml", error.fix or "copy the run again, as it was written"
+        raise InputError(FileLocation(where, part=str(error.where)), error.problem, todo) from None
     load_strictly(model, weights, str(run.path / "model.safetensors"))
     return model.eval()
 
@@ -401,7 +424,9 @@ def check_classes(run: Run, facts: Mapping[str, Any], weights: Path) -> None:
         return
     first = next((f"{theirs!r} against {own!r}" for theirs, own in zip(names, ours, strict=False) if theirs != own), "")
     found = f"trained on {len(names)} classes" + (f" (first that differs: {first})" if first else "")
-    raise InputError(weights, found, f"the {len(ours)} of vocabulary.json", "copy the run again, as it was written")
+    raise InputError(
+        weights, f"{found}; expected the {len(ours)} of vocabulary.json", "copy the run again, as it was written"
+    )
 
 
 def member_folders(path: Path, members: int) -> list[Path]:
@@ -415,7 +440,7 @@ def load_models(run: Run) -> list[FACT]:
     for folder in folders:
         if not folder.is_dir():
             expected = f"one of the {len(folders) + 1} models of the run"
-            raise InputError(folder, "no such folder", expected, "copy it too")
+            raise InputError(folder, f"no such folder; expected {expected}", "copy it too")
     members = [run, *map(open_run, folders)]
     for member in members[1:]:
         _check_member(run, member)
@@ -431,7 +456,9 @@ def _check_member(run: Run, member: Run) -> None:
         ("features", own.keys() == other.keys() and all(np.array_equal(own[key], other[key]) for key in own)),
     ):
         if not agree:
-            raise InputError(member.path, f"a member with other {what}", f"those of {run.path}", "copy the run again")
+            raise InputError(
+                member.path, f"a member with other {what}; expected those of {run.path}", "copy the run again"
+            )
 
 
 def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> None:
@@ -441,15 +468,23 @@ def load_strictly(model: FACT, weights: Mapping[str, Tensor], where: str) -> Non
     if missing or extra:
         found = [f"{len(missing)} missing (first: {missing[0]})"] if missing else []
         found += [f"{len(extra)} unexpected (first: {extra[0]})"] if extra else []
-        raise InputError(where, " and ".join(found) + " parameters", "exactly the model's", "check the configuration")
+        raise InputError(
+            where, " and ".join(found) + " parameters" + "; expected exactly the model's", "check the configuration"
+        )
     for name, value in own.items():
         if weights[name].shape != value.shape:
             found_shape, expected = tuple(weights[name].shape), tuple(value.shape)
-            raise InputError(where, f"{name} has shape {found_shape}", f"{expected}", "check sizes and class count")
+            raise InputError(
+                where, f"{name} has shape {found_shape}; expected {expected}", "check sizes and class count"
+            )
         if weights[name].is_floating_point() != value.is_floating_point():
-            raise InputError(where, f"{name} holds {weights[name].dtype}", f"{value.dtype}", "save the weights again")
+            raise InputError(
+                where, f"{name} holds {weights[name].dtype}; expected {value.dtype}", "save the weights again"
+            )
         if value.is_floating_point() and not weights[name].isfinite().all():
-            raise InputError(where, f"{name} has a NaN or an infinity", "finite weights", "train the model again")
+            raise InputError(
+                where, f"{name} has a NaN or an infinity; expected finite weights", "train the model again"
+            )
     model.load_state_dict(dict(weights))
 
 
@@ -460,7 +495,9 @@ def check_vocabulary(run: Run, vocabulary: Vocabulary, where: str | Path) -> Non
         pairs = zip(run.vocabulary.names[:shared], vocabulary.names[:shared], strict=True)
         first = next((f"{ours!r} against {theirs!r}" for ours, theirs in pairs if ours != theirs), "their number")
         found = f"{len(vocabulary)} classes that differ from the checkpoint's {len(run.vocabulary)} (first: {first})"
-        raise InputError(where, found, f"the vocabulary of {run.path}", "use the data that it was trained on")
+        raise InputError(
+            where, f"{found}; expected the vocabulary of {run.path}", "use the data that it was trained on"
+        )
 
 
 def write_json(path: Path, value: Any) -> None:

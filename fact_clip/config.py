@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from fact_clip.core.errors import InputError, printable, shortened
+from fact_clip.core.errors import InputError, Location
 from fact_clip.core.files import check_file, read_mapping
+from fact_clip.core.messages import printable, shortened
 from fact_clip.core.public import public
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 from fact_clip.core.yaml_text import parse_yaml
@@ -387,7 +388,7 @@ class Config(_Frozen):
         overrides = settings_of(overrides)
         bases = [text.removeprefix("base=") for text in overrides if text.startswith("base=")]
         if bases and not bases[-1]:
-            raise InputError("base=", "nothing", "a recipe, by name or path")
+            raise InputError("base=", "nothing; expected a recipe, by name or path")
         tree = read_recipe(recipe, base=bases[-1] if bases else None)
         return cls.overridden(tree, [text for text in overrides if not text.startswith("base=")], str(recipe))
 
@@ -407,7 +408,7 @@ class Config(_Frozen):
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
         """Check a nested mapping; ``where`` names it in errors."""
         if not isinstance(tree, Mapping):
-            raise InputError(where, repr(tree), "a mapping of keys")
+            raise InputError(where, f"{tree!r}; expected a mapping of keys")
         _check_keys(cls, tree, where)
         return checked(cls, tree, where)
 
@@ -416,15 +417,27 @@ class Config(_Frozen):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
+class ConfigError(InputError):
+    """A key that does not exist (`unknown`), or one with a value that does not fit."""
+
+    def __init__(self, where: Location | str | Path, problem: str, fix: str, key: str, unknown: bool = False) -> None:
+        super().__init__(where, problem, fix)
+        self.key, self.unknown = key, unknown
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.where, self.problem, self.fix, self.key, self.unknown)
+
+
 def _of_override(error: InputError, overrides: Sequence[str]) -> InputError:
     """The error, with the override in place of the recipe where it names the key or value that the override gave."""
-    wrong, unknown = error.found.partition(" = ")[0], error.found.removeprefix("unknown key ")
+    if not isinstance(error, ConfigError):
+        return error
     for override in reversed(overrides):
         key = override.partition("=")[0]
-        if unknown != error.found and f"{key}.".startswith(f"{unknown}."):
-            return InputError(override, error.found, error.expected, error.todo)
-        if f"{wrong}.".startswith(f"{key}."):
-            return InputError("setting", error.found, error.expected, error.todo)
+        if error.unknown and f"{key}.".startswith(f"{error.key}."):
+            return InputError(override, error.problem, error.fix)
+        if not error.unknown and f"{error.key}.".startswith(f"{key}."):
+            return InputError("setting", error.problem, error.fix)
     return error
 
 
@@ -434,12 +447,12 @@ def checked_config(config: Any) -> Config:
     Pydantic's ``model_copy(update=...)`` looks at no value.
     """
     if not isinstance(config, Config):
-        raise InputError("config", f"a {type(config).__name__}", "a Config, as Config.load gives it")
+        raise InputError("config", f"a {type(config).__name__}; expected a Config, as Config.load gives it")
     for name in Config.model_fields:
         value, section = getattr(config, name), Config.model_fields[name].annotation
         if isinstance(section, type) and not isinstance(value, section):
             todo = f"change single settings: Config.load(recipe, ['{name}.KEY=VALUE'])"
-            raise InputError("config", f"{name} = {value!r}", f"settings, a {section.__name__}", todo)
+            raise InputError("config", f"{name} = {value!r}; expected settings, a {section.__name__}", todo)
     return Config.from_tree(config.model_dump(warnings=False), "config")
 
 
@@ -457,9 +470,9 @@ def checked(model: type[Model], tree: Any, where: str | Path, todo: str = "", *,
         key, value, expected = _fault(error, tree)
         key = f"{prefix}{key}"
         if not expected:
-            raise InputError(where, f"no {key}", "a value", todo) from None
-        found = f"{key} = {value!r}" if key else expected
-        raise InputError(where, found, expected if key else "", _CHANGED.get(f"{key}={value}", todo)) from None
+            raise ConfigError(where, f"no {key}", todo, key) from None
+        problem = f"{key} = {value!r}; expected {expected}" if key else expected
+        raise ConfigError(where, problem, _CHANGED.get(f"{key}={value}", todo), key) from None
 
 
 # What people call the types of pydantic.
@@ -525,14 +538,16 @@ def _check_keys(model: type[BaseModel], tree: Mapping[str, Any], where: str, pre
             _check_value(key, one, set() if field is None else _types(field.annotation), where)
         if field is None:
             todo = _CHANGED.get(key, f"did you mean {_nearest_key(str(name), model, prefix)}?")
-            raise InputError(where, f"unknown key {key}", f"one of {', '.join(model.model_fields)}", todo)
+            problem = f"unknown key {key}; expected one of {', '.join(model.model_fields)}"
+            raise ConfigError(where, problem, todo, key, unknown=True)
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, Mapping):
             _check_keys(nested, value, where, f"{key}.")
             if nested is BlockConfig:  # one that does not occur is dropped, but not its mistakes
                 checked(nested, {name: own for name, own in value.items() if own is not None}, where, prefix=f"{key}.")
         elif nested is BlockConfig and value is not None:
-            raise InputError(where, f"{key} = {value!r}", f"a group of keys: {', '.join(BlockConfig.model_fields)}")
+            problem = f"{key} = {value!r}; expected a group of keys: {', '.join(BlockConfig.model_fields)}"
+            raise ConfigError(where, problem, "", key)
 
 
 def _nearest_key(name: str, model: type[BaseModel], prefix: str) -> str:
@@ -552,14 +567,15 @@ def _check_value(key: str, value: Any, types: set[Any], where: str) -> None:
     """An InputError for a value that YAML has made of what was meant, and for a text that no setting can be."""
     if isinstance(value, bool) and bool not in types and types & {int, float, str}:
         todo = "write names such as no, on and 12 in quotes" if str in types else ""
-        raise InputError(where, f"{key} = {json.dumps(value)}", "a text" if todo else "a number", todo)
+        expected = "a text" if todo else "a number"
+        raise ConfigError(where, f"{key} = {json.dumps(value)}; expected {expected}", todo, key)
     if isinstance(value, bytes):
-        raise InputError(where, f"{key} = {value!r}", "a text")
+        raise ConfigError(where, f"{key} = {value!r}; expected a text", "", key)
     if value == "":
-        raise InputError(where, f"{key} = ''", "a text", "leave it out, or write null")
+        raise ConfigError(where, f"{key} = ''; expected a text", "leave it out, or write null", key)
     if isinstance(value, str) and (len(value) > LONGEST_TEXT or printable(value) != value):
-        expected = f"a text of at most {LONGEST_TEXT:,} signs, without control characters"
-        raise InputError(where, f"{key} = {shortened(value)!r}", expected)
+        expected = f"at most {LONGEST_TEXT:,} characters, without control characters"
+        raise ConfigError(where, f"{key} = {shortened(value)!r}; expected {expected}", "", key)
 
 
 def _types(annotation: Any) -> set[Any]:
@@ -583,7 +599,7 @@ def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -
 def settings_of(overrides: Sequence[str]) -> Sequence[str]:
     """The ``key=value`` settings, which have to be a list of texts."""
     if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
-        raise InputError("overrides", repr(overrides), "a list of key=value settings")
+        raise InputError("overrides", f"{overrides!r}; expected a list of key=value settings")
     return overrides
 
 
@@ -595,9 +611,9 @@ def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     for override in overrides:
         key, sep, value = override.partition("=")
         if not sep:
-            raise InputError(override, "no '=' in the override", "key=value, as in train.epochs=20")
+            raise InputError(override, "no '=' in the override; expected key=value, as in train.epochs=20")
         if not all(key.split(".")):
-            raise InputError(override, f"no key {key!r}", "key=value, as in train.epochs=20")
+            raise InputError(override, f"no key {key!r}; expected key=value, as in train.epochs=20")
         torn = value[:1] in ("{", "[") and value[-1] not in "]}"  # by the shell, at a blank
         expected = "a value as in a recipe" + (f", and quotes around what has blanks: '{override} ...'" if torn else "")
         set_key(tree, key.split("."), value_of(key, value, key, expected), override)
@@ -622,9 +638,13 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     by_name = not str(recipe).endswith((".yaml", ".yml"))
     # unlike Path.is_dir it is no error for names that are too long
     if by_name and not above and str(recipe) not in recipes() and os.path.isdir(recipe):  # noqa: PTH112
-        raise InputError(recipe, "a folder", "a recipe, by name or the path of a YAML file", _recipe_in(Path(recipe)))
+        raise InputError(
+            recipe, "a folder; expected a recipe, by name or the path of a YAML file", _recipe_in(Path(recipe))
+        )
     if by_name and not above and str(recipe) not in recipes() and os.path.isfile(recipe):  # noqa: PTH113
-        raise InputError(recipe, "a file that does not end in .yaml", "a recipe, by name or the path of a YAML file")
+        raise InputError(
+            recipe, "a file that does not end in .yaml; expected a recipe, by name or the path of a YAML file"
+        )
     path = RECIPES / f"{recipe}.yaml" if by_name else Path(recipe)
     if above and not by_name:
         path = above[-1].parent / path
@@ -632,12 +652,12 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
         near = difflib.get_close_matches(str(recipe)[:100], recipes(), n=1, cutoff=0.4)
         todo = f"did you mean {near[0]!r}?" if near else "give one of them or the path of a YAML file"
         where, found = (above[-1], f"base {recipe}, no such recipe") if above else (recipe, "no such recipe")
-        raise InputError(where, found, f"one of {', '.join(recipes())}", todo)
+        raise InputError(where, f"{found}; expected one of {', '.join(recipes())}", todo)
     check_file(path, "a YAML recipe")
     if path.resolve() in (file.resolve() for file in above):
-        raise InputError(above[-1], f"base {recipe} is built on this file", "a base without a circle")
+        raise InputError(above[-1], f"base {recipe} is built on this file; expected a base without a circle")
     if len(above) > MOST_BASES:
-        raise InputError(path, f"a base of {len(above)} recipes above it", f"{MOST_BASES} at most")
+        raise InputError(path, f"a base of {len(above)} recipes above it; expected {MOST_BASES} at most")
     tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
     tree = {key: value for key, value in tree.items() if value is not None}  # a group whose keys are all comments
     _look_beside(path, tree)
@@ -646,7 +666,7 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     if base is None:
         return tree
     if not isinstance(base, str) or not base or printable(base) != base:
-        raise InputError(path, f"base = {base!r}", "the name of a recipe, or the path of a YAML file")
+        raise InputError(path, f"base = {base!r}; expected the name of a recipe, or the path of a YAML file")
     return merged(read_recipe(base, (*above, path)), tree)
 
 

@@ -23,7 +23,7 @@ def read_labels(upload: Upload, clock: Clock, background: str | None) -> list[st
     known = next((each for each in FORMATS.values() if each.ending == upload.ending), None)
     if known is None or (known.read is None and known.annotations is None):
         readable = ", ".join(name for name, each in FORMATS.items() if each.read or each.annotations)
-        raise InputError(upload.name, "a format that is only written", f"one of {readable}")
+        raise InputError(upload.name, f"a format that is only written; expected one of {readable}")
     try:
         if known.read is not None:
             try:
@@ -34,11 +34,11 @@ def read_labels(upload: Upload, clock: Clock, background: str | None) -> list[st
         assert known.annotations is not None
         annotations = known.annotations(upload.path, Options())
         if len(annotations) != 1:
-            raise InputError(upload.path, f"{len(annotations)} videos", "one")
+            raise InputError(upload.path, f"{len(annotations)} videos; expected one")
         return to_frames(annotations[0], clock, background).labels
     except InputError as error:
-        where = error.where.replace(str(upload.path), upload.name)
-        raise InputError(where, error.found, error.expected) from None
+        where = str(error.where).replace(str(upload.path), upload.name)
+        raise InputError(where, error.problem) from None
 
 
 def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:
@@ -49,7 +49,9 @@ def compared(first: Sequence[str], second: Sequence[str], background: Sequence[s
         "label"}, ...]}``, differences in frames. Labellings of different length are an InputError.
     """
     if len(first) != len(second):
-        raise InputError("labels", f"{len(first)} frames against {len(second)}", "labels of one video at one rate")
+        raise InputError(
+            "labels", f"{len(first)} frames against {len(second)}; expected labels of one video at one rate"
+        )
     vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
     one, other = vocabulary.encode(first), vocabulary.encode(second)
     left_out = [vocabulary.index(name) for name in background if name in vocabulary]

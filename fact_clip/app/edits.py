@@ -29,27 +29,27 @@ def action_name(value: Any, where: str) -> str:
     name = value.strip() if isinstance(value, str) else ""
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         shown = repr(value) if len(repr(value)) < 80 else repr(value)[:80] + "..."
-        raise InputError(where, shown, f"a name of one line, at most {LONGEST_NAME} characters")
+        raise InputError(where, f"{shown}; expected a name of one line, at most {LONGEST_NAME} characters")
     return name
 
 
 def read_corrections(entries: Any, n_frames: int) -> tuple[Segment, ...]:
     """Corrected segments from JSON, ``[{"start", "stop", "label"}, ...]`` in frames, in order and without overlap."""
     if not isinstance(entries, list) or len(entries) > MOST:
-        raise InputError("segments", "no list, or too long a one", f"at most {MOST} segments")
+        raise InputError("segments", f"no list, or too long a one; expected at most {MOST} segments")
     found: list[Segment] = []
     for number, entry in enumerate(entries):
         where = f"segments[{number}]"
         if not isinstance(entry, dict) or not {"start", "stop", "label"} <= entry.keys():
-            raise InputError(where, "no object with start, stop and label", "one of each")
+            raise InputError(where, "no object with start, stop and label; expected one of each")
         start, stop = entry["start"], entry["stop"]
         if type(start) is not int or type(stop) is not int or not 0 <= start < stop <= n_frames:
-            raise InputError(where, f"frames [{start!r}, {stop!r})", f"0 <= start < stop <= {n_frames}")
+            raise InputError(where, f"frames [{start!r}, {stop!r}); expected 0 <= start < stop <= {n_frames}")
         found.append(Segment(start, stop, action_name(entry["label"], where)))
     found.sort()
     for before, after in pairwise(found):
         if after.start < before.stop:
-            raise InputError("segments", f"two that share frame {after.start}", "corrected segments apart")
+            raise InputError("segments", f"two that share frame {after.start}; expected corrected segments apart")
     return tuple(found)
 
 

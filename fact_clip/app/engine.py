@@ -96,7 +96,7 @@ class Engine:
             info = probe(video.media.path)
             if info.seconds is not None and info.seconds > 60 * self._limits.minutes:
                 found = f"{info.seconds / 60:.1f} minutes"
-                raise InputError(video.media.name, found, f"at most {self._limits.minutes:g}", "cut it")
+                raise InputError(video.media.name, f"{found}; expected at most {self._limits.minutes:g}", "cut it")
         if video.features is None and video.media is not None:
             self.model(session).encoder_for(video.media.path)
         if video.features is not None:
@@ -105,7 +105,7 @@ class Engine:
             rate = clock.fps or model.fps or UNKNOWN_RATE
             if len(features) > 60 * self._limits.minutes * rate:
                 found = f"{len(features)} rows, {len(features) / rate / 60:.1f} minutes"
-                raise InputError(f"{video.name}.npy", found, f"at most {self._limits.minutes:g}", "cut it")
+                raise InputError(f"{video.name}.npy", f"{found}; expected at most {self._limits.minutes:g}", "cut it")
             self.predict(session, video)
 
     def encode(self, session: Session, video: Video, job: Job) -> None:
@@ -116,7 +116,7 @@ class Engine:
 
         def report(done: int, total: int, name: str) -> None:
             if done > most + 1:
-                raise InputError(name, "a longer video", f"at most {self._limits.minutes:g} minutes", "cut it")
+                raise InputError(name, f"a longer video; expected at most {self._limits.minutes:g} minutes", "cut it")
             job.report(done, total)
 
         report(0, 0, video.name)
@@ -143,7 +143,7 @@ class Engine:
         assert video.features is not None
         model = self.model(session, name)
         if actions is None and isinstance(model, TrainingFree):
-            raise InputError("actions", "none", "names, one a line")
+            raise InputError("actions", "none; expected names, one a line")
         features, clock = model.open(video.features)
         media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media.path).fps)
         video.clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)

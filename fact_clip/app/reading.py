@@ -68,10 +68,10 @@ def action_names(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MOST_NAMES:
-        raise InputError("actions", "no list of names, or too long a one", f"at most {MOST_NAMES} names")
+        raise InputError("actions", f"no list of names, or too long a one; expected at most {MOST_NAMES} names")
     names = tuple(dict.fromkeys(action_name(each, f"name {number}") for number, each in enumerate(value, start=1)))
     if not names:
-        raise InputError("actions", "none", "at least one name")
+        raise InputError("actions", "none; expected at least one name")
     return names
 
 
@@ -79,8 +79,8 @@ def adjust_of(tree: Any) -> Adjust:
     """Settings of the decoding from JSON; an InputError names what cannot be."""
     known = [each.name for each in fields(Adjust)]
     if not isinstance(tree, dict) or not tree.keys() <= set(known):
-        raise InputError("adjust", "other keys", ", ".join(known))
+        raise InputError("adjust", "other keys" + "; expected " + ", ".join(known))
     for name, value in tree.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InputError(name, repr(value), "a number or null")
+            raise InputError(name, f"{value!r}; expected a number or null")
     return Adjust(**tree)

@@ -162,9 +162,9 @@ class Page:
         session, asked = self._session(request), await body_of(request, self.limits.patience)
         keys = asked.get("files")
         if not isinstance(keys, list) or not all(isinstance(key, str) and key in session.files for key in keys):
-            raise InputError("files", "no such file", "files that were uploaded")
+            raise InputError("files", "no such file; expected files that were uploaded")
         if len(session.videos) >= self.limits.videos:
-            raise InputError("videos", f"{len(session.videos)} already", f"at most {self.limits.videos}")
+            raise InputError("videos", f"{len(session.videos)} already; expected at most {self.limits.videos}")
         uploads = [session.files[key] for key in keys]
         video = session.add_video(uploads)
         try:
@@ -228,7 +228,7 @@ class Page:
         session, asked = self._session(request), await body_of(request, self.limits.patience)
         if "model" in asked:
             if asked["model"] not in ("", *session.adapted):
-                raise InputError("model", repr(asked["model"]), "one of this session")
+                raise InputError("model", repr(asked["model"]) + "; expected one of this session")
             await self.quick.run(lambda: self.engine.model(session, asked["model"]))
             session.model = asked["model"]
         adjust = adjust_of(asked["adjust"]) if "adjust" in asked else session.adjust
@@ -279,7 +279,7 @@ class Page:
         await self._shown(session, video)
         only_corrected = asked.get("only_corrected", False)
         if not isinstance(only_corrected, bool):
-            raise InputError("only_corrected", repr(only_corrected), "true or false")
+            raise InputError("only_corrected", f"{only_corrected!r}; expected true or false")
 
         def add() -> str:
             assert video.features is not None
@@ -294,7 +294,7 @@ class Page:
 
     def _training_set(self) -> TrainingSet:
         if self.training_set is None:
-            raise InputError("training set", "none", "one", "start the page with --training-set DIR")
+            raise InputError("training set", "none; expected one", "start the page with --training-set DIR")
         return self.training_set
 
     async def adapt(self, request: Request) -> Response:
@@ -302,11 +302,11 @@ class Page:
         session, asked = self._session(request), await body_of(request, self.limits.patience)
         training_set, epochs = self._training_set(), asked.get("epochs", 20)
         if self.options.run is None:
-            raise InputError("adapt", "a model without training", "a run", "start the page with --run RUN")
+            raise InputError("adapt", "a model without training; expected a run", "start the page with --run RUN")
         if type(epochs) is not int or not 1 <= epochs <= 1000:
-            raise InputError("epochs", repr(epochs), "a whole number, 1 to 1000")
+            raise InputError("epochs", f"{epochs!r}; expected a whole number, 1 to 1000")
         if session.training is not None and not session.training.ended:
-            raise InputError("adapt", "a training that is under way", "one at a time")
+            raise InputError("adapt", "a training that is under way; expected one at a time")
         start = session.adapted[session.model] if session.model else self.options.run
         out = training_set.new_run()
         command = adapt_command(start, open_run(start), training_set.root, out, epochs)
@@ -339,7 +339,7 @@ def _labels(session: Session, video: Video, key: Any) -> tuple[str, list[str]]:
     if key == "predicted":
         return "predicted", video.result.to_frames()
     if not isinstance(key, str) or key not in session.files:
-        raise InputError("labels", "no such file", "a file that was uploaded")
+        raise InputError("labels", "no such file; expected a file that was uploaded")
     upload = session.files[key]
     background = next(iter(video.result.background), None)
     return upload.name, read_labels(upload, video.rows, background)

@@ -80,7 +80,7 @@ def ending_of(name: str) -> str:
         if low.endswith(ending) and len(low) > len(ending):
             return ending
     raise InputError(
-        name or "a file", "no video, feature file or label file", f"{FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
+        name or "a file", f"no video, feature file or label file; expected {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
     )
 
 
@@ -170,12 +170,14 @@ class Session:
         for each in uploads:
             kind = "video" if each.ending in SUFFIXES else each.ending
             if kind not in ("video", FEATURES, ".json") or kind in by_kind:
-                raise InputError(each.name, "one file too many", "a video, a feature file, and the .json beside it")
+                raise InputError(
+                    each.name, "one file too many; expected a video, a feature file, and the .json beside it"
+                )
             by_kind[kind] = each
         features, media = by_kind.get(FEATURES), by_kind.get("video")
         first = features or media
         if first is None or (features is None and ".json" in by_kind):
-            raise InputError("files", "no feature file", "a video, or NAME.npy with NAME.json")
+            raise InputError("files", "no feature file; expected a video, or NAME.npy with NAME.json")
         if media is not None:
             _check_binary(media)
         if features is not None and ".json" in by_kind:
@@ -211,7 +213,7 @@ def _check_binary(upload: Upload) -> None:
     with upload.path.open("rb") as file:
         begin = file.read(4096)
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in begin):
-        raise InputError(upload.name, "not a video", "a video file")
+        raise InputError(upload.name, "not a video; expected a video file")
 
 
 def _keep_facts(given: Upload, beside: Path) -> None:
@@ -219,7 +221,7 @@ def _keep_facts(given: Upload, beside: Path) -> None:
     try:
         known = read_mapping(given.path, "fps and times of the features")
     except InputError as error:
-        raise InputError(given.name, error.found, error.expected) from None
+        raise InputError(given.name, error.problem) from None
     beside.write_text(json.dumps({key: known[key] for key in _FACTS if key in known}), encoding="utf-8")
 
 

@@ -64,9 +64,9 @@ class TrainingSet:
             "a training set of features by one encoder",
         )
         if width not in shape:
-            raise InputError(known, f"shape {shape}", f"{width} columns, as {whose}", todo)
+            raise InputError(known, f"shape {shape}; expected {width} columns, as {whose}", todo)
         if None not in (rate, fps) and rate != fps:
-            raise InputError(known.with_suffix(".json"), f"{rate:g} rows a second", f"{fps:g}, as {whose}", todo)
+            raise InputError(known.with_suffix(".json"), f"{rate:g} rows a second; expected {fps:g}, as {whose}", todo)
 
     def add(
         self,
@@ -84,7 +84,9 @@ class TrainingSet:
         `name`, or NAME-2, NAME-3, ... where it is taken.
         """
         if set(labels) == {UNLABELLED}:
-            raise InputError(name, "no corrected segment", "one or more", "correct one, or take the predicted ones too")
+            raise InputError(
+                name, "no corrected segment; expected one or more", "correct one, or take the predicted ones too"
+            )
         self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
         chosen = replaces or self._free(re.sub(r"[^\w.-]+", "_", name).strip("._") or "video")
         layout = "TD" if self.run is None else self.run.layout

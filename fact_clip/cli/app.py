@@ -26,7 +26,7 @@ from fact_clip.cli.segment import (
     check_rules_of_run,
     given_actions,
 )
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 
 if TYPE_CHECKING:
     from fact_clip.inference.sources import SegmentsMany
@@ -71,20 +71,20 @@ def app(
         from fact_clip.app.server import Options, make_app
         from fact_clip.app.sessions import Limits
     except ModuleNotFoundError as error:
-        raise InputError(
-            "fact-clip app", f"{error.name} is not installed", "", "pip install 'fact-clip[app]'"
-        ) from None
+        raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None
     from fact_clip.inference.segmenter import load
     from fact_clip.text.prompts import TEMPLATES
 
     if training_free == (run is not None):
-        raise InputError("app", "neither or both of --run and --training-free", "one of them")
+        raise InputError("app", "neither or both of --run and --training-free; expected one of them")
     named = given_actions(actions, actions_file)
     if training_set is not None and training_set.exists() and not _can_grow(training_set):
         expected = "a data set, or a new folder"
-        raise InputError("--training-set", f"{training_set}, a folder or file of something else", expected)
+        raise InputError(
+            CommandOption("--training-set"), f"{training_set}, a folder or file of something else; expected {expected}"
+        )
     if prompts not in TEMPLATES:
-        raise InputError("--prompts", repr(prompts), f"one of {', '.join(TEMPLATES)}")
+        raise InputError(CommandOption("--prompts"), f"{prompts!r}; expected one of {', '.join(TEMPLATES)}")
     if run is not None:
         check_rules_of_run(prompts)
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
@@ -128,14 +128,18 @@ def _can_grow(folder: Path) -> bool:
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; an InputError where this machine has no such address, or the port is taken."""
     if not host:
-        raise InputError("--host", "empty", "an address of this machine", "leave it out for this machine alone")
+        raise InputError(
+            CommandOption("--host"), "empty; expected an address of this machine", "leave it out for this machine alone"
+        )
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no such address"
         todo = "name another --port, or 0 for a free one" if port else ""
-        raise InputError("--host", f"{host}, port {port} ({reason})", "an address of this machine", todo) from None
+        raise InputError(
+            CommandOption("--host"), f"{host}, port {port} ({reason}); expected an address of this machine", todo
+        ) from None
 
 
 def _untrained(
@@ -151,9 +155,13 @@ def _untrained(
     from fact_clip.video.extract import Settings
 
     if encoder is None:
-        raise InputError("--training-free", "no --encoder", "--encoder clip:ViT-B-32/openai")
+        raise InputError(CommandOption("--training-free"), "no --encoder; expected --encoder clip:ViT-B-32/openai")
     if window is not None:
-        raise InputError("--window", "with --training-free", "a run", "leave it out: pictures are compared one by one")
+        raise InputError(
+            CommandOption("--window"),
+            "with --training-free; expected a run",
+            "leave it out: pictures are compared one by one",
+        )
     extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
     # Without names the page waits for some.
     return TrainingFree(encoder, named or ["something"], TrainingFreeSettings(prompts), extraction, device=device)

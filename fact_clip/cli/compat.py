@@ -19,7 +19,7 @@ from fact_clip.cli.evaluate import show
 from fact_clip.cli.holdout import description, description_text, source_of
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.cli.train import how_to_continue
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.files import file_name, inside
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def convert(
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(self.prog, message, todo="see --help")
+        raise InputError(self.prog, message, "see --help")
 
 
 def _script(what: str, add: Callable[[ArgumentParser], None], run: Callable[[Namespace], None]) -> Callable[..., int]:
@@ -175,7 +175,7 @@ def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
     from fact_clip.compat.reference import device, overrides, read_settings
 
     if given.output_dir is not None and given.output_dir.exists() and not given.output_dir.is_dir():
-        raise InputError("--output_dir", f"{given.output_dir}, a file", "a folder")
+        raise InputError(CommandOption("--output_dir"), f"{given.output_dir}, a file; expected a folder")
     checkpoint = given.ckpt or newest(LOGS)
     run = run_folder(checkpoint)
     if not (run / "run.json").is_file():
@@ -184,9 +184,11 @@ def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
         own, asked = open_run(run).config.data, read_settings(given.cfg, given.set).data
         if (own.name, str(own.split)) != (asked.name, str(asked.split)):
             found = f"{asked.name}, split {asked.split}"
-            raise InputError("--cfg", found, f"{own.name}, split {own.split}, which {run} was trained on")
+            raise InputError(
+                CommandOption("--cfg"), f"{found}; expected {own.name}, split {own.split}, which {run} was trained on"
+            )
     if with_unseen and open_run(run).config.data.holdout is None:
-        raise InputError(run, "a run without classes held out", "one trained with data.holdout")
+        raise InputError(run, "a run without classes held out; expected one trained with data.holdout")
     with progress("evaluating") as report:
         changes = overrides(given.set, ("data", "decode", "evaluation"))
         result = training.evaluate(run, given.part, changes, progress=report, device=device(given.set))
@@ -205,12 +207,14 @@ def _converted(checkpoint: Path, given: Namespace) -> Path:
 
     if not given.cfg:
         todo = "give --cfg if these are weights of the published code"
-        raise InputError(checkpoint, "not in a run folder", "a run of scripts/train.py or fact-clip train", todo)
+        raise InputError(checkpoint, "not in a run folder; expected a run of scripts/train.py or fact-clip train", todo)
     config, out = read_settings(given.cfg, given.set), checkpoint.with_name(f"{checkpoint.name}.run")
     weights = out / "model.safetensors"
     if weights.is_file() and checkpoint.is_file() and weights.stat().st_mtime >= checkpoint.stat().st_mtime:
         if open_run(out).config.model != config.model:
-            raise InputError(out, "made with another configuration", f"that of {' + '.join(given.cfg)}", "remove it")
+            raise InputError(
+                out, f"made with another configuration; expected that of {' + '.join(given.cfg)}", "remove it"
+            )
         return out
     return convert_for(checkpoint, config, out)
 
@@ -219,7 +223,7 @@ def newest(folder: Path) -> Path:
     """The run in a folder that was started last."""
     runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
     if not runs:
-        raise InputError(folder, "no run in it", "a folder of runs", "train one first, or name a checkpoint")
+        raise InputError(folder, "no run in it; expected a folder of runs", "train one first, or name a checkpoint")
     return runs[-1].parent
 
 
@@ -242,7 +246,7 @@ def _viz(given: Namespace) -> None:
     from fact_clip.training.evaluation import frame_states
 
     if given.videos < 0:
-        raise InputError("--videos", str(given.videos), "0 or more")
+        raise InputError(CommandOption("--videos"), f"{given.videos}; expected 0 or more")
     folder, part = run_folder(given.logdir), given.split
     if not (folder / "run.json").is_file():
         inner = folder / f"split{part.removeprefix('split')}"
@@ -250,7 +254,10 @@ def _viz(given: Namespace) -> None:
     if part not in ("test", "validation", "train"):
         asked, own = part.removeprefix("split"), str(open_run(folder).config.data.split)
         if asked != own:
-            raise InputError("--split", part, f"split{own}, of which {folder} is; or test, validation, train")
+            raise InputError(
+                CommandOption("--split"),
+                f"{part}; expected split{own}, of which {folder} is; or test, validation, train",
+            )
         part = "test"
     vocabulary, states = frame_states(folder, part)
     for path in draw_frames(states, vocabulary, given.outdir, title=str(folder), n_scores=given.videos):

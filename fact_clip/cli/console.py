@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fact_clip.cli.signals import InterruptedCommandError, interruptible
-from fact_clip.core.errors import InputError, is_name, printable, shortened
+from fact_clip.core.errors import InputError
+from fact_clip.core.messages import is_name, printable, shortened
 
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
@@ -112,8 +113,8 @@ def _answered(command: Callable[[], object]) -> int:
             warnings.simplefilter("ignore", SyntaxWarning)  # of NumPy, which reads headers as Python does
             code = command()
     except InputError as error:
-        where = OPTIONS.get(error.where, error.where)
-        return _refuse(str(InputError(where, error.found, error.expected, error.todo)))
+        where = OPTIONS.get(str(error.where))
+        return _refuse(str(error if where is None else error.at(where)))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"
@@ -190,7 +191,7 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
         found = "a file" if Path(data).is_file() else "no such folder" if "/" in data else "no such folder or recipe"
         near = difflib.get_close_matches(data[:100], [*recipes(), *BENCHMARKS], n=1)
         expected = "a data set: mapping.txt, groundTruth, features, splits; or a recipe, by name or path"
-        raise InputError(data, found, expected, f"did you mean {near[0]!r}?" if near else "")
+        raise InputError(data, f"{found}; expected {expected}", f"did you mean {near[0]!r}?" if near else "")
     return Config.load(data, given).data
 
 
@@ -248,10 +249,10 @@ def names(text: str | None, option: str) -> list[str] | None:
     try:
         (cells,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
     except (csv.Error, ValueError) as error:
-        raise InputError(option, f"{text!r} ({error})", expected) from None
+        raise InputError(option, f"{text!r} ({error}); expected {expected}") from None
     found = [cell.strip() for cell in cells if cell.strip()]
     if text and not found:
-        raise InputError(option, f"no names in {text!r}", expected)
+        raise InputError(option, f"no names in {text!r}; expected {expected}")
     check_names(found, option)
     return found
 
@@ -261,7 +262,7 @@ def check_names(listed: Sequence[str], where: str | Path) -> None:
     seen = set[str]()
     for name in listed:
         if not is_name(name):
-            raise InputError(where, repr(shortened(name)), "names of one line that can be printed")
+            raise InputError(where, f"{shortened(name)!r}; expected names of one line that can be printed")
         if name in seen:
-            raise InputError(where, f"{name!r} twice", "each name once")
+            raise InputError(where, f"{name!r} twice; expected each name once")
         seen.add(name)

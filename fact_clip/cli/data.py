@@ -116,9 +116,9 @@ def init(
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
-        raise InputError(path, f"the ending {path.suffix!r}", "a name that ends in .yaml")
+        raise InputError(path, f"the ending {path.suffix!r}; expected a name that ends in .yaml")
     if path.exists():
-        raise InputError(path, "already there", "a new file", "remove it, or name another with --out")
+        raise InputError(path, "already there; expected a new file", "remove it, or name another with --out")
     known = None if background is None else tuple(names(background, "--background") or ())
     given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
     given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}

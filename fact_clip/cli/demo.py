@@ -37,15 +37,15 @@ def demo(
     from fact_clip.datasets.synthetic import write_workbench
 
     if out.exists() and not out.is_dir():
-        raise InputError(out, "a file", "a folder to write to")
+        raise InputError(out, "a file; expected a folder to write to")
     data = out / "data"
     foreign = min(out.iterdir(), default=None) if out.is_dir() else None
     if foreign is not None and not (data / HOLDOUT).is_file():
-        raise InputError(foreign, "something that no demo has made", "a new folder", "name another --out")
+        raise InputError(foreign, "something that no demo has made; expected a new folder", "name another --out")
     try:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(data, f"cannot be made ({error.strerror})", "a folder to write to") from None
+        raise InputError(data, f"cannot be made ({error.strerror}); expected a folder to write to") from None
     print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
     write_workbench(data)
     config = Config.load("demo")

@@ -48,6 +48,7 @@ def evaluate(
     """
     from fact_clip import training
     from fact_clip.core import InputError
+    from fact_clip.core.errors import CommandOption
 
     actions = given_actions(None, actions_file)
     if plot is not None:
@@ -56,7 +57,9 @@ def evaluate(
 
         check_suffix(plot)
         if open_run(run, overrides or []).config.data.holdout is None:
-            raise InputError("--plot", "a run without unseen classes", "one that was trained with data.holdout")
+            raise InputError(
+                CommandOption("--plot"), "a run without unseen classes; expected one that was trained with data.holdout"
+            )
     with progress("evaluating") as report:
         how: dict[str, Any] = {"actions": actions, "device": device, "trust_encoder": trust_encoder}
         result = training.evaluate(run, split, overrides or [], progress=report, **how)

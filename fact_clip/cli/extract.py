@@ -53,7 +53,9 @@ def extract(
     for video in listed:
         same = first.setdefault(file_name(video.stem), video)
         if same is not video:
-            raise InputError(video, f"features of the same name as those of {same}", "another name for one of them")
+            raise InputError(
+                video, f"features of the same name as those of {same}; expected another name for one of them"
+            )
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     for option, given in (
         ("--device", device not in ("auto", "cpu")),
@@ -61,7 +63,9 @@ def extract(
         ("--compile", compiled),
     ):
         if encoder == "grid" and given:
-            raise InputError(option, "with --encoder grid", "a pretrained encoder", "leave it out: grid has no model")
+            raise InputError(
+                option, "with --encoder grid; expected a pretrained encoder", "leave it out: grid has no model"
+            )
     settings = Settings(fps, precision, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, each):
@@ -93,13 +97,13 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
     wanted = (".npy", *SUFFIXES) if features else SUFFIXES
     given: list[Path] = []
     if sys.stdin is None and Path("-") in inputs:
-        raise InputError("-", "stdin is closed", "a path a line")
+        raise InputError("-", "stdin is closed; expected a path a line")
     if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
         sys.stdin.reconfigure(errors="surrogateescape")
     for path in inputs:
         given += [Path(line) for line in _listed()] if str(path) == "-" else [path]
     if not given:
-        raise InputError("-", "no lines on stdin", "a path a line")
+        raise InputError("-", "no lines on stdin; expected a path a line")
     found: dict[str, Path] = {}
     for path in given:
         # a name with a dot is hidden, or a file that someone is still writing
@@ -107,13 +111,14 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
         there = sorted(seen) if path.is_dir() else [path]
         if not there:
             raise InputError(
-                path, f"a folder without videos{' or features' * features}", f"files that end in {', '.join(wanted)}"
+                path,
+                f"a folder without videos{' or features' * features}; expected files that end in {', '.join(wanted)}",
             )
         for each in there:
             same = found.setdefault(each.stem, each)
             if same is each:
                 continue
             if same_place(same, each):
-                raise InputError(each, "given twice", "each video once")
-            raise InputError(each, f"the same name as {same}", "a different name for each video")
+                raise InputError(each, "given twice; expected each video once")
+            raise InputError(each, f"the same name as {same}; expected a different name for each video")
     return list(found.values())

@@ -64,20 +64,25 @@ def holdout(
       fact-clip data holdout mapping.txt data.name=havid_view0_lh_pt --unseen "sntft, sntn5"
     """
     from fact_clip.core import InputError
+    from fact_clip.core.errors import CommandOption
     from fact_clip.datasets.holdout import Holdout
 
     if sum(way is not None for way in (unseen, file, count)) > 1:
-        raise InputError("data holdout", "several of --unseen, --file and --count", "one of them")
+        raise InputError("data holdout", "several of --unseen, --file and --count; expected one of them")
     if unseen is None and validation_unseen is not None:
-        raise InputError("--validation-unseen", "without --unseen", "both")
+        raise InputError(CommandOption("--validation-unseen"), "without --unseen; expected both")
     if count is None and (validation_count or min_support > 1):
-        raise InputError("--validation-count" if validation_count else "--min-support", "without --count", "both")
+        raise InputError(
+            "--validation-count" if validation_count else "--min-support", "without --count; expected both"
+        )
     if seed and (unseen is not None or file is not None):
-        raise InputError("--seed", "with classes that are named", "--count, or a ranking", "leave it out")
+        raise InputError(
+            CommandOption("--seed"), "with classes that are named; expected --count, or a ranking", "leave it out"
+        )
     if out is not None and out.suffix != ".json":
-        raise InputError("--out", f"{out}", "a name that ends in .json")
+        raise InputError(CommandOption("--out"), f"{out}; expected a name that ends in .json")
     if out is not None and os.path.lexists(out):  # a run may name it
-        raise InputError(out, "already there", "a new file", "remove it, or name another with --out")
+        raise InputError(out, "already there; expected a new file", "remove it, or name another with --out")
     source, chosen = _open(data, overrides), None
     if unseen is not None:
         chosen = Holdout(
@@ -91,7 +96,7 @@ def holdout(
     elif count is not None:
         chosen = source.choose(count, validation_count, min_support=min_support, seed=seed, mode=mode)
     elif out is not None:
-        raise InputError("--out", "nothing chosen", "--unseen, --file or --count with it")
+        raise InputError(CommandOption("--out"), "nothing chosen; expected --unseen, --file or --count with it")
     result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
     written = None if chosen is None or out is None else chosen.save_json(out)
     for guess in source.guesses:

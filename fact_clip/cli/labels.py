@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fact_clip.cli.console import AsJson, names, table
-from fact_clip.core.errors import printable
+from fact_clip.core.errors import CommandOption
+from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
     from fact_clip.datasets.tables import Sampling
@@ -99,18 +100,18 @@ def convert(
         from fact_clip.datasets.tables import Sampling
 
         if unit == "frames":
-            raise InputError("--unit", "frames", "seconds or milliseconds of the column --time")
+            raise InputError(CommandOption("--unit"), "frames; expected seconds or milliseconds of the column --time")
         if unit is not None and time is None:
-            raise InputError("--unit", "without --time", "the column whose unit it is")
+            raise InputError(CommandOption("--unit"), "without --time; expected the column whose unit it is")
         how = Sampling(tuple(names(columns, "--columns") or ()), time, unit == "milliseconds", source_fps, fps)
         _convert_tables(files, out, how, dtype, as_json)
         return
     if unit == "milliseconds":
-        raise InputError("--unit", f"milliseconds for --from {kind}", "seconds or frames")
+        raise InputError(CommandOption("--unit"), f"milliseconds for --from {kind}; expected seconds or frames")
     if features is not None and features.is_file():
-        raise InputError("--features", f"{features}, a file", "a folder of NAME.npy")
+        raise InputError(CommandOption("--features"), f"{features}, a file; expected a folder of NAME.npy")
     if layout is not None and features is None:
-        raise InputError("--layout", "without --features", "the folder of these files")
+        raise InputError(CommandOption("--layout"), "without --features; expected the folder of these files")
     classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
     options = Options(tier, unit, source_fps, classes, verbs, nouns)
     found = convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options)
@@ -138,7 +139,9 @@ def _check_options(kind: str, given: Sequence[str]) -> None:
         if option not in OPTIONS_OF[kind]:
             kinds = ", ".join(name for name, options in OPTIONS_OF.items() if option in options)
             raise InputError(
-                f"--{option}", f"with --from {kind}, which does not read it", f"--from {kinds}", "leave it out"
+                CommandOption(f"--{option}"),
+                f"with --from {kind}, which does not read it; expected --from {kinds}",
+                "leave it out",
             )
 
 

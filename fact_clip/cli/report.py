@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fact_clip.cli.console import Device, progress
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError, MissingDataError
 
 
 def report(
@@ -40,9 +40,9 @@ def report(
     from fact_clip.encoders import pick_device
 
     if plots is not None and out is not None:
-        raise InputError("--out", "a page beside --plots", "one of them")
+        raise InputError(CommandOption("--out"), "a page beside --plots; expected one of them")
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
-        raise InputError("--out", str(out), "a page, NAME.html")
+        raise InputError(CommandOption("--out"), f"{out}; expected a page, NAME.html")
     pick_device(device, "--device")
     if plots is not None:
         _plot(runs, split, plots, device)
@@ -88,11 +88,9 @@ def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: st
         try:
             with progress(f"evaluating {folder.name}") as bar:
                 training.evaluate(folder, split, progress=bar, device=device)
-        except InputError as error:
-            if "data.root" not in error.todo:
-                raise
+        except MissingDataError as error:
             todo = f"evaluate it where its data are: fact-clip evaluate {folder} data.root=FOLDER"
-            raise InputError(error.where, error.found, error.expected, todo) from None
+            raise InputError(error.where, error.problem, todo) from None
 
 
 def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:

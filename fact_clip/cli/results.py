@@ -65,7 +65,7 @@ class Results:
         place = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
         if not place.is_dir() or not os.access(place, os.W_OK):
             reason = "no permission" if place.is_dir() else f"{place} is a file"
-            raise InputError(self.folder, f"cannot be written ({reason})", "a folder to write to")
+            raise InputError(self.folder, f"cannot be written ({reason}); expected a folder to write to")
         stems, tasks = {source: file_name(source.stem) for source in inputs}, dict[str, Task]()
         for source, stem in stems.items():
             name, number = stem, 1
@@ -123,7 +123,7 @@ class Results:
         path = self.folder / RECORDS / f"{task.name}.json"
         tree = parse_json(read_text(path).partition("\n")[2], path, "a record of this command")
         if not isinstance(tree, dict):
-            raise InputError(path, "no segmentation", "a record of this command", "use --overwrite")
+            raise InputError(path, "no segmentation; expected a record of this command", "use --overwrite")
         return from_dict(path, tree, Gaps())
 
     def write(self, task: Task, segmentation: Segmentation) -> tuple[list[Path], InputError | None]:

@@ -32,9 +32,9 @@ def sample(
     from fact_clip.datasets.synthetic import write_workbench
 
     if folder.exists() and not folder.is_dir():
-        raise InputError(folder, "a file", "a new folder")
+        raise InputError(folder, "a file; expected a new folder")
     if folder.exists() and any(folder.iterdir()):
-        raise InputError(folder, "already there and not empty", "a new folder")
+        raise InputError(folder, "already there and not empty; expected a new folder")
     write_workbench(folder, videos=videos, fps=FPS)
     count = _write_videos(folder)
     made = f"{count} videos in {folder}/videos, with" if count else f"{videos} videos as"

@@ -18,8 +18,9 @@ from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars,
 from fact_clip.cli.extract import collect
 from fact_clip.cli.results import Results, Task, fingerprint
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core.errors import InputError, is_name, printable
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.files import check_place, file_name, inside, same_place
+from fact_clip.core.messages import is_name, printable
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -123,16 +124,18 @@ def segment(
     from fact_clip.formats import ending_of
 
     if training_free == (run is not None):
-        raise InputError("segment", "neither or both of --run and --training-free", "one of them")
+        raise InputError("segment", "neither or both of --run and --training-free; expected one of them")
     suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
     if not suffixes:
-        raise InputError("--format", repr(formats), "at least one, as csv,json")
+        raise InputError(CommandOption("--format"), f"{formats!r}; expected at least one, as csv,json")
     if run is not None:
         check_rules_of_run(prompts, smoothing)
     named = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
     if named[0] is not None and named[1]:
         todo = "name all of them with --actions, or leave it out to have the classes of the run, too"
-        raise InputError("--more-actions", "names beside --actions or --actions-file", "one of them", todo)
+        raise InputError(
+            CommandOption("--more-actions"), "names beside --actions or --actions-file; expected one of them", todo
+        )
     processes = Processes(device)
     listed = processes.from_first(lambda: collect(inputs, features=True))
     if media is not None:
@@ -157,7 +160,7 @@ def check_rules_of_run(prompts: str, smoothing: float = 1.0) -> None:
     """An InputError where options beside --run differ from their defaults, because only --training-free reads them."""
     for option, value, default in (("--prompts", prompts, "ensemble"), ("--smoothing", smoothing, 1.0)):
         if value != default:
-            raise InputError(option, "with --run", "--training-free", "leave it out: a run has its own rules")
+            raise InputError(option, "with --run; expected --training-free", "leave it out: a run has its own rules")
 
 
 class Model(NamedTuple):
@@ -186,7 +189,11 @@ def _trained(
     segmenter.adjust = Adjust(*adjust)
     if segmenter.adjust.gamma is not None and not segmenter.run.config.model.is_open and segmenter.calibration is None:
         todo = "leave it out: all classes were trained alike"
-        raise InputError("--gamma", f"with {run}, whose head reads no text", "a run that names untrained actions", todo)
+        raise InputError(
+            CommandOption("--gamma"),
+            f"with {run}, whose head reads no text; expected a run that names untrained actions",
+            todo,
+        )
     candidates, more = named
     chosen = [*(candidates or segmenter.vocabulary), *more] if more else candidates
     segmenter.choose(chosen)  # wrong names are the fault of no input
@@ -215,17 +222,21 @@ def _untrained(
     if encoder is None or not chosen:
         missing = "--encoder" if encoder is None else "--actions"
         example = '--encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
-        raise InputError("--training-free", f"no {missing}", example)
+        raise InputError(CommandOption("--training-free"), f"no {missing}; expected {example}")
     if window is not None:
         todo = "leave it out: pictures are compared one by one"
-        raise InputError("--window", "with --training-free", "a run", todo)
+        raise InputError(CommandOption("--window"), "with --training-free; expected a run", todo)
     (prompts, smoothing), (threshold, gamma, switch_penalty, shortest, reject) = rules, adjust
     if reject is not None:
         todo = "--background-threshold leaves frames without an action"
-        raise InputError("--reject", "with --training-free", "a run, whose validation videos tell what is unsure", todo)
+        raise InputError(
+            CommandOption("--reject"),
+            "with --training-free; expected a run, whose validation videos tell what is unsure",
+            todo,
+        )
     for option, value in (("--gamma", gamma), ("--switch-penalty", switch_penalty)):
         if value is not None:
-            raise InputError(option, "with --training-free", "a run", "leave it out: transport decodes")
+            raise InputError(option, "with --training-free; expected a run", "leave it out: transport decodes")
     settings = TrainingFreeSettings(
         prompts, threshold=threshold, smoothing=smoothing, shortest=1.0 if shortest is None else shortest
     )
@@ -338,21 +349,25 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
 
     if file is None:
         if actions is not None and "\0" not in actions and os.path.isfile(actions):  # noqa: PTH113
-            raise InputError("--actions", f"{actions}, a file", "names of actions", "--actions-file reads a file")
+            raise InputError(
+                CommandOption("--actions"),
+                f"{actions}, a file; expected names of actions",
+                "--actions-file reads a file",
+            )
         return names(actions, "--actions")
     if actions is not None:
-        raise InputError("--actions", "names beside --actions-file", "one of them")
+        raise InputError(CommandOption("--actions"), "names beside --actions-file; expected one of them")
     listed = [line for line in read_lines(file, "action names, one a line") if line]
     for line in listed[:2]:  # the first may be a header
         if line[0] in "[{" or re.match(r"\d+[;,\t]", line):
-            raise InputError(file, f"{line[:40]!r}, JSON or a table", "action names, one a line")
+            raise InputError(file, f"{line[:40]!r}, JSON or a table; expected action names, one a line")
     if listed and all(len(line.split()) > 1 and line.split()[0].isdigit() for line in listed):
         numbers = [int(line.split()[0]) for line in listed]
         if len(set(numbers)) < len(numbers):
-            raise InputError(file, "a number twice", "a mapping file, or action names, one a line")
+            raise InputError(file, "a number twice; expected a mapping file, or action names, one a line")
         listed = [line.split(maxsplit=1)[1] for line in listed]
     if not listed:
-        raise InputError(file, "no names", "one action name a line")
+        raise InputError(file, "no names; expected one action name a line")
     check_names(listed, file)
     return listed
 
@@ -366,13 +381,13 @@ def _check_media(media: str, inputs: Sequence[Path], named: bool) -> None:
     expected = "{name} where the name of the file goes"
     if not named:
         todo = "leave it out, or add a --format that does, as json"
-        raise InputError("--media", "with formats that name no video", "one that names it", todo)
+        raise InputError(CommandOption("--media"), "with formats that name no video; expected one that names it", todo)
     if not is_name(media):
-        raise InputError("--media", repr(media), "an address of one line that can be printed")
+        raise InputError(CommandOption("--media"), f"{media!r}; expected an address of one line that can be printed")
     if unknown := re.search(r"\{[^}]*\}?|\}", media.replace("{name}", "")):
-        raise InputError("--media", f"{media}, with {unknown[0]}", expected)
+        raise InputError(CommandOption("--media"), f"{media}, with {unknown[0]}; expected {expected}")
     if "{name}" not in media and len(inputs) > 1:
-        raise InputError("--media", f"{media} for {len(inputs)} videos", expected)
+        raise InputError(CommandOption("--media"), f"{media} for {len(inputs)} videos; expected {expected}")
 
 
 def _segments_of(run: Path) -> Path:
@@ -390,9 +405,11 @@ def _check_outputs(
     from fact_clip.video.decode import SUFFIXES
 
     if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
-        raise InputError("--out", f"{folder}, where NAME.json describes the features", "another folder")
+        raise InputError(
+            CommandOption("--out"), f"{folder}, where NAME.json describes the features; expected another folder"
+        )
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
-        raise InputError("--out", f"{folder}, the labels of a data set", "another folder")
+        raise InputError(CommandOption("--out"), f"{folder}, the labels of a data set; expected another folder")
     if plot is not None:
         from fact_clip.report import check_suffix
 
@@ -403,9 +420,9 @@ def _check_outputs(
     check_place(overlay)
     if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES:
         found = f"{len(inputs)} inputs" if len(inputs) != 1 else f"{inputs[0]}"
-        raise InputError("--overlay", found, "one video")
+        raise InputError(CommandOption("--overlay"), f"{found}; expected one video")
     if same_place(overlay, inputs[0]):
-        raise InputError("--overlay", "the input itself", "another file")
+        raise InputError(CommandOption("--overlay"), "the input itself; expected another file")
 
 
 def segment_table(segmentation: Segmentation) -> str:
@@ -441,7 +458,7 @@ def _truths(inputs: Sequence[Path], segmenter: Segmenter | TrainingFree) -> dict
         if labels.is_file():
             given = read_lines(labels, "a label file, one class name per line")
             if not all(map(is_name, given)):
-                raise InputError(labels, "lines that are no names", "one class name per frame")
+                raise InputError(labels, "lines that are no names; expected one class name per frame")
             named = [UNLABELLED if name in segmenter.unlabelled else name for name in given]
             found[path] = Segmentation.from_frames(named, segmenter.fps)
     return found

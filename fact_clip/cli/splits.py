@@ -46,17 +46,24 @@ def split(
       fact-clip data split my_data --test 0.2
     """
     from fact_clip.core import InputError
+    from fact_clip.core.errors import CommandOption
     from fact_clip.datasets.splits import divide, guess_groups, read_groups, write_splits
 
     way, amount = _way(leave_out, folds, test)
     if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
-        raise InputError("--leave-out", repr(leave_out), "a word, such as subject", "give the pattern with --pattern")
+        raise InputError(
+            CommandOption("--leave-out"),
+            f"{leave_out!r}; expected a word, such as subject",
+            "give the pattern with --pattern",
+        )
     root, labelled, videos = _videos(folder)
     if leave_out is not None and pattern is None:
         pattern = guess_groups(videos)
         if pattern is None:
             found = f"none given, and the names do not show a {leave_out} ({videos[0]!r}, ...)"
-            raise InputError("--pattern", found, r"a regular expression such as 'subj(\d+)'")
+            raise InputError(
+                CommandOption("--pattern"), f"{found}" r"; expected a regular expression such as 'subj(\d+)'"
+            )
     groups = read_groups(videos, pattern, "--pattern")
     splits = divide(groups, way, amount)
     rows = dict(enumerate(_rows(root, splits), start=1))
@@ -87,14 +94,15 @@ def split(
 def _way(leave_out: str | None, folds: int | None, test: float | None) -> tuple[Way, float]:
     """The one way that was asked for, and its number or share."""
     from fact_clip.core import InputError
+    from fact_clip.core.errors import CommandOption
 
     given: dict[Way, float | None] = {"leave-out": None if leave_out is None else 0, "folds": folds, "test": test}
     ways = [(way, amount) for way, amount in given.items() if amount is not None]
     if len(ways) != 1:
         found = "several of --leave-out, --folds and --test" if ways else "none of --leave-out, --folds and --test"
-        raise InputError("data split", found, "one of them")
+        raise InputError("data split", f"{found}; expected one of them")
     if test is not None and not 0 < test < 1:
-        raise InputError("--test", f"{test:g}", "a share between 0 and 1")
+        raise InputError(CommandOption("--test"), f"{test:g}; expected a share between 0 and 1")
     return ways[0]
 
 
@@ -111,9 +119,9 @@ def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
     odd = next((name for name in videos if name != name.strip() or not is_file_name(name)), None)
     if odd is not None:
-        raise InputError(root / "groundTruth", f"the name {odd!r}", "names that a list of videos can hold")
+        raise InputError(root / "groundTruth", f"the name {odd!r}; expected names that a list of videos can hold")
     if not videos:
-        raise InputError(root, f"{len(labelled)} label files, none with features", "groundTruth and features")
+        raise InputError(root, f"{len(labelled)} label files, none with features; expected groundTruth and features")
     return root, labelled, videos
 
 

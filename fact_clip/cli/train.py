@@ -42,6 +42,7 @@ def train(
     from fact_clip import training
     from fact_clip.config import Config
     from fact_clip.core import InputError
+    from fact_clip.core.errors import CommandOption
     from fact_clip.training.sweep import read_axes, with_values
     from fact_clip.training.unused import warn_of_unused
 
@@ -52,17 +53,19 @@ def train(
         or not all(number.isascii() and number.isdecimal() and len(number) < 11 for number in numbers)
         or len(set(numbers)) != len(numbers)
     ):
-        raise InputError("--seeds", repr(seeds), f"different whole numbers, as 0,1,2, and {MOST_SEEDS} at most")
+        raise InputError(
+            CommandOption("--seeds"), f"{seeds!r}; expected different whole numbers, as 0,1,2, and {MOST_SEEDS} at most"
+        )
     asked = [*([f"train.seed={seeds}"] if numbers else []), *(sweeps or [])]
     axes = read_axes(asked)
     for override in overrides or []:
         if (key := override.partition("=")[0]) in axes:
-            raise InputError(override, f"{key}, which is swept too", "either of them")
+            raise InputError(override, f"{key}, which is swept too; expected either of them")
     if out.exists() and not out.is_dir():
-        raise InputError(out, "a file", "a new folder", "name another --out")
+        raise InputError(out, "a file; expected a new folder", "name another --out")
     if not resume and out.exists() and any(out.iterdir()):
         todo = "give --resume to continue the run there, or another --out"
-        raise InputError(out, "already there and not empty", "a new folder", todo)
+        raise InputError(out, "already there and not empty; expected a new folder", todo)
     combinations = islice(product(*axes.values()), MOST_SEEDS)  # a swept setting may be what another one needs
     configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
     warn_of_unused(configs, [*(overrides or []), *(sweeps or [])])

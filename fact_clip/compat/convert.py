@@ -20,6 +20,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import number_of, path_of, whole_of
 from fact_clip.core.arrays import check_archive
+from fact_clip.core.errors import CommandOption
 from fact_clip.core.files import inside, read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
@@ -73,7 +74,7 @@ def load_reference(
     if verb_of_class is not None and noun_of_class is not None:
         verb, noun = tuple(int(v) for v in verb_of_class), tuple(int(n) for n in noun_of_class)
         if len(verb) != n_classes or len(noun) != n_classes:
-            raise InputError("verb_of_class", f"{len(verb)} verbs and {len(noun)} nouns", f"{n_classes} of each")
+            raise InputError("verb_of_class", f"{len(verb)} verbs and {len(noun)} nouns; expected {n_classes} of each")
         classes = Classes(n_classes, verb, noun, n_verbs or max(verb) + 1, n_nouns or max(noun) + 1)
     ours, _ = read_config(config, verb_noun=bool(classes.verb))
     weights = {name: value for name, value in state_dict.items() if not _is_position(name)}
@@ -90,14 +91,16 @@ def load_reference(
 
 def _check_arguments(state_dict: Any, config: Any, n_classes: Any, input_dim: Any, background: Any) -> None:
     if not isinstance(state_dict, Mapping) or not isinstance(config, Mapping):
-        raise InputError("load_reference", "a checkpoint or configuration that is no mapping", "names and values")
+        raise InputError(
+            "load_reference", "a checkpoint or configuration that is no mapping; expected names and values"
+        )
     whole_of(n_classes, "n_classes", 1, 1_000_000)
     whole_of(input_dim, "input_dim", 1, 10_000_000)
     if any(index >= n_classes for index in class_set("background", background)):
-        raise InputError("background", repr(list(background)), f"class indices below {n_classes}")
+        raise InputError("background", f"{list(background)!r}; expected class indices below {n_classes}")
     for name, value in state_dict.items():
         if not isinstance(value, Tensor):
-            raise InputError("state_dict", f"{name!r} is a {type(value).__name__}", "tensors by name")
+            raise InputError("state_dict", f"{name!r} is a {type(value).__name__}; expected tensors by name")
 
 
 def convert(
@@ -124,17 +127,21 @@ def convert(
     _check_new(out)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
     if ours_there := [key for key in ("base", "data", "model", "train") if key in reference]:
-        raise InputError(config, f"a recipe of fact-clip (key {ours_there[0]!r})", "the YAML of the published code")
+        raise InputError(
+            config, f"a recipe of fact-clip (key {ours_there[0]!r}); expected the YAML of the published code"
+        )
     weights = read_state(checkpoint)
     flat = flatten(reference)
     name = str(flat.get("dataset", ""))
     known = BENCHMARKS[known_data_set(name) or "folder"]
     layout = layout or known.layout
     if layout is None:
-        raise InputError(config, f"dataset {name!r}", f"one of {', '.join(BENCHMARKS)}", "or give the layout, TD or DT")
+        raise InputError(
+            config, f"dataset {name!r}; expected one of {', '.join(BENCHMARKS)}", "or give the layout, TD or DT"
+        )
     vocabulary = Vocabulary.from_mapping(mapping, background=background)
     if len(vocabulary.background) == len(vocabulary):
-        raise InputError("--background", "all classes", "an action among them")
+        raise InputError(CommandOption("--background"), "all classes; expected an action among them")
     classes = _verbs_and_nouns(mapping, vocabulary) if name.startswith("epic") else Classes(len(vocabulary))
     ours, unknown = read_config(reference, verb_noun=bool(classes.verb), where=config)
     if ours.model.head == "fact-clip" and "text_embeddings" not in weights:
@@ -142,7 +149,7 @@ def convert(
             f"no text_embeddings, and use_clip in {config}",
             "score it with scripts/run_eval.py, which makes them",
         )
-        raise InputError(checkpoint, found, "the weights of a model that reads text", todo)
+        raise InputError(checkpoint, f"{found}; expected the weights of a model that reads text", todo)
     data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
     ours = ours.model_copy(update={"data": data})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
@@ -173,7 +180,7 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
 
 def _check_new(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(out, "already there and not empty", "a new folder")
+        raise InputError(out, "already there and not empty; expected a new folder")
 
 
 def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: Path) -> Path:
@@ -194,14 +201,16 @@ def _check_count(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapp
     for name in ("action_embed.weight", "text_embeddings"):  # one row a class
         if name in weights and len(weights[name]) != run.classes.count:
             found, expected = f"{run.classes.count} classes", f"{len(weights[name])}, as {name} of {checkpoint} has"
-            raise InputError(mapping, found, expected, todo)
+            raise InputError(mapping, f"{found}; expected {expected}", todo)
     if run.config.model.head != "fact-clip" and (least := trained_scores(weights)) > scores:
         what = "verbs and nouns" if run.classes.verb else "classes"
         expected = f"at least {least}: the last layer of {checkpoint} was trained for as many"
-        raise InputError(mapping, f"{scores} {what}", expected, todo)
+        raise InputError(mapping, f"{scores} {what}; expected {expected}", todo)
     most = min(block.hidden for block in block_configs(run.config.model)) - 2  # beside them a null class and a feature
     if run.config.model.head == "closed" and scores > most:
-        raise InputError(mapping, f"{scores} classes", f"at most {most}, as the channels of {checkpoint} hold", todo)
+        raise InputError(
+            mapping, f"{scores} classes; expected at most {most}, as the channels of {checkpoint} hold", todo
+        )
 
 
 def trained_scores(weights: Mapping[str, Tensor]) -> int:
@@ -237,9 +246,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         told = isinstance(error, pickle.UnpicklingError | SafetensorError | RuntimeError | OSError) and str(error)
         reason = str(error).splitlines()[0].partition(". ")[0] if told else "damaged"
         found = f"not readable as plain weights ({reason})"
-        raise InputError(path, found, "a state dict saved with torch.save, or safetensors") from None
+        raise InputError(path, f"{found}; expected a state dict saved with torch.save, or safetensors") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(path, "more than parameters", "a state dict: names and tensors")
+        raise InputError(path, "more than parameters; expected a state dict: names and tensors")
     for name, value in state.items():
         _check_tensor(path, name, value)
     return {name: value.float() for name, value in state.items() if not _is_position(name)}
@@ -248,14 +257,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _check_tensor(path: Path, name: object, value: Tensor) -> None:
     """An InputError for a key that is no text, and a tensor that is not numbers in rows of its own."""
     if not isinstance(name, str):
-        raise InputError(path, f"a parameter named {name!r}", "names that are texts")
+        raise InputError(path, f"a parameter named {name!r}; expected names that are texts")
     kind = "quantised" if value.is_quantized else "sparse" if value.layout is not torch.strided else ""
     kind = kind or ("on no device" if value.is_meta else "" if value.is_floating_point() else f"of {value.dtype}")
     if kind:
-        raise InputError(path, f"{name}, a tensor that is {kind}", "dense tensors of numbers")
+        raise InputError(path, f"{name}, a tensor that is {kind}; expected dense tensors of numbers")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         found = f"{name} of shape {tuple(value.shape)}, more than the values that are stored"
-        raise InputError(path, found, "tensors of their own values")
+        raise InputError(path, f"{found}; expected tensors of their own values")
 
 
 def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:
@@ -263,7 +272,7 @@ def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:
     for name in ("block_list.0.frame_branch.conv_1x1.weight", "block_list.0.frame_branch.conv_1x1_in.weight"):
         if name in weights and weights[name].ndim > 1 and weights[name].shape[1]:
             return int(weights[name].shape[1])
-    raise InputError(where, "no input convolution (block_list.0.frame_branch.conv_1x1...)", "a FACT checkpoint")
+    raise InputError(where, "no input convolution (block_list.0.frame_branch.conv_1x1...); expected a FACT checkpoint")
 
 
 def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
@@ -271,7 +280,7 @@ def _verbs_and_nouns(mapping: Path, vocabulary: Vocabulary) -> Classes:
     pairs = [name.split(",") for name in vocabulary.names]
     wrong = next((name for name, pair in zip(vocabulary.names, pairs, strict=True) if len(pair) != 2), None)
     if wrong is not None:
-        raise InputError(mapping, f"class {wrong!r}", '"verb,noun"')
+        raise InputError(mapping, f'class {wrong!r}; expected "verb,noun"')
     verb, noun = verbs.encode(pair[0] for pair in pairs), nouns.encode(pair[1] for pair in pairs)
     return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), len(verbs), len(nouns))
 

@@ -14,6 +14,7 @@ import torch
 
 from fact_clip.config import Config, merged, read_recipe, set_key, value_of
 from fact_clip.core import InputError
+from fact_clip.core.errors import CommandOption
 from fact_clip.core.files import read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.holdout import named_holdout
@@ -102,10 +103,12 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested YAML mapping as flat dotted keys; flat keys stay as they are."""
     flat: dict[str, Any] = {}
     if prefix.count(".") > _DEEPEST:
-        raise InputError(prefix.split(".")[0], f"keys within keys, over {_DEEPEST} deep", "a reference configuration")
+        raise InputError(
+            prefix.split(".")[0], f"keys within keys, over {_DEEPEST} deep; expected a reference configuration"
+        )
     for key, value in tree.items():
         if not prefix and key in _GROUPS and not isinstance(value, Mapping):
-            raise InputError(key, repr(value), f"a group of keys, as {key}.{_GROUPS[key]}")
+            raise InputError(key, f"{value!r}; expected a group of keys, as {key}.{_GROUPS[key]}")
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
@@ -143,7 +146,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
     if "TM.use" in flat:
         ours["augment.time_spans"] = ours.get("augment.time_spans", 5) if flat["TM.use"] else 0
     if not isinstance(flat.get("use_clip"), bool | int | None):
-        raise InputError("use_clip", repr(flat["use_clip"]), "true or false")
+        raise InputError("use_clip", repr(flat["use_clip"]) + "; expected true or false")
     if flat.get("use_clip"):
         ours["model.head"] = "fact-clip"
     elif verb_noun or ours.get("data.name") == "epic":
@@ -153,7 +156,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
     if flat.get("holdout_mode") and flat.get("holdout_classes"):
         asked = flat["holdout_classes"]
         if not (isinstance(asked, list) and all(isinstance(one, str | int) for one in asked)):
-            raise InputError("holdout_classes", repr(asked), "a list of classes, by number or name")
+            raise InputError("holdout_classes", f"{asked!r}; expected a list of classes, by number or name")
         ours["data.holdout"] = named_holdout(flat["holdout_classes"])
     if str(ours.get("train.optimizer")).lower() in ("adam", "adamw", "sgd"):
         ours["train.optimizer"] = str(ours["train.optimizer"]).lower()
@@ -216,7 +219,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ..."""
     if len(pairs) % 2:
         joined = next((one for one in pairs[::2] if "=" in one), pairs[-1])
-        raise InputError("--set", f"{joined!r} without a value", "KEY VALUE KEY VALUE ...")
+        raise InputError(CommandOption("--set"), f"{joined!r} without a value; expected KEY VALUE KEY VALUE ...")
     flat, ours = dict[str, Any](), dict[str, Any]()
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, text, f"--set {key}")
@@ -230,7 +233,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             if group not in _GROUPS and group.lower() in _OURS:
                 near = f"{group.lower()}.{rest}"
             expected = f"a reference key, or a key of ours such as train.epochs ({', '.join(_OURS)})"
-            raise InputError("--set", f"unknown key {key}", expected, f"did you mean {near}?")
+            raise InputError(CommandOption("--set"), f"unknown key {key}; expected {expected}", f"did you mean {near}?")
     return flat, ours
 
 
@@ -250,11 +253,11 @@ def device(pairs: Sequence[str]) -> str:
 
 def _device(gpu: Any) -> str:
     if not isinstance(gpu, int) or isinstance(gpu, bool):
-        raise InputError(_GPU, repr(gpu), "the number of a GPU, or -1 for the CPU")
+        raise InputError(_GPU, f"{gpu!r}; expected the number of a GPU, or -1 for the CPU")
     if gpu < 0:
         return "cpu"
     if not torch.cuda.is_available():
         return "auto"  # scripts/train.py warns
     if gpu >= torch.cuda.device_count():
-        raise InputError(_GPU, str(gpu), f"0 to {torch.cuda.device_count() - 1}, the GPUs of this machine")
+        raise InputError(_GPU, f"{gpu}; expected 0 to {torch.cuda.device_count() - 1}, the GPUs of this machine")
     return f"cuda:{gpu}"

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.core.errors import InputError, is_name
+from fact_clip.core.errors import InputError
+from fact_clip.core.messages import is_name
 
 
 def path_of(value: Any, where: str) -> Path:
     """A text or a path as a path; an InputError that names `where` for anything else, and for an empty text."""
     if not isinstance(value, str | os.PathLike) or isinstance(path := os.fspath(value), bytes) or not path:
-        raise InputError(where, repr(value), "a path")
+        raise InputError(where, f"{value!r}; expected a path")
     return Path(path)
 
 
@@ -31,21 +32,21 @@ def number_of(
     except OverflowError:  # a whole number beyond all floats
         number = math.inf
     if not math.isfinite(number) or not least <= number <= most:
-        raise InputError(where, _told(value), expected)
+        raise InputError(where, f"{_told(value)}; expected {expected}")
     return number
 
 
 def flag_of(value: Any, where: str) -> bool:
     """True or false; an InputError for anything else, since "no" and 0.0 would be taken for one of them."""
     if not isinstance(value, bool | np.bool_):
-        raise InputError(where, repr(value), "true or false")
+        raise InputError(where, f"{value!r}; expected true or false")
     return bool(value)
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(where, _told(value), f"a whole number, {least:,} to {most:,}")
+        raise InputError(where, f"{_told(value)}; expected a whole number, {least:,} to {most:,}")
     return int(value)
 
 
@@ -62,13 +63,15 @@ def is_list(value: Any) -> bool:
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
     """Several names; an InputError for one text, for what is no text, and, if `typed`, for what no person can type."""
     if isinstance(values, str | bytes) or not is_list(values):
-        raise InputError(where, f"one text, {values!r}" if isinstance(values, str) else repr(values), "a list of names")
+        raise InputError(
+            where, (f"one text, {values!r}" if isinstance(values, str) else repr(values)) + "; expected a list of names"
+        )
     listed = tuple(values)
     for value in listed:
         if not isinstance(value, str):
-            raise InputError(where, repr(value), "a name")
-        if typed and not is_name(value, old=True):
-            raise InputError(where, repr(value), "a name of one line that can be read")
+            raise InputError(where, f"{value!r}; expected a name")
+        if typed and not is_name(value, legacy=True):
+            raise InputError(where, f"{value!r}; expected a name of one line that can be read")
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 
@@ -77,9 +80,9 @@ def any_array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # as of a tensor with gradients
-        raise InputError(where, " ".join(str(error).split()), expected) from None
+        raise InputError(where, " ".join(str(error).split()) + f"; expected {expected}") from None
     if np.ma.is_masked(value):  # np.asarray gives what lies under the mask
-        raise InputError(where, "an array with masked entries", expected)
+        raise InputError(where, f"an array with masked entries; expected {expected}")
     return array
 
 
@@ -87,7 +90,7 @@ def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
     """The same of numbers, true and false among them."""
     array = any_array_of(value, where, expected)
     if array.dtype.kind not in "fiub":
-        raise InputError(where, f"{type(value).__name__} of type {array.dtype}", expected)
+        raise InputError(where, f"{type(value).__name__} of type {array.dtype}; expected {expected}")
     return array
 
 
@@ -102,7 +105,7 @@ def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bo
         n > 0 if isinstance(wanted, str) else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        raise InputError(where, f"an array of shape {array.shape}", told)
+        raise InputError(where, f"an array of shape {array.shape}; expected {told}")
     if finite and not np.isfinite(array).all():
-        raise InputError(where, "NaN or an infinity", f"finite numbers, {told}")
+        raise InputError(where, f"NaN or an infinity; expected finite numbers, {told}")
     return array

@@ -50,10 +50,10 @@ def check_archive(path: Path, expected: str) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise InputError(path, f"damaged, not readable ({error})", expected) from None
+        raise InputError(path, f"damaged, not readable ({error}); expected {expected}") from None
     unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
     if unpacked > LARGEST_UNPACKED or (unpacked > 1 << 26 and unpacked > 50 * packed):
-        raise InputError(path, f"an archive of {packed:,} bytes that unpacks to {unpacked:,}", expected)
+        raise InputError(path, f"an archive of {packed:,} bytes that unpacks to {unpacked:,}; expected {expected}")
 
 
 def read_npz(path: Path, expected: str, todo: str = "") -> dict[str, NDArray[Any]]:
@@ -69,7 +69,9 @@ def read_npz(path: Path, expected: str, todo: str = "") -> dict[str, NDArray[Any
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except _BROKEN_ARCHIVE as error:
-        raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", expected, todo) from None
+        raise InputError(
+            path, f"damaged, not readable ({' '.join(str(error).split())}); expected {expected}", todo
+        ) from None
 
 
 def _check_header(member: zipfile.ZipInfo, file: IO[bytes]) -> None:

@@ -26,13 +26,13 @@ def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray
     """
     times = array_of(shown, "shown", "seconds").astype(np.float64)
     if times.ndim != 1 or not times.size:
-        raise InputError("shown", f"an array of shape {times.shape}", "the seconds of at least one row, (T,)")
+        raise InputError("shown", f"an array of shape {times.shape}; expected the seconds of at least one row, (T,)")
     if not np.isfinite(times).all():
-        raise InputError("shown", "NaN or an infinity", "seconds")
+        raise InputError("shown", "NaN or an infinity; expected seconds")
     if end is not None:
         number_of(end, "end", "seconds, 0 or more, or None", 0)
     if number_of(fps, "fps") <= 0:
-        raise InputError("fps", str(fps), "rows per second, more than 0")
+        raise InputError("fps", f"{fps}; expected rows per second, more than 0")
     grid = np.arange(len(times) + 1) / fps
     new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
     starts = np.where(new, np.maximum(times, 0.0), grid[:-1])
@@ -70,6 +70,8 @@ class Clock:
             found: NDArray[np.int64] = within + np.floor(beyond + 0.5).astype(np.int64)
             return found
         if self.fps is None:
-            raise InputError(where, "times in seconds and no frame rate", "frames a second", "set --fps or --features")
+            raise InputError(
+                where, "times in seconds and no frame rate; expected frames a second", "set --fps or --features"
+            )
         # the rounding of a rate and of its division must not decide on a half
         return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)

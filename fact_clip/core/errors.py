@@ -1,75 +1,99 @@
-"""The one exception for bad input; the command line turns it into one line and exit code 2."""
+"""The exception for bad input, and where it stands; the command line prints it as one line, with exit code 2."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-LONGEST = 400
-"""Signs of each part of a message; of a longer one the middle is left out."""
-
-# Control characters, other line ends, halves of surrogate pairs, and signs of no width: those that turn the direction
-# of writing, byte-order marks, soft hyphens. The joiners U+200C and U+200D have a use in Persian and in emoji.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
+from fact_clip.core.messages import printable, sentence, shortened
 
 
-def printable(text: str) -> str:
-    """A text as one line for a terminal: what cannot be seen, or would move the cursor, is written as an escape."""
-    joined = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-    return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), joined)
+class Location:
+    """Where bad input stands. A front end may render it in its own words; `str` gives the default."""
 
 
-LONGEST_NAME = 1000
-"""Signs of the name of a class."""
+@dataclass(frozen=True)
+class FileLocation(Location):
+    """A file or folder, with a line number and a part of it ("segment 3") where they are known."""
+
+    path: Path
+    line: int | None = None
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
+    def __str__(self) -> str:
+        return f"{self.path}{'' if self.line is None else f':{self.line}'}{self.part and f', {self.part}'}"
 
 
-def is_name(text: object, *, old: bool = False) -> bool:
-    """Whether a value can name a class: text of one line that is not blank and whose signs can be seen.
+@dataclass(frozen=True)
+class ConfigKey(Location):
+    """A key of the configuration, as "data.root"."""
 
-    `old` lets form feeds pass, and U+0080 to U+009F, which stand for letters in files of Windows read as latin-1.
-    """
-    if not isinstance(text, str) or len(text) > LONGEST_NAME or not text.strip().strip("\u200c\u200d"):
-        return False
-    unseen = {sign[0] for sign in _UNSEEN.finditer(text)}
-    return all(old and (sign in "\x0b\x0c" or "\x80" <= sign <= "\x9f") for sign in unseen)
+    name: str
 
-
-def no_name(text: str) -> str:
-    """What a message says was found in place of a name; `text` is one that `is_name` refuses."""
-    if len(text) > LONGEST_NAME:
-        return f"a name of {len(text):,} signs, {shortened(text)[:40]!r}..."
-    return f"control characters or unseen signs in {text!r}" if text.strip() else f"a blank name, {text!r}"
+    def __str__(self) -> str:
+        return self.name
 
 
-def shortened(text: str) -> str:
-    """The text, or its beginning and its end if it is very long."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+@dataclass(frozen=True)
+class CommandOption(Location):
+    """An option of the command line, as "--run"."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
 
 
-LISTED = 12
-"""Names that a message lists, at most; of the rest the number is told."""
+@dataclass(frozen=True)
+class Argument(Location):
+    """An argument of a function, or a value in it ("labels", "class 'pour'")."""
 
+    name: str
 
-def listed(names: Sequence[str]) -> str:
-    """Names of a message, of which many are counted: "a, b, and 7 more"."""
-    more = f", and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return f"{', '.join(names[:LISTED])}{more}"
+    def __str__(self) -> str:
+        return self.name
 
 
 class InputError(ValueError):
-    """Input that cannot be used: where (file, key or argument), what was found, what was expected, and what to do."""
+    """Input that cannot be used.
 
-    def __init__(self, where: str | Path, found: str, expected: str = "", todo: str = "") -> None:
-        self.where, self.found, self.expected, self.todo = str(where), found, expected, todo
-        parts = [f"{shortened(self.where)}: {shortened(found)}"]
-        if expected:
-            parts.append(f"expected {shortened(expected)}")
-        if todo:
-            parts.append(shortened(todo))
-        super().__init__(printable("; ".join(parts)))
+    Args:
+        where: where it stands; a path is a `FileLocation` and a text an `Argument`.
+        problem: what is wrong.
+        fix: what to do about it.
+    """
 
-    def __reduce__(self) -> tuple[object, ...]:  # from a process that reads videos
-        return type(self), (self.where, self.found, self.expected, self.todo)
+    def __init__(self, where: Location | str | Path, problem: str, fix: str = "") -> None:
+        self.where: Location = (
+            FileLocation(where) if isinstance(where, Path) else Argument(where) if isinstance(where, str) else where
+        )
+        self.problem, self.fix = problem, fix
+        place = f"{shortened(str(self.where))}: "
+        super().__init__(printable(f"{place}{sentence(shortened(problem), shortened(fix))}"))
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder that is wrong, if it is one."""
+        return self.where.path if isinstance(self.where, FileLocation) else None
+
+    def at(self, where: Location | str | Path) -> InputError:
+        """Return the same error, of the same type, at another location."""
+        return type(self)(where, self.problem, self.fix)
+
+    def __reduce__(self) -> tuple[object, ...]:  # it crosses from the processes that read videos
+        return type(self), (self.where, self.problem, self.fix)
+
+
+class GapError(InputError):
+    """Segments with frames between them that no segment has."""
+
+
+class MissingDataError(InputError):
+    """A data set that is not where the configuration says."""
+
+
+class OrientationError(InputError):
+    """Features of which it is not clear which side is time."""

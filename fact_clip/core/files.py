@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import FileLocation, InputError
 
 LARGEST_TEXT = 256 << 20
 """Bytes of a text that is read whole."""
@@ -29,19 +29,19 @@ def check_file(path: str | Path, expected: str, largest: int | None = None) -> P
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise InputError(path, "no such file", expected) from None
+        raise InputError(path, f"no such file; expected {expected}") from None
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", expected) from None
+        raise InputError(path, f"cannot be read ({error.strerror}); expected {expected}") from None
     except ValueError as error:  # a NUL
-        raise InputError(path, f"no name of a file ({error})", expected) from None
+        raise InputError(path, f"no name of a file ({error}); expected {expected}") from None
     if stat.S_ISDIR(status.st_mode):
-        raise InputError(path, "a folder", expected)
+        raise InputError(path, f"a folder; expected {expected}")
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(path, "no regular file, but a pipe or a device", expected)
+        raise InputError(path, f"no regular file, but a pipe or a device; expected {expected}")
     if not os.access(path, os.R_OK):
-        raise InputError(path, "cannot be read (no permission)", expected)
+        raise InputError(path, f"cannot be read (no permission); expected {expected}")
     if largest is not None and status.st_size > largest:
-        raise InputError(path, f"{status.st_size:,} bytes", f"{expected}, of at most {largest:,} bytes")
+        raise InputError(path, f"{status.st_size:,} bytes; expected {expected}, of at most {largest:,} bytes")
     return path
 
 
@@ -68,17 +68,19 @@ def read_text(
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", expected) from None
+        raise InputError(path, f"cannot be read ({error.strerror}); expected {expected}") from None
     kind = next((kind for start, kind in _BEGINNINGS.items() if raw.startswith(start)), None)
     if kind is not None:
-        raise InputError(path, kind, f"{expected}, as text in UTF-8")
+        raise InputError(path, f"{kind}; expected {expected}, as text in UTF-8")
     try:
         # bytes, because text mode would change line ends inside quoted names
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if latin:
             return raw.decode("latin-1")
-        raise InputError(path, f"not UTF-8 text (byte {error.start})", expected, "save it as UTF-8") from None
+        raise InputError(
+            path, f"not UTF-8 text (byte {error.start}); expected {expected}", "save it as UTF-8"
+        ) from None
 
 
 LONGEST_LINE = 1 << 20
@@ -104,11 +106,13 @@ def read_lines(path: Path, expected: str) -> list[str]:
         lines += [known.setdefault(line, line) for line in text[start:end].split("\n")]
         if len(lines) > MOST_LINES + 1 or len(known) > _MOST_NAMES:
             found = f"over {MOST_LINES:,} lines, or over {_MOST_NAMES:,} different ones"
-            raise InputError(path, found, expected)
+            raise InputError(path, f"{found}; expected {expected}")
         start = end + 1
     longest = max(known, key=len)
     if len(longest) > LONGEST_LINE:
-        raise InputError(f"{path}:{lines.index(longest) + 1}", f"a line of {len(longest):,} signs", expected)
+        raise InputError(
+            FileLocation(path, lines.index(longest) + 1), f"a line of {len(longest):,} signs; expected {expected}"
+        )
     return lines
 
 
@@ -130,7 +134,9 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     if value is None and may_be_empty:
         return {}
     if not isinstance(value, dict):
-        raise InputError(path, f"a {type(value).__name__}", "an object" if kind == "JSON" else "a mapping of keys")
+        raise InputError(
+            path, f"a {type(value).__name__}" + "; expected " + ("an object" if kind == "JSON" else "a mapping of keys")
+        )
     return value
 
 
@@ -148,13 +154,13 @@ def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = Tr
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         line = f":{error.lineno}" if isinstance(where, Path) else ""  # else it says the line
-        raise InputError(f"{where}{line}", f"not JSON ({error.msg})", expected) from None
+        raise InputError(f"{where}{line}", f"not JSON ({error.msg}); expected {expected}") from None
     except RecursionError:
-        raise InputError(where, "JSON that is nested too deeply", expected) from None
+        raise InputError(where, f"JSON that is nested too deeply; expected {expected}") from None
     except UnicodeEncodeError:
-        raise InputError(where, "a name with half of a surrogate pair", expected) from None
+        raise InputError(where, f"a name with half of a surrogate pair; expected {expected}") from None
     except ValueError as error:
-        raise InputError(where, f"not JSON ({error})", expected) from None
+        raise InputError(where, f"not JSON ({error}); expected {expected}") from None
     return value
 
 
@@ -227,10 +233,10 @@ def inside(folder: Path, *names: str) -> Path:
     path = folder
     for name in names:
         if not is_file_name(name):
-            raise InputError(folder, f"the file {'/'.join(names)!r}", "a file inside this folder")
+            raise InputError(folder, f"the file {'/'.join(names)!r}; expected a file inside this folder")
         path = path / name
         if path.is_symlink():
-            raise InputError(path, "a symbolic link", "a file or folder of its own, to write to", "remove it")
+            raise InputError(path, "a symbolic link; expected a file or folder of its own, to write to", "remove it")
     return path
 
 
@@ -251,7 +257,7 @@ def check_place(path: Path) -> None:
     """
     try:
         if path.name and path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
-            raise InputError(path, "no regular file, but a folder, a pipe or a device", "a file to write")
+            raise InputError(path, "no regular file, but a folder, a pipe or a device; expected a file to write")
         above = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
         usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
         reason = "" if usable else "no permission" if above.is_dir() else f"{above} is no folder"
@@ -262,7 +268,7 @@ def check_place(path: Path) -> None:
     except ValueError as error:  # a NUL
         reason = str(error)
     if reason:
-        raise InputError(path, f"cannot be written ({reason})", "a place to write to")
+        raise InputError(path, f"cannot be written ({reason}); expected a place to write to")
 
 
 @contextmanager
@@ -273,7 +279,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     as the umask says. An InputError if the disk refuses, or if something else than a file is there.
     """
     if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
-        raise InputError(path, "no name of a file", "a place to write to")
+        raise InputError(path, "no name of a file; expected a place to write to")
     # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-"
     check_place(path)
@@ -292,10 +298,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         # numpy says how many values were left of a full disk, and no reason
         reason = error.strerror or error
-        raise InputError(path, f"cannot be written ({reason})", "a place to write to") from None
+        raise InputError(path, f"cannot be written ({reason}); expected a place to write to") from None
     except UnicodeEncodeError as error:
         found = f"a name that no text file takes ({error.object[error.start : error.end]!r})"
-        raise InputError(path, found, "names of whole characters") from None
+        raise InputError(path, f"{found}; expected names of whole characters") from None
 
 
 def _mode_of_a_new_file(path: Path) -> int:

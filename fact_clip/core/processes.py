@@ -34,11 +34,11 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         opened = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
     except OSError as error:
-        raise InputError(folder, f"cannot be written ({error.strerror})", "a folder to write to") from None
+        raise InputError(folder, f"cannot be written ({error.strerror}); expected a folder to write to") from None
     try:
         if not lock(opened) or not _is_still(opened, folder):
             raise InputError(
-                folder, f"{what} is under way here", "one at a time", "wait for it, or name another folder"
+                folder, f"{what} is under way here; expected one at a time", "wait for it, or name another folder"
             )
         yield
     finally:

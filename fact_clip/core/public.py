@@ -66,7 +66,7 @@ def _looked_at_first(function: Callable[..., Any]) -> dict[str, tuple[int, Calla
 
 def _progress_of(value: Any, where: str) -> None:
     if value is not None and not callable(value):
-        raise InputError(where, repr(value), "a function, or None")
+        raise InputError(where, f"{value!r}; expected a function, or None")
 
 
 def public_class(cls: type[T]) -> type[T]:
@@ -104,7 +104,7 @@ def _wrong_type(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
     for name, value in given.items():
         hint = _hint(function, name)
         if not _fits(value, hint):
-            return InputError(name, f"{type(value).__name__} {reprlib.repr(value)}", _in_words(hint))
+            return InputError(name, f"{type(value).__name__} {reprlib.repr(value)}; expected {_in_words(hint)}")
     return None
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, whole_of
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import GapError, InputError
 from fact_clip.core.public import public, public_class
 
 
@@ -21,11 +21,11 @@ def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
     array = any_array_of(labels, where, "one label per frame, shape (T,)")
     if array.ndim != 1:
-        raise InputError(where, f"an array of shape {array.shape}", "one label per frame, shape (T,)")
+        raise InputError(where, f"an array of shape {array.shape}; expected one label per frame, shape (T,)")
     if array.size and array.dtype.kind not in "iu":
-        raise InputError(where, f"labels of type {array.dtype}", "integer class indices")
+        raise InputError(where, f"labels of type {array.dtype}; expected integer class indices")
     if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
-        raise InputError(where, f"class {array.max()}", "integer class indices of 64 bits")
+        raise InputError(where, f"class {array.max()}; expected integer class indices of 64 bits")
     return array.astype(np.int64, copy=False)
 
 
@@ -33,7 +33,7 @@ def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
     stride = whole_of(stride, "stride", 1, 1 << 62)
     array = frame_labels(labels, "labels")
     if array.size == 0:
-        raise InputError("labels", "no frames", "at least one frame")
+        raise InputError("labels", "no frames; expected at least one frame")
     return array
 
 
@@ -73,7 +73,7 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     expected = -(-n_frames // stride)
     if array.size != expected:
         found = f"{array.size} labels at stride {stride} for {n_frames} frames"
-        raise InputError("labels", found, f"{expected} labels")
+        raise InputError("labels", f"{found}; expected {expected} labels")
     return array[np.arange(n_frames) // stride]
 
 
@@ -97,19 +97,19 @@ class Segment:
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
         if not isinstance(self.label, str):
-            raise InputError(where, "a label that is no text", "a name")
+            raise InputError(where, "a label that is no text; expected a name")
         try:
             # plain integers, so that numpy's own never reach a file
             object.__setattr__(self, "start", operator.index(self.start))
             object.__setattr__(self, "stop", operator.index(self.stop))
         except TypeError as error:
-            raise InputError(where, f"frames [{self.start!r}, {self.stop!r})", "whole frame numbers") from error
+            raise InputError(where, f"frames [{self.start!r}, {self.stop!r}); expected whole frame numbers") from error
         if not -MOST_FRAMES < self.start <= MOST_FRAMES or self.stop > 10 * MOST_FRAMES:
-            raise InputError(where, "frames out of bounds", f"{MOST_FRAMES:,} frames at most")
+            raise InputError(where, f"frames out of bounds; expected {MOST_FRAMES:,} frames at most")
         if self.start < 0 or self.stop <= self.start:
-            raise InputError(where, f"frames [{self.start}, {self.stop})", "0 <= start < stop")
+            raise InputError(where, f"frames [{self.start}, {self.stop}); expected 0 <= start < stop")
         if self.stop > MOST_FRAMES:
-            raise InputError(where, f"frames [{self.start}, {self.stop})", f"{MOST_FRAMES:,} frames at most")
+            raise InputError(where, f"frames [{self.start}, {self.stop}); expected {MOST_FRAMES:,} frames at most")
         if self.confidence is not None:
             number_of(self.confidence, f"the confidence of {where}", "a number from 0 to 1", 0, 1)
 
@@ -169,27 +169,28 @@ class Segmentation:
 
     def __post_init__(self) -> None:
         if isinstance(self.segments, str) or not isinstance(self.segments, Iterable):
-            raise InputError("segmentation", repr(self.segments), "segments")
+            raise InputError("segmentation", f"{self.segments!r}; expected segments")
         object.__setattr__(self, "segments", tuple(self.segments))
         object.__setattr__(self, "background", names_of(self.background, "background"))
         object.__setattr__(self, "new_words", tuple(self.new_words))
         if not self.segments:
-            raise InputError("segmentation", "no segments", "at least one")
+            raise InputError("segmentation", "no segments; expected at least one")
         for name, rate in (("fps", self.fps), ("video_fps", self.video_fps)):
             if rate is not None and not number_of(rate, name, "frames per second, more than 0, or None") > 0:
-                raise InputError(name, str(rate), "frames per second, more than 0, or None")
+                raise InputError(name, f"{rate}; expected frames per second, more than 0, or None")
         if self.media is not None and not isinstance(self.media, str):
-            raise InputError("media", repr(self.media), "the name of a video file")
+            raise InputError("media", f"{self.media!r}; expected the name of a video file")
         for word in self.new_words:
             if not isinstance(word, NewWord):
-                raise InputError("new_words", repr(word), "a NewWord")
+                raise InputError("new_words", f"{word!r}; expected a NewWord")
         end = 0
         for segment in self.segments:
             if not isinstance(segment, Segment):
-                raise InputError("segmentation", repr(segment), "a Segment")
+                raise InputError("segmentation", f"{segment!r}; expected a Segment")
             if segment.start != end:
-                found = f"start {segment.start} ({'gap' if segment.start > end else 'overlap'})"
-                raise InputError(f"segment {segment.label!r}", found, f"start {end}, where the segment before stops")
+                kind, name = (GapError, "a gap") if segment.start > end else (InputError, "an overlap")
+                problem = f"starts at {segment.start}, {name} after the segment before, which stops at {end}"
+                raise kind(f"segment {segment.label!r}", problem)
             end = segment.stop
         if self.times is not None:
             object.__setattr__(self, "times", _rising(self.times, self.n_frames))
@@ -207,21 +208,25 @@ class Segmentation:
         `confidence` has one number from 0 to 1 per frame, too; a segment gets the mean over its frames.
         """
         if isinstance(labels, str):
-            raise InputError("labels", f"one text, {labels!r}", "a sequence of names, one per frame")
+            raise InputError("labels", f"one text, {labels!r}; expected a sequence of names, one per frame")
         if not isinstance(labels, Iterable):
-            raise InputError("labels", repr(labels), "a sequence of names, one per frame")
+            raise InputError("labels", f"{labels!r}; expected a sequence of names, one per frame")
         names = list(labels)
         if not names:
-            raise InputError("labels", "no frames", "at least one frame")
+            raise InputError("labels", "no frames; expected at least one frame")
         for frame, name in enumerate(names):
             if not isinstance(name, str):
-                raise InputError(f"labels, frame {frame}", repr(name), "a name", "decode indices by Vocabulary.decode")
+                raise InputError(
+                    f"labels, frame {frame}", f"{name!r}; expected a name", "decode indices by Vocabulary.decode"
+                )
         values = None if confidence is None else array_of(confidence, "confidence", "a number per frame").astype(float)
         if values is not None and values.shape != (len(names),):
-            raise InputError("confidence", f"shape {values.shape}", f"one number per frame, shape ({len(names)},)")
+            raise InputError(
+                "confidence", f"shape {values.shape}; expected one number per frame, shape ({len(names)},)"
+            )
         if values is not None and not ((values >= 0) & (values <= 1)).all():  # NaN is neither
             worst = values[~((values >= 0) & (values <= 1))][0]
-            raise InputError("confidence", f"{worst:g}", "numbers from 0 to 1")
+            raise InputError("confidence", f"{worst:g}; expected numbers from 0 to 1")
         segments = []
         for name, group in groupby(range(len(names)), key=names.__getitem__):
             frames = list(group)
@@ -302,7 +307,7 @@ def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:
     values = array_of(times if isinstance(times, np.ndarray) else list(times), "times", "seconds").astype(np.float64)
     if values.shape != (n_frames + 1,):
         expected = f"({n_frames + 1},): the start of each of {n_frames} frames, and the end"
-        raise InputError("times", f"shape {values.shape}", expected)
+        raise InputError("times", f"shape {values.shape}; expected {expected}")
     if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) <= 0).any():
-        raise InputError("times", "negative, not finite or not rising", "seconds, each more than the one before")
+        raise InputError("times", "negative, not finite or not rising; expected seconds, each more than the one before")
     return tuple(values.tolist())

@@ -6,9 +6,7 @@ heads, hold-outs and reports rest on them.
 
 from __future__ import annotations
 
-import difflib
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +17,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import names_of, path_of
-from fact_clip.core.errors import LONGEST_NAME, InputError, is_name, no_name, shortened
+from fact_clip.core.errors import InputError
 from fact_clip.core.files import read_lines
+from fact_clip.core.messages import (
+    MAX_NAME,
+    describe_invalid_name,
+    is_name,
+    normalize,
+    shortened,
+    spelling_key,
+    suggest,
+)
 from fact_clip.core.public import public_class
 from fact_clip.core.segments import frame_labels
 
@@ -58,18 +65,20 @@ class Vocabulary:
         for name in self.background:
             self.index(name)
         if len(set(self.background)) != len(self.background):
-            raise InputError("background", f"a name twice in {self.background}", "each name once")
+            raise InputError("background", f"a name twice in {self.background}; expected each name once")
         if len(self.factors) != len(self.names):
-            raise InputError("factors", f"{len(self.factors)} entries", f"one for each of {len(self.names)} classes")
+            raise InputError(
+                "factors", f"{len(self.factors)} entries; expected one for each of {len(self.names)} classes"
+            )
         object.__setattr__(self, "factors", tuple(_entry(*each) for each in zip(self.names, self.factors, strict=True)))
         for name, entry in zip(self.names, self.factors, strict=True):
             where = f"class {name!r}"
             if len(entry) != len(self.slots):
-                raise InputError(where, f"factors {entry}", f"one entry for each of the slots {self.slots}")
+                raise InputError(where, f"factors {entry}; expected one entry for each of the slots {self.slots}")
             if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
-                raise InputError(where, f"factors {entry}", "a text, or None, for each slot")
+                raise InputError(where, f"factors {entry}; expected a text, or None, for each slot")
             if name not in self.background and all(factor is None for factor in entry):
-                raise InputError(where, "no factor at all", "at least one for a class that is not background")
+                raise InputError(where, "no factor at all; expected at least one for a class that is not background")
 
     @classmethod
     def from_names(
@@ -108,7 +117,7 @@ class Vocabulary:
             raise faults[0]
         for name in left_out:
             if name not in listed:
-                raise InputError(file, f"no class {name!r}, named as background", todo=nearest(name, listed))
+                raise InputError(file, f"no class {name!r}, named as background", suggest(name, listed))
         return cls.from_names(listed, left_out, factors, slots)
 
     def __len__(self) -> int:
@@ -127,21 +136,21 @@ class Vocabulary:
     def index(self, name: str) -> int:
         """Class index of a name; an unknown one is an InputError that says the nearest."""
         if not isinstance(name, str):
-            raise InputError("vocabulary", repr(name), "a name")
+            raise InputError("vocabulary", f"{name!r}; expected a name")
         if name not in self._index_of:
-            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", todo=nearest(name, self.names))
+            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", suggest(name, self.names))
         return self._index_of[name]
 
     @cached_property
     def _spelled(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for name in self.names:
-            found.setdefault(spelling(name), name)
+            found.setdefault(spelling_key(name), name)
         return found
 
     def same(self, name: str) -> str:
         """The class that this name is in another spelling (see `spelling`), or the name as it is."""
-        return name if name in self else self._spelled.get(spelling(name), name)
+        return name if name in self else self._spelled.get(spelling_key(name), name)
 
     def encode(self, labels: Iterable[str]) -> NDArray[np.int64]:
         """Names -> class indices, (T,)."""
@@ -152,7 +161,7 @@ class Vocabulary:
         array = frame_labels(indices, "indices")
         wrong = array[(array < 0) | (array >= len(self))]
         if wrong.size:
-            raise InputError("indices", f"class {wrong[0]}", f"0 to {len(self) - 1}")
+            raise InputError("indices", f"class {wrong[0]}; expected 0 to {len(self) - 1}")
         return [self.names[index] for index in array.tolist()]
 
     @property
@@ -163,7 +172,7 @@ class Vocabulary:
     def factor_indices(self, slot: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """The K factors of one slot in order of appearance, and for each class the index of its factor or -1, (C,)."""
         if slot not in self.slots:
-            raise InputError("vocabulary", f"no slot {slot!r}", f"one of {self.slots}")
+            raise InputError("vocabulary", f"no slot {slot!r}; expected one of {self.slots}")
         column = [entry[self.slots.index(slot)] for entry in self.factors]
         known = list(dict.fromkeys(factor for factor in column if factor is not None))
         indices = [-1 if factor is None else known.index(factor) for factor in column]
@@ -214,48 +223,24 @@ class Vocabulary:
         keys = ("names", "background", "slots", "factors")
         if not isinstance(values, Mapping) or set(values) != set(keys):
             found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
-            raise InputError("vocabulary", f"{found}", f"the keys {list(keys)}")
+            raise InputError("vocabulary", f"{found}; expected the keys {list(keys)}")
         names, background, slots = (names_of(values[key], key) for key in keys[:3])
         return cls(names, background, slots, tuple(values["factors"]))
 
 
-def look(name: str) -> str:
-    """What two names have in common that look the same: accents may be signs of their own, and blanks differ."""
-    return unicodedata.normalize("NFC", " ".join(name.split()))
-
-
-def spelling(name: str) -> str:
-    """What two names have in common that differ in case, underscores and blanks alone, or look the same."""
-    return look(name.replace("_", " ")).casefold()
-
-
-def twins(names: Iterable[str]) -> tuple[str, str] | None:
-    """The first two names that are one in another spelling, which typed names cannot tell apart."""
-    known: dict[str, str] = {}
-    for name in names:
-        if (first := known.setdefault(spelling(name), name)) != name:
-            return first, name
-    return None
-
-
 def _check_names(where: str, names: tuple[str, ...]) -> None:
     if not names:
-        raise InputError(where, "none", "at least one")
+        raise InputError(where, "none; expected at least one")
     seen: dict[str, str] = {}
     for name in names:
-        if not is_name(name, old=True):
-            raise InputError(where, repr(shortened(name)), "a name of one line that is not blank and can be printed")
-        if (same := seen.get(look(name))) is not None:
+        if not is_name(name, legacy=True):
+            raise InputError(
+                where, f"{shortened(name)!r}; expected a name of one line that is not blank and can be printed"
+            )
+        if (same := seen.get(normalize(name))) is not None:
             found = f"{name!r} twice" if same == name else f"{name!a} and {same!a}, which look the same"
-            raise InputError(where, found, "each name once")
-        seen[look(name)] = name
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A hint for an error: the most similar of some names; case, underscores and blanks make the least difference."""
-    spelled = {spelling(one): one for one in reversed(names)}
-    close = difflib.get_close_matches(spelling(name), spelled, n=1, cutoff=0.0)
-    return f"the nearest is {spelled[close[0]]!r}" if close else ""
+            raise InputError(where, f"{found}; expected each name once")
+        seen[normalize(name)] = name
 
 
 # --- factors in one form ------------------------------------------------------------------------------
@@ -268,15 +253,17 @@ def _resolved(
     if source is None:
         chosen = WHOLE_NAME if slots is None else names_of(slots, "slots")
         if len(chosen) != 1:
-            raise InputError("factors", "none", f"factors for the slots {chosen}", "pass `factors` along with `slots`")
+            raise InputError(
+                "factors", f"none; expected factors for the slots {chosen}", "pass `factors` along with `slots`"
+            )
         return chosen, tuple((name,) for name in names)
     if not callable(source) and not isinstance(source, Mapping):
-        raise InputError("factors", repr(source), "a mapping or a function of names")
+        raise InputError("factors", f"{source!r}; expected a mapping or a function of names")
     raw: list[OneClass | None] = []
     for name in names:
         if not callable(source) and name not in source and name not in background:
             expected = "an entry in `factors` for each class that is not background"
-            raise InputError(f"class {name!r}", "no factors", expected)
+            raise InputError(f"class {name!r}", f"no factors; expected {expected}")
         entry = source(name) if callable(source) else source.get(name)
         raw.append(entry if entry is None or isinstance(entry, str | Mapping) else _entry(name, entry))
     chosen = _slots_of(raw) if slots is None else names_of(slots, "slots")
@@ -290,13 +277,13 @@ def _slots_of(raw: Iterable[OneClass | None]) -> tuple[str, ...]:
         return tuple(named)
     widths = sorted({len(entry) for entry in given})
     if len(widths) != 1:
-        raise InputError("factors", f"tuples of {widths} entries", "tuples of one length, one entry per slot")
+        raise InputError("factors", f"tuples of {widths} entries; expected tuples of one length, one entry per slot")
     return WHOLE_NAME if widths == [1] else tuple(f"slot{place}" for place in range(1, widths[0] + 1))
 
 
 def _entry(name: str, factors: Any) -> Factors:
     if isinstance(factors, str | Mapping) or not isinstance(factors, Iterable):
-        raise InputError(f"class {name!r}", f"factors {factors!r}", "a list with one entry for each slot")
+        raise InputError(f"class {name!r}", f"factors {factors!r}; expected a list with one entry for each slot")
     return tuple(factors)
 
 
@@ -304,12 +291,12 @@ def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Fact
     if entry is None:
         return (None,) * len(slots)
     if isinstance(entry, str):
-        raise InputError(f"class {name!r}", f"factors {entry!r}", f"a tuple with one entry for each of {slots}")
+        raise InputError(f"class {name!r}", f"factors {entry!r}; expected a tuple with one entry for each of {slots}")
     if not isinstance(entry, Mapping):
         return _entry(name, entry)
     unknown = [slot for slot in entry if slot not in slots]
     if unknown:
-        raise InputError(f"class {name!r}", f"slot {unknown[0]!r}", f"slots among {slots}")
+        raise InputError(f"class {name!r}", f"slot {unknown[0]!r}; expected slots among {slots}")
     return tuple(entry.get(slot) for slot in slots)
 
 
@@ -337,23 +324,25 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
             break
         match = _LINE.fullmatch(line)
         if match is None:
-            faults.append(InputError(where, repr(line), '"id name", as in "0 background"'))
+            faults.append(InputError(where, f'{line!r}; expected "id name", as in "0 background"'))
             continue
         index, name = int(match[1][-LONGEST_ID:]), match[2]
         if len(match[1]) > LONGEST_ID:
-            faults.append(InputError(where, f"an id of {len(match[1])} digits", "the ids 0, 1, 2, ..."))
-        elif not is_name(name, old=True):
-            expected = f"a name that can be printed, of at most {LONGEST_NAME:,} signs"
-            faults.append(InputError(where, no_name(name), expected))
+            faults.append(InputError(where, f"an id of {len(match[1])} digits; expected the ids 0, 1, 2, ..."))
+        elif not is_name(name, legacy=True):
+            expected = f"a name that can be printed, of at most {MAX_NAME:,} characters"
+            faults.append(InputError(where, f"{describe_invalid_name(name)}; expected {expected}"))
         elif index in by_id:
-            faults.append(InputError(where, f"id {index} twice", "each id once"))
-        elif look(name) in line_of:
-            faults.append(InputError(where, f"{name!r} again, as in line {line_of[look(name)]}", "each name once"))
+            faults.append(InputError(where, f"id {index} twice; expected each id once"))
+        elif normalize(name) in line_of:
+            faults.append(
+                InputError(where, f"{name!r} again, as in line {line_of[normalize(name)]}; expected each name once")
+            )
         else:
-            by_id[index], line_of[look(name)] = name, number
+            by_id[index], line_of[normalize(name)] = name, number
     missing = next((index for index in range(len(by_id)) if index not in by_id), None)
     if missing is not None and not faults:  # a faulty line may be the one that is missing
-        faults.append(InputError(file, f"no id {missing}", f"the ids 0 to {len(by_id) - 1}, each once"))
+        faults.append(InputError(file, f"no id {missing}; expected the ids 0 to {len(by_id) - 1}, each once"))
     elif not by_id and not faults:
-        faults.append(InputError(file, "no classes", '"id name" a line, as in "0 background"'))
+        faults.append(InputError(file, 'no classes; expected "id name" a line, as in "0 background"'))
     return tuple(by_id[index] for index in sorted(by_id)), faults

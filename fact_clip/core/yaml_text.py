@@ -28,15 +28,15 @@ def parse_yaml(text: str, where: str | Path, expected: str) -> Any:
         size, depth = _written_out(node, {})
         if size > _MOST_VALUES:
             raise InputError(
-                where, f"{size:,} values with its aliases written out", f"{expected}, {_MOST_VALUES:,} at most"
+                where, f"{size:,} values with its aliases written out; expected {expected}, {_MOST_VALUES:,} at most"
             )
         if depth > _DEEPEST:
-            raise InputError(where, f"YAML nested {depth} deep", f"{expected}, {_DEEPEST} deep at most")
+            raise InputError(where, f"YAML nested {depth} deep; expected {expected}, {_DEEPEST} deep at most")
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(where, f"not YAML ({' '.join(str(error).split())})", expected) from None
+        raise InputError(where, f"not YAML ({' '.join(str(error).split())}); expected {expected}") from None
     finally:
         if loader is not None:
             loader.dispose()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fact_clip.core import InputError
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.vocabulary import Factors
 from fact_clip.text import havid
 from fact_clip.text.grammar import Grammar
@@ -78,5 +79,7 @@ def find_benchmark(name: str) -> Benchmark:
     """The entry of `BENCHMARKS` with that name; an InputError lists them."""
     if name not in BENCHMARKS:
         expected = f"one of {', '.join(BENCHMARKS)}"
-        raise InputError("data.name", repr(name), expected, "for your own data set use 'folder' and data.root")
+        raise InputError(
+            ConfigKey("data.name"), f"{name!r}; expected {expected}", "for your own data set use 'folder' and data.root"
+        )
     return BENCHMARKS[name]

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError
+from fact_clip.core.errors import OrientationError
+from fact_clip.core.messages import find_duplicate_spelling, suggest
 from fact_clip.core.pace import paced
-from fact_clip.core.vocabulary import parse_mapping, twins
+from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Benchmark, Layout, find_benchmark
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
 from fact_clip.datasets.features import (
@@ -36,7 +38,6 @@ from fact_clip.datasets.layout import (
     SPLIT_FILES,
     UNLABELLED,
     WRITE_SPLITS,
-    did_you_mean,
     find_root,
     find_split,
     label_files,
@@ -76,7 +77,7 @@ class Inspection:
 
     def add(self, kind: str, where: str | Path, found: str, expected: str = "", todo: str = "") -> None:
         """Note a fault."""
-        self.faults.append((kind, InputError(where, found, expected, todo)))
+        self.faults.append((kind, InputError(where, f"{found}; expected {expected}", todo)))
 
     @property
     def errors(self) -> list[InputError]:
@@ -110,7 +111,7 @@ def inspect(
     names = split_names(root)
     if split is not None and split not in names:
         where = root / SPLIT_FILES[0].format(part="train", name=split)
-        raise InputError(where, "no such split", f"one of the splits {', '.join(names)}", "set data.split")
+        raise InputError(where, f"no such split; expected one of the splits {', '.join(names)}", "set data.split")
     _look_at_mapping(config, seen)
     _look_at_splits(seen, names if split is None else [split], whole=split is None)
     _look_at_groups(config, seen)
@@ -152,12 +153,12 @@ def _look_at_mapping(config: DataConfig, seen: Inspection) -> None:
         elif name in seen.unlabelled and config.background is not None:
             seen.add("background", "data.unlabelled", f"{name!r}, which is background too", "either of them")
         elif name not in every or config.background is not None:
-            todo = f"set data.background; {did_you_mean(name, seen.names)}".removesuffix("; ")
+            todo = f"set data.background; {suggest(name, seen.names, 0.6)}".removesuffix("; ")
             seen.add("background", path, f"no class {name!r}, named as background", "", todo)
     if len(background) == len(seen.names):
         found = f"{len(background)} classes, all of them background"
         seen.add("background", path, found, "an action", "set data.background")
-    if (same := twins(seen.names)) is not None:
+    if (same := find_duplicate_spelling(seen.names)) is not None:
         found = f"{same[0]!r} and {same[1]!r} are two classes, and one name in two spellings"
         seen.add("spelling", path, found, "one spelling of a name")
     _look_at_factors(config, seen, background)
@@ -193,7 +194,7 @@ def _look_at_factors(config: DataConfig, seen: Inspection, background: Sequence[
         try:
             parsed.append(factors(name))
         except InputError as fault:
-            seen.add("factors", path, f"{fault.where}: {fault.found}", fault.expected, fault.todo)
+            seen.faults.append(("factors", InputError(path, f"{fault.where}: {fault.problem}", fault.fix)))
     for place, file in enumerate(seen.benchmark.factor_mappings):
         column = dict.fromkeys(own[place] for own in parsed if place < len(own))
         listed = _parsed(seen, seen.root / file)
@@ -290,11 +291,11 @@ def _look_at_labels(seen: Inspection, whole: bool) -> None:
                 seen.add("labels", line, "a blank line between labels", "one class name per frame")
     for name in seen.unlabelled:
         if name not in every and name != UNLABELLED and seen.classes:
-            todo = did_you_mean(name, sorted(every))
+            todo = suggest(name, sorted(every), 0.6)
             seen.add("labels", seen.root / "groundTruth", f"no frame {name!r}, named in data.unlabelled", "", todo)
     for label, (where, frames) in unknown.items() if seen.names else ():
         found = f"label {label!r} ({frames.total()} frames in {len(frames)} videos)"
-        todo = did_you_mean(label, seen.names) or "add it to the mapping"
+        todo = suggest(label, seen.names, 0.6) or "add it to the mapping"
         seen.add("labels", where, found, f"one of the {len(seen.names)} classes of the mapping", todo)
     for path in label_files(seen.root) if whole else ():
         if path.stem not in videos:
@@ -386,7 +387,9 @@ def _layout(config: DataConfig, seen: Inspection, stored: dict[str, NDArray[Any]
     if seen.lengths:
         where, todo = seen.root / seen.benchmark.features, "set data.layout to TD or DT"
         found = "feature files whose shapes and labels do not tell which side is time"
-        seen.add("orientation", where, found, "one side near the labels", todo)
+        seen.faults.append(
+            ("orientation", OrientationError(where, f"{found}; expected one side near the labels", todo))
+        )
     return None
 
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
-from fact_clip.core.errors import listed
+from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.files import check_file, check_place, file_name, inside, same_place, whole_file
+from fact_clip.core.messages import listed, normalize, spelling_key
 from fact_clip.core.public import public
-from fact_clip.core.vocabulary import look, spelling
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
 from fact_clip.datasets.layout import read_lines
@@ -53,7 +53,7 @@ class Target:
         clock = read_clock(path, self.fps, self.layout)
         if self.fps is not None and clock.fps != self.fps:
             found, todo = f"{clock.fps:g} rows a second", "leave --fps out"
-            raise InputError(path.with_suffix(".json"), found, f"{self.fps:g}, as --fps says", todo)
+            raise InputError(path.with_suffix(".json"), f"{found}; expected {self.fps:g}, as --fps says", todo)
         return clock
 
 
@@ -73,18 +73,20 @@ def convert_annotations(
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
             name = file_name(annotation.name)
-            same = next((other for other in found if look(other) == look(name)), None)
+            same = next((other for other in found if normalize(other) == normalize(name)), None)
             if same is not None:
                 called = f", called {name!r} as a file," if name != annotation.name else ""
                 todo = "the name of a video counts without its ending and folder"
-                raise InputError(path, f"video {annotation.name!r}{called} again", f"once, as in {origin[same]}", todo)
+                raise InputError(
+                    path, f"video {annotation.name!r}{called} again; expected once, as in {origin[same]}", todo
+                )
             found[name], origin[name] = to_frames(annotation, target.clock(name), target.background), path
             if name != annotation.name:
                 logger.warning(
                     "%s: the video %r is called %r, since its name is no file name", path, annotation.name, name
                 )
     if not found:
-        raise InputError(", ".join(map(str, files)), "no annotated videos", "at least one")
+        raise InputError(", ".join(map(str, files)), "no annotated videos; expected at least one")
     _check_looks(found, origin)
     _check_beside(root, {name: len(frames.labels) for name, frames in found.items()}, target, origin)
     there = root / "mapping.txt"
@@ -113,7 +115,7 @@ def _check_beside(root: Path, lengths: Mapping[str, int], target: Target, origin
             shape = open_array(path).shape
             if not any(lengths_agree(side, length, DataConfig()) for side in shape):
                 found, expected = f"{length} labels of {name!r}", f"as many as {path} has rows, of shape {shape}"
-                raise InputError(origin[name], found, expected, f"give --features {path.parent}")
+                raise InputError(origin[name], f"{found}; expected {expected}", f"give --features {path.parent}")
 
 
 def _check_looks(found: dict[str, Frames], origin: dict[str, Path]) -> None:
@@ -121,10 +123,10 @@ def _check_looks(found: dict[str, Frames], origin: dict[str, Path]) -> None:
     first: dict[str, str] = {}
     for video, frames in found.items():
         for label in dict.fromkeys(frames.labels):
-            same = first.setdefault(look(label), label)
+            same = first.setdefault(normalize(label), label)
             if same != label:
                 where = f"{origin[video]}, video {video!r}"
-                raise InputError(where, f"the labels {same!a} and {label!a}, which look the same", "one of them")
+                raise InputError(where, f"the labels {same!a} and {label!a}, which look the same; expected one of them")
 
 
 def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]:
@@ -137,23 +139,23 @@ def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]
         if before != known[: len(before)]:
             expected = f"those of {there} first, which labels there have"
             todo = "leave --mapping out, or name another --out"
-            raise InputError(target.mapping, "other classes or numbers", expected, todo)
+            raise InputError(target.mapping, f"other classes or numbers; expected {expected}", todo)
         unknown = sorted(used - set(known))
         if unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             todo = "name the class of the gaps with --background" if unknown == background else ""
-            raise InputError(target.mapping, f"no class {unknown[0]!r}{more}", "every label of the files", todo)
+            raise InputError(target.mapping, f"no class {unknown[0]!r}{more}; expected every label of the files", todo)
         return known
     check_place(there)
     known = list(Vocabulary.from_mapping(there)) if there.is_file() else []
     new = used - set(known)
     classes = known + [name for name in background if name in new] + sorted(new - set(background))
-    twin = next((name for name in new if any(look(name) == look(one) for one in known)), None)
+    twin = next((name for name in new if any(normalize(name) == normalize(one) for one in known)), None)
     if twin is not None:
-        raise InputError(there, f"no class {twin!a}, but one that looks the same", "one spelling of a name")
+        raise InputError(there, f"no class {twin!a}, but one that looks the same; expected one spelling of a name")
     spelled: dict[str, str] = {}
     for name in classes:
-        same = spelled.setdefault(spelling(name), name)
+        same = spelled.setdefault(spelling_key(name), name)
         if same != name and not {name, same} <= set(known):
             logger.warning("%r and %r are two classes; are they two spellings of one name?", same, name)
     return classes
@@ -174,11 +176,11 @@ def convert_features(
         first = first or (path, array.shape[1])
         if array.shape[1] != first[1]:
             found, todo = f"{array.shape[1]} columns (shape {array.shape} as TD)", "see --axes" * (kind == "npy")
-            raise InputError(path, found, f"{first[1]}, as in {first[0]}", todo)
+            raise InputError(path, f"{found}; expected {first[1]}, as in {first[0]}", todo)
         name = file_name(foreign)
         place = feature_place(root, name, path, array.shape, described=False)
         if place in places.values():
-            raise InputError(path, f"video {foreign!r} again, as a file {name!r}", "each once")
+            raise InputError(path, f"video {foreign!r} again, as a file {name!r}; expected each once")
         check_finite(path, as_type(path, array, dtype))
         places[foreign] = place
     shapes: dict[str, tuple[int, int]] = {}
@@ -206,9 +208,9 @@ def feature_place(root: Path, name: str, source: Path, shape: tuple[int, ...], *
     check_place(place)
     check_place(beside)
     if same_place(place, source):
-        raise InputError(source, "the file that would be written", "another --out")
+        raise InputError(source, "the file that would be written; expected another --out")
     if not described and beside.exists():
-        raise InputError(beside, "what other features are", "none", "remove it, or name another --out")
+        raise InputError(beside, "what other features are; expected none", "remove it, or name another --out")
     _check_beside_labels(place, root / "groundTruth" / f"{name}.txt", source, shape)
     return place
 
@@ -220,11 +222,11 @@ def _check_beside_labels(place: Path, labels: Path, source: Path, shape: tuple[i
         there = open_array(place).shape
     if there is not None and shape[1] not in there:
         found = f"{shape[1]} columns (shape {shape} as TD), which would replace {place} of shape {there}"
-        raise InputError(source, found, "as many columns", todo)
+        raise InputError(source, f"{found}; expected as many columns", todo)
     count = len(read_lines(labels, "a label file")) if labels.is_file() else None
     if count is not None and not lengths_agree(shape[0], count, DataConfig()):
         found = f"{shape[0]} frames (shape {shape} as TD)"
-        raise InputError(source, found, f"about {count}, as {labels} has labels", todo)
+        raise InputError(source, f"{found}; expected about {count}, as {labels} has labels", todo)
 
 
 def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArray[Any]:
@@ -237,7 +239,11 @@ def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArr
             frame, column = map(int, np.argwhere(lost)[0])
             found, most = f"{array[frame, column]} in frame {frame}, column {column}", np.finfo(out.dtype).max
             todo = "use --dtype float32" if dtype == "float16" else "scale the values"
-            raise InputError(path, found, f"at most {most:g}, the range of {out.dtype}".replace("65500", "65504"), todo)
+            raise InputError(
+                path,
+                f"{found}" + "; expected " + f"at most {most:g}, the range of {out.dtype}".replace("65500", "65504"),
+                todo,
+            )
     return out
 
 
@@ -253,10 +259,15 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
-        raise InputError("--axes", axes, "one letter per axis, T and D once each, and C for crops: TD, DT, CTD")
+        raise InputError(
+            CommandOption("--axes"),
+            f"{axes}; expected one letter per axis, T and D once each, and C for crops: TD, DT, CTD",
+        )
     array = open_array(path)
     if array.ndim != len(letters):
-        raise InputError(path, f"an array of shape {array.shape}", f"{len(letters)} axes, {letters}", "set --axes")
+        raise InputError(
+            path, f"an array of shape {array.shape}; expected {len(letters)} axes, {letters}", "set --axes"
+        )
     others = tuple(place for place, letter in enumerate(letters) if letter not in "TD")
     if others:
         array = array.mean(axis=others, dtype=np.float32)
@@ -283,11 +294,11 @@ def _check_lmdb(path: Path) -> None:
     with file.open("rb") as stream:
         start = stream.read(152)
     if len(start) < 152 or start[16:20] not in (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde"):
-        raise InputError(file, "not an LMDB (it does not begin as one)", expected)
+        raise InputError(file, f"not an LMDB (it does not begin as one); expected {expected}")
     walked = subprocess.run([sys.executable, "-c", _WALK, str(path)], capture_output=True, text=True, check=False)
     if walked.returncode:
         last = (walked.stderr.strip().splitlines() or ["it ended the process that read it"])[-1]
-        raise InputError(file, f"a damaged LMDB ({last})", expected, "copy it again")
+        raise InputError(file, f"a damaged LMDB ({last}); expected {expected}", "copy it again")
 
 
 def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -300,27 +311,27 @@ def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     try:
         store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
     except lmdb.Error as error:
-        raise InputError(path, f"not an LMDB ({error})", "a database of frame features") from None
+        raise InputError(path, f"not an LMDB ({error}); expected a database of frame features") from None
     with store, store.begin() as reading:
         frames: dict[str, dict[int, bytes]] = {}
         for key in reading.cursor().iternext(values=False):
             match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
             if match is None:
-                raise InputError(path, f"key {key!r}", "VIDEO/frame_0000000001.jpg")
+                raise InputError(path, f"key {key!r}; expected VIDEO/frame_0000000001.jpg")
             listed = frames.setdefault(match["video"], {})
             if int(match["frame"]) in listed:
-                raise InputError(path, f"frame {int(match['frame'])} of {match['video']!r} twice", "each once")
+                raise InputError(path, f"frame {int(match['frame'])} of {match['video']!r} twice; expected each once")
             listed[int(match["frame"])] = key
         if not frames:
-            raise InputError(path, "no frames", "a database of frame features")
+            raise InputError(path, "no frames; expected a database of frame features")
         for video, keys in frames.items():
             order = sorted(keys)
             missing = next((before + 1 for before, after in pairwise(order) if after != before + 1), None)
             if missing is not None:
-                raise InputError(path, f"{video!r} without frame {missing}", f"frames {order[0]} to {order[-1]}")
+                raise InputError(path, f"{video!r} without frame {missing}; expected frames {order[0]} to {order[-1]}")
             values = [reading.get(keys[frame], b"") for frame in order]
             widths = sorted({len(value) for value in values})
             if len(widths) > 1 or widths[0] == 0 or widths[0] % 4:
                 found = f"vectors of {', '.join(map(str, widths))} bytes"
-                raise InputError(f"{path}, {video!r}", found, "float32 of one length")
+                raise InputError(FileLocation(path, part=f"{video!r}"), f"{found}; expected float32 of one length")
             yield video, np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.errors import ConfigKey, OrientationError
+from fact_clip.core.messages import suggest
 from fact_clip.core.public import public_class
-from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.benchmarks import Layout, find_benchmark
 from fact_clip.datasets.features import (
     FeatureTransform,
@@ -64,13 +65,13 @@ class Dataset:
 
     def __init__(self, config: DataConfig, holdout: Holdout | None = None) -> None:
         if not isinstance(config, DataConfig):
-            raise InputError("config", f"a {type(config).__name__}", "a DataConfig, as Config.load(...).data is")
+            raise InputError("config", f"a {type(config).__name__}; expected a DataConfig, as Config.load(...).data is")
         benchmark = find_benchmark(config.name)
         self.config, self.holdout = config, holdout
         self.root = find_root(config)
         for part in ("groundTruth", benchmark.features):
             if not (self.root / part).is_dir():
-                raise InputError(self.root / part, "no such folder", EXPECTED)
+                raise InputError(self.root / part, f"no such folder; expected {EXPECTED}")
         self.vocabulary = read_vocabulary(config, self.root)
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
         self._features = self.root / benchmark.features
@@ -78,13 +79,13 @@ class Dataset:
 
         if str(config.split) == "all":
             expected = f"one of {', '.join(split_names(self.root))}"
-            raise InputError("data.split", "all", expected, "open one split at a time")
+            raise InputError(ConfigKey("data.split"), f"all; expected {expected}", "open one split at a time")
         learning = read_split(self.root, "train", str(config.split))
         test = read_split(self.root, "test", str(config.split))
         for name in test:
             if name in learning:
                 found = f"video {name!r}, also in {learning[name]}"
-                raise InputError(test[name], found, "test videos apart from training videos")
+                raise InputError(test[name], f"{found}; expected test videos apart from training videos")
         groups = self._groups(tuple(learning))
         self.validation_parts = self._parts(groups)
         self.train, self.validation = carve_validation(
@@ -125,7 +126,7 @@ class Dataset:
         dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
         self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
-            raise InputError("holdout.mode", f"no training video of {len(learning)} is left", "some", "use mask")
+            raise InputError("holdout.mode", f"no training video of {len(learning)} is left; expected some", "use mask")
         self._hidden_in = dict.fromkeys(self.test, ())
         if self.hidden:
             self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
@@ -137,7 +138,10 @@ class Dataset:
         parts = max(len(sets) // max(_size(sets, share, 0)[0], 1), 1) if share else 1
         if part >= parts:
             found = f"{part}, and {parts} parts of {share:g} of {len(sets)} videos or groups"
-            raise InputError("data.validation_part", found, "0" if parts == 1 else f"0 to {parts - 1}")
+            raise InputError(
+                ConfigKey("data.validation_part"),
+                f"{found}" + "; expected " + ("0" if parts == 1 else f"0 to {parts - 1}"),
+            )
         return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
@@ -145,7 +149,11 @@ class Dataset:
         groups = read_groups(learning, self.config.groups)
         if self.config.groups is not None and self.config.validation > 0 and len(set(groups.values())) == 1:
             found = f"all {len(groups)} training videos are of the group {groups[learning[0]]!r}"
-            raise InputError("data.groups", found, "two groups or more", "set data.groups=null, or data.validation=0")
+            raise InputError(
+                ConfigKey("data.groups"),
+                f"{found}; expected two groups or more",
+                "set data.groups=null, or data.validation=0",
+            )
         return groups
 
     @classmethod
@@ -186,11 +194,15 @@ class Dataset:
             for name in getattr(holdout, field) or ():
                 if name not in known:
                     found = f"no video {name!r} in split {self.config.split} of {self.root}"
-                    raise InputError(f"holdout.{field}", found, "videos of the data set", nearest(name, known))
+                    raise InputError(
+                        f"holdout.{field}", f"{found}; expected videos of the data set", suggest(name, known)
+                    )
         learning, test = holdout.train_videos or learning, holdout.test_videos or test
         for name in test:
             if name in learning:
-                raise InputError("holdout.test_videos", f"video {name!r}, also a training video", "either of them")
+                raise InputError(
+                    "holdout.test_videos", f"video {name!r}, also a training video; expected either of them"
+                )
         return learning, test
 
     @staticmethod
@@ -199,7 +211,7 @@ class Dataset:
         root = find_root(config)
         found = split_names(root)
         if not found:
-            raise InputError(root, "no splits", "splits/train.split1.bundle")
+            raise InputError(root, "no splits; expected splits/train.split1.bundle")
         return found
 
     def _label_path(self, name: str) -> Path:
@@ -226,7 +238,9 @@ class Dataset:
             if layout is not None:
                 return layout
         found = "feature files of which both sides fit the labels"
-        raise InputError(self._features, found, "one side that is time", "set data.layout to TD or DT")
+        raise OrientationError(
+            self._features, f"{found}; expected one side that is time", "set data.layout to TD or DT"
+        )
 
     @cached_property
     def encoder(self) -> str | None:
@@ -259,7 +273,7 @@ class Dataset:
             raise fault[1]
         if features.shape[1] != self.input_dim:
             found = f"{features.shape[1]} columns (shape {features.shape})"
-            raise InputError(path, found, f"{self.input_dim}, as in {self._split[0][0]}")
+            raise InputError(path, f"{found}; expected {self.input_dim}, as in {self._split[0][0]}")
         length = min(len(features), n_labels)
         if name not in self._lengths and len(features) != n_labels:
             text = f"{path}: {len(features)} feature rows for {n_labels} labels; cut to {length}"
@@ -322,7 +336,7 @@ class Dataset:
             for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
                 if not path.exists():
                     found = f"video {name!r} without {kind}"
-                    raise InputError(source, found, str(path), "add the file or take the line out")
+                    raise InputError(source, f"{found}; expected {path!s}", "add the file or take the line out")
         for name in self._sources:
             self._all_labels(name)
         for name in self._sources:
@@ -341,9 +355,11 @@ class Dataset:
         self._check_unlabelled()
         if all(is_constant(self._mapped(name)) for name in self.train):  # as a rule it looks at the first one alone
             found, todo = "the same values in every frame of all training videos", "extract them again"
-            raise InputError(self._features, found, "features that change", todo)
+            raise InputError(self._features, f"{found}; expected features that change", todo)
         if not self.class_counts().any():
-            raise InputError(self.root, "no labelled frame in the training videos", "some that training can learn from")
+            raise InputError(
+                self.root, "no labelled frame in the training videos; expected some that training can learn from"
+            )
         if self.hidden:
             check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
 
@@ -363,7 +379,7 @@ class Dataset:
         """Mean number of segments per video, without ignored ones; an InputError without videos."""
         counts = [sum(label != IGNORED for _, _, label in runs(self.labels(name))) for name in names]
         if not counts:
-            raise InputError("videos", "none", "at least one")
+            raise InputError("videos", "none; expected at least one")
         return sum(counts) / len(counts)
 
     def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:

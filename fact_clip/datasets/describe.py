@@ -51,13 +51,13 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
     vocabulary = read_vocabulary(config, root)
     names = every_video(root)
     if not names:
-        raise InputError(root / "groundTruth", "no videos", "a label file per video")
+        raise InputError(root / "groundTruth", "no videos; expected a label file per video")
     videos: list[list[Run]] = []
     for name in paced(names, "counting", logger, progress):
         videos.append(runs(read_labels(root / "groundTruth" / f"{name}.txt", vocabulary, unlabelled(config))))
     transcripts = [sum(label != IGNORED for _, _, label in video) for video in videos]
     if not any(transcripts):
-        raise InputError(root / "groundTruth", "no labelled frame", "a class name per frame")
+        raise InputError(root / "groundTruth", "no labelled frame; expected a class name per frame")
     per_class = _per_class(vocabulary, videos)
     return {
         "root": str(root),

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.files import read_text
-from fact_clip.core.vocabulary import Factors, nearest, spelling
+from fact_clip.core.messages import spelling_key, suggest
+from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.text.grammar import Grammar, agreeing, in_slots
 
@@ -42,7 +44,7 @@ class ClassFactors:
         if self.grammar is None:
             found = f"no factors in {FILE}"
             todo = "add them, set data.grammar, or name it in data.background if it means no action"
-            raise InputError(f"class {name!r}", found, "some for each action", todo)
+            raise InputError(f"class {name!r}", f"{found}; expected some for each action", todo)
         parsed = self.grammar(name)
         # a background class of the benchmark that this run counts as an action has its name as a factor
         return parsed if any(parsed) else (name, *parsed[1:])
@@ -76,7 +78,9 @@ def _own_grammar(pattern: str, actions: Iterable[str], slots: tuple[str, ...]) -
     grammar = Grammar.of(pattern, actions)
     for slot in grammar.slots:
         if slot not in slots:
-            raise InputError("data.grammar", f"slot {slot!r}", f"slots of the classes, {', '.join(slots)}")
+            raise InputError(
+                ConfigKey("data.grammar"), f"slot {slot!r}; expected slots of the classes, {', '.join(slots)}"
+            )
 
     return lambda name: in_slots(grammar, slots, grammar(name))
 
@@ -94,11 +98,11 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
     try:
         cut = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
     except csv.Error as error:
-        return (), {}, [InputError(f"{path}:{rows.line_num}", f"not a table ({error})", _HEADER)]
+        return (), {}, [InputError(FileLocation(path, rows.line_num), f"not a table ({error}); expected {_HEADER}")]
     header = cut[0][1] if cut else []
     slots = tuple(header[1:])
     if header[:1] != ["class"] or not slots or not all(slots) or len(set(slots)) != len(slots):
-        return (), {}, [InputError(f"{path}:1", repr(head), _HEADER)]
+        return (), {}, [InputError(FileLocation(path, 1), f"{head!r}; expected {_HEADER}")]
     table: dict[str, Factors] = {}
     faults = []
     for number, cells in cut[1:]:
@@ -107,11 +111,11 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
             continue
         name = cells[0]
         if len(cells) != len(header):
-            faults.append(InputError(where, f"{len(cells)} cells", f"{len(header)}, as in the first line"))
+            faults.append(InputError(where, f"{len(cells)} cells; expected {len(header)}, as in the first line"))
         elif name not in names:
-            faults.append(InputError(where, f"class {name!r}", "a class of the mapping", nearest(name, names)))
+            faults.append(InputError(where, f"class {name!r}; expected a class of the mapping", suggest(name, names)))
         elif name in table:
-            faults.append(InputError(where, f"class {name!r} again", "each class once"))
+            faults.append(InputError(where, f"class {name!r} again; expected each class once"))
         else:
             table[name] = tuple(" ".join(cell.replace("_", " ").split()) or None for cell in cells[1:])
     return slots, table, faults
@@ -154,5 +158,5 @@ def _parsed(grammar: Callable[[str], Factors], name: str) -> Factors | None:
 
 def _as_trained(factors: Factors, vocabulary: Vocabulary) -> Factors:
     """Factors as a vocabulary spells them, where it has them."""
-    words = [{spelling(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in vocabulary.slots]
-    return tuple(own and known.get(spelling(own), own) for own, known in zip(factors, words, strict=True))
+    words = [{spelling_key(word): word for word in vocabulary.factor_indices(slot)[0]} for slot in vocabulary.slots]
+    return tuple(own and known.get(spelling_key(own), own) for own, known in zip(factors, words, strict=True))

@@ -17,6 +17,7 @@ from fact_clip.config import DataConfig, Rate, checked
 from fact_clip.core import InputError
 from fact_clip.core.arrays import BROKEN_ARRAY
 from fact_clip.core.clock import Clock
+from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.files import check_file, read_mapping
 from fact_clip.core.public import public
 from fact_clip.core.segments import MOST_FRAMES
@@ -57,15 +58,15 @@ def open_array(path: str | Path) -> Array:
     except BROKEN_ARRAY as error:
         reason = " ".join(str(error).split())
         reason = next((plain for said, plain in _REASONS.items() if said in reason), reason)
-        raise InputError(path, f"not readable as .npy ({reason})", "an array saved by numpy.save") from None
+        raise InputError(path, f"not readable as .npy ({reason}); expected an array saved by numpy.save") from None
     if array.dtype.kind not in "fiub":
-        raise InputError(path, f"values of type {array.dtype}", "numbers")
+        raise InputError(path, f"values of type {array.dtype}; expected numbers")
     if array.size == 0:
-        raise InputError(path, f"an empty array of shape {array.shape}", "at least one frame and one column")
+        raise InputError(path, f"an empty array of shape {array.shape}; expected at least one frame and one column")
     further = Path(path).stat().st_size - array.offset - array.nbytes  # type: ignore[attr-defined]
     if further > 0:
         raise InputError(
-            path, f"{further:,} bytes after its array", "one array", "save each array to a file of its own"
+            path, f"{further:,} bytes after its array; expected one array", "save each array to a file of its own"
         )
     return array
 
@@ -75,12 +76,14 @@ def load_features(path: str | Path, layout: Layout | None) -> Array:
     """Open a feature file as (T, D), see `open_array`; an InputError where it has not two dimensions, or no layout."""
     array = open_array(path)
     if array.ndim != 2:
-        raise InputError(path, f"an array of shape {array.shape}", "two dimensions, time and columns")
+        raise InputError(path, f"an array of shape {array.shape}; expected two dimensions, time and columns")
     if layout is None:
-        raise InputError(path, f"shape {array.shape} and no layout", "layout TD or DT", "set data.layout")
+        raise OrientationError(path, f"shape {array.shape} and no layout; expected layout TD or DT", "set data.layout")
     rows = array if layout == "TD" else array.T
     if min(array.shape) > MOST_FRAMES or (len(rows) > MOST_FRAMES and max(array.shape) == len(rows)):
-        raise InputError(path, f"{len(rows):,} rows (shape {array.shape} as {layout})", f"{MOST_FRAMES:,} at most")
+        raise InputError(
+            path, f"{len(rows):,} rows (shape {array.shape} as {layout}); expected {MOST_FRAMES:,} at most"
+        )
     return rows
 
 
@@ -95,7 +98,7 @@ def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config:
     if rows == columns:
         if rows:
             return None
-        raise InputError(path, f"features of shape {shape}", f"one side near the {n_labels} labels of the video")
+        raise InputError(path, f"features of shape {shape}; expected one side near the {n_labels} labels of the video")
     return "TD" if rows else "DT"
 
 
@@ -112,11 +115,13 @@ def length_fault(
     if lengths_agree(other, n_labels, config):
         shape = features.shape if layout == "TD" else features.shape[::-1]
         found = f"shape {shape} read as {layout}: {n_rows} frames for {n_labels} labels"
-        error = InputError(path, found, f"about {n_labels} frames", "the other layout fits: set data.layout")
+        error = OrientationError(
+            path, f"{found}; expected about {n_labels} frames", "the other layout fits: set data.layout"
+        )
         return "orientation", error
     allowed = f"a difference of at most {config.tolerance:.0%} or {config.tolerance_frames} frames"
     todo = "extract features and labels at one frame rate, or raise data.tolerance"
-    return "length", InputError(path, f"{n_rows} feature rows for {n_labels} labels", allowed, todo)
+    return "length", InputError(path, f"{n_rows} feature rows for {n_labels} labels; expected {allowed}", todo)
 
 
 def check_finite(path: str | Path, features: Array) -> None:
@@ -146,7 +151,7 @@ def not_finite(path: str | Path, value: float, frame: int, column: int) -> Input
     """The error for a NaN or an infinity in a feature file."""
     found = f"{value} in frame {frame}, column {column}"
     expected = f"numbers between -{LARGEST_VALUE:g} and {LARGEST_VALUE:g}" if np.isfinite(value) else "finite numbers"
-    return InputError(path, found, expected, "extract the features of this video again")
+    return InputError(path, f"{found}; expected {expected}", "extract the features of this video again")
 
 
 def _window_statistics(columns: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -201,21 +206,23 @@ class FeatureTransform:
 
     def __post_init__(self) -> None:
         if min(self.context, default=1) < 1:
-            raise InputError("data.context", f"a window of {min(self.context)} frames", "1 or more")
+            raise InputError(ConfigKey("data.context"), f"a window of {min(self.context)} frames; expected 1 or more")
         if max(self.context, default=1) > 1_000_000 or not 1 <= self.input_dim <= 10_000_000:
             raise InputError(
-                "feature transform", f"{self.input_dim} columns, windows {self.context}", "smaller numbers"
+                "feature transform", f"{self.input_dim} columns, windows {self.context}; expected smaller numbers"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and values.shape != (self.width,):
-                raise InputError(f"feature transform, {name}", f"shape {values.shape}", f"({self.width},)")
+                raise InputError(f"feature transform, {name}", f"shape {values.shape}; expected ({self.width},)")
             if values is not None and not (values.dtype.kind == "f" and np.isfinite(values).all()):
-                raise InputError(f"feature transform, {name}", "values that are no finite numbers", "finite numbers")
+                raise InputError(
+                    f"feature transform, {name}", "values that are no finite numbers; expected finite numbers"
+                )
         if self.std is not None and not (self.std > 0).all():
             column = int((self.std > 0).argmin())
-            raise InputError("feature transform, std", f"{self.std[column]} in column {column}", "more than 0")
+            raise InputError("feature transform, std", f"{self.std[column]} in column {column}; expected more than 0")
         if (self.mean is None) != (self.std is None):
-            raise InputError("feature transform", "only one of mean and std", "both or none")
+            raise InputError("feature transform", "only one of mean and std; expected both or none")
 
     @property
     def width(self) -> int:
@@ -256,7 +263,7 @@ class FeatureTransform:
             spread = spread + own_spread + (own_mean - mean) ** 2 * (count * len(columns) / total)
             mean, count = mean + (own_mean - mean) * (len(columns) / total), total
         if dim is None:
-            raise InputError("training videos", "none", "at least one to fit the feature transform")
+            raise InputError("training videos", "none; expected at least one to fit the feature transform")
         variance = spread / count
         if kinds is not None:
             kind_of = np.concatenate([kinds + at * dim for at in range(len(mean) // dim)])
@@ -272,7 +279,7 @@ class FeatureTransform:
     def __call__(self, features: Array) -> NDArray[np.float32]:
         """(T, D) -> a new float32 array (T, width); an InputError where D is not `input_dim`."""
         if features.ndim != 2 or features.shape[1] != self.input_dim:
-            raise InputError("features", f"shape {features.shape}", f"(T, {self.input_dim}), as in training")
+            raise InputError("features", f"shape {features.shape}; expected (T, {self.input_dim}), as in training")
         out = _with_context(features, self.context)
         if self.mean is not None and self.std is not None:
             out -= self.mean
@@ -290,12 +297,12 @@ class FeatureTransform:
         """The inverse of `to_arrays`; an InputError where an array is missing."""
         for name in ("context", "input_dim"):
             if name not in arrays:
-                raise InputError("feature transform", f"no array {name!r}", "the arrays of to_arrays")
+                raise InputError("feature transform", f"no array {name!r}; expected the arrays of to_arrays")
             if arrays[name].ndim != 1 or arrays[name].dtype.kind not in "iu" or len(arrays[name]) > 100:
                 found = f"{arrays[name].dtype} of shape {arrays[name].shape}"
-                raise InputError(f"feature transform, {name}", found, "a few whole numbers")
+                raise InputError(f"feature transform, {name}", f"{found}; expected a few whole numbers")
         if len(arrays["input_dim"]) != 1:
-            raise InputError("feature transform, input_dim", f"{len(arrays['input_dim'])} numbers", "one")
+            raise InputError("feature transform, input_dim", f"{len(arrays['input_dim'])} numbers; expected one")
         context = tuple(int(window) for window in arrays["context"])
         return cls(context, arrays.get("mean"), arrays.get("std"), int(arrays["input_dim"][0]))
 
@@ -311,12 +318,12 @@ def read_clock(path: Path, fps: float | None = None, layout: Layout | None = Non
 def _clock(path: Path, known: Sidecar, fps: float | None, layout: Layout | None) -> Clock:
     features, beside = load_features(path, layout or "TD"), path.with_suffix(".json")
     if layout is None and not beside.is_file():
-        raise InputError(path, "no .json beside it and no layout", "TD or DT", "set --layout")
+        raise InputError(path, "no .json beside it and no layout; expected TD or DT", "set --layout")
     n_frames, times = len(features), known.times
     for name, said, here in (("n_frames", known.n_frames, n_frames), ("dim", known.dim, features.shape[1])):
         if said not in (None, here):
             todo = "it belongs to other features: extract the video again"
-            raise InputError(beside, f"{name} = {said}", f"{here}, as {path.name} has", todo)
+            raise InputError(beside, f"{name} = {said}; expected {here}, as {path.name} has", todo)
     clock = Clock(n_frames, known.fps or fps, None, known.video, known.video_fps)
     if times is None:
         return clock
@@ -326,14 +333,14 @@ def _clock(path: Path, known: Sidecar, fps: float | None, layout: Layout | None)
         starts = np.append(starts, starts[-1] + step)
     if starts.shape != (n_frames + 1,) or not (np.diff(starts) > 0).all():
         found = f"{starts.size} times for {n_frames} frames, or times that do not rise"
-        raise InputError(beside, found, "one per frame, and the end")
+        raise InputError(beside, f"{found}; expected one per frame, and the end")
     if clock.fps and n_frames > _FEW:
         # their mean, and where a recorder paused their median
         rates = (n_frames - 1) / float(starts[-2] - starts[0]), 1 / float(np.median(np.diff(starts[:-1])))
         if not any(1 / MOST_OFF <= rate / clock.fps <= MOST_OFF for rate in rates):
             source = "its fps" if known.fps else "data.fps, --fps or the run"
             found, expected = f"times of {rates[0]:.3g} rows a second", f"about {clock.fps:g}, as {source} says"
-            raise InputError(beside, found, expected, "times are seconds, fps are rows a second")
+            raise InputError(beside, f"{found}; expected {expected}", "times are seconds, fps are rows a second")
     return replace(clock, times=starts)
 
 
@@ -357,12 +364,14 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
             rate = (known.fps, f"{beside} says") if rate[0] is None else rate
             if known.fps != rate[0]:
                 todo = "extract all videos at one rate" if fps is None else "set data.fps, or extract all at one rate"
-                yield InputError(beside, f"{known.fps:g} rows a second", f"{rate[0]:g}, as {rate[1]}", todo)
+                yield InputError(beside, f"{known.fps:g} rows a second; expected {rate[0]:g}, as {rate[1]}", todo)
         if known.encoder is not None:
             encoder = encoder if encoder[0] else (known.encoder, str(beside))
             if known.encoder != encoder[0]:
                 todo = "extract all by one encoder"
-                yield InputError(beside, f"features by {known.encoder}", f"{encoder[0]}, as {encoder[1]} says", todo)
+                yield InputError(
+                    beside, f"features by {known.encoder}; expected {encoder[0]}, as {encoder[1]} says", todo
+                )
 
 
 def encoder_of(features: Iterable[Path]) -> str | None:
@@ -374,7 +383,7 @@ def encoder_of(features: Iterable[Path]) -> str | None:
             first.setdefault(name, path)
     if len(first) > 1:
         (one, path), (other, further) = list(first.items())[:2]
-        raise InputError(further, f"features by {other}", f"{one}, as {path}", "extract all by one encoder")
+        raise InputError(further, f"features by {other}; expected {one}, as {path}", "extract all by one encoder")
     return next(iter(first), None)
 
 
@@ -413,5 +422,5 @@ def read_sidecar(features: Path) -> Sidecar:
     values = read_mapping(path, "fps and times of the features")
     for key in values:
         if key not in Sidecar.model_fields and str(key).lower() in Sidecar.model_fields:
-            raise InputError(path, f"the key {key!r}", f"{str(key).lower()!r}")
+            raise InputError(path, f"the key {key!r}; expected {str(key).lower()!r}")
     return checked(Sidecar, values, path, "extract the video again")

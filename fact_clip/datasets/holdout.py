@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of, whole_of
+from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.files import parse_json, whole_file
+from fact_clip.core.messages import suggest
 from fact_clip.core.public import public_class
-from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.layout import read_lines
 from fact_clip.formats.base import write_json
 
@@ -49,16 +50,18 @@ class Holdout:
             if (names := getattr(self, key)) is not None:
                 object.__setattr__(self, key, names_of(names, f"holdout.{key}"))
         if not self.unseen:
-            raise InputError("holdout.unseen", "no classes", "at least one")
+            raise InputError("holdout.unseen", "no classes; expected at least one")
         if self.mode not in get_args(Mode):
             todo = "show is called oracle now" if self.mode == "show" else ""
-            raise InputError("holdout.mode", repr(self.mode), f"one of {', '.join(get_args(Mode))}", todo)
+            raise InputError("holdout.mode", f"{self.mode!r}; expected one of {', '.join(get_args(Mode))}", todo)
         for what, fields in (("class", ("unseen", "validation_unseen")), ("video", ("train_videos", "test_videos"))):
             first: dict[str, str] = {}
             for key in fields:
                 for name in getattr(self, key) or ():
                     if name in first:
-                        raise InputError(f"holdout.{key}", f"{what} {name!r} again, as in {first[name]}", "each once")
+                        raise InputError(
+                            f"holdout.{key}", f"{what} {name!r} again, as in {first[name]}; expected each once"
+                        )
                     first[name] = key
 
     @classmethod
@@ -69,8 +72,8 @@ class Holdout:
         try:
             return cls(**cls._fields(file, lines), file=file)
         except InputError as error:
-            if error.where.startswith("holdout."):
-                raise InputError(file, f"{error.where}: {error.found}", error.expected, error.todo) from None
+            if error.path is None:
+                raise error.at(FileLocation(file, part=str(error.where))) from None
             raise
 
     @staticmethod
@@ -84,15 +87,15 @@ class Holdout:
             found = (
                 f"no 'unseen' among the keys {sorted(values)}" if isinstance(values, dict) else type(values).__name__
             )
-            raise InputError(file, found, "an object with 'unseen'")
+            raise InputError(file, f"{found}; expected an object with 'unseen'")
         for key in values:
             if key not in (*_KEYS, *_NOTES):
-                raise InputError(file, f"unknown key {key!r}", f"keys among {_KEYS}", nearest(key, _KEYS))
+                raise InputError(file, f"unknown key {key!r}; expected keys among {_KEYS}", suggest(key, _KEYS))
         fields: dict[str, Any] = {key: values[key] for key in _KEYS if values.get(key) is not None}
         for key in set(fields) - {"mode"}:
             names = fields[key]
             if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-                raise InputError(file, f"{key} is {names!r}"[:120], "a list of names")
+                raise InputError(file, f"{key} is {names!r}"[:120] + "; expected a list of names")
             fields[key] = tuple(names)
         return fields
 
@@ -118,12 +121,12 @@ class Holdout:
             where = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
             where = where if self.file is None else f"{self.file}: {where}"
             if name not in vocabulary:
-                todo = nearest(name, vocabulary.names)
-                raise InputError(where, f"no class {name!r} among {len(vocabulary)}", todo=todo)
+                todo = suggest(name, vocabulary.names)
+                raise InputError(where, f"no class {name!r} among {len(vocabulary)}", todo)
             if name in vocabulary.background:
-                raise InputError(where, f"{name!r}, which is background", "actions only")
+                raise InputError(where, f"{name!r}, which is background; expected actions only")
         if len(self.hidden) == len(vocabulary) - len(vocabulary.background):
-            raise InputError("holdout", f"all {len(self.hidden)} actions", "some that training sees")
+            raise InputError("holdout", f"all {len(self.hidden)} actions; expected some that training sees")
         return self
 
 
@@ -134,7 +137,9 @@ def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, 
         if frames.size:
             label = vocabulary.names[own[frames[0]]]
             found = f"label {label!r} at frame {frames[0]} ({frames.size} such frames)"
-            raise InputError(f"training video {name!r}", found, "no class that is held out", "mask or drop it")
+            raise InputError(
+                f"training video {name!r}", f"{found}; expected no class that is held out", "mask or drop it"
+            )
 
 
 def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
@@ -147,7 +152,11 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     if asked is None:
         for key, value in (("holdout_mode", config.holdout_mode), ("validation_unseen", config.validation_unseen)):
             if value not in (None, "auto"):
-                raise InputError(f"data.{key}", repr(value), "classes to hold out", "set data.holdout, or leave it out")
+                raise InputError(
+                    ConfigKey(f"data.{key}"),
+                    f"{value!r}; expected classes to hold out",
+                    "set data.holdout, or leave it out",
+                )
         return None
     if isinstance(asked, str):
         places = (root / asked, Path(asked), HOLDOUTS / f"{asked}.json")
@@ -155,7 +164,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     else:
         for one in asked:
             if isinstance(one, int) and not 0 <= one < len(names):
-                raise InputError("data.holdout", f"class number {one}", f"0 to {len(names) - 1}")
+                raise InputError(ConfigKey("data.holdout"), f"class number {one}; expected 0 to {len(names) - 1}")
         holdout = Holdout(tuple(names[one] if isinstance(one, int) else one for one in asked))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
@@ -194,7 +203,9 @@ def _occurring(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayL
         return vocabulary
     frames = np.asarray(counts)
     if frames.shape != (len(vocabulary),):
-        raise InputError("counts", f"an array of shape {frames.shape}", f"({len(vocabulary)},), one number per class")
+        raise InputError(
+            "counts", f"an array of shape {frames.shape}; expected ({len(vocabulary)},), one number per class"
+        )
     vocabulary.encode(tuple(held_out))  # an unknown name is an error
     return vocabulary.subset(
         name for name, count in zip(vocabulary, frames.tolist(), strict=True) if count > 0 or name in held_out
@@ -282,7 +293,7 @@ def select(
     wanted = n_unseen + n_validation_unseen
     if n_unseen < 1 or n_validation_unseen < 0:
         raise InputError(
-            "holdout", f"{n_unseen} unseen and {n_validation_unseen} validation-unseen classes", "1 or more"
+            "holdout", f"{n_unseen} unseen and {n_validation_unseen} validation-unseen classes; expected 1 or more"
         )
     while len(chosen) < wanted:
         possible = [one for one in rank(vocabulary, chosen, counts, seed) if one.name in allowed]
@@ -291,7 +302,7 @@ def select(
             found = f"{len(chosen)} classes can be held out together"
             has_parts = any(one.classes for one in possible)
             todo = "choose fewer, or lower min_support" if has_parts else "give the names parts (data.grammar)"
-            raise InputError("holdout", found, str(wanted), todo)
+            raise InputError("holdout", f"{found}; expected {wanted!s}", todo)
         chosen.append(best.name)
     # in turn, so that both groups have well and less well supported classes
     turns = [place * n_validation_unseen // wanted for place in range(wanted + 1)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.errors import ConfigKey, FileLocation, MissingDataError
 from fact_clip.core.files import expanded, is_file_name
 from fact_clip.core.files import read_lines as raw_lines
-from fact_clip.core.vocabulary import nearest, twins
+from fact_clip.core.messages import find_duplicate_spelling, suggest
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.factors import class_factors
 
@@ -47,11 +47,13 @@ def find_root(config: DataConfig) -> Path:
         candidates = [base / inside, base / inside.name]
     found = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
     if not found.is_dir():
-        raise InputError(found, "a file" if found.is_file() else "no such folder", EXPECTED, todo)
+        raise MissingDataError(
+            found, ("a file" if found.is_file() else "no such folder") + f"; expected {EXPECTED}", todo
+        )
     if not (found / benchmark.mapping).is_file() and not (found / "groundTruth").is_dir():
         elsewhere = f", here or in {inside}" if config.name != "folder" else ""
         what = "no data set in it" if config.name == "folder" else f"no data set {config.name!r}"
-        raise InputError(found, what, f"{benchmark.mapping} and groundTruth{elsewhere}", todo)
+        raise MissingDataError(found, f"{what}; expected {benchmark.mapping} and groundTruth{elsewhere}", todo)
     return found
 
 
@@ -73,20 +75,26 @@ def vocabulary_of(config: DataConfig, path: Path, root: Path | None = None) -> V
     ignored = unlabelled(config)
     names = tuple(name for name in every if name not in ignored)
     if not names:
-        raise InputError("data.unlabelled", f"all {len(every)} classes of {path}", "a class that is left")
+        raise InputError(
+            ConfigKey("data.unlabelled"), f"all {len(every)} classes of {path}; expected a class that is left"
+        )
     background = []
     for one in find_benchmark(config.name).background if config.background is None else config.background:
         if isinstance(one, int) and one >= len(every):
-            raise InputError(path, f"no id {one}, known as background", todo="set data.background")
+            raise InputError(path, f"no id {one}, known as background", "set data.background")
         name = every[one] if isinstance(one, int) else one
         if name in ignored and config.background is not None:
-            raise InputError("data.unlabelled", f"{name!r}, which is background too", "either of them")
+            raise InputError(
+                ConfigKey("data.unlabelled"), f"{name!r}, which is background too; expected either of them"
+            )
         if name not in every:
-            raise InputError(path, f"no class {name!r}, named as background", todo=nearest(name, names))
+            raise InputError(path, f"no class {name!r}, named as background", suggest(name, names))
         background += [] if name in ignored else [name]
     if len(background) == len(names):
-        raise InputError(path, f"{len(names)} classes, all of them background", "an action", "set data.background")
-    if (pair := twins(names)) is not None:
+        raise InputError(
+            path, f"{len(names)} classes, all of them background; expected an action", "set data.background"
+        )
+    if (pair := find_duplicate_spelling(names)) is not None:
         text = f"{path}: {pair[0]!r} and {pair[1]!r} are two classes, and one name in two spellings"
         warnings.warn(text, stacklevel=1)
     read = class_factors(config, root, names, background)
@@ -115,22 +123,18 @@ def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (
     """
     lines = read_lines(path, "a label file, one class name per line")
     if not lines:
-        raise InputError(path, "no labels", "one class name per frame", "take the video out of the splits")
+        raise InputError(path, "no labels; expected one class name per frame", "take the video out of the splits")
     indices = dict.fromkeys(ignored, -1) | {name: index for index, name in enumerate(vocabulary)}
     for number, name in enumerate(lines, start=1):
         if not name:
-            raise InputError(f"{path}:{number}", "a blank line between labels", "one class name per frame")
+            raise InputError(
+                FileLocation(path, number), "a blank line between labels; expected one class name per frame"
+            )
         if name not in indices:
             expected = f"one of the {len(vocabulary)} classes of mapping.txt"
-            todo = did_you_mean(name, vocabulary.names) or "add it to the mapping"
-            raise InputError(f"{path}:{number}", f"label {name!r}", expected, todo)
+            todo = suggest(name, vocabulary.names, 0.6) or "add it to the mapping"
+            raise InputError(FileLocation(path, number), f"label {name!r}; expected {expected}", todo)
     return np.fromiter((indices[name] for name in lines), dtype=np.int64, count=len(lines))
-
-
-def did_you_mean(name: str, names: Sequence[str]) -> str:
-    """A hint with the name that is similar; empty where none is."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def label_files(root: Path) -> list[Path]:
@@ -160,11 +164,11 @@ def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
     for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
         video, where = entry.removesuffix(".txt"), f"{path}:{line}"
         if entry and not is_file_name(video):
-            faults.append(InputError(where, repr(entry), "the name of a video, without a folder"))
+            faults.append(InputError(where, f"{entry!r}; expected the name of a video, without a folder"))
         elif entry and videos.setdefault(video, where) != where:
-            faults.append(InputError(where, f"video {video!r} again", f"each once, first in {videos[video]}"))
+            faults.append(InputError(where, f"video {video!r} again; expected each once, first in {videos[video]}"))
     if not videos and not faults:
-        faults.append(InputError(path, "no videos", "one NAME or NAME.txt per line"))
+        faults.append(InputError(path, "no videos; expected one NAME or NAME.txt per line"))
     return videos, faults
 
 
@@ -179,11 +183,11 @@ def read_split(root: Path, part: str, name: str) -> dict[str, str]:
         found = split_names(root)
         wanted = root / SPLIT_FILES[0].format(part=part, name=name)
         if wanted.is_dir():
-            raise InputError(wanted, "a folder", f"a file with the {part} videos of split {name}, one a line")
+            raise InputError(wanted, f"a folder; expected a file with the {part} videos of split {name}, one a line")
         if name in found:
-            raise InputError(wanted, "no such file", f"the {part} videos of split {name}, one a line")
+            raise InputError(wanted, f"no such file; expected the {part} videos of split {name}, one a line")
         expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"
-        raise InputError(wanted, "no such split", expected, "set data.split" if found else WRITE_SPLITS)
+        raise InputError(wanted, f"no such split; expected {expected}", "set data.split" if found else WRITE_SPLITS)
     videos, faults = parse_split(path)
     if part == "test" and path.stat().st_size == 0:
         return {}

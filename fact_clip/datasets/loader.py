@@ -75,13 +75,13 @@ class Batch:
 def collate(items: Sequence[Item]) -> Batch:
     """Pad (name, features (T, D), labels (T,)) to one batch; an InputError where widths or lengths disagree."""
     if not items:
-        raise InputError("batch", "no videos", "at least one")
+        raise InputError("batch", "no videos; expected at least one")
     names, features, labels = zip(*items, strict=True)
     width = features[0].shape[1]
     for name, own, own_labels in items:
         if own.shape[1] != width or len(own) != len(own_labels):
             found = f"features {tuple(own.shape)}, labels {tuple(own_labels.shape)}"
-            raise InputError(f"video {name!r}", found, f"(T, {width}) and (T,)")
+            raise InputError(f"video {name!r}", f"{found}; expected (T, {width}) and (T,)")
     rows = pad_sequence([torch.as_tensor(own) for own in labels], batch_first=True, padding_value=IGNORED)
     return Batch(
         pad_sequence(list(features), batch_first=True),

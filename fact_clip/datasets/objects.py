@@ -15,7 +15,9 @@ from scipy.sparse.csgraph import connected_components
 
 from fact_clip.config import ObjectData
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.vocabulary import WHOLE_NAME, Factors, twins
+from fact_clip.core.errors import ConfigKey
+from fact_clip.core.messages import find_duplicate_spelling
+from fact_clip.core.vocabulary import WHOLE_NAME, Factors
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import read_lines
 
@@ -52,14 +54,14 @@ class ObjectColumns:
         lines = (" ".join(line.replace("_", " ").split()) for line in read_lines(path, "names, one per line"))
         names = tuple(name for name in lines if name)
         if not names:
-            raise InputError(path, "no names", "one name per line")
-        if len(set(names)) < len(names) or twins(names) is not None:
-            twice = twins(names) or next((name, name) for name in names if names.count(name) > 1)
-            raise InputError(path, f"{twice[0]!r} and {twice[1]!r}", "each object once")
+            raise InputError(path, "no names; expected one name per line")
+        if len(set(names)) < len(names) or find_duplicate_spelling(names) is not None:
+            twice = find_duplicate_spelling(names) or next((name, name) for name in names if names.count(name) > 1)
+            raise InputError(path, f"{twice[0]!r} and {twice[1]!r}; expected each object once")
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:
-                raise InputError("data.objects.fixed", repr(name), f"names of {path}")
+                raise InputError(ConfigKey("data.objects.fixed"), f"{name!r}; expected names of {path}")
         words = {entry[slot] for entry in vocabulary.factors}
         if not words & {*names} and not config.fixed:
             text = f"{path}: none of its {len(names)} names is a word of the slot {config.slot!r} of a class"
@@ -84,7 +86,11 @@ class ObjectColumns:
         rows = _rows_of(dataset)
         if not rows:
             found = f"{dataset.input_dim} columns, of which no two are zero in the same frames"
-            raise InputError("data.objects.find", found, "columns of objects that come and go", "set it to false")
+            raise InputError(
+                ConfigKey("data.objects.find"),
+                f"{found}; expected columns of objects that come and go",
+                "set it to false",
+            )
         words, trained = _trained_words(dataset, slot)
         names = name_objects(rows, _words_of_frames(dataset, words), words)
         others = {word for entry in trained for place, word in enumerate(entry) if place != slot}
@@ -106,7 +112,9 @@ class ObjectColumns:
         """This object; an InputError where the feature files have another width."""
         if self.width != input_dim:
             found = f"{self.width} columns for {len(self.names)} objects"
-            raise InputError("data.objects.blocks", found, f"the {input_dim} of the feature files")
+            raise InputError(
+                ConfigKey("data.objects.blocks"), f"{found}; expected the {input_dim} of the feature files"
+            )
         return self
 
     def kinds(self) -> NDArray[np.int64]:
@@ -126,7 +134,9 @@ class ObjectColumns:
 def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
     if config.slot not in vocabulary.slots:
         todo = "say how names are read: data.grammar, ROOT/factors.csv" if vocabulary.slots == WHOLE_NAME else ""
-        raise InputError("data.objects.slot", repr(config.slot), f"one of {', '.join(vocabulary.slots)}", todo)
+        raise InputError(
+            ConfigKey("data.objects.slot"), f"{config.slot!r}; expected one of {', '.join(vocabulary.slots)}", todo
+        )
     return vocabulary.slots.index(config.slot)
 
 

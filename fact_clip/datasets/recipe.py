@@ -16,6 +16,7 @@ import numpy as np
 
 from fact_clip.config import DataConfig, ObjectData
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.check import NOTES, Inspection, inspect
@@ -110,7 +111,7 @@ def suggest(config: DataConfig) -> Suggestion:
     names = list(seen.splits)
     split = str(config.split) if str(config.split) in names or not names else names[0]
     if str(config.split) not in (split, "1"):
-        raise InputError("data.split", repr(config.split), f"one of the splits {', '.join(names)}")
+        raise InputError(ConfigKey("data.split"), f"{config.split!r}; expected one of the splits {', '.join(names)}")
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config)
     groups, few = _groups(config, dataset)
@@ -150,9 +151,9 @@ def _refuse_faults(seen: Inspection, config: DataConfig) -> None:
         settings = [f"data.{key}={_as_yaml(value)}" for key, value in given.items() if value is not None]
         check = shlex.join(["fact-clip", "data", "check", str(seen.root), *settings])
         first = severe[0]
-        todo = "give --layout TD or DT" if first.todo.startswith("set data.layout") else first.todo
+        fix = "give --layout TD or DT" if isinstance(first, OrientationError) else first.fix
         more = f"{len(severe) - 1} more faults; see all with" * (len(severe) > 1) or "look again with"
-        raise InputError(first.where, first.found, first.expected, f"{todo}; {more}: {check}".removeprefix("; "))
+        raise InputError(first.where, first.problem, f"{fix}; {more}: {check}".removeprefix("; "))
 
 
 def _as_yaml(value: object) -> str:
@@ -165,7 +166,7 @@ def measure(dataset: Dataset) -> Measured:
     videos = [[run for run in runs(dataset.labels(name)) if run[2] != IGNORED] for name in dataset.learning]
     segments = [stop - start for video in videos for start, stop, _ in video]
     if not segments:
-        raise InputError(dataset.root, "no labelled frame in the training videos", "a class name per frame")
+        raise InputError(dataset.root, "no labelled frame in the training videos; expected a class name per frame")
     lengths = [len(dataset.labels(name)) for name in dataset.learning]
     some = [np.asarray(dataset.features(name)[:_FIRST_ROWS]) for name in dataset.learning[:_VIDEOS]]
     return Measured(

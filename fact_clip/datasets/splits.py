@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import flag_of, number_of, whole_of
+from fact_clip.core.errors import CommandOption
 from fact_clip.core.files import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
@@ -40,18 +41,20 @@ def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.gr
             warnings.simplefilter("ignore", FutureWarning)  # of signs that may get another meaning in a set
             compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InputError(where, f"{pattern!r} is no regular expression ({error})", expected) from None
+        raise InputError(where, f"{pattern!r} is no regular expression ({error}); expected {expected}") from None
     if _multiplies(pattern):
         fault = f"{pattern!r} repeats what repeats, which may take for ever"
         expected = "no + or * around a + or *, and three of them at most; 10 times ? at most"
-        raise InputError(where, fault, expected)
+        raise InputError(where, f"{fault}; expected {expected}")
     if not compiled.groups:
-        raise InputError(where, f"{pattern!r} has no parentheses", expected)
+        raise InputError(where, f"{pattern!r} has no parentheses; expected {expected}")
     found = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
     missing = [video for video in videos if video not in found]
     if missing:
         more = f" and in {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(where, f"{pattern!r} finds nothing in the name {missing[0]!r}{more}", "a group in every name")
+        raise InputError(
+            where, f"{pattern!r} finds nothing in the name {missing[0]!r}{more}; expected a group in every name"
+        )
     return found
 
 
@@ -115,7 +118,7 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     `amount` (a share) of the videos. An InputError where there are too few groups.
     """
     if way not in get_args(Way):
-        raise InputError("way", repr(way), f"one of {', '.join(get_args(Way))}")
+        raise InputError("way", f"{way!r}; expected one of {', '.join(get_args(Way))}")
     number_of(amount, f"--{way}", "a number")
     if way == "folds":
         whole_of(amount, "--folds", 2, 1_000_000)
@@ -123,10 +126,13 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
     least = int(amount) if way == "folds" else 2
     if len(sets) < least:
         found = f"{len(sets)} group{'s' * (len(sets) != 1)} in {len(groups)} videos"
-        raise InputError(f"--{way}", found, f"{least} or more")
+        raise InputError(CommandOption(f"--{way}"), f"{found}; expected {least} or more")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
         found = f"{amount:g}, which is {'none' if amount < 0.5 else 'all'} of {len(groups)} videos"
-        raise InputError("--test", found, f"a share from {1 / len(groups):.2g} to {1 - 1 / len(groups):.2g}")
+        raise InputError(
+            CommandOption("--test"),
+            f"{found}; expected a share from {1 / len(groups):.2g} to {1 - 1 / len(groups):.2g}",
+        )
     if way == "leave-out":
         tests = [[group] for group in in_order(sets)]
     elif way == "folds":
@@ -172,11 +178,11 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
     flag_of(overwrite, "overwrite")
     for video in (video for split in splits for video in (*split.train, *split.test)):
         if not is_file_name(video):
-            raise InputError(root / "splits", f"the video {video!r}", "names of files in features")
+            raise InputError(root / "splits", f"the video {video!r}; expected names of files in features")
     there = split_names(root)
     if there and not overwrite:
         found = f"the splits {', '.join(there)} are already there"
-        raise InputError(root / "splits", found, "none", "replace them with --overwrite")
+        raise InputError(root / "splits", f"{found}; expected none", "replace them with --overwrite")
     written = {
         inside(root, *SPLIT_FILES[0].format(part=part, name=number).split("/")): videos
         for number, split in enumerate(splits, start=1)

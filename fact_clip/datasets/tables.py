@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.files import file_name, read_text, whole_file
+from fact_clip.core.messages import suggest
 from fact_clip.core.segments import MOST_FRAMES
-from fact_clip.core.vocabulary import nearest
 from fact_clip.datasets.convert import FeatureType, as_type, feature_place
 
 Floats = NDArray[np.float64]
@@ -61,11 +62,15 @@ def convert_tables(
     time that goes back, and tables of different columns are an InputError with file and line.
     """
     if how.time is not None and how.rate is not None:
-        raise InputError("data convert", "--time and --source-fps", "one of them")
+        raise InputError("data convert", "--time and --source-fps; expected one of them")
     if how.time is not None and how.fps is None:
-        raise InputError("--time", "no --fps", "the frames per second that the features shall have")
+        raise InputError(
+            CommandOption("--time"), "no --fps; expected the frames per second that the features shall have"
+        )
     if how.rate is not None and how.fps is None:
-        raise InputError("--source-fps", "no --fps", "the frames per second that the features shall have")
+        raise InputError(
+            CommandOption("--source-fps"), "no --fps; expected the frames per second that the features shall have"
+        )
     features: dict[str, NDArray[np.float32 | np.float16]] = {}
     found: dict[str, Converted] = {}
     sources: dict[str, Path] = {}
@@ -73,19 +78,19 @@ def convert_tables(
     for path in files:
         video = file_name(path.stem)
         if video in found:
-            raise InputError(path, f"video {video!r} again", "each once")
+            raise InputError(path, f"video {video!r} again; expected each once")
         names, times, values = read_table(path, how)
         if first is None:
             first = path, names
         elif names != first[1]:
             expected = f"{', '.join(first[1])}, as in {first[0]}"
-            raise InputError(path, f"the columns {', '.join(names)}", expected, "choose some with --columns")
+            raise InputError(path, f"the columns {', '.join(names)}; expected {expected}", "choose some with --columns")
         rows, between = len(values), 0
         if how.fps is not None and times is not None:
             try:
                 values, between = resample(times, values, how.fps)
             except InputError as error:
-                raise InputError(f"{path}, {error.where}", error.found, error.expected, error.todo) from None
+                raise InputError(FileLocation(path, part=f"{error.where}"), error.problem, error.fix) from None
         features[video], sources[video] = as_type(path, values, dtype or "float32"), path
         found[video] = Converted(rows, len(values), len(names), between)
     described = how.fps is not None
@@ -114,26 +119,28 @@ def read_table(path: Path, how: Sampling) -> tuple[tuple[str, ...], Floats | Non
     if not any(map(_is_number, lines[0][1])):
         names = tuple(lines.pop(0)[1])
     if not lines:
-        raise InputError(path, "no rows", "a line of numbers for each time")
+        raise InputError(path, "no rows; expected a line of numbers for each time")
     twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
     if twice is not None:
-        raise InputError(path, f"the column {twice!r} twice", "each name once")
+        raise InputError(path, f"the column {twice!r} twice; expected each name once")
     time = None if how.time is None else _column(path, names, how.time, "--time")
     if how.columns:
         chosen = [_column(path, names, name, "--columns") for name in how.columns]
         counts = Counter(chosen if time is None else [time, *chosen])
         again = next((names[place] for place, count in counts.items() if count > 1), None)
         if again is not None:
-            raise InputError("--columns", f"the column {again!r} twice, or as --time too", "each column once")
+            raise InputError(
+                CommandOption("--columns"), f"the column {again!r} twice, or as --time too; expected each column once"
+            )
     else:
         chosen = [place for place in range(len(names)) if place != time]
         for place in chosen:
             if _WHEN.fullmatch(names[place]):
                 found = f"column {place + 1} ({names[place]!r}) looks like a time or an index, which is no feature"
                 todo = f"name it with --time {place + 1}, or the features with --columns"
-                raise InputError(path, found, "a column of values", todo)
+                raise InputError(path, f"{found}; expected a column of values", todo)
     if not chosen:
-        raise InputError(path, "no column of values", "at least one")
+        raise InputError(path, "no column of values; expected at least one")
     used = [*chosen, *([] if time is None else [time])]
     table = _numbers(path, lines, names, used)
     seconds = None
@@ -143,7 +150,7 @@ def read_table(path: Path, how: Sampling) -> tuple[tuple[str, ...], Floats | Non
         if back.size:
             number, row = lines[back[0] + 1]
             found = f"time {row[time]} after {lines[back[0]][1][time]}"
-            raise InputError(f"{path}:{number}", found, "times that do not go back")
+            raise InputError(FileLocation(path, number), f"{found}; expected times that do not go back")
         seconds = seconds - seconds[0]
     elif how.rate is not None:
         seconds = np.arange(len(table)) / how.rate
@@ -156,18 +163,18 @@ def _cells(path: Path) -> list[tuple[int, list[str]]]:
     kept = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     kept = [(number, line) for number, line in kept if not line.lstrip().startswith("#")]
     if not kept:
-        raise InputError(path, "no rows", "a line of numbers for each time")
+        raise InputError(path, "no rows; expected a line of numbers for each time")
     delimiter = next((each for each in "\t;," if each in kept[0][1]), None)
     lines = []
     for number, line in kept:
         try:
             cells = line.split() if delimiter is None else next(csv.reader([line], delimiter=delimiter))
         except csv.Error as error:
-            raise InputError(f"{path}:{number}", f"not a row ({error})", "numbers") from None
+            raise InputError(FileLocation(path, number), f"not a row ({error}); expected numbers") from None
         lines.append((number, [cell.strip() for cell in cells]))
         if len(cells) != len(lines[0][1]):
             expected = f"{len(lines[0][1])}, as in line {lines[0][0]}"
-            raise InputError(f"{path}:{number}", f"{len(cells)} cells", expected)
+            raise InputError(FileLocation(path, number), f"{len(cells)} cells; expected {expected}")
     return lines
 
 
@@ -192,8 +199,8 @@ def _column(path: Path, names: Sequence[str], asked: str, option: str) -> int:
         return names.index(asked)
     if asked.isascii() and asked.isdecimal() and len(asked) < 8 and 1 <= int(asked) <= len(names):
         return int(asked) - 1
-    hint = f"columns count from 1 to {len(names)}" if asked.isdecimal() else nearest(asked, names)
-    raise InputError(option, f"no column {asked!r} in {path}", f"one of {', '.join(names)}", hint)
+    hint = f"columns count from 1 to {len(names)}" if asked.isdecimal() else suggest(asked, names)
+    raise InputError(option, f"no column {asked!r} in {path}; expected one of {', '.join(names)}", hint)
 
 
 def _numbers(path: Path, lines: Sequence[tuple[int, list[str]]], names: Sequence[str], used: Sequence[int]) -> Floats:
@@ -212,7 +219,7 @@ def _numbers(path: Path, lines: Sequence[tuple[int, list[str]]], names: Sequence
         more = f", and {len(bad) - 1} more cells" if len(bad) > 1 else ""
         todo = "mend them, or name the columns that are whole with --columns"
         where = f"{path}:{number}, column {place + 1}{named}"
-        raise InputError(where, f"{cells[place]!r}{more}", "a finite number, with a decimal point", todo)
+        raise InputError(where, f"{cells[place]!r}{more}; expected a finite number, with a decimal point", todo)
     return table
 
 
@@ -224,7 +231,11 @@ def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
     """
     if times[-1] * fps >= MOST_FRAMES:
         found = f"times from 0 to {times[-1]:g} seconds"
-        raise InputError("--time", found, f"{MOST_FRAMES:,} frames at most", "check its unit, --unit, and --fps")
+        raise InputError(
+            CommandOption("--time"),
+            f"{found}; expected {MOST_FRAMES:,} frames at most",
+            "check its unit, --unit, and --fps",
+        )
     frame = np.floor(times * fps + _ROUNDING).astype(np.int64)  # (N,)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     n_frames = max(int(frame[-1]) + 1, int(np.floor((times[-1] + step) * fps + _ROUNDING)))

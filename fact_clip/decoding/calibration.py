@@ -33,7 +33,7 @@ def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str
     """For each slot the training frames of each factor, "" for classes without one; from frames per class (C,)."""
     frames = table_of(frames, "frames", (len(vocabulary),)).astype(np.int64)
     if (frames < 0).any():
-        raise InputError("frames", str(int(frames.min())), "counts of 0 or more")
+        raise InputError("frames", f"{int(frames.min())}; expected counts of 0 or more")
     counts: dict[str, dict[str, int]] = {}
     for place, slot in enumerate(vocabulary.slots):
         own = counts[slot] = {}
@@ -54,7 +54,7 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
         for factor, count in counts.items():
             number_of(count, f"frames of {factor!r}", "a count of 0 or more", 0)
         if not counts:
-            raise InputError(f"frames of the slot {slot!r}", "none", "training frames of one factor at least")
+            raise InputError(f"frames of the slot {slot!r}", "none; expected training frames of one factor at least")
         shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}
         unknown = sum(shares.values()) / len(shares)
         total += [shares.get(entry[place] or "", unknown) for entry in vocabulary.factors]
@@ -70,11 +70,11 @@ def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: fl
     number_of(smoothing, "smoothing", "a share in (0, 1]", math.ulp(0), 1)
     tables = [table_of(each, "log_scores", ("T", "C"), finite=False) for each in log_scores if np.size(each)]
     if not tables:
-        raise InputError("log_scores", "no frames", "at least one")
+        raise InputError("log_scores", "no frames; expected at least one")
     if len(widths := sorted({each.shape[1] for each in tables})) > 1:
-        raise InputError("log_scores", f"{widths[0]} and {widths[-1]} columns", "(T, C) of the same C classes")
+        raise InputError("log_scores", f"{widths[0]} and {widths[-1]} columns; expected (T, C) of the same C classes")
     if any((np.isnan(each) | np.isposinf(each)).any() for each in tables):
-        raise InputError("log_scores", "NaN or inf", "finite numbers, or -inf to rule a class out")
+        raise InputError("log_scores", "NaN or inf; expected finite numbers, or -inf to rule a class out")
     posterior = torch.cat([torch.from_numpy(each.astype(np.float64)) for each in tables]).softmax(-1)
     mean = posterior.mean(0)  # (C,)
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
@@ -92,7 +92,9 @@ class Known:
         classes = table_of(self.expected, "expected", ("C",)).shape[0]
         frames = table_of(self.frames, "frames", (classes,))
         if (frames < 0).any() or not frames.any():
-            raise InputError("frames", "numbers below 0" if frames.any() else "none", "training frames, 0 or more")
+            raise InputError(
+                "frames", ("numbers below 0" if frames.any() else "none") + "; expected training frames, 0 or more"
+            )
         if self.posterior is not None:
             table_of(self.posterior, "posterior", (classes,))
 
@@ -106,7 +108,7 @@ class Known:
     def of_posterior(self) -> Floats:
         """(C,) the mean posterior; an InputError without one."""
         if self.posterior is None:
-            raise InputError("posterior", "no mean posterior was given", "one, see log_mean_posterior")
+            raise InputError("posterior", "no mean posterior was given; expected one, see log_mean_posterior")
         return self.posterior
 
 
@@ -187,12 +189,12 @@ class Calibration:
         known = checked(CalibrationFile, read_mapping(path, "a calibration as it was written"), path)
         if tuple(known.frames) != vocabulary.slots:
             found = f"frames of the slots {', '.join(known.frames)}"
-            raise InputError(path, found, f"those of the vocabulary, {', '.join(vocabulary.slots)}")
+            raise InputError(path, f"{found}; expected those of the vocabulary, {', '.join(vocabulary.slots)}")
         for key, names in (("seen", known.seen), ("prior", tuple(known.prior))):
             unknown = set(names) - set(vocabulary.names)
             if unknown or len(set(names)) < len(names):
                 found = f"{min(unknown)!r} in {key}" if unknown else f"a name twice in {key}"
-                raise InputError(path, found, "classes of vocabulary.json, each once", "train the run anew")
+                raise InputError(path, f"{found}; expected classes of vocabulary.json, each once", "train the run anew")
         return cls(**known.model_dump())
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:
@@ -216,14 +218,14 @@ def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
         0, since then no gamma costs anything.
     """
     if number_of(cost, "cost", "a share in [0, 1)", 0, 1) == 1:
-        raise InputError("cost", f"{cost}", "a share in [0, 1)")
+        raise InputError("cost", f"{cost}; expected a share in [0, 1)")
     at_zero = curve.seen[curve.start]
     if at_zero == 0:
         return 0.0
     within = curve.seen >= (1 - cost) * at_zero - 1e-9  # sums of shares are rounded
     if within[-1]:
         found = f"S within the cost up to the last gamma, {curve.gamma[-1]}"
-        raise InputError("curve", found, "gammas that reach further")
+        raise InputError("curve", f"{found}; expected gammas that reach further")
     return float(curve.gamma[within].max())
 
 

@@ -81,9 +81,9 @@ class Confidence:
         whole_of(self.frames, "frames", 0, 10**12)
         values = array_of(self.quantiles, "quantiles", "numbers from 0 to 1, in order")
         if values.shape not in ((0,), (_STEPS + 1,)):
-            raise InputError("quantiles", f"an array of shape {values.shape}", f"({_STEPS + 1},)")
+            raise InputError("quantiles", f"an array of shape {values.shape}; expected ({_STEPS + 1},)")
         if not ((values >= 0) & (values <= 1)).all() or (np.diff(values) < 0).any():  # NaN is neither
-            raise InputError("quantiles", "numbers out of order or bounds", "numbers from 0 to 1, in order")
+            raise InputError("quantiles", "numbers out of order or bounds; expected numbers from 0 to 1, in order")
 
     @classmethod
     def learned(cls, labels: Sequence[NDArray[np.int64]], scores: Sequence[Floats], truth: Sequence[Any]) -> Confidence:
@@ -95,11 +95,11 @@ class Confidence:
         """
         if not len(labels) == len(scores) == len(truth):
             found = f"{len(labels)}, {len(scores)} and {len(truth)} videos"
-            raise InputError("videos", found, "labels, scores and true labels of the same ones")
+            raise InputError("videos", f"{found}; expected labels, scores and true labels of the same ones")
         for place, lengths in enumerate(zip(*(map(np.shape, each) for each in (labels, scores, truth)), strict=True)):
             if len(set(lengths)) > 1:
                 found = f"arrays of shape {', '.join(map(str, lengths))}"
-                raise InputError(f"video {place}", found, "labels, scores and true labels, each (T,)")
+                raise InputError(f"video {place}", f"{found}; expected labels, scores and true labels, each (T,)")
         judged = [true >= 0 for true in truth]
         videos = [
             (_logits(own[at]), (guess == true)[at], len(runs(guess[at])))
@@ -107,7 +107,7 @@ class Confidence:
             if at.any()
         ]
         if not videos:
-            raise InputError("truth", "no labelled frame", "one at least")
+            raise InputError("truth", "no labelled frame; expected one at least")
         slope, intercept = 1.0, 0.0
         if len(videos) > 1 and _gain(videos) > 0:
             slope, intercept = _fitted(videos)
@@ -133,7 +133,7 @@ class Confidence:
         """Scores (T,) in [0, 1] as confidences (T,)."""
         values = array_of(scores, "scores", "numbers from 0 to 1, (T,)").astype(np.float64)
         if not ((values >= 0) & (values <= 1)).all():  # NaN is neither
-            raise InputError("scores", "numbers out of bounds", "numbers from 0 to 1, (T,)")
+            raise InputError("scores", "numbers out of bounds; expected numbers from 0 to 1, (T,)")
         found: Floats = expit(self.slope * _logits(values) + self.intercept)
         return found
 
@@ -192,7 +192,7 @@ def over_segments(labels: NDArray[np.int64], values: Floats) -> Floats:
     """(T,) for each frame the mean of the values (T,) over the segment of `labels` that it lies in."""
     labels, values = frame_labels(labels, "labels"), array_of(values, "values", "numbers, (T,)")
     if values.shape != labels.shape:
-        raise InputError("values", f"an array of shape {values.shape}", f"({len(labels)},), as the labels are")
+        raise InputError("values", f"an array of shape {values.shape}; expected ({len(labels)},), as the labels are")
     means = [np.full(stop - start, values[start:stop].mean()) for start, stop, _ in runs(labels)]
     return np.concatenate(means)
 
@@ -206,12 +206,12 @@ def reliability(confidence: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
     confidence = array_of(confidence, "confidence", "numbers from 0 to 1, (N,)").astype(np.float64)
     right = array_of(right, "right", "true or false, (N,)")
     if right.dtype.kind == "f":  # confidences, in the other order of arguments
-        raise InputError("right", f"numbers of type {right.dtype}", "true or false, (N,)")
+        raise InputError("right", f"numbers of type {right.dtype}; expected true or false, (N,)")
     right = right.astype(np.bool_)
     if confidence.ndim != 1 or right.shape != confidence.shape:
-        raise InputError("right", f"arrays of shape {confidence.shape} and {right.shape}", "(N,) and (N,)")
+        raise InputError("right", f"arrays of shape {confidence.shape} and {right.shape}; expected (N,) and (N,)")
     if not ((confidence >= 0) & (confidence <= 1)).all():  # NaN is neither
-        raise InputError("confidence", "numbers out of bounds", "numbers from 0 to 1")
+        raise InputError("confidence", "numbers out of bounds; expected numbers from 0 to 1")
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     rows, error = [], 0.0
     for number in range(BINS):

@@ -39,7 +39,7 @@ def with_factors(of: Voters, vocabulary: Vocabulary, weight: float, deviation: f
     number_of(weight, "weight", "0 to 1,000,000", 0, 1e6)
     number_of(deviation, "deviation", "rows, more than 0 and at most 1,000,000", math.ulp(0), 1e6)
     if len(of.frames) != 1 or of.frames.shape[-1] != len(vocabulary):
-        raise InputError("voters", f"shape {tuple(of.frames.shape)}", f"(1, T, {len(vocabulary)})")
+        raise InputError("voters", f"shape {tuple(of.frames.shape)}; expected (1, T, {len(vocabulary)})")
     actions = np.array([label for label in range(len(vocabulary)) if label not in vocabulary.background_indices])
     logs = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
     evidence = factor_evidence(logs.exp().double().detach().cpu().numpy()[:, actions], vocabulary, actions, deviation)

@@ -45,14 +45,16 @@ class Voters:
         shape = self.frames.shape
         if len(shape) != 3 or self.kept.shape != shape[:2] or (self.tokens is not None and self.tokens.shape != shape):
             shapes = [tuple(each.shape) for each in (self.frames, self.tokens, self.kept) if each is not None]
-            raise InputError("voters", f"shapes {', '.join(map(str, shapes))}", "(B, T, C), (B, T, C) and (B, T)")
+            raise InputError(
+                "voters", f"shapes {', '.join(map(str, shapes))}; expected (B, T, C), (B, T, C) and (B, T)"
+            )
 
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:
         """The voters of a video from those of its consecutive stretches."""
         tokens = [part.tokens for part in parts if part.tokens is not None]
         if not parts or len(tokens) not in (0, len(parts)):
-            raise InputError("voters", f"{len(parts)} stretches, {len(tokens)} with tokens", "some, all alike")
+            raise InputError("voters", f"{len(parts)} stretches, {len(tokens)} with tokens; expected some, all alike")
         return cls(
             torch.cat([part.frames for part in parts], 1),
             torch.cat(tokens, 1) if tokens else None,
@@ -93,7 +95,7 @@ class Voters:
 def voters(output: Output, blocks: str = "last") -> Voters:
     """The two voters of an output; the frame voter is the "last" block, or the geometric mean of "all" blocks."""
     if blocks not in ("last", "all"):
-        raise InputError("blocks", repr(blocks), "last or all")
+        raise InputError("blocks", f"{blocks!r}; expected last or all")
     last = output.blocks[-1]
     frames = _frame_voter(output, blocks)  # (B, T, C)
     if last.a2f_attention is None:
@@ -110,9 +112,9 @@ def voters(output: Output, blocks: str = "last") -> Voters:
 
 def _check_row(values: Tensor, where: str, n_classes: int) -> None:
     if not isinstance(values, Tensor):
-        raise InputError(where, type(values).__name__, "a Tensor")
+        raise InputError(where, f"{type(values).__name__}; expected a Tensor")
     if values.shape != (n_classes,):
-        raise InputError(where, f"shape {tuple(values.shape)}", f"one number for each of {n_classes} classes")
+        raise InputError(where, f"shape {tuple(values.shape)}; expected one number for each of {n_classes} classes")
 
 
 def fuse(of: Voters, frame_weight: float, offset: Tensor | None = None) -> Tensor:
@@ -154,7 +156,7 @@ def fuse_gammas(of: Voters, frame_weight: float, offset: Tensor, seen: Tensor, g
         _check_row(values, name, of.frames.shape[-1])
     if seen.dtype != torch.bool or gammas.dim() != 1 or len(of.frames) != 1:
         given = f"seen of {seen.dtype}, gammas of shape {tuple(gammas.shape)}, {len(of.frames)} videos"
-        raise InputError("gammas", given, "true and false, (G,), and one video")
+        raise InputError("gammas", f"{given}; expected true and false, (G,), and one video")
     frames = of.frames[0].clamp(min=torch.finfo(of.frames.dtype).tiny).log()  # (T, C)
     kept = of.kept[0].to(frames.dtype)  # (T,)
     pairs = [(frames, torch.ones_like(kept))]
@@ -221,9 +223,11 @@ def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np
     scores = array_of(scores, "scores", "log-probabilities (T, C) or (G, T, C)")
     if scores.ndim not in (2, 3) or not scores.size or np.isnan(scores).any():
         found = f"an array of shape {scores.shape}" if scores.ndim not in (2, 3) or not scores.size else "NaN"
-        raise InputError("scores", found, "log-probabilities (T, C) or (G, T, C)")
+        raise InputError("scores", f"{found}; expected log-probabilities (T, C) or (G, T, C)")
     if np.isinf(scores.max(-1)).any():
-        raise InputError("scores", "inf, or a frame whose classes are all ruled out", "a candidate in each frame")
+        raise InputError(
+            "scores", "inf, or a frame whose classes are all ruled out; expected a candidate in each frame"
+        )
     number_of(penalty, "penalty", "nats, 0 or more", 0)
     if penalty == 0:
         return scores.argmax(-1)

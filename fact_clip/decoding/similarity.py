@@ -33,7 +33,7 @@ def similarity_probabilities(
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
         cosines[start : start + _ROWS] = rows @ texts.T
     if not np.isfinite(cosines).all():
-        raise InputError("features, texts", "NaN or an infinity", "finite numbers")
+        raise InputError("features, texts", "NaN or an infinity; expected finite numbers")
     share = smoothed(cosines, window) / temperature
     share -= share.max(axis=1, keepdims=True)
     np.exp(share, out=share)
@@ -59,9 +59,11 @@ def mix(scores: Tensor, similarity: Tensor, weight: float) -> Tensor:
     The weight is 0 or more and below 1.
     """
     if number_of(weight, "weight", "a share in [0, 1)", 0, 1) == 1:
-        raise InputError("weight", str(weight), "a share in [0, 1)")
+        raise InputError("weight", f"{weight}; expected a share in [0, 1)")
     if scores.shape[-2:] != similarity.shape:
-        raise InputError("similarity", f"shape {tuple(similarity.shape)}", f"{tuple(scores.shape[-2:])}, as the scores")
+        raise InputError(
+            "similarity", f"shape {tuple(similarity.shape)}; expected {tuple(scores.shape[-2:])}, as the scores"
+        )
     action = similarity > 0  # (T, C)
     logs = (1 - weight) * scores.log() + weight * similarity.clamp(min=torch.finfo(similarity.dtype).tiny).log()
     share = logs.masked_fill(~action, -torch.inf).softmax(-1).nan_to_num(0.0)  # a list without an action has no shares

@@ -49,9 +49,9 @@ class TransportSettings:
             number_of(getattr(self, field.name), f"transport.{field.name}", "a finite number, 0 or more", 0)
         whole_of(self.steps, "transport.steps", 0, MOST_STEPS)
         if self.alpha > 1:
-            raise InputError("transport.alpha", f"{self.alpha}", "at most 1")
+            raise InputError("transport.alpha", f"{self.alpha}; expected at most 1")
         if self.radius == 0:
-            raise InputError("transport.radius", "0", "more than 0", "alpha = 0 switches the temporal term off")
+            raise InputError("transport.radius", "0; expected more than 0", "alpha = 0 switches the temporal term off")
 
     def window(self, n_frames: int) -> int:
         """Neighbours on each side of a frame: the whole frames in radius * N, and no more than there are."""
@@ -149,11 +149,15 @@ def _step_size(largest: float, settings: TransportSettings) -> float:
 def _checked(similarity: ArrayLike) -> NDArray[np.floating]:
     values = array_of(similarity, "similarity", "real numbers, (N, K)")
     if values.ndim != 2 or 0 in values.shape:
-        raise InputError("similarity", f"an array of shape {values.shape}", "(N, K), at least one frame and one action")
+        raise InputError(
+            "similarity", f"an array of shape {values.shape}; expected (N, K), at least one frame and one action"
+        )
     if values.dtype.kind == "b":
-        raise InputError("similarity", f"an array of {values.dtype}", "real numbers")
+        raise InputError("similarity", f"an array of {values.dtype}; expected real numbers")
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         frame, action = wrong[0].tolist()
-        raise InputError("similarity", f"{values[frame, action]} at frame {frame}, action {action}", "finite numbers")
+        raise InputError(
+            "similarity", f"{values[frame, action]} at frame {frame}, action {action}; expected finite numbers"
+        )
     return values

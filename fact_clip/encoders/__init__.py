@@ -144,16 +144,16 @@ def is_local(name: str) -> bool:
 
 def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:
     if not isinstance(name, str):
-        raise InputError(kind, repr(name), "the name of one")
+        raise InputError(kind, f"{name!r}; expected the name of one")
     if not isinstance(runtime, Runtime):
-        raise InputError("runtime", repr(runtime), "a Runtime")
+        raise InputError("runtime", f"{runtime!r}; expected a Runtime")
     prefix, _, rest = name.partition(":")
     if prefix not in table:
-        raise InputError(kind, repr(name), f"one such as {', '.join(entry.example for entry in table.values())}")
+        raise InputError(kind, f"{name!r}; expected one such as {', '.join(entry.example for entry in table.values())}")
     where = f"{kind} {name!r}"
     for package, install in table[prefix].packages.items():
         if importlib.util.find_spec(package) is None:
-            raise InputError(where, f"the package {package} is not installed", todo=f"pip install {install}")
+            raise InputError(where, f"the package {package} is not installed", f"pip install {install}")
     return table[prefix].build(rest, where, runtime)
 
 

@@ -146,7 +146,7 @@ def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray
     length = np.linalg.norm(mean)
     if length < 1e-6:
         found = f"vectors that cancel out for {list(texts)}"
-        raise InputError(f"text encoder {name!r}", found, "a mean of some length")
+        raise InputError(f"text encoder {name!r}", f"{found}; expected a mean of some length")
     return (mean / length).astype(np.float32)
 
 

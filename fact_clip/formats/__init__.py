@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import path_of, whole_of
-from fact_clip.core.errors import is_name
 from fact_clip.core.files import whole_file
+from fact_clip.core.messages import is_name
 from fact_clip.core.public import make_public
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
@@ -62,7 +62,7 @@ def ending_of(name: str, where: str = "format") -> str:
     for known, each in FORMATS.items():
         if asked in (known, each.ending.removeprefix(".")):
             return each.ending
-    raise InputError(where, f"no format {name!r}", f"one of {', '.join(FORMATS)}")
+    raise InputError(where, f"no format {name!r}; expected one of {', '.join(FORMATS)}")
 
 
 def save(
@@ -90,7 +90,7 @@ def save(
         try:
             known.write(segmentation, unfinished)
         except InputError as error:  # it names the unfinished file
-            raise InputError(path, error.found, error.expected, error.todo) from None
+            raise InputError(path, error.problem, error.fix) from None
     return path
 
 
@@ -102,20 +102,20 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
     """
     path = path_of(path, "path")
     name = _format_name(path)
-    if background is not None and not is_name(background, old=True):
-        raise InputError("background", repr(background), "a name of one line that can be printed")
+    if background is not None and not is_name(background, legacy=True):
+        raise InputError("background", f"{background!r}; expected a name of one line that can be printed")
     read = FORMATS[name].read
     if read is None:
         kind = name.removesuffix(".tsv")
         todo = f"`fact-clip data convert --from {kind}` reads its annotations" if kind in READERS else ""
         readable = ", ".join(name for name, known in FORMATS.items() if known.read is not None)
-        raise InputError(path, "a format that is only written", f"one of {readable}", todo)
+        raise InputError(path, f"a format that is only written; expected one of {readable}", todo)
     if n_frames is not None:
         whole_of(n_frames, "n_frames", 1, MOST_FRAMES)
     found = read(path, Gaps(background, n_frames))
     if n_frames is not None and found.n_frames != n_frames:
         todo = "name the background that was left out: load(path, background=...)" if background is None else ""
-        raise InputError(path, f"{found.n_frames} frames", f"{n_frames}, as n_frames says", todo)
+        raise InputError(path, f"{found.n_frames} frames; expected {n_frames}, as n_frames says", todo)
     return found if background is None else replace(found, background=(background,))
 
 
@@ -123,7 +123,7 @@ def _format_name(path: Path) -> str:
     found = [name for name, known in FORMATS.items() if path.name.lower().endswith(known.ending)]
     if not found:
         endings = ", ".join(known.ending.removeprefix(".") for known in FORMATS.values())
-        raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}", f"one of {endings}")
+        raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}; expected one of {endings}")
     return max(found, key=lambda name: len(FORMATS[name].ending))
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
-from fact_clip.core.errors import is_name, listed
 from fact_clip.core.files import is_number
+from fact_clip.core.messages import is_name, listed
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 
 logger = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ class Span:
         object.__setattr__(self, "label", self.label.strip())
         found = f"{self.label!r} from {self.start:g} to {self.stop:g}"
         if not (0 <= self.start < math.inf and self.stop < math.inf):
-            raise InputError(self.where, found, "times that are 0 or more")
+            raise InputError(self.where, f"{found}; expected times that are 0 or more")
         if self.stop > LATEST:
-            raise InputError(self.where, found, f"times up to {LATEST:g}", "check the unit of the times")
+            raise InputError(self.where, f"{found}; expected times up to {LATEST:g}", "check the unit of the times")
         if self.stop < self.start:
-            raise InputError(self.where, found, "a stop after the start")
+            raise InputError(self.where, f"{found}; expected a stop after the start")
         if not is_name(self.label):
-            raise InputError(self.where, f"label {found}", "a name of one line that can be printed")
+            raise InputError(self.where, f"label {found}; expected a name of one line that can be printed")
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,11 @@ class Annotation:
     def __post_init__(self) -> None:
         if self.fps is not None and not (is_number(self.fps) and LEAST_FPS <= self.fps <= MOST_FPS):
             found = f"{self.fps!r} frames per second"
-            raise InputError(self.where, found, f"a number from {LEAST_FPS:g} to {MOST_FPS:g}", "set --source-fps")
+            raise InputError(
+                self.where, f"{found}; expected a number from {LEAST_FPS:g} to {MOST_FPS:g}", "set --source-fps"
+            )
         if self.end is not None and not (is_number(self.end) and 0 <= self.end <= LATEST):
-            raise InputError(self.where, f"a length of {self.end!r}", f"a number from 0 to {LATEST:g}")
+            raise InputError(self.where, f"a length of {self.end!r}; expected a number from 0 to {LATEST:g}")
         check_background(self.background, self.where)
 
 
@@ -98,7 +100,7 @@ def check_background(name: object, where: str) -> None:
     if name is None:
         return
     if not is_name(name):
-        raise InputError(where, f"the background {name!r}", "a name of one line that can be printed")
+        raise InputError(where, f"the background {name!r}; expected a name of one line that can be printed")
 
 
 Reader = Callable[[Path, Options], list[Annotation]]
@@ -135,16 +137,20 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     if n_frames > MOST_FRAMES:
         found = f"segments of {annotation.name!r} to frame {n_frames:,}"
         raise InputError(
-            annotation.where, found, f"{MOST_FRAMES:,} frames at most", "check --fps and the unit of the times"
+            annotation.where,
+            f"{found}; expected {MOST_FRAMES:,} frames at most",
+            "check --fps and the unit of the times",
         )
     if n_frames == 0 and spans:
         found = f"{len(spans)} segments of {annotation.name!r}, each shorter than a frame"
-        raise InputError(annotation.where, found, "longer ones", "check --fps and the unit of the times")
+        raise InputError(annotation.where, f"{found}; expected longer ones", "check --fps and the unit of the times")
     if n_frames == 0:
-        raise InputError(annotation.where, f"no segments for {annotation.name!r}", "at least one, or a length")
+        raise InputError(annotation.where, f"no segments for {annotation.name!r}; expected at least one, or a length")
     if reach > _last(n_frames):
         found = f"segments of {annotation.name!r} to frame {reach:,}, {source} of {n_frames:,} frames"
-        raise InputError(annotation.where, found, "segments within the video", "check --fps and --source-fps")
+        raise InputError(
+            annotation.where, f"{found}; expected segments within the video", "check --fps and --source-fps"
+        )
     owner = np.full(n_frames, -1, dtype=np.int64)
     contested = np.zeros(n_frames, dtype=bool)
     names = np.array([span.label for span in spans], dtype=object)
@@ -170,7 +176,9 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
     if annotation.fps is None or (clock.fps is None and clock.times is None):
         broken = next((value for value in values if value != int(value)), None)
         if broken is not None:
-            raise InputError(annotation.where, f"frame {broken:g}", "whole frame numbers", "or are these seconds?")
+            raise InputError(
+                annotation.where, f"frame {broken:g}; expected whole frame numbers", "or are these seconds?"
+            )
         return np.asarray(values, dtype=np.int64)
     return clock.frames([value / annotation.fps for value in values], annotation.where)
 
@@ -182,12 +190,12 @@ def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None)
     """
     every = list(dict.fromkeys(names))
     if not every:
-        raise InputError(where, f"no {kind} with segments", "at least one")
+        raise InputError(where, f"no {kind} with segments; expected at least one")
     if tier is not None and tier not in every:
         known = f"one of {listed([*map(repr, every)])}" if every != [""] else f"no --tier: no segment has a {kind}"
-        raise InputError(where, f"no {kind} {tier!r}", known)
+        raise InputError(where, f"no {kind} {tier!r}; expected {known}")
     if tier is None and len(every) > 1 and OURS not in every:
-        raise InputError(where, f"several: {listed([*map(repr, every)])}", f"one {kind}", "choose it with --tier")
+        raise InputError(where, f"several: {listed([*map(repr, every)])}; expected one {kind}", "choose it with --tier")
     return tier if tier is not None else OURS if OURS in every else every[0]
 
 

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.arguments import number_of
-from fact_clip.core.errors import is_name
+from fact_clip.core.errors import FileLocation, GapError
 from fact_clip.core.files import is_number, parse_json, read_text
+from fact_clip.core.messages import is_name
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
@@ -28,7 +29,7 @@ def library(path: Path, module: str, package: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise InputError(path, f"{package} is not installed", "", f"pip install 'fact-clip[{extra}]'") from None
+        raise InputError(path, f"{package} is not installed", f"pip install 'fact-clip[{extra}]'") from None
 
 
 def cells(segmentation: Segmentation, segments: Iterable[Segment]) -> Iterator[tuple[Any, ...]]:
@@ -57,7 +58,7 @@ def length(path: Path, segmentation: Segmentation) -> float:
 
 def _no_seconds(path: Path) -> InputError:
     todo = "set the frame rate (data.fps), or write .csv, .json or .txt"
-    return InputError(path, "no frame rate and no frame times", "seconds for this format", todo)
+    return InputError(path, "no frame rate and no frame times; expected seconds for this format", todo)
 
 
 def mean_rate(segmentation: Segmentation) -> float | None:
@@ -91,7 +92,9 @@ def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int,
     for *times, segment in timed(path, segmentation):
         start, stop = (round(1000 * time) for time in times)
         if start == stop:
-            raise InputError(path, f"segment {segment.label!r} at {start} ms without length", "a millisecond or more")
+            raise InputError(
+                path, f"segment {segment.label!r} at {start} ms without length; expected a millisecond or more"
+            )
         cues.append((start, stop, segment))
     return cues
 
@@ -99,7 +102,7 @@ def milliseconds(path: Path, segmentation: Segmentation) -> list[tuple[int, int,
 def one_line(path: Path, label: str) -> str:
     """The label; an InputError if it is blank or has a line end, a tab or another sign that cannot be seen."""
     if not is_name(label):
-        raise InputError(path, f"label {label!r}", "a name of one line, without tabs", "write .csv or .json")
+        raise InputError(path, f"label {label!r}; expected a name of one line, without tabs", "write .csv or .json")
     return label
 
 
@@ -144,7 +147,7 @@ def segment_at(where: str, start: int, stop: int, label: str, confidence: float 
     try:
         return Segment(start, stop, label, confidence)
     except InputError as error:
-        raise InputError(where, error.found, error.expected) from None
+        raise InputError(where, error.problem) from None
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Gaps:
             found.append(segment)
             end = segment.stop
         if self.n_frames is not None and end > self.n_frames:
-            raise InputError(path, f"segments to frame {end}", f"a video of {self.n_frames} frames")
+            raise InputError(path, f"segments to frame {end}; expected a video of {self.n_frames} frames")
         if self.n_frames is not None and end < self.n_frames:
             found.append(Segment(end, self.n_frames, self.background))
         return tuple(found)
@@ -178,12 +181,12 @@ def gapless(
     try:
         return Segmentation(gaps.filled(path, segments), fps, None if times is None else tuple(times))
     except InputError as error:
-        if error.where == str(path):
+        if error.path == path:
             raise
         # what a file without background lacks
-        lost = gaps.background is None and (not segments or "(gap)" in error.found)
-        todo = "name the background that was left out: load(path, background=...)" if lost else error.todo
-        raise InputError(path, f"{error.where}: {error.found}", error.expected, todo) from None
+        lost = gaps.background is None and (not segments or isinstance(error, GapError))
+        todo = "name the background that was left out: load(path, background=...)" if lost else error.fix
+        raise InputError(FileLocation(path, part=str(error.where)), error.problem, todo) from None
 
 
 def media_of(segmentation: Segmentation) -> str:
@@ -209,7 +212,7 @@ def typed(value: object, kind: type[T], where: str, what: str) -> T:
     """A part of a JSON file, `what` it is called there; an InputError where it is of another type than `kind`."""
     if not isinstance(value, kind):
         found = repr(value)
-        raise InputError(where, f"{what} is {found[:60]}{'...' * (len(found) > 60)}", _KINDS[kind])
+        raise InputError(where, f"{what} is {found[:60]}{'...' * (len(found) > 60)}; expected {_KINDS[kind]}")
     return value
 
 
@@ -218,7 +221,7 @@ def number(value: object, where: str, what: str) -> float:
     if isinstance(value, str):
         return seconds(where, value, what)
     if not is_number(value):
-        raise InputError(where, f"{what} is {value!r}", "a finite number")
+        raise InputError(where, f"{what} is {value!r}; expected a finite number")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -240,9 +243,9 @@ def seconds(where: str, text: str, column: str) -> float:
         total = math.nan
     else:
         found = f"{column} is {text!r}" if clean else f"{column} is empty"
-        raise InputError(where, found, "a number with a decimal point, or 00:00:00.0")
+        raise InputError(where, f"{found}; expected a number with a decimal point, or 00:00:00.0")
     if not math.isfinite(total):
-        raise InputError(where, f"{column} is {text!r}", "a finite number")
+        raise InputError(where, f"{column} is {text!r}; expected a finite number")
     return total
 
 
@@ -253,7 +256,7 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     """
     text = read_text(path)
     if other := re.match(r"\s*(?:\[\s*)?([<{])", text):
-        raise InputError(path, "XML" if other[1] == "<" else "JSON", "a table", "see --from")
+        raise InputError(path, ("XML" if other[1] == "<" else "JSON") + "; expected a table", "see --from")
     lines = io.StringIO(text, newline="")
     header_line, missing = 0, list(columns)
     for header in lines:
@@ -264,16 +267,18 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
         try:
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
         except (csv.Error, StopIteration) as error:
-            raise InputError(f"{path}:{header_line}", f"not a table ({error})", "a header") from None
+            raise InputError(FileLocation(path, header_line), f"not a table ({error}); expected a header") from None
         missing = min(missing, [column for column in columns if column not in names], key=len)
         if any(names) and not missing:
             break
     else:
         found = f"no column {missing[0]!r}" if missing else "no rows"
-        raise InputError(path, found, f"columns {', '.join(columns)}" if columns else "a header")
+        raise InputError(
+            path, f"{found}" + "; expected " + (f"columns {', '.join(columns)}" if columns else "a header")
+        )
     twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
     if twice is not None:
-        raise InputError(f"{path}:{header_line}", f"the column {twice!r} twice", "each name once")
+        raise InputError(FileLocation(path, header_line), f"the column {twice!r} twice; expected each name once")
     rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for row in rows:
@@ -281,18 +286,18 @@ def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
             if not any(row):
                 continue
             if len(row) != len(names):
-                raise InputError(where, f"{len(row)} cells", f"{len(names)}, as in the header")
+                raise InputError(where, f"{len(row)} cells; expected {len(names)}, as in the header")
             yield where, dict(zip(names, row, strict=True))
     except csv.Error as error:
         where = f"{path}:{header_line + rows.line_num}"
-        raise InputError(where, f"not a table ({error})", "one row per line") from None
+        raise InputError(where, f"not a table ({error}); expected one row per line") from None
 
 
 def read_json(path: Path, expected: str, kind: type = object) -> Any:
     """The content of a JSON file of the given `kind` (dict, list); an InputError says what was `expected`."""
     tree = parse_json(read_text(path), path, expected)
     if not isinstance(tree, kind):
-        raise InputError(path, f"a {type(tree).__name__}", expected)
+        raise InputError(path, f"a {type(tree).__name__}; expected {expected}")
     return tree
 
 

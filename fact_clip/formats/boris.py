@@ -143,7 +143,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         for place, event in enumerate(typed(observation.get("events", []), list, where, "events")):
             what = f"event {place}"
             if len(typed(event, list, where, what)) < 3:
-                raise InputError(where, f"{what} is {event}", "[time, subject, behaviour, ...]")
+                raise InputError(where, f"{what} is {event}; expected [time, subject, behaviour, ...]")
             code, subject = typed(event[2], str, where, f"{what}, behaviour"), event[1] or ""
             rows.append(
                 (number(event[0], where, f"{what}, time"), typed(subject, str, where, f"{what}, subject"), code)
@@ -167,7 +167,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 def _tell_points(path: Path, left_out: int, has_states: bool) -> None:
     """A warning where point events are left out, and an InputError where there is nothing else."""
     if left_out and not has_states:
-        raise InputError(path, "only point events", "state events, which start and stop", "make state events of them")
+        raise InputError(
+            path, "only point events; expected state events, which start and stop", "make state events of them"
+        )
     if left_out:
         logger.warning("%s: %d point events are left out, since they have no length", path, left_out)
 
@@ -176,7 +178,7 @@ def _check_offset(where: str, offset: object) -> None:
     """An InputError where the times are not those of the video, but a stated while later."""
     if offset not in (None, "", 0) and number(offset, where, "time offset") != 0:
         todo = "set its time offset to 0 in BORIS"
-        raise InputError(where, f"a time offset of {offset} s", "times of the video", todo)
+        raise InputError(where, f"a time offset of {offset} s; expected times of the video", todo)
 
 
 def _video(where: str, observation: dict[str, Any]) -> str | None:
@@ -213,7 +215,7 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
         if row.get("Subject", "") != subject or kind == "POINT":
             continue
         if kind not in ("START", "STOP", "STATE", ""):
-            raise InputError(where, f"{kind!r}", "START, STOP, STATE or POINT")
+            raise InputError(where, f"{kind!r}; expected START, STOP, STATE or POINT")
         media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
         # as it is written: a/x.mp4 and b/x.mp4 are two videos
         name = media or row.get("Observation id") or name_of(path)
@@ -225,7 +227,9 @@ def _read_events(path: Path, options: Options) -> list[Annotation]:
             start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
             spans.setdefault(name, []).append(Span(start, stop, without_mark(row["Behavior"]), where))
         elif "Time" not in row:
-            raise InputError(where, "no Time, and not both of Start (s) and Stop (s)", "when it starts and stops")
+            raise InputError(
+                where, "no Time, and not both of Start (s) and Stop (s); expected when it starts and stops"
+            )
         else:
             time = seconds(where, row["Time"], "Time")
             events.setdefault(name, []).append((time, without_mark(row["Behavior"]), kind))
@@ -252,11 +256,11 @@ def _states(where: str, events: list[tuple[float, str, str]]) -> tuple[Span, ...
     for time, code, kind in sorted(events, key=lambda event: event[0]):
         if kind == ("START" if code in running else "STOP"):
             found = f"{code!r} {'starts again' if code in running else 'stops'} at {time:g} s"
-            raise InputError(where, found, "a start and a stop in turn", "correct it in BORIS")
+            raise InputError(where, f"{found}; expected a start and a stop in turn", "correct it in BORIS")
         if code in running:
             spans.append(Span(running.pop(code), time, code, where))
         else:
             running[code] = time
     for code, start in running.items():
-        raise InputError(where, f"{code!r} starts at {start:g} s and never stops", "a stop", "add it in BORIS")
+        raise InputError(where, f"{code!r} starts at {start:g} s and never stops; expected a stop", "add it in BORIS")
     return tuple(spans)

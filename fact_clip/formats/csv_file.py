@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import is_name, listed
+from fact_clip.core.errors import CommandOption
+from fact_clip.core.messages import is_name, listed
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
 from fact_clip.formats.base import (
     COLUMNS,
@@ -42,7 +43,7 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
     for where, row in table(path, COLUMNS):
         start, stop = (seconds(where, row[column], column) for column in ("start", "stop"))
         if not (start.is_integer() and stop.is_integer()):
-            raise InputError(where, f"frames {row['start']} to {row['stop']}", "whole frame numbers")
+            raise InputError(where, f"frames {row['start']} to {row['stop']}; expected whole frame numbers")
         confidence = seconds(where, row["confidence"], "confidence") if row["confidence"] else None
         segments.append(segment_at(where, int(start), int(stop), without_mark(row["action"]), confidence))
         if row["stop_seconds"]:
@@ -61,13 +62,15 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
         found = f"no column 'label' among {listed([*map(repr, header)])}" if rows else "no rows"
-        raise InputError(path, found, "columns start, stop, label")
+        raise InputError(path, f"{found}; expected columns start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
     if unit == "seconds" and options.fps is not None and "start_frame" not in rows[0][1]:
-        raise InputError("--source-fps", f"for {path}, whose times are seconds", "frames", "leave it out")
+        raise InputError(
+            CommandOption("--source-fps"), f"for {path}, whose times are seconds; expected frames", "leave it out"
+        )
     without = next((where for where, row in rows if not row.get("video", "").strip()), None)
     if without is not None and any(row.get("video", "").strip() for _, row in rows):
-        raise InputError(without, "video is empty", "the name of a video, as in other rows")
+        raise InputError(without, "video is empty; expected the name of a video, as in other rows")
     if options.unit is None:
         _check_seconds(rows)
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
@@ -87,17 +90,21 @@ def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, s
         if empty is None:
             return "start_seconds", "stop_seconds", "seconds"
         if any(row["start_seconds"] or row["stop_seconds"] for _, row in rows):
-            raise InputError(empty, "start_seconds is empty", "seconds in all rows, or in none")
+            raise InputError(empty, "start_seconds is empty; expected seconds in all rows, or in none")
         unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"
     other = "seconds" if unit == "frames" else "frame"
     if unit is not None and header >= {f"start_{other}", f"stop_{other}"} and not header >= {"start", "stop"}:
-        raise InputError("--unit", f"{unit} for {path}, which has start_{other}", "columns start, stop", "leave it out")
+        raise InputError(
+            CommandOption("--unit"),
+            f"{unit} for {path}, which has start_{other}; expected columns start, stop",
+            "leave it out",
+        )
     if not header >= {"start", "stop"}:
-        raise InputError(path, f"columns {', '.join(header)}", "columns start, stop, label")
+        raise InputError(path, f"columns {', '.join(header)}; expected columns start, stop, label")
     if unit is None:
-        raise InputError(path, "columns 'start' and 'stop' without a unit", "seconds or frames", "set --unit")
+        raise InputError(path, "columns 'start' and 'stop' without a unit; expected seconds or frames", "set --unit")
     return "start", "stop", unit
 
 
@@ -132,19 +139,21 @@ def _check_seconds(rows: Sequence[Row]) -> None:
             end, (where, _), frame, time = off[0]
             expected = f"frame {frame:g} at about {frame / rate:g} s, as other rows say"
             todo = "correct one of them, or say which counts with --unit seconds or --unit frames"
-            raise InputError(where, f"{end} is frame {frame:g}, but {end}_seconds is {time:g}", expected, todo)
+            raise InputError(
+                where, f"{end} is frame {frame:g}, but {end}_seconds is {time:g}; expected {expected}", todo
+            )
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:
     """The annotation CSV of Epic-Kitchens: "verb,noun" per row, by name or (without class files) by number."""
     needed = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     if (options.verbs is None) != (options.nouns is None):
-        raise InputError("--verbs and --nouns", "only one of them", "both or none")
+        raise InputError(CommandOption("--verbs and --nouns"), "only one of them; expected both or none")
     verbs, nouns = _class_names(options.verbs), _class_names(options.nouns)
     spans: dict[str, list[Span]] = {}
     for where, row in table(path, needed):
         if not row["video_id"].strip():
-            raise InputError(where, "video_id is empty", "the name of a video")
+            raise InputError(where, "video_id is empty; expected the name of a video")
         label = f"{_class_name(where, row, 'verb', verbs)},{_class_name(where, row, 'noun', nouns)}"
         start, stop = (seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
         spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
@@ -157,7 +166,7 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
     found: dict[str, str] = {}
     for where, row in table(path, ("id", "key")):
         if row["id"] in found or not is_name(row["key"]):
-            raise InputError(where, f"id {row['id']!r}, key {row['key']!r}", "each id once, with a name")
+            raise InputError(where, f"id {row['id']!r}, key {row['key']!r}; expected each id once, with a name")
         found[row["id"]] = row["key"]
     return found
 
@@ -165,9 +174,9 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
 def _class_name(where: str, row: Mapping[str, str], kind: str, names: Mapping[str, str] | None) -> str:
     number = row[f"{kind}_class"]
     if names is None and not number.strip():
-        raise InputError(where, "an empty class", "its number or name")
+        raise InputError(where, "an empty class; expected its number or name")
     if names is None:
         return number
     if number not in names:
-        raise InputError(where, f"{kind}_class {number}", f"one of the {len(names)} ids of --{kind}s")
+        raise InputError(where, f"{kind}_class {number}; expected one of the {len(names)} ids of --{kind}s")
     return names[number]

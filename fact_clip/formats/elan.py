@@ -11,8 +11,9 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import listed
+from fact_clip.core.errors import FileLocation
 from fact_clip.core.files import LARGEST_TEXT, check_file
+from fact_clip.core.messages import listed
 from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, tell_others
 from fact_clip.formats.base import library, milliseconds, name_of
 
@@ -36,7 +37,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         eaf.add_linked_file(*_link(path, Path(segmentation.media)))
     for text in (segmentation.media or "", *segmentation.background, *segmentation.transcript):
         if _NO_XML.search(text):
-            raise InputError(path, f"{text!r}", "a name whose signs XML allows", "write .csv or .json")
+            raise InputError(path, f"{text!r}; expected a name whose signs XML allows", "write .csv or .json")
     for start, stop, segment in milliseconds(path, segmentation):
         eaf.add_annotation(OURS, start, stop, segment.label)
         if segment.confidence is not None:
@@ -63,7 +64,7 @@ def _check_no_document_type(path: Path) -> None:
     """An InputError for a document type, in which entities are declared that name other files, or multiply."""
 
     def refuse(*_: object) -> None:
-        raise InputError(path, "a document type", "an ELAN document, which has none", "save it again in ELAN")
+        raise InputError(path, "a document type; expected an ELAN document, which has none", "save it again in ELAN")
 
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse
@@ -89,7 +90,9 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     names = annotated or [name for name in tiers if name == OURS]
     if options.tier in tiers and options.tier not in names:
         expected = f"one of {listed([*map(repr, names)])}" if names else "a tier with some"
-        raise InputError(path, f"the tier {options.tier!r} has no annotations with times of their own", expected)
+        raise InputError(
+            path, f"the tier {options.tier!r} has no annotations with times of their own; expected {expected}"
+        )
     tier = choose(path, "tier", names, options.tier)
     tell_others(path, "tier", names, [tier], options.tier)
     spans: dict[str, Span] = {}
@@ -98,7 +101,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         where = f"{path}, tier {tier!r}, annotation {key}"
         start, stop = (times.get(each.get(f"TIME_SLOT_REF{end}", "")) for end in (1, 2))
         if start is None or stop is None:
-            raise InputError(where, "an end without a time", "an aligned annotation", "align it in ELAN")
+            raise InputError(where, "an end without a time; expected an aligned annotation", "align it in ELAN")
         spans[key] = Span(start / 1000, stop / 1000, each.findtext("ANNOTATION_VALUE") or "", where)
     properties = {each.get("NAME"): each.text for each in root.iterfind("HEADER/PROPERTY")}
     background = properties.get(BACKGROUND)
@@ -112,18 +115,18 @@ def _document(path: Path) -> ElementTree.Element:
     try:
         root = ElementTree.parse(path).getroot()
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "an ELAN document") from None
+        raise InputError(path, f"cannot be read ({error.strerror}); expected an ELAN document") from None
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise InputError(path, f"not XML ({error})", "an ELAN document") from None
+        raise InputError(path, f"not XML ({error}); expected an ELAN document") from None
     if root.tag != "ANNOTATION_DOCUMENT":
-        raise InputError(path, f"XML of <{root.tag}>", "an ELAN document, <ANNOTATION_DOCUMENT>")
+        raise InputError(path, f"XML of <{root.tag}>; expected an ELAN document, <ANNOTATION_DOCUMENT>")
     for header in root.iterfind("HEADER"):
         if header.get("TIME_UNITS", "milliseconds") != "milliseconds":
-            raise InputError(path, f"TIME_UNITS {header.get('TIME_UNITS')!r}", "milliseconds", "save it in ELAN")
+            raise InputError(path, f"TIME_UNITS {header.get('TIME_UNITS')!r}; expected milliseconds", "save it in ELAN")
         moved = [each.get("TIME_ORIGIN") for each in header.iterfind("MEDIA_DESCRIPTOR")][:1]
         if moved not in ([], [None], ["0"]):
             found = f"a video that begins {moved[0]} ms before the times (TIME_ORIGIN)"
-            raise InputError(path, found, "times of the video", "set its offset to 0 in ELAN")
+            raise InputError(path, f"{found}; expected times of the video", "set its offset to 0 in ELAN")
     return root
 
 
@@ -138,7 +141,10 @@ def _times(path: Path, root: ElementTree.Element) -> dict[str, int]:
         if text is None:
             continue
         if not re.fullmatch(r"[0-9]{1,12}", text.strip()):
-            raise InputError(f"{path}, time slot {key}", f"TIME_VALUE {text!r}", "whole milliseconds, 0 or more")
+            raise InputError(
+                FileLocation(path, part=f"time slot {key}"),
+                f"TIME_VALUE {text!r}; expected whole milliseconds, 0 or more",
+            )
         times[key] = int(text)
     return times
 
@@ -148,5 +154,5 @@ def _id(path: Path, element: ElementTree.Element, attribute: str, known: Contain
     found = element.get(attribute)
     if found is None or found in known:
         problem = f"<{element.tag}> without {attribute}" if found is None else f"{attribute} {found!r} twice"
-        raise InputError(path, problem, "each element with an identifier of its own")
+        raise InputError(path, f"{problem}; expected each element with an identifier of its own")
     return found

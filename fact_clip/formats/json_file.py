@@ -45,26 +45,30 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
 def from_dict(path: Path, tree: dict[str, Any], gaps: Gaps) -> Segmentation:
     """The segmentation of which `as_dict` gave `tree`; `path` is named in errors."""
     if not isinstance(tree.get("segments"), list):
-        raise InputError(path, "no list 'segments'", "an object with fps and segments")
+        raise InputError(path, "no list 'segments'; expected an object with fps and segments")
     times, media, background = tree.get("times"), tree.get("media"), tree.get("background", [])
     for key in ("fps", "video_fps"):
         if not (tree.get(key) is None or is_number(tree[key])):
-            raise InputError(path, f"{key} {tree[key]!r}", "a number or null")
+            raise InputError(path, f"{key} {tree[key]!r}; expected a number or null")
     if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
-        raise InputError(path, "times that are not a list of numbers", "seconds: the start of each frame, and the end")
+        raise InputError(
+            path, "times that are not a list of numbers; expected seconds: the start of each frame, and the end"
+        )
     if not (media is None or isinstance(media, str)):
-        raise InputError(path, f"media {media!r}", "the path of a video or null")
+        raise InputError(path, f"media {media!r}; expected the path of a video or null")
     if not (isinstance(background, list) and all(isinstance(name, str) for name in background)):
-        raise InputError(path, f"background {background!r}", "a list of names")
+        raise InputError(path, f"background {background!r}; expected a list of names")
     length = tree.get("n_frames")
     if not (length is None or (type(length) is int and 1 <= length <= MOST_FRAMES)):
-        raise InputError(path, f"n_frames {length!r}", f"a whole number, 1 to {MOST_FRAMES:,}, or null")
+        raise InputError(path, f"n_frames {length!r}; expected a whole number, 1 to {MOST_FRAMES:,}, or null")
     segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
     if gaps.n_frames is None:
         gaps = replace(gaps, n_frames=length)
     found = gapless(path, segments, tree.get("fps"), gaps, times)
     if length is not None and found.n_frames != length:
-        raise InputError(path, f"segments to frame {found.n_frames}, and n_frames {length}", "the same length twice")
+        raise InputError(
+            path, f"segments to frame {found.n_frames}, and n_frames {length}; expected the same length twice"
+        )
     new_words = _read_new_words(path, tree.get("new_words", []))
     rate, own = tree.get("video_fps"), tuple(background)
     return replace(found, media=media, video_fps=rate, background=own, new_words=new_words)
@@ -83,7 +87,7 @@ _WORD_TYPES: dict[str, type | tuple[type, ...]] = {
 def _read_new_words(path: Path, rows: Any) -> tuple[NewWord, ...]:
     for row in rows if isinstance(rows, list) else [rows]:
         if not isinstance(row, dict) or not all(isinstance(row.get(key), _WORD_TYPES[key]) for key in _WORD_TYPES):
-            raise InputError(path, f"new_words with {row!r}", f"a list of objects with {', '.join(_WORD_TYPES)}")
+            raise InputError(path, f"new_words with {row!r}; expected a list of objects with {', '.join(_WORD_TYPES)}")
     return tuple(NewWord(**{key: row[key] for key in _WORD_TYPES}) for row in rows)
 
 
@@ -110,10 +114,10 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
 
 def _read_segment(where: str, entry: Any) -> Segment:
     if not isinstance(entry, dict) or not {"start", "stop", "action"} <= set(entry):
-        raise InputError(where, repr(entry), "an object with start, stop, action")
+        raise InputError(where, f"{entry!r}; expected an object with start, stop, action")
     confidence = entry.get("confidence")
     if not isinstance(entry["action"], str) or not (confidence is None or is_number(confidence)):
-        raise InputError(where, repr(entry), "a name as action, a number or null as confidence")
+        raise InputError(where, f"{entry!r}; expected a name as action, a number or null as confidence")
     return segment_at(where, entry["start"], entry["stop"], entry["action"], confidence)
 
 
@@ -122,13 +126,13 @@ def read_runs(path: Path, options: Options) -> list[Annotation]:
     found = []
     for name, runs in read_json(path, "NAME: [[class, frames], ...]", dict).items():
         if not isinstance(runs, list) or "/" in name or "\\" in name:
-            raise InputError(path, f"{name!r}: {str(runs)[:40]}", "a name and its list of [class, frames]")
+            raise InputError(path, f"{name!r}: {str(runs)[:40]}; expected a name and its list of [class, frames]")
         spans: list[Span] = []
         start = 0
         for number, run in enumerate(runs):
             where = f"{path}, {name!r}, run {number}"
             if not isinstance(run, list) or len(run) != 2 or type(run[1]) is not int or run[1] < 1:
-                raise InputError(where, repr(run), "[class, frames]")
+                raise InputError(where, f"{run!r}; expected [class, frames]")
             spans.append(Span(start, start + run[1], _class_name(where, run[0], options.classes), where))
             start += run[1]
         found.append(Annotation(name, tuple(spans), "frames", str(path), options.fps))
@@ -141,4 +145,4 @@ def _class_name(where: str, value: Any, classes: Sequence[str]) -> str:
     if type(value) is int and 0 <= value < len(classes):
         return classes[value]
     indices, todo = (f" (0 to {len(classes) - 1})", "") if classes else ("", "give the names with --mapping")
-    raise InputError(where, f"class {value!r}", f"a name or an index into the mapping{indices}", todo)
+    raise InputError(where, f"class {value!r}; expected a name or an index into the mapping{indices}", todo)

@@ -54,7 +54,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """
     tasks = read_json(path, "an export of Label Studio as JSON")
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
-        raise InputError(path, "no list of tasks with data", "an export of Label Studio as JSON")
+        raise InputError(path, "no list of tasks with data; expected an export of Label Studio as JSON")
     found, predicted = list[Annotation](), 0
     every, chosen = list[str](), set[str]()
     for place, task in enumerate(tasks):
@@ -63,7 +63,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         media = typed(task.get("file_upload") or data.get("video") or "", str, where, "the video")
         name = re.sub(r"^[0-9a-f]{8}-", "", video_name(media))  # Label Studio puts eight digits before an upload
         if not name:
-            raise InputError(where, "no data.video", "the video of the task")
+            raise InputError(where, "no data.video; expected the video of the task")
         regions = _regions(where, task)
         if regions is None:  # not labelled yet
             continue
@@ -74,14 +74,16 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         regions = [region for region in regions if str(region.get("from_name")) == control]
         in_frames = {"ranges" in region["value"] for region in regions}
         if len(in_frames) > 1:
-            raise InputError(where, f"frames and seconds in control {control!r}", "one of them")
+            raise InputError(where, f"frames and seconds in control {control!r}; expected one of them")
         spans = tuple(span for region in regions for span in _spans(where, region))
         unit: Unit = "frames" if True in in_frames else "seconds"
         annotated = _is_annotated(task)
         predicted += not annotated
         fps = options.fps or data.get("fps")
         if unit == "frames" and fps is None and not (_is_ours(task) and not annotated):
-            raise InputError(where, "frames, and no fps in its data", "the frame rate of its video", "set --source-fps")
+            raise InputError(
+                where, "frames, and no fps in its data; expected the frame rate of its video", "set --source-fps"
+            )
         found.append(Annotation(name, spans, unit, str(path), fps, None, data.get(BACKGROUND)))
     tell_others(path, "control", every, chosen, options.tier)
     if predicted:
@@ -117,7 +119,7 @@ def _regions(where: str, task: Mapping[str, Any]) -> list[dict[str, Any]] | None
 def _labels(where: str, region: Mapping[str, Any]) -> list[Any]:
     value = typed(region.get("value", {}), dict, where, "value")
     if "ranges" in value and not value.get("timelinelabels"):
-        raise InputError(where, "no label", "one", "choose one in Label Studio, or delete the region")
+        raise InputError(where, "no label; expected one", "choose one in Label Studio, or delete the region")
     labels = value.get("timelinelabels") or (value.get("labels") if "start" in value else None) or []
     return typed(labels, list, where, "labels")
 
@@ -126,7 +128,9 @@ def _spans(where: str, region: Mapping[str, Any]) -> list[Span]:
     value, where = region["value"], f"{where}, region {region.get('id')!r}"
     labels = _labels(where, region)
     if len(labels) > 1:
-        raise InputError(where, f"several labels, {', '.join(map(str, labels))}", "one", "make a region for each")
+        raise InputError(
+            where, f"several labels, {', '.join(map(str, labels))}; expected one", "make a region for each"
+        )
     label = typed(labels[0], str, where, "its label")
     if "ranges" not in value:
         times = [number(value.get(end), where, end) for end in ("start", "end")]
@@ -135,8 +139,8 @@ def _spans(where: str, region: Mapping[str, Any]) -> list[Span]:
     for each in typed(value["ranges"], list, where, "ranges"):
         start, stop = (typed(each, dict, where, "a range").get(end) for end in ("start", "end"))
         if type(start) is not int or type(stop) is not int:
-            raise InputError(where, f"start {start!r}, end {stop!r}", "whole frame numbers")
+            raise InputError(where, f"start {start!r}, end {stop!r}; expected whole frame numbers")
         if start < 1:
-            raise InputError(where, f"start {start}", "frames that count from 1")
+            raise InputError(where, f"start {start}; expected frames that count from 1")
         spans.append(Span(start - 1, stop, label, where))
     return spans

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
+from fact_clip.core.errors import FileLocation
 from fact_clip.core.files import read_text
 from fact_clip.formats.base import Gaps, length, library, media_of, milliseconds, one_line, timed
 
@@ -15,7 +16,7 @@ def write_frames(segmentation: Segmentation, path: Path) -> None:
     """One label per line, one line per frame, as in MS-TCN's groundTruth folder; rate and confidence are lost."""
     for label in segmentation.transcript:
         if not label or "\n" in label or "\r" in label:
-            raise InputError(path, f"label {label!r}", "a name of one line", "write .csv or .json")
+            raise InputError(path, f"label {label!r}; expected a name of one line", "write .csv or .json")
     _write(path, (f"{label}\n" for label in segmentation.to_frames()))
 
 
@@ -23,10 +24,10 @@ def read_frames(path: Path, gaps: Gaps) -> Segmentation:
     """Maximal runs of equal lines; CRLF is allowed, a blank line before the end is an InputError."""
     text = read_text(path).replace("\r\n", "\n").rstrip("\r\n")
     if not text:
-        raise InputError(path, "no frames", "one label per line")
+        raise InputError(path, "no frames; expected one label per line")
     lines = text.split("\n")
     if "" in lines:
-        raise InputError(f"{path}:{lines.index('') + 1}", "a blank line", "one label per line")
+        raise InputError(FileLocation(path, lines.index("") + 1), "a blank line; expected one label per line")
     return Segmentation.from_frames(lines)
 
 
@@ -71,7 +72,9 @@ def write_rttm(segmentation: Segmentation, path: Path) -> None:
     """
     names = {each.label: "_".join(one_line(path, each.label).split()) for each in segmentation.foreground}
     if len(set(names.values())) < len(names):
-        raise InputError(path, "two labels that differ in blanks only", "names that differ", "write .csv or .json")
+        raise InputError(
+            path, "two labels that differ in blanks only; expected names that differ", "write .csv or .json"
+        )
     video = "_".join(Path(media_of(segmentation)).stem.split()) or "video"
     lines = []
     for *times, segment in timed(path, segmentation):

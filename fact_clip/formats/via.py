@@ -73,7 +73,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """The temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video."""
     project = read_json(path, "a VIA 3 project", dict)
     if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
-        raise InputError(path, "no attribute, file, metadata and view", "a VIA 3 project")
+        raise InputError(path, "no attribute, file, metadata and view; expected a VIA 3 project")
     key, attribute = _attribute(path, project["attribute"], options.tier)
     others, points = set[str](), 0  # keys of the attributes that segments have
     tier, choices = attribute["aname"], typed(attribute.get("options") or {}, dict, str(path), "options")
@@ -85,7 +85,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         values = typed(found.get("av", {}), dict, where, "av")
         points += len(times) == 1 and not found.get("xy")  # with a shape it is a region of one picture
         if len(times) > 2:
-            raise InputError(where, f"z of {len(times)} times", "start and stop")
+            raise InputError(where, f"z of {len(times)} times; expected start and stop")
         if len(times) != 2:
             continue
         others.update(other for other, value in values.items() if value)
@@ -93,14 +93,16 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             continue
         label = typed(values.get(key, ""), str, where, f"the value of {tier!r}")
         if label not in choices and not choices.keys().isdisjoint(label.split(",")):
-            raise InputError(where, f"several options, {label}", "one action at a time", "make a segment for each")
+            raise InputError(
+                where, f"several options, {label}; expected one action at a time", "make a segment for each"
+            )
         if choices and label.isdigit() and label not in (*choices, *choices.values()):
-            raise InputError(where, f"option {label!r}", f"one of those of {tier!r}: {', '.join(choices)}")
+            raise InputError(where, f"option {label!r}; expected one of those of {tier!r}: {', '.join(choices)}")
         start, stop = (number(end, where, "z") for end in times)
         file = _file(where, project, found.get("vid"))
         spans.setdefault(file, []).append(Span(start, stop, str(choices.get(label, label)), where))
     if not spans:
-        raise InputError(path, f"no segments with attribute {tier!r}", "at least one")
+        raise InputError(path, f"no segments with attribute {tier!r}; expected at least one")
     filled = [each for key, each in project["attribute"].items() if key in others]
     names = [each["aname"] for each in filled if each.get("anchor_id") == TEMPORAL]
     tell_others(path, "attribute", names, [tier, CONFIDENCE], options.tier)
@@ -123,7 +125,7 @@ def _attribute(path: Path, attributes: dict[str, Any], tier: str | None) -> tupl
             continue
         name = typed(each.get("aname"), str, where, "aname")
         if name in keys:
-            raise InputError(where, f"the name {name!r} again", "each once")
+            raise InputError(where, f"the name {name!r} again; expected each once")
         keys[name] = key
     key = keys[choose(path, "attribute", keys, tier)]
     return key, attributes[key]
@@ -137,11 +139,11 @@ def _file(where: str, project: dict[str, Any], view: object) -> str:
             return str(found)
     except (KeyError, IndexError, TypeError):
         pass
-    raise InputError(where, f"video {view!r}", "one of the files of the project")
+    raise InputError(where, f"video {view!r}; expected one of the files of the project")
 
 
 def _name(path: Path, file: dict[str, Any]) -> str:
     name = video_name(typed(file.get("fname"), str, str(path), "fname of a file"))
     if not name:
-        raise InputError(path, "a file without a name", "fname: the name of the video")
+        raise InputError(path, "a file without a name; expected fname: the name of the video")
     return name

@@ -15,9 +15,8 @@ from torch import Tensor
 from fact_clip.checkpoint import Run
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
-from fact_clip.core.errors import listed
+from fact_clip.core.messages import listed, spelling_key
 from fact_clip.core.segments import NewWord
-from fact_clip.core.vocabulary import spelling
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import Calibration
@@ -92,7 +91,7 @@ class Candidates:
         """The candidates for these names (None: the classes of the run), with the calibration of the run."""
         key = None if actions is None else names_of(actions, "actions", typed=True)
         if key is not None and len(key) > MOST_ACTIONS:
-            raise InputError("actions", f"{len(key):,} names", f"{MOST_ACTIONS:,} at most")
+            raise InputError("actions", f"{len(key):,} names; expected {MOST_ACTIONS:,} at most")
         if key not in self._choices:
             if len(self._choices) >= KEPT_CHOICES:
                 self._choices.pop(next(iter(self._choices)))
@@ -117,7 +116,7 @@ class Candidates:
         if actions is None:
             return Choice(known, None, self._offset(known))
         if not actions:
-            raise InputError("actions", "none", "at least one")
+            raise InputError("actions", "none; expected at least one")
         check_actions(actions, known.background)
         actions = self._as_trained(actions)
         if not self.run.config.model.is_open:
@@ -134,7 +133,7 @@ class Candidates:
         """The names as the run spells them: case, underscores and blanks tell no two names apart."""
         first = dict[str, str]()  # the first spelling of each new name
         own = [self.vocabulary.same(name) for name in actions]
-        names = tuple(name if name in self.vocabulary else first.setdefault(spelling(name), name) for name in own)
+        names = tuple(name if name in self.vocabulary else first.setdefault(spelling_key(name), name) for name in own)
         other = [f"{given!r} for {name!r}" for given, name in zip(actions, names, strict=True) if given != name]
         if other:
             logger.warning("another spelling of the same name: %s", listed(list(dict.fromkeys(other))))
@@ -174,7 +173,9 @@ class Candidates:
             if rows.shape[1:] != trained:
                 found = f"{rows.shape[1]} vectors of {rows.shape[2]} numbers for each name, by {config.encoder}"
                 expected = f"{trained[0]} of {trained[1]}, as the run was trained with"
-                raise InputError(self.run.path, found, expected, "use the text settings of the training")
+                raise InputError(
+                    self.run.path, f"{found}; expected {expected}", "use the text settings of the training"
+                )
             self._vectors.update(zip(missing, torch.from_numpy(rows), strict=True))
         return torch.stack([self._vectors[name] for name in names])
 
@@ -207,8 +208,8 @@ class Candidates:
         try:
             allowed = self.vocabulary.encode(actions)
         except InputError as error:
-            todo = f"{error.todo}; " * bool(error.todo) + "a run trained with model.head=text takes any name"
-            raise InputError(error.where, error.found, error.expected, todo) from None
+            fix = f"{error.fix} " * bool(error.fix) + "A run trained with model.head=text takes any name"
+            raise InputError(error.where, error.problem, fix) from None
         offset = np.full(len(self.vocabulary), -np.inf)
         offset[[*allowed, *self.vocabulary.background_indices]] = 0
         return offset
@@ -221,13 +222,17 @@ def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> N
     """An InputError for a name that stands for no action in files, and where there is nothing but background."""
     for name in (UNLABELLED, NONE_OF_THESE):
         if name in actions:
-            raise InputError("actions", f"{name!r}, which stands for frames without an action", "names of actions")
+            raise InputError(
+                "actions", f"{name!r}, which stands for frames without an action; expected names of actions"
+            )
     if set(actions) <= set(background):
-        raise InputError("actions", f"only {', '.join(map(repr, actions))}, the background", "at least one action")
+        raise InputError(
+            "actions", f"only {', '.join(map(repr, actions))}, the background; expected at least one action"
+        )
 
 
 def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:
     """An InputError where the run names an encoder by a path and nobody said that this path is to be trusted."""
     if is_local(encoder) and not trusted:
         todo = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
-        raise InputError(run.path, f"the encoder {encoder}, a path that the run names", "your consent", todo)
+        raise InputError(run.path, f"the encoder {encoder}, a path that the run names; expected your consent", todo)

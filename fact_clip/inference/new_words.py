@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import Vocabulary
-from fact_clip.core.errors import listed
+from fact_clip.core.messages import listed
 from fact_clip.core.segments import NewWord
 from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.encoders import text_encoder

@@ -60,7 +60,7 @@ class Adjust:
         for name, (low, high, expected) in wanted.items():
             value = getattr(self, name)
             if value is not None and not low <= number_of(value, name, expected) <= high:
-                raise InputError(name, f"{value}"[:40], expected)
+                raise InputError(name, f"{value}"[:40] + f"; expected {expected}")
 
 
 class Prepared(Protocol):

@@ -19,6 +19,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Segmentation, stretch
 from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.clock import Clock
+from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.public import public, public_class
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.features import load_features, read_clock, read_sidecar
@@ -132,12 +133,12 @@ class Segmenter(SegmentsMany):
         features, clock = load_features(path, self.run.layout), read_clock(path, self.fps, self.run.layout)
         if self.fps is not None and clock.fps != self.fps:
             expected = f"{self.fps:g}, as {self.run.path} was trained with"
-            raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second", expected)
+            raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second; expected {expected}")
         made_by = read_sidecar(path).encoder
         if made_by is not None and self.run.encoder not in (None, made_by):
             expected = f"{self.run.encoder}, as {self.run.path} was trained with"
             raise InputError(
-                path.with_suffix(".json"), f"features by {made_by}", expected, "extract them by that encoder"
+                path.with_suffix(".json"), f"features by {made_by}; expected {expected}", "extract them by that encoder"
             )
         return features, clock
 
@@ -147,7 +148,9 @@ class Segmenter(SegmentsMany):
             known = self.run.encoder
             if known is None or "@" in known:  # a name with @ says what a local checkpoint holds, not where it lies
                 wanted = f"the encoder of the features that the run was trained on{f', {known}' if known else ''}"
-                raise InputError(video, "a video", wanted, "name it with --encoder, or give the feature file")
+                raise InputError(
+                    video, f"a video; expected {wanted}", "name it with --encoder, or give the feature file"
+                )
             check_trust(self.run, known, self.trust_encoder, "name it with --encoder, or ")
             self._encoder = frame_encoder(known, Runtime(str(self.device)))
         return self._encoder
@@ -181,10 +184,10 @@ class Segmenter(SegmentsMany):
         config, windows = self.run.config, self._windows(len(features))
         if config.model.transcript != (transcript is not None):
             found = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
-            raise InputError("transcript", found, "a transcript exactly where the model reads one")
+            raise InputError("transcript", f"{found}; expected a transcript exactly where the model reads one")
         if len(windows) > 1 and transcript is not None:
             todo = "0: a transcript needs the whole video"
-            raise InputError("decode.window", f"{self.window}, and a transcript", todo)
+            raise InputError(ConfigKey("decode.window"), f"{self.window}, and a transcript; expected {todo}")
         order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
         # model -> window -> its interleaved starts
         found_by: list[list[list[Voters]]] = [[[] for _ in windows] for _ in self.models]
@@ -269,7 +272,9 @@ class Segmenter(SegmentsMany):
         scores = _mean([fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of])
         if not scores.isfinite().all():
             found, expected = "scores that are not finite for these features", "weights and features of usual size"
-            raise InputError(self.run.path / "model.safetensors", found, expected, "train the model again")
+            raise InputError(
+                self.run.path / "model.safetensors", f"{found}; expected {expected}", "train the model again"
+            )
         return self._mixed(scores, of, choice)
 
     def _mixed(self, scores: Tensor, of: Sequence[Voters], choice: Choice) -> Tensor:
@@ -295,7 +300,9 @@ class Segmenter(SegmentsMany):
         """See `SegmentsMany`; the confidences of the validation videos were kept when the run was trained."""
         if self.confidence is None:
             todo = "train with data.validation above 0, without model.transcript"
-            raise InputError("reject", f"{self.run.path} has no confidence.json", "a run with validation videos", todo)
+            raise InputError(
+                "reject", f"{self.run.path} has no confidence.json; expected a run with validation videos", todo
+            )
         return self.confidence.least(reject)
 
     @torch.inference_mode()
@@ -408,7 +415,10 @@ def check_joint_space(config: Config, width: int, text_width: int | None) -> Non
         return
     told = "no texts" if text_width is None else f"text vectors of {text_width}"
     found = f"{config.decode.training_free:g}, features of {width} columns and {told}"
-    raise InputError("decode.training_free", found, "0, or features and texts of one model, and a head that reads text")
+    raise InputError(
+        ConfigKey("decode.training_free"),
+        f"{found}; expected 0, or features and texts of one model, and a head that reads text",
+    )
 
 
 def warn_of_no_calibration(run: Run, calibration: Calibration | None) -> None:
@@ -445,11 +455,13 @@ def load(
         if value is not None:
             number_of(value, name)
     if fps is not None and run.fps is not None and fps != run.fps:
-        raise InputError("--fps", f"{fps:g}", f"{run.fps:g}, as {run.path} was trained with")
+        raise InputError(CommandOption("--fps"), f"{fps:g}; expected {run.fps:g}, as {run.path} was trained with")
     place = pick_device(device, "device")
     given = None if encoder is None else frame_encoder(encoder, Runtime(str(place)))
     if given is not None and run.encoder not in (None, given.name):
-        raise InputError("--encoder", given.name, f"{run.encoder}, as {run.path} was trained with")
+        raise InputError(
+            CommandOption("--encoder"), f"{given.name}; expected {run.encoder}, as {run.path} was trained with"
+        )
     rate = run.fps if fps is None else fps
     settings = Settings(fps=Settings().fps if rate is None else rate, keep_going=keep_going)
     calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
@@ -468,10 +480,16 @@ def load(
     if window is not None:
         rate = settings.fps if rate is None and given else rate
         if rate is None:
-            raise InputError("--window", f"seconds, and no frame rate in {run.path}", "frames a second", "set --fps")
+            raise InputError(
+                CommandOption("--window"),
+                f"seconds, and no frame rate in {run.path}; expected frames a second",
+                "set --fps",
+            )
         if not 0 < window <= 1e7:
-            raise InputError("--window", f"{window:g}", "seconds, more than 0 and at most 1e+07")
+            raise InputError(CommandOption("--window"), f"{window:g}; expected seconds, more than 0 and at most 1e+07")
         if window * rate < 2:
-            raise InputError("--window", f"{window:g} seconds", f"two rows or more, at {rate:g} a second")
+            raise InputError(
+                CommandOption("--window"), f"{window:g} seconds; expected two rows or more, at {rate:g} a second"
+            )
         segmenter.window = round(window * rate)
     return segmenter

@@ -71,7 +71,7 @@ class SegmentsMany(ABC):
             the run has validation videos. Input that does not fit the model is an InputError.
         """
         if not isinstance(self.adjust, Adjust):
-            raise InputError("adjust", repr(self.adjust), "an Adjust")
+            raise InputError("adjust", f"{self.adjust!r}; expected an Adjust")
         adjust = self.adjust if reject is None else replace(self.adjust, reject=reject)
         if adjust.reject is not None:
             self.least_confidence(adjust.reject)  # before the work
@@ -80,7 +80,7 @@ class SegmentsMany(ABC):
 
     def least_confidence(self, reject: float) -> float:
         """The confidence below which `reject` leaves a segment without an action."""
-        raise InputError("reject", "without a trained run", "a run, whose validation videos tell what is unsure")
+        raise InputError("reject", "without a trained run; expected a run, whose validation videos tell what is unsure")
 
     def _found(
         self,
@@ -95,7 +95,7 @@ class SegmentsMany(ABC):
         path = Path(source)
         if path.suffix.lower() not in (FEATURES, *SUFFIXES):
             check_file(path, KINDS)
-            raise InputError(path, f"the ending {path.suffix!r}", KINDS)
+            raise InputError(path, f"the ending {path.suffix!r}; expected {KINDS}")
         if path.suffix.lower() == FEATURES:
             features, clock = self.open(path)
             return self._segment(features, str(path), clock, actions, transcript, adjust)
@@ -164,7 +164,7 @@ class SegmentsMany(ABC):
         before it have been yielded. An encoder that does not load is raised in any case.
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
-            raise InputError("inputs", repr(inputs), "a list of paths")
+            raise InputError("inputs", f"{inputs!r}; expected a list of paths")
         listed, pace = list(inputs), Pace()
         for source in listed:
             path_of(source, "inputs")
@@ -189,9 +189,11 @@ def check_features(features: Any, where: str, width: int, origin: str) -> NDArra
     """The features as an array; an InputError unless these are finite rows (T, `width`), as `origin` has them."""
     features = array_of(features, where, f"an array of numbers, (T, {width})")
     if features.ndim != 2 or not len(features):
-        raise InputError(where, f"an array of shape {features.shape}", f"(T, {width}), at least one frame")
+        raise InputError(where, f"an array of shape {features.shape}; expected (T, {width}), at least one frame")
     if features.shape[1] != width:
-        raise InputError(where, f"{features.shape[1]} columns (of {len(features)} frames)", f"{width}, as {origin}")
+        raise InputError(
+            where, f"{features.shape[1]} columns (of {len(features)} frames); expected {width}, as {origin}"
+        )
     check_finite(where, features)
     return features
 

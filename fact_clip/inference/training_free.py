@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import number_of
 from fact_clip.core.clock import Clock
+from fact_clip.core.errors import CommandOption
+from fact_clip.core.messages import normalize
 from fact_clip.core.public import public_class
-from fact_clip.core.vocabulary import look
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import TransportSettings, similarity_probabilities, transport
 from fact_clip.encoders import Runtime, frame_encoder
@@ -58,7 +59,7 @@ class TrainingFreeSettings:
 
     def __post_init__(self) -> None:
         if self.templates not in TEMPLATES:
-            raise InputError("--prompts", repr(self.templates), f"one of {', '.join(TEMPLATES)}")
+            raise InputError(CommandOption("--prompts"), f"{self.templates!r}; expected one of {', '.join(TEMPLATES)}")
         if self.threshold is not None:
             number_of(self.threshold, "threshold", "a probability, 0 to 1", 0, 1)
         number_of(self.temperature, "temperature", "more than 0", math.ulp(0))
@@ -91,7 +92,7 @@ class TrainingFree(SegmentsMany):
         model = frame_encoder(encoder, Runtime(device))
         if not isinstance(model, ImageTextModel):
             expected = "a model of images and texts, clip:... or transformers:..."
-            raise InputError(f"frame encoder {encoder!r}", "no text side", expected)
+            raise InputError(f"frame encoder {encoder!r}", f"no text side; expected {expected}")
         self.encoder = model
         self.settings, self.extraction = settings or TrainingFreeSettings(), extraction or Settings()
         self.fps: float = self.extraction.fps
@@ -105,15 +106,15 @@ class TrainingFree(SegmentsMany):
 
     def _vocabulary(self, actions: Sequence[str]) -> Vocabulary:
         if not actions:
-            raise InputError("actions", "none", "at least one name")
+            raise InputError("actions", "none; expected at least one name")
         check_actions(actions)
         if self.settings.threshold is None:
             return Vocabulary.from_names(actions)
-        same = next((name for name in actions if look(name) == look(self.settings.background)), None)
+        same = next((name for name in actions if normalize(name) == normalize(self.settings.background)), None)
         if same is not None:
             todo = "leave the name out, or the background threshold"
             found = f"{same!r}, which a background threshold adds for frames without an action"
-            raise InputError("actions", found, "names of actions", todo)
+            raise InputError("actions", f"{found}; expected names of actions", todo)
         return Vocabulary.from_names([*actions, self.settings.background], [self.settings.background])
 
     def encoder_for(self, video: Path) -> ImageTextModel:
@@ -124,7 +125,7 @@ class TrainingFree(SegmentsMany):
         features, made_by = load_features(path, "TD"), describe(path)["encoder"]
         if made_by != self.encoder.name:
             todo = "give the encoder that they were made with"
-            raise InputError(path, f"features by {made_by}", self.encoder.name, todo)
+            raise InputError(path, f"features by {made_by}; expected {self.encoder.name}", todo)
         return features, read_clock(path, layout="TD")
 
     def _segment(
@@ -137,7 +138,7 @@ class TrainingFree(SegmentsMany):
         adjust: Adjust,
     ) -> Segmentation:
         if transcript is not None:
-            raise InputError("transcript", "without a trained model", "none")
+            raise InputError("transcript", "without a trained model; expected none")
         return self.prepare(features, where, clock, actions).segmentation(adjust)
 
     def prepare(

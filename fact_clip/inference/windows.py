@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fact_clip.config import ModelConfig
 from fact_clip.core import InputError
+from fact_clip.core.errors import ConfigKey
 from fact_clip.models.blocks import convolution_reach
 
 
@@ -49,7 +50,9 @@ def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     if window == 0 or n_rows <= window:
         return [Window(0, n_rows, 0, n_rows)]
     if not 0 <= overlap < window:
-        raise InputError("decode.overlap", f"{overlap} rows of a window of {window}", "fewer than the window has")
+        raise InputError(
+            ConfigKey("decode.overlap"), f"{overlap} rows of a window of {window}; expected fewer than the window has"
+        )
     starts = [*range(0, n_rows - window, window - overlap), n_rows - window]
     cuts = [(left + window + right) // 2 for left, right in pairwise(starts)]
     return [

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fact_clip.config import LossConfig
 from fact_clip.core.arguments import number_of, table_of, whole_of
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.datasets.truth import Truth
 from fact_clip.losses.matching import Pairs, match_videos, matching_cost, segment_lengths, token_of_segment
 from fact_clip.models.heads import Classes
@@ -130,10 +130,10 @@ class Criterion:
         mask = output.mask if mask is None else mask
         shape = labels.labels.shape if isinstance(labels, Truth) else torch.atleast_2d(labels).shape
         if shape != mask.shape:
-            raise InputError("loss", f"labels are {tuple(shape)}", f"{tuple(mask.shape)}, one per frame")
+            raise InputError("loss", f"labels are {tuple(shape)}; expected {tuple(mask.shape)}, one per frame")
         if not isinstance(labels, Truth):
             if labels.dtype != torch.int64:
-                raise InputError("loss", f"labels of type {labels.dtype}", "class indices, torch.int64")
+                raise InputError("loss", f"labels of type {labels.dtype}; expected class indices, torch.int64")
             labels = Truth.of(torch.atleast_2d(labels).masked_fill(~mask, -1))
         largest = max((int(each.max()) for each in labels.transcripts if len(each)), default=-1)
         if largest >= self.classes.count:
@@ -194,11 +194,13 @@ class Criterion:
             return self.config.null_weight
         if self.mean_transcript_length is None:
             found = "-1 (automatic), which needs the mean transcript length"
-            raise InputError("loss.null_weight", found, "a weight, or mean_transcript_length")
+            raise InputError(ConfigKey("loss.null_weight"), f"{found}; expected a weight, or mean_transcript_length")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
             found = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
-            raise InputError("model.tokens", found, "more", "raise model.tokens, or give loss.null_weight")
+            raise InputError(
+                ConfigKey("model.tokens"), f"{found}; expected more", "raise model.tokens, or give loss.null_weight"
+            )
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
@@ -316,7 +318,7 @@ def class_weights(
     if config.balance:
         if frames is None:
             found = "above 0, which needs the training frames of each class"
-            raise InputError("loss.balance", found, "frames, one number a class")
+            raise InputError(ConfigKey("loss.balance"), f"{found}; expected frames, one number a class")
         actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
         weights = balanced_weights(actions, config.balance)
     weights[list(background)] = config.background_weight

@@ -36,15 +36,17 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
     ground_truth, prediction = _videos("ground truth", ground_truth), _videos("prediction", prediction)
     n_videos = len(ground_truth)
     if n_videos == 0:
-        raise InputError("ground truth", "no videos", "at least one")
+        raise InputError("ground truth", "no videos; expected at least one")
     if n_videos != len(prediction):
-        raise InputError("prediction", f"{len(prediction)} videos", f"{n_videos}, one for each in the ground truth")
+        raise InputError(
+            "prediction", f"{len(prediction)} videos; expected {n_videos}, one for each in the ground truth"
+        )
     return [_pair(place, ground_truth[place], prediction[place], stride) for place in range(n_videos)]
 
 
 def _videos(where: str, labellings: Labellings) -> list[ArrayLike]:
     if isinstance(labellings, str | Mapping) or not is_list(labellings):
-        raise InputError(where, repr(labellings), "a list of labellings, one for each video")
+        raise InputError(where, f"{labellings!r}; expected a list of labellings, one for each video")
     return list(labellings)
 
 
@@ -52,15 +54,15 @@ def _pair(place: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
     where = f"prediction of video {place}"
     true, predicted = frame_labels(truth, f"ground truth of video {place}"), frame_labels(guess, where)
     if true.size == 0:
-        raise InputError(f"ground truth of video {place}", "no frames", "at least one")
+        raise InputError(f"ground truth of video {place}", "no frames; expected at least one")
     if stride != 1:
         predicted = stretch(predicted, stride, true.size)
     if predicted.size != true.size:
         todo = "declare the stride if predictions have one"
-        raise InputError(where, f"{predicted.size} frames", f"{true.size}, as many as the ground truth has", todo)
+        raise InputError(where, f"{predicted.size} frames; expected {true.size}, as many as the ground truth has", todo)
     true, predicted = true[true >= 0], predicted[true >= 0]
     if (predicted < 0).any():
-        raise InputError(where, f"class {predicted.min()}", "class indices, 0 or more")
+        raise InputError(where, f"class {predicted.min()}; expected class indices, 0 or more")
     return true, predicted
 
 
@@ -75,7 +77,9 @@ def class_set(where: str, classes: Classes) -> frozenset[int]:
     found: list[Any] = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
     for value in found:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise InputError(where, repr(value), "class indices, 0 or more", "look names up with Vocabulary.index")
+            raise InputError(
+                where, f"{value!r}; expected class indices, 0 or more", "look names up with Vocabulary.index"
+            )
     return frozenset(map(int, found))
 
 

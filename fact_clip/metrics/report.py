@@ -80,7 +80,7 @@ def evaluate(
         InputError: an unknown profile, a class that is background and unseen; see `paired`.
     """
     if not isinstance(profile, str) or profile not in PROFILES:
-        raise InputError("profile", repr(profile), f"one of {', '.join(PROFILES)}")
+        raise InputError("profile", f"{profile!r}; expected one of {', '.join(PROFILES)}")
     rules = PROFILES[profile]
     held_out, left_out = class_groups(unseen, background)
     videos, removed = paired(ground_truth, prediction, stride), frozenset() if count_background else left_out
@@ -122,7 +122,7 @@ def per_class(
     n_classes, videos = whole_of(n_classes, "n_classes", 1, 1_000_000), paired(ground_truth, prediction)
     highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)
     if highest >= n_classes:
-        raise InputError("labels", f"class {highest}", f"below n_classes = {n_classes}")
+        raise InputError("labels", f"class {highest}; expected below n_classes = {n_classes}")
     frames, counts = FrameCounts.of(videos), count_segments(videos, overlap)
     return [
         {

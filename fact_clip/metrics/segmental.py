@@ -181,7 +181,7 @@ def boundary_scores(
     expected = "frames (or seconds, with fps), 0 or more"
     number_of(tolerance, "tolerance", expected, 0)
     if fps is not None and not number_of(fps, "fps", "frames per second, more than 0") > 0:
-        raise InputError("fps", str(fps), "frames per second, more than 0")
+        raise InputError("fps", f"{fps}; expected frames per second, more than 0")
     # 0.29 s at 100 fps are 29 frames, not 28.999...
     reach = math.floor(min(tolerance if fps is None else tolerance * fps + 1e-9, 1e18))
     hits = n_true = n_predicted = 0

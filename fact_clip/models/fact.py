@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fact_clip.config import ModelConfig
 from fact_clip.core.arguments import number_of, whole_of
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
 from fact_clip.models.heads import HEADS, MOST, Candidates, Classes, FrameProjection
@@ -53,7 +53,7 @@ class FACT(nn.Module):
         super().__init__()
         keep_freed_memory()
         if config.head not in HEADS:
-            raise InputError("model.head", repr(config.head), f"one of {', '.join(HEADS)}")
+            raise InputError(ConfigKey("model.head"), f"{config.head!r}; expected one of {', '.join(HEADS)}")
         whole_of(input_dim, "input_dim", 1, MOST)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         reads_text = config.reads_text
@@ -61,7 +61,7 @@ class FACT(nn.Module):
             shape = "(C, slots, E)" if config.is_open else "(C, E)"
             raise InputError(f"head {config.head!r}", f"needs text vectors {shape}; none were given")
         if reads_text and text is not None and (text.dim() not in (2, 3) or len(text) != classes.count):
-            raise InputError("text", f"shape {tuple(text.shape)}", f"vectors of {classes.count} classes")
+            raise InputError("text", f"shape {tuple(text.shape)}; expected vectors of {classes.count} classes")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
         self.frame_weight = frame_weight
@@ -69,7 +69,7 @@ class FACT(nn.Module):
         if config.transcript:
             self.action_embed = nn.Embedding(classes.count, config.input.action_dim)
         elif config.tokens < 1:
-            raise InputError("model", "model.tokens is 0", "a token count, or model.transcript=true")
+            raise InputError("model", "model.tokens is 0; expected a token count, or model.transcript=true")
         else:
             self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
         # Before the objects: the states of optimisers are stored in the order of the parameters.
@@ -113,13 +113,13 @@ class FACT(nn.Module):
             transcript: (B, M) classes in order, -1 at padding; needed exactly when ``model.transcript`` is on.
         """
         if features.dim() != 3 or features.shape[-1] != self.input_dim:
-            raise InputError("model", f"features are {tuple(features.shape)}", f"(B, T, {self.input_dim})")
+            raise InputError("model", f"features are {tuple(features.shape)}; expected (B, T, {self.input_dim})")
         if not features.is_floating_point() or 0 in features.shape:
             found = f"features of type {features.dtype} and shape {tuple(features.shape)}"
-            raise InputError("model", found, "floating point numbers of at least one frame")
+            raise InputError("model", f"{found}; expected floating point numbers of at least one frame")
         if mask is not None and (mask.shape != features.shape[:2] or mask.dtype != torch.bool):
             found = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
-            raise InputError("model", found, f"true and false, {tuple(features.shape[:2])}")
+            raise InputError("model", f"{found}; expected true and false, {tuple(features.shape[:2])}")
         padded = mask is not None
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
@@ -163,7 +163,7 @@ class FACT(nn.Module):
             text = text.unsqueeze(1)
         if text.shape[1:] != (self.classes.n_slots, self.classes.text_width):
             expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
-            raise InputError("model", f"text is {tuple(text.shape)}", expected)
+            raise InputError("model", f"text is {tuple(text.shape)}; expected {expected}")
         objects = None if self.objects is None else self.objects.objects_of(text)
         return Candidates(text, objects, self.config.similarity.text)
 
@@ -182,9 +182,13 @@ class FACT(nn.Module):
             frame_position = sinusoidal_positions(frames, self.config.input.hidden, mask.device).unsqueeze(0)
         if self.config.transcript:
             if transcript is None:
-                raise InputError("model", "reads a transcript (model.transcript); none was given", "transcript=(B, M)")
+                raise InputError(
+                    "model", "reads a transcript (model.transcript); none was given; expected transcript=(B, M)"
+                )
             if transcript.shape[:1] != (batch,) or transcript.dim() != 2 or not transcript.shape[1]:
-                raise InputError("transcript", f"shape {tuple(transcript.shape)}", f"({batch}, M), one entry at least")
+                raise InputError(
+                    "transcript", f"shape {tuple(transcript.shape)}; expected ({batch}, M), one entry at least"
+                )
             token_mask: Tensor | None = transcript >= 0
             content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
             content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], mask.device)

@@ -43,7 +43,9 @@ class Classes:
             whole_of(getattr(self, name), f"classes.{name}", int(name == "count"), MOST)
         for name, own, size in (("verb", self.verb, self.n_verbs), ("noun", self.noun, self.n_nouns)):
             if own and len(own) != self.count:
-                raise InputError(f"classes.{name}", f"{len(own)} entries", f"one for each of {self.count} classes")
+                raise InputError(
+                    f"classes.{name}", f"{len(own)} entries; expected one for each of {self.count} classes"
+                )
             for index in own:
                 whole_of(index, f"classes.{name}", 0, size - 1)
 
@@ -78,7 +80,7 @@ class Head(nn.Module):
 
 def _too_narrow(scores: int, width: int) -> InputError:
     found = f"{scores} class scores do not fit in {width} channels"
-    return InputError("head", found, f"more than {scores}", "raise model.input.hidden")
+    return InputError("head", f"{found}; expected more than {scores}", "raise model.input.hidden")
 
 
 class ClosedSetHead(Head):
@@ -106,7 +108,9 @@ class VerbNounHead(Head):
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
         if not classes.verb:
-            raise InputError("head 'verb-noun'", "classes without verbs and nouns", "a vocabulary with these factors")
+            raise InputError(
+                "head 'verb-noun'", "classes without verbs and nouns; expected a vocabulary with these factors"
+            )
         self.sizes = (classes.n_verbs + int(null), classes.n_nouns + int(null))
         if sum(self.sizes) >= width:
             raise _too_narrow(sum(self.sizes), width)
@@ -150,7 +154,7 @@ class TextHead(Head):
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
         if text is None:
-            raise InputError("text", "none for a head that reads it", "(C, slots, width)")
+            raise InputError("text", "none for a head that reads it; expected (C, slots, width)")
         with torch.autocast(x.device.type, enabled=False):  # a cosine times 100 needs more digits than bfloat16 has
             return self._forward(x.float(), text, None if evidence is None else evidence.float())
 

@@ -45,13 +45,15 @@ def draw_frames(
     listed, out = list(videos), path_of(out, "out")
     whole_of(n_scores, "n_scores", 0, 1_000_000)
     if not listed:
-        raise InputError("videos", "none", "at least one")
+        raise InputError("videos", "none; expected at least one")
     for place, video in enumerate(listed):
         if not isinstance(video, tuple | list) or len(video) != 5 or not isinstance(video[0], str):
-            raise InputError(f"video {place}", type(video).__name__, "name, input, features, log scores and labels")
+            raise InputError(
+                f"video {place}", f"{type(video).__name__}; expected name, input, features, log scores and labels"
+            )
         for what, rows in zip(("input", "features"), video[1:3], strict=True):
             if np.ndim(rows) != 2 or len(rows) != len(video[-1]):
-                raise InputError(f"{what} of {video[0]}", f"shape {np.shape(rows)}", f"({len(video[-1])}, D)")
+                raise InputError(f"{what} of {video[0]}", f"shape {np.shape(rows)}; expected ({len(video[-1])}, D)")
     figures: dict[Path, Figure] = {}
     for name, _, _, scores, labels in listed[:n_scores]:
         figures[out / f"scores_{name}.png"] = class_scores(scores, labels, vocabulary.names, title=f"{title}: {name}")
@@ -72,7 +74,7 @@ def principal_components(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64
     centred = centred - centred.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
     if len(strength) < 2:
-        raise InputError("embeddings", f"an array of shape {centred.shape}", "two rows of two columns at least")
+        raise InputError("embeddings", f"an array of shape {centred.shape}; expected two rows of two columns at least")
     axes = axes[:2]
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     total = float((strength**2).sum()) or 1.0
@@ -195,10 +197,10 @@ def _labels_of(labels: ArrayLike, n_rows: int, n_classes: int) -> NDArray[np.int
     """Class indices (N,), -1 where there is none; an InputError for another length, and for classes that are not."""
     found = frame_labels(labels, "labels")
     if len(found) != n_rows:
-        raise InputError("labels", f"{len(found)} of them", f"{n_rows}, one a row")
+        raise InputError("labels", f"{len(found)} of them; expected {n_rows}, one a row")
     if len(found) and not -1 <= found.min() <= found.max() < n_classes:
         wrong = found.min() if found.min() < -1 else found.max()
-        raise InputError("labels", f"class {wrong}", f"indices of the {n_classes} classes, or -1")
+        raise InputError("labels", f"class {wrong}; expected indices of the {n_classes} classes, or -1")
     return found
 
 
@@ -216,7 +218,7 @@ def class_scores(
     names = names_of(names, "names")
     scores = table_of(scores, "scores", ("T", len(names)), finite=False)
     if np.isnan(scores).any():
-        raise InputError("scores", "NaN", f"log-probabilities, (T, {len(names)})")
+        raise InputError("scores", f"NaN; expected log-probabilities, (T, {len(names)})")
     truth = _labels_of(truth, len(scores), len(names))
     shown = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
     place = np.full(len(names) + 1, np.nan)  # the last one is for -1

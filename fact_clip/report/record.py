@@ -90,12 +90,12 @@ class Record:
     def load(cls, path: Path) -> Record:
         """Read a file of `save`; an InputError where there is none, or where it is damaged."""
         if not path.exists():
-            raise InputError(path, "no such file", _EXPECTED, _TODO)
+            raise InputError(path, f"no such file; expected {_EXPECTED}", _TODO)
         arrays = read_npz(path, _EXPECTED, _TODO)
         try:
             about = parse_json(str(arrays["about"]), path, _EXPECTED)
             if about["format"] != FORMAT:
-                raise InputError(path, f"format {about['format']}", f"format {FORMAT}", _TODO)
+                raise InputError(path, f"format {about['format']}; expected format {FORMAT}", _TODO)
             vocabulary, lengths = Vocabulary.from_dict(about["vocabulary"]), arrays["lengths"].tolist()
             counts = arrays["training_frames"]
             if counts.dtype.kind not in "iu" or not ((counts >= 0) & (counts < 1e15)).all():
@@ -110,10 +110,10 @@ class Record:
                 start, first = start + length, first + (length + 1) * is_timed
             versions = {str(key): str(value) for key, value in about["versions"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            if isinstance(error, InputError) and error.where == str(path):
+            if isinstance(error, InputError) and error.path == path:
                 raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(path, f"damaged ({reason})", _EXPECTED, _TODO) from None
+            raise InputError(path, f"damaged ({reason}); expected {_EXPECTED}", _TODO) from None
         return cls(vocabulary, counts, versions, videos)
 
 

@@ -79,11 +79,11 @@ def evaluations(folders: Sequence[Path], stem: str = "evaluation") -> list[Path]
             continue
         result = read_mapping(path, "the result of a sweep")
         if not isinstance(result.get("runs"), dict):
-            raise InputError(path, "no runs", "the result of a sweep, or a run folder")
+            raise InputError(path, "no runs; expected the result of a sweep, or a run folder")
         found += [folder / name for name in result["runs"]]
     twice = next((folder for place, folder in enumerate(found) if folder in found[:place]), None)
     if twice is not None:
-        raise InputError(twice, "given twice", "each run once")
+        raise InputError(twice, "given twice; expected each run once")
     return found
 
 
@@ -107,13 +107,13 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         numbers_there = all(isinstance(known.metrics.get(key), float) for key in _FIGURES)
         if not numbers_there or len(known.per_class) != len(record.vocabulary):
             odd = "figures of other classes, or some missing"
-            raise InputError(path, odd, "the result of fact-clip evaluate", "run fact-clip evaluate again")
+            raise InputError(path, f"{odd}; expected the result of fact-clip evaluate", "run fact-clip evaluate again")
         if result.get("videos") != [video.name for video in record.videos]:
             expected = f"the videos of {path.with_suffix('.npz').name}"
-            raise InputError(path, "other videos", expected, "run fact-clip evaluate again")
+            raise InputError(path, f"other videos; expected {expected}", "run fact-clip evaluate again")
         if not _same_frames(known, record):
             odd = f"other predictions than {path.with_suffix('.npz').name}"
-            raise InputError(path, odd, "both of one evaluation", "run fact-clip evaluate again")
+            raise InputError(path, f"{odd}; expected both of one evaluation", "run fact-clip evaluate again")
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
         found.append(Evaluated(run, title, written, result, record))
     return found
@@ -160,7 +160,9 @@ def _checked(one: Evaluated, build: Callable[[Evaluated], dict[str, Any]]) -> di
     except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         where = one.run.path / "evaluation.json"
-        raise InputError(where, f"damaged ({reason})", "as it was written", "run fact-clip evaluate again") from None
+        raise InputError(
+            where, f"damaged ({reason}); expected as it was written", "run fact-clip evaluate again"
+        ) from None
 
 
 def _classes(names: Sequence[str], found: Sequence[Evaluated]) -> list[dict[str, Any]]:
@@ -322,7 +324,7 @@ def _video(name: str, found: Sequence[Evaluated], index: Mapping[str, int]) -> d
         entry.setdefault("truth", packed_rows(_placed(video.labels["truth"], place)))
         if len(video) != entry["frames"]:
             found_frames = f"{len(video)} frames of {name}"
-            raise InputError(each.run.path, found_frames, f"{entry['frames']}, as in {found[0].run.path}")
+            raise InputError(each.run.path, f"{found_frames}; expected {entry['frames']}, as in {found[0].run.path}")
         rows = {
             row[0]: packed_rows(_placed(video.labels[row], place), video.confidence[row])
             for row in ROWS[1:]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from fact_clip.core import InputError
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.vocabulary import Factors
 
 EXAMPLE = 'as in "{verb} {object} [with {tool}]"'
@@ -75,7 +76,7 @@ class Grammar:
                 # two groups of one slot fit, and nothing says which one is meant
                 found[slot] = "" if slot in found else self.words.get(part, part)
         if not found or not all(found.values()):
-            raise InputError(f"class {name!r}", "a name that does not parse", self.pattern)
+            raise InputError(f"class {name!r}", f"a name that does not parse; expected {self.pattern}")
         return tuple(found.get(slot) for slot in self.slots)
 
     @cached_property
@@ -139,7 +140,7 @@ def _check(pattern: str) -> None:
     """An InputError for a stray or nested bracket, no slot, two parts side by side, or a slot that occurs twice."""
 
     def fault(found: str, expected: str) -> InputError:
-        return InputError("data.grammar", f"{found} in {pattern!r}", f"{expected}, {EXAMPLE}")
+        return InputError(ConfigKey("data.grammar"), f"{found} in {pattern!r}; expected {expected}, {EXAMPLE}")
 
     slots, inside, before, required = _slots(pattern), False, "", list[str]()
     if len(pattern) > _LONGEST or len(slots) > _MOST_SLOTS or pattern.count("[") > _MOST_GROUPS:

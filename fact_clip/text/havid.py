@@ -131,7 +131,7 @@ def _misfit(code: str, place: int, expected: str) -> InputError:
     width = 2 if place else 1  # a verb has one letter, all else two
     found = f"{code[place : place + width]!r}" if code[place:] else "the end"
     todo = "see the tables of fact_clip/text/havid.py"
-    return InputError(f"HA-ViD code {code!r}, letter {place + 1}", found, expected, todo)
+    return InputError(f"HA-ViD code {code!r}, letter {place + 1}", f"{found}; expected {expected}", todo)
 
 
 def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fact_clip.checkpoint import Run, load_model, load_models, member_folders, open_run
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import (
@@ -197,9 +198,13 @@ def _choose_gamma(scored: Sequence[Scored], start: Calibration, groups: Groups, 
 def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
     """An InputError where ``decode.prior`` or ``decode.gamma_rule`` asks for what the validation videos do not show."""
     if config.prior in ASKS_MODEL and not datasets[0].validation:
-        raise InputError("decode.prior", f"{config.prior}, and no validation videos", "data.validation above 0")
+        raise InputError(
+            ConfigKey("decode.prior"), f"{config.prior}, and no validation videos; expected data.validation above 0"
+        )
     if config.gamma_rule == "harmonic" and datasets[0].validation and not any(map(_show_unseen, datasets)):
-        raise InputError("decode.gamma_rule", "harmonic", "frames of validation-unseen classes", "use cost")
+        raise InputError(
+            ConfigKey("decode.gamma_rule"), "harmonic; expected frames of validation-unseen classes", "use cost"
+        )
 
 
 def _show_unseen(dataset: Dataset) -> bool:

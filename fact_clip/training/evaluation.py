@@ -16,6 +16,7 @@ from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, w
 from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.commit import commit
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
@@ -154,10 +155,12 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     trained, place = open_run(run_dir), pick_device(device, "device")
     for override in settings_of(overrides):
         if "=" not in override:
-            raise InputError(override, "no '=' in the override", "key=value, as in data.root=FOLDER")
+            raise InputError(override, "no '=' in the override; expected key=value, as in data.root=FOLDER")
         if not override.startswith(_CHANGEABLE) or override.startswith(_TRAINED):
             expected = f"settings that begin with {', '.join(_CHANGEABLE)}, but for {', '.join(_TRAINED)}"
-            raise InputError(override, "a setting of the model or of its training", expected, "train a run with it")
+            raise InputError(
+                override, f"a setting of the model or of its training; expected {expected}", "train a run with it"
+            )
     run = open_run(run_dir, overrides) if overrides else trained
     dataset = Dataset.open(run.config.data)
     _check_split(trained, run, dataset)
@@ -166,10 +169,14 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     dataset.labels(dataset.learning[0])  # which are as long as its features, unless these lie the other way
     if dataset.input_dim != run.transform.input_dim:
         expected = f"{run.transform.input_dim}, as {run.path} was trained with"
-        raise InputError(dataset.root / "features", f"{dataset.input_dim} columns", expected)
+        raise InputError(dataset.root / "features", f"{dataset.input_dim} columns; expected {expected}")
     if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
         found = f"{dataset.fps:g} rows a second"
-        raise InputError("data.fps", found, f"{run.fps:g}, as {run.path} was trained with", "use features of that rate")
+        raise InputError(
+            ConfigKey("data.fps"),
+            f"{found}; expected {run.fps:g}, as {run.path} was trained with",
+            "use features of that rate",
+        )
     calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
     confidence = Confidence.read(run.path / "confidence.json")
     seen, as_trained = (
@@ -178,7 +185,9 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     )
     if calibration is not None and as_trained and set(calibration.seen) != seen:
         found = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
-        raise InputError(run.path / "calibration.json", found, "the calibration of this run", "train the run anew")
+        raise InputError(
+            run.path / "calibration.json", f"{found}; expected the calibration of this run", "train the run anew"
+        )
     names = (dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen))
     trained_on = () if calibration is None else calibration.seen
     if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":
@@ -186,7 +195,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
     known = next((name for name in names if name in trained_on), None)
     if known is not None:
         found, todo = f"{known!r}, which the run was trained on", "train a run with this hold-out"
-        raise InputError("data.holdout", found, "classes that it has not seen", todo)
+        raise InputError(ConfigKey("data.holdout"), f"{found}; expected classes that it has not seen", todo)
     if _decoding(run.config) != _decoding(trained.config):
         if calibration is not None and dataset.holdout is not None:
             calibration = calibrate_run(run, dataset, place)
@@ -207,7 +216,7 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     known = next((name for name in dataset.test if name in learned), None)
     if known is not None:
         found = f"{asked}, whose test video {known!r} the run was trained on"
-        raise InputError("data.split", found, own, "train a run on that split")
+        raise InputError(ConfigKey("data.split"), f"{found}; expected {own}", "train a run on that split")
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")
@@ -250,9 +259,9 @@ def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
     """Video names of a split; an InputError where there are none."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
     if not isinstance(split, str) or split not in parts:
-        raise InputError("split", f"{split!r}", f"one of {', '.join(parts)}")
+        raise InputError("split", f"{split!r}; expected one of {', '.join(parts)}")
     if not parts[split]:
-        raise InputError(dataset.root, f"the {split} split has no videos", "at least one")
+        raise InputError(dataset.root, f"the {split} split has no videos; expected at least one")
     return parts[split]
 
 
@@ -294,7 +303,9 @@ def check_select(config: Config) -> None:
     frame = [np.zeros(1, dtype=np.int64)]
     figures = _figures(config, (), frame, frame)
     if config.train.select not in figures:
-        raise InputError("train.select", f"no figure {config.train.select!r}", f"one of {', '.join(figures)}")
+        raise InputError(
+            ConfigKey("train.select"), f"no figure {config.train.select!r}; expected one of {', '.join(figures)}"
+        )
 
 
 def _figures(
@@ -316,7 +327,7 @@ def given_transcript(dataset: Dataset, name: str) -> list[str]:
     path = dataset.root / "transcripts" / f"{name}.txt"
     if not path.is_file():
         raise InputError(
-            path, "no such file", "one action name a line, in order", "this model aligns a given transcript"
+            path, "no such file; expected one action name a line, in order", "this model aligns a given transcript"
         )
     return [line for line in read_lines(path, "one action name a line, in order") if line]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fact_clip.core import InputError
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.files import check_place, inside, is_number, parse_json, read_text, whole_file
 
 
@@ -40,7 +41,7 @@ class FileLog:
             except InputError:  # the run was cut off while it wrote its last line
                 break
             if not isinstance(row, dict) or not is_number(row.get("epoch")):
-                raise InputError(self.path, f"{line!r}", "a row of numbers an epoch", "remove the file")
+                raise InputError(self.path, f"{line!r}; expected a row of numbers an epoch", "remove the file")
             if row["epoch"] <= last_epoch:
                 rows.append(row)
         return rows
@@ -52,7 +53,7 @@ class FileLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise InputError(self.path, f"cannot be written ({error.strerror})", "a place to write to") from None
+            raise InputError(self.path, f"cannot be written ({error.strerror}); expected a place to write to") from None
         self._write_table()
 
     def _write_table(self) -> None:
@@ -92,9 +93,9 @@ def check_loggers(names: Iterable[str]) -> None:
     """An InputError where a name is not in the table or its package is not installed."""
     for name in names:
         if name not in LOGGERS:
-            raise InputError("train.loggers", f"no logger {name!r}", f"one of {', '.join(LOGGERS)}")
+            raise InputError(ConfigKey("train.loggers"), f"no logger {name!r}; expected one of {', '.join(LOGGERS)}")
         if importlib.util.find_spec(name) is None:
-            raise InputError("train.loggers", f"{name} is not installed", todo=f"pip install 'fact-clip[{name}]'")
+            raise InputError(ConfigKey("train.loggers"), f"{name} is not installed", f"pip install 'fact-clip[{name}]'")
 
 
 def make_logger(name: str, out: Path, config: Mapping[str, Any]) -> Logger:

@@ -19,6 +19,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, classes_of
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.dataset import Dataset
@@ -155,10 +156,14 @@ def prepare(
         texts |= _joint_space(run, dataset)
     else:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(out, "the folder is not empty", "a new folder", "name another --out, or give --resume")
+            raise InputError(
+                out, "the folder is not empty; expected a new folder", "name another --out, or give --resume"
+            )
         if config.loss.match == "seq" and not config.model.transcript:  # tokens without an order
             raise InputError(
-                "loss.match", "seq, without model.transcript", "o2o or o2m", "or set model.transcript=true"
+                ConfigKey("loss.match"),
+                "seq, without model.transcript; expected o2o or o2m",
+                "or set model.transcript=true",
             )
         if config.model.is_open:
             _warn_of_one_vector(texts["text"], dataset.vocabulary, config.text.encoder)
@@ -183,17 +188,22 @@ def _resumed(config: Config, out: Path, dataset: Dataset, world: int) -> Run:
     if other is not None:
         key, before, now = other
         expected = f"{before!r}, as {out / 'config.yaml'} has it"
-        raise InputError(key, repr(now), expected, "resume with the settings of the run, or use a new --out")
+        raise InputError(
+            key, f"{now!r}; expected {expected}", "resume with the settings of the run, or use a new --out"
+        )
     checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
     if run.videos not in (None, dataset.digest):
         found, todo = (
             "other videos to train on, or to validate with",
             "resume with the lists of the run, or use a new --out",
         )
-        raise InputError(dataset.root, found, f"those that {out} began with", todo)
+        raise InputError(dataset.root, f"{found}; expected those that {out} began with", todo)
     began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
     if size != run.config.train.batch_size and size * world != began:
-        raise InputError("train.batch_size", f"{size} in {world} processes", f"{began} videos a step, as the run began")
+        raise InputError(
+            ConfigKey("train.batch_size"),
+            f"{size} in {world} processes; expected {began} videos a step, as the run began",
+        )
     return replace(run, config=config, videos_a_step=began)
 
 
@@ -220,20 +230,22 @@ def starting_run(config: Config, dataset: Dataset) -> Run:
         for key, value in getattr(run.config, group).model_dump().items():
             if key != "cache" and asked[key] != value:
                 todo = f"use its settings: fact-clip train {shlex.quote(str(run.path / 'config.yaml'))} ..."
-                raise InputError(where, f"another {group}.{key} than that of {run.path}", "the same", todo)
+                raise InputError(where, f"another {group}.{key} than that of {run.path}; expected the same", todo)
     if dataset.input_dim != run.transform.input_dim:
         raise InputError(
-            where, f"features of {dataset.input_dim} columns", f"{run.transform.input_dim}, as {run.path} read"
+            where, f"features of {dataset.input_dim} columns; expected {run.transform.input_dim}, as {run.path} read"
         )
     if (run.transform.context, run.transform.mean is not None) != (config.data.context, config.data.standardize):
-        raise InputError(where, "other data.context or data.standardize", f"those of {run.path}")
+        raise InputError(where, f"other data.context or data.standardize; expected those of {run.path}")
     if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
-        raise InputError(where, f"{dataset.fps:g} rows a second", f"{run.fps:g}, as {run.path} was trained with")
+        raise InputError(where, f"{dataset.fps:g} rows a second; expected {run.fps:g}, as {run.path} was trained with")
     if not config.model.is_open and run.vocabulary.names != dataset.vocabulary.names:
         new = [name for name in dataset.vocabulary if name not in run.vocabulary]
         told = f", {new[0]!r} among them" if new else ""
         found = f"{len(dataset.vocabulary)} classes that are not those of {run.path}{told}"
-        raise InputError(where, found, "the same, since its head has one output a class", "only head text takes others")
+        raise InputError(
+            where, f"{found}; expected the same, since its head has one output a class", "only head text takes others"
+        )
     return run
 
 
@@ -250,13 +262,15 @@ def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
     """The object columns of the data, read or found; None where the recipe asks for none."""
     data = config.data.objects
     if data.find and data.file is not None:
-        raise InputError("data.objects.find", f"true, and the file {data.file}", "one of them")
+        raise InputError(ConfigKey("data.objects.find"), f"true, and the file {data.file}; expected one of them")
     objects = (
         ObjectColumns.find(data, dataset) if data.find else ObjectColumns.read(data, dataset.root, dataset.vocabulary)
     )
     if any(config.augment.swap) and objects is None:
         shares = ", ".join(map(str, config.augment.swap))
-        raise InputError("augment.swap", f"{shares} without object columns", "0, or data.objects.file")
+        raise InputError(
+            ConfigKey("augment.swap"), f"{shares} without object columns; expected 0, or data.objects.file"
+        )
     return objects
 
 
@@ -269,12 +283,18 @@ def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns |
     assert config.text.parts != "auto", "by_names comes first"
     if "factors" in config.text.parts and vocabulary.slots == WHOLE_NAME:
         found = f"{list(config.text.parts)}, and names without parts"
-        raise InputError("text.parts", found, "sentence", "or say how names are read: data.grammar, ROOT/factors.csv")
+        raise InputError(
+            ConfigKey("text.parts"),
+            f"{found}; expected sentence",
+            "or say how names are read: data.grammar, ROOT/factors.csv",
+        )
     texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary, config.train.device))}
     if objects is None:
         return texts
     if "factors" not in config.text.parts:
-        raise InputError("text.parts", f"{list(config.text.parts)}", "factors, which object columns are tied to")
+        raise InputError(
+            ConfigKey("text.parts"), f"{list(config.text.parts)}; expected factors, which object columns are tied to"
+        )
     slot = config.data.objects.slot
     known = [name for name in objects.names if name]
     words = Vocabulary.from_names(known, factors={name: (name,) for name in known}, slots=(slot,))
@@ -306,7 +326,7 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
     if dataset.input_dim != width:
         found = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
         todo = "extract the features with a model of images and texts, and name its text side in text.encoder"
-        raise InputError("model.head", found, "features and texts in one space", todo)
+        raise InputError(ConfigKey("model.head"), f"{found}; expected features and texts in one space", todo)
     if transform.std is not None:  # the columns are centred already
         rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
     else:

@@ -29,8 +29,9 @@ from fact_clip.checkpoint import Run, member_folders
 from fact_clip.config import Config, checked_config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.arguments import path_of
-from fact_clip.core.errors import printable
+from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.files import file_name, inside, whole_file
+from fact_clip.core.messages import printable
 from fact_clip.core.processes import locked
 from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.dataset import Dataset
@@ -92,7 +93,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
     """
     config, out = checked_config(config), path_of(out, "out")
     if printable(str(out)) != str(out):
-        raise InputError(out, "control characters, or bytes that are not UTF-8", "a name that weights can have")
+        raise InputError(out, "control characters, or bytes that are not UTF-8; expected a name that weights can have")
     with ExitStack() as while_training:
         with told_if_accepted():
             config = by_names(config)
@@ -103,7 +104,11 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
             processes = Processes(device)
             if processes.world > 1 and config.train.members > 1:
                 todo = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
-                raise InputError("train.members", f"{config.train.members} in {processes.world} processes", "1", todo)
+                raise InputError(
+                    ConfigKey("train.members"),
+                    f"{config.train.members} in {processes.world} processes; expected 1",
+                    todo,
+                )
             if processes.first:
                 while_training.enter_context(locked(out, "a training"))
                 while_training.enter_context(_kept_if_begun(out))
@@ -126,7 +131,7 @@ def _check(config: Config, dataset: Dataset) -> torch.device:
     check_loggers(config.train.loggers)
     check_select(config)
     if config.model.head not in HEADS:
-        raise InputError("model.head", repr(config.model.head), f"one of {', '.join(HEADS)}")
+        raise InputError(ConfigKey("model.head"), f"{config.model.head!r}; expected one of {', '.join(HEADS)}")
     if device.type == "cpu":
         _check_memory(config)
     if config.train.member_parts and 1 < dataset.validation_parts < config.train.members:
@@ -153,7 +158,9 @@ def _check_memory(config: Config) -> None:
     if needed > memory:
         found = f"{config.model.tokens:,}, whose attention takes about {needed / 1e9:.0f} GB a step"
         todo = "fewer tokens, or a smaller train.batch_size"
-        raise InputError("model.tokens", found, f"less than the {memory / 1e9:.0f} GB of this machine", todo)
+        raise InputError(
+            ConfigKey("model.tokens"), f"{found}; expected less than the {memory / 1e9:.0f} GB of this machine", todo
+        )
 
 
 @contextmanager
@@ -206,7 +213,7 @@ def _members_beside(config: Config, out: Path, resume: bool) -> Iterator[Callabl
                 said[folder].seek(0)
                 last = (said[folder].read().decode(errors="replace").splitlines() or [""])[-1]
                 found = f"the training of this member ended with exit code {process.returncode}"
-                raise InputError(folder, found, "0", last.removeprefix("fact-clip: "))
+                raise InputError(folder, f"{found}; expected 0", last.removeprefix("fact-clip: "))
 
     try:
         torch.set_num_threads(share)
@@ -294,10 +301,13 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
     for text in texts:
         key, _, listed = text.partition("=")
         if not key:
-            raise InputError("--sweep", repr(text), "KEY=VALUE,VALUE, as train.seed=0,1,2")
+            raise InputError(CommandOption("--sweep"), f"{text!r}; expected KEY=VALUE,VALUE, as train.seed=0,1,2")
         values = [parse_yaml(part, f"--sweep {key}", "a value as in a recipe") for part in listed.split(",")]
         if not values or None in values or len(set(map(str, values))) != len(values) or key in axes:
-            raise InputError("--sweep", repr(text), "KEY=VALUE,VALUE with each key and value once, as train.seed=0,1,2")
+            raise InputError(
+                CommandOption("--sweep"),
+                f"{text!r}; expected KEY=VALUE,VALUE with each key and value once, as train.seed=0,1,2",
+            )
         axes[key] = values
     return axes
 
@@ -332,11 +342,11 @@ def sweep(
     config, out = checked_config(config), path_of(out, "out")
     for key, values in axes.items():
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-            raise InputError("axes", f"{key}: {values!r}", "a list of values")
+            raise InputError("axes", f"{key}: {values!r}; expected a list of values")
     if not axes and str(config.data.split) != "all":
-        raise InputError("axes", "none", "at least one setting", "call train for a single run")
+        raise InputError("axes", "none; expected at least one setting", "call train for a single run")
     if (out / "run.json").is_file():
-        raise InputError(out, "a run", "a folder of the runs of a sweep", "name another --out")
+        raise InputError(out, "a run; expected a folder of the runs of a sweep", "name another --out")
     first = Processes(pick_device(config.train.device, "train.device")).first
     combinations = _combinations(config, axes)
     with told_if_accepted():
@@ -377,7 +387,7 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
     """Label -> configuration of each run, the last axis changing first."""
     found, known = dict[str, Config](), set[str]()
     if (count := math.prod(map(len, axes.values()))) > MOST_RUNS:
-        raise InputError("--sweep", f"{count:,} combinations", f"{MOST_RUNS:,} at most")
+        raise InputError(CommandOption("--sweep"), f"{count:,} combinations; expected {MOST_RUNS:,} at most")
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         one = with_values(config, chosen)
@@ -386,7 +396,10 @@ def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str
             own = chosen if split is None else {**chosen, "data.split": split}
             label, run = "/".join(_label(key, value) for key, value in own.items()), with_values(config, own)
             if label in found or run.to_yaml() in known:
-                raise InputError("--sweep", f"{label} twice", "runs that differ, and whose folders have other names")
+                raise InputError(
+                    CommandOption("--sweep"),
+                    f"{label} twice; expected runs that differ, and whose folders have other names",
+                )
             found[label] = run
             known.add(run.to_yaml())
     return found

@@ -26,6 +26,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig, checked
 from fact_clip.core import InputError
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.files import inside, read_text
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.dataset import IGNORED, Dataset
@@ -283,8 +284,10 @@ class _Training:
                     f"values up to {largest:.3g}, {error} in epoch {self.epoch + 1}",
                     "set data.standardize=true",
                 )
-                raise InputError(self.dataset.root / "features", found, "features of some units", todo) from None
-            raise InputError("train.lr", f"{error} in epoch {self.epoch + 1}", todo="lower it") from None
+                raise InputError(
+                    self.dataset.root / "features", f"{found}; expected features of some units", todo
+                ) from None
+            raise InputError(ConfigKey("train.lr"), f"{error} in epoch {self.epoch + 1}", "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
         (terms.total * batch.share).backward()
         self.processes.sum_gradients(self.parameters)
@@ -353,16 +356,22 @@ class _Training:
                     or value.shape not in (self.parameters[int(index)].shape, ())
                     or not value.isfinite().all()
                 ):
-                    raise InputError(path, f"{name} of shape {tuple(value.shape)}", "the finite state of a parameter")
+                    raise InputError(
+                        path, f"{name} of shape {tuple(value.shape)}; expected the finite state of a parameter"
+                    )
                 state.setdefault(int(index), {})[key] = value
         told = checked(StateFacts, facts, path, "train the run anew")
         if any(each.keys() != _KEPT[self.settings.optimizer] for each in state.values()) or (told.epoch and not state):
             expected = f"the whole state of {self.settings.optimizer}"
-            raise InputError(path, "a state of the optimiser that is not complete", expected, "train the run anew")
+            raise InputError(
+                path, f"a state of the optimiser that is not complete; expected {expected}", "train the run anew"
+            )
         if told.epoch > self.settings.epochs:
-            raise InputError("train.epochs", str(self.settings.epochs), f"at least the {told.epoch} that are done")
+            raise InputError(
+                ConfigKey("train.epochs"), f"{self.settings.epochs}; expected at least the {told.epoch} that are done"
+            )
         if told.epoch and not (self.run.path / "model.safetensors").is_file():
-            raise InputError(self.run.path / "model.safetensors", "no such file", "the best weights so far")
+            raise InputError(self.run.path / "model.safetensors", "no such file; expected the best weights so far")
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.epoch, self.best, self.since_best = told.epoch, told.best, told.since_best

@@ -99,7 +99,7 @@ class DamagedVideoError(InputError):
         self.decoded, self.declared = decoded, declared
         of = "of an unknown duration" if declared is None else f"of {declared:.1f} s declared"
         found = f"{fault}, {decoded:.1f} s decoded {of}"
-        super().__init__(path, found, "a whole video", "--keep-going takes what there is")
+        super().__init__(path, found, "--keep-going takes what there is")
         self._given = path, fault, decoded, declared
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -149,14 +149,14 @@ def frames(
         most = 1 / _ROUNDING
         number_of(fps, "fps", f"pictures a second, more than 0 and at most {most:.0f}", math.ulp(0), most)
     if whole_of(stride, "stride", 1, MOST_FRAMES) > 1 and fps is not None:
-        raise InputError("stride", f"{stride} beside fps", "one of them")
+        raise InputError("stride", f"{stride} beside fps; expected one of them")
     if size is not None and not (isinstance(size, tuple) and len(size) == 2):
-        raise InputError("size", repr(size), "(width, height), or None")
+        raise InputError("size", f"{size!r}; expected (width, height), or None")
     for side in size or ():
         whole_of(side, "size", 1, 1 << 15)
     number_of(start, "start", "seconds, 0 or more", 0)
     if stop is not None and not number_of(stop, "stop", f"seconds after the start, {start:g}") > start:
-        raise InputError("stop", str(stop), f"seconds after the start, {start:g}")
+        raise InputError("stop", f"{stop}; expected seconds after the start, {start:g}")
     flag_of(keep_going, "keep_going")
     with _opened(path_of(path, "path"), start) as source:
         convert = _Converter(size)
@@ -167,7 +167,7 @@ def frames(
     if damage is not None and not keep_going:
         raise damage
     if damage is not None:
-        warnings.warn(f"{damage.where}: {damage.found}", stacklevel=2)
+        warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
 def _strided(source: _Source, stride: int, start: float, stop: float | None) -> Iterator[tuple[float, VideoFrame]]:
@@ -229,13 +229,13 @@ def file_url(path: Path) -> str:
 def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
     """The video stream of a file; an InputError where there is none."""
     if importlib.util.find_spec("av") is None:
-        raise InputError(path, "the package av is not installed", todo="pip install 'fact-clip[video]'")
+        raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
     import av
     import av.stream
 
     expected = "a video file"
     if check_file(path, expected).stat().st_size == 0:
-        raise InputError(path, "an empty file", expected)
+        raise InputError(path, f"an empty file; expected {expected}")
     try:
         container = av.open(file_url(path), options=_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
@@ -243,14 +243,14 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
         if error.errno == errno.EINVAL:  # what FFmpeg says of a format that is not in the list
             is_picture = path.suffix.lower() in PICTURES
             what = "a picture" if is_picture else "not a video, but a list of files or a container of something else"
-            raise InputError(path, what, expected) from None
-        raise InputError(path, f"not a video, or its index is cut off ({reason})", expected) from None
+            raise InputError(path, f"{what}; expected {expected}") from None
+        raise InputError(path, f"not a video, or its index is cut off ({reason}); expected {expected}") from None
     with container:
         cover = av.stream.Disposition.attached_pic
         streams = [each for each in container.streams.video if not each.disposition & cover]
         if not streams:
             kinds = ", ".join(sorted({_kind(each) for each in container.streams})) or "nothing"
-            raise InputError(path, f"no video stream (only {kinds})", expected)
+            raise InputError(path, f"no video stream (only {kinds}); expected {expected}")
         streams[0].thread_type = "AUTO"
         try:
             yield _Source(path, container, streams[0], start)
@@ -292,7 +292,7 @@ class _Source:
             first = next(decoded, None)
         if first is None:
             of = "" if self.declared is None else f" of {self.declared:.1f} s declared"
-            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{of}", "a whole video")
+            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{of}; expected a whole video")
         last = -math.inf
         for frame in chain([first], decoded):
             at = self._time(frame, last)
@@ -349,7 +349,7 @@ class _Source:
         if stamp is None and self.rate and last >= 0:
             return last + 1 / self.rate
         if stamp is None:
-            raise InputError(self.path, "frames without a time", "times", "write it anew: ffmpeg -i IN OUT.mkv")
+            raise InputError(self.path, "frames without a time; expected times", "write it anew: ffmpeg -i IN OUT.mkv")
         return stamp * self._unit - self._origin
 
     def damage(self) -> DamagedVideoError | None:

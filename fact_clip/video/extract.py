@@ -90,7 +90,7 @@ def extract_all(
     """
     chosen, found, pace = settings or Settings(), Extracted(), Pace()
     if isinstance(videos, str):
-        raise InputError("videos", f"one text, {videos!r}", "a list of paths")
+        raise InputError("videos", f"one text, {videos!r}; expected a list of paths")
     listed = [path_of(video, "videos") for video in videos]
     _check_encoder(encoder)
     for done, video in enumerate(listed):
@@ -116,7 +116,7 @@ def extract_all(
 def _check_encoder(encoder: FrameEncoder) -> None:
     if not hasattr(encoder, "encode_images"):
         todo = "make one with fact_clip.encoders.frame_encoder"
-        raise InputError("encoder", repr(encoder)[:80], "a frame encoder", todo)
+        raise InputError("encoder", f"{repr(encoder)[:80]}; expected a frame encoder", todo)
 
 
 @public
@@ -177,8 +177,8 @@ def extract(
             if not chosen.keep_going or rows.count == 0:
                 rows.discard()  # nothing can continue: the same call would fail again
                 raise
-            damage = error.found
-            warnings.warn(f"{error.where}: {error.found}", stacklevel=2)
+            damage = error.problem
+            warnings.warn(f"{error.where}: {error.problem}", stacklevel=2)
         times = row_times(rows.times(), chosen.fps, info.seconds).round(6).tolist()
         facts = {"dim": rows.dim, "n_frames": rows.count, "damage": damage}
         rows.finish(target, {**facts, "video": str(video.absolute()), "video_fps": info.fps, "times": times})
@@ -197,7 +197,7 @@ def _check_own(target: Path, part: Path) -> None:
             foreign = beside
     if foreign is not None:
         found, todo = "a file that fact-clip extract has not made", "move it, or name another --out"
-        raise InputError(foreign, found, "a new name", todo)
+        raise InputError(foreign, f"{found}; expected a new name", todo)
 
 
 @contextmanager
@@ -220,7 +220,7 @@ def describe(features: str | Path) -> dict[str, Any]:
     expected, todo = "what fact-clip extract writes beside features", "extract the video again"
     facts: dict[str, Any] = read_mapping(path, expected)
     if facts.get("format") != FORMAT:
-        raise InputError(path, "another kind of file", expected, todo)
+        raise InputError(path, f"another kind of file; expected {expected}", todo)
     return facts
 
 
@@ -267,7 +267,7 @@ def _encoded(
     def rows() -> tuple[NDArray[np.float64], NDArray[np.float16]]:
         features = encoder.encode_images(np.stack(held))
         if not np.isfinite(features).all():
-            raise InputError(video, f"features by {encoder.name} that are not finite", "finite numbers")
+            raise InputError(video, f"features by {encoder.name} that are not finite; expected finite numbers")
         limit = np.finfo(np.float16).max
         return np.array(times), np.clip(features, -limit, limit).astype(np.float16)
 
@@ -335,10 +335,10 @@ class PartialRows:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
         except OSError as error:
-            raise InputError(path, f"cannot be written ({error.strerror})", "a folder for features") from None
+            raise InputError(path, f"cannot be written ({error.strerror}); expected a folder for features") from None
         if not lock(self._file.fileno()):
             self._file.close()
-            raise InputError(path, "another extraction is writing it", "one at a time", "wait for it")
+            raise InputError(path, "another extraction is writing it; expected one at a time", "wait for it")
         self._resume()
 
     def _resume(self) -> None:
@@ -380,7 +380,9 @@ class PartialRows:
             self._file.write(records.tobytes())
             self._file.flush()
         except OSError as error:
-            raise InputError(self.path, f"cannot be written ({error.strerror})", "a folder for features") from None
+            raise InputError(
+                self.path, f"cannot be written ({error.strerror}); expected a folder for features"
+            ) from None
         self.count += len(times)
 
     def discard(self) -> None:

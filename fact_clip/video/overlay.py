@@ -55,12 +55,12 @@ def overlay(
 
     out, video = check_suffix(out), path_of(video, "video")
     if same_place(out, video):
-        raise InputError(out, "the video itself", "another file")
+        raise InputError(out, "the video itself; expected another file")
     for label, colour in colours.items():
         if not isinstance(colour, str) or not re.fullmatch("#[0-9a-fA-F]{6}", colour):
-            raise InputError("colours", f"{colour!r} for {label!r}", "a colour as #1f77b4")
+            raise InputError("colours", f"{colour!r} for {label!r}; expected a colour as #1f77b4")
     if segmentation.seconds(0) is None:
-        raise InputError(out, "segments without a frame rate", "rows a second", "set data.fps when training")
+        raise InputError(out, "segments without a frame rate; expected rows a second", "set data.fps when training")
     info = probe(video)
     expected = round((info.seconds or 0) * (info.fps or 0))
     # H.264 only takes even sides
@@ -85,7 +85,7 @@ def check_suffix(out: str | Path) -> Path:
     """The path; an InputError if its suffix is not one of `SUFFIXES`."""
     path = path_of(out, "out")
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(path, f"the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
+        raise InputError(path, f"the suffix {path.suffix!r}; expected one of {', '.join(SUFFIXES)}")
     return path
 
 

@@ -31,7 +31,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
     path = path_of(path, "path")
     rate = number_of(fps, "fps", f"pictures a second, {1 / _LONGEST:.2g} to 1,000", 1 / _LONGEST, 1000)
     if not can_write():
-        raise InputError(path, "the package av is not installed", todo="pip install 'fact-clip[video]'")
+        raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
     import av
 
     exact = Fraction(rate).limit_denominator(1001)
@@ -45,7 +45,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
                 stream.options = {"crf": "23", "preset": "veryfast"}
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         if stream is None:
-            raise InputError(path, "no picture", "at least one")
+            raise InputError(path, "no picture; expected at least one")
         container.mux(stream.encode(None))
     return path
 
@@ -58,8 +58,8 @@ def _check(image: Image, number: int, shape: tuple[int, int, int] | None) -> Non
     where = f"picture {number}"
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = f"numbers of type {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(where, kind, "an array of uint8, (H, W, 3)")
+        raise InputError(where, f"{kind}; expected an array of uint8, (H, W, 3)")
     if image.ndim != 3 or image.shape[2] != 3 or image.shape[0] % 2 or image.shape[1] % 2 or not image.size:
-        raise InputError(where, f"shape {image.shape}", "(H, W, 3) with even sides")
+        raise InputError(where, f"shape {image.shape}; expected (H, W, 3) with even sides")
     if shape is not None and image.shape != shape:
-        raise InputError(where, f"shape {image.shape}", f"{shape}, as the first one has")
+        raise InputError(where, f"shape {image.shape}; expected {shape}, as the first one has")
