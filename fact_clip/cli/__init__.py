@@ -89,11 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
     if argv is None:
         _open_streams()
-    # core.processes.PARENT, which is imported only where it is asked for
+    # core.distributed.PARENT, which is imported only where it is asked for
     if argv is None and (parent := os.environ.get("FACT_CLIP_PARENT", "")).isdecimal():
-        import_module("fact_clip.core.processes").end_with_parent(int(parent))
+        import_module("fact_clip.core.distributed").end_with_parent(int(parent))
     elif argv is None and "TORCHELASTIC_RUN_ID" in os.environ:
-        import_module("fact_clip.core.processes").end_with_launcher()
+        import_module("fact_clip.core.distributed").end_with_launcher()
 
     def command() -> object:
         _check_words(arguments)

@@ -127,7 +127,7 @@ def _train(given: Namespace) -> None:
 
 def _warn(config: Config) -> None:
     """Say what a person who knows the published code would not expect."""
-    from fact_clip.encoders import pick_device
+    from fact_clip.core.distributed import pick_device
 
     if config.train.device == "auto" and pick_device("auto").type == "cpu":
         warnings.warn("no GPU here; training on the CPU", stacklevel=2)

@@ -84,7 +84,7 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
         except KeyboardInterrupt:
             code = 128 + signal.SIGINT
         if code == 128 + signal.SIGINT:  # typer makes this code of an interruption that no command has caught
-            if not is_beside():
+            if not is_secondary():
                 print(f"fact-clip: interrupted{told}", file=sys.stderr)
             code = 128 + (came[0] if came else signal.SIGINT)
     if came and leave:
@@ -97,7 +97,7 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
 def _answered(command: Callable[[], object]) -> int:
     """The exit code of a command that is not interrupted."""
     logger, lines = logging.getLogger("fact_clip"), _Lines()
-    if not is_beside():
+    if not is_secondary():
         logging.getLogger("fact_clip.training.setup").setLevel(logging.INFO)
     if logging.lastResort is not None:  # what libraries log where nobody listens
         logging.lastResort.setLevel(logging.ERROR)
@@ -105,7 +105,7 @@ def _answered(command: Callable[[], object]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     before = logger.level, logger.propagate
     logger.addHandler(lines)
-    logger.setLevel(logging.WARNING if sys.stderr.isatty() or is_beside() else logging.INFO)
+    logger.setLevel(logging.WARNING if sys.stderr.isatty() or is_secondary() else logging.INFO)
     logger.propagate = False  # some libraries give the root logger a handler, which would repeat each line
     try:
         with warnings.catch_warnings():
@@ -144,7 +144,7 @@ def _complaint(error: typer.TyperException) -> str:
     return said if details is None else said.replace("Input should be", f"{details()[0]['input']!r}; expected")
 
 
-def is_beside() -> bool:
+def is_secondary() -> bool:
     """Whether this is one of several processes of torchrun, and not the first, which alone prints."""
     return os.environ.get("RANK", "") not in ("", "0")
 
@@ -208,7 +208,7 @@ def progress(title: str) -> Iterator[Progress | None]:
 @contextmanager
 def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
     """Several progress bars, one below the other."""
-    if not sys.stderr.isatty() or is_beside():
+    if not sys.stderr.isatty() or is_secondary():
         yield [None] * len(titles)
         return
     from rich.console import Console

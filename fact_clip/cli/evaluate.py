@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, TrustEncoder, is_beside, progress, table
+from fact_clip.cli.console import AsJson, Device, TrustEncoder, is_secondary, progress, table
 from fact_clip.cli.segment import given_actions
 
 
@@ -63,7 +63,7 @@ def evaluate(
     with progress("evaluating") as report:
         how: dict[str, Any] = {"actions": actions, "device": device, "trust_encoder": trust_encoder}
         result = training.evaluate(run, split, overrides or [], progress=report, **how)
-    if is_beside():
+    if is_secondary():
         return
     if plot is not None:
         found = result["zero_shot"]

@@ -43,12 +43,12 @@ def extract(
     Example:
       fact-clip extract videos/ --encoder clip:ViT-B-32/openai --fps 5 --out features
     """
+    from fact_clip.core.distributed import Processes
     from fact_clip.encoders import Runtime, frame_encoder
-    from fact_clip.encoders.processes import Processes
     from fact_clip.video.extract import Settings, extract_all
 
     processes = Processes(device)
-    listed = processes.from_first(lambda: collect(videos))
+    listed = processes.broadcast(lambda: collect(videos))
     first: dict[str, Path] = {}
     for video in listed:
         same = first.setdefault(file_name(video.stem), video)
@@ -72,12 +72,12 @@ def extract(
             mine = extract_all(processes.share(listed), model, out, settings, progress=overall, within=each)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
-    found = processes.gathered([mine], processes.world)
+    found = processes.gather([mine], processes.world)
     failed = [error for each in found for error in each.failed]
     if failed and len(listed) == 1:
         raise failed[0]
     made, current = sum(len(each.made) for each in found), sum(len(each.current) for each in found)
-    if processes.first:
+    if processes.is_main:
         print(f"{len(listed)} videos: {made} extracted, {current} current, {len(failed)} failed; {out}")
         for error in failed:
             print(f"fact-clip: {error}", file=sys.stderr)

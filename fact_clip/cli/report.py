@@ -37,7 +37,7 @@ def report(
       fact-clip report runs/a runs/b --out compared.html
       fact-clip report runs/k5 --plots plots
     """
-    from fact_clip.encoders import pick_device
+    from fact_clip.core.distributed import pick_device
 
     if plots is not None and out is not None:
         raise InputError(CommandOption("--out"), "a page beside --plots; expected one of them")

@@ -24,7 +24,7 @@ from fact_clip.core.messages import is_name, printable
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
-    from fact_clip.encoders.processes import Processes
+    from fact_clip.core.distributed import Processes
     from fact_clip.inference.segmenter import Segmenter
     from fact_clip.inference.training_free import TrainingFree
 
@@ -120,7 +120,7 @@ def segment(
       fact-clip segment --run runs/k5 data/features --more-actions "slice ham"
       fact-clip segment my.mp4 --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
-    from fact_clip.encoders.processes import Processes
+    from fact_clip.core.distributed import Processes
     from fact_clip.formats import ending_of
 
     if training_free == (run is not None):
@@ -137,7 +137,7 @@ def segment(
             CommandOption("--more-actions"), "names beside --actions or --actions-file; expected one of them", todo
         )
     processes = Processes(device)
-    listed = processes.from_first(lambda: collect(inputs, features=True))
+    listed = processes.broadcast(lambda: collect(inputs, features=True))
     if media is not None:
         _check_media(media, listed, named=as_json or any(suffix not in _UNNAMED for suffix in suffixes))
     folder = out or (_segments_of(run) if run else Path("segments"))
@@ -150,9 +150,9 @@ def segment(
         model = _untrained(encoder, named, (prompts, smoothing), adjust, fps, window, keep_going, device)
     request = {**model.request, "actions": model.actions, "media": media, "fps": fps, "keep_going": keep_going}
     results = Results(folder, suffixes, request, overwrite=overwrite, with_background=with_background)
-    truths = {} if plot is None else processes.from_first(lambda: _truths(listed, model.segmenter))
+    truths = {} if plot is None else processes.broadcast(lambda: _truths(listed, model.segmenter))
     outcomes = _segment_all(model, results, listed, media, processes)
-    if processes.first:
+    if processes.is_main:
         _report(outcomes, model.segmenter, results, (plot, truths), overlay, keep_going, as_json)
 
 
@@ -258,7 +258,7 @@ def _segment_all(
     model: Model, results: Results, inputs: Sequence[Path], media: str | None, processes: Processes
 ) -> list[Outcome]:
     """Segment what is not done yet, each process its share, and write each result; the outcomes of all inputs."""
-    tasks = processes.from_first(lambda: results.plan(inputs))
+    tasks = processes.broadcast(lambda: results.plan(inputs))
     open_tasks = [task for task in tasks if not task.done]
     mine = {task.source: task for task in processes.share(open_tasks)}
     found: dict[Path, Outcome] = {}
@@ -275,8 +275,8 @@ def _segment_all(
                 found[path] = _written(results, mine[path], replace(one, media=called))
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
-    new = iter(processes.gathered([found[path] for path in mine], len(open_tasks)))
-    if not processes.first:
+    new = iter(processes.gather([found[path] for path in mine], len(open_tasks)))
+    if not processes.is_main:
         return []
     return [_written(results, task, None) if task.done else next(new) for task in tasks]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import Overrides, Recipe, is_beside, progress, table
+from fact_clip.cli.console import Overrides, Recipe, is_secondary, progress, table
 from fact_clip.cli.signals import InterruptedCommandError
 
 
@@ -73,12 +73,12 @@ def train(
         if axes or str(settings.data.split) == "all":
             with progress("training") as report:
                 result = training.sweep(settings, out, axes, resume=resume, progress=report)
-            if not is_beside():
+            if not is_secondary():
                 print(_sweep_table(result))
         else:
             with progress("training") as report:
                 facts = training.train(settings, out, resume=resume, progress=report)
-            if is_beside():
+            if is_secondary():
                 return
             best = "" if facts["best"] is None else f", best validation {settings.train.select} {facts['best']:.1f}"
             print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}")

@@ -1,10 +1,8 @@
-"""One writer a folder, and processes that end with the one that started them."""
+"""One writer a folder."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -76,26 +74,3 @@ def unlock(opened: int) -> None:
     if fcntl is not None:
         with suppress(OSError):
             fcntl.flock(opened, fcntl.LOCK_UN)
-
-
-PARENT = "FACT_CLIP_PARENT"
-"""Environment variable of a command line that is to end with the process of this number."""
-
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
-
-
-def end_with_launcher() -> None:
-    """End this process as soon as the ``torchrun`` that started it has ended, even by SIGKILL."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        end_with_parent(os.getppid())
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process as soon as its parent, a process number, has ended, even by SIGKILL. Linux alone can do that."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before
-        os._exit(1)

@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fact_clip.config import AugmentConfig
 from fact_clip.core import InputError, majority_stride
-from fact_clip.core.processes import end_with_parent
+from fact_clip.core.distributed import end_with_parent
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.truth import Truth

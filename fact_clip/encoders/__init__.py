@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.distributed import pick_device
 from fact_clip.core.files import expanded
 from fact_clip.core.public import make_public
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
 from fact_clip.encoders.joint import OpenClip, Transformers
-from fact_clip.encoders.pretrained import Runtime, looks_local, pick_device
+from fact_clip.encoders.pretrained import Runtime, looks_local
 from fact_clip.encoders.sentence import HashEncoder, MiniLM, StoredVectors
 
 __all__ = [

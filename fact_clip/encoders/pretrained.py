@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import names_of
+from fact_clip.core.distributed import pick_device
 from fact_clip.core.files import expanded
 
 if TYPE_CHECKING:
@@ -67,30 +68,6 @@ class Runtime:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
             raise InputError("device", f"{self.device!r}; expected auto, cpu, cuda, cuda:N or mps")
-
-
-def pick_device(name: str | torch.device, where: str = "device") -> torch.device:
-    """The device of a name: auto, cpu, cuda, cuda:N or mps; an InputError where this machine does not have it.
-
-    "auto" takes a GPU where there is one; under torchrun each process takes its own. `where` is for the error.
-    """
-    import torch
-
-    if not isinstance(name, str | torch.device):
-        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps")
-    name = str(name)
-    if name == "auto":
-        if torch.cuda.is_available():
-            rank = os.environ.get("LOCAL_RANK", "")
-            return torch.device(f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(name.split(":")[0], False):
-        raise InputError(where, f"{name!r} is not on this machine; expected auto, cpu, cuda, cuda:N or mps")
-    try:
-        return torch.device(name)
-    except (RuntimeError, ValueError, OverflowError):
-        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps") from None
 
 
 class Pretrained(ABC):

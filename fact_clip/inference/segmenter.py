@@ -19,6 +19,7 @@ from fact_clip.config import Config
 from fact_clip.core import InputError, Segmentation, stretch
 from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.clock import Clock
+from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.public import public, public_class
 from fact_clip.core.segments import MOST_FRAMES
@@ -36,7 +37,7 @@ from fact_clip.decoding import (
     voters,
     with_factors,
 )
-from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder, pick_device
+from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import Candidates, Choice, check_trust
 from fact_clip.inference.prepared import Adjust, PreparedScores, absorb_short, raise_background
 from fact_clip.inference.sources import SegmentsMany, check_features

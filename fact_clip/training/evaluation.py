@@ -16,14 +16,13 @@ from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, w
 from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.commit import commit
+from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines, read_split
 from fact_clip.decoding import Calibration, Confidence, reliability
-from fact_clip.encoders import pick_device
-from fact_clip.encoders.processes import Processes
 from fact_clip.inference.candidates import Choice
 from fact_clip.inference.segmenter import Segmenter, warn_of_no_calibration
 from fact_clip.training import zero_shot
@@ -94,11 +93,11 @@ def evaluate(
         kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
         found.append((kept, [each.to("cpu") for each in of] if dataset.holdout is not None else []))
-    found = processes.gathered(found, len(names))
+    found = processes.gather(found, len(names))
     rows = [{row: (place[labels], shares) for row, (labels, shares) in kept.items()} for kept, _ in found]
     prediction = [kept["prediction"][0] for kept in rows]
     voters = [[each.to(segmenter.device) for each in of] for _, of in found]
-    if processes.first:
+    if processes.is_main:
         for name, labels in zip(names, prediction, strict=True):
             lines = vocabulary.decode(labels)
             with whole_file(inside(run.path, "predictions", kind, f"{name}.txt")) as unfinished:
@@ -113,7 +112,7 @@ def evaluate(
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
-    if processes.first:
+    if processes.is_main:
         _record(segmenter, dataset, vocabulary, names, rows).save(record)
         write_json(written, result)
     return result
@@ -294,7 +293,7 @@ def validate(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> di
         transcript = _transcript(dataset, dataset.labels(name)) if config.model.transcript else None
         return segmenter.predict(dataset.features(name), transcript=transcript)[0]
 
-    prediction = Processes(segmenter.device).each(predicted, names)
+    prediction = Processes(segmenter.device).map(predicted, names)
     return _figures(config, dataset.vocabulary.background_indices, truth, prediction)
 
 

@@ -19,6 +19,7 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run, classes_of
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.distributed import Processes
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.datasets.benchmarks import find_benchmark
@@ -28,7 +29,6 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.layout import find_root, read_vocabulary
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
-from fact_clip.encoders.processes import Processes
 from fact_clip.inference.segmenter import check_joint_space
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
@@ -151,7 +151,7 @@ def prepare(
     if start is not None and start.objects is not None:
         texts["object_text"] = checkpoint.read_weights(start.path / "model.safetensors")[0]["objects.names"]
     check_joint_space(config, dataset.input_dim, texts["text"].shape[-1] if config.model.is_open else None)
-    if resume or not processes.first:
+    if resume or not processes.is_main:
         run = _resumed(config, out, dataset, processes.world)
         texts |= _joint_space(run, dataset)
     else:
@@ -172,7 +172,7 @@ def prepare(
         texts |= _joint_space(run, dataset)
         run.new_model(**texts)  # sizes that do not go together are reported here
         make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
-    if processes.first and not resume:
+    if processes.is_main and not resume:
         checkpoint.create(run)
     return run, texts
 

@@ -29,14 +29,13 @@ from fact_clip.checkpoint import Run, member_folders
 from fact_clip.config import Config, checked_config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.arguments import path_of
+from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.messages import printable
 from fact_clip.core.processes import locked
 from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.encoders import pick_device
-from fact_clip.encoders.processes import Processes
 from fact_clip.inference.windows import cut_windows
 from fact_clip.models.blocks import block_configs
 from fact_clip.models.heads import HEADS
@@ -61,7 +60,7 @@ SEED_STEP = 1000
 _MEMBER = """
 import os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
-from fact_clip.core.processes import end_with_parent
+from fact_clip.core.distributed import end_with_parent
 end_with_parent(int(sys.argv[3]))
 from fact_clip.config import Config
 from fact_clip.core import InputError
@@ -109,17 +108,17 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
                     f"{config.train.members} in {processes.world} processes; expected 1",
                     todo,
                 )
-            if processes.first:
+            if processes.is_main:
                 while_training.enter_context(locked(out, "a training"))
                 while_training.enter_context(_kept_if_begun(out))
-            if resume and processes.first:
+            if resume and processes.is_main:
                 checkpoint.remove_unfinished(out)
-            with processes.first_one_first():
+            with processes.main_first():
                 run, texts = prepare(config, out, dataset, resume, processes)
         with _members_beside(run.config, out, resume) as check_members:
-            progress = progress if processes.first else None
+            progress = progress if processes.is_main else None
             result = train_model(run, dataset, texts, resume=resume, progress=progress, after_step=check_members)
-        if processes.first:
+        if processes.is_main:
             _calibrate(run, dataset, device)
         processes.wait()
     return result
@@ -347,7 +346,7 @@ def sweep(
         raise InputError("axes", "none; expected at least one setting", "call train for a single run")
     if (out / "run.json").is_file():
         raise InputError(out, "a run; expected a folder of the runs of a sweep", "name another --out")
-    first = Processes(pick_device(config.train.device, "train.device")).first
+    first = Processes(pick_device(config.train.device, "train.device")).is_main
     combinations = _combinations(config, axes)
     with told_if_accepted():
         combinations = {label: by_names(one) for label, one in combinations.items()}
@@ -372,7 +371,7 @@ def _trained_in_turn(
     runs, seeds = dict[str, dict[str, float]](), dict[int, list[dict[str, float]]]()
     for number, (label, one) in enumerate(combinations.items(), start=1):
         folder = out / label
-        if Processes(pick_device(one.train.device, "train.device")).first:
+        if Processes(pick_device(one.train.device, "train.device")).is_main:
             logger.info("run %d of %d: %s", number, len(combinations), label)
         train(one, folder, resume=resume and (folder / "run.json").is_file(), progress=progress)
         runs[label] = main_figures(evaluate(folder, device=one.train.device))

@@ -26,13 +26,12 @@ from fact_clip import checkpoint
 from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig, checked
 from fact_clip.core import InputError
+from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.files import inside, read_text
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
-from fact_clip.encoders import pick_device
-from fact_clip.encoders.processes import Processes
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
 from fact_clip.training.evaluation import Progress, validate
@@ -173,7 +172,7 @@ class _Training:
         self.text, self.loader = self._candidates()
         config = run.config.model_dump(mode="json")
         self.loggers = list[Logger]()
-        if self.processes.first:
+        if self.processes.is_main:
             extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
             self.loggers = [FileLog(run.path, self.epoch), *extra]
             if resume:  # nothing is refused from here on
@@ -215,7 +214,7 @@ class _Training:
                 each.log(row)
             # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
             self._save_state()
-            if not self.processes.first:
+            if not self.processes.is_main:
                 continue
             best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
             told = f"loss {row['total']:.3f}{best}"
@@ -257,7 +256,7 @@ class _Training:
                 group["lr"] = settings.lr * lr_factor(settings, self.epoch + self.step / self.loader.n_batches)
             batch = batch.to(self.device)
             frames = next((length for length in self.lengths if length >= batch.mask.shape[1]), 0)
-            row = processes.summed(self._step(batch.longer(frames) if frames else batch), batch.share)
+            row = processes.all_reduce(self._step(batch.longer(frames) if frames else batch), batch.share)
             self.terms = {key: self.terms.get(key, 0.0) + value for key, value in row.items()}
             self.step += 1
             if time.monotonic() - self.saved > SAVE_SECONDS:
@@ -317,14 +316,14 @@ class _Training:
         return {f"validation {key}": value for key, value in figures.items()}
 
     def _save_model(self, facts: dict[str, Any]) -> None:
-        if self.processes.first:
+        if self.processes.is_main:
             facts = {**facts, "classes": self.run.vocabulary.names}
             checkpoint.save_weights(inside(self.run.path, "model.safetensors"), self.kept.state_dict(), facts)
 
     def _save_state(self) -> None:
         """Model and optimiser state by name; a run resumed from it continues exactly."""
         self.saved = time.monotonic()
-        if not self.processes.first:
+        if not self.processes.is_main:
             return
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.average is not None:

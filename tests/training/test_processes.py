@@ -217,7 +217,7 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
 
 
 def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_module, "Processes", lambda device: SimpleNamespace(world=2, rank=0, first=True))
+    monkeypatch.setattr(sweep_module, "Processes", lambda device: SimpleNamespace(world=2, rank=0, is_main=True))
     with pytest.raises(InputError, match=r"train\.members: 3 in 2 processes; expected 1; train an ensemble without"):
         train(tiny(train={"members": 3}), tmp_path / "run")
     assert not (tmp_path / "run").exists()

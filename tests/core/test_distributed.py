@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fact_clip.encoders.processes import Processes
+from fact_clip.core.distributed import Processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,22 +20,22 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from fact_clip.encoders.processes import Processes
+from fact_clip.core.distributed import Processes
 out, own = Path(sys.argv[1]), Processes("cpu")
 both = [torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1, 2)), torch.nn.Parameter(torch.zeros(3))]
 both[0].grad = None if own.rank == 1 else torch.tensor([1.0, 2.0]) * (own.rank + 1)
 both[1].grad = torch.tensor([[10.0 ** own.rank, 1.0]])
 own.sum_gradients(both)
-with own.first_one_first():
+with own.main_first():
     there = (out / "first").exists()
-    if own.first:
+    if own.is_main:
         (out / "first").touch()
 found = {
     "share": list(own.share(range(7))),
-    "each": own.each(lambda item: item**2, range(7)),
-    "few": own.each(str, [5, 6]),
-    "first": own.from_first(lambda: f"of {own.rank}"),
-    "summed": {key: float(value) for key, value in own.summed({"a": 1.0, "b": torch.tensor(own.rank)}, 0.5).items()},
+    "each": own.map(lambda item: item**2, range(7)),
+    "few": own.map(str, [5, 6]),
+    "first": own.broadcast(lambda: f"of {own.rank}"),
+    "sum": {key: float(value) for key, value in own.all_reduce({"a": 1.0, "b": torch.tensor(own.rank)}, 0.5).items()},
     "gradients": [None if each.grad is None else each.grad.tolist() for each in both],
     "there": there,
 }
@@ -49,12 +49,12 @@ def test_alone():
     weight.grad = torch.ones(2)
     alone.sum_gradients([weight])
     alone.wait()
-    assert (alone.rank, alone.world, alone.first) == (0, 1, True)
+    assert (alone.rank, alone.world, alone.is_main) == (0, 1, True)
     assert weight.grad.tolist() == [1, 1]
     assert alone.share([1, 2, 3]) == [1, 2, 3]
-    assert alone.each(str, [1, 2]) == ["1", "2"]
-    assert alone.from_first(lambda: 4) == 4
-    assert alone.summed({"a": 2.0}, 1.0) == {"a": 2.0}
+    assert alone.map(str, [1, 2]) == ["1", "2"]
+    assert alone.broadcast(lambda: 4) == 4
+    assert alone.all_reduce({"a": 2.0}, 1.0) == {"a": 2.0}
 
 
 @pytest.mark.slow

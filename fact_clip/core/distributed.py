@@ -1,4 +1,4 @@
-"""The processes that ``torchrun`` or ``accelerate launch`` started: which one this is, and what all of them found.
+"""Devices, and the processes that ``torchrun`` or ``accelerate launch`` started.
 
 Started without either, a process is alone, and nothing here does anything. accelerate joins the processes (gloo on the
 CPU, NCCL on CUDA) and is imported only then.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from fact_clip.core import InputError
-from fact_clip.core.processes import end_with_launcher
-from fact_clip.encoders.pretrained import pick_device
+from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,30 @@ def place_in_launch() -> tuple[int, int]:
     if lacking:
         raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}; expected what torchrun sets", todo)
     return rank, world
+
+
+def pick_device(name: str | torch.device, where: str = "device") -> torch.device:
+    """Return the device of a name: auto, cpu, cuda, cuda:N or mps; an InputError where this machine does not have it.
+
+    "auto" takes a GPU where there is one; under torchrun each process takes its own. `where` is for the error.
+    """
+    import torch
+
+    if not isinstance(name, str | torch.device):
+        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps")
+    name = str(name)
+    if name == "auto":
+        if torch.cuda.is_available():
+            rank = os.environ.get("LOCAL_RANK", "")
+            return torch.device(f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name.split(":")[0], False):
+        raise InputError(where, f"{name!r} is not on this machine; expected auto, cpu, cuda, cuda:N or mps")
+    try:
+        return torch.device(name)
+    except (RuntimeError, ValueError, OverflowError):
+        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps") from None
 
 
 class Processes:
@@ -71,7 +95,7 @@ class Processes:
                 atexit.register(self._state.destroy_process_group)
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 
@@ -81,23 +105,23 @@ class Processes:
             self._state.wait_for_everyone()
 
     @contextmanager
-    def first_one_first(self) -> Iterator[None]:
+    def main_first(self) -> Iterator[None]:
         """The first process runs the block before the others do."""
-        if not self.first:
+        if not self.is_main:
             self.wait()
         yield
-        if self.first:
+        if self.is_main:
             self.wait()
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """The items of this process: every `world`-th."""
         return items[self.rank :: self.world]
 
-    def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """``[function(item) for item in items]`` in every process, where each process works out its share."""
-        return self.gathered([function(item) for item in self.share(items)], len(items))
+        return self.gather([function(item) for item in self.share(items)], len(items))
 
-    def gathered(self, found: Sequence[R], count: int) -> list[R]:
+    def gather(self, found: Sequence[R], count: int) -> list[R]:
         """What all processes found for their share of `count` items, in the order of the items; in every process."""
         if self.world == 1:
             return list(found)
@@ -106,11 +130,11 @@ class Processes:
         of_process = gather_object([list(found)])
         return [of_process[place % self.world][place // self.world] for place in range(count)]
 
-    def from_first(self, function: Callable[[], R]) -> R:
+    def broadcast(self, function: Callable[[], R]) -> R:
         """What the function gives in the first process, which alone calls it: it may read from stdin."""
-        return self.gathered([function()] if self.first else [], 1)[0]
+        return self.gather([function()] if self.is_main else [], 1)[0]
 
-    def summed(self, values: Mapping[str, float | Tensor], scale: float) -> dict[str, float | Tensor]:
+    def all_reduce(self, values: Mapping[str, float | Tensor], scale: float) -> dict[str, float | Tensor]:
         """The sums over all processes of `scale` times each value."""
         if self.world == 1:
             return dict(values)
@@ -137,6 +161,29 @@ class Processes:
         pieces = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
         total = torch.cat([there, *(piece.flatten().float() for piece in pieces)])
         torch.distributed.all_reduce(total)
-        used, *sums = total.split([len(pieces), *(piece.numel() for piece in pieces)])
+        used, *sums = total.split([len(pieces), *(piece.numel() for piece in pieces)])  # type: ignore[no-untyped-call]
         for parameter, piece, own, by_any in zip(parameters, pieces, sums, used.tolist(), strict=True):
             parameter.grad = own.view_as(piece).to(piece.dtype) if by_any else None
+
+
+PARENT = "FACT_CLIP_PARENT"
+"""Environment variable of a command line that is to end with the process of this number."""
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+
+
+def end_with_launcher() -> None:
+    """End this process as soon as the ``torchrun`` that started it has ended, even by SIGKILL."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        end_with_parent(os.getppid())
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process as soon as its parent, a process number, has ended, even by SIGKILL. Linux alone can do that."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
