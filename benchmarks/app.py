@@ -27,7 +27,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from fact_clip.checkpoint import open_run
+from fact_clip.run import Run
 
 MINUTES = 10.0
 CLIENTS, SECONDS = 50, 120.0
@@ -71,7 +71,7 @@ def cpu_seconds(process: int) -> float:
 
 def features(run: Path, minutes: float, seed: int = 0) -> bytes:
     """A feature file of noise, (T, D) float16, as long as a video of some minutes."""
-    known = open_run(run)
+    known = Run.read(run)
     n_rows, width = round(60 * minutes * (known.fps or 5.0)), known.transform.input_dim
     rows = np.random.default_rng(seed).standard_normal((n_rows, width)).astype(np.float16)
     file = io.BytesIO()

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip import metrics
-from fact_clip.checkpoint import load_models, open_run
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
@@ -31,6 +30,7 @@ from fact_clip.decoding import Calibration
 from fact_clip.encoders.cache import embed
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.inference.training_free import TrainingFreeSettings, decode_similarity, probabilities
+from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
 Floats = NDArray[np.float64]
@@ -182,9 +182,9 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
 
 def permuted(out: Path) -> dict[str, float]:
     """S, U and H with all names typed in a random order: those of the vocabulary's order, but for rounding."""
-    run = open_run(out)
+    run = Run.read(out)
     dataset = Dataset.open(run.config.data)
-    segmenter = Segmenter(run, load_models(run), "cpu", Calibration.read(out / "calibration.json"))
+    segmenter = Segmenter(run, run.models(), "cpu", Calibration.read(out / "calibration.json"))
     order = np.random.default_rng(0).permutation(len(dataset.vocabulary))
     names = [dataset.vocabulary.names[label] for label in order]
     truth = [dataset.labels(name) for name in dataset.test]

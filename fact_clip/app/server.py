@@ -31,10 +31,10 @@ from fact_clip.app.reading import action_names, adjust_of, body_of, received, to
 from fact_clip.app.sessions import FEATURES, Limits, Session, Sessions, Upload, Video, ending_of, shown_name
 from fact_clip.app.training_set import TrainingSet, adapt_command, train
 from fact_clip.app.work import BusyError, Job, Queue, Quick
-from fact_clip.checkpoint import open_run
 from fact_clip.core import InputError, Segment
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.inference.prepared import NONE_OF_THESE
+from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Page:
     def __init__(self, engine: Engine, options: Options) -> None:
         self.engine, self.options = engine, options
         self.limits = options.limits
-        run = None if options.run is None else open_run(options.run)
+        run = None if options.run is None else Run.read(options.run)
         self.training_set = None if options.training_set is None else TrainingSet(options.training_set, run)
         self.queue, self.quick = Queue(self.limits.waiting), Quick(self.limits.quick)
         self.sessions = Sessions(self.limits, self._ended)
@@ -309,7 +309,7 @@ class Page:
             raise InputError("adapt", "a training that is under way; expected one at a time")
         start = session.adapted[session.model] if session.model else self.options.run
         out = training_set.new_run()
-        command = adapt_command(start, open_run(start), training_set.root, out, epochs)
+        command = adapt_command(start, Run.read(start), training_set.root, out, epochs)
 
         def run(job: Job) -> None:
             train(command, out, epochs, job)

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.app.work import CancelledError, Job
-from fact_clip.checkpoint import Run
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.files import check_place, whole_file
@@ -26,6 +25,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
 from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
+from fact_clip.run import Run
 
 ADAPTED = "runs"
 """Folder inside the training set with the adapted runs."""

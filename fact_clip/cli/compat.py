@@ -171,8 +171,8 @@ def _eval_holdout(given: Namespace) -> None:
 def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
     """The result of `training.evaluate` for the arguments of `_add_checkpoint`."""
     from fact_clip import training
-    from fact_clip.checkpoint import open_run, run_folder
     from fact_clip.compat.reference import device, overrides, read_settings
+    from fact_clip.run import Run, run_folder
 
     if given.output_dir is not None and given.output_dir.exists() and not given.output_dir.is_dir():
         raise InputError(CommandOption("--output_dir"), f"{given.output_dir}, a file; expected a folder")
@@ -181,13 +181,13 @@ def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
     if not (run / "run.json").is_file():
         run = _converted(checkpoint, given)
     elif given.cfg:  # a run has its own configuration; --cfg must name the same data and split
-        own, asked = open_run(run).config.data, read_settings(given.cfg, given.set).data
+        own, asked = Run.read(run).config.data, read_settings(given.cfg, given.set).data
         if (own.name, str(own.split)) != (asked.name, str(asked.split)):
             found = f"{asked.name}, split {asked.split}"
             raise InputError(
                 CommandOption("--cfg"), f"{found}; expected {own.name}, split {own.split}, which {run} was trained on"
             )
-    if with_unseen and open_run(run).config.data.holdout is None:
+    if with_unseen and Run.read(run).config.data.holdout is None:
         raise InputError(run, "a run without classes held out; expected one trained with data.holdout")
     with progress("evaluating") as report:
         changes = overrides(given.set, ("data", "decode", "evaluation"))
@@ -201,9 +201,9 @@ def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
 
 def _converted(checkpoint: Path, given: Namespace) -> Path:
     """The run folder of published weights, ``FILE.run`` beside them; made anew where the weights are newer."""
-    from fact_clip.checkpoint import open_run
     from fact_clip.compat.convert import convert_for
     from fact_clip.compat.reference import read_settings
+    from fact_clip.run import Run
 
     if not given.cfg:
         todo = "give --cfg if these are weights of the published code"
@@ -211,7 +211,7 @@ def _converted(checkpoint: Path, given: Namespace) -> Path:
     config, out = read_settings(given.cfg, given.set), checkpoint.with_name(f"{checkpoint.name}.run")
     weights = out / "model.safetensors"
     if weights.is_file() and checkpoint.is_file() and weights.stat().st_mtime >= checkpoint.stat().st_mtime:
-        if open_run(out).config.model != config.model:
+        if Run.read(out).config.model != config.model:
             raise InputError(
                 out, f"made with another configuration; expected that of {' + '.join(given.cfg)}", "remove it"
             )
@@ -241,8 +241,8 @@ def _select(given: Namespace) -> None:
 
 
 def _viz(given: Namespace) -> None:
-    from fact_clip.checkpoint import open_run, run_folder
     from fact_clip.report import draw_frames
+    from fact_clip.run import Run, run_folder
     from fact_clip.training.evaluation import frame_states
 
     if given.videos < 0:
@@ -252,7 +252,7 @@ def _viz(given: Namespace) -> None:
         inner = folder / f"split{part.removeprefix('split')}"
         folder = newest(inner if inner.is_dir() else folder)
     if part not in ("test", "validation", "train"):
-        asked, own = part.removeprefix("split"), str(open_run(folder).config.data.split)
+        asked, own = part.removeprefix("split"), str(Run.read(folder).config.data.split)
         if asked != own:
             raise InputError(
                 CommandOption("--split"),

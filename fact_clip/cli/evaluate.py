@@ -52,11 +52,11 @@ def evaluate(
 
     actions = given_actions(None, actions_file)
     if plot is not None:
-        from fact_clip.checkpoint import open_run
         from fact_clip.report import check_suffix, save_curve
+        from fact_clip.run import Run
 
         check_suffix(plot)
-        if open_run(run, overrides or []).config.data.holdout is None:
+        if Run.read(run, overrides or []).config.data.holdout is None:
             raise InputError(
                 CommandOption("--plot"), "a run without unseen classes; expected one that was trained with data.holdout"
             )

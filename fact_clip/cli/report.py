@@ -77,10 +77,10 @@ def write(
 
 def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: str) -> None:
     """Evaluate the runs that lack what the report is made from."""
-    from fact_clip.checkpoint import open_run
+    from fact_clip.run import Run
 
     for folder in folders:
-        open_run(folder)
+        Run.read(folder)
         if all((folder / f"{stem}{suffix}").is_file() for suffix in (".json", ".npz")):
             continue
         from fact_clip import training

@@ -392,7 +392,7 @@ def _check_media(media: str, inputs: Sequence[Path], named: bool) -> None:
 
 def _segments_of(run: Path) -> Path:
     """The folder of results in a run folder, which may be named by one of its files."""
-    from fact_clip.checkpoint import run_folder
+    from fact_clip.run import run_folder
 
     return inside(run_folder(run), "segments")
 

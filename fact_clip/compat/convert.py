@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fact_clip.checkpoint import Run, create, load_strictly, save_weights
 from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
@@ -30,6 +29,8 @@ from fact_clip.losses import Criterion
 from fact_clip.metrics.frame import class_set
 from fact_clip.models import FACT, Classes
 from fact_clip.models.blocks import block_configs
+from fact_clip.run import Run
+from fact_clip.weights import load_strictly, save_weights
 
 # What torch.load and safetensors raise for files that are broken or hold more than weights.
 _BROKEN: tuple[type[Exception], ...] = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError)
@@ -187,7 +188,7 @@ def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: P
     _check_count(run, weights, checkpoint, mapping)
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, str(checkpoint))
-    create(run)
+    run.write()
     facts = {"converted_from": str(checkpoint), "classes": run.vocabulary.names}
     save_weights(inside(run.path, "model.safetensors"), model.state_dict(), facts)
     return run.path

@@ -18,12 +18,12 @@ from typing import Annotated
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
-from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, number_of, path_of, table_of
-from fact_clip.core.files import read_mapping
+from fact_clip.core.arguments import names_of, number_of, table_of
+from fact_clip.core.messages import listed
+from fact_clip.core.values import read_value
 from fact_clip.metrics import SeenUnseenCurve
 
 Floats = NDArray[np.float64]
@@ -127,26 +127,6 @@ ASKS_MODEL = ("posterior", "frames+posterior")
 _Nats = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
-class CalibrationFile(BaseModel):
-    """``calibration.json`` of a run folder: the values of a `Calibration`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    seen: tuple[str, ...] = Field(min_length=1)
-    frames: dict[str, dict[str, Annotated[int, Field(ge=0)]]]
-    prior_weight: Annotated[float, Field(ge=0, le=1e6)]
-    gamma: _Nats
-    prior: dict[str, _Nats] = Field(default_factory=dict)
-    shift: _Nats = 0.0
-
-    @field_validator("frames")
-    @classmethod
-    def _some(cls, frames: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-        if not all(any(counts.values()) for counts in frames.values()):
-            raise ValueError("a slot without frames")
-        return frames
-
-
 @dataclass(frozen=True)
 class Calibration:
     """What a run with classes held out subtracts from its scores, for any candidates.
@@ -160,42 +140,38 @@ class Calibration:
         shift: added to that product where `prior` is given.
     """
 
-    seen: tuple[str, ...]
-    frames: Mapping[str, Mapping[str, int]]
-    prior_weight: float = 0.0
-    gamma: float = 0.0
-    prior: Mapping[str, float] = field(default_factory=dict)
-    shift: float = 0.0
+    seen: Annotated[tuple[str, ...], Field(min_length=1)]
+    frames: Mapping[str, Mapping[str, Annotated[int, Field(ge=0)]]]
+    prior_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    gamma: _Nats = 0.0
+    prior: Mapping[str, _Nats] = field(default_factory=dict)
+    shift: _Nats = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seen", names_of(self.seen, "seen"))
-        for slot, counts in self.frames.items():
-            for factor, count in counts.items():
-                number_of(count, f"frames of {slot} {factor!r}", "a number of frames, 0 or more", 0)
-        number_of(self.prior_weight, "prior_weight", "a number from 0 to 1,000,000", 0, 1e6)
-        for name, value in (("gamma", self.gamma), ("shift", self.shift)):
-            number_of(value, name, "nats, -1e9 to 1e9", -1e9, 1e9)
-        for name, value in self.prior.items():
-            number_of(value, f"prior of {name!r}", "nats, -1e9 to 1e9", -1e9, 1e9)
+        if not all(any(counts.values()) for counts in self.frames.values()):
+            raise InputError("frames", "a slot without training frames")
 
     @classmethod
     def read(cls, path: Path, vocabulary: Vocabulary) -> Calibration | None:
-        """The calibration of a vocabulary in a JSON file of its `asdict`; None if there is no file.
+        """Read the calibration of a vocabulary from a JSON file; None if there is no file.
 
         An InputError if it is damaged, or does not fit the vocabulary.
         """
-        if not os.path.lexists(path := path_of(path, "path")):
+        if not os.path.lexists(path):
             return None
-        known = checked(CalibrationFile, read_mapping(path, "a calibration as it was written"), path)
-        if tuple(known.frames) != vocabulary.slots:
-            found = f"frames of the slots {', '.join(known.frames)}"
-            raise InputError(path, f"{found}; expected those of the vocabulary, {', '.join(vocabulary.slots)}")
-        for key, names in (("seen", known.seen), ("prior", tuple(known.prior))):
+        calibration = read_value(cls, path, "train the run anew")
+        if tuple(calibration.frames) != vocabulary.slots:
+            problem = f"frames of the slots {listed(calibration.frames)}, not of {listed(vocabulary.slots)}"
+            raise InputError(path, problem, "train the run anew")
+        for key, names in (("seen", calibration.seen), ("prior", tuple(calibration.prior))):
             unknown = set(names) - set(vocabulary.names)
             if unknown or len(set(names)) < len(names):
-                found = f"{min(unknown)!r} in {key}" if unknown else f"a name twice in {key}"
-                raise InputError(path, f"{found}; expected classes of vocabulary.json, each once", "train the run anew")
-        return cls(**known.model_dump())
+                problem = (
+                    f"{min(unknown)!r} in {key} is not in vocabulary.json" if unknown else f"a name twice in {key}"
+                )
+                raise InputError(path, problem, "train the run anew")
+        return calibration
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:
         """(C,) log p(c)."""

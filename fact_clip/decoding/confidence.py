@@ -7,25 +7,22 @@ The calibration error in bins is that of Guo et al., "On Calibration of Modern N
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from fact_clip.config import checked
 from fact_clip.core import InputError, runs
-from fact_clip.core.arguments import array_of, number_of, path_of, whole_of
-from fact_clip.core.files import read_mapping
+from fact_clip.core.arguments import array_of, number_of
 from fact_clip.core.segments import frame_labels
+from fact_clip.core.values import read_value
 
 Floats = NDArray[np.float64]
 
@@ -41,24 +38,6 @@ _PRIOR = 0.5  # deviation of slope and intercept around 1 and 0
 _LEAST_SLOPE = 0.1  # a higher score is never a lower confidence
 
 
-class ConfidenceFile(BaseModel):
-    """``confidence.json`` of a run folder: the values of a `Confidence`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    slope: float = Field(gt=0, le=1e6)
-    intercept: float = Field(ge=-1e6, le=1e6)
-    quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=_STEPS + 1, max_length=_STEPS + 1)
-    frames: int = Field(ge=0)
-
-    @field_validator("quantiles")
-    @classmethod
-    def _in_order(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
-        if any(after < before for before, after in pairwise(quantiles)):
-            raise ValueError("quantiles that fall")
-        return quantiles
-
-
 @dataclass(frozen=True)
 class Confidence:
     """What a run learned about its scores on validation videos.
@@ -70,15 +49,12 @@ class Confidence:
         frames: how many frames this was learned from.
     """
 
-    slope: float
-    intercept: float
-    quantiles: tuple[float, ...]
-    frames: int
+    slope: Annotated[float, Field(gt=0, le=1e6)]
+    intercept: Annotated[float, Field(ge=-1e6, le=1e6)]
+    quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    frames: Annotated[int, Field(ge=0)]
 
     def __post_init__(self) -> None:
-        number_of(self.slope, "slope", "a number above 0, 1e6 at most", math.ulp(0), 1e6)
-        number_of(self.intercept, "intercept", "a number, -1e6 to 1e6", -1e6, 1e6)
-        whole_of(self.frames, "frames", 0, 10**12)
         values = array_of(self.quantiles, "quantiles", "numbers from 0 to 1, in order")
         if values.shape not in ((0,), (_STEPS + 1,)):
             raise InputError("quantiles", f"an array of shape {values.shape}; expected ({_STEPS + 1},)")
@@ -121,13 +97,8 @@ class Confidence:
 
     @classmethod
     def read(cls, path: Path) -> Confidence | None:
-        """What a JSON file of its `asdict` holds; None if there is no file, an InputError if it is damaged."""
-        if not os.path.lexists(path := path_of(path, "path")):
-            return None
-        known = checked(
-            ConfidenceFile, read_mapping(path, "a confidence as it was written"), path, "train the run anew"
-        )
-        return cls(**known.model_dump())
+        """Read it from a JSON file; None if there is no file, an InputError if it is damaged."""
+        return read_value(cls, path, "train the run anew") if os.path.lexists(path) else None
 
     def calibrated(self, scores: ArrayLike) -> Floats:
         """Scores (T,) in [0, 1] as confidences (T,)."""

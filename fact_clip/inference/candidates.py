@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.checkpoint import Run
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import listed, spelling_key
@@ -25,6 +24,7 @@ from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.new_words import in_words, new_words
 from fact_clip.inference.prepared import NONE_OF_THESE
 from fact_clip.models import FACT
+from fact_clip.run import Run
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fact_clip.checkpoint import Run, load_models, open_run
 from fact_clip.config import Config
 from fact_clip.core import InputError, Segmentation, stretch
 from fact_clip.core.arguments import number_of, whole_of
@@ -43,6 +42,7 @@ from fact_clip.inference.prepared import Adjust, PreparedScores, absorb_short, r
 from fact_clip.inference.sources import SegmentsMany, check_features
 from fact_clip.inference.windows import Window, cut_windows, grouped, overlap_of
 from fact_clip.models import FACT
+from fact_clip.run import Run
 from fact_clip.video.extract import Settings
 
 ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
@@ -451,7 +451,7 @@ def load(
         trust_encoder: load an encoder that the run names by a path (docs/reliability.md).
 
     """
-    run = open_run(run_dir)
+    run = Run.read(run_dir)
     for name, value in (("--fps", fps), ("--window", window)):
         if value is not None:
             number_of(value, name)
@@ -470,7 +470,7 @@ def load(
     warn_of_no_calibration(run, calibration)
     segmenter = Segmenter(
         run,
-        load_models(run),
+        run.models(),
         place,
         calibration,
         confidence=confidence,

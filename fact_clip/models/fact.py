@@ -11,7 +11,7 @@ from fact_clip.core.arguments import number_of, whole_of
 from fact_clip.core.errors import ConfigKey, InputError
 from fact_clip.models.blocks import BLOCKS, Scene, block_configs
 from fact_clip.models.branches import sinusoidal_positions
-from fact_clip.models.heads import HEADS, MOST, Candidates, Classes, FrameProjection
+from fact_clip.models.heads import HEADS, Candidates, Classes, FrameProjection
 from fact_clip.models.kernels import keep_freed_memory
 from fact_clip.models.objects import ObjectEvidence, ObjectSpec
 from fact_clip.models.output import BlockOutput, Output
@@ -54,7 +54,7 @@ class FACT(nn.Module):
         keep_freed_memory()
         if config.head not in HEADS:
             raise InputError(ConfigKey("model.head"), f"{config.head!r}; expected one of {', '.join(HEADS)}")
-        whole_of(input_dim, "input_dim", 1, MOST)
+        whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         reads_text = config.reads_text
         if reads_text and text is None:

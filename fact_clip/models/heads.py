@@ -10,44 +10,40 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.core.arguments import whole_of
 from fact_clip.core.errors import InputError
-
-MOST = 1_000_000
-"""Classes, slots or columns; more are a mistake, and would fill the memory."""
 
 KEY_WIDTH = 64
 """Width in which the text head compares features and text."""
+
+
+_Size = Annotated[int, Field(ge=0, le=1_000_000)]
+_Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True)
 class Classes:
     """What a head must know of the vocabulary: of the C classes, their verbs and nouns, or the sizes of their texts."""
 
-    count: int  # C
+    count: _Positive  # C
     verb: tuple[int, ...] = ()  # verb index of each class, for a verb-noun head
     noun: tuple[int, ...] = ()
-    n_verbs: int = 0
-    n_nouns: int = 0
-    n_slots: int = 0  # text vectors of a class, for a text head
-    text_width: int = 0
-    evidence_slot: int = 0  # the slot whose words are names of object columns
-    evidence_width: int = 0  # width of the evidence of object columns; 0: there are none
+    n_verbs: _Size = 0
+    n_nouns: _Size = 0
+    n_slots: _Size = 0  # text vectors of a class, for a text head
+    text_width: _Size = 0
+    evidence_slot: _Size = 0  # the slot whose words are names of object columns
+    evidence_width: _Size = 0  # width of the evidence of object columns; 0: there are none
 
     def __post_init__(self) -> None:
-        for name in ("count", "n_verbs", "n_nouns", "n_slots", "text_width", "evidence_slot", "evidence_width"):
-            whole_of(getattr(self, name), f"classes.{name}", int(name == "count"), MOST)
-        for name, own, size in (("verb", self.verb, self.n_verbs), ("noun", self.noun, self.n_nouns)):
-            if own and len(own) != self.count:
-                raise InputError(
-                    f"classes.{name}", f"{len(own)} entries; expected one for each of {self.count} classes"
-                )
-            for index in own:
-                whole_of(index, f"classes.{name}", 0, size - 1)
+        for name, indices, size in (("verb", self.verb, self.n_verbs), ("noun", self.noun, self.n_nouns)):
+            if indices and (len(indices) != self.count or not 0 <= min(indices) <= max(indices) < size):
+                raise InputError(f"classes.{name}", f"expected one index below {size} for each of {self.count} classes")
 
     @property
     def null_divisor(self) -> float:

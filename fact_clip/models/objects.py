@@ -16,16 +16,21 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from fact_clip.config import ObjectConfig
-from fact_clip.core.arguments import table_of, whole_of
+from fact_clip.core.errors import InputError
 
 _SHARPNESS = 50.0  # of the softmax from a word to the names: cosine 1 against .85 is 1 against .0006
 _HEADS = 4  # of the attention that pools the evidence of the free objects
 _LEAST_COSINE = 0.6  # of a word and the name of the object that it means
+
+
+_Index = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 @dataclass(frozen=True)
@@ -38,18 +43,15 @@ class ObjectSpec:
         slot: the slot of an action's factors whose words are names of objects.
     """
 
-    columns: tuple[tuple[int, ...], ...]
-    fixed: tuple[int, ...]
-    slot: int
+    columns: tuple[tuple[_Index, ...], ...]
+    fixed: tuple[_Index, ...]
+    slot: _Index
 
     def __post_init__(self) -> None:
-        table_of(self.columns, "columns", ("O", "k"))
-        for row in self.columns:
-            for column in row:
-                whole_of(column, "columns", 0, 1_000_000)
-        for place in self.fixed:
-            whole_of(place, "fixed", 0, len(self.columns) - 1)
-        whole_of(self.slot, "slot", 0, 1_000_000)
+        if len({len(row) for row in self.columns}) != 1 or not self.columns[0]:
+            raise InputError("columns", "expected one object or more, each with the same number of columns")
+        if not all(0 <= index < len(self.columns) for index in self.fixed):
+            raise InputError("fixed", f"expected indices of the {len(self.columns)} objects")
 
 
 class ObjectEvidence(nn.Module):

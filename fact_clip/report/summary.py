@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fact_clip import metrics
-from fact_clip.checkpoint import Run, open_run, run_folder
 from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.files import read_mapping
 from fact_clip.report import analysis
 from fact_clip.report.colours import class_colours
 from fact_clip.report.record import ROWS, Record, Video
+from fact_clip.run import Run, run_folder
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
@@ -100,7 +100,7 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
     titles = _titles([str(folder) for folder in folders])
     found = []
     for folder, title in zip(folders, titles, strict=True):
-        run, path = open_run(folder), folder / f"{stem}.json"
+        run, path = Run.read(folder), folder / f"{stem}.json"
         record = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
         known = checked(ResultFile, result, path, "run fact-clip evaluate again")

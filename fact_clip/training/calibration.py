@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fact_clip.checkpoint import Run, load_model, load_models, member_folders, open_run
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
@@ -34,6 +33,7 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.metrics import SeenUnseenCurve
 from fact_clip.metrics.frame import FrameCounts
 from fact_clip.metrics.zero_shot import curve_of_counts
+from fact_clip.run import Run, member_folders
 
 logger = logging.getLogger(__name__)
 
@@ -149,13 +149,13 @@ def judges(
     Members with validation videos of their own are asked one by one, each on the videos that it did not learn.
     """
     if not run.config.train.member_parts:
-        return [Segmenter(run, load_models(run), device, calibration)], [dataset]
-    segmenters, datasets = [Segmenter(run, load_model(run), device, calibration)], [dataset]
-    for member in map(open_run, member_folders(run.path, run.config.train.members)):
+        return [Segmenter(run, run.models(), device, calibration)], [dataset]
+    segmenters, datasets = [Segmenter(run, run.model(), device, calibration)], [dataset]
+    for member in map(Run.read, member_folders(run.path, run.config.train.members)):
         # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
         data = run.config.data.model_copy(update={"validation_part": member.config.data.validation_part})
         config = run.config.model_copy(update={"data": data})
-        segmenters.append(Segmenter(replace(member, config=config), load_model(member), device, calibration))
+        segmenters.append(Segmenter(replace(member, config=config), member.model(), device, calibration))
         datasets.append(Dataset.open(data))
     return segmenters, datasets
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fact_clip.checkpoint import Run
 from fact_clip.core.pace import paced
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration, Confidence
+from fact_clip.run import Run
 from fact_clip.training.calibration import judges
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
-from fact_clip.checkpoint import Run, check_vocabulary, load_models, open_run, write_json
 from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.commit import commit
@@ -20,11 +19,13 @@ from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.core.pace import paced
+from fact_clip.core.values import write_value
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines, read_split
 from fact_clip.decoding import Calibration, Confidence, reliability
 from fact_clip.inference.candidates import Choice
 from fact_clip.inference.segmenter import Segmenter, warn_of_no_calibration
+from fact_clip.run import Run, check_vocabulary
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run
 from fact_clip.training.confidence import learn_confidence
@@ -114,7 +115,7 @@ def evaluate(
         result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
     if processes.is_main:
         _record(segmenter, dataset, vocabulary, names, rows).save(record)
-        write_json(written, result)
+        write_value(written, result)
     return result
 
 
@@ -151,7 +152,7 @@ def _record(
 
 def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
     """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
-    trained, place = open_run(run_dir), pick_device(device, "device")
+    trained, place = Run.read(run_dir), pick_device(device, "device")
     for override in settings_of(overrides):
         if "=" not in override:
             raise InputError(override, "no '=' in the override; expected key=value, as in data.root=FOLDER")
@@ -160,7 +161,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
             raise InputError(
                 override, f"a setting of the model or of its training; expected {expected}", "train a run with it"
             )
-    run = open_run(run_dir, overrides) if overrides else trained
+    run = Run.read(run_dir, overrides) if overrides else trained
     dataset = Dataset.open(run.config.data)
     _check_split(trained, run, dataset)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
@@ -200,7 +201,7 @@ def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[
             calibration = calibrate_run(run, dataset, place)
         if confidence is not None:
             confidence = learn_confidence(run, dataset, place, calibration)
-    models = load_models(run)
+    models = run.models()
     warn_of_no_calibration(run, calibration)
     warn_of_unused([run.config], overrides)
     return Segmenter(run, models, place, calibration, confidence=confidence), dataset
@@ -222,7 +223,7 @@ _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache="
 """What an evaluation may set otherwise than the training did."""
 
 _TRAINED = ("data.objects", "data.stride=", "data.interleave=", "data.context=", "data.standardize=")
-"""What it may not, since the weights depend on it; `open_run` looks at the columns of the model."""
+"""What it may not, since the weights depend on it; `Run.read` looks at the columns of the model."""
 
 
 def _decoding(config: Config) -> tuple[DecodeConfig, int]:

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fact_clip import checkpoint
-from fact_clip.checkpoint import Run, classes_of
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.distributed import Processes
@@ -32,6 +30,8 @@ from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.inference.segmenter import check_joint_space
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.run import Run, check_vocabulary, classes_of
+from fact_clip.weights import load_strictly, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def prepare(
     objects = None if start is not None else _object_columns(config, dataset)
     texts = model_texts(config, dataset.vocabulary, objects)
     if start is not None and start.objects is not None:
-        texts["object_text"] = checkpoint.read_weights(start.path / "model.safetensors")[0]["objects.names"]
+        texts["object_text"] = read_weights(start.path / "model.safetensors")[0]["objects.names"]
     check_joint_space(config, dataset.input_dim, texts["text"].shape[-1] if config.model.is_open else None)
     if resume or not processes.is_main:
         run = _resumed(config, out, dataset, processes.world)
@@ -173,7 +173,7 @@ def prepare(
         run.new_model(**texts)  # sizes that do not go together are reported here
         make_criterion(run, dataset).null_weight(config.model.tokens, config.model.transcript)
     if processes.is_main and not resume:
-        checkpoint.create(run)
+        run.write()
     return run, texts
 
 
@@ -183,7 +183,7 @@ def _resumed(config: Config, out: Path, dataset: Dataset, world: int) -> Run:
     A step keeps the number of videos that it began with, however many processes share them now; another batch size has
     to agree with it.
     """
-    run, may_grow = checkpoint.open_run(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
+    run, may_grow = Run.read(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
     other = _first_difference(run.config.model_dump(exclude=may_grow), config.model_dump(exclude=may_grow))
     if other is not None:
         key, before, now = other
@@ -191,7 +191,7 @@ def _resumed(config: Config, out: Path, dataset: Dataset, world: int) -> Run:
         raise InputError(
             key, f"{now!r}; expected {expected}", "resume with the settings of the run, or use a new --out"
         )
-    checkpoint.check_vocabulary(run, dataset.vocabulary, dataset.root)
+    check_vocabulary(run, dataset.vocabulary, dataset.root)
     if run.videos not in (None, dataset.digest):
         found, todo = (
             "other videos to train on, or to validate with",
@@ -224,7 +224,7 @@ def starting_run(config: Config, dataset: Dataset) -> Run:
     The model, the texts and the transform of features must be the same. Other classes are possible where the head reads
     text; any other head has one output a class.
     """
-    where, run = "train.init", checkpoint.open_run(str(config.train.init))
+    where, run = "train.init", Run.read(str(config.train.init))
     for group in ("model", "text") if config.model.reads_text else ("model",):
         asked = getattr(config, group).model_dump()
         for key, value in getattr(run.config, group).model_dump().items():
@@ -252,10 +252,10 @@ def starting_run(config: Config, dataset: Dataset) -> Run:
 def load_start(model: FACT, config: Config) -> None:
     """Give a new model the weights of ``train.init``; its text vectors stay those of its own classes. Strict."""
     path = Path(str(config.train.init)) / "model.safetensors"
-    weights, _ = checkpoint.read_weights(path)
+    weights, _ = read_weights(path)
     if model.text is not None:
         weights["text_embeddings"] = model.text
-    checkpoint.load_strictly(model, weights, str(path))
+    load_strictly(model, weights, str(path))
 
 
 def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:

@@ -24,8 +24,6 @@ from typing import IO, Any
 
 import torch
 
-from fact_clip import checkpoint
-from fact_clip.checkpoint import Run, member_folders
 from fact_clip.config import Config, checked_config, set_key
 from fact_clip.core import InputError
 from fact_clip.core.arguments import path_of
@@ -34,11 +32,13 @@ from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.files import file_name, inside, whole_file
 from fact_clip.core.messages import printable
 from fact_clip.core.processes import locked
+from fact_clip.core.values import write_value
 from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.windows import cut_windows
 from fact_clip.models.blocks import block_configs
 from fact_clip.models.heads import HEADS
+from fact_clip.run import Run, member_folders, remove_unfinished
 from fact_clip.training.calibration import calibrate_run, check_rules
 from fact_clip.training.confidence import learn_confidence
 from fact_clip.training.evaluation import Progress, check_select, evaluate
@@ -112,7 +112,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, progress: Pr
                 while_training.enter_context(locked(out, "a training"))
                 while_training.enter_context(_kept_if_begun(out))
             if resume and processes.is_main:
-                checkpoint.remove_unfinished(out)
+                remove_unfinished(out)
             with processes.main_first():
                 run, texts = prepare(config, out, dataset, resume, processes)
         with _members_beside(run.config, out, resume) as check_members:
@@ -180,10 +180,10 @@ def _calibrate(run: Run, dataset: Dataset, device: torch.device) -> None:
     calibration = None
     if dataset.holdout is not None and run.config.model.is_open:
         calibration = calibrate_run(run, dataset, device)
-        checkpoint.write_json(inside(run.path, "calibration.json"), asdict(calibration))
+        write_value(inside(run.path, "calibration.json"), asdict(calibration))
     confidence = learn_confidence(run, dataset, device, calibration)
     if confidence is not None:
-        checkpoint.write_json(inside(run.path, "confidence.json"), asdict(confidence))
+        write_value(inside(run.path, "confidence.json"), asdict(confidence))
 
 
 # --- the members of an ensemble ------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def sweep(
     with locked(out, "a training") if first else nullcontext():
         result = _trained_in_turn(combinations, out, axes, resume, progress)
         if first:
-            checkpoint.write_json(inside(out, "evaluation.json"), result)
+            write_value(inside(out, "evaluation.json"), result)
     return result
 
 

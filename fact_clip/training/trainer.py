@@ -22,8 +22,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fact_clip import checkpoint
-from fact_clip.checkpoint import Run
 from fact_clip.config import TrainConfig, checked
 from fact_clip.core import InputError
 from fact_clip.core.distributed import Processes, pick_device
@@ -34,9 +32,11 @@ from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
+from fact_clip.run import Run, check_classes
 from fact_clip.training.evaluation import Progress, validate
 from fact_clip.training.logs import FileLog, Logger, make_logger
 from fact_clip.training.setup import candidates, load_start, make_criterion
+from fact_clip.weights import load_strictly, read_weights, save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class _Training:
             extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
             self.loggers = [FileLog(run.path, self.epoch), *extra]
             if resume:  # nothing is refused from here on
-                checkpoint.create(run)
+                run.write()
 
     def _candidates(self) -> tuple[Tensor | None, TrainingLoader]:
         """Texts of the classes that training scores, and videos whose labels are places among them (-1: none)."""
@@ -318,7 +318,7 @@ class _Training:
     def _save_model(self, facts: dict[str, Any]) -> None:
         if self.processes.is_main:
             facts = {**facts, "classes": self.run.vocabulary.names}
-            checkpoint.save_weights(inside(self.run.path, "model.safetensors"), self.kept.state_dict(), facts)
+            save_weights(inside(self.run.path, "model.safetensors"), self.kept.state_dict(), facts)
 
     def _save_state(self) -> None:
         """Model and optimiser state by name; a run resumed from it continues exactly."""
@@ -335,16 +335,16 @@ class _Training:
         facts: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
         facts |= {"classes": self.run.vocabulary.names}
         facts |= {"step": self.step, "terms": {key: float(value) for key, value in self.terms.items()}}
-        checkpoint.save_weights(inside(self.run.path, "last.safetensors"), tensors, facts)
+        save_weights(inside(self.run.path, "last.safetensors"), tensors, facts)
 
     def _restore(self) -> None:
         path = self.run.path / "last.safetensors"
-        tensors, facts = checkpoint.read_weights(path)
-        checkpoint.check_classes(self.run, facts, path)
+        tensors, facts = read_weights(path)
+        check_classes(self.run, facts, path)
         models = {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.kept}
         for prefix, model in models.items():
             weights = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
-            checkpoint.load_strictly(model, weights, str(path))
+            load_strictly(model, weights, str(path))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):

@@ -1,0 +1,332 @@
+"""A run folder: weights, configuration, vocabulary, feature statistics and versions; nothing in it is executed.
+
+::
+
+    RUN/config.yaml          the resolved configuration
+    RUN/vocabulary.json      class names, background, factors
+    RUN/run.json             format, versions, feature width and orientation, frame rate
+    RUN/features.safetensors statistics of the training features
+    RUN/model.safetensors    the weights chosen on validation
+    RUN/calibration.json     with classes held out: what is taken off scores (decoding.Calibration)
+    RUN/confidence.json      with validation videos: what scores are worth (decoding.Confidence)
+    RUN/ckpts/best.net       the same, where scripts/train.py made the run: a link to it
+    RUN/last.safetensors     weights and optimiser as they were last saved, for --resume
+
+Each file is written under another name and then renamed, so a killed run leaves files that load.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from torch import Tensor
+
+from fact_clip import __version__
+from fact_clip.config import Config, Rate, set_key, settings_of
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.commit import commit
+from fact_clip.core.errors import ConfigKey, FileLocation
+from fact_clip.core.files import check_file, inside, read_mapping, whole_file
+from fact_clip.core.values import parse_value, read_value, write_value
+from fact_clip.datasets.benchmarks import Layout
+from fact_clip.datasets.features import FeatureTransform
+from fact_clip.decoding import Calibration, Confidence
+from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.models.heads import HEADS, KEY_WIDTH
+from fact_clip.weights import load_strictly, read_weights, writing_tensors
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 2
+_COPY = "copy the run folder again"
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What ``run.json`` says, beside versions."""
+
+    classes: Classes  # what the heads know of the vocabulary
+    layout: Layout  # orientation of feature files
+    fps: Rate | None  # feature rows per second, if known
+    mean_transcript_length: Annotated[float, Field(ge=0, le=1e9)] | None  # mean segments of the training videos
+    objects: ObjectSpec | None = None  # which columns of the model's input belong to which named object
+    # the frame encoder that made the features from videos, if known
+    encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
+    videos_a_step: Annotated[int, Field(ge=1)] | None = None  # of the training, over all its processes
+    videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None  # `Dataset.digest` of the training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(RunFacts):
+    """What a run folder says about its model, apart from the weights."""
+
+    path: Path
+    config: Config
+    vocabulary: Vocabulary  # that of the training
+    transform: FeatureTransform  # from raw features to the model's input
+
+    @classmethod
+    def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Run:
+        """Read a run folder's description, with ``key=value`` overrides on top of its configuration.
+
+        Args:
+            path: the folder, or one of its weight files (see :func:`run_folder`).
+            overrides: settings on top of its configuration.
+
+        Raises:
+            InputError: no run folder, another format version, or a damaged file.
+        """
+        path = run_folder(path)
+        if not (path / "run.json").is_file():
+            inner = next((file.parent for file in sorted(path.glob("*/run.json"))), None) if path.is_dir() else None
+            fix = "name a folder made by 'fact-clip train' or 'fact-clip convert'"
+            raise InputError(path, "no run.json", fix if inner is None else f"name one of the runs in it, as {inner}")
+        facts, tree = (read_mapping(path / name, "a complete run folder") for name in ("run.json", "config.yaml"))
+        written = facts.get("format")
+        if type(written) is not int or written not in (1, FORMAT):  # True and 1.0 are equal to 1
+            fix = f"use the fact-clip version that wrote it ({facts.get('fact_clip', 'unknown')})"
+            raise InputError(path / "run.json", f"format {written!r}, but this version reads {FORMAT}", fix)
+        if written == 1:
+            _convert_format_1(path, facts, tree)
+        elif missing := [group for group in Config.model_fields if group not in tree]:
+            raise InputError(path / "config.yaml", f"no group {missing[0]}", _COPY)
+        config = Config.overridden(tree, settings_of(overrides), str(path / "config.yaml"))
+        stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
+        vocabulary = read_value(Vocabulary, path / "vocabulary.json", _COPY)
+        transform = _read_transform(path / "features.safetensors")
+        run = cls(path=path, config=config, vocabulary=vocabulary, transform=transform, **vars(stored))
+        run._check()
+        return run
+
+    def _check(self) -> None:
+        """Raise an InputError where the files of the folder do not belong together."""
+        for key, value, configured in (
+            ("data.context", list(self.transform.context), list(self.config.data.context)),
+            ("data.standardize", self.transform.mean is not None, self.config.data.standardize),
+        ):
+            if value != configured:
+                problem = f"{key} is {json.dumps(value)} here, but {json.dumps(configured)} in the configuration"
+                raise InputError(self.path / "features.safetensors", problem, _COPY)
+        if len(self.vocabulary.background) == len(self.vocabulary):
+            raise InputError(self.path / "vocabulary.json", "all classes are background", _COPY)
+        if len(self.vocabulary) != self.classes.count:
+            problem = f"{len(self.vocabulary)} classes, but {self.classes.count} in run.json"
+            raise InputError(self.path / "vocabulary.json", problem, _COPY)
+        last = 0 if self.objects is None else max(map(max, self.objects.columns))
+        if last >= self.transform.width:
+            problem = f"column {last} of an object, but the model's input has {self.transform.width}"
+            raise InputError(self.path / "run.json", problem, _COPY)
+
+    @classmethod
+    def open(cls, path: str | Path, overrides: Sequence[str] = ()) -> LoadedRun:
+        """Read a run with its models, in evaluation mode, and what it learned on validation videos; see `read`."""
+        run = cls.read(path, overrides)
+        calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
+        confidence = Confidence.read(run.path / "confidence.json")
+        if calibration is None and run.config.data.holdout is not None and run.config.model.is_open:
+            logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
+        return LoadedRun(run, run.models(), calibration, confidence)
+
+    def write(self) -> None:
+        """Write everything but the weights."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with whole_file(inside(self.path, "config.yaml")) as path:
+            path.write_text(self.config.to_yaml(), encoding="utf-8")
+        write_value(inside(self.path, "vocabulary.json"), self.vocabulary.to_dict())
+        with writing_tensors(inside(self.path, "features.safetensors")) as path:
+            save_arrays(self.transform.to_arrays(), path)
+        versions = {"format": FORMAT, "fact_clip": __version__, "torch": torch.__version__, "commit": commit()}
+        stored = {field.name: getattr(self, field.name) for field in fields(RunFacts)}
+        stored["classes"] = asdict(self.classes)
+        stored["objects"] = None if self.objects is None else asdict(self.objects)
+        write_value(inside(self.path, "run.json"), versions | stored)
+
+    def new_model(
+        self, text: Tensor | None = None, object_text: Tensor | None = None, space: Tensor | None = None
+    ) -> FACT:
+        """Return a model of this run's size with random weights, and what its head reads, if that is text; see `FACT`."""
+        config = self.config
+        if config.model.head not in HEADS:
+            raise InputError(ConfigKey("model.head"), f"no head {config.model.head!r}", f"choose {', '.join(HEADS)}")
+        if text is not None and len(text) != self.classes.count:
+            problem = f"text vectors of {len(text)} classes, but the vocabulary has {self.classes.count}"
+            raise InputError("text_embeddings", problem, "take the mapping that the weights were trained with")
+        more = self.objects, object_text, config.decode.frame_weight, space
+        try:
+            return FACT(config.model, self.transform.width, self.classes, text, *more)
+        except InputError:
+            raise
+        except (ValueError, AssertionError) as error:  # torch's attention asserts that heads divide its width
+            raise InputError(ConfigKey("model"), f"sizes that do not fit together: {error}") from None
+
+    def model(self) -> FACT:
+        """Load the (first) model with its chosen weights, in evaluation mode; strict."""
+        path = self.path / "model.safetensors"
+        weights, facts = read_weights(path)
+        check_classes(self, facts, path)
+        if self.config.model.reads_text and "text_embeddings" not in weights:
+            raise InputError(path, f"no vectors of class names, which head {self.config.model.head!r} needs", _COPY)
+        try:
+            model = self.new_model(*map(weights.get, ("text_embeddings", "objects.names", "similarity.space")))
+        except InputError as error:
+            place = FileLocation(self.path / "config.yaml", part=str(error.where))
+            raise InputError(place, error.problem, error.fix or _COPY) from None
+        load_strictly(model, weights, path)
+        return model.eval()
+
+    def members(self) -> list[Run]:
+        """Read the members of an ensemble: the run itself, then those in its folder."""
+        members = [self]
+        for folder in member_folders(self.path, self.config.train.members):
+            if not folder.is_dir():
+                raise InputError(folder, f"no such folder; the run has {self.config.train.members} models", _COPY)
+            members.append(Run.read(folder))
+            _check_member(self, members[-1])
+        return members
+
+    def models(self) -> list[FACT]:
+        """Load the models of the run: one, or as many as ``train.members`` says."""
+        return [member.model() for member in self.members()]
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run with everything that segmenting needs."""
+
+    run: Run
+    models: list[FACT]
+    calibration: Calibration | None  # of a run that was trained with classes held out
+    confidence: Confidence | None  # of one with validation videos
+
+
+def run_folder(path: str | Path) -> Path:
+    """Return the run folder of a path: the path itself, or the folder of a file in it such as RUN/ckpts/best.net."""
+    path = Path(path)
+    if path.is_dir():
+        return path
+    return next((folder for folder in list(path.parents)[:2] if (folder / "run.json").is_file()), path)
+
+
+def member_folders(path: Path, members: int) -> list[Path]:
+    """Return the run folders of an ensemble's members after the first, which is the run itself."""
+    return [path / "members" / str(number) for number in range(2, members + 1)]
+
+
+def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
+    """Return what a head must know of a vocabulary; a verb-noun head takes its first two slots."""
+    if head != "verb-noun":
+        return Classes(len(vocabulary))
+    if len(vocabulary.slots) < 2:
+        raise InputError(ConfigKey("model.head"), "verb-noun needs a vocabulary with the slots verb and noun")
+    (verbs, verb), (nouns, noun) = (vocabulary.factor_indices(slot) for slot in vocabulary.slots[:2])
+    # A class without a factor (the background) gets one of its own.
+    n_verbs, n_nouns = len(verbs) + int((verb < 0).any()), len(nouns) + int((noun < 0).any())
+    verb, noun = verb % n_verbs, noun % n_nouns
+    return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), n_verbs, n_nouns)
+
+
+def check_classes(run: Run, facts: Mapping[str, Any], weights: Path) -> None:
+    """Refuse weights that were trained on other classes than the run names; older ones do not say."""
+    names = facts.get("classes")
+    if not isinstance(names, list) or tuple(names) == run.vocabulary.names:
+        return
+    problem = f"trained on {len(names)} other classes than vocabulary.json names{_first_difference(names, run)}"
+    raise InputError(weights, problem, _COPY)
+
+
+def check_vocabulary(run: Run, vocabulary: Vocabulary, path: Path) -> None:
+    """Refuse data whose classes are not the run's, in the same order."""
+    if run.vocabulary.names != vocabulary.names:
+        sizes = f"{len(vocabulary)} classes, not the {len(run.vocabulary)} of {run.path}"
+        raise InputError(
+            path, f"{sizes}{_first_difference(vocabulary.names, run)}", "use the data that it was trained on"
+        )
+
+
+def _first_difference(names: Sequence[str], run: Run) -> str:
+    pairs = zip(names, run.vocabulary.names, strict=False)
+    return next((f" (first difference: {name!r}, not {ours!r})" for name, ours in pairs if name != ours), "")
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a training that was killed while it wrote left in its folder, which is locked."""
+    names = ("config.yaml", "vocabulary.json", "run.json", "calibration.json", "log.*", "*.safetensors")
+    patterns = [".tmp*", "members/.[0-9]*-*.yaml", *(f".[0-9]*-{name}" for name in names)]  # .tmp* is of safetensors
+    for file in [file for pattern in patterns for file in path.glob(pattern)]:
+        file.unlink()
+
+
+def _check_member(run: Run, member: Run) -> None:
+    """Raise an InputError where a member does not read the same features, or names other classes by them."""
+    arrays, others = run.transform.to_arrays(), member.transform.to_arrays()
+    for what, agree in (
+        ("classes", run.vocabulary == member.vocabulary and run.classes == member.classes),
+        ("model", run.config.model == member.config.model and run.objects == member.objects),
+        ("features", arrays.keys() == others.keys() and all(np.array_equal(arrays[k], others[k]) for k in arrays)),
+    ):
+        if not agree:
+            raise InputError(member.path, f"this member has other {what} than {run.path}", _COPY)
+
+
+def _read_transform(path: Path) -> FeatureTransform:
+    """Read the statistics of the training features."""
+    check_file(path, "feature statistics")
+    try:
+        return FeatureTransform.from_arrays(load_arrays(path))
+    except InputError as error:
+        raise InputError(FileLocation(path, part=str(error.where)), error.problem, _COPY) from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"not readable ({error})", _COPY) from None
+
+
+# Keys of format 1 that are called differently now.
+_RENAMED = {
+    "data.channels": "data.objects",
+    "model.channels": "model.objects",
+    "model.frame_weight": "decode.frame_weight",
+}
+# Keys of format 1 that are gone, and the value with which a run still loads.
+_REMOVED = {
+    "model.key_width": KEY_WIDTH,
+    "model.objects.words": True,
+    "model.objects.layers": 0,
+    "model.objects.heads": 4,
+    "model.objects.dropout": 0.0,
+    "loss.prior": 0.0,
+    "decode.method": "switching",
+}
+
+
+def _convert_format_1(path: Path, facts: dict[str, Any], tree: dict[str, Any]) -> None:
+    """Rename in place what format 1 called differently; an InputError if a run uses what is gone."""
+    for old, new in _RENAMED.items():
+        if (value := _pop(tree, old)) is not None:
+            set_key(tree, new.split("."), value, str(path))
+    if (value := _pop(tree, "data.holdout_mode")) is not None:
+        set_key(tree, ["data", "holdout_mode"], "oracle" if value == "show" else value, str(path))
+    facts["objects"] = facts.pop("channels", None)
+    used = [f"{key}={value}" for key, kept in _REMOVED.items() if (value := _pop(tree, key, kept)) != kept]
+    if isinstance(tree.get("model"), dict) and tree["model"].get("head") == "factored":
+        used.append("model.head=factored")
+    if used:
+        problem = f"it uses settings that were removed: {', '.join(used)}"
+        raise InputError(path, problem, f"use fact-clip {facts.get('fact_clip', '0.1')}")
+
+
+def _pop(tree: Any, key: str, default: Any = None) -> Any:
+    """Take out a nested key's value; what is not a group of keys is left to the check of the configuration."""
+    *groups, name = key.split(".")
+    for group in groups:
+        tree = tree.get(group) if isinstance(tree, dict) else None
+    return tree.pop(name, default) if isinstance(tree, dict) else default
