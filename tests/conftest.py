@@ -16,7 +16,6 @@ from hypothesis import settings
 
 import fact_clip
 from fact_clip.config import Config, merged
-from fact_clip.core import InputError
 from fact_clip.datasets.synthetic import write_workbench
 
 from .small import TINY, write_clip_tokeniser
@@ -81,20 +80,6 @@ def shared() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
-
-
-@pytest.fixture(scope="session")
-def refused() -> Callable[..., None]:
-    """``refused(action, *parts)``: the call is an InputError of one line that holds every part."""
-
-    def check(action: Callable[[], Any], *parts: str) -> None:
-        with pytest.raises(InputError) as caught:
-            action()
-        message = str(caught.value)
-        assert "\n" not in message
-        assert all(part in message for part in parts), message
-
-    return check
 
 
 @pytest.fixture(scope="session")

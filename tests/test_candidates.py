@@ -13,13 +13,14 @@ import torch
 import yaml
 
 import fact_clip
-from fact_clip import InputError
 from fact_clip.decoding import Calibration
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
 from fact_clip.inference.candidates import Choice
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
+
+from .refusals import refused
 
 KNOWN = ("place gear", "screw nut with wrench", "grasp nut")
 
@@ -195,17 +196,15 @@ def test_a_word_of_held_out_classes_alone_is_new(segmenter):
 
 
 @pytest.mark.parametrize(
-    ("actions", "message"),
+    "actions",
     [
-        ([], "actions: none; expected at least one"),
-        ("polish nut", "actions: one text, 'polish nut'; expected a list of names"),
+        [],
+        "polish nut",
     ],
 )
-def test_candidates_that_are_no_list(segmenter, actions, message):
-    with pytest.raises(InputError) as caught:
+def test_candidates_that_are_no_list(segmenter, actions):
+    with refused("actions"):
         segmenter.choose(actions)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -275,12 +274,8 @@ def test_factors_need_names_with_parts(tiny, tmp_path):
         model={"head": "text"},
         text={"encoder": "hash:32", "parts": ["factors"]},
     )
-    with pytest.raises(InputError) as caught:
+    with refused("text.parts"):
         train(config, tmp_path / "run")
-    assert str(caught.value) == (
-        "text.parts: ['factors'], and names without parts; expected sentence;"
-        " or say how names are read: data.grammar, ROOT/factors.csv"
-    )
     assert not (tmp_path / "run").exists()
 
 
@@ -290,7 +285,7 @@ def test_a_closed_set_knows_only_its_own_names(tiny_run):
     allowed = np.flatnonzero(choice.offset == 0)
     assert sorted(closed.vocabulary.decode(allowed)) == sorted([*KNOWN, "no action"])
     assert np.isneginf(np.delete(choice.offset, allowed)).all()
-    with pytest.raises(InputError, match="no class 'polish nut' among 23"):
+    with refused("vocabulary"):
         closed.choose(["polish nut"])
 
 

@@ -20,11 +20,13 @@ from fact_clip import checkpoint, training
 from fact_clip.cli import main
 from fact_clip.compat.reference import device, read_settings
 from fact_clip.config import Config, recipes
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import HOLDOUTS, Holdout, lost_factors
 from fact_clip.encoders import text_encoder
 from fact_clip.text import havid
+
+from ..refusals import refused
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
@@ -379,20 +381,19 @@ def test_single_reference_keys_leave_the_rest_of_a_recipe():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "message"),
+    ("pairs", "place"),
     [
-        (["epoch"], "'epoch' without a value"),
-        (["epochs", "3"], "unknown key epochs; expected a reference key"),
-        (["Loss.pcc", "3"], "did you mean Loss.pc?"),
-        (["train.epoch", "3"], "did you mean train.epochs?"),
-        (["aux.gpu", "first"], "'first'"),
-        (["epoch", "soon"], "train.epochs = 'soon'"),
+        (["epoch"], "--set"),
+        (["epochs", "3"], "--set"),
+        (["Loss.pcc", "3"], "--set"),
+        (["train.epoch", "3"], "gtea + --set"),
+        (["aux.gpu", "first"], "aux.gpu"),
+        (["epoch", "soon"], "gtea + --set"),
     ],
 )
-def test_settings_that_are_wrong(pairs, message):
-    with pytest.raises(InputError) as caught:
+def test_settings_that_are_wrong(pairs, place):
+    with refused(place):
         read_settings(["gtea"], pairs)
-    assert message in str(caught.value)
 
 
 def test_the_gpu_that_is_asked_for(monkeypatch):
@@ -404,7 +405,7 @@ def test_the_gpu_that_is_asked_for(monkeypatch):
     assert device(["aux.gpu", "1"]) == "cuda:1"
     assert device(["train.device", "cpu", "aux.gpu", "1"]) == "cpu"
     assert device(["epoch", "3"]) == "auto"
-    with pytest.raises(InputError, match="0 to 1, the GPUs of this machine"):
+    with refused("aux.gpu"):
         read_settings(["gtea"], ["aux.gpu", "2"])
 
 
@@ -433,9 +434,9 @@ def test_holdouts_by_name_number_and_file(clone, monkeypatch, classes):
         config = Config.load("havid_view0_lh_pt", [f"data.holdout={json.dumps(given)}"])
         assert set(Dataset.open(config.data).holdout.unseen) == expected
     config = Config.load("havid_view0_lh_pt", ["data.holdout=[75]"])
-    with pytest.raises(InputError, match="class number 75; expected 0 to 74"):
+    with refused("data.holdout"):
         Dataset.open(config.data)
-    with pytest.raises(InputError, match="havid_publish"):
+    with refused("havid_publish"):
         Dataset.open(Config.load("havid_view0_lh_pt", ["data.holdout=havid_publish"]).data)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from fact_clip import InputError
 from fact_clip.compat.reference import flatten, read_config
 from fact_clip.config import Config
 from fact_clip.models.blocks import block_configs
+
+from ..refusals import refused
 
 
 def read(**keys: Any):
@@ -140,13 +141,13 @@ def test_unknown_keys_are_reported():
 
 
 def test_values_of_the_wrong_kind_are_told():
-    for keys, part in (
-        ({"Bi": {"hid_dim": "wide"}}, "model.input.hidden = 'wide'"),
-        ({"Loss": {"match": "o3o"}}, "'o3o'"),
-        ({"optimizer": "Lion"}, "'Lion'"),
-        ({"lr_decay": "late"}, "train.lr_decay = 'late'"),
+    for keys in (
+        {"Bi": {"hid_dim": "wide"}},
+        {"Loss": {"match": "o3o"}},
+        {"optimizer": "Lion"},
+        {"lr_decay": "late"},
     ):
-        with pytest.raises(InputError, match=part):
+        with refused("reference configuration"):
             read_config(keys)
 
 

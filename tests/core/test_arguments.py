@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of, whole_of
+
+from ..refusals import refused
 
 
 def test_numbers():
@@ -14,20 +15,12 @@ def test_numbers():
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        (True, "True"),
-        ("1", "'1'"),
-        (math.inf, "inf"),
-        (10**400, "a whole number of over 30 digits"),
-        (-(10**5000), "a whole number of over 30 digits"),
-    ],
+    "value",
+    [True, "1", math.inf, 10**400, -(10**5000)],
     ids=["true", "text", "infinity", "400 digits", "5000 digits"],
 )
-def test_what_is_no_number_is_named_in_few_signs(value, told):
-    with pytest.raises(InputError) as error:
+def test_what_is_no_number_is_named_in_few_signs(value):
+    with refused("x"):
         number_of(value, "x", "a rate")
-    assert str(error.value) == f"x: {told}; expected a rate"
-    with pytest.raises(InputError) as error:
+    with refused("x"):
         whole_of(value, "x", 1, 3)
-    assert str(error.value) == f"x: {told}; expected a whole number, 1 to 3"

@@ -21,6 +21,8 @@ from fact_clip.core.files import (
     whole_file,
 )
 
+from ..refusals import refused
+
 
 @pytest.fixture
 def umask():
@@ -59,48 +61,58 @@ def test_a_failure_leaves_the_old_file(tmp_path):
 
 def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "a").write_text("")
-    with pytest.raises(InputError, match="cannot be written"), whole_file(tmp_path / "a" / "b.txt") as unfinished:
+    with refused("b.txt"), whole_file(tmp_path / "a" / "b.txt") as unfinished:
         unfinished.write_text("")
 
 
-def test_a_name_that_no_text_takes(tmp_path, refused):
+def test_a_name_that_no_text_takes(tmp_path):
     def write() -> None:
         with whole_file(tmp_path / "a.txt") as unfinished:
             unfinished.write_text("a\udc80b", encoding="utf-8")
 
-    refused(write, "a.txt: a name that no text file takes ('\\udc80'); expected names of whole characters")
+    with refused("a.txt"):
+        write()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_takes_the_place_of_a_folder(tmp_path, refused):
-    refused(lambda: whole_file(tmp_path).__enter__(), f"{tmp_path}: no regular file, but a folder, a pipe or a device")
+def test_nothing_takes_the_place_of_a_folder(tmp_path):
+    with refused(tmp_path):
+        whole_file(tmp_path).__enter__()
 
 
-def test_what_is_no_file(tmp_path, refused):
+def test_what_is_no_file(tmp_path):
     (tmp_path / "a.txt").write_text("12345")
     assert check_file(str(tmp_path / "a.txt"), "a list", 5) == tmp_path / "a.txt"
-    refused(lambda: check_file(tmp_path / "a.txt", "a list", 4), "a.txt: 5 bytes; expected a list, of at most 4 bytes")
-    refused(lambda: check_file(tmp_path / "b.txt", "a list"), "b.txt: no such file; expected a list")
-    refused(lambda: check_file(tmp_path, "a list"), f"{tmp_path}: a folder; expected a list")
-    refused(lambda: check_file(tmp_path / "a.txt" / "b", "a list"), "cannot be read (Not a directory)")
-    refused(lambda: check_file(tmp_path / "a\0b", "a list"), "no name of a file (embedded null byte)")
+    with refused("a.txt"):
+        check_file(tmp_path / "a.txt", "a list", 4)
+    with refused("b.txt"):
+        check_file(tmp_path / "b.txt", "a list")
+    with refused(tmp_path):
+        check_file(tmp_path, "a list")
+    with refused("b"):
+        check_file(tmp_path / "a.txt" / "b", "a list")
+    with refused("a\u0000b"):
+        check_file(tmp_path / "a\0b", "a list")
     os.mkfifo(tmp_path / "pipe")
-    refused(lambda: check_file(tmp_path / "pipe", "a list"), "no regular file, but a pipe or a device")
+    with refused("pipe"):
+        check_file(tmp_path / "pipe", "a list")
 
 
-def test_text_is_utf8_and_where_it_may_be_latin1(tmp_path, refused, monkeypatch):
+def test_text_is_utf8_and_where_it_may_be_latin1(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffé\r\n".encode())
     assert read_text(path) == "é\r\n"
     path.write_bytes("aé".encode("latin-1"))
     assert read_text(path, latin=True) == "aé"
-    refused(lambda: read_text(path, "a list"), f"{path}: not UTF-8 text (byte 1); expected a list")
+    with refused("a.txt"):
+        read_text(path, "a list")
 
     def fail(path: object) -> bytes:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(path), "read_bytes", fail)
-    refused(lambda: read_text(path, "a list"), f"{path}: cannot be read (Permission denied); expected a list")
+    with refused("a.txt"):
+        read_text(path, "a list")
 
 
 def test_an_error_of_another_process_is_the_same_here():
@@ -108,33 +120,36 @@ def test_an_error_of_another_process_is_the_same_here():
     assert (str(error), error.where, error.found) == ("a.txt: a b; expected c; d", "a.txt", "a\nb")
 
 
-def test_mappings_of_both_kinds(tmp_path, refused):
+def test_mappings_of_both_kinds(tmp_path):
     paths = [tmp_path / "a.json", tmp_path / "a.yaml"]
     for path in paths:
         path.write_text('{"a": [1]}')
         assert read_mapping(path, "settings") == {"a": [1]}
         path.write_text("null")
         assert read_mapping(path, "settings", may_be_empty=True) == {}
-    refused(lambda: read_mapping(paths[0], "settings"), "a.json: a NoneType; expected an object")
+    with refused("a.json"):
+        read_mapping(paths[0], "settings")
     paths[1].write_text("- 1")
-    refused(lambda: read_mapping(paths[1], "settings"), "a.yaml: a list; expected a mapping of keys")
+    with refused("a.yaml"):
+        read_mapping(paths[1], "settings")
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "place"),
     [
-        ("{", "f:1: not JSON (Expecting property name"),
-        ("[\n1\n2]", "f:3: not JSON (Expecting ',' delimiter)"),
-        ("[NaN]", "f: not JSON (NaN is no number)"),
-        ("[-Infinity]", "f: not JSON (-Infinity is no number)"),
-        ("9223372036854775808", "f: not JSON (an integer of 19 digits)"),
-        ("-" + "9" * 5000, "f: not JSON (an integer of 5000 digits)"),
-        ('["\\ud83d"]', "f: a name with half of a surrogate pair"),
-        ("[" * 100_000, "f: JSON that is nested too deeply"),
+        ("{", "f:1"),
+        ("[\n1\n2]", "f:3"),
+        ("[NaN]", "f"),
+        ("[-Infinity]", "f"),
+        ("9223372036854775808", "f"),
+        ("-" + "9" * 5000, "f"),
+        ('["\\ud83d"]', "f"),
+        ("[" * 100_000, "f"),
     ],
 )
-def test_what_is_no_json(text, found, tmp_path, refused):
-    refused(lambda: parse_json(text, tmp_path / "f", "values"), f"{tmp_path}/{found}", "expected values")
+def test_what_is_no_json(text, place, tmp_path):
+    with refused(place):
+        parse_json(text, tmp_path / "f", "values")
 
 
 def test_what_is_json(tmp_path):
@@ -143,31 +158,30 @@ def test_what_is_json(tmp_path):
     assert parse_json("[Infinity]", "f", "values", finite=False) == [float("inf")]
 
 
-def test_a_key_twice_is_no_json(refused):
+def test_a_key_twice_is_no_json():
     text = '{"a": [{"b": 1, "c": 2, "b": 3}]}'
-    refused(
-        lambda: parse_json(text, "f", "an object"), "f: not JSON (the key 'b' twice in one object); expected an object"
-    )
+    with refused("f"):
+        parse_json(text, "f", "an object")
 
 
-@pytest.mark.parametrize(
-    ("start", "found"), [(b"\xff\xfea\x00", "UTF-16"), (b"\x1f\x8b\x08", "a gzip file"), (b"PK\x03\x04", "a zip file")]
-)
-def test_other_files_are_no_latin_text(start, found, tmp_path, refused):
+@pytest.mark.parametrize("start", [b"\xff\xfea\x00", b"\x1f\x8b\x08", b"PK\x03\x04"])
+def test_other_files_are_no_latin_text(start, tmp_path):
     (tmp_path / "f").write_bytes(start)
-    refused(lambda: read_text(tmp_path / "f", "labels", latin=True), f"{tmp_path / 'f'}: {found}", "labels, as text")
+    with refused("f"):
+        read_text(tmp_path / "f", "labels", latin=True)
 
 
-def test_places_are_looked_at_before_anything_is_written(tmp_path, refused):
+def test_places_are_looked_at_before_anything_is_written(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "loop").symlink_to("loop")
     check_place(tmp_path / "a" / "b" / "c.txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "loop"]
-    refused(
-        lambda: check_place(tmp_path / "file" / "x"), f"{tmp_path / 'file' / 'x'}: cannot be written", "is no folder"
-    )
-    refused(lambda: check_place(tmp_path / "loop" / "x"), "is no folder")
-    refused(lambda: check_place(tmp_path), "no regular file, but a folder")
+    with refused("x"):
+        check_place(tmp_path / "file" / "x")
+    with refused("x"):
+        check_place(tmp_path / "loop" / "x")
+    with refused(tmp_path):
+        check_place(tmp_path)
     assert same_place(tmp_path / "file", tmp_path / "." / "file")
     assert not same_place(tmp_path / "file", tmp_path / "loop")
 
@@ -191,9 +205,9 @@ def test_many_lines_take_little_memory(tmp_path, monkeypatch):
     assert tracemalloc.get_traced_memory()[1] < 40e6  # 70 MB with an object for each line
     tracemalloc.stop()
     monkeypatch.setattr("fact_clip.core.files.MOST_LINES", 999_999)
-    with pytest.raises(InputError, match=r"a\.txt: over 999,999 lines, or over 1,000,000 different ones"):
+    with refused("a.txt"):
         read_lines(path, "labels")
     monkeypatch.setattr("fact_clip.core.files._MOST_NAMES", 3)
     path.write_text("a\nb\nc\nd\n")
-    with pytest.raises(InputError, match="over 3 different ones"):
+    with refused("a.txt"):
         read_lines(path, "labels")

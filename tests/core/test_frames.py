@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError, majority_stride, row_times, runs, stretch
+from fact_clip.core import majority_stride, row_times, runs, stretch
+
+from ..refusals import refused
 
 LABELS = st.lists(st.integers(-1, 3), min_size=1, max_size=60)
 SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
@@ -69,18 +71,18 @@ def test_stride_one_changes_nothing() -> None:
 @pytest.mark.parametrize("call", [runs, lambda x: majority_stride(x, 2), lambda x: stretch(x, 2, 0)])
 def test_bad_labels_are_errors(call: object) -> None:
     assert callable(call)
-    with pytest.raises(InputError, match="no frames"):
+    with refused("labels"):
         call([])
-    with pytest.raises(InputError, match=r"shape \(1, 2\)"):
+    with refused("labels"):
         call([[1, 2]])
-    with pytest.raises(InputError, match="float64"):
+    with refused("labels"):
         call([0.5, 1.0])
 
 
 def test_bad_strides_are_errors() -> None:
-    with pytest.raises(InputError, match="stride: 0"):
+    with refused("stride"):
         majority_stride([1], 0)
-    with pytest.raises(InputError, match="3 labels at stride 4 for 13 frames; expected 4"):
+    with refused("labels"):
         stretch([1, 2, 3], 4, 13)
 
 
@@ -104,9 +106,7 @@ def test_rows_of_any_clock_rise(gaps, fps):
     assert (np.abs(times[:-1] - grid) <= 1 / fps).all()
 
 
-@pytest.mark.parametrize(
-    ("shown", "fps", "words"), [([0, 1], 0, "fps: 0"), ([], 5, "at least one row"), (["a"], 5, "shown")]
-)
-def test_row_times_of_no_rows_or_no_rate(shown, fps, words):
-    with pytest.raises(InputError, match=words):
+@pytest.mark.parametrize(("shown", "fps", "place"), [([0, 1], 0, "fps"), ([], 5, "shown"), (["a"], 5, "shown")])
+def test_row_times_of_no_rows_or_no_rate(shown, fps, place):
+    with refused(place):
         row_times(shown, fps)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.core import InputError, processes
-from fact_clip.core.distributed import PARENT
-from fact_clip.core.processes import locked
+from fact_clip.core import processes
+from fact_clip.core.processes import PARENT, locked
+
+from ..refusals import refused
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +23,7 @@ def test_a_second_holder_is_refused_until_the_first_is_done(tmp_path):
     folder = tmp_path / "a"
     with locked(folder, "a training"):
         (folder / "kept").touch()
-        with pytest.raises(InputError, match=r"a: a training is under way here; expected one at a time"):
+        with refused("a"):
             locked(folder, "a training").__enter__()
         with locked(tmp_path / "b", "a training"):
             pass
@@ -42,14 +43,15 @@ def test_folders_that_were_made_for_nothing_are_removed(tmp_path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "a").touch()
-    with pytest.raises(InputError, match="a folder to write to"), locked(tmp_path / "a", "a training"):
+    with refused("a"), locked(tmp_path / "a", "a training"):
         pass
 
 
-def test_a_folder_that_is_removed_before_it_is_locked(tmp_path, monkeypatch, refused):
+def test_a_folder_that_is_removed_before_it_is_locked(tmp_path, monkeypatch):
     """As by another process that made it, too, and found nothing to do."""
     monkeypatch.setattr(processes, "lock", lambda opened: (tmp_path / "a").rmdir() is None)
-    refused(lambda: locked(tmp_path / "a", "a training").__enter__(), "a: a training is under way here")
+    with refused("a"):
+        locked(tmp_path / "a", "a training").__enter__()
 
 
 @pytest.mark.parametrize("system", ["Windows", "no locks"])
@@ -70,8 +72,7 @@ def test_the_lock_ends_with_its_owner(tmp_path):
     """A process that is killed leaves nothing behind that has to be cleaned up."""
     code = f"""
 from pathlib import Path
-from fact_clip.core.distributed import PARENT
-from fact_clip.core.processes import locked
+from fact_clip.core.processes import PARENT, locked
 with locked(Path({str(tmp_path)!r}), "a training"):
     print("held", flush=True)
     input()
@@ -79,7 +80,7 @@ with locked(Path({str(tmp_path)!r}), "a training"):
     owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     try:
         assert owner.stdout.readline() == b"held\n"
-        with pytest.raises(InputError), locked(tmp_path, "a training"):
+        with refused(tmp_path), locked(tmp_path, "a training"):
             pass
     finally:
         owner.kill()
@@ -93,7 +94,7 @@ def test_a_child_ends_with_its_parent(tmp_path):
     child = f"""
 import os, time
 from pathlib import Path
-from fact_clip.core.distributed import end_with_parent
+from fact_clip.core.processes import end_with_parent
 end_with_parent(os.getppid())
 Path({str(tmp_path / "child")!r}).write_text(str(os.getpid()))
 time.sleep(600)

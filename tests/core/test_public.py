@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from fact_clip import metrics
-from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core import Segmentation, Vocabulary
 from fact_clip.core.public import public, public_class
+
+from ..refusals import refused
 
 
 def fail(value: Any) -> None:
@@ -37,25 +39,24 @@ def takes(
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "place"),
     [
-        ({"text": 3}, "text: int 3; expected a text"),
-        ({"number": "3"}, "number: str '3'; expected a number"),
-        ({"number": True}, "number: bool True; expected a number"),
-        ({"count": 2.5}, "count: float 2.5; expected a whole number"),
-        ({"names": "stir"}, "names: str 'stir'; expected a list, each a text"),
-        ({"names": ["stir", 4]}, "names: list ['stir', 4]; expected a list, each a text"),
-        ({"table": {"a": "b"}}, "table: dict {'a': 'b'}; expected names with their values"),
-        ({"kind": "c"}, "kind: str 'c'; expected 'a' or 'b'"),
-        ({"place": None}, "place: NoneType None; expected a text or a path"),
-        ({"vocabulary": ["stir"]}, "vocabulary: list ['stir']; expected a Vocabulary"),
-        ({"made": 4}, "made: int 4; expected a Callable"),
+        ({"text": 3}, "text"),
+        ({"number": "3"}, "number"),
+        ({"number": True}, "number"),
+        ({"count": 2.5}, "count"),
+        ({"names": "stir"}, "names"),
+        ({"names": ["stir", 4]}, "names"),
+        ({"table": {"a": "b"}}, "table"),
+        ({"kind": "c"}, "kind"),
+        ({"place": None}, "place"),
+        ({"vocabulary": ["stir"]}, "vocabulary"),
+        ({"made": 4}, "made"),
     ],
 )
-def test_a_wrong_type_is_named(given, message):
-    with pytest.raises(InputError) as error:
+def test_a_wrong_type_is_named(given, place):
+    with refused(place):
         takes(**given)
-    assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
@@ -101,11 +102,11 @@ def test_a_class_and_its_subclasses():
         def _hidden(self, more: int) -> int:
             return self.value + more
 
-    with pytest.raises(InputError, match=r"^start: str 'x'"):
+    with refused("start"):
         Counter("x")
-    with pytest.raises(InputError, match=r"^start: str 'x'"):
+    with refused("start"):
         Counter.made("x")
-    with pytest.raises(InputError, match=r"^more: str 'x'"):
+    with refused("more"):
         Counter(1).add("x")
     with pytest.raises(TypeError):
         Counter(1)._hidden("x")
@@ -113,7 +114,7 @@ def test_a_class_and_its_subclasses():
 
 
 @pytest.mark.parametrize(
-    ("call", "where"),
+    ("call", "place"),
     [
         (lambda: metrics.harmonic_mean("0.5", 0.5), "seen"),
         (lambda: metrics.openness_ratio(0.5, 0.5), "harmonic_means"),
@@ -122,10 +123,9 @@ def test_a_class_and_its_subclasses():
         (lambda: Vocabulary.from_mapping(3), "mapping"),
     ],
 )
-def test_what_the_rooms_export(call, where):
-    with pytest.raises(InputError) as error:
+def test_what_the_rooms_export(call, place):
+    with refused(place):
         call()
-    assert error.value.where == where
 
 
 def test_exported_functions_travel_between_processes():

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core import Segment, Segmentation
+
+from ..refusals import refused
 
 FRAMES = st.lists(st.sampled_from(["SIL", "pour milk", "stir"]), min_size=1, max_size=50)
 SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
@@ -68,41 +70,41 @@ def test_numpy_frame_numbers_become_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "stop", "message"),
-    [(-1, 2, r"\[-1, 2\)"), (3, 3, r"\[3, 3\)"), (3, 1, r"\[3, 1\)"), (0.5, 2, "whole frame")],
+    ("start", "stop"),
+    [(-1, 2), (3, 3), (3, 1), (0.5, 2)],
 )
-def test_bad_segments_are_errors(start: int, stop: int, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_bad_segments_are_errors(start: int, stop: int) -> None:
+    with refused("segment 'a'"):
         Segment(start, stop, "a")
 
 
 def test_confidence_must_be_finite() -> None:
-    with pytest.raises(InputError, match="the confidence of segment 'a': nan"):
+    with refused("the confidence of segment 'a'"):
         Segment(0, 1, "a", float("nan"))
 
 
 def test_bad_segmentations_are_errors() -> None:
-    with pytest.raises(InputError, match="no segments"):
+    with refused("segmentation"):
         Segmentation(())
-    with pytest.raises(InputError, match=r"start 3 \(gap\); expected start 2"):
+    with refused("segment 'b'"):
         Segmentation((Segment(0, 2, "a"), Segment(3, 4, "b")))
-    with pytest.raises(InputError, match=r"start 1 \(overlap\); expected start 2"):
+    with refused("segment 'b'"):
         Segmentation((Segment(0, 2, "a"), Segment(1, 4, "b")))
-    with pytest.raises(InputError, match=r"start 1 \(gap\); expected start 0"):
+    with refused("segment 'a'"):
         Segmentation((Segment(1, 2, "a"),))
     for fps in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(InputError, match="fps"):
+        with refused("fps"):
             Segmentation((Segment(0, 1, "a"),), fps)
 
 
 def test_bad_frames_are_errors() -> None:
-    with pytest.raises(InputError, match="no frames"):
+    with refused("labels"):
         Segmentation.from_frames([])
-    with pytest.raises(InputError, match="one text"):
+    with refused("labels"):
         Segmentation.from_frames("abc")
-    with pytest.raises(InputError, match=r"frame 1: 3"):
+    with refused("labels, frame 1"):
         Segmentation.from_frames(["a", 3])  # type: ignore[list-item]
-    with pytest.raises(InputError, match=r"shape \(1,\)"):
+    with refused("confidence"):
         Segmentation.from_frames(["a", "a"], confidence=[0.5])
 
 
@@ -123,14 +125,14 @@ def test_the_name_of_the_video_does_not_part_equals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "message"),
+    "times",
     [
-        ((0.0, 1.0), r"times: shape \(2,\); expected \(3,\): the start of each of 2 frames, and the end"),
-        ((0.0, 1.0, 1.0), "not rising"),
-        ((-1.0, 1.0, 2.0), "negative"),
-        ((0.0, 1.0, math.inf), "not finite"),
+        (0.0, 1.0),
+        (0.0, 1.0, 1.0),
+        (-1.0, 1.0, 2.0),
+        (0.0, 1.0, math.inf),
     ],
 )
-def test_bad_frame_times_are_errors(times: tuple[float, ...], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_bad_frame_times_are_errors(times: tuple[float, ...]) -> None:
+    with refused("times"):
         Segmentation.from_frames(["a", "b"], times=times)

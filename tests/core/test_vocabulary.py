@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.core.errors import is_name
+
+from ..refusals import refused
 
 KITCHEN = Vocabulary.from_names(
     ["no action", "take cup", "take milk", "pour milk", "stir cup with spoon"],
@@ -44,7 +46,7 @@ def test_factors_by_slot() -> None:
     tools, of_class = KITCHEN.factor_indices("tool")
     assert tools == ("spoon",)
     assert of_class.tolist() == [-1, -1, -1, -1, 0]
-    with pytest.raises(InputError, match="no slot 'noun'"):
+    with refused("vocabulary"):
         KITCHEN.factor_indices("noun")
 
 
@@ -94,9 +96,9 @@ def test_extended_and_subset() -> None:
     assert some.factors == (("pour", "milk", None), (None, None, None))
     assert KITCHEN.subset(["take cup"]).background == ()
     assert Vocabulary.from_names(["a"]).extended(["b"]) == Vocabulary.from_names(["a", "b"])
-    with pytest.raises(InputError, match="'take cup' twice"):
+    with refused("names"):
         KITCHEN.extended(["take cup"], factors={"take cup": ("take", "cup", None)})
-    with pytest.raises(InputError, match="factors for the slots"):
+    with refused("factors"):
         KITCHEN.extended(["pour cup"])
 
 
@@ -105,7 +107,7 @@ def test_plain_json_and_back() -> None:
     assert again == KITCHEN
     assert hash(again) == hash(KITCHEN)
     assert again != KITCHEN.subset(KITCHEN.names[1:])
-    with pytest.raises(InputError, match="the keys"):
+    with refused("vocabulary"):
         Vocabulary.from_dict({"names": ["a"]})
 
 
@@ -118,43 +120,43 @@ def test_encode_decode_round_trip(names: list[str]) -> None:
 
 
 def test_errors_name_what_is_nearest() -> None:
-    with pytest.raises(InputError, match="no class 'pour milc' among 5; the nearest is 'pour milk'"):
+    with refused("vocabulary"):
         KITCHEN.index("pour milc")
-    with pytest.raises(InputError, match="class 5; expected 0 to 4"):
+    with refused("indices"):
         KITCHEN.decode([0, 5])
-    with pytest.raises(InputError, match="class -1"):
+    with refused("indices"):
         KITCHEN.decode([-1])
-    with pytest.raises(InputError, match="nearest is 'no action'"):
+    with refused("vocabulary"):
         Vocabulary.from_names(["no action", "a"], background=["no actions"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "place"),
     [
-        ({"names": []}, "names: none"),
-        ({"names": "ab"}, "one text"),
-        ({"names": ["a", "a"]}, "'a' twice"),
-        ({"names": ["a", " "]}, "blank"),
-        ({"names": ["a", 1]}, "names: 1"),
+        ({"names": []}, "names"),
+        ({"names": "ab"}, "names"),
+        ({"names": ["a", "a"]}, "names"),
+        ({"names": ["a", " "]}, "names"),
+        ({"names": ["a", 1]}, "names"),
         ({"names": ["a"], "background": ["a", "a"]}, "background"),
-        ({"names": ["a", "b"], "factors": {"a": ("x",)}}, "class 'b': no factors"),
-        ({"names": ["a", "b"], "factors": {"a": ("x",), "b": ("x", "y")}}, r"\[1, 2\] entries"),
-        ({"names": ["a"], "factors": {"a": ("x",)}, "slots": ("v", "n")}, "one entry for each"),
-        ({"names": ["a"], "factors": {"a": {"noun": "x"}}, "slots": ("v", "n")}, "slot 'noun'"),
-        ({"names": ["a"], "factors": {"a": ("", "x")}, "slots": ("v", "n")}, "a text, or None"),
-        ({"names": ["a"], "factors": {"a": (None, None)}, "slots": ("v", "n")}, "no factor at all"),
-        ({"names": ["a"], "factors": {"a": "xy"}, "slots": ("v", "n")}, "'xy'"),
-        ({"names": ["a"], "slots": ("v", "n")}, "pass `factors`"),
-        ({"names": ["a"], "factors": {"a": ("x", "y")}, "slots": ("v", "v")}, "'v' twice"),
+        ({"names": ["a", "b"], "factors": {"a": ("x",)}}, "class 'b'"),
+        ({"names": ["a", "b"], "factors": {"a": ("x",), "b": ("x", "y")}}, "factors"),
+        ({"names": ["a"], "factors": {"a": ("x",)}, "slots": ("v", "n")}, "class 'a'"),
+        ({"names": ["a"], "factors": {"a": {"noun": "x"}}, "slots": ("v", "n")}, "class 'a'"),
+        ({"names": ["a"], "factors": {"a": ("", "x")}, "slots": ("v", "n")}, "class 'a'"),
+        ({"names": ["a"], "factors": {"a": (None, None)}, "slots": ("v", "n")}, "class 'a'"),
+        ({"names": ["a"], "factors": {"a": "xy"}, "slots": ("v", "n")}, "class 'a'"),
+        ({"names": ["a"], "slots": ("v", "n")}, "factors"),
+        ({"names": ["a"], "factors": {"a": ("x", "y")}, "slots": ("v", "v")}, "slots"),
     ],
 )
-def test_bad_vocabularies_are_errors(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_bad_vocabularies_are_errors(arguments: dict[str, object], place: str) -> None:
+    with refused(place):
         Vocabulary.from_names(**arguments)  # type: ignore[arg-type]
 
 
 def test_each_class_has_factors() -> None:
-    with pytest.raises(InputError, match="factors: 1 entries; expected one for each of 2 classes"):
+    with refused("factors"):
         Vocabulary(("a", "b"), (), ("action",), (("a",),))
 
 
@@ -176,43 +178,41 @@ def test_mapping_file_in_utf8_and_latin1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "place"),
     [
-        ("0 a\n0 b\n", ":2: id 0 twice"),
-        ("0 a\n1 a\n", ":2: 'a' again, as in line 1"),
-        ("0 a\nb\n", ":2: 'b'; expected \"id name\""),
-        ("0 a\n1\n", ":2: '1'"),
-        ("-1 a\n", ":1: '-1 a'"),
-        ("0 a\n2 b\n", "no id 1; expected the ids 0 to 1"),
-        ("1 a\n2 b\n", "no id 0"),
-        ("\n", "no classes"),
-        ("0 a\n" + "1" * 5000 + " b\n", ":2: an id of 5000 digits; expected the ids 0, 1, 2"),
-        ("0 a\x1b[31m\n", r":1: control characters or unseen signs in 'a\\x1b\[31m'"),
+        ("0 a\n0 b\n", "mapping.txt:2"),
+        ("0 a\n1 a\n", "mapping.txt:2"),
+        ("0 a\nb\n", "mapping.txt:2"),
+        ("0 a\n1\n", "mapping.txt:2"),
+        ("-1 a\n", "mapping.txt:1"),
+        ("0 a\n2 b\n", "mapping.txt"),
+        ("1 a\n2 b\n", "mapping.txt"),
+        ("\n", "mapping.txt"),
+        ("0 a\n" + "1" * 5000 + " b\n", "mapping.txt:2"),
+        ("0 a\x1b[31m\n", "mapping.txt:1"),
     ],
 )
-def test_bad_mapping_files_are_errors(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_mapping_files_are_errors(tmp_path: Path, text: str, place: str) -> None:
     file = tmp_path / "mapping.txt"
     file.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
+    with refused(place):
         Vocabulary.from_mapping(file)
-    assert str(file) in str(caught.value)
 
 
 def test_mapping_file_faults_outside_its_lines(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
+    with refused("none.txt"):
         Vocabulary.from_mapping(tmp_path / "none.txt")
     file = tmp_path / "mapping.txt"
     file.write_text("0 SIL\n")
-    with pytest.raises(InputError, match=r"mapping\.txt: no class 'sil', named as background; the nearest is 'SIL'"):
+    with refused("mapping.txt"):
         Vocabulary.from_mapping(file, background=["sil"])
 
 
-def test_names_that_look_the_same_are_one(refused):
-    refused(
-        lambda: Vocabulary.from_names(["café", "cafe\u0301"]),
-        "names: 'cafe\\u0301' and 'caf\\xe9', which look the same",
-    )
-    refused(lambda: Vocabulary.from_names(["cut ham", "cut\u00a0ham"]), "which look the same")
+def test_names_that_look_the_same_are_one():
+    with refused("names"):
+        Vocabulary.from_names(["café", "cafe\u0301"])
+    with refused("names"):
+        Vocabulary.from_names(["cut ham", "cut\u00a0ham"])
     assert Vocabulary.from_names(["café", "Café"]).same("cafe\u0301") == "café"
 
 
@@ -232,10 +232,10 @@ def test_what_can_name_a_class(name, fits):
 
 @pytest.mark.parametrize("name", ["cut\nham", "\x1b", "  "])
 def test_a_name_is_one_line_that_can_be_seen(name):
-    with pytest.raises(InputError, match="a name of one line"):
+    with refused("names"):
         Vocabulary.from_names(["cut egg", name])
 
 
 def test_the_nearest_name_is_another_spelling_of_it_if_there_is_one():
-    with pytest.raises(InputError, match="the nearest is 'Cut_Ham'"):
+    with refused("vocabulary"):
         Vocabulary.from_names(["cut hat", "Cut_Ham"]).index("cut ham")

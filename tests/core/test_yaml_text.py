@@ -6,6 +6,8 @@ import pytest
 
 from fact_clip.core.yaml_text import parse_yaml
 
+from ..refusals import refused
+
 
 def test_values_as_yaml_means_them():
     text = "a: &x [1, -9223372036854775807, 16]\nb: *x\nc: {d: 1.5, e: yes, f: ~, g: '01'}\n"
@@ -39,28 +41,30 @@ def test_depth_and_number_up_to_the_limits():
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    "text",
     [
-        (nested(41), "not YAML (nested more than 40 deep)"),
-        (chained(39), "YAML nested 41 deep; expected a recipe, 40 deep at most"),
-        (doubled(5), "123,456 values with its aliases written out; expected a recipe, 100,000 at most"),
-        ("&a [*a]", "not YAML (an alias of what it is in)"),
-        ("9223372036854775808", "not YAML (an integer of 19 signs)"),
-        ("9" * 5000, "not YAML (an integer of 5000 signs)"),
-        ("2024-99-99", "not YAML (month must be in 1..12)"),
-        ("a: [", "not YAML (while parsing a flow node"),
-        ("!!python/object/apply:os.getcwd []", "not YAML (could not determine a constructor for the tag"),
-        ("{[1]: 2}", "not YAML (while constructing a mapping"),
+        nested(41),
+        chained(39),
+        doubled(5),
+        "&a [*a]",
+        "9223372036854775808",
+        "9" * 5000,
+        "2024-99-99",
+        "a: [",
+        "!!python/object/apply:os.getcwd []",
+        "{[1]: 2}",
     ],
 )
-def test_what_is_refused_in_one_line(text, found, refused):
-    refused(lambda: parse_yaml(text, "r", "a recipe"), f"r: {found}")
+def test_what_is_refused_in_one_line(text):
+    with refused("r"):
+        parse_yaml(text, "r", "a recipe")
 
 
 @pytest.mark.parametrize(
     "text", ["a: 1:30", "a: 010", "a: 0x10", "a: 1_5", "a: 1:30.5", "a: 1\na: 2", "a: {b: 1, c: 2, b: 3}"]
 )
-def test_what_yaml_would_read_in_its_own_way(text, refused):
+def test_what_yaml_would_read_in_its_own_way(text):
     """1:30 is 90 and 010 is 8 to YAML 1.1, and of two equal keys the last one counts."""
-    refused(lambda: parse_yaml(text, "r", "a recipe"), "r: not YAML (the ", "a recipe")
+    with refused("r"):
+        parse_yaml(text, "r", "a recipe")
     assert parse_yaml("a: '1:30'", "r", "a recipe") == {"a": "1:30"}

@@ -9,8 +9,9 @@ import lmdb
 import numpy as np
 import pytest
 
-from fact_clip.core import InputError
 from fact_clip.datasets.convert import Target, convert_annotations, convert_features, read_array, read_lmdb
+
+from ..refusals import refused
 
 TD = np.arange(12, dtype=np.float16).reshape(4, 3)
 
@@ -37,25 +38,25 @@ def test_crops_are_averaged(axes, place, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("array", "axes", "message"),
+    ("array", "axes", "place"),
     [
-        (TD, "CTD", r"v.npy: an array of shape \(4, 3\); expected 3 axes, CTD; set --axes"),
-        (TD, "TT", "--axes: TT; expected one letter per axis, T and D once each"),
-        (np.array(["a"]), "TD", "values of type <U1; expected numbers"),
-        (np.zeros((0, 3)), "TD", r"shape \(0, 3\)"),
-        (np.array([{}], dtype=object), "TD", "not readable as .npy"),
+        (TD, "CTD", "v.npy"),
+        (TD, "TT", "--axes"),
+        (np.array(["a"]), "TD", "v.npy"),
+        (np.zeros((0, 3)), "TD", "v.npy"),
+        (np.array([{}], dtype=object), "TD", "v.npy"),
     ],
 )
-def test_arrays_that_do_not_fit(array, axes, message, tmp_path):
-    with pytest.raises(InputError, match=message):
+def test_arrays_that_do_not_fit(array, axes, place, tmp_path):
+    with refused(place):
         read_array(saved(tmp_path, array), axes)
 
 
 def test_no_array_at_all(tmp_path):
     (tmp_path / "v.npy").write_text("text")
-    with pytest.raises(InputError, match=r"not readable as \.npy"):
+    with refused("v.npy"):
         read_array(tmp_path / "v.npy", "TD")
-    with pytest.raises(InputError, match="no such file"):
+    with refused("none.npy"):
         read_array(tmp_path / "none.npy", "TD")
 
 
@@ -79,52 +80,54 @@ def test_frames_of_an_lmdb(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("entries", "message"),
+    ("entries", "place"),
     [
-        ({"a_frame_1": b"1234", "a_frame_3": b"1234"}, "'a' without frame 2; expected frames 1 to 3"),
+        ({"a_frame_1": b"1234", "a_frame_3": b"1234"}, "db"),
         (
             {"a_frame_1": b"1234", "a_frame_2": b"12345678"},
-            "'a': vectors of 4, 8 bytes; expected float32 of one length",
+            "db, 'a'",
         ),
-        ({"a_frame_1": b"123"}, "vectors of 3 bytes"),
-        ({"readme": b"1234"}, r"key b'readme'; expected VIDEO/frame_0000000001.jpg"),
-        ({}, "no frames"),
+        ({"a_frame_1": b"123"}, "db, 'a'"),
+        ({"readme": b"1234"}, "db"),
+        ({}, "db"),
     ],
 )
-def test_databases_that_are_not_frames(entries, message, tmp_path):
-    with pytest.raises(InputError, match=message):
+def test_databases_that_are_not_frames(entries, place, tmp_path):
+    with refused(place):
         list(read_lmdb(database(tmp_path, entries)))
 
 
 def test_no_database_and_no_library(tmp_path, monkeypatch):
     (tmp_path / "f").write_text("text")
-    for name, found in (("f", "not an LMDB"), ("none", "no such file")):
-        with pytest.raises(InputError, match=found):
+    for name, place in (("f", "f"), ("none", "none")):
+        with refused(place):
             list(read_lmdb(tmp_path / name))
     monkeypatch.setitem(sys.modules, "lmdb", None)
-    with pytest.raises(InputError, match=r"lmdb is not installed; pip install 'fact-clip\[lmdb\]'"):
+    with refused("f"):
         list(read_lmdb(tmp_path / "f"))
 
 
 @pytest.mark.parametrize("fault", ["pages", "end"])
-def test_a_damaged_database_is_read_by_another_process_first(fault, tmp_path, refused):
+def test_a_damaged_database_is_read_by_another_process_first(fault, tmp_path):
     """LMDB maps its file: a page beyond the end is a SIGBUS."""
     rows = {f"a_frame_{number}": bytes(2000) for number in range(1, 40)}
     path = database(tmp_path, rows) / "data.mdb"
     content = path.read_bytes()
     path.write_bytes(content[:8192] if fault == "end" else content[:8192] + bytes(len(content) - 8192))
-    refused(lambda: list(read_lmdb(tmp_path / "db")), f"{path}: a damaged LMDB (", "copy it again")
+    with refused("data.mdb"):
+        list(read_lmdb(tmp_path / "db"))
 
 
-def test_files_without_videos(tmp_path, refused):
+def test_files_without_videos(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     convert = lambda: convert_annotations([tmp_path / "a.json"], "runs", tmp_path / "out", Target())  # noqa: E731
-    refused(convert, "a.json: no annotated videos; expected at least one")
+    with refused("a.json"):
+        convert()
     assert not (tmp_path / "out").exists()
 
 
 def test_a_video_comes_once(tmp_path):
     (tmp_path / "b").mkdir()
     files = [saved(tmp_path, TD), saved(tmp_path / "b", TD)]
-    with pytest.raises(InputError, match="video 'v' again, as a file 'v'; expected each once"):
+    with refused("v.npy"):
         convert_features(files, "npy", tmp_path / "out")

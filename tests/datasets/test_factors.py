@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 
 from fact_clip.config import Config, DataConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.check import inspect
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import guess_names, summarize
@@ -16,6 +14,8 @@ from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.layout import read_vocabulary
 from fact_clip.datasets.recipe import suggest
+
+from ..refusals import refused
 
 CUT = "{verb} {object} [with {tool}]"
 
@@ -43,7 +43,7 @@ def test_a_pattern_gives_parts_to_own_names(kitchen):
 
 
 def test_a_name_that_does_not_parse_is_an_error_and_check_lists_it(kitchen):
-    with pytest.raises(InputError, match=re.escape(f"class 'stir': a name that does not parse; expected {CUT}")):
+    with refused("class 'stir'"):
         Dataset.open(config(kitchen, grammar=CUT))
     faults = inspect(config(kitchen, grammar=CUT)).faults
     assert [(kind, str(fault)) for kind, fault in faults] == [
@@ -70,7 +70,7 @@ def test_a_file_of_factors(kitchen):
     # a row without factors is one of the background
     (kitchen / "factors.csv").write_text("class,verb\nrest,\ncut ham with knife,cut\nstir,stir\n")
     assert read_vocabulary(config(kitchen), kitchen).factors == ((None,), ("cut",), ("stir",))
-    with pytest.raises(InputError, match=re.escape("class 'rest': no factors in factors.csv")):
+    with refused("class 'rest'"):
         read_vocabulary(config(kitchen, background=[]), kitchen)
     # as a spreadsheet may save it
     (kitchen / "factors.csv").write_bytes("\ufeffclass;verb\r\ncut ham with knife;cut\r\nstir;stir\r\n".encode())
@@ -85,14 +85,12 @@ def test_the_file_may_list_what_is_no_class(kitchen):
 
 def test_a_pattern_reads_what_the_file_lacks(kitchen):
     (kitchen / "factors.csv").write_text("class,tool,verb,object\nstir,spoon,stir,\n")
-    with pytest.raises(InputError, match=re.escape("class 'cut ham with knife': no factors in factors.csv")):
+    with refused("class 'cut ham with knife'"):
         read_vocabulary(config(kitchen), kitchen)
     vocabulary = read_vocabulary(config(kitchen, grammar=CUT), kitchen)
     assert vocabulary.slots == ("tool", "verb", "object")
     assert vocabulary.factors[1:] == (("knife", "cut", "ham"), ("spoon", "stir", None))
-    with pytest.raises(
-        InputError, match=r"data\.grammar: slot 'noun'; expected slots of the classes, tool, verb, object"
-    ):
+    with refused("data.grammar"):
         read_vocabulary(config(kitchen, grammar="{verb} {noun}"), kitchen)
 
 
@@ -119,7 +117,7 @@ def test_faults_of_the_file(kitchen, text, faults):
     found = [str(fault) for kind, fault in inspect(config(kitchen)).faults if kind == "factors"]
     assert len(found) == len(faults)
     assert all(line.startswith(f"{path}{expected}") for line, expected in zip(found, faults, strict=True)), found
-    with pytest.raises(InputError, match=re.escape(f"{path}{faults[0]}")):
+    with refused(f"factors.csv{faults[0].split(': ')[0]}"):
         read_vocabulary(config(kitchen), kitchen)
 
 
@@ -202,7 +200,7 @@ def test_check_and_summary_of_unlabelled_frames(root):
 
 
 def test_background_is_labelled(root):
-    with pytest.raises(InputError, match=r"data\.unlabelled: 'idle', which is background too; expected either of them"):
+    with refused("data.unlabelled"):
         read_vocabulary(DataConfig(root=str(root), background=("idle",), unlabelled=("idle",)), root)
     # that of a benchmark gives way
     asked = DataConfig(name="breakfast", root=str(root), unlabelled=("SIL",), grammar="{verb} {object}")
@@ -235,7 +233,7 @@ def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
     found = suggest(config(kitchen))
     assert "data.grammar" not in [key for key, _, _ in found.settings]
     assert found.vocabulary.factors == ((None,), ("ham",), ("egg",))
-    with pytest.raises(InputError, match=r"^data\.grammar: slot 'verb'"):
+    with refused("data.grammar"):
         suggest(config(kitchen, grammar="{verb} {object}"))
 
 

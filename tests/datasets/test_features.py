@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError
 from fact_clip.datasets.features import (
     LIMIT,
     FeatureTransform,
@@ -25,6 +24,8 @@ from fact_clip.datasets.features import (
     read_layout,
     sidecar_faults,
 )
+
+from ..refusals import refused
 
 
 def slow_context(features: np.ndarray, context: tuple[int, ...]) -> np.ndarray:
@@ -128,19 +129,19 @@ def test_arrays_there_and_back(standardize):
 
 def test_transform_refuses():
     transform = FeatureTransform((), None, None, 4)
-    with pytest.raises(InputError, match=r"shape \(10, 5\); expected \(T, 4\)"):
+    with refused("features"):
         transform(np.ones((10, 5)))
-    with pytest.raises(InputError, match="a window of 0 frames"):
+    with refused("data.context"):
         FeatureTransform((5, 0), None, None, 4)
-    with pytest.raises(InputError, match=r"mean: shape \(3,\); expected \(4,\)"):
+    with refused("feature transform, mean"):
         FeatureTransform((), np.zeros(3, np.float32), np.ones(3, np.float32), 4)
-    with pytest.raises(InputError, match="only one of mean and std"):
+    with refused("feature transform"):
         FeatureTransform((), np.zeros(4, np.float32), None, 4)
-    with pytest.raises(InputError, match="at least one to fit"):
+    with refused("training videos"):
         FeatureTransform.fit([])
-    with pytest.raises(InputError, match=r"shape \(3, 5\)"):
+    with refused("features"):
         FeatureTransform.fit([np.ones((3, 4)), np.ones((3, 5))], standardize=True)
-    with pytest.raises(InputError, match="no array 'input_dim'"):
+    with refused("feature transform"):
         FeatureTransform.from_arrays({"context": np.zeros(0, np.int64)})
 
 
@@ -149,22 +150,23 @@ COUNTS = {"context": np.array([5]), "input_dim": np.array([2])}
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "place"),
     [
-        ({"input_dim": np.array([2, 3])}, "input_dim: 2 numbers; expected one"),
-        ({"input_dim": np.array([2.0])}, "input_dim: float64 of shape (1,); expected a few whole numbers"),
-        ({"input_dim": np.array([0])}, "0 columns, windows (5,); expected smaller numbers"),
-        ({"context": np.array([10**6 + 1])}, "2 columns, windows (1000001,); expected smaller numbers"),
-        ({"context": np.ones(101, np.int64)}, "context: int64 of shape (101,); expected a few whole numbers"),
-        ({"mean": ONES, "std": ONES}, "mean: shape (2,); expected (6,)"),
-        ({"context": COUNTS["context"][:0], "mean": ONES * np.inf, "std": ONES}, "mean: values that are no finite"),
-        ({"context": COUNTS["context"][:0], "mean": ONES.astype(int), "std": ONES}, "mean: values that are no finite"),
-        ({"context": COUNTS["context"][:0], "mean": ONES, "std": ONES - [0, 1]}, "std: 0.0 in column 1; expected more"),
+        ({"input_dim": np.array([2, 3])}, "feature transform, input_dim"),
+        ({"input_dim": np.array([2.0])}, "feature transform, input_dim"),
+        ({"input_dim": np.array([0])}, "feature transform"),
+        ({"context": np.array([10**6 + 1])}, "feature transform"),
+        ({"context": np.ones(101, np.int64)}, "feature transform, context"),
+        ({"mean": ONES, "std": ONES}, "feature transform, mean"),
+        ({"context": COUNTS["context"][:0], "mean": ONES * np.inf, "std": ONES}, "feature transform, mean"),
+        ({"context": COUNTS["context"][:0], "mean": ONES.astype(int), "std": ONES}, "feature transform, mean"),
+        ({"context": COUNTS["context"][:0], "mean": ONES, "std": ONES - [0, 1]}, "feature transform, std"),
     ],
 )
-def test_arrays_of_no_transform(change, found, refused):
+def test_arrays_of_no_transform(change, place):
     assert FeatureTransform.from_arrays(COUNTS).width == 6
-    refused(lambda: FeatureTransform.from_arrays(COUNTS | change), found)
+    with refused(place):
+        FeatureTransform.from_arrays(COUNTS | change)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +187,9 @@ def test_layouts(tmp_path):
         assert read_layout("v", np.load(tmp_path / f"{name}.npy").shape, 20, config) == layout
         assert length_fault("v", loaded, layout, 20, config) is None
     assert read_layout("v", (20, 17), 18, config) is None
-    with pytest.raises(InputError, match=r"v: features of shape \(20, 3\); expected one side near the 60 labels"):
+    with refused("v"):
         read_layout("v", (20, 3), 60, config)
-    with pytest.raises(InputError, match=r"shape \(20, 3\) and no layout"):
+    with refused("td.npy"):
         load_features(tmp_path / "td.npy", None)
     kind, error = length_fault("v", load_features(tmp_path / "td.npy", "DT"), "DT", 20, config)
     assert (kind, error.found) == ("orientation", "shape (20, 3) read as DT: 3 frames for 20 labels")
@@ -199,7 +201,7 @@ def test_a_missing_file_is_told_as_missing(tmp_path):
     """Not as one without a layout."""
     path = tmp_path / "none.npy"
     for call in (lambda: load_features(path, None), lambda: read_clock(path), lambda: read_clock(path, 5.0, "TD")):
-        with pytest.raises(InputError, match=r"none\.npy: no such file; expected a feature file"):
+        with refused("none.npy"):
             call()
 
 
@@ -214,7 +216,7 @@ def test_large_files_stay_on_disk(tmp_path):
     assert features.shape == (50_000, 2000)
     assert features[49_000, 7] != features[49_000, 7]
     opened = tracemalloc.get_traced_memory()[1]
-    with pytest.raises(InputError, match=r"large\.npy: nan in frame 49000, column 7"):
+    with refused("large.npy"):
         check_finite(path, features)
     checked = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -258,18 +260,18 @@ def test_kinds_by_hand():
     np.testing.assert_allclose(apart.mean, FeatureTransform.fit([video], (), standardize=True).mean)
 
 
-def test_times_must_be_those_of_the_rate(tmp_path, refused):
+def test_times_must_be_those_of_the_rate(tmp_path):
     path, beside = tmp_path / "v.npy", tmp_path / "v.json"
     np.save(path, np.zeros((20, 3), dtype=np.float32))
     grid = np.arange(21)
     for times in (grid / 5, grid / 5 + 0.05 * (grid % 2), grid / 5 + 60 * (grid > 9)):  # the last with a pause
         beside.write_text(json.dumps({"fps": 5, "times": times.tolist()}))
         assert read_clock(path).times is not None
-    for facts, known, source in (({"fps": 5}, None, "its fps"), ({}, 5.0, "data.fps, --fps or the run")):
+    for facts, known in (({"fps": 5}, None), ({}, 5.0)):
         for rate in (4.0, 6.0, 50.0):
             beside.write_text(json.dumps({**facts, "times": (grid / rate).tolist()}))
-            found = f"{beside}: times of {rate:g} rows a second; expected about 5, as {source} says"
-            refused(lambda known=known: read_clock(path, known), found)
+            with refused("v.json"):
+                read_clock(path, known)
 
 
 def test_the_descriptions_of_a_data_set_agree(tmp_path):
@@ -292,10 +294,11 @@ def test_the_descriptions_of_a_data_set_agree(tmp_path):
     ]
 
 
-def test_features_of_two_encoders_do_not_go_together(tmp_path, refused):
+def test_features_of_two_encoders_do_not_go_together(tmp_path):
     for name, encoder in (("a", "grid"), ("b", None), ("c", "grid"), ("d", "clip:x")):
         (tmp_path / f"{name}.json").write_text(json.dumps({"encoder": encoder}))
     paths = [tmp_path / f"{name}.npy" for name in "abcde"]  # e has no file beside it
     assert encoder_of(paths[:3]) == "grid"
     assert encoder_of(paths[1:2]) is None
-    refused(lambda: encoder_of(paths), f"{paths[3]}: features by clip:x; expected grid, as {paths[0]}")
+    with refused("d.npy"):
+        encoder_of(paths)

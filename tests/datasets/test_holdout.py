@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +8,13 @@ import numpy as np
 import pytest
 
 from fact_clip.config import AugmentConfig, DataConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset, carve_covering
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import Holdout, check_leak
 from fact_clip.datasets.loader import training_batches
+
+from ..refusals import refused
 
 NAMES = ("rest", "cut ham", "cut egg", "hold ham", "hold egg")
 # Runs of class indices, and the part of the split, of each video.
@@ -73,49 +74,49 @@ class TestHoldout:
         assert "train_videos" not in Holdout(("a",)).to_dict()
 
     @pytest.mark.parametrize(
-        ("text", "message"),
+        ("text", "place"),
         [
-            ("{", "holdout.json:1: not JSON"),
-            ("3", "holdout.json: int; expected an object with 'unseen'"),
-            ('{"seen": []}', "the keys ['seen']; expected an object with 'unseen'"),
-            ('{"unseen": []}', "holdout.unseen: no classes"),
-            ('{"unseen": "cut ham"}', "unseen is 'cut ham'; expected a list of names"),
-            ('{"unseen": [1]}', "unseen is [1]; expected a list of names"),
-            ('{"unseen": ["a"], "validation_unsen": ["b"]}', "the nearest is 'validation_unseen'"),
-            ('{"unseen": ["a"], "mode": "hide"}', "holdout.mode: 'hide'; expected one of mask, drop"),
+            ("{", "holdout.json:1"),
+            ("3", "holdout.json"),
+            ('{"seen": []}', "holdout.json"),
+            ('{"unseen": []}', "holdout.json"),
+            ('{"unseen": "cut ham"}', "holdout.json"),
+            ('{"unseen": [1]}', "holdout.json"),
+            ('{"unseen": ["a"], "validation_unsen": ["b"]}', "holdout.json"),
+            ('{"unseen": ["a"], "mode": "hide"}', "holdout.json"),
             (
                 '{"unseen": ["a"], "mode": "show"}',
-                "holdout.mode: 'show'; expected one of mask, drop, oracle; show is called oracle now",
+                "holdout.json",
             ),
-            ('{"unseen": ["a", "a"]}', "class 'a' again, as in unseen"),
+            ('{"unseen": ["a", "a"]}', "holdout.json"),
             (
                 '{"unseen": ["a"], "validation_unseen": ["a"]}',
-                "holdout.validation_unseen: class 'a' again, as in unseen",
+                "holdout.json",
             ),
             (
                 '{"unseen": ["a"], "train_videos": ["v"], "test_videos": ["v"]}',
-                "holdout.test_videos: video 'v' again, as in train_videos",
+                "holdout.json",
             ),
         ],
     )
-    def test_faulty_files(self, text, message, tmp_path):
+    def test_faulty_files(self, text, place, tmp_path):
         (tmp_path / "holdout.json").write_text(text)
-        with pytest.raises(InputError, match=re.escape(message)):
+        with refused(place):
             Holdout.read(tmp_path / "holdout.json")
-        with pytest.raises(InputError, match="no such file"):
+        with refused("none.json"):
             Holdout.read(tmp_path / "none.json")
 
     @pytest.mark.parametrize(
-        ("holdout", "message"),
+        ("holdout", "place"),
         [
-            (Holdout(("cut hem",)), "holdout.unseen: no class 'cut hem' among 5; the nearest is 'cut ham'"),
-            (Holdout(("cut ham",), ("egg",)), "holdout.validation_unseen: no class 'egg'"),
-            (Holdout(("rest",)), "'rest', which is background"),
-            (Holdout(NAMES[1:]), "holdout: all 4 actions; expected some that training sees"),
+            (Holdout(("cut hem",)), "holdout.unseen"),
+            (Holdout(("cut ham",), ("egg",)), "holdout.validation_unseen"),
+            (Holdout(("rest",)), "holdout.unseen"),
+            (Holdout(NAMES[1:]), "holdout"),
         ],
     )
-    def test_names_are_held_to_the_vocabulary(self, holdout, message):
-        with pytest.raises(InputError, match=re.escape(message)):
+    def test_names_are_held_to_the_vocabulary(self, holdout, place):
+        with refused(place):
             holdout.check(Vocabulary.from_names(NAMES, ("rest",)))
 
 
@@ -144,12 +145,13 @@ class TestHeldOutClasses:
         assert held.labels("v").tolist() == frames_of("v")
         held.check()
 
-    def test_classes_by_number(self, kitchen, refused):
+    def test_classes_by_number(self, kitchen):
         assert kitchen(holdout=[2, "cut ham"]).unseen == (2, 1)
-        refused(lambda: kitchen(holdout=[5]), "data.holdout: class number 5; expected 0 to 4")
+        with refused("data.holdout"):
+            kitchen(holdout=[5])
 
     def test_drop_that_leaves_nothing(self, kitchen):
-        with pytest.raises(InputError, match=re.escape("holdout.mode: no training video of 3 is left; expected some")):
+        with refused("holdout.mode"):
             Dataset(kitchen().config, Holdout(("cut ham",), ("cut egg",), "drop"))
 
     def test_oracle_hides_nothing_and_keeps_the_groups(self, kitchen):
@@ -166,7 +168,7 @@ class TestHeldOutClasses:
         assert held.class_counts(held.test).tolist() == [0, 2, 2, 2, 2]
         # u: rest, rest again; v: cut egg; w: hold ham, cut egg
         assert held.mean_transcript_length(held.train) == pytest.approx(5 / 3)
-        with pytest.raises(InputError, match="videos: none"):
+        with refused("videos"):
             held.mean_transcript_length([])
 
     def test_batches_ignore_what_is_masked(self, kitchen):
@@ -188,27 +190,26 @@ class TestHeldOutClasses:
         assert held.labels("u").tolist() == frames_of("u")
 
     @pytest.mark.parametrize(
-        ("videos", "message"),
+        ("videos", "place"),
         [
-            ({"train_videos": ("u", "vv")}, "holdout.train_videos: no video 'vv' in split 1"),
-            ({"test_videos": ("y",)}, "holdout.test_videos: no video 'y'"),
-            ({"test_videos": ("u",)}, "holdout.test_videos: video 'u', also a training video"),
-            ({"train_videos": ("x",)}, "holdout.test_videos: video 'x', also a training video"),
+            ({"train_videos": ("u", "vv")}, "holdout.train_videos"),
+            ({"test_videos": ("y",)}, "holdout.test_videos"),
+            ({"test_videos": ("u",)}, "holdout.test_videos"),
+            ({"train_videos": ("x",)}, "holdout.test_videos"),
         ],
     )
-    def test_videos_that_do_not_fit(self, kitchen, videos, message):
-        with pytest.raises(InputError, match=re.escape(message)):
+    def test_videos_that_do_not_fit(self, kitchen, videos, place):
+        with refused(place):
             kitchen().videos_of(Holdout(("cut ham",), **videos))
 
 
 def test_a_leak_names_video_and_frame(kitchen):
     dataset = kitchen()
     labels = {name: dataset.labels(name) for name in dataset.train}
-    message = "training video 'v': label 'cut egg' at frame 0 (10 such frames); expected no class that is held out"
-    with pytest.raises(InputError, match=re.escape(message)):
+    with refused("training video 'v'"):
         check_leak(labels, dataset.vocabulary, (2, 4))
     check_leak({"u": labels["u"]}, dataset.vocabulary, (2, 4))
-    with pytest.raises(InputError, match=re.escape("training video 'w': label 'cut ham' at frame 6 (1 such frames)")):
+    with refused("training video 'w'"):
         check_leak({name: labels[name] for name in "vw"}, dataset.vocabulary, (1,))
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from fact_clip.config import AugmentConfig
-from fact_clip.core import InputError
 from fact_clip.datasets import dataset as dataset_module
 from fact_clip.datasets.features import LIMIT, FeatureTransform
 from fact_clip.datasets.loader import (
@@ -21,6 +20,8 @@ from fact_clip.datasets.loader import (
     mask_time,
     training_batches,
 )
+
+from ..refusals import refused
 
 PLAIN = AugmentConfig(channels=0.0, time_spans=0)
 TRAIN = ("a", "b", "c")
@@ -58,11 +59,11 @@ def test_collate_pads_with_zeros_and_ignored_labels():
 
 
 def test_collate_refuses():
-    with pytest.raises(InputError, match="no videos"):
+    with refused("batch"):
         collate([])
-    with pytest.raises(InputError, match=r"video 'b': features \(3, 4\)"):
+    with refused("video 'b'"):
         collate([("a", torch.ones(3, 5), torch.zeros(3)), ("b", torch.ones(3, 4), torch.zeros(3))])
-    with pytest.raises(InputError, match=r"features \(3, 5\), labels \(4,\)"):
+    with refused("video 'a'"):
         collate([("a", torch.ones(3, 5), torch.zeros(4))])
 
 
@@ -354,10 +355,8 @@ def test_a_fault_is_told_as_itself_by_another_process(open_set, root, workers):
     rows[7, 2] = np.inf
     np.save(path, rows)
     videos = TrainingVideos(open_set(), IDENTITY, PLAIN, 3)
-    with pytest.raises(InputError) as caught:
+    with refused("b.npy"):
         list(TrainingLoader(videos, TRAIN, 1, workers=workers).epoch(0))
-    assert str(caught.value).startswith(f"{path}: inf in frame 7, column 2; expected finite numbers")
-    assert caught.value.todo == "extract the features of this video again"
 
 
 def test_similar_lengths_take_each_video_once_by_the_seed():

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from fact_clip.config import Config, ObjectData
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.text.grammar import Grammar
+
+from ..refusals import refused
 
 KITCHEN = Vocabulary.from_names(
     ("rest", "cut ham with knife", "hold baked egg"),
@@ -83,28 +85,28 @@ def test_kscgr(shared):
 
 
 @pytest.mark.parametrize(
-    ("keys", "message"),
+    ("keys", "place"),
     [
-        ({"slot": "noun"}, r"data\.objects\.slot: 'noun'; expected one of verb, object, tool"),
-        ({"fixed": ("table",)}, r"data\.objects\.fixed: 'table'; expected names of .*objects\.txt"),
+        ({"slot": "noun"}, "data.objects.slot"),
+        ({"fixed": ("table",)}, "data.objects.fixed"),
     ],
 )
-def test_settings_that_do_not_fit(root, keys, message):
-    with pytest.raises(InputError, match=message):
+def test_settings_that_do_not_fit(root, keys, place):
+    with refused(place):
         read(root, **keys)
 
 
 def test_files_that_do_not_fit(root):
-    with pytest.raises(InputError, match=r"data\.objects\.blocks: 12 columns for 4 objects; expected the 10 of"):
+    with refused("data.objects.blocks"):
         read(root, blocks=(1, 2)).check(10)
     (root / "objects.txt").write_text("ham\nbaked egg\nbaked_egg\n")
-    with pytest.raises(InputError, match=r"objects\.txt: 'baked egg' and 'baked egg'; expected each object once"):
+    with refused("objects.txt"):
         read(root)
     (root / "objects.txt").write_text("\n")
-    with pytest.raises(InputError, match=r"objects\.txt: no names"):
+    with refused("objects.txt"):
         read(root)
     (root / "objects.txt").unlink()
-    with pytest.raises(InputError, match=r"objects\.txt: no such file; expected names, one per line"):
+    with refused("objects.txt"):
         read(root)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from fact_clip.config import Config, DataConfig
-from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.recipe import (
@@ -21,6 +20,8 @@ from fact_clip.datasets.recipe import (
     suggest,
     tokens_of,
 )
+
+from ..refusals import refused
 
 ACTIONS = ("move ham", "move pan", "move egg", "cut ham", "cut egg")
 
@@ -157,5 +158,5 @@ def test_no_labelled_frame(tmp_path):
     root = made_up(tmp_path / "data", videos=3, segments=2, frames=10)
     for path in (root / "groundTruth").iterdir():
         path.write_text("?\n" * 20)
-    with pytest.raises(InputError, match="no labelled frame in the training videos"):
+    with refused("data"):
         measure(Dataset.open(DataConfig(root=str(root), layout="TD")))

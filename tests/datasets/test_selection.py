@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from itertools import combinations
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.config import DataConfig
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import (
     Holdout,
@@ -23,6 +22,8 @@ from fact_clip.datasets.holdout import (
     select,
 )
 from fact_clip.text import havid
+
+from ..refusals import refused
 
 NOT_COMPOSITIONAL = [
     "sshc1dh",
@@ -93,19 +94,19 @@ def test_a_class_without_training_frames_shows_nothing():
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "place"),
     [
-        (lambda: lost_factors(KITCHEN, ["cut hem"]), "no class 'cut hem' among 7; the nearest is 'cut ham'"),
-        (lambda: lost_factors(KITCHEN, ["cut hem"], np.ones(7)), "no class 'cut hem' among 7"),
-        (lambda: lost_factors(KITCHEN, ["cut ham"], [1, 2]), "counts: an array of shape (2,); expected (7,)"),
-        (lambda: select(KITCHEN, 1, candidates=["cut hem"]), "no class 'cut hem' among 7"),
-        (lambda: select(KITCHEN, 3), "holdout: 2 classes can be held out together; expected 3"),
-        (lambda: select(KITCHEN, 1, min_support=2), "holdout: 0 classes can be held out together"),
-        (lambda: select(KITCHEN, 1, candidates=["rest", "cut roe"]), "0 classes can be held out"),
+        (lambda: lost_factors(KITCHEN, ["cut hem"]), "vocabulary"),
+        (lambda: lost_factors(KITCHEN, ["cut hem"], np.ones(7)), "vocabulary"),
+        (lambda: lost_factors(KITCHEN, ["cut ham"], [1, 2]), "counts"),
+        (lambda: select(KITCHEN, 1, candidates=["cut hem"]), "vocabulary"),
+        (lambda: select(KITCHEN, 3), "holdout"),
+        (lambda: select(KITCHEN, 1, min_support=2), "holdout"),
+        (lambda: select(KITCHEN, 1, candidates=["rest", "cut roe"]), "holdout"),
     ],
 )
-def test_bad_arguments(call, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+def test_bad_arguments(call, place):
+    with refused(place):
         call()
 
 

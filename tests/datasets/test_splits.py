@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from fact_clip.core import InputError
 from fact_clip.datasets.dataset import Dataset, carve_covering, carve_validation
 from fact_clip.datasets.splits import divide, guess_groups, in_order, read_groups, together, write_splits
+
+from ..refusals import refused
 
 NAMES = tuple(f"subj{person}_{take}" for person in (1, 2, 10) for take in ("egg", "ham"))
 
@@ -22,19 +21,19 @@ def test_groups_are_what_the_parentheses_find():
 
 
 @pytest.mark.parametrize(
-    ("pattern", "message"),
+    "pattern",
     [
-        (r"subj\d+", r"data.groups: 'subj\\d+' has no parentheses; expected a regular expression with the subject"),
-        (r"subj(\d+", r"is no regular expression (missing ), unterminated subpattern at position 4)"),
-        ("(" * 500 + ")" * 500, r"is no regular expression (maximum recursion depth exceeded"),
-        (r"(a+)+", r"'(a+)+' repeats what repeats, which may take for ever"),
-        (r"(a|b*)*", r"'(a|b*)*' repeats what repeats"),
-        (r"(a*)b*c*d*", r"'(a*)b*c*d*' repeats what repeats"),
-        (r"person(\d+)", r"finds nothing in the name 'subj1_egg' and in 5 more; expected a group in every name"),
+        r"subj\d+",
+        r"subj(\d+",
+        "(" * 500 + ")" * 500,
+        r"(a+)+",
+        r"(a|b*)*",
+        r"(a*)b*c*d*",
+        r"person(\d+)",
     ],
 )
-def test_patterns_that_do_not_fit(pattern, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+def test_patterns_that_do_not_fit(pattern):
+    with refused("data.groups"):
         read_groups(NAMES, pattern)
 
 
@@ -101,27 +100,27 @@ def test_a_share_for_the_test():
 
 
 @pytest.mark.parametrize(
-    ("groups", "way", "amount", "message"),
+    ("groups", "way", "amount", "place"),
     [
         (
             {"a": "1", "b": "2"},
             "test",
             0.01,
-            "--test: 0.01, which is none of 2 videos; expected a share from 0.5 to 0.5",
+            "--test",
         ),
         (
             {"a": "1", "b": "2"},
             "test",
             0.99,
-            "--test: 0.99, which is all of 2 videos; expected a share from 0.5 to 0.5",
+            "--test",
         ),
-        ({"a": "1", "b": "1"}, "leave-out", 0, "--leave-out: 1 group in 2 videos; expected 2 or more"),
-        ({"a": "1", "b": "2"}, "folds", 3, "--folds: 2 groups in 2 videos; expected 3 or more"),
-        ({"a": "1"}, "test", 0.2, "--test: 1 group in 1 videos; expected 2 or more"),
+        ({"a": "1", "b": "1"}, "leave-out", 0, "--leave-out"),
+        ({"a": "1", "b": "2"}, "folds", 3, "--folds"),
+        ({"a": "1"}, "test", 0.2, "--test"),
     ],
 )
-def test_too_few_groups(groups, way, amount, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+def test_too_few_groups(groups, way, amount, place):
+    with refused(place):
         divide(groups, way, amount)
 
 
@@ -132,7 +131,7 @@ def test_written_lists_replace_others_only_if_asked(tmp_path):
         f"{part}.split{number}.bundle" for number in (1, 2, 3) for part in ("train", "test")
     ]
     assert (tmp_path / "splits/test.split3.bundle").read_text() == "subj10_egg\nsubj10_ham\n"
-    with pytest.raises(InputError, match=r"splits: the splits 1, 2, 3 are already there; expected none; .*--overwrite"):
+    with refused("splits"):
         write_splits(tmp_path, divide(groups, "folds", 2))
     write_splits(tmp_path, divide(groups, "folds", 2), overwrite=True)
     assert sorted(path.name for path in (tmp_path / "splits").iterdir()) == [
@@ -175,6 +174,6 @@ class TestValidation:
             dataset: Dataset = open_set(validation=0.1, groups=r"^(p\d)", validation_part=part)
             assert {dataset.train, dataset.validation} == {("p1_a", "p1_b"), ("p2_c",)}
         assert len(open_set(validation=0.1).validation) == 1
-        with pytest.raises(InputError, match=r"data.groups: all 3 training videos are of the group 'p'; expected two"):
+        with refused("data.groups"):
             open_set(validation=0.1, groups="(p)")
         assert open_set(validation=0.0, groups="(p)").validation == ()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fact_clip.core import InputError
 from fact_clip.datasets.tables import Converted, Sampling, convert_tables, read_table, resample
+
+from ..refusals import refused
 
 
 def written(folder: Path, text: str | bytes, name: str = "a.csv") -> Path:
@@ -96,33 +96,32 @@ def test_features_of_the_common_layout(tmp_path):
 
 
 BAD: list[tuple[str, Sampling, str]] = [
-    ("x,y\n1,2\n\n3,oops\n,nan\n", Sampling(),
-     "a.csv:4, column 2 (y): 'oops', and 2 more cells; expected a finite number, with a decimal point"),
-    ("1 2\n3 inf\n", Sampling(), "a.csv:2, column 2: 'inf'; expected a finite number"),
-    ("x;y\n1,5;2\n", Sampling(), "a.csv:2, column 1 (x): '1,5'; expected a finite number, with a decimal point"),
-    ("x,1\n1,2\n", Sampling(), "a.csv:1, column 1: 'x'; expected a finite number"),
-    ("x,y\n1,2\n3\n", Sampling(), "a.csv:3: 1 cells; expected 2, as in line 1"),
-    ("x,y\n", Sampling(), "a.csv: no rows"),
-    ("\n# nothing\n", Sampling(), "a.csv: no rows"),
-    ("time,y\n0,2\n", Sampling(), "column 1 ('time') looks like a time or an index, which is no feature"),
-    (",y\n0,2\n", Sampling(), "column 1 ('') looks like a time or an index"),
-    ("x,y\n\"1,2\n", Sampling(), "a.csv:2: 1 cells; expected 2, as in line 1"),
-    ("x,y\n" + "1" * 200_000 + ",2\n", Sampling(), "a.csv:2: not a row (field larger than field limit (131072))"),
-    ("s,y\n0,2\n1e9,2\n", Sampling(time="s", fps=1.0), "--time: times from 0 to 1e+09 seconds; expected 20,000,"),
-    ("time,y\n0,2\n", Sampling(columns=("3",)), "--columns: no column '3' in "),
-    ("time,y\n0,2\n", Sampling(columns=("z",)), "--columns: no column 'z' in "),
-    ("s,y\n0,2\n0.1,2\n0.05,3\n", Sampling(time="s", fps=1.0), "a.csv:4: time 0.05 after 0.1; expected times that"),
-    ("s\n0\n", Sampling(time="s", fps=1.0), "a.csv: no column of values"),
-    ("s,y\n0,2\n", Sampling(time="s"), "--time: no --fps"),
-    ("s,y\n0,2\n", Sampling(rate=5.0), "--source-fps: no --fps"),
-    ("s,y\n0,2\n", Sampling(time="s", rate=5.0, fps=1.0), "--time and --source-fps; expected one of them"),
+    ("x,y\n1,2\n\n3,oops\n,nan\n", Sampling(), "a.csv:4, column 2 (y)"),
+    ("1 2\n3 inf\n", Sampling(), "a.csv:2, column 2"),
+    ("x;y\n1,5;2\n", Sampling(), "a.csv:2, column 1 (x)"),
+    ("x,1\n1,2\n", Sampling(), "a.csv:1, column 1"),
+    ("x,y\n1,2\n3\n", Sampling(), "a.csv:3"),
+    ("x,y\n", Sampling(), "a.csv"),
+    ("\n# nothing\n", Sampling(), "a.csv"),
+    ("time,y\n0,2\n", Sampling(), "a.csv"),
+    (",y\n0,2\n", Sampling(), "a.csv"),
+    ("x,y\n\"1,2\n", Sampling(), "a.csv:2"),
+    ("x,y\n" + "1" * 200_000 + ",2\n", Sampling(), "a.csv:2"),
+    ("s,y\n0,2\n1e9,2\n", Sampling(time="s", fps=1.0), "a.csv, --time"),
+    ("time,y\n0,2\n", Sampling(columns=("3",)), "--columns"),
+    ("time,y\n0,2\n", Sampling(columns=("z",)), "--columns"),
+    ("s,y\n0,2\n0.1,2\n0.05,3\n", Sampling(time="s", fps=1.0), "a.csv:4"),
+    ("s\n0\n", Sampling(time="s", fps=1.0), "a.csv"),
+    ("s,y\n0,2\n", Sampling(time="s"), "--time"),
+    ("s,y\n0,2\n", Sampling(rate=5.0), "--source-fps"),
+    ("s,y\n0,2\n", Sampling(time="s", rate=5.0, fps=1.0), "data convert"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "how", "message"), BAD)
-def test_faults_are_told_with_their_place(text, how, message, tmp_path):
+@pytest.mark.parametrize(("text", "how", "place"), BAD)
+def test_faults_are_told_with_their_place(text, how, place, tmp_path):
     path = written(tmp_path, text)
-    with pytest.raises(InputError, match=re.escape(message)):
+    with refused(place):
         convert_tables([path], tmp_path / "data", how)
     assert not (tmp_path / "data").exists()
 
@@ -130,9 +129,9 @@ def test_faults_are_told_with_their_place(text, how, message, tmp_path):
 def test_tables_go_together(tmp_path):
     a = written(tmp_path, "x,y\n1,2\n", "a.csv")
     b = written(tmp_path, "x,z\n1,2\n", "b.csv")
-    with pytest.raises(InputError, match=r"b.csv: the columns x, z; expected x, y, as in .*a.csv"):
+    with refused("b.csv"):
         convert_tables([a, b], tmp_path / "data", Sampling())
     assert list(convert_tables([a, b], tmp_path / "data", Sampling(columns=("x",)))) == ["a", "b"]
     (tmp_path / "more").mkdir()
-    with pytest.raises(InputError, match="video 'a' again"):
+    with refused("a.csv"):
         convert_tables([a, written(tmp_path / "more", "x,y\n1,2\n")], tmp_path / "data", Sampling())

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.decoding import (
     Calibration,
     choose_gamma_by_cost,
@@ -18,6 +18,7 @@ from fact_clip.decoding import (
 )
 from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
 
+from ..refusals import refused, short
 from .words import FRAMES, WORDS
 
 
@@ -85,14 +86,14 @@ def test_rules_on_a_grid():
 
 
 @pytest.mark.parametrize(
-    ("seen", "cost", "message"),
+    ("seen", "cost", "place"),
     [
-        ([90, 0], 1.0, "cost: 1.0"),
-        ([90, 80], 0.15, "last gamma, 1.0; expected gammas that reach"),
+        ([90, 0], 1.0, "cost"),
+        ([90, 80], 0.15, "curve"),
     ],
 )
-def test_bad_input_is_told(seen, cost, message):
-    with pytest.raises(InputError, match=message):
+def test_bad_input_is_told(seen, cost, place):
+    with refused(place):
         choose_gamma_by_cost(curve([0, 1], seen, [0, 1]), cost)
 
 
@@ -163,10 +164,8 @@ GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "
 def test_a_damaged_calibration_is_one_line(text, tmp_path):
     path = tmp_path / "calibration.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"calibration\.json") as caught:
+    with refused() as caught:
         Calibration.read(path, VERBS)
-    assert "\n" not in str(caught.value)
-    if not text:
-        assert "expected a calibration as it was written" in str(caught.value)
+    assert short(caught.value.where).startswith("calibration.json")
     path.write_text(json.dumps(GOOD))
     assert Calibration.read(path, VERBS) == Calibration(("rest",), {"verb": {"cut": 3}}, 0.5, 1.0)

@@ -12,6 +12,8 @@ from scipy.special import expit, logit
 
 from fact_clip.decoding import Confidence, confidence, over_segments, reliability
 
+from ..refusals import refused
+
 
 def made_up(seed: int, videos: int, n_frames: int = 400) -> tuple[list, list, list]:
     """Labels, scores and truth: a frame with score p is right with probability 1 / (1 + exp(1 - logit(p) / 2))."""
@@ -49,7 +51,7 @@ def test_unlabelled_frames_are_left_out():
     cut = [[own[100:] for own in part] for part in (labels, scores, truth)]
     found, alone = Confidence.learned(labels, scores, hidden), Confidence.learned(*cut)
     assert (found.slope, found.intercept, found.frames) == pytest.approx((alone.slope, alone.intercept, alone.frames))
-    with pytest.raises(ValueError, match="no labelled frame"):
+    with refused("truth"):
         Confidence.learned(labels, scores, [np.full(len(own), -1) for own in truth])
 
 
@@ -140,10 +142,11 @@ def test_a_share_of_the_correctly_named_frames_is_below_the_threshold():
     assert found.least(1) == kept.max()
 
 
-def test_shares_outside_of_0_and_1_are_refused(refused):
+def test_shares_outside_of_0_and_1_are_refused():
     found = Confidence.learned(*made_up(0, 1))
     for share in (-0.1, 1.5, float("nan")):
-        refused(lambda share=share: found.least(share), "reject: ", "expected a share")
+        with refused("reject"):
+            found.least(share)
 
 
 def test_scores_at_their_ends_and_in_single_precision():
@@ -170,15 +173,18 @@ def test_bins_by_hand():
     assert len(found["bins"]) == 10
 
 
-def test_a_file_and_damaged_ones(tmp_path, refused):
+def test_a_file_and_damaged_ones(tmp_path):
     path, found = tmp_path / "confidence.json", Confidence.learned(*made_up(0, 1))
     assert Confidence.read(path) is None
     path.write_text(json.dumps(asdict(found)))
     assert Confidence.read(path) == found
     for wrong in ({"slope": None}, {"quantiles": [0.5]}, {"more": 1}):
         path.write_text(json.dumps(asdict(found) | wrong))
-        refused(lambda: Confidence.read(path), str(path), "damaged", "; train the run anew")
+        with refused("confidence.json"):
+            Confidence.read(path)
     path.write_text(json.dumps(asdict(found) | {"intercept": float("nan")}))
-    refused(lambda: Confidence.read(path), str(path), "NaN is no number")
+    with refused("confidence.json"):
+        Confidence.read(path)
     path.write_text("{")
-    refused(lambda: Confidence.read(path), str(path), "damaged", "expected a confidence as it was written")
+    with refused("confidence.json:1"):
+        Confidence.read(path)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError
 from fact_clip.decoding import TransportSettings, decode_transport, transport
+
+from ..refusals import refused
 
 DEFAULT = TransportSettings()
 
@@ -220,32 +221,32 @@ def test_integers_are_similarities_too():
 
 
 @pytest.mark.parametrize(
-    ("similarity", "message"),
+    "similarity",
     [
-        (np.zeros(3), r"shape \(3,\)"),
-        (np.zeros((1, 3, 2)), r"shape \(1, 3, 2\)"),
-        (np.zeros((0, 3)), "at least one frame"),
-        (np.zeros((3, 0)), "at least one frame and one action"),
-        ([[0.1, 0.2], [0.3, np.nan]], "nan at frame 1, action 1"),
-        ([[0.1, -np.inf]], "-inf at frame 0, action 1"),
-        ([["a", "b"]], "real numbers"),
+        np.zeros(3),
+        np.zeros((1, 3, 2)),
+        np.zeros((0, 3)),
+        np.zeros((3, 0)),
+        [[0.1, 0.2], [0.3, np.nan]],
+        [[0.1, -np.inf]],
+        [["a", "b"]],
     ],
 )
-def test_bad_similarities_are_told(similarity, message):
-    with pytest.raises(InputError, match=message):
+def test_bad_similarities_are_told(similarity):
+    with refused("similarity"):
         decode_transport(similarity)
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "place"),
     [
-        ({"epsilon": -0.1}, "transport.epsilon: -0.1"),
-        ({"lam": float("nan")}, "transport.lam: nan"),
-        ({"alpha": 1.5}, "transport.alpha: 1.5; expected at most 1"),
-        ({"radius": 0.0}, "transport.radius: 0"),
-        ({"steps": -1}, "transport.steps: -1"),
+        ({"epsilon": -0.1}, "transport.epsilon"),
+        ({"lam": float("nan")}, "transport.lam"),
+        ({"alpha": 1.5}, "transport.alpha"),
+        ({"radius": 0.0}, "transport.radius"),
+        ({"steps": -1}, "transport.steps"),
     ],
 )
-def test_bad_settings_are_told(values, message):
-    with pytest.raises(InputError, match=message):
+def test_bad_settings_are_told(values, place):
+    with refused(place):
         TransportSettings(**values)

@@ -13,6 +13,8 @@ from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_obje
 from fact_clip.encoders.cache import class_texts, class_vectors, embed, encode_cached
 from fact_clip.encoders.sentence import HashEncoder
 
+from ..refusals import refused
+
 KITCHEN = Vocabulary.from_names(
     ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
 )
@@ -66,7 +68,7 @@ def test_vectors_that_cancel_out():
         def encode_texts(self, texts):
             return np.array([[(-1.0) ** row] for row in range(len(texts))], np.float32)
 
-    with pytest.raises(InputError, match=re.escape("vectors that cancel out for ['cut ham', 'slice ham']")):
+    with refused("text encoder 'opposites'"):
         embed(Opposites(), Vocabulary.from_names(["cut ham"]), synonyms={"cut ham": ["slice ham"]})
 
 
@@ -181,14 +183,14 @@ def test_a_failing_encoder_leaves_no_file(tmp_path):
         def encode_texts(self, texts):
             raise InputError("text encoder 'failing'", "no weights")
 
-    with pytest.raises(InputError, match="no weights"):
+    with refused("text encoder 'failing'"):
         encode_cached(Failing(), TEXTS, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with refused("hash_16-885101ab90ef126f46705662.safetensors"):
         embed("hash:16", KITCHEN, cache_dir=tmp_path / "file")
 
 
@@ -208,7 +210,7 @@ def test_texts_are_embedded_on_the_chosen_device(open_clip_folder, monkeypatch):
     config = TextConfig(encoder=f"open_clip:local-dir:{open_clip_folder}")
     for vectors in (class_texts, class_vectors):
         assert len(vectors(config, KITCHEN, "cpu")) == 4
-        with pytest.raises(InputError, match="device: 'cuda:0' is not on this machine"):
+        with refused("device"):
             vectors(config, KITCHEN, "cuda:0")
 
 
@@ -219,5 +221,5 @@ def test_sentences_need_no_vectors_of_the_words(tmp_path):
     texts = class_texts(config, KITCHEN)
     action = [name not in KITCHEN.background for name in KITCHEN]
     assert np.array_equal(texts[:, 0], np.eye(len(KITCHEN)) * np.array(action)[:, None])
-    with pytest.raises(InputError, match="no vector for"):
+    with refused("names.npz"):
         class_texts(config.model_copy(update={"parts": ("sentence", "factors")}), KITCHEN)

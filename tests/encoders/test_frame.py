@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from fact_clip.core import InputError
 from fact_clip.encoders import FRAME_ENCODERS, Runtime, frame_encoder, pretrained
+
+from ..refusals import refused
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 50, 70, 3), dtype=np.uint8)
 
@@ -150,24 +151,18 @@ def test_a_torchvision_backbone_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spec", "parts"),
+    "spec",
     [
-        (
-            "clip:ViT-B-32/openai",
-            ["download open_clip_model.safetensors from https://huggingface.co/", "clip:ViT-B-32-quickgelu/FILE"],
-        ),
-        ("clip:ViT-B-32/no-tag", ["'no-tag'", "clip:ViT-B-32/FILE"]),
-        ("transformers:google/no-model", ["hf download google/no-model --local-dir DIR"]),
-        ("timm:resnet18.a1_in1k", ["https://huggingface.co/timm/resnet18.a1_in1k", "timm:resnet18.a1_in1k/FILE"]),
-        ("torchvision:no_model", ["no classifier 'no_model'"]),
+        "clip:ViT-B-32/openai",
+        "clip:ViT-B-32/no-tag",
+        "transformers:google/no-model",
+        "timm:resnet18.a1_in1k",
+        "torchvision:no_model",
     ],
 )
-def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, parts):
-    with pytest.raises(InputError) as caught:
+def test_weights_that_are_nowhere_are_one_error(spec):
+    with refused(f"frame encoder {spec!r}"):
         frame_encoder(spec).load()
-    for part in (f"frame encoder {spec!r}", *parts):
-        assert part in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_torchvision_weights_that_cannot_be_fetched(monkeypatch, tmp_path):
@@ -179,26 +174,26 @@ def test_torchvision_weights_that_cannot_be_fetched(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.setattr(pretrained, "no_network", lambda url: "")
-    with pytest.raises(InputError, match=r"no network.*download https://download\.pytorch\.org/models/resnet18.*into"):
+    with refused("frame encoder 'torchvision:resnet18'"):
         frame_encoder("torchvision:resnet18").load()
 
 
 @pytest.mark.parametrize(
-    ("spec", "found"),
+    ("spec", "place"),
     [
-        ("dino:v2", "expected one such as grid, clip:ViT-B-32/openai"),
-        ("grid:8", "grid by itself"),
-        ("clip:ViT-B-32", "clip:MODEL/TAG"),
-        ("clip:ViT-B-32/./none.pt", "no file none.pt"),
-        ("clip:local-dir:/none", "no folder /none"),
-        ("timm:resnet18/none.pt", "no file none.pt"),
-        ("torchvision:resnet18/none.pt", "no file none.pt"),
-        ("transformers:", "nothing after the colon"),
-        ("transformers:/none", "no folder /none"),
+        ("dino:v2", "frame encoder"),
+        ("grid:8", "frame encoder 'grid:8'"),
+        ("clip:ViT-B-32", "frame encoder 'clip:ViT-B-32'"),
+        ("clip:ViT-B-32/./none.pt", "frame encoder 'clip:ViT-B-32/./none.pt'"),
+        ("clip:local-dir:/none", "frame encoder 'clip:local-dir:/none'"),
+        ("timm:resnet18/none.pt", "frame encoder 'timm:resnet18/none.pt'"),
+        ("torchvision:resnet18/none.pt", "frame encoder 'torchvision:resnet18/none.pt'"),
+        ("transformers:", "frame encoder 'transformers:'"),
+        ("transformers:/none", "frame encoder 'transformers:/none'"),
     ],
 )
-def test_a_specification_that_cannot_be_is_told_before_anything_is_loaded(spec, found):
-    with pytest.raises(InputError, match=re.escape(found)):
+def test_a_specification_that_cannot_be_is_told_before_anything_is_loaded(spec, place):
+    with refused(place):
         frame_encoder(spec)
 
 

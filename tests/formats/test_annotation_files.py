@@ -15,6 +15,8 @@ from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Options, to_frames
 from fact_clip.formats.base import video_name
 
+from ..refusals import refused
+
 VIDEO = Segmentation(
     (
         Segment(0, 7, "no action", 0.5),
@@ -69,11 +71,9 @@ def test_eaf_of_pympi(tmp_path):
     eaf.add_annotation("right hand", 0, 100, "hold")
     to_eaf(tmp_path / "P2.eaf", eaf)
     assert spans(tmp_path / "P2.eaf", "eaf", tier="right hand") == {"P2": [(0.0, 0.1, "hold")]}
-    with pytest.raises(
-        InputError, match=r"P2.eaf: several: 'left hand', 'right hand'; expected one tier; choose it with --tier"
-    ):
+    with refused("P2.eaf"):
         spans(tmp_path / "P2.eaf", "eaf")
-    with pytest.raises(InputError, match=r"no tier 'both'; expected one of 'left hand', 'right hand'"):
+    with refused("P2.eaf"):
         spans(tmp_path / "P2.eaf", "eaf", tier="both")
 
 
@@ -95,7 +95,7 @@ def test_boris_project(tmp_path):
         project([[1, "A", "eat"], [2, "B", "eat"], [3, "A", "eat"], [4, "B", "eat"]], file={"1": ["a", "b"]})
     )
     assert spans(path, "boris", tier="B") == {"obs 1": [(2, 4, "eat")]}
-    with pytest.raises(InputError, match="several: 'A', 'B'; expected one subject"):
+    with refused("p.boris, observation 'obs 1'"):
         spans(path, "boris")
 
 
@@ -132,18 +132,22 @@ def test_boris_events_name_their_video(columns, cells, name, subject, tmp_path):
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1.5, 4.25, "=eat")]
 
 
-def test_boris_events_without_what_they_need(tmp_path, refused):
+def test_boris_events_without_what_they_need(tmp_path):
     path = tmp_path / "p.tsv"
     path.write_text("Behavior\teat\n")
-    refused(lambda: spans(path, "boris"), f"{path}: no subject with segments")
+    with refused("p.tsv"):
+        spans(path, "boris")
     path.write_text("Behavior\tSubject\neat\tA\neat\tB\n")
-    refused(lambda: spans(path, "boris"), "several: 'A', 'B'; expected one subject")
-    refused(lambda: spans(path, "boris", tier="A"), f"{path}:2: no Time, and not both of Start")
+    with refused("p.tsv"):
+        spans(path, "boris")
+    with refused("p.tsv:2"):
+        spans(path, "boris", tier="A")
     path.write_text("Behavior\tTime\tMedia file\neat\t3\tm.avi\n")
-    refused(lambda: spans(path, "boris"), f"{path}, 'm': 'eat' starts at 3 s and never stops")
+    with refused("p.tsv, 'm'"):
+        spans(path, "boris")
 
 
-def test_epic_by_name_and_by_number(tmp_path, refused):
+def test_epic_by_name_and_by_number(tmp_path):
     path, verbs, nouns = (tmp_path / f"{name}.csv" for name in ("epic", "verbs", "nouns"))
     path.write_text(f"{EPIC}P1,00:00:01.5,2.25,0,4\nP2,0,1,1,0\nP1,00:01:00,61,1,4\n")
     verbs.write_text("id,key\n0,take\n1,put\n")
@@ -153,25 +157,30 @@ def test_epic_by_name_and_by_number(tmp_path, refused):
         "P2": [(0.0, 1.0, "put,lid")],
     }
     assert spans(path, "epic") == {"P1": [(1.5, 2.25, "0,4"), (60.0, 61.0, "1,4")], "P2": [(0.0, 1.0, "1,0")]}
-    refused(lambda: spans(path, "epic", verbs=verbs), "--verbs and --nouns: only one of them; expected both or none")
-    refused(lambda: spans(path, "epic", nouns=nouns), "--verbs and --nouns")
+    with refused("--verbs and --nouns"):
+        spans(path, "epic", verbs=verbs)
+    with refused("--verbs and --nouns"):
+        spans(path, "epic", nouns=nouns)
     assert {(each.unit, each.where) for each in READERS["epic"](path, Options())} == {("seconds", str(path))}
-    refused(lambda: spans(path, "epic", verbs=path, nouns=nouns), f"{path}: no column 'id'; expected columns id, key")
-    for row, found in (
-        ("P,0,1,0,3", "noun_class 3; expected one of the 2 ids of --nouns"),
-        ("P,0,1,2,4", "verb_class 2"),
+    with refused("epic.csv"):
+        spans(path, "epic", verbs=path, nouns=nouns)
+    for row in (
+        "P,0,1,0,3",
+        "P,0,1,2,4",
     ):
         path.write_text(f"{EPIC}{row}\n")
-        refused(lambda: spans(path, "epic", verbs=verbs, nouns=nouns), f"{path}:2: {found}")
+        with refused("epic.csv:2"):
+            spans(path, "epic", verbs=verbs, nouns=nouns)
 
 
-def test_label_studio_in_frames_and_in_seconds_is_refused(tmp_path, refused):
+def test_label_studio_in_frames_and_in_seconds_is_refused(tmp_path):
     sound = {"from_name": "tl", "value": {"start": 0.25, "end": 1.5, "labels": ["talk"]}}
     path = tmp_path / "ls.json"
     path.write_text(
         json.dumps([{"id": 7, "data": {"video": "a.mp4"}, "annotations": [{"result": [region(1, 9, "x"), sound]}]}])
     )
-    refused(lambda: spans(path, "label-studio"), f"{path}, task 7: frames and seconds in control 'tl'; expected one of")
+    with refused("ls.json, task 7"):
+        spans(path, "label-studio")
 
 
 def test_via_with_numbered_options_and_other_metadata(tmp_path):
@@ -207,7 +216,7 @@ def via_project(metadata: Any, **file: Any) -> str:
     return json.dumps({**tree, "metadata": metadata})
 
 
-def test_via_segments_without_times_or_the_attribute(tmp_path, refused):
+def test_via_segments_without_times_or_the_attribute(tmp_path):
     path = tmp_path / "v.json"
     good = {"vid": "1", "z": ["1", 2.5], "av": {"1": "cut"}}
     others = {
@@ -220,15 +229,20 @@ def test_via_segments_without_times_or_the_attribute(tmp_path, refused):
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1, 2.5, "cut")]
     assert (annotation.name, annotation.unit, annotation.where) == ("v", "seconds", str(path))
     path.write_text(via_project(others))
-    refused(lambda: spans(path, "via"), f"{path}: no segments with attribute 'a'; expected at least one")
+    with refused("v.json"):
+        spans(path, "via")
     path.write_text(via_project({"a": {**good, "z": [1, "x"]}}))
-    refused(lambda: spans(path, "via"), f"{path}, segment 'a': z is 'x'; expected a number")
+    with refused("v.json, segment 'a'"):
+        spans(path, "via")
     path.write_text(via_project({"a": good, "c": {"vid": "1", "z": [1, 2]}}))
-    refused(lambda: spans(path, "via"), f"{path}, segment 'c': label '' from 1 to 2; expected a name")
+    with refused("v.json, segment 'c'"):
+        spans(path, "via")
     path.write_text(via_project({"a": {**good, "vid": "9"}}))
-    refused(lambda: spans(path, "via"), f"{path}, segment 'a': video '9'; expected one of the files")
+    with refused("v.json, segment 'a'"):
+        spans(path, "via")
     path.write_text(via_project({"a": {**good, "av": 3}}))
-    refused(lambda: spans(path, "via"), f"{path}, segment 'a': av is 3; expected an object")
+    with refused("v.json, segment 'a'"):
+        spans(path, "via")
 
 
 def region(start: int, end: int, label: str) -> dict[str, Any]:
@@ -257,7 +271,7 @@ def test_label_studio_takes_the_last_answer(tmp_path):
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(0, 5, "new")]
 
 
-def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path, refused):
+def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path):
     box = {"from_name": "box", "value": {"x": 1, "labels": ["cup"]}}
     task = {"id": 12, "file_upload": "0a1b2c3d-up.mp4", "data": {"video": "a.mp4", "fps": 10}, "annotations": [
         {"result": [box, region(3, 4, "cut")]}]}  # fmt: skip
@@ -268,11 +282,8 @@ def test_label_studio_names_of_uploads_and_regions_of_other_kinds(tmp_path, refu
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(2, 4, "cut")]
     broken = {"id": "r7", "from_name": "tl", "value": {"ranges": [{"start": 3}], "timelinelabels": ["x"]}}
     path.write_text(json.dumps([{**task, "annotations": [{"result": [broken]}]}]))
-    refused(
-        lambda: spans(path, "label-studio"),
-        f"{path}, task 12, region 'r7': ",
-        "start 3, end None; expected whole frame numbers",
-    )
+    with refused("ls.json, task 12, region 'r7'"):
+        spans(path, "label-studio")
 
 
 def test_label_studio_labels_on_the_sound(tmp_path):
@@ -319,7 +330,7 @@ def test_csv_of_seconds_beside_frame_numbers(tmp_path):
     assert spans(path, "csv") == {"x": [(10, 20, "a")]}
 
 
-def test_csv_of_frames_and_seconds_that_are_not_the_same_time(tmp_path, refused):
+def test_csv_of_frames_and_seconds_that_are_not_the_same_time(tmp_path):
     cuts = [0, 10, 25, 40, 70, 100]
 
     def written(starts: list[float], stops: list[float]) -> Path:
@@ -334,8 +345,8 @@ def test_csv_of_frames_and_seconds_that_are_not_the_same_time(tmp_path, refused)
         assert [stop for _, stop, _ in found] == times[1:]
     for row, wrong in ((4, 25.0), (1, 4.0), (1, 9.0), (2, 7.0)):
         path = written(grid[:-1], [wrong if number == row else time for number, time in enumerate(grid[1:])])
-        told = f"{path}:{row + 2}: stop is frame {cuts[row + 1]}, but stop_seconds is {wrong:g}"
-        refused(lambda path=path: spans(path, "csv"), told, f"at about {grid[row + 1]:g} s, as other rows say")
+        with refused(f"x.csv:{row + 2}"):
+            spans(path, "csv")
         assert spans(path, "csv", unit="seconds")["x"][row][1] == wrong
         assert spans(path, "csv", unit="frames")["x"][row][1] == cuts[row + 1]
 
@@ -396,89 +407,87 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "message"),
+    ("kind", "text", "place"),
     [
-        ("eaf", "no xml", "f: not XML (syntax error: line 1, column 0); expected an ELAN document"),
-        ("eaf", XML.format("klingon", "", ""), "f: not XML (unknown encoding"),
-        ("eaf", '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><a>&e;</a>', "f: a document type"),
-        ("eaf", "<html/>", "f: XML of <html>; expected an ELAN document"),
-        ("eaf", XML.format("UTF-8", "", ""), "f: no tier with segments"),
+        ("eaf", "no xml", "f"),
+        ("eaf", XML.format("klingon", "", ""), "f"),
+        ("eaf", '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><a>&e;</a>', "f"),
+        ("eaf", "<html/>", "f"),
+        ("eaf", XML.format("UTF-8", "", ""), "f"),
         (
             "eaf",
             XML.format("UTF-8", SLOTS.format(-5, 9), TIER.format("ts2")),
-            "f, time slot ts1: TIME_VALUE '-5'; expected whole milliseconds, 0 or more",
+            "f, time slot ts1",
         ),
-        ("eaf", XML.format("UTF-8", SLOTS.format(50, 9), TIER.format("ts2")), "expected a stop after the start"),
-        ("eaf", XML.format("UTF-8", SLOTS.format(5, 9), TIER.format("ts3")), "annotation a1: an end without a time"),
+        ("eaf", XML.format("UTF-8", SLOTS.format(50, 9), TIER.format("ts2")), "f, tier 't', annotation a1"),
+        ("eaf", XML.format("UTF-8", SLOTS.format(5, 9), TIER.format("ts3")), "f, tier 't', annotation a1"),
         (
             "eaf",
             XML.format("UTF-8", SLOTS.format("x", 9), TIER.format("ts2")),
-            "f, time slot ts1: TIME_VALUE 'x'; expected whole milliseconds, 0 or more",
+            "f, time slot ts1",
         ),
-        ("eaf", XML.format("UTF-8", "", "<TIER/>"), "f: <TIER> without TIER_ID"),
-        ("boris", "{", "f:1: not JSON"),
-        ("boris", "[]", "f: a list; expected a BORIS project"),
-        ("boris", '{"observations": {"x": 3}}', "f, observation 'x': it is 3; expected an object"),
-        ("boris", "{}", "f: observations is None; expected an object"),
-        ("boris", project([[1, "", "eat"]]), "observation 'obs 1': 'eat' starts at 1 s and never stops"),
-        ("boris", project([[-1, "", "eat"], [2, "", "eat"]]), "'eat' from -1 to 2; expected times that are 0 or more"),
-        ("boris", project([["x", "", "eat"]]), "event 0, time is 'x'; expected a number"),
-        ("via", "[]", "f: a list; expected a VIA 3 project"),
-        ("via", "{}", "f: no attribute, file, metadata and view"),
-        ("via", '{"attribute": {}, "file": {}, "metadata": {}, "view": {}}', "f: no attribute with segments"),
-        ("label-studio", "{}", "f: no list of tasks with data"),
+        ("eaf", XML.format("UTF-8", "", "<TIER/>"), "f"),
+        ("boris", "{", "f:1"),
+        ("boris", "[]", "f"),
+        ("boris", '{"observations": {"x": 3}}', "f, observation 'x'"),
+        ("boris", "{}", "f"),
+        ("boris", project([[1, "", "eat"]]), "f, observation 'obs 1'"),
+        ("boris", project([[-1, "", "eat"], [2, "", "eat"]]), "f, observation 'obs 1'"),
+        ("boris", project([["x", "", "eat"]]), "f, observation 'obs 1'"),
+        ("via", "[]", "f"),
+        ("via", "{}", "f"),
+        ("via", '{"attribute": {}, "file": {}, "metadata": {}, "view": {}}', "f"),
+        ("label-studio", "{}", "f"),
         (
             "label-studio",
             '[{"data": {"video": "a"}, "annotations": 3}]',
-            "f, task 0: annotations is 3; expected a list",
+            "f, task 0",
         ),
-        ("label-studio", "{", "f:1: not JSON"),
-        ("label-studio", '[{"data": {}}]', "task 0: no data.video"),
-        ("label-studio", '[{"data": {"video": "a"}, "annotations": [{"result": []}]}]', "no control with segments"),
-        ("csv", "", "f: no rows; expected a header"),
-        ("csv", "start,stop\n0,1\n", "f: no column 'label'"),
-        ("csv", "begin,label\n0,a\n", "f: columns begin, label; expected columns start, stop, label"),
-        ("csv", "start,stop,label\n0,1,a\n", "columns 'start' and 'stop' without a unit; expected seconds or frames"),
-        ("csv", "start_frame,stop_frame,label\n0,x,a\n", "f:2: stop_frame is 'x'; expected a number"),
-        ("csv", "start_frame,stop_frame,label\n0,1,a\n9,1,a\n", "f:3: 'a' from 9 to 1; expected a stop after"),
-        ("csv", "start_frame,stop_frame,label\n-1,1,a\n", "f:2: 'a' from -1 to 1; expected times that are 0 or more"),
+        ("label-studio", "{", "f:1"),
+        ("label-studio", '[{"data": {}}]', "f, task 0"),
+        ("label-studio", '[{"data": {"video": "a"}, "annotations": [{"result": []}]}]', "f, task 0"),
+        ("csv", "", "f"),
+        ("csv", "start,stop\n0,1\n", "f"),
+        ("csv", "begin,label\n0,a\n", "f"),
+        ("csv", "start,stop,label\n0,1,a\n", "f"),
+        ("csv", "start_frame,stop_frame,label\n0,x,a\n", "f:2"),
+        ("csv", "start_frame,stop_frame,label\n0,1,a\n9,1,a\n", "f:3"),
+        ("csv", "start_frame,stop_frame,label\n-1,1,a\n", "f:2"),
         (
             "csv",
             "start_frame,stop_frame,label\n0,2e9,a\n",
-            "from 0 to 2e+09; expected times up to 1e+09; check the unit",
+            "f:2",
         ),
-        ("csv", "start_frame,stop_frame,label\n0,inf,a\n", "f:2: stop_frame is 'inf'; expected a finite number"),
-        ("boris", project([[1, "", "eat"], [2, "", "eat"]], media_info={"length": {"a": -1}}), "f: a length of -1.0"),
-        ("csv", "start_frame,stop_frame,label\n0,1\n", "f:2: 2 cells; expected 3, as in the header"),
-        ("csv", 'start_frame,stop_frame,label\n0,1,"a\n', "not a table (unexpected end of data)"),
-        ("runs", '{"v": 3}', "f: 'v': 3; expected a name and its list"),
-        ("runs", '{"../v": []}', "f: '../v': []"),
-        ("runs", '{"a\\\\v": []}', "f: 'a\\\\v': []"),
-        ("runs", "[]", "f: a list; expected NAME: [[class, frames], ...]"),
-        ("runs", '{"v": [["a", 1], ["a", 1.5]]}', "'v', run 1: ['a', 1.5]; expected [class, frames]"),
-        ("runs", '{"v": [["a", 1, 2]]}', "'v', run 0: ['a', 1, 2]; expected [class, frames]"),
-        ("runs", '{"v": [[0, 5]]}', "run 0: class 0; expected a name or an index into the mapping; give the names"),
-        ("runs", '{"v": [[null, 5]]}', "run 0: class None; expected a name or an index into the mapping"),
-        ("runs", '{"v": [["a", 0]]}', "'v', run 0: ['a', 0]; expected [class, frames]"),
-        ("epic", "a,b\n1,2\n", "f: no column 'video_id'; expected columns video_id, start_timestamp"),
-        ("epic", "video_id,start_timestamp\nstop_timestamp,1\n", "f: no column 'stop_timestamp'"),
-        ("epic", EPIC + "P,0:0,x,1,2\n", "f:2: stop_timestamp is 'x'"),
+        ("csv", "start_frame,stop_frame,label\n0,inf,a\n", "f:2"),
+        ("boris", project([[1, "", "eat"], [2, "", "eat"]], media_info={"length": {"a": -1}}), "f"),
+        ("csv", "start_frame,stop_frame,label\n0,1\n", "f:2"),
+        ("csv", 'start_frame,stop_frame,label\n0,1,"a\n', "f:2"),
+        ("runs", '{"v": 3}', "f"),
+        ("runs", '{"../v": []}', "f"),
+        ("runs", '{"a\\\\v": []}', "f"),
+        ("runs", "[]", "f"),
+        ("runs", '{"v": [["a", 1], ["a", 1.5]]}', "f, 'v', run 1"),
+        ("runs", '{"v": [["a", 1, 2]]}', "f, 'v', run 0"),
+        ("runs", '{"v": [[0, 5]]}', "f, 'v', run 0"),
+        ("runs", '{"v": [[null, 5]]}', "f, 'v', run 0"),
+        ("runs", '{"v": [["a", 0]]}', "f, 'v', run 0"),
+        ("epic", "a,b\n1,2\n", "f"),
+        ("epic", "video_id,start_timestamp\nstop_timestamp,1\n", "f"),
+        ("epic", EPIC + "P,0:0,x,1,2\n", "f:2"),
     ],
 )
-def test_broken_files_are_one_plain_line(kind, text, message, tmp_path):
+def test_broken_files_are_one_plain_line(kind, text, place, tmp_path):
     (tmp_path / "f").write_text(text)
-    with pytest.raises(InputError) as error:
+    with refused(place):
         READERS[kind](tmp_path / "f", Options())
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("kind", READERS)
 def test_missing_files_and_unknown_encodings(kind, tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with refused("none"):
         READERS[kind](tmp_path / "none", Options())
     (tmp_path / "f").write_bytes("start,stop,label\n0,1,Käse\n".encode("utf-16"))
-    with pytest.raises(InputError, match=r"/f: (UTF-16|not XML)"):
+    with refused("f"):
         READERS[kind](tmp_path / "f", Options())
 
 

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.features import read_clock
 from fact_clip.formats.annotations import Annotation, Span, to_frames
+
+from ..refusals import refused
 
 
 def annotated(*spans: tuple[float, float, str], unit="seconds", fps=None, end=None) -> Annotation:
@@ -97,45 +99,45 @@ def test_the_length_that_the_file_tells_counts():
 
 
 @pytest.mark.parametrize(
-    ("annotation", "clock", "message"),
+    ("annotation", "clock"),
     [
-        (annotated((0, 1, "a")), Clock(), r"times in seconds and no frame rate; .*set --fps or --features"),
+        (annotated((0, 1, "a")), Clock()),
         (
             annotated((0, 30, "a")),
             Clock(10, fps=1),
-            r"segments of 'v' to frame 30, features of 10 frames; .*check --fps",
         ),
-        (annotated(), Clock(fps=1), "no segments for 'v'"),
+        (annotated(), Clock(fps=1)),
         (
             annotated((0, 1.5, "a"), unit="frames"),
             Clock(fps=1),
-            "frame 1.5; expected whole frame numbers; or are these",
         ),
     ],
 )
-def test_what_cannot_be_brought_to_frames(annotation, clock, message):
-    with pytest.raises(InputError, match=message):
+def test_what_cannot_be_brought_to_frames(annotation, clock):
+    with refused("f"):
         to_frames(annotation, clock, "-")
 
 
-def test_more_frames_than_any_video_has(refused):
+def test_more_frames_than_any_video_has():
     long = annotated((0, 9e6, "a"))
-    refused(
-        lambda: to_frames(long, Clock(fps=3), "-"), "segments of 'v' to frame 27,000,000; expected 20,000,000 frames"
-    )
+    with refused("f"):
+        to_frames(long, Clock(fps=3), "-")
     for background in ("", " ", "a\nb", 3):
-        refused(lambda name=background: Annotation("v", (), "frames", "f", background=name), "f: the background ")
+        with refused("f"):
+            Annotation("v", (), "frames", "f", background=background)
 
 
-def test_rates_and_lengths_have_bounds(refused):
+def test_rates_and_lengths_have_bounds():
     for fps in (1e-6, 1e5):
         assert annotated(fps=fps).fps == fps
     for fps in (0.9e-6, 1.1e5, "25", float("nan")):
-        refused(lambda fps=fps: annotated(fps=fps), "f: ", "frames per second; expected a number from 1e-06 to 100000")
+        with refused("f"):
+            annotated(fps=fps)
     for end in (0, 0.5, 1e9):
         assert annotated(end=end).end == end
     for end in (-0.5, 1.1e9, "9", float("inf")):
-        refused(lambda end=end: annotated(end=end), "f: a length of ", "expected a number from 0 to 1e+09")
+        with refused("f"):
+            annotated(end=end)
 
 
 def test_a_little_beyond_the_end_is_cut():
@@ -143,17 +145,17 @@ def test_a_little_beyond_the_end_is_cut():
 
 
 @pytest.mark.parametrize(
-    ("span", "message"),
+    "span",
     [
-        ((-0.5, 1.0, "a"), r"f: 'a' from -0.5 to 1; expected times that are 0 or more"),
-        ((2.0, 1.0, "a"), r"f: 'a' from 2 to 1; expected a stop after the start"),
-        ((0.0, float("nan"), "a"), "times that are 0 or more"),
-        ((0.0, 1.0, " "), r"label '' from 0 to 1; expected a name of one line"),
-        ((0.0, 1.0, "a\nb"), "expected a name of one line"),
+        (-0.5, 1.0, "a"),
+        (2.0, 1.0, "a"),
+        (0.0, float("nan"), "a"),
+        (0.0, 1.0, " "),
+        (0.0, 1.0, "a\nb"),
     ],
 )
-def test_spans_check_themselves(span, message):
-    with pytest.raises(InputError, match=message):
+def test_spans_check_themselves(span):
+    with refused("f"):
         Span(*span, "f")
 
 
@@ -168,7 +170,7 @@ def test_the_clock_of_a_feature_file(tmp_path):
     path = features(tmp_path, (3, 7))
     assert read_clock(path, 5.0, "TD").n_frames == 3
     assert read_clock(path, 5.0, "DT").n_frames == 7
-    with pytest.raises(InputError, match=r"v.npy: no .json beside it and no layout; expected TD or DT; set --layout"):
+    with refused("v.npy"):
         read_clock(path, 5.0)
     clock = read_clock(features(tmp_path, (3, 7), {"fps": 4.0}), 5.0)
     assert (clock.n_frames, clock.fps, clock.times) == (3, 4.0, None)
@@ -182,15 +184,15 @@ def test_frame_times_beside_the_features(times, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
-    [("{", "v.json:1: not JSON"),
-     ([], "v.json: a list; expected an object"), ({"times": [0, 1]}, "2 times for 3 frames"),
-     ({"times": [0, 1, 1]}, "expected times that rise"),
-         ({"fps": "x"}, "v.json: fps = 'x'"), ({"fps": -1}, "v.json: fps = -1"),
-     ({"times": ["a"]}, "v.json: times.0 = 'a'")],
+    ("told", "place"),
+    [("{", "v.json:1"),
+     ([], "v.json"), ({"times": [0, 1]}, "v.json"),
+     ({"times": [0, 1, 1]}, "v.json"),
+         ({"fps": "x"}, "v.json"), ({"fps": -1}, "v.json"),
+     ({"times": ["a"]}, "v.json")],
 )  # fmt: skip
-def test_broken_files_beside_the_features(told, message, tmp_path):
-    with pytest.raises(InputError, match=message):
+def test_broken_files_beside_the_features(told, place, tmp_path):
+    with refused(place):
         read_clock(features(tmp_path, (3, 7), told))
 
 

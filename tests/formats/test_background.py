@@ -11,10 +11,12 @@ import opentimelineio
 import pytest
 from pympi.Elan import Eaf
 
-from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
+from fact_clip.core import Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.formats import FORMATS, READERS, load, save
 from fact_clip.formats.annotations import Options, to_frames
+
+from ..refusals import refused
 
 # idle 0 to 2, stir 2 to 5, idle 5 to 6, pour 6 to 9, idle 9 to 10; five frames a second
 SEGMENTS = (
@@ -57,12 +59,12 @@ def test_json_says_what_background_is(tmp_path):
     assert (tree["background"], tree["video_fps"], len(tree["segments"])) == (["idle"], 30.0, 5)
     found = load(tmp_path / "a.json")
     assert (found.background, found.video_fps) == (("idle",), 30.0)
-    for key, value, message in (
-        ("background", "idle", "background 'idle'; expected a list of names"),
-        ("video_fps", "x", "video_fps 'x'; expected a number or null"),
+    for key, value in (
+        ("background", "idle"),
+        ("video_fps", "x"),
     ):
         (tmp_path / "b.json").write_text(json.dumps({**tree, key: value}))
-        with pytest.raises(InputError, match=message):
+        with refused("b.json"):
             load(tmp_path / "b.json")
 
 
@@ -98,9 +100,9 @@ def test_csv_gets_its_background_back(tmp_path):
     assert Segmentation.load(path, background="idle", n_frames=10) == TAKE
     assert load(path, background="idle").to_frames() == TAKE.to_frames()[:9]  # the end is not known
     assert load(path, background="idle").background == ("idle",)
-    with pytest.raises(InputError, match=r"start 2 \(gap\); .*name the background that was left out: load\(path, bac"):
+    with refused("take.csv"):
         load(path)
-    with pytest.raises(InputError, match=r"take.csv: segments to frame 9; expected a video of 8 frames"):
+    with refused("take.csv"):
         load(path, background="idle", n_frames=8)
 
 
@@ -109,7 +111,7 @@ def test_a_video_of_background_alone(tmp_path):
     for ending in LEAVES_OUT:
         video.save(tmp_path / f"take{ending}")
     assert load(tmp_path / "take.csv", background="idle", n_frames=10) == replace(video, fps=None)
-    with pytest.raises(InputError, match="no segments; expected at least one; name the background"):
+    with refused("take.csv"):
         load(tmp_path / "take.csv")
     (annotation,) = READERS["eaf"](tmp_path / "take.eaf", Options())
     assert to_frames(annotation, Clock(10, 5.0)).labels == ["idle"] * 10
@@ -188,5 +190,5 @@ def test_without_seconds_label_studio_counts_rows(tmp_path):
 
 
 def test_a_rate_of_the_video_is_a_rate():
-    with pytest.raises(InputError, match="video_fps: 0; expected frames per second"):
+    with refused("video_fps"):
         Segmentation((Segment(0, 1, "a"),), video_fps=0)

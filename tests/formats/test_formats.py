@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core import Segment, Segmentation
 from fact_clip.core.segments import NewWord
 from fact_clip.formats import FORMATS, Format, ending_of, load, save
 from fact_clip.formats.base import rate_of
+
+from ..refusals import refused
 
 RATES = [6.0, 15.0, 24.0, 25.0, 29.97, 30.0, 59.94, 24000 / 1001, 30000 / 1001, 60000 / 1001, 1.0, 0.5, 12.5, 240.0]
 POUR = Segmentation(
@@ -115,7 +117,7 @@ def test_lines_may_end_as_in_windows(tmp_path):
     assert load(tmp_path / "a.txt").to_frames() == ["a", "a", "bX"]
 
 
-def test_json_keeps_new_words(tmp_path, refused):
+def test_json_keeps_new_words(tmp_path):
     word = NewWord("cut kiwi", "object", "kiwi", "apple", 0.75, far=False)
     path = save(replace(POUR, new_words=(word,)), tmp_path / "a.json")
     tree = json.loads(path.read_text())
@@ -124,7 +126,8 @@ def test_json_keeps_new_words(tmp_path, refused):
     assert load(path).new_words == (word,)
     for wrong in ({**row, "far": 1}, {**row, "word": None}, 3):
         path.write_text(json.dumps({**tree, "new_words": [row, wrong]}))
-        refused(lambda: load(path), f"{path}: new_words with ", "expected a list of objects with action, slot, word")
+        with refused("a.json"):
+            load(path)
 
 
 def test_json_keeps_frame_times(tmp_path):
@@ -146,9 +149,9 @@ def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
 
 @pytest.mark.parametrize("name", ["xls", "", "bor", "tsv"])
 def test_an_unknown_format_lists_the_known(name):
-    with pytest.raises(InputError, match=rf"--format: no format '{name}'; expected one of csv, json, jsonl, txt, vtt"):
+    with refused("--format"):
         ending_of(name, "--format")
-    with pytest.raises(InputError, match=r"^format: no format"):
+    with refused("format"):
         ending_of(name)
 
 
@@ -160,97 +163,93 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("name", "text", "place"),
     [
-        ("a.csv", "start,stop\n0,3\n", "a.csv: no column 'start_seconds'"),
-        ("a.csv", "", "a.csv: no column 'start'"),
-        ("a.csv", HEADER, "a.csv: segmentation: no segments"),
-        ("a.csv", HEADER + "0,3,,,a,\n3,x,,,b,\n", "a.csv:3: stop is 'x'; expected a number"),
-        ("a.csv", HEADER + "0,,,,a,\n", "a.csv:2: stop is empty; expected a number"),
-        ("a.csv", HEADER + "0\n", "a.csv:2: 1 cells; expected 6, as in the header"),
-        ("a.csv", HEADER + "0,2.5,,,a,\n", "a.csv:2: frames 0 to 2.5; expected whole frame numbers"),
-        ("a.csv", HEADER + "3,3,,,a,\n", "a.csv:2: frames [3, 3)"),
-        ("a.csv", HEADER + "0,3,,,a,\n4,5,,,b,\n", "a.csv: segment 'b': start 4 (gap)"),
-        ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:2: not a table (unexpected end of data)"),
-        ("a.json", "{", "a.json:1: not JSON"),
-        ("a.json", "{", "; expected an object with fps and segments"),
-        ("a.json", "[]", "a.json: a list; expected an object with fps and segments"),
-        ("a.json", "{}", "a.json: no list 'segments'"),
-        ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0: {'start': 0}"),
-        ("a.json", '{"fps": "x", "segments": []}', "a.json: fps 'x'"),
-        ("a.json", '{"segments": [{"start": 0, "stop": 1.5, "action": "a"}]}', "segment 0: frames [0, 1.5)"),
-        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "times: shape (1,)"),
-        ("a.json", '{"segments": [], "times": "x"}', "a.json: times that are not a list of numbers"),
-        ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2: not JSON"),
+        ("a.csv", "start,stop\n0,3\n", "a.csv"),
+        ("a.csv", "", "a.csv"),
+        ("a.csv", HEADER, "a.csv"),
+        ("a.csv", HEADER + "0,3,,,a,\n3,x,,,b,\n", "a.csv:3"),
+        ("a.csv", HEADER + "0,,,,a,\n", "a.csv:2"),
+        ("a.csv", HEADER + "0\n", "a.csv:2"),
+        ("a.csv", HEADER + "0,2.5,,,a,\n", "a.csv:2"),
+        ("a.csv", HEADER + "3,3,,,a,\n", "a.csv:2"),
+        ("a.csv", HEADER + "0,3,,,a,\n4,5,,,b,\n", "a.csv"),
+        ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:2"),
+        ("a.json", "{", "a.json:1"),
+        ("a.json", "[]", "a.json"),
+        ("a.json", "{}", "a.json"),
+        ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0"),
+        ("a.json", '{"fps": "x", "segments": []}', "a.json"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1.5, "action": "a"}]}', "a.json, segment 0"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "a.json"),
+        ("a.json", '{"segments": [], "times": "x"}', "a.json"),
+        ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2"),
         (
             "a.json",
             '{"segments": [{"start": 0, "stop": 1, "action": "a", "confidence": "x"}]}',
-            "expected a name as action",
+            "a.json, segment 0",
         ),
         (
             "a.json",
             '{"segments": [{"start": 0, "stop": 20000001, "action": "a"}]}',
-            "segment 0: frames [0, 20000001); expected 20,000,000 frames",
+            "a.json, segment 0",
         ),
-        ("a.csv", HEADER + "0,3,,,a,x\n", "a.csv:2: confidence is 'x'; expected a number"),
-        ("a.csv", HEADER + "0,3,0,y,a,\n", "a.csv:2: stop_seconds is 'y'; expected a number"),
-        ("a.jsonl", "\n{", "; expected one segment per line"),
-        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": 3}]}', "expected a name as action"),
-        ("a.jsonl", "[]", "a.jsonl:1: []; expected an object with start, stop, action"),
-        ("a.txt", "\n\n", "a.txt: no frames"),
-        ("a.txt", "a\n\nb\n", "a.txt:2: a blank line"),
-        ("a.xls", "", "no format for the suffix '.xls'; expected one of csv, json, jsonl, txt, vtt"),
+        ("a.csv", HEADER + "0,3,,,a,x\n", "a.csv:2"),
+        ("a.csv", HEADER + "0,3,0,y,a,\n", "a.csv:2"),
+        ("a.jsonl", "\n{", "a.jsonl:2"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": 3}]}', "a.json, segment 0"),
+        ("a.jsonl", "[]", "a.jsonl:1"),
+        ("a.txt", "\n\n", "a.txt"),
+        ("a.txt", "a\n\nb\n", "a.txt:2"),
+        ("a.xls", "", "a.xls"),
     ],
 )
-def test_bad_files_are_one_plain_line(name, text, message, tmp_path):
+def test_bad_files_are_one_plain_line(name, text, place, tmp_path):
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(InputError) as error:
+    with refused(place):
         load(path)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
 
 
-def test_a_header_beyond_any_is_no_table(tmp_path, refused):
+def test_a_header_beyond_any_is_no_table(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("x" * 140_000)
-    refused(lambda: load(path), f"{path}:1: not a table (field larger than field limit (131072)); expected a header")
+    with refused("a.csv:1"):
+        load(path)
 
 
-def test_the_length_of_a_video_has_bounds(tmp_path, refused):
+def test_the_length_of_a_video_has_bounds(tmp_path):
     path = save(POUR, tmp_path / "a.csv")
     for n_frames in (0, 20_000_001, "9", 2.5, True):
-        refused(
-            lambda n=n_frames: load(path, n_frames=n), f"n_frames: {n_frames!r}; expected a whole number, 1 to 20,0"
-        )
-    refused(lambda: load(path, background=""), "background: ''; expected a name of one line")
+        with refused("n_frames"):
+            load(path, n_frames=n_frames)
+    with refused("background"):
+        load(path, background="")
     assert load(path, n_frames=10) == POUR
     assert load(path, background="x").to_frames() == POUR.to_frames()
     path.write_text(HEADER + "0,3,,,a,\n2,5,,,b,\n")
-    with pytest.raises(InputError) as error:
+    with refused("a.csv"):
         load(path, background="x")
-    assert str(path) in str(error.value)
-    assert "name the background" not in str(error.value)
 
 
 def test_missing_and_binary_files_are_input_errors(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with refused("none.csv"):
         load(tmp_path / "none.csv")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="UTF-16"):
+    with refused("b.csv"):
         load(tmp_path / "b.csv")
 
 
 @pytest.mark.parametrize(
-    ("ending", "message"),
+    ("ending", "place"),
     [
-        (".vtt", "expected one of csv, json, jsonl, txt"),
-        (".eaf", "expected one of csv, json, jsonl, txt; `fact-clip data convert --from eaf` reads its annotations"),
-        (".boris.tsv", "`fact-clip data convert --from boris` reads its annotations"),
+        (".vtt", "a.vtt"),
+        (".eaf", "a.eaf"),
+        (".boris.tsv", "a.boris.tsv"),
     ],
 )
-def test_formats_without_frames_are_only_written(ending, message, tmp_path):
-    with pytest.raises(InputError, match=rf"/a{ending}: a format that is only written; .*{message}$"):
+def test_formats_without_frames_are_only_written(ending, place, tmp_path):
+    with refused(place):
         load(save(POUR, tmp_path / f"a{ending}"))
 
 
@@ -260,7 +259,7 @@ def test_seconds_by_hand_leave_the_rate_open(tmp_path):
 
 
 def test_a_label_of_two_lines_has_no_place_in_txt(tmp_path):
-    with pytest.raises(InputError, match=r"/a\.txt: label 'a\\nb'; .*write \.csv or \.json"):
+    with refused("a.txt"):
         save(Segmentation((Segment(0, 1, "a\nb"),)), tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 
@@ -273,9 +272,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = save(POUR, tmp_path / "a.csv")
     before = path.read_bytes()
     monkeypatch.setitem(FORMATS, "csv", Format(".csv", fail))
-    with pytest.raises(InputError, match="No space left"):
+    with refused("a.csv"):
         save(POUR, path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
-    with pytest.raises(InputError, match="only written"):
+    with refused("a.csv"):
         load(path)

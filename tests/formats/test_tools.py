@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pympi.Elan import Eaf
 
-from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core import Segment, Segmentation
 from fact_clip.formats import FORMATS, load, save
 from fact_clip.formats.base import media_of
+
+from ..refusals import refused
 
 
 class Seen(NamedTuple):
@@ -257,7 +259,7 @@ def test_json_names_no_video_where_there_is_none(tmp_path):
     assert "media" not in json.loads(path.read_text())
     assert load(path).media is None
     path.write_text(path.read_text().replace('"n_frames": 1', '"media": 1'))
-    with pytest.raises(InputError, match="media 1; expected the path of a video"):
+    with refused("subj5.json"):
         load(path)
 
 
@@ -305,9 +307,7 @@ def test_formats_of_seconds_ask_for_a_rate(ending, tmp_path):
     if ending in (".csv", ".json", ".jsonl", ".label-studio.json"):
         assert save(video, tmp_path / f"a{ending}").is_file()
         return
-    with pytest.raises(
-        InputError, match=r"/a\.[a-z.]+: no frame rate and no frame times; expected seconds .*; set the"
-    ):
+    with refused(f"a{ending}"):
         save(video, tmp_path / f"a{ending}")
     assert list(tmp_path.iterdir()) == []
 
@@ -315,35 +315,33 @@ def test_formats_of_seconds_ask_for_a_rate(ending, tmp_path):
 @pytest.mark.parametrize("ending", [".vtt", ".srt", ".boris", ".boris.tsv", ".rttm", ".audacity.txt"])
 @pytest.mark.parametrize("label", ["a\nb", "a\tb", " "])
 def test_labels_without_a_place_are_refused(ending, label, tmp_path):
-    with pytest.raises(InputError, match="expected a name of one line"):
+    with refused(f"a{ending}"):
         save(Segmentation((Segment(0, 1, label),), 1.0), tmp_path / f"a{ending}")
 
 
 def test_rttm_refuses_names_that_become_one(tmp_path):
-    with pytest.raises(InputError, match="differ in blanks only"):
+    with refused("a.rttm"):
         save(Segmentation((Segment(0, 1, "a b"), Segment(1, 2, "a_b")), 1.0), tmp_path / "a.rttm")
 
 
 @pytest.mark.parametrize("ending", [".vtt", ".srt", ".eaf"])
 def test_a_segment_below_a_millisecond_is_refused(ending, tmp_path):
-    with pytest.raises(InputError, match="without length; expected a millisecond or more"):
+    with refused(f"a{ending}"):
         save(Segmentation((Segment(0, 1, "a"), Segment(1, 9, "b")), 9000.0), tmp_path / f"a{ending}")
 
 
-def test_names_that_xml_has_no_way_to_write(tmp_path, refused):
+def test_names_that_xml_has_no_way_to_write(tmp_path):
     for label in ("a\x00b", "a\ufffe"):
         video = Segmentation((Segment(0, 3, label),), 3.0)
-        refused(
-            lambda video=video: save(video, tmp_path / "a.eaf"), "expected a name whose signs XML allows; write .csv"
-        )
+        with refused("a.eaf"):
+            save(video, tmp_path / "a.eaf")
 
 
 @pytest.mark.parametrize(
-    ("ending", "module", "package"),
-    [(".eaf", "pympi.Elan", "pympi-ling"), (".otio", "opentimelineio", "OpenTimelineIO")],
+    ("ending", "module", "place"),
+    [(".eaf", "pympi.Elan", "a.eaf"), (".otio", "opentimelineio", "a.otio")],
 )
-def test_a_missing_library_is_named(ending, module, package, tmp_path, monkeypatch):
+def test_a_missing_library_is_named(ending, module, place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    extra = {".eaf": "annotation", ".otio": "otio"}[ending]
-    with pytest.raises(InputError, match=rf": {package} is not installed; pip install 'fact-clip\[{extra}\]'"):
+    with refused(place):
         save(EVEN, tmp_path / f"a{ending}")

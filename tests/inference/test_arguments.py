@@ -9,7 +9,7 @@ import pytest
 
 from fact_clip import compat, load, training
 from fact_clip.config import Config, checked_config
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.holdout import Holdout, rank, select
 from fact_clip.datasets.splits import Split, divide, write_splits
 from fact_clip.datasets.synthetic import write_workbench
@@ -19,6 +19,8 @@ from fact_clip.inference.prepared import Adjust
 from fact_clip.inference.sources import SegmentsMany, check_features
 from fact_clip.inference.training_free import TrainingFreeSettings
 
+from ..refusals import refused
+
 CONFIG = Config.load("demo")
 WORDS = Vocabulary.from_names(["rest", "cut ham", "cut egg"], ["rest"])
 GROUPS = {"a": "a", "b": "b"}
@@ -27,57 +29,56 @@ ENDLESS["a"] = ENDLESS
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "place"),
     [
-        (lambda: load("nowhere", trust_encoder="no"), "trust_encoder: 'no'; expected true or false"),
-        (lambda: load("nowhere", keep_going="no"), "keep_going: 'no'; expected true or false"),
-        (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder: 'no'; expected true or false"),
-        (lambda: training.evaluate("nowhere", "test", (), None, None, "cpu", 1), "trust_encoder: 1; expected true"),
-        (lambda: training.train(CONFIG, "nowhere", resume="yes"), "resume: 'yes'; expected true or false"),
+        (lambda: load("nowhere", trust_encoder="no"), "trust_encoder"),
+        (lambda: load("nowhere", keep_going="no"), "keep_going"),
+        (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
+        (lambda: training.evaluate("nowhere", "test", (), None, None, "cpu", 1), "trust_encoder"),
+        (lambda: training.train(CONFIG, "nowhere", resume="yes"), "resume"),
         (
             lambda: training.train(CONFIG.model_copy(update={"train": 3}), "nowhere"),
-            "config: train = 3; expected settings, a TrainConfig; change single settings: Config.load(recipe, ['train.",
+            "config",
         ),
-        (lambda: training.train(3, "nowhere"), "config: a int; expected a Config, as Config.load gives it"),
+        (lambda: training.train(3, "nowhere"), "config"),
         (
             lambda: training.sweep(CONFIG.model_copy(update={"data": {}}), "nowhere", {"train.seed": [0]}),
-            "config: data = {}; expected settings, a DataConfig",
+            "config",
         ),
         (
             lambda: checked_config(
                 CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"epochs": "x"})})
             ),
-            "config: train.epochs = 'x'; expected a whole number",
+            "config",
         ),
-        (lambda: compat.read_config(ENDLESS), "a: keys within keys, over 20 deep; expected a reference configuration"),
-        (lambda: compat.convert(3, "b", "c", "d"), "checkpoint: 3; expected a path"),
-        (lambda: compat.convert("a", "no.yaml", "c", "d"), "no.yaml: no such file; expected the YAML"),
+        (lambda: compat.read_config(ENDLESS), "a"),
+        (lambda: compat.convert(3, "b", "c", "d"), "checkpoint"),
+        (lambda: compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
         (
             lambda: check_features(np.ma.masked_greater(np.arange(6.0).reshape(3, 2), 1), "features", 2, "the run"),
-            "features: an array with masked entries; expected an array of numbers, (T, 2)",
+            "features",
         ),
-        (lambda: divide(GROUPS, "fold", 2), "way: 'fold'; expected one of leave-out, folds, test"),
-        (lambda: divide(GROUPS, "test", math.nan), "--test: nan; expected a number"),
-        (lambda: divide(GROUPS, "folds", 1), "--folds: 1; expected a whole number, 2 to"),
-        (lambda: Holdout("cut ham"), "holdout.unseen: one text, 'cut ham'; expected a list of names"),
-        (lambda: Holdout(("a",), train_videos="v"), "holdout.train_videos: one text, 'v'; expected a list of names"),
-        (lambda: rank(WORDS, "cut ham"), "held_out: one text, 'cut ham'; expected a list of names"),
-        (lambda: select(WORDS, 1, candidates="cut ham"), "candidates: one text, 'cut ham'; expected a list of names"),
-        (lambda: select(WORDS, 1.5), "n_unseen: 1.5; expected a whole number"),
-        (lambda: write_workbench("nowhere", videos=2.5), "workbench, videos: 2.5; expected a whole number, 2 to"),
-        (lambda: write_workbench("nowhere", fps=math.nan), "workbench, fps: nan; expected frames per second"),
-        (lambda: encode_cached(text_encoder("hash:16"), "cut ham"), "texts: one text, 'cut ham'; expected a list of"),
-        (lambda: TrainingFreeSettings(threshold="x"), "threshold: 'x'; expected a probability, 0 to 1"),
-        (lambda: TrainingFreeSettings(temperature=0), "temperature: 0; expected more than 0"),
-        (lambda: TrainingFreeSettings(shortest=math.inf), "shortest: inf; expected seconds, 0 or more"),
-        (lambda: Adjust(threshold=2), "threshold: 2; expected a probability, 0 to 1"),
+        (lambda: divide(GROUPS, "fold", 2), "way"),
+        (lambda: divide(GROUPS, "test", math.nan), "--test"),
+        (lambda: divide(GROUPS, "folds", 1), "--folds"),
+        (lambda: Holdout("cut ham"), "holdout.unseen"),
+        (lambda: Holdout(("a",), train_videos="v"), "holdout.train_videos"),
+        (lambda: rank(WORDS, "cut ham"), "held_out"),
+        (lambda: select(WORDS, 1, candidates="cut ham"), "candidates"),
+        (lambda: select(WORDS, 1.5), "n_unseen"),
+        (lambda: write_workbench("nowhere", videos=2.5), "workbench, videos"),
+        (lambda: write_workbench("nowhere", fps=math.nan), "workbench, fps"),
+        (lambda: encode_cached(text_encoder("hash:16"), "cut ham"), "texts"),
+        (lambda: TrainingFreeSettings(threshold="x"), "threshold"),
+        (lambda: TrainingFreeSettings(temperature=0), "temperature"),
+        (lambda: TrainingFreeSettings(shortest=math.inf), "shortest"),
+        (lambda: Adjust(threshold=2), "threshold"),
     ],
 )
-def test_what_is_refused_before_the_work(call, told, tmp_path, monkeypatch):
+def test_what_is_refused_before_the_work(call, place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError) as error:
+    with refused(place):
         call()
-    assert str(error.value).startswith(told)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,13 +92,13 @@ def test_adjust_is_an_adjust():
 
     segmenter = Nothing()
     segmenter.adjust = "x"
-    with pytest.raises(InputError, match=r"^adjust: 'x'; expected an Adjust$"):
+    with refused("adjust"):
         segmenter.segment(np.zeros((3, 2)))
 
 
 def test_splits_name_no_other_folder(tmp_path):
-    with pytest.raises(InputError, match=r"splits: the video '\.\./x'; expected names of files in features"):
+    with refused("splits"):
         write_splits(tmp_path, [Split(("../x",), ("a",), ("a",))])
-    with pytest.raises(InputError, match=r"^overwrite: 'no'; expected true or false$"):
+    with refused("overwrite"):
         write_splits(tmp_path, [Split(("x",), ("a",), ("a",))], overwrite="no")
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,8 @@ from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 
+from ..refusals import refused
+
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
@@ -97,12 +99,15 @@ def test_evaluation_mixes(run):
     assert mixed["metrics"] != plain["metrics"]
 
 
-def test_other_spaces_are_refused(tiny, tmp_path, refused):
+def test_other_spaces_are_refused(tiny, tmp_path):
     text = {"encoder": "hash:16"}
     config = tiny(model={"head": "similarity"}, text=text)
-    refused(lambda: train(config, tmp_path / "a"), "model.head", "features of 8 columns and text vectors of 16")
+    with refused("model.head"):
+        train(config, tmp_path / "a")
     config = tiny(model={"head": "text"}, text=text, decode={"training_free": 0.5})
-    refused(lambda: train(config, tmp_path / "b"), "decode.training_free", "features of 8 columns")
+    with refused("decode.training_free"):
+        train(config, tmp_path / "b")
     config = tiny(decode={"training_free": 0.5})
-    refused(lambda: train(config, tmp_path / "c"), "decode.training_free", "no texts")
+    with refused("decode.training_free"):
+        train(config, tmp_path / "c")
     assert not any((tmp_path / name).exists() for name in "abc")

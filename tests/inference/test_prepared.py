@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.core import InputError, runs
+from fact_clip.core import runs
 from fact_clip.core.clock import Clock
 from fact_clip.decoding import Calibration, decode_switching
 from fact_clip.inference import candidates
 from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
 from fact_clip.inference.segmenter import Segmenter
+
+from ..refusals import refused
 
 
 def absorbed_slowly(labels, scores, least):
@@ -56,15 +58,15 @@ def test_the_background_is_raised_or_added():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "found"),
+    ("wrong", "place"),
     [
-        ({"threshold": 1.5}, "threshold: 1.5"),
-        ({"gamma": math.nan}, "gamma: nan"),
-        ({"shortest": -1.0}, "shortest: -1.0"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"gamma": math.nan}, "gamma"),
+        ({"shortest": -1.0}, "shortest"),
     ],
 )
-def test_settings_have_bounds(wrong, found):
-    with pytest.raises(InputError, match=found):
+def test_settings_have_bounds(wrong, place):
+    with refused(place):
         Adjust(**wrong)
 
 

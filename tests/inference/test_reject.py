@@ -17,6 +17,8 @@ from fact_clip.inference.prepared import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 
+from ..refusals import refused
+
 
 @pytest.fixture(scope="module")
 def named(tiny, tmp_path_factory) -> Path:
@@ -110,12 +112,14 @@ def test_other_names_are_new_candidates_among_all(named, video):
     assert set(found.transcript) <= {"polish nut", "grasp nut", "no action", NONE_OF_THESE}
 
 
-def test_what_cannot_reject(tiny_run, tiny, tmp_path, video, refused):
+def test_what_cannot_reject(tiny_run, tiny, tmp_path, video):
     run = Path(shutil.copytree(tiny_run, tmp_path / "old"))
     (run / "confidence.json").unlink()
     old = fact_clip.load(run)
-    refused(lambda: old.segment(video, reject=0.1), "reject: ", "no confidence.json", "data.validation above 0")
-    refused(lambda: fact_clip.load(tiny_run).segment(video, reject=2), "reject: 2; expected a share")
+    with refused("reject"):
+        old.segment(video, reject=0.1)
+    with refused("reject"):
+        fact_clip.load(tiny_run).segment(video, reject=2)
     train(tiny(data={"validation": 0.0}, train={"epochs": 1}), tmp_path / "without")
     assert not (tmp_path / "without" / "confidence.json").exists()
 

@@ -18,6 +18,8 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import BlockOutput, Output
 from fact_clip.training import evaluate, train
 
+from ..refusals import refused
+
 
 @pytest.fixture(scope="module")
 def segmenter(tiny_run) -> Segmenter:
@@ -141,7 +143,7 @@ def test_interleaved_strides_give_each_frame_the_score_of_its_own_row(n_frames, 
         np.testing.assert_allclose(confidence[start::3], scores.amax(-1), atol=1e-6)
 
 
-def test_features_stored_channels_first(tiny, workbench, video, tmp_path, refused):
+def test_features_stored_channels_first(tiny, workbench, video, tmp_path):
     """The layout of the training data is that of the files that are segmented."""
     copy = Path(shutil.copytree(workbench, tmp_path / "data"))
     for path in (copy / "features").iterdir():
@@ -149,43 +151,50 @@ def test_features_stored_channels_first(tiny, workbench, video, tmp_path, refuse
     train(tiny(data={"root": str(copy), "layout": "DT"}, train={"epochs": 1}), tmp_path / "run")
     segmenter = fact_clip.load(tmp_path / "run")
     assert segmenter.segment(copy / "features" / video.name) == segmenter.segment(np.load(video))
-    refused(lambda: segmenter.segment(video), str(video), "columns", "expected 8")
+    with refused("person1_video1.npy"):
+        segmenter.segment(video)
 
 
-def test_features_that_do_not_fit(segmenter, tiny_run, tmp_path, refused):
-    refused(
-        lambda: segmenter.segment(np.zeros((40, 7), np.float32)),
-        "7 columns (of 40 frames)",
-        "expected 8",
-        str(tiny_run),
-    )
-    refused(lambda: segmenter.segment(np.zeros(8, np.float32)), "shape (8,)", "(T, 8)")
-    refused(lambda: segmenter.segment(np.zeros((0, 8), np.float32)), "shape (0, 8)", "at least one frame")
+def test_features_that_do_not_fit(segmenter, tiny_run, tmp_path):
+    with refused("features"):
+        segmenter.segment(np.zeros((40, 7), np.float32))
+    with refused("features"):
+        segmenter.segment(np.zeros(8, np.float32))
+    with refused("features"):
+        segmenter.segment(np.zeros((0, 8), np.float32))
     path = tmp_path / "wide.npy"
     np.save(path, np.zeros((40, 9)))
-    refused(lambda: segmenter.segment(path), str(path), "9 columns", "expected 8")
-    refused(lambda: segmenter.segment(tmp_path / "none.npy"), "none.npy", "no such file")
+    with refused("wide.npy"):
+        segmenter.segment(path)
+    with refused("none.npy"):
+        segmenter.segment(tmp_path / "none.npy")
 
 
-def test_features_that_are_not_finite(segmenter, tmp_path, refused):
+def test_features_that_are_not_finite(segmenter, tmp_path):
     features = np.zeros((40, 8), np.float32)
     features[17, 3], features[30, 0] = np.nan, np.inf
-    refused(lambda: segmenter.segment(features), "nan in frame 17, column 3")
+    with refused("features"):
+        segmenter.segment(features)
     path = tmp_path / "holes.npy"
     np.save(path, features)
-    refused(lambda: segmenter.segment(path), f"{path}: nan in frame 17")
+    with refused("holes.npy"):
+        segmenter.segment(path)
 
 
-def test_actions_that_are_unknown_or_none(segmenter, video, refused):
-    refused(lambda: segmenter.segment(video, actions=["screw nutt with wrench"]), "'screw nutt with wrench'", "nearest")
-    refused(lambda: segmenter.segment(video, actions=[]), "actions: none", "at least one")
+def test_actions_that_are_unknown_or_none(segmenter, video):
+    with refused("vocabulary"):
+        segmenter.segment(video, actions=["screw nutt with wrench"])
+    with refused("actions"):
+        segmenter.segment(video, actions=[])
 
 
-def test_a_transcript_is_given_exactly_where_it_is_read(segmenter, video, tiny, tmp_path, refused):
-    refused(lambda: segmenter.segment(video, transcript=["no action"]), "transcript", "without model.transcript")
+def test_a_transcript_is_given_exactly_where_it_is_read(segmenter, video, tiny, tmp_path):
+    with refused("transcript"):
+        segmenter.segment(video, transcript=["no action"])
     train(tiny(model={"transcript": True}, loss={"match": "seq"}, train={"epochs": 1}), tmp_path / "run")
     aligning = fact_clip.load(tmp_path / "run")
-    refused(lambda: aligning.segment(video), "transcript")
+    with refused("transcript"):
+        aligning.segment(video)
     order = ["no action", "grasp gear", "place gear"]
     found = aligning.segment(video, transcript=order)
     assert set(found.transcript) <= set(order)
@@ -213,7 +222,7 @@ def test_many_inputs_one_by_one(segmenter, workbench):
 def test_inputs_before_a_bad_one_are_there(segmenter, video, tmp_path):
     results = segmenter.segment_all([video, tmp_path / "none.npy"])
     assert next(results) == (video, segmenter.segment(video))
-    with pytest.raises(fact_clip.InputError, match="no such file"):
+    with refused("none.npy"):
         next(results)
 
 
@@ -230,7 +239,7 @@ def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_p
 
 def test_an_unknown_encoder_is_the_fault_of_no_video(segmenter, tmp_path):
     (tmp_path / "a.mp4").write_text("no video, but it would need an encoder first")
-    with pytest.raises(fact_clip.InputError, match="a video; expected the encoder of the features"):
+    with refused("a.mp4"):
         list(segmenter.segment_all([tmp_path / "a.mp4"], failed=lambda *_: None))
 
 
@@ -241,17 +250,21 @@ def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
     assert [each.label for each in found.foreground] == [each for each in found.transcript if each != "no action"]
 
 
-def test_a_closed_set_model_says_what_new_names_need(segmenter, video, refused):
-    refused(lambda: segmenter.segment(video, actions=["slice ham"]), "'slice ham'", "model.head=text takes any name")
+def test_a_closed_set_model_says_what_new_names_need(segmenter, video):
+    with refused("vocabulary"):
+        segmenter.segment(video, actions=["slice ham"])
 
 
-def test_a_device_is_asked_for_by_name(tiny_run, refused):
+def test_a_device_is_asked_for_by_name(tiny_run):
     assert fact_clip.load(tiny_run, device="cpu").device == torch.device("cpu")
     assert fact_clip.load(tiny_run).device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    refused(lambda: fact_clip.load(tiny_run, device="tpu"), "device: 'tpu'", "auto, cpu, cuda")
+    with refused("device"):
+        fact_clip.load(tiny_run, device="tpu")
 
 
-def test_a_rate_and_windows_are_given_in_seconds(tiny_run, refused):
+def test_a_rate_and_windows_are_given_in_seconds(tiny_run):
     assert fact_clip.load(tiny_run, window=2.0).window == 30
-    refused(lambda: fact_clip.load(tiny_run, fps=5.0), "--fps: 5", "15, as")
-    refused(lambda: fact_clip.load(tiny_run, window=-1.0), "--window: -1", "more than 0")
+    with refused("--fps"):
+        fact_clip.load(tiny_run, fps=5.0)
+    with refused("--window"):
+        fact_clip.load(tiny_run, window=-1.0)

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.decoding import smoothed
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import OpenClip
@@ -20,6 +19,8 @@ from fact_clip.inference.training_free import (
     probabilities,
 )
 from fact_clip.video.extract import Settings
+
+from ..refusals import refused
 
 PLAIN = TrainingFreeSettings(smoothing=0, shortest=0)
 
@@ -104,22 +105,22 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
     alike = TrainingFree(spec, actions, TrainingFreeSettings(templates="plain"), Settings(fps=10))
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
-    for shape, told in (
-        ((8,), r"features: an array of shape \(8,\)"),
-        ((4, 3), r"features: 3 columns \(of 4 frames\); expected 8"),
+    for shape in (
+        (8,),
+        (4, 3),
     ):
-        with pytest.raises(InputError, match=told):
+        with refused("features"):
             alike.segment(np.zeros(shape))
 
     (tmp_path / "x.json").write_text(json.dumps({**facts, "encoder": "grid"}))
-    with pytest.raises(InputError, match=re.escape(f"features by grid; expected {segmenter.encoder.name}")):
+    with refused("x.npy"):
         segmenter.segment(tmp_path / "x.npy")
     (tmp_path / "x.json").write_text(json.dumps(facts))
     np.save(tmp_path / "x.npy", np.zeros((5, 3)))
-    with pytest.raises(InputError, match=r"3 columns \(of 5 frames\); expected 8"):
+    with refused("x.npy"):
         segmenter.segment(tmp_path / "x.npy")
     (tmp_path / "x.json").unlink()
-    with pytest.raises(InputError, match="what fact-clip extract writes beside features"):
+    with refused("x.json"):
         segmenter.segment(tmp_path / "x.npy")
 
 
@@ -136,17 +137,17 @@ def test_the_model_is_loaded_once_for_pictures_and_texts(open_clip_folder, video
 
 
 @pytest.mark.parametrize(
-    ("make", "found"),
+    ("make", "place"),
     [
-        (lambda: TrainingFree("grid", ["stir"]), "no text side"),
-        (lambda: TrainingFree("timm:resnet18", ["stir"]), "no text side"),
-        (lambda: TrainingFree("clip:ViT-B-32/openai", []), "actions: none"),
-        (lambda: TrainingFree("clip:ViT-B-32/openai", ["stir", "stir"]), "'stir' twice"),
-        (lambda: TrainingFreeSettings(threshold=2), "threshold: 2"),
-        (lambda: TrainingFreeSettings(temperature=0), "temperature: 0"),
-        (lambda: TrainingFreeSettings(shortest=-1), "shortest: -1"),
+        (lambda: TrainingFree("grid", ["stir"]), "frame encoder 'grid'"),
+        (lambda: TrainingFree("timm:resnet18", ["stir"]), "frame encoder 'timm:resnet18'"),
+        (lambda: TrainingFree("clip:ViT-B-32/openai", []), "actions"),
+        (lambda: TrainingFree("clip:ViT-B-32/openai", ["stir", "stir"]), "names"),
+        (lambda: TrainingFreeSettings(threshold=2), "threshold"),
+        (lambda: TrainingFreeSettings(temperature=0), "temperature"),
+        (lambda: TrainingFreeSettings(shortest=-1), "shortest"),
     ],
 )
-def test_what_cannot_be_is_told_at_once(make, found):
-    with pytest.raises(InputError, match=re.escape(found)):
+def test_what_cannot_be_is_told_at_once(make, place):
+    with refused(place):
         make()

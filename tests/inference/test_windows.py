@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fact_clip
-from fact_clip import InputError, metrics
+from fact_clip import metrics
 from fact_clip.config import ModelConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference import segmenter as segmenter_module
@@ -21,6 +21,8 @@ from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach, reach
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import validate
+
+from ..refusals import refused
 
 
 def test_windows_by_hand():
@@ -33,7 +35,7 @@ def test_windows_by_hand():
         Window(9, 15, 11, 15),
     ]
     assert cut_windows(5, 2, 0) == [Window(0, 2, 0, 2), Window(2, 4, 2, 3), Window(3, 5, 3, 5)]
-    with pytest.raises(InputError, match=r"decode.overlap: 6 rows of a window of 6; expected fewer"):
+    with refused("decode.overlap"):
         cut_windows(15, 6, 6)
 
 
@@ -192,7 +194,7 @@ def test_a_transcript_is_aligned_in_one_pass(tiny, tmp_path):
     aligning = windowed(fact_clip.load(tmp_path / "run"), 40)
     order = ["no action", "grasp gear", "place gear"]
     assert aligning.segment(np.zeros((40, 8), np.float32), transcript=order).n_frames == 40
-    with pytest.raises(InputError, match=r"decode.window: 40, and a transcript; expected 0"):
+    with refused("decode.window"):
         aligning.segment(np.zeros((41, 8), np.float32), transcript=order)
 
 

@@ -14,6 +14,8 @@ from fact_clip.losses import Criterion
 from fact_clip.losses.matching import match, matching_cost
 from fact_clip.models import FACT, Classes
 
+from ..refusals import refused
+
 SMALL = {
     "hidden": 16,
     "frame_dim": 8,
@@ -107,9 +109,9 @@ def test_automatic_null_weight_by_hand():
     verbs = Classes(5, (0, 1, 2, 0, 1), (0, 1, 2, 3, 0), 3, 4)
     assert Criterion(config, verbs, (), 12.0).null_weight(60, False) == pytest.approx(60 / (48 * 3.5))
     assert Criterion(config, Classes(5), (), 12.0).null_weight(60, True) == 1.0
-    with pytest.raises(ValueError, match=r"raise model\.tokens"):
+    with refused("model.tokens"):
         Criterion(config, Classes(5), (), 60.0).null_weight(60, False)
-    with pytest.raises(ValueError, match="mean transcript length"):
+    with refused("loss.null_weight"):
         Criterion(config, Classes(5)).null_weight(60, False)
 
 
@@ -195,11 +197,11 @@ def test_tiny_videos(matcher, labels):
 
 def test_wrong_labels_are_told():
     model, criterion = model_of(tokens=3), criterion_of()
-    with pytest.raises(ValueError, match="label 9 is not one of the 4 classes"):
+    with refused("loss"):
         criterion(model(features(3)), torch.tensor([0, 9, 1]))
-    with pytest.raises(ValueError, match=r"labels are \(1, 2\); expected \(1, 3\)"):
+    with refused("loss"):
         criterion(model(features(3)), torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="label 4 is not one of the 4 classes"):
+    with refused("loss"):
         criterion(model(features(3)), torch.tensor([0, 4, 1]))
     padding = torch.tensor([[True, True, False]])
     assert torch.isfinite(criterion(model(features(3)), torch.tensor([0, 1, 9]), padding).total)

@@ -10,59 +10,60 @@ import numpy as np
 import pytest
 
 from fact_clip import metrics
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.metrics.segmental import SegmentCounts, segments
+
+from ..refusals import refused
 
 THREE = Vocabulary.from_names(["a", "b", "c"])
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "place"),
     [
-        (lambda: metrics.f1([[0]], [[0]], 0.5), "overlap: 0.5; expected percent, 1 to 100 (50, and not 0.5, is half)"),
-        (lambda: metrics.per_class([[0]], [[0]], 2, overlap=0.5), "overlap: 0.5; expected percent, 1 to 100"),
-        (lambda: metrics.f1([[0]], [[0]], math.nan), "overlap: nan; expected percent"),
-        (lambda: metrics.harmonic_mean(-5, 10), "seen: -5; expected percent, 0 to 100"),
-        (lambda: metrics.harmonic_mean(5, math.nan), "unseen: nan; expected percent, 0 to 100"),
-        (lambda: metrics.harmonic_mean(150, 90), "seen: 150; expected percent, 0 to 100"),
-        (lambda: metrics.openness_ratio([-1.0], [2.0]), "openness ratio: -1.0; expected harmonic means"),
-        (lambda: metrics.openness_ratio([math.nan], [2.0]), "openness ratio: nan; expected harmonic means"),
+        (lambda: metrics.f1([[0]], [[0]], 0.5), "overlap"),
+        (lambda: metrics.per_class([[0]], [[0]], 2, overlap=0.5), "overlap"),
+        (lambda: metrics.f1([[0]], [[0]], math.nan), "overlap"),
+        (lambda: metrics.harmonic_mean(-5, 10), "seen"),
+        (lambda: metrics.harmonic_mean(5, math.nan), "unseen"),
+        (lambda: metrics.harmonic_mean(150, 90), "seen"),
+        (lambda: metrics.openness_ratio([-1.0], [2.0]), "openness ratio"),
+        (lambda: metrics.openness_ratio([math.nan], [2.0]), "openness ratio"),
         (
             lambda: metrics.confusions([[0, 1]], [[0, 2]], THREE, (1,), (0,), [1, 2]),
-            "frames: an array of shape (2,); expected (3,)",
+            "frames",
         ),
         (
             lambda: metrics.confusions([[0, 1]], [[0, 2]], THREE, (1,), (0,), [1, -2, 3]),
-            "frames: -2; expected numbers of frames, 0 or more",
+            "frames",
         ),
         (
             lambda: metrics.confusions([[0, 1]], [[0, 2]], THREE, (5,), (0,), [1, 2, 3]),
-            "classes: class 5; expected indices of the 3 classes of the vocabulary",
+            "classes",
         ),
-        (lambda: metrics.confusions([[0, 7]], [[0, 2]], THREE, (1,), (0,), [1, 2, 3]), "classes: class 7"),
-        (lambda: metrics.confusions([[0]], [[0]], THREE, (-1,), (0,), [1, 2, 3]), "classes: -1; expected class"),
-        (lambda: metrics.compositional_gap([[0, 1]], [[0, 9]], THREE, (1,)), "classes: class 9; expected indices"),
-        (lambda: metrics.compositional_gap([[0, 1]], [[0, 1]], THREE, (3,)), "classes: class 3; expected indices"),
+        (lambda: metrics.confusions([[0, 7]], [[0, 2]], THREE, (1,), (0,), [1, 2, 3]), "classes"),
+        (lambda: metrics.confusions([[0]], [[0]], THREE, (-1,), (0,), [1, 2, 3]), "classes"),
+        (lambda: metrics.compositional_gap([[0, 1]], [[0, 9]], THREE, (1,)), "classes"),
+        (lambda: metrics.compositional_gap([[0, 1]], [[0, 1]], THREE, (3,)), "classes"),
         (
             lambda: metrics.SeenUnseenCurve([-1, 0, 1], [1, 2, math.nan], [3, 4, 5]),
-            "seen: values that are no percentages; expected numbers from 0 to 100",
+            "seen",
         ),
-        (lambda: metrics.SeenUnseenCurve([0], [1], [-4]), "unseen: values that are no percentages"),
+        (lambda: metrics.SeenUnseenCurve([0], [1], [-4]), "unseen"),
         (
             lambda: metrics.curve_of_predictions([[0, 1]], {0.0: [[0, 1]], math.inf: [[0, 1]]}, [1]),
-            "gamma: inf; expected a finite number of nats",
+            "gamma",
         ),
         (
             lambda: metrics.frame_accuracy([np.ma.masked_greater([0, 1], 0)], [[0, 1]]),
-            "ground truth of video 0: an array with masked entries; expected one label per frame, shape (T,)",
+            "ground truth of video 0",
         ),
-        (lambda: metrics.ausuc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0: list of type"),
+        (lambda: metrics.ausuc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
     ],
 )
-def test_what_is_out_of_bounds_is_told(call, told):
-    with pytest.raises(InputError) as error:
+def test_what_is_out_of_bounds_is_told(call, place):
+    with refused(place):
         call()
-    assert str(error.value).startswith(told)
 
 
 def test_what_is_in_bounds_stays():

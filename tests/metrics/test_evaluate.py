@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError
 from fact_clip.metrics import PROFILES, evaluate
+
+from ..refusals import refused
 
 SEEDED = settings(derandomize=True, deadline=None, max_examples=400)
 OVERALL = ["frame_accuracy", "frame_accuracy_foreground", "edit", "f1@10", "f1@25", "f1@50"]
@@ -243,41 +244,41 @@ def test_ignored_frames_are_cut_out_of_both() -> None:
 def test_stride_must_be_declared() -> None:
     truth = [np.array([1, 1, 1, 2, 2, 2, 2])]
     guess = [np.array([1, 2, 2])]
-    with pytest.raises(InputError, match="prediction of video 0: 3 frames; expected 7"):
+    with refused("prediction of video 0"):
         evaluate(truth, guess)
     # 1 1 1 2 2 2 2 from 1 2 2 at stride 3
     assert evaluate(truth, guess, stride=3)["frame_accuracy"] == 100
-    with pytest.raises(InputError, match="expected 4 labels"):
+    with refused("labels"):
         evaluate(truth, guess, stride=2)
 
 
 @pytest.mark.parametrize(
-    ("truth", "guess", "options", "message"),
+    ("truth", "guess", "options", "place"),
     [
-        ([], [], {}, "ground truth: no videos"),
-        ([[0]], [[0], [0]], {}, "prediction: 2 videos; expected 1"),
-        ([[0], [0, 1]], [[0], [0]], {}, "prediction of video 1: 1 frames; expected 2"),
-        ([[]], [[]], {}, "ground truth of video 0: no frames"),
-        ([[0.5]], [[0]], {}, "ground truth of video 0: labels of type float64"),
-        ([["SIL"]], [["SIL"]], {}, "ground truth of video 0: labels of type"),
-        ([0], [0], {}, "ground truth of video 0: an array of shape"),
-        ([[0]], [[-1]], {}, "prediction of video 0: class -1"),
-        ([[0]], [[0.5]], {}, "prediction of video 0: labels of type float64"),
+        ([], [], {}, "ground truth"),
+        ([[0]], [[0], [0]], {}, "prediction"),
+        ([[0], [0, 1]], [[0], [0]], {}, "prediction of video 1"),
+        ([[]], [[]], {}, "ground truth of video 0"),
+        ([[0.5]], [[0]], {}, "ground truth of video 0"),
+        ([["SIL"]], [["SIL"]], {}, "ground truth of video 0"),
+        ([0], [0], {}, "ground truth of video 0"),
+        ([[0]], [[-1]], {}, "prediction of video 0"),
+        ([[0]], [[0.5]], {}, "prediction of video 0"),
         (
             [[0]],
             [[0]],
             {"profile": "ms-tcn"},
-            "'ms-tcn'; expected one of fact, mstcn, mstcn-legacy, ltcontext",
+            "profile",
         ),
-        ([[0]], [[0]], {"background": ["SIL"]}, "background: 'SIL'"),
-        ([[0]], [[0]], {"background": "SIL"}, "background: 'SIL'"),
-        ([[0]], [[0]], {"unseen": [-1]}, "unseen: -1"),
-        ([[0]], [[0]], {"unseen": [True]}, "unseen: True"),
-        ([[0]], [[0]], {"unseen": [1, 2], "background": [2]}, "unseen: class 2, which is background"),
+        ([[0]], [[0]], {"background": ["SIL"]}, "background"),
+        ([[0]], [[0]], {"background": "SIL"}, "background"),
+        ([[0]], [[0]], {"unseen": [-1]}, "unseen"),
+        ([[0]], [[0]], {"unseen": [True]}, "unseen"),
+        ([[0]], [[0]], {"unseen": [1, 2], "background": [2]}, "unseen"),
     ],
 )
-def test_bad_input_is_an_error(truth: Any, guess: Any, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_bad_input_is_an_error(truth: Any, guess: Any, options: dict[str, Any], place: str) -> None:
+    with refused(place):
         evaluate(truth, guess, **options)
 
 

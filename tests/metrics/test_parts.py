@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fact_clip.core import InputError
 from fact_clip.metrics import (
     boundary_scores,
     class_means,
@@ -27,6 +26,8 @@ from fact_clip.metrics import (
 from fact_clip.metrics.frame import FrameCounts
 from fact_clip.metrics.report import figure_name
 from fact_clip.metrics.segmental import SegmentCounts, f1_exact, f1_smoothed
+
+from ..refusals import refused
 
 SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
 
@@ -98,7 +99,7 @@ def test_edit_by_hand() -> None:
 
 @pytest.mark.parametrize("overlap", [0, -1, 101, float("nan")])
 def test_overlap_out_of_range_is_an_error(overlap: float) -> None:
-    with pytest.raises(InputError, match="overlap"):
+    with refused("overlap"):
         f1([[0]], [[0]], overlap)
 
 
@@ -110,7 +111,7 @@ def test_overlaps_at_both_ends() -> None:
 
 @pytest.mark.parametrize("figure", [frame_accuracy, edit, lambda *videos: f1(*videos[:2], 50, videos[2])])
 def test_background_by_name_is_an_error(figure: Any) -> None:
-    with pytest.raises(InputError, match=r"^background: 'SIL'"):
+    with refused("background"):
         figure([[0]], [[0]], ["SIL"])
 
 
@@ -171,9 +172,9 @@ def test_boundaries_are_paired_as_many_as_can_be(true: set[int], guess: set[int]
 
 def test_bad_tolerance_is_an_error() -> None:
     for tolerance in (-1, float("nan"), float("inf")):
-        with pytest.raises(InputError, match="tolerance"):
+        with refused("tolerance"):
             boundary_scores([[0]], [[0]], tolerance)
-    with pytest.raises(InputError, match="fps"):
+    with refused("fps"):
         boundary_scores([[0]], [[0]], 1, fps=0)
 
 
@@ -203,7 +204,7 @@ def test_per_class_by_hand() -> None:
     assert per_class([[-1]], [[0]], 1) == [dict.fromkeys(keys, 0)]  # nothing to judge
     assert per_class([[0, 0]], [[0, 1]], 2)[0]["f1"] == 100  # an IoU of one half is enough
     assert [row["f1"] for row in per_class(truth, guess, 3, overlap=70)] == [0, pytest.approx(200 / 3), 0]
-    with pytest.raises(InputError, match="class 2; expected below n_classes = 2"):
+    with refused("labels"):
         per_class(truth, guess, 2)
 
 

@@ -23,6 +23,8 @@ from fact_clip.models.branches import (
 from fact_clip.models.heads import ClosedSetHead, VerbNounHead
 from fact_clip.models.kernels import BidirectionalGRU
 
+from ..refusals import refused
+
 CONFIG = BlockConfig(
     hidden=6, frame_dim=4, frame_layers=3, action_dim=4, action_layers=1, heads=2, feedforward=5, dropout=0.5
 )
@@ -174,7 +176,7 @@ def test_closed_set_split_by_hand():
     features, scores = head(torch.tensor([[[7.0, 8.0, 0.0, math.log(3)]]]), None)
     assert scores.tolist() == [[[0.0, pytest.approx(math.log(3))]]]
     assert features[0, 0].tolist() == pytest.approx([7, 8, 0.25, 0.75])
-    with pytest.raises(ValueError, match="4 class scores do not fit in 4 channels"):
+    with refused("head"):
         ClosedSetHead(4, Classes(3), null=True)
 
 
@@ -193,7 +195,7 @@ def test_transcript_is_needed_exactly_where_it_is_read():
     sizes = {**CONFIG.model_dump(), "hidden": 12}
     plain = FACT(ModelConfig(blocks="iu", tokens=3, input=sizes), 2, Classes(3))
     reads = FACT(ModelConfig(blocks="iu", tokens=0, transcript=True, input=sizes), 2, Classes(3))
-    with pytest.raises(ValueError, match=r"without model\.transcript"):
+    with refused("model"):
         plain(torch.zeros(1, 4, 2), transcript=torch.zeros(1, 2, dtype=torch.long))
-    with pytest.raises(ValueError, match="reads a transcript"):
+    with refused("model"):
         reads(torch.zeros(1, 4, 2))

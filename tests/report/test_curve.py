@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from matplotlib.image import imread
 
-from fact_clip.core import InputError
 from fact_clip.report import curve, save_curve
+
+from ..refusals import refused
 
 POINTS = {"gamma": [-1, 0, 1], "seen": [80.0, 60.0, 0.0], "unseen": [0.0, 30.0, 50.0]}
 
@@ -26,7 +26,7 @@ def test_files(tmp_path):
     assert imread(save_curve({"a": POINTS}, tmp_path / "c.png")).shape == (675, 750, 4)
     first = save_curve({"a": POINTS}, tmp_path / "c.svg").read_bytes()
     assert save_curve({"a": POINTS}, tmp_path / "c.svg").read_bytes() == first
-    with pytest.raises(InputError, match=r"no picture format for the suffix '\.gif'"):
+    with refused("c.gif"):
         save_curve({"a": POINTS}, tmp_path / "c.gif")
-    with pytest.raises(InputError, match="curve: none; expected at least one"):
+    with refused("curve"):
         save_curve({}, tmp_path / "c.png")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from matplotlib.colors import to_hex
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.report import class_scores, embeddings, principal_components, save_figures
 from fact_clip.report.colours import BACKGROUND, palette
+
+from ..refusals import refused
 
 VOCABULARY = Vocabulary.from_names(["rest", "pour $milk$", "stir", "never"], background=["rest"])
 
@@ -20,7 +21,7 @@ def test_principal_axes_are_worked_out_by_hand():
     points, shares = principal_components(rows)
     np.testing.assert_allclose(points, np.stack([along, -across], axis=1), atol=1e-12)
     np.testing.assert_allclose(shares, [0.9, 0.1])
-    with pytest.raises(InputError, match="two rows of two columns"):
+    with refused("embeddings"):
         principal_components(rows[:, :1])
 
 
@@ -49,5 +50,5 @@ def test_scores_show_the_best_and_the_true_classes(tmp_path):
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0, 1, np.nan])
     assert save_figures({tmp_path / "a/b.png": figure}) == [tmp_path / "a/b.png"]
     assert (tmp_path / "a/b.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match="no picture format"):
+    with refused("b.gif"):
         save_figures({tmp_path / "b.gif": figure})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from fact_clip.core import InputError
 from fact_clip.text.grammar import Grammar, agreeing, propose, read_all
+
+from ..refusals import refused
 
 VERB_OBJECT_TOOL = "{verb} {object} [with {tool}]"
 VERB_OBJECT_TARGET = "{verb}_{object}[_into_{target}][_onto_{target}]"
@@ -73,9 +72,8 @@ def test_what_a_pattern_reads(pattern, name, factors):
     ],
 )
 def test_a_name_that_does_not_parse_is_no_guess(pattern, name):
-    with pytest.raises(InputError) as caught:
+    with refused(f"class {name!r}"):
         Grammar(pattern)(name)
-    assert str(caught.value) == f"class {name!r}: a name that does not parse; expected {pattern}"
 
 
 def test_slots_names_without_parts_and_other_words():
@@ -91,30 +89,29 @@ def test_underscores_are_blanks_where_no_name_has_a_blank():
     )  # fmt: skip
     with_blanks = Grammar.of(VERB_OBJECT_TOOL, ["pick_up box", "walk_to"])
     assert with_blanks("pick_up box") == ("pick up", "box", None)
-    with pytest.raises(InputError, match="does not parse"):
+    with refused("class 'walk_to'"):
         with_blanks("walk_to")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    "pattern",
     [
-        ("verb object", "no slot in 'verb object'"),
-        ("{}", "no slot in '{}'"),
-        ("{verb", "a stray brace in '{verb'"),
-        ("{verb} object}", "a stray brace in '{verb} object}'"),
-        ("{verb}{object}", "{verb}{object} in '{verb}{object}'; expected something between two parts"),
-        ("{a verb} {object}", "the slot {a verb} in '{a verb} {object}'; expected a word in braces"),
-        ("{verb} [with {tool}", "'[' without ']' in"),
-        ("{verb} with {tool}]", "']' in"),
-        ("{verb} [with [big] {tool}]", "'[' in"),
-        ("{verb} {verb}", "{verb} twice in"),
-        ("{verb} [to {verb}]", "{verb} twice in"),
+        "verb object",
+        "{}",
+        "{verb",
+        "{verb} object}",
+        "{verb}{object}",
+        "{a verb} {object}",
+        "{verb} [with {tool}",
+        "{verb} with {tool}]",
+        "{verb} [with [big] {tool}]",
+        "{verb} {verb}",
+        "{verb} [to {verb}]",
     ],
 )
-def test_malformed_patterns(pattern, found):
-    with pytest.raises(InputError, match=re.escape(f"data.grammar: {found}")) as caught:
+def test_malformed_patterns(pattern):
+    with refused("data.grammar"):
         Grammar(pattern)
-    assert str(caught.value).endswith('as in "{verb} {object} [with {tool}]"')
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.text import havid
+
+from ..refusals import refused
 
 
 @pytest.fixture(scope="module")
@@ -89,27 +91,27 @@ def test_functional_names(code, sentence):
 
 
 @pytest.mark.parametrize(
-    ("code", "letter", "found"),
+    ("code", "letter"),
     [
-        ("", 1, "the end"),
-        ("x", 1, "'x'"),
-        ("Sshc1", 1, "'S'"),
-        ("s", 2, "the end"),
-        ("sc1", 2, "'c1'"),
-        ("sxx", 2, "'xx'"),
-        ("ss", 2, "'s'"),
-        ("sshzz", 4, "'zz'"),
-        ("ssh dh", 4, "' d'"),
-        ("sshc1d", 6, "'d'"),
-        ("sshc1c2", 6, "'c2'"),
-        ("sshdhc1", 6, "'c1'"),
-        ("sshc1dhx", 8, "'x'"),
-        ("nullx", 1, "'n'"),
-        ("ww", 1, "'w'"),
+        ("", 1),
+        ("x", 1),
+        ("Sshc1", 1),
+        ("s", 2),
+        ("sc1", 2),
+        ("sxx", 2),
+        ("ss", 2),
+        ("sshzz", 4),
+        ("ssh dh", 4),
+        ("sshc1d", 6),
+        ("sshc1c2", 6),
+        ("sshdhc1", 6),
+        ("sshc1dhx", 8),
+        ("nullx", 1),
+        ("ww", 1),
     ],
 )
-def test_codes_that_do_not_parse(code, letter, found):
-    with pytest.raises(InputError, match=re.escape(f"HA-ViD code {code!r}, letter {letter}: {found};")):
+def test_codes_that_do_not_parse(code, letter):
+    with refused(f"HA-ViD code {code!r}, letter {letter}"):
         havid.parse(code)
 
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from fact_clip.core import InputError, Vocabulary
+from fact_clip.core import Vocabulary
 from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_object_tool
 from fact_clip.text import havid
 from fact_clip.text.prompts import TEMPLATES, Templates, make_prompts, tidy
+
+from ..refusals import refused
 
 KITCHEN = Vocabulary.from_names(
     ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
@@ -106,18 +106,18 @@ def test_equal_wordings_count_once():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "place"),
     [
-        ({"templates": "plane"}, "templates: 'plane'; expected one of plain, person, ensemble"),
-        ({"phrase": "codes"}, "phrase: 'codes'; expected one of name, havid, havid-functional"),
-        ({"synonyms": {"cut hem": ["x"]}}, "the nearest is 'cut ham'"),
-        ({"synonyms": {"cut ham": "slice ham"}}, "synonyms of 'cut ham': one text"),
-        ({"synonyms": {"cut ham": [" "]}}, "prompts of 'cut ham': a blank phrase"),
+        ({"templates": "plane"}, "templates"),
+        ({"phrase": "codes"}, "phrase"),
+        ({"synonyms": {"cut hem": ["x"]}}, "synonyms"),
+        ({"synonyms": {"cut ham": "slice ham"}}, "synonyms of 'cut ham'"),
+        ({"synonyms": {"cut ham": [" "]}}, "prompts of 'cut ham'"),
         ({"phrase": "havid"}, "HA-ViD code 'no action', letter 1"),
     ],
 )
-def test_bad_arguments(arguments, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+def test_bad_arguments(arguments, place):
+    with refused(place):
         make_prompts(KITCHEN, **arguments)
 
 

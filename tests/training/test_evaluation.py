@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip import Config, InputError, Vocabulary, checkpoint, metrics
+from fact_clip import Config, Vocabulary, checkpoint, metrics
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.segmenter import load
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import score, validate
+
+from ..refusals import refused
 
 
 @pytest.fixture
@@ -57,14 +59,14 @@ def test_background_and_decoding_may_be_overridden(run):
     assert without["background_counted"] is False
     evaluate(run, overrides=["decode.switch_penalty=1000"])
     assert all(len(set(labels.tolist())) == 1 for labels in written(run, "test", names))
-    with pytest.raises(InputError, match=r"unknown key decode\.switch_price"):
+    with refused("decode.switch_price=1"):
         evaluate(run, overrides=["decode.switch_price=1"])
 
 
 def test_the_device_is_asked_for_by_name(run, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert evaluate(run, device="cpu") == evaluate(run)
-    with pytest.raises(InputError, match="device: 'cuda:1' is not on this machine; expected auto, cpu, cuda"):
+    with refused("device"):
         evaluate(run, device="cuda:1")
 
 
@@ -72,7 +74,7 @@ def test_data_that_has_moved(run, workbench, tmp_path):
     expected = evaluate(run)
     copy = shutil.copytree(workbench, tmp_path / "moved")
     assert evaluate(run, overrides=[f"data.root={copy}"]) == expected
-    with pytest.raises(InputError, match="no such folder"):
+    with refused("gone"):
         evaluate(run, overrides=[f"data.root={tmp_path / 'gone'}"])
 
 
@@ -82,15 +84,15 @@ def test_data_of_another_vocabulary(run, workbench, tmp_path):
     ids, names = zip(*(line.split(" ", 1) for line in lines), strict=True)
     shifted = [*names[1:], names[0]]
     (copy / "mapping.txt").write_text("".join(f"{i} {name}\n" for i, name in zip(ids, shifted, strict=True)))
-    with pytest.raises(InputError, match=r"23 classes that differ .* \(first: 'no action' against"):
+    with refused("other"):
         evaluate(run, overrides=[f"data.root={copy}"])
 
 
-def test_splits_that_cannot_be_scored(run, tiny, tmp_path):
-    with pytest.raises(InputError, match="split: 'tests'; expected one of test, validation, train"):
+def test_splits_that_cannot_be_scored(run, tiny, workbench, tmp_path):
+    with refused("split"):
         evaluate(run, "tests")
     train(tiny(data={"validation": 0.0}, train={"epochs": 1}), tmp_path / "none")
-    with pytest.raises(InputError, match="the validation split has no videos"):
+    with refused(workbench):
         evaluate(tmp_path / "none", "validation")
 
 
@@ -99,7 +101,7 @@ def test_transcripts_are_given_with_the_data_and_never_read_off_scored_labels(ti
     config = tiny(data={"root": str(copy)}, model={"transcript": True}, loss={"match": "seq"}, train={"epochs": 1})
     train(config, tmp_path / "run")
     test = Dataset.open(config.data).test
-    with pytest.raises(InputError, match=rf"transcripts/{test[0]}\.txt"):
+    with refused("person1_video1.txt"):
         evaluate(tmp_path / "run")
     (copy / "transcripts").mkdir()
     order = ["no action", "grasp gear", "place gear"]

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from fact_clip.checkpoint import open_run
-from fact_clip.core import InputError
 from fact_clip.training import train
 from fact_clip.training.sweep import member_config
+
+from ..refusals import refused
 
 STANDING = {"epochs": 1, "lr": 1e-12}  # an epoch that moves no weight by more than 1e-10
 TEXT = {"model": {"head": "text"}, "text": {"encoder": "hash:16"}}
@@ -71,45 +72,47 @@ def test_it_goes_on_where_the_run_stood(tiny, start, tmp_path):
     assert first["on"] < last < first["new"]
 
 
-def test_a_head_with_an_output_a_class_keeps_its_classes(tiny, tiny_run, other_data, tmp_path, refused):
+def test_a_head_with_an_output_a_class_keeps_its_classes(tiny, tiny_run, other_data, tmp_path):
     same = {"data": {"standardize": True, "context": [5]}, "train": {**STANDING, "init": str(tiny_run)}}
     train(tiny(**same), tmp_path / "run")
     before, after = weights(tiny_run), weights(tmp_path / "run")
     assert all(torch.allclose(before[name], after[name], atol=1e-9, rtol=0) for name in before)
     other = tiny(**{**same, "data": {**same["data"], "root": str(other_data)}})
-    found = f"24 classes that are not those of {tiny_run}, 'peel apple' among them"
-    refused(lambda: train(other, tmp_path / "other"), "train.init: ", found, "only head text takes others")
+    with refused("train.init"):
+        train(other, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    "change",
     [
-        ({"model": {"tokens": 41}}, "another model.tokens than that of"),
-        ({"model": {"input": {"hidden": 48}}}, "another model.input than that of"),
-        ({"text": {"encoder": "hash:32"}}, "another text.encoder than that of"),
-        ({"data": {"standardize": False}}, "other data.context or data.standardize"),
-        ({"data": {"context": [5]}}, "other data.context or data.standardize"),
-        ({"data": {"fps": 10.0}}, "10 rows a second; expected 15, as"),
+        {"model": {"tokens": 41}},
+        {"model": {"input": {"hidden": 48}}},
+        {"text": {"encoder": "hash:32"}},
+        {"data": {"standardize": False}},
+        {"data": {"context": [5]}},
+        {"data": {"fps": 10.0}},
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line(tiny, start, tmp_path, refused, change, found):
+def test_what_does_not_fit_is_told_in_one_line(tiny, start, tmp_path, change):
     groups = {**TEXT, "data": {"standardize": True}, "train": {"init": str(start)}}
     config = tiny(**{key: {**groups.get(key, {}), **change.get(key, {})} for key in groups | change})
-    refused(lambda: train(config, tmp_path / "run"), "train.init: ", found)
+    with refused("train.init"):
+        train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_features_of_other_columns_are_refused(tiny, start, other_data, tmp_path, refused):
+def test_features_of_other_columns_are_refused(tiny, start, other_data, tmp_path):
     for path in (other_data / "features").glob("*.npy"):
         np.save(path, np.load(path)[:, :6])
     data = {"standardize": True, "root": str(other_data)}
     config = tiny(**TEXT, data=data, train={"init": str(start)})
-    refused(lambda: train(config, tmp_path / "run"), "train.init: features of 6 columns; expected 8, as")
+    with refused("train.init"):
+        train(config, tmp_path / "run")
 
 
 def test_no_run_is_an_error(tiny, tmp_path):
-    with pytest.raises(InputError, match=r"no run\.json"):
+    with refused("none"):
         train(tiny(train={"init": str(tmp_path / "none")}), tmp_path / "run")
 
 

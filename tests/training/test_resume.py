@@ -14,9 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import InputError, checkpoint, load
+from fact_clip import checkpoint, load
 from fact_clip.training import train, trainer
 from fact_clip.training.logs import FileLog
+
+from ..refusals import refused
 
 # Everything random that there is: dropout, channel and time masking.
 RANDOM = {
@@ -128,7 +130,7 @@ def test_weights_without_a_training_are_not_trained_over(tiny, tiny_run, tmp_pat
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     for name in ("last.safetensors", "log.jsonl", "log.csv"):
         (run / name).unlink()
-    with pytest.raises(InputError, match=r"last\.safetensors: no such file"):
+    with refused("last.safetensors"):
         train(checkpoint.open_run(run).config, run, resume=True)
 
 
@@ -181,7 +183,7 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
                 raise OSError(28, "No space left on device")
 
         patch.setattr(checkpoint, "save_tensors", half_written)
-        with pytest.raises(InputError, match="No space left"):
+        with refused(name):
             train(config, run, resume=True)
     assert (run / name).read_bytes() == before
     load(run)
@@ -194,11 +196,11 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
 def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):
     run = tmp_path / "run"
     train(tiny(train={"epochs": 1}), run)
-    for other, key in (
+    for other, place in (
         (tiny(train={"epochs": 2, "lr": 0.5}), "train.lr"),
         (tiny(loss={"smoothing": 0.5}), "loss.smoothing"),
     ):
-        with pytest.raises(InputError, match=f"{key}: 0.5; expected .*, as .*config.yaml has it"):
+        with refused(place):
             train(other, run, resume=True)
     train(tiny(train={"epochs": 2}), run, resume=True)
     assert [row["epoch"] for row in log_of(run)] == [1, 2]

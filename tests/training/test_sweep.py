@@ -9,9 +9,11 @@ import shutil
 import numpy as np
 import pytest
 
-from fact_clip import InputError, checkpoint
+from fact_clip import checkpoint
 from fact_clip.training import evaluate, sweep, trainer
 from fact_clip.training.sweep import main_figures, read_axes
+
+from ..refusals import refused
 
 ZERO_SHOT = {
     "data": {"holdout": "zero_shot/A.json"},
@@ -105,10 +107,10 @@ def test_a_sweep_that_is_done_is_only_scored_again(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer._Training, "_step", no_step)
     assert sweep(config, out, {}, resume=True) == result
-    with pytest.raises(InputError, match="not empty"):
+    with refused("split1"):
         sweep(config, out, {})
     other = tiny(data={"split": "all"}, train={"epochs": 1, "lr": 0.5})
-    with pytest.raises(InputError, match=r"train\.lr: 0\.5; expected 0\.001"):
+    with refused("train.lr"):
         sweep(other, out, {}, resume=True)
 
 
@@ -122,14 +124,14 @@ def test_one_run_has_no_deviation(tiny, tmp_path):
 def test_a_data_set_that_is_missing_is_reported_before_anything_is_trained(tiny, workbench, tmp_path):
     shutil.copytree(workbench, tmp_path / "data/havid_view0_lh_pt")
     config = tiny(data={"root": str(tmp_path / "data")})
-    with pytest.raises(InputError):
+    with refused("data"):
         sweep(config, tmp_path / "runs", {"data.name": ["workbench", "havid_view1_lh_pt"]})
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("text", ["train.seed", "train.seed=", "train.seed=1,1", "train.seed=1,"])
 def test_axes_that_make_no_sense(text):
-    with pytest.raises(InputError, match=r"--sweep: .*KEY=VALUE,VALUE"):
+    with refused("--sweep"):
         read_axes([text])
 
 
@@ -139,11 +141,11 @@ def test_axes_are_read_as_recipes_are():
         "data.name": ["a", "b"],
         "train.lr": [0.001, 0.1],
     }
-    with pytest.raises(InputError, match="--sweep"):
+    with refused("--sweep"):
         read_axes(["train.seed=1", "train.seed=2"])
 
 
 def test_an_unknown_key_is_refused(tiny, tmp_path):
-    with pytest.raises(InputError, match=r"unknown key train\.sed"):
+    with refused("train.sed"):
         sweep(tiny(), tmp_path / "runs", {"train.sed": [1]})
     assert not (tmp_path / "runs").exists()

@@ -12,24 +12,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import InputError, checkpoint
+from fact_clip import checkpoint
 from fact_clip.config import Config, TrainConfig
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.training import train, trainer
+
+from ..refusals import refused
 
 
 def log_of(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def refused(config: Config, out: Path, *parts: str, **options: bool) -> None:
-    """One line that holds every part, and nothing written."""
+def refuses(config: Config, out: Path, place: str | Path, **options: bool) -> None:
+    """Bad input, and nothing written."""
     before = sorted(out.parent.rglob("*"))
-    with pytest.raises(InputError) as caught:
+    with refused(place):
         train(config, out, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(part in message for part in parts), message
     assert sorted(out.parent.rglob("*")) == before
 
 
@@ -200,7 +199,7 @@ def test_bf16_is_near_float32(tiny, tmp_path):
 
 def test_a_loss_that_is_no_number_is_told_in_one_line(tiny, tmp_path):
     wild = {"epochs": 3, "optimizer": "sgd", "lr": 1e3, "schedule": "constant", "clip_norm": 0}
-    with pytest.raises(InputError, match=r"^train\.lr: scores that are not finite in epoch \d; lower it$"):
+    with refused("train.lr"):
         train(tiny(train=wild), tmp_path / "run")
 
 
@@ -216,39 +215,39 @@ def test_a_transcript_model_trains(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("groups", "parts"),
+    ("groups", "place"),
     [
-        ({"train": {"loggers": ["tensorbord"]}}, ["train.loggers", "'tensorbord'", "tensorboard, wandb"]),
-        ({"train": {"select": "f1@11"}}, ["train.select", "'f1@11'", "frame_accuracy", "f1@10", "score"]),
-        ({"evaluation": {"profile": "mstcm"}}, ["mstcm", "mstcn"]),
-        ({"train": {"device": "cuda:7"}}, ["train.device", "'cuda:7' is not on this machine"]),
-        ({"train": {"device": "tpu"}}, ["train.device", "'tpu'", "auto, cpu, cuda"]),
-        ({"model": {"tokens": 3}}, ["3 tokens for", "segments per video", "raise model.tokens"]),
-        ({"model": {"tokens": 0}}, ["model.tokens is 0"]),
-        ({"model": {"input": {"hidden": 20}}}, ["23 class scores do not fit in 20 channels", "model.input.hidden"]),
-        ({"model": {"input": {"heads": 3}}}, ["model.input: ", "divisible"]),
-        ({"model": {"input": {"frame_groups": 3}}}, ["model.input: ", "divisible"]),
-        ({"augment": {"swap": 0.5}}, ["augment.swap: 0.5 without object columns", "data.objects.file"]),
-        ({"model": {"head": "verb-nuon"}}, ["verb-nuon", "verb-noun"]),
-        ({"data": {"split": "all"}}, ["data.split", "1, 2, 3"]),
+        ({"train": {"loggers": ["tensorbord"]}}, "train.loggers"),
+        ({"train": {"select": "f1@11"}}, "train.select"),
+        ({"evaluation": {"profile": "mstcm"}}, "profile"),
+        ({"train": {"device": "cuda:7"}}, "train.device"),
+        ({"train": {"device": "tpu"}}, "train.device"),
+        ({"model": {"tokens": 3}}, "model.tokens"),
+        ({"model": {"tokens": 0}}, "model"),
+        ({"model": {"input": {"hidden": 20}}}, "head"),
+        ({"model": {"input": {"heads": 3}}}, "model.input"),
+        ({"model": {"input": {"frame_groups": 3}}}, "model.input"),
+        ({"augment": {"swap": 0.5}}, "augment.swap"),
+        ({"model": {"head": "verb-nuon"}}, "model.head"),
+        ({"data": {"split": "all"}}, "data.split"),
     ],
 )
-def test_wrong_settings_are_told_before_anything_is_written(groups, parts, tiny, tmp_path, monkeypatch):
+def test_wrong_settings_are_told_before_anything_is_written(groups, place, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refused(tiny(**groups), tmp_path / "run", *parts)
+    refuses(tiny(**groups), tmp_path / "run", place)
 
 
 def test_a_logger_that_is_not_installed_is_told_first(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    refused(tiny(train={"loggers": ["wandb"]}), tmp_path / "run", "wandb is not installed", "fact-clip[wandb]")
+    refuses(tiny(train={"loggers": ["wandb"]}), tmp_path / "run", "train.loggers")
 
 
 def test_a_folder_in_use_is_left_alone(tiny, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    refused(tiny(), tmp_path / "run", str(tmp_path / "run"), "not empty", "--resume")
-    refused(tiny(), tmp_path / "run" / "notes.txt", "notes.txt", "expected a folder")
-    refused(tiny(), tmp_path / "none", "no run.json", resume=True)
+    refuses(tiny(), tmp_path / "run", tmp_path / "run")
+    refuses(tiny(), tmp_path / "run" / "notes.txt", "notes.txt")
+    refuses(tiny(), tmp_path / "none", tmp_path / "none", resume=True)
 
 
 def test_devices_by_name(monkeypatch):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import struct
 import tracemalloc
 from fractions import Fraction
@@ -10,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from fact_clip.core import InputError
 from fact_clip.video.decode import DamagedVideoError, frames, probe
 
 from ..films import number_of, write_video
+from ..refusals import refused
 
 TIMES = np.cumsum(np.random.default_rng(3).integers(10, 200, 120)).tolist()
 TIMES = [time - TIMES[0] for time in TIMES]  # milliseconds
@@ -116,15 +115,13 @@ def overwritten(path, tmp_path):
 def test_a_cut_file_is_noticed(video, tmp_path, name):
     path = cut(video(name, options={"movflags": "faststart"} if name == "fast.mp4" else {}), tmp_path)
     got = []
-    with pytest.raises(DamagedVideoError) as caught:
+    with refused(path, DamagedVideoError) as caught:
         got.extend(number_of(frame.image) for frame in frames(path))
     assert len(got) == pytest.approx(75, abs=25)
     assert got[:50] == list(range(50))
     assert caught.value.declared == pytest.approx(5, abs=0.05)
     assert caught.value.decoded == pytest.approx(len(got) / 30, abs=0.1)
-    text = f"{caught.value.decoded:.1f} s decoded of 5.0 s declared"
-    assert text in str(caught.value)
-    with pytest.warns(UserWarning, match=re.escape(text)):
+    with pytest.warns(UserWarning, match="declared"):
         assert numbers(path, keep_going=True) == got
 
 
@@ -133,7 +130,7 @@ def test_joined_files_are_noticed(video, tmp_path):
     path = tmp_path / "joined.ts"
     path.write_bytes(video("a.ts").read_bytes() * 2)
     got = []
-    with pytest.raises(DamagedVideoError, match=r"times that go back at 5\.0 s"):
+    with refused("joined.ts", DamagedVideoError):
         got.extend(number_of(frame.image) for frame in frames(path))
     assert got == list(range(150))
 
@@ -141,7 +138,7 @@ def test_joined_files_are_noticed(video, tmp_path):
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_overwritten_bytes_are_noticed(video, tmp_path, name):
     path = overwritten(video(name), tmp_path)
-    with pytest.raises(DamagedVideoError, match=r"not decode, \d\.\d s decoded of 5\.0 s declared"):
+    with refused(path, DamagedVideoError):
         numbers(path)
     with pytest.warns(UserWarning, match="not decode"):
         assert numbers(path, keep_going=True)[:50] == list(range(50))
@@ -205,25 +202,24 @@ BAD = {
 def test_what_is_no_video_is_one_error(video, tmp_path, found):
     BAD[found](tmp_path, video)
     for look in (probe, lambda path: list(frames(path, keep_going=True))):
-        with pytest.raises(InputError, match=re.escape(found)) as caught:
+        with refused("bad.mp4"):
             look(tmp_path / "bad.mp4")
-        assert str(tmp_path / "bad.mp4") in str(caught.value)
-        assert "\n" not in str(caught.value)
 
 
 def test_a_file_without_a_frame(video, tmp_path):
     path = cut(video("a.mkv"), tmp_path, 0.01)
-    with pytest.raises(InputError, match=r"0\.0 s decoded of 5\.0 s declared"):
+    with refused("a.mkv"):
         list(frames(path, keep_going=True))
 
 
 @pytest.mark.parametrize(
-    "how",
-    [{"fps": 0}, {"fps": float("nan")}, {"stride": 0}, {"start": -1}, {"start": 2.0, "stop": 2.0}, {"stride": 1.5},
-     {"stride": 2, "fps": 5}, {"size": 0}, {"size": (0, 9)}, {"size": (9,)}],
+    ("how", "place"),
+    [({"fps": 0}, "fps"), ({"fps": float("nan")}, "fps"), ({"stride": 0}, "stride"), ({"start": -1}, "start"),
+     ({"start": 2.0, "stop": 2.0}, "stop"), ({"stride": 1.5}, "stride"), ({"stride": 2, "fps": 5}, "stride"),
+     ({"size": 0}, "size"), ({"size": (0, 9)}, "size"), ({"size": (9,)}, "size")],
 )  # fmt: skip
-def test_requests_that_cannot_be(video, how):
-    with pytest.raises(InputError):
+def test_requests_that_cannot_be(video, how, place):
+    with refused(place):
         list(frames(video("a.mp4"), **how))
 
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core import Segment, Segmentation
 from fact_clip.video.decode import frames, probe
 from fact_clip.video.overlay import overlay
 
 from ..films import write_video
+from ..refusals import refused
 
 COLOURS = {"stir": "#ff0000", "pour milk": "#0000ff"}
 SEGMENTS = Segmentation((Segment(0, 4, "stir"), Segment(4, 8, "pour milk"), Segment(8, 10, "idle")), fps=5.0)
@@ -59,15 +60,15 @@ def test_frame_times_say_which_moment_a_segment_means(grey, tmp_path):
 
 
 def test_what_cannot_be_is_an_error_and_leaves_nothing(grey, tmp_path):
-    with pytest.raises(InputError, match=r"one of \.mp4, \.mkv, \.mov"):
+    with refused("out.gif"):
         overlay(grey, SEGMENTS, tmp_path / "out.gif", COLOURS)
-    with pytest.raises(InputError, match="segments without a frame rate"):
+    with refused("out.mp4"):
         overlay(grey, Segmentation(SEGMENTS.segments), tmp_path / "out.mp4", COLOURS)
-    with pytest.raises(InputError, match="the video itself"):
+    with refused("grey.mkv"):
         overlay(grey, SEGMENTS, grey, COLOURS)
     broken = tmp_path / "cut.mkv"
     broken.write_bytes(grey.read_bytes()[:900])
-    with pytest.raises(InputError, match=r"declared"):
+    with refused("cut.mkv"):
         overlay(broken, SEGMENTS, tmp_path / "out.mp4", COLOURS)
     assert [path.name for path in tmp_path.iterdir()] == ["cut.mkv"]
     assert probe(grey).width == 322

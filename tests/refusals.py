@@ -1,0 +1,53 @@
+"""What tests say of bad input: the type of the error and its place, never its sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fact_clip.core import InputError
+
+
+class Refusal:
+    """The error of a ``with refused(...)``, once its block has ended."""
+
+    value: Exception
+
+    @property
+    def message(self) -> str:
+        """The whole line, for the few tests of a value in it: a suggested name, a number."""
+        return str(self.value)
+
+
+def short(place: object) -> str:
+    """A place without the folders of an absolute path: ``/tmp/x/mapping.txt:3`` is ``mapping.txt:3``."""
+    return re.sub(r"^(?:/[^/:,]*)*/", "", str(place))
+
+
+@contextmanager
+def refused(place: str | Path | None = None, kind: type[Exception] = InputError) -> Iterator[Refusal]:
+    """Expect an error of this type, of one line, at this place: "data.root", "--run", "mapping.txt:3".
+
+    Absolute paths are compared by their last part, and without a `place` any will do.
+    """
+    refusal = Refusal()
+    with pytest.raises(kind) as caught:
+        yield refusal
+    refusal.value = caught.value
+    assert "\n" not in refusal.message
+    if place is not None:
+        assert short(getattr(caught.value, "where", "")) == short(place), refusal.message
+
+
+def refused_line(text: str, place: str | Path | None = None) -> str:
+    """Check that a command wrote one line to stderr, and that it begins with this place; return the line."""
+    assert text.startswith("fact-clip: "), text
+    assert text.endswith("\n"), text
+    assert text.count("\n") == 1, text
+    line = text.removeprefix("fact-clip: ").removesuffix("\n")
+    assert place is None or short(line).startswith(f"{short(place)}: "), text
+    return line
