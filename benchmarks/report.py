@@ -73,7 +73,8 @@ def evaluated(folder: Path, videos: list[Video], classes: int) -> Evaluated:
     }
     (folder / "run.json").write_text(json.dumps({"fact_clip": "made up"}))
     nothing: Any = None
-    run = Run(folder, Config(), vocabulary, classes_of(vocabulary, "closed"), nothing, "TD", 15.0, None)
+    facts = classes_of(vocabulary, "closed"), "TD", 15.0, None
+    run = Run(*facts, path=folder, config=Config(), vocabulary=vocabulary, transform=nothing)
     record = Record(vocabulary, np.full(classes, 1000), {"commit": "made up"}, videos)
     return Evaluated(run, "made up", "", result, record)
 

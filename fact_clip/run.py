@@ -155,7 +155,7 @@ class Run(RunFacts):
     def new_model(
         self, text: Tensor | None = None, object_text: Tensor | None = None, space: Tensor | None = None
     ) -> FACT:
-        """Return a model of this run's size with random weights, and what its head reads, if that is text; see `FACT`."""
+        """Return a model of this run's size with random weights, and the texts that its head reads; see `FACT`."""
         config = self.config
         if config.model.head not in HEADS:
             raise InputError(ConfigKey("model.head"), f"no head {config.model.head!r}", f"choose {', '.join(HEADS)}")

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip import checkpoint, training
+from fact_clip import training
 from fact_clip.cli import main
 from fact_clip.config import Config, recipes
 from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.check import inspect
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.run import Run
 from fact_clip.text import havid
 
 Videos = dict[str, list[str]]  # name -> one class name a frame
@@ -174,7 +175,7 @@ def test_each_recipe_trains_and_predicts(recipe, shared, tmp_path, monkeypatch):
     log = json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[-1])
     assert np.isfinite(log["total"])
     assert log["total"] > 0
-    run = checkpoint.open_run(tmp_path / "run")
+    run = Run.read(tmp_path / "run")
     assert (run.config.model.tokens, run.config.model.blocks) == (tokens, blocks)
     assert run.layout == BENCHMARKS[name].layout
     if n_classes is None:

@@ -154,7 +154,7 @@ def convert(
     data = ours.data.model_copy(update={"layout": layout, "fps": known.fps, "background": tuple(background)})
     ours = ours.model_copy(update={"data": data})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
-    run = Run(out, ours, vocabulary, classes, transform, layout, known.fps, None)
+    run = Run(classes, layout, known.fps, None, path=out, config=ours, vocabulary=vocabulary, transform=transform)
     made = _write(run, weights, checkpoint, mapping)
     if unknown:  # told at the end, so that a refusal is one line
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
@@ -175,7 +175,9 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
         weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, vocabulary))
     config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(dataset.root.resolve())})})
     transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
-    run = Run(out, config, vocabulary, classes, transform, dataset.layout, dataset.fps, None)
+    run = Run(
+        classes, dataset.layout, dataset.fps, None, path=out, config=config, vocabulary=vocabulary, transform=transform
+    )
     return _write(run, weights, checkpoint, mapping)
 
 

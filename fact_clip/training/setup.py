@@ -368,8 +368,18 @@ def _described(
         of_start = start.classes.evidence_slot, start.classes.evidence_width
         spec, classes = start.objects, replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1])
     length = float(dataset.mean_transcript_length(dataset.train))
-    clock = dataset.layout, dataset.fps, length
-    return Run(out, config, dataset.vocabulary, classes, transform, *clock, spec, dataset.encoder)
+    return Run(
+        classes=classes,
+        layout=dataset.layout,
+        fps=dataset.fps,
+        mean_transcript_length=length,
+        objects=spec,
+        encoder=dataset.encoder,
+        path=out,
+        config=config,
+        vocabulary=dataset.vocabulary,
+        transform=transform,
+    )
 
 
 def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:

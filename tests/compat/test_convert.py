@@ -16,9 +16,11 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import fact_clip
-from fact_clip import InputError, checkpoint
+from fact_clip import InputError
 from fact_clip.compat import convert
 from fact_clip.compat.convert import read_state, trained_scores
+from fact_clip.run import Run
+from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
@@ -122,7 +124,7 @@ def test_a_converted_model_predicts_as_recorded(name, suffix, shared, tmp_path):
 
 
 def test_the_run_folder_says_what_it_is(breakfast):
-    run = checkpoint.open_run(breakfast.convert(background=["action 0"]))
+    run = Run.read(breakfast.convert(background=["action 0"]))
     assert run.vocabulary.names == tuple(f"action {index}" for index in range(10))
     assert run.vocabulary.background == ("action 0",)
     assert (run.layout, run.fps) == ("DT", 15.0)
@@ -130,7 +132,7 @@ def test_the_run_folder_says_what_it_is(breakfast):
     assert run.config.model.tokens == 9
     assert run.config.data.background == ("action 0",)
     assert run.classes.count == 10
-    _, facts = checkpoint.read_weights(run.path / "model.safetensors")
+    _, facts = read_weights(run.path / "model.safetensors")
     assert facts == {"converted_from": str(breakfast.weights), "classes": list(run.vocabulary.names)}
 
 
@@ -150,7 +152,7 @@ def test_feature_files_are_read_as_published(breakfast, tmp_path):
 
 def test_verbs_and_nouns_come_from_their_files(shared, tmp_path):
     given = published("epic_verb_noun_IUU", shared, tmp_path)
-    classes = checkpoint.open_run(given.convert()).classes
+    classes = Run.read(given.convert()).classes
     assert classes.verb == tuple(given.facts["verb_of_class"])
     assert classes.noun == tuple(given.facts["noun_of_class"])
     assert (classes.n_verbs, classes.n_nouns) == (5, 6)
@@ -161,14 +163,14 @@ def test_verbs_and_nouns_come_from_their_files(shared, tmp_path):
 
 def test_missing_and_unexpected_parameters(breakfast):
     edit(breakfast, lambda state: state.pop("block_list.1.f2a_layer.X_K.weight"))
-    breakfast.refused(str(breakfast.weights), "1 missing (first: block_list.1.f2a_layer.X_K.weight) parameters")
+    breakfast.refused(str(breakfast.weights), "1 parameters are missing (first: block_list.1.f2a_layer.X_K.weight)")
     edit(breakfast, lambda state: state.update({"block_list.1.extra.weight": torch.zeros(2)}))
-    breakfast.refused(str(breakfast.weights), "1 unexpected (first: block_list.1.extra.weight) parameters")
+    breakfast.refused(str(breakfast.weights), "1 are unexpected (first: block_list.1.extra.weight)")
 
 
 def test_a_parameter_of_another_shape(breakfast):
     edit(breakfast, lambda state: state.update(action_query=torch.zeros(10, 1, 32)))
-    breakfast.refused("action_query has shape (10, 1, 32)", "expected (9, 1, 32)")
+    breakfast.refused("action_query has shape (10, 1, 32)", "but the model has (9, 1, 32)")
 
 
 def test_position_buffers_are_left_out(breakfast):
@@ -255,7 +257,7 @@ def test_unknown_data_sets_need_a_layout(breakfast):
     tree = yaml.safe_load(breakfast.yaml.read_text())
     breakfast.yaml.write_text(yaml.safe_dump({**tree, "dataset": "cooking"}))
     breakfast.refused(str(breakfast.yaml), "dataset 'cooking'", "breakfast", "TD or DT")
-    assert checkpoint.open_run(breakfast.convert(layout="TD")).layout == "TD"
+    assert Run.read(breakfast.convert(layout="TD")).layout == "TD"
 
 
 def test_other_files_that_do_not_fit(breakfast, tmp_path):
@@ -357,6 +359,6 @@ def test_a_yaml_as_published(breakfast):
     tree = yaml.safe_load(breakfast.yaml.read_text())
     tree["BU"] |= {"a_dim": "None", "dropout": "None"}
     breakfast.yaml.write_text(yaml.safe_dump({**tree, "split": "split4", "lr_decay": -1, "optimizer": "Adam"}))
-    run = checkpoint.open_run(breakfast.convert())
+    run = Run.read(breakfast.convert())
     assert (run.config.data.split, run.config.train.schedule) == (4, "constant")
     assert (run.config.model.pooled.action_dim, run.config.model.pooled.dropout) == (32, 0.2)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from fact_clip.core import processes
-from fact_clip.core.processes import PARENT, locked
+from fact_clip.core.distributed import PARENT
+from fact_clip.core.processes import locked
 
 from ..refusals import refused
 
@@ -72,7 +73,8 @@ def test_the_lock_ends_with_its_owner(tmp_path):
     """A process that is killed leaves nothing behind that has to be cleaned up."""
     code = f"""
 from pathlib import Path
-from fact_clip.core.processes import PARENT, locked
+from fact_clip.core.distributed import PARENT
+from fact_clip.core.processes import locked
 with locked(Path({str(tmp_path)!r}), "a training"):
     print("held", flush=True)
     input()
@@ -94,7 +96,7 @@ def test_a_child_ends_with_its_parent(tmp_path):
     child = f"""
 import os, time
 from pathlib import Path
-from fact_clip.core.processes import end_with_parent
+from fact_clip.core.distributed import end_with_parent
 end_with_parent(os.getppid())
 Path({str(tmp_path / "child")!r}).write_text(str(os.getpid()))
 time.sleep(600)

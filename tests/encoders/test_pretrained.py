@@ -10,7 +10,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from fact_clip.encoders import Runtime, frame_encoder, pick_device, pretrained, text_encoder
+from fact_clip.core.distributed import pick_device
+from fact_clip.encoders import Runtime, frame_encoder, pretrained, text_encoder
 from fact_clip.encoders.joint import OpenClip
 
 from ..refusals import refused

@@ -91,9 +91,9 @@ def _groups(path: Path) -> object:
 
 
 def _run_json(path: Path) -> object:
-    from fact_clip.checkpoint import RunFacts
     from fact_clip.config import checked
     from fact_clip.core.files import read_mapping
+    from fact_clip.run import RunFacts
 
     return checked(RunFacts, read_mapping(path, "run.json"), path)
 

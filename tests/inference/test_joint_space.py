@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip import checkpoint
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import Calibration, similarity_probabilities
 from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.segmenter import Segmenter
+from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused
@@ -33,9 +33,9 @@ def run(tiny, tmp_path_factory):
 
 
 def opened(run, *overrides):
-    found = checkpoint.open_run(run, overrides)
+    found = Run.read(run, overrides)
     calibration = Calibration.read(found.path / "calibration.json", found.vocabulary)
-    return Segmenter(found, checkpoint.load_models(found), "cpu", calibration)
+    return Segmenter(found, found.models(), "cpu", calibration)
 
 
 def test_the_order_of_typed_names_changes_nothing(run, workbench):

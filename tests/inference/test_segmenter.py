@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip import checkpoint
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import BlockOutput, Output
+from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused
@@ -206,7 +206,7 @@ def test_models_of_every_head_and_block_segment_a_single_frame(tiny, tmp_path):
         train(tiny(model=model, train={"epochs": 1}), tmp_path / str(number))
         segmenter = fact_clip.load(tmp_path / str(number))
         assert segmenter.segment(np.zeros((1, 8), np.float32)).n_frames == 1
-        assert checkpoint.open_run(tmp_path / str(number)).classes == segmenter.model.classes
+        assert Run.read(tmp_path / str(number)).classes == segmenter.model.classes
 
 
 def test_many_inputs_one_by_one(segmenter, workbench):

@@ -39,8 +39,6 @@ def model():
             lambda: FACT(CONFIG.model_copy(update={"head": "text"}), 5, Classes(3), torch.zeros(2, 1, 4)),
             "text",
         ),
-        (lambda: Classes(-1), "classes.count"),
-        (lambda: Classes(3, n_slots=-2), "classes.n_slots"),
         (lambda: Classes(3, (0, 1), (0, 1, 0), 2, 2), "classes.verb"),
         (lambda: Classes(2, (0, 1), (0, 2), 2, 2), "classes.noun"),
         (lambda: ObjectSpec(((0, 1), (2,)), (0,), 0), "columns"),

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fact_clip import checkpoint, metrics
+from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.report.record import Record, Video
 from fact_clip.report.summary import Evaluated
+from fact_clip.run import Run
 
 NASTY = "<img src=x onerror=alert(1)>"
 RELIABILITY = {
@@ -37,7 +38,7 @@ def rows_of(truth: Sequence[int], prediction: Sequence[int], name: str = "one", 
 @pytest.fixture(scope="session")
 def evaluated(tiny_run: Path) -> Callable[..., Evaluated]:
     """``evaluated(videos, names, unseen=(...))``: a run that was scored on these videos."""
-    run = checkpoint.open_run(tiny_run)
+    run = Run.read(tiny_run)
 
     def make(
         videos: Sequence[Video],

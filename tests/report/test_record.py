@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip import checkpoint, load, training
+from fact_clip import load, training
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.report.record import ROWS, Record, Video
+from fact_clip.run import Run
 
 from ..refusals import refused
 
@@ -93,7 +94,7 @@ def evaluated(tiny_run, tmp_path_factory) -> Path:
 
 
 def test_evaluate_keeps_what_it_scored(evaluated):
-    record, run = Record.load(evaluated / "evaluation.npz"), checkpoint.open_run(evaluated)
+    record, run = Record.load(evaluated / "evaluation.npz"), Run.read(evaluated)
     dataset, segmenter = Dataset.open(run.config.data), load(evaluated)
     assert record.training_frames.tolist() == dataset.class_counts().tolist()
     assert [video.name for video in record.videos] == list(dataset.test)
@@ -108,14 +109,14 @@ def test_evaluate_keeps_what_it_scored(evaluated):
 
 def test_voters_are_those_that_are_fused(evaluated):
     """With all weight on one of the two voters, and no price for a change, decoding follows that voter."""
-    run = checkpoint.open_run(evaluated)
+    run = Run.read(evaluated)
     dataset = Dataset.open(run.config.data)
     kept = {video.name: video for video in Record.load(evaluated / "evaluation.npz").videos}
     from fact_clip.inference.segmenter import Segmenter
 
     for row, weight in (("frames", 1.0), ("tokens", 0.0)):
-        told = checkpoint.open_run(evaluated, [f"decode.frame_weight={weight}", "decode.switch_penalty=0"])
-        segmenter = Segmenter(told, checkpoint.load_models(told))
+        told = Run.read(evaluated, [f"decode.frame_weight={weight}", "decode.switch_penalty=0"])
+        segmenter = Segmenter(told, told.models())
         for name in dataset.test:
             labels, confidence = segmenter.predict(dataset.features(name))
             assert kept[name].labels[row].tolist() == labels.tolist()

@@ -13,10 +13,10 @@ import yaml
 from numpy.typing import NDArray
 
 import fact_clip
-from fact_clip import checkpoint
 from fact_clip.cli import main
+from fact_clip.run import FORMAT, Run
 
-from ..refusals import refused
+from ..refusals import refused, refused_line
 from .make import CANDIDATES, KINDS
 
 SHELF = Path(__file__).resolve().parent
@@ -37,7 +37,7 @@ def copied(run: Path, to: Path) -> Path:
 
 def test_every_format_is_on_the_shelf_with_every_kind():
     found = {(read(run / "run.json")["format"], run.name) for run in RUNS}
-    assert found == {(number, kind) for number in range(1, checkpoint.FORMAT + 1) for kind in KINDS}
+    assert found == {(number, kind) for number in range(1, FORMAT + 1) for kind in KINDS}
 
 
 @each_run
@@ -92,7 +92,7 @@ def with_settings(to: Path, **settings: object) -> Path:
 
 
 def test_settings_of_format_1_have_their_names_of_today(tmp_path):
-    old = checkpoint.open_run(with_settings(tmp_path, data__holdout_mode="show"))
+    old = Run.read(with_settings(tmp_path, data__holdout_mode="show"))
     data, model = old.config.data, old.config.model
     assert (data.objects.file, data.objects.fixed, data.holdout_mode) == ("objects.txt", ("shaft",), "oracle")
     assert (model.objects.hidden, model.objects.width, old.config.decode.frame_weight) == (8, 8, 0.8)
@@ -115,13 +115,13 @@ def test_settings_of_format_1_have_their_names_of_today(tmp_path):
 def test_a_run_of_format_1_that_uses_what_is_gone(name, value, tmp_path):
     old = with_settings(tmp_path, **{name: value})
     with refused("run"):
-        checkpoint.open_run(old)
+        Run.read(old)
 
 
 # --- what is not read ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [0, checkpoint.FORMAT + 1, 99, "2", True, 2.0, None, [2], {}])
+@pytest.mark.parametrize("number", [0, FORMAT + 1, 99, "2", True, 2.0, None, [2], {}])
 def test_a_run_of_another_format_is_one_line(number, tmp_path, capsys):
     """What the format is counts, before anything that a newer one may call otherwise."""
     copy = copied(RUNS[0], tmp_path)
@@ -132,15 +132,13 @@ def test_a_run_of_another_format_is_one_line(number, tmp_path, capsys):
         assert main(command) == 2
         said = capsys.readouterr()
         assert said.out == ""
-        expected = f"expected format {checkpoint.FORMAT}; use the fact-clip version that wrote it (9.8.7)\n"
-        assert said.err == f"fact-clip: {copy / 'run.json'}: format {number!r}; {expected}"
+        assert refused_line(said.err, copy / "run.json").endswith("(9.8.7).")
 
 
 def test_a_member_of_another_format_is_one_line(tmp_path, capsys):
     copy = copied(next(run for run in RUNS if run.name == "members"), tmp_path)
     path = copy / "members" / "2" / "run.json"
-    path.write_text(json.dumps(read(path) | {"format": checkpoint.FORMAT + 1}))
+    path.write_text(json.dumps(read(path) | {"format": FORMAT + 1}))
     assert main(["evaluate", str(copy), f"data.root={DATA}"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"fact-clip: {path}: format {checkpoint.FORMAT + 1}; expected format")
-    assert said.count("\n") == 1
+    refused_line(said, path)

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip import checkpoint
 from fact_clip.config import Config
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 from fact_clip.training.sweep import SEED_STEP, _members_beside, member_config
+from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
@@ -46,7 +46,7 @@ def pair(two_threads, tiny, tmp_path_factory) -> Path:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.read_weights(folder / "model.safetensors")[0]
+    return read_weights(folder / "model.safetensors")[0]
 
 
 def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fact_clip import Config, Vocabulary, checkpoint, metrics
+from fact_clip import Config, Vocabulary, metrics
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.inference.segmenter import load
+from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import score, validate
 
@@ -24,7 +25,7 @@ def run(tiny_run, tmp_path) -> Path:
 
 
 def written(run: Path, split: str, names: list[str]) -> list[np.ndarray]:
-    vocabulary = checkpoint.open_run(run).vocabulary
+    vocabulary = Run.read(run).vocabulary
     return [vocabulary.encode((run / "predictions" / split / f"{n}.txt").read_text().splitlines()) for n in names]
 
 
@@ -32,7 +33,7 @@ def written(run: Path, split: str, names: list[str]) -> list[np.ndarray]:
 def test_figures_are_those_of_the_written_predictions(split, file, run):
     told = []
     result = evaluate(run, split, progress=lambda done, total, name: told.append((done, total, name)))
-    dataset = Dataset.open(checkpoint.open_run(run).config.data)
+    dataset = Dataset.open(Run.read(run).config.data)
     names = list(getattr(dataset, split))
     assert result["videos"] == names
     assert told == [(index, len(names), name) for index, name in enumerate(names)]
@@ -51,7 +52,7 @@ def test_background_and_decoding_may_be_overridden(run):
     """The scores of the run as it is, without background in edit and F1, and as one segment a video."""
     plain = evaluate(run)
     names = plain["videos"]
-    dataset = Dataset.open(checkpoint.open_run(run).config.data)
+    dataset = Dataset.open(Run.read(run).config.data)
     truth, prediction = [dataset.labels(name) for name in names], written(run, "test", names)
     without = evaluate(run, overrides=["evaluation.count_background=false"])
     background = dataset.vocabulary.background_indices

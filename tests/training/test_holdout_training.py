@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip import checkpoint
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
+from fact_clip.run import Run
 from fact_clip.training import evaluate, train
+from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
@@ -31,7 +32,7 @@ def joined(**groups):
 
 
 def weights(run: Path, name: str = "model") -> dict[str, torch.Tensor]:
-    return checkpoint.read_weights(run / f"{name}.safetensors")[0]
+    return read_weights(run / f"{name}.safetensors")[0]
 
 
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -149,7 +150,7 @@ def test_a_hold_out_that_lies_in_the_current_folder_is_found_from_any(tiny, work
     train(tiny(**joined(data={"holdout": "mine.json"})), tmp_path / "run")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert checkpoint.open_run(tmp_path / "run").config.data.holdout == str(tmp_path / "mine.json")
+    assert Run.read(tmp_path / "run").config.data.holdout == str(tmp_path / "mine.json")
     assert "zero_shot" in evaluate(tmp_path / "run")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip.checkpoint import open_run
+from fact_clip.run import Run
 from fact_clip.training import train
 from fact_clip.training.sweep import member_config
 
@@ -55,7 +55,7 @@ def test_the_weights_and_statistics_are_those_of_the_run(tiny, start, other_data
     assert all(torch.allclose(before[name], after[name], atol=1e-9, rtol=0) for name in before)
     assert torch.equal(new_text[:23], text)
     assert new_text.shape[0] == 24
-    old, new = open_run(start), open_run(tmp_path / "run")
+    old, new = Run.read(start), Run.read(tmp_path / "run")
     assert np.array_equal(old.transform.mean, new.transform.mean)
     assert np.array_equal(old.transform.std, new.transform.std)
     assert new.config.train.init == str(start.resolve())

@@ -20,9 +20,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import checkpoint
 from fact_clip.core import InputError
 from fact_clip.training import train
+from fact_clip.weights import read_weights
 
 from .test_ensemble import members_of, wait_until
 
@@ -128,7 +128,7 @@ def same(one: Path, other: Path) -> None:
             left, right = load_file(one / folder / name), load_file(other / folder / name)
             assert left.keys() == right.keys()
             assert all(torch.equal(left[key], right[key]) for key in left), name
-            assert checkpoint.read_weights(one / folder / name)[1] == checkpoint.read_weights(other / folder / name)[1]
+            assert read_weights(one / folder / name)[1] == read_weights(other / folder / name)[1]
 
 
 def saved(run: Path) -> bool:
@@ -139,7 +139,7 @@ def saved(run: Path) -> bool:
 def inside_epoch(run: Path, epoch: int) -> bool:
     """Whether the saved state lies inside an epoch, this one or a later one."""
     try:
-        facts = checkpoint.read_weights(run / "last.safetensors")[1]
+        facts = read_weights(run / "last.safetensors")[1]
     except InputError:  # replaced while it was read
         return False
     return facts["epoch"] >= epoch and facts["step"] > 0
@@ -170,7 +170,7 @@ def test_a_killed_training_goes_on_bit_for_bit_and_leaves_no_orphan(number, whol
         os.kill(victim, signal.SIGKILL)
     code, said = training.end()
     assert code in (-signal.SIGKILL, int(processes > 1), 0), said
-    facts = checkpoint.read_weights(run / "last.safetensors")[1]
+    facts = read_weights(run / "last.safetensors")[1]
     whom = "the training" if victim == training.process.pid else "a process of it"
     print(f"seed {seed}: {whom} killed after {pause:.2f} s, state of epoch {facts['epoch']} step {facts['step']}")  # noqa: T201
     again = started(recipe, run, "--resume", processes=processes)  # at once: whoever was left would be in its way
@@ -209,7 +209,7 @@ def test_a_signal_ends_a_training_with_one_line(number, code, members, tiny, sta
     assert answered == code, said
     assert lines == [f"fact-clip: interrupted; continue with: fact-clip train {recipe} --out {run} --resume"]
     assert members_of(tmp_path) == []
-    _, facts = checkpoint.read_weights(run / "last.safetensors")
+    _, facts = read_weights(run / "last.safetensors")
     rows = rows_of(run)
     assert facts["step"] == 0  # the last whole epoch
     assert len(rows) - facts["epoch"] in (0, 1)  # its row is written before it counts

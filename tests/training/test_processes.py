@@ -15,10 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import checkpoint
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.run import Run
 from fact_clip.training import evaluate, train, trainer
+from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
@@ -134,7 +135,7 @@ def test_a_run_of_two_processes_goes_on_in_new_ones(config, by_two, trained, cut
     names = [f"cut{cut}", f"cut{cut}alone"]
     for name, count in zip(names, (2, 1), strict=True):
         run = trained(name, 2, cut=cut)
-        _, facts = checkpoint.read_weights(run / "last.safetensors")
+        _, facts = read_weights(run / "last.safetensors")
         assert (facts["epoch"], facts["step"]) == divmod(cut - 1, 3)
         for file in run.parent.glob(f"{name}.*.txt"):
             file.unlink()
@@ -185,7 +186,7 @@ def test_the_videos_of_a_step_stay_those_the_run_began_with(tiny, tmp_path):
     with refused("train.batch_size"):
         train(tiny(train={"batch_size": 3}), run, resume=True)
     train(tiny(), run, resume=True)
-    assert checkpoint.open_run(run).videos_a_step == 2
+    assert Run.read(run).videos_a_step == 2
 
 
 @pytest.mark.slow
@@ -196,7 +197,7 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     answer = launched(2, ["-m", "fact_clip.cli", "evaluate", str(by_two), "--json"])
     assert json.loads(answer.stdout) == json.loads(json.dumps(expected))
     assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected))
-    data = Path(checkpoint.open_run(by_two).config.data.root)
+    data = Path(Run.read(by_two).config.data.root)
     files = [str(data / "features" / f"{name}.npy") for name in expected["videos"]]
     out = tmp_path / "segments"
     answer = launched(
@@ -219,7 +220,7 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
 
 
 def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_module, "Processes", lambda device: SimpleNamespace(world=2, rank=0, first=True))
+    monkeypatch.setattr(sweep_module, "Processes", lambda device: SimpleNamespace(world=2, rank=0, is_main=True))
     with refused("train.members"):
         train(tiny(train={"members": 3}), tmp_path / "run")
     assert not (tmp_path / "run").exists()

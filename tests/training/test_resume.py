@@ -14,9 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import checkpoint, load
+from fact_clip import load, weights
+from fact_clip.run import Run
 from fact_clip.training import train, trainer
 from fact_clip.training.logs import FileLog
+from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
@@ -62,7 +64,7 @@ def assert_same_files(one: Path, other: Path) -> None:
         left, right = load_file(one / name), load_file(other / name)
         assert left.keys() == right.keys()
         assert all(torch.equal(left[key], right[key]) for key in left), name
-        assert checkpoint.read_weights(one / name)[1] == checkpoint.read_weights(other / name)[1]
+        assert read_weights(one / name)[1] == read_weights(other / name)[1]
 
 
 # --- resuming ---------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ def test_a_run_cut_off_in_its_first_epoch_begins_anew(tiny, tmp_path, monkeypatc
         fail_at_step(patch, 1)
         with pytest.raises(Cut):
             train(config, tmp_path / "parts")
-    assert checkpoint.open_run(tmp_path / "parts").videos_a_step == 2
+    assert Run.read(tmp_path / "parts").videos_a_step == 2
     train(config, tmp_path / "parts", resume=True)
     assert_same_files(tmp_path / "parts", tmp_path / "whole")
 
@@ -131,7 +133,7 @@ def test_weights_without_a_training_are_not_trained_over(tiny, tiny_run, tmp_pat
     for name in ("last.safetensors", "log.jsonl", "log.csv"):
         (run / name).unlink()
     with refused("last.safetensors"):
-        train(checkpoint.open_run(run).config, run, resume=True)
+        train(Run.read(run).config, run, resume=True)
 
 
 KILLED = """
@@ -174,7 +176,7 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
         with pytest.raises(Cut):
             train(config, run, progress=cut_after(1))
         before = (run / name).read_bytes()
-        write = checkpoint.save_tensors
+        write = weights.save_tensors
 
         def half_written(tensors, path, facts):
             write(tensors, path, facts)
@@ -182,7 +184,7 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
                 path.write_bytes(path.read_bytes()[:1000])
                 raise OSError(28, "No space left on device")
 
-        patch.setattr(checkpoint, "save_tensors", half_written)
+        patch.setattr(weights, "save_tensors", half_written)
         with refused(name):
             train(config, run, resume=True)
     assert (run / name).read_bytes() == before
@@ -204,7 +206,7 @@ def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):
             train(other, run, resume=True)
     train(tiny(train={"epochs": 2}), run, resume=True)
     assert [row["epoch"] for row in log_of(run)] == [1, 2]
-    assert checkpoint.open_run(run).config.train.epochs == 2
+    assert Run.read(run).config.train.epochs == 2
     before = (run / "model.safetensors").read_bytes()
     assert train(tiny(train={"epochs": 2}), run, resume=True)["epoch"] == 2  # it is done: nothing happens
     assert (run / "model.safetensors").read_bytes() == before

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fact_clip import checkpoint
+from fact_clip.run import Run
 from fact_clip.training import evaluate, sweep, trainer
 from fact_clip.training.sweep import main_figures, read_axes
 
@@ -44,7 +44,7 @@ def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
     result = sweep(tiny(**ZERO_SHOT), tmp_path, {"train.seed": [3, 8]})
     assert list(result["runs"]) == ["seed3", "seed8"]
     for seed in (3, 8):
-        assert checkpoint.open_run(tmp_path / f"seed{seed}").config.train.seed == seed
+        assert Run.read(tmp_path / f"seed{seed}").config.train.seed == seed
         written = json.loads((tmp_path / f"seed{seed}" / "evaluation.json").read_text())
         used = written["zero_shot"]["ways"]["in use"]
         figures = result["runs"][f"seed{seed}"]
@@ -68,7 +68,7 @@ def test_with_seeds_and_splits_the_deviation_is_that_of_the_seeds(tiny, tmp_path
     assert result["metrics"]["edit"] == pytest.approx(edits.mean())
     assert result["sd"]["edit"] == pytest.approx(edits.mean(1).std(ddof=1))
     for label in labels:
-        config = checkpoint.open_run(tmp_path / label).config
+        config = Run.read(tmp_path / label).config
         assert label == f"seed{config.train.seed}/split{config.data.split}"
         written = json.loads((tmp_path / label / "evaluation.json").read_text())
         assert result["runs"][label] == main_figures(written)

@@ -12,10 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fact_clip import checkpoint
 from fact_clip.config import Config, TrainConfig
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.run import Run
 from fact_clip.training import train, trainer
+from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
@@ -60,8 +61,8 @@ def test_validation_picks_the_best_epoch(average, tiny, tmp_path, monkeypatch):
 
     result = train(config, run, progress=progress)
     assert result["best"] == 30.0
-    weights, facts = checkpoint.read_weights(run / "model.safetensors")
-    names = list(checkpoint.open_run(run).vocabulary.names)
+    weights, facts = read_weights(run / "model.safetensors")
+    names = list(Run.read(run).vocabulary.names)
     assert facts == {"epoch": 2, "validation": {"score": 30.0, "edit": 1.0}, "classes": names}
     assert weights.keys() == kept[2].keys()
     assert all(torch.equal(weights[key], kept[2][key]) for key in weights)
@@ -74,9 +75,9 @@ def test_validation_picks_the_best_epoch(average, tiny, tmp_path, monkeypatch):
 def test_without_validation_videos_the_last_epoch_is_kept(tiny, tmp_path):
     result = train(tiny(data={"validation": 0.0}), tmp_path / "run")
     assert result["best"] is None
-    weights, facts = checkpoint.read_weights(tmp_path / "run" / "model.safetensors")
+    weights, facts = read_weights(tmp_path / "run" / "model.safetensors")
     last = load_file(tmp_path / "run" / "last.safetensors")
-    assert facts == {"epoch": 2, "classes": list(checkpoint.open_run(tmp_path / "run").vocabulary.names)}
+    assert facts == {"epoch": 2, "classes": list(Run.read(tmp_path / "run").vocabulary.names)}
     assert all(torch.equal(value, last[f"model.{key}"]) for key, value in weights.items())
 
 
@@ -86,7 +87,7 @@ def test_the_average_is_that_of_the_weights_after_each_step(tiny, tmp_path):
     seen = []
     train(config, tmp_path / "run", progress=lambda *_: seen.append(load_file(tmp_path / "run" / "last.safetensors")))
     torch.manual_seed(config.train.seed)
-    start = checkpoint.open_run(tmp_path / "run").new_model().state_dict()
+    start = Run.read(tmp_path / "run").new_model().state_dict()
     for name, value in start.items():
         expected = 0.9 * (0.9 * value + 0.1 * seen[0][f"model.{name}"]) + 0.1 * seen[1][f"model.{name}"]
         assert torch.allclose(seen[1][f"average.{name}"], expected, atol=1e-6), name
@@ -108,7 +109,7 @@ def test_early_stopping(tiny, tmp_path, monkeypatch):
     assert train(config, run, resume=True)["epoch"] == 4
     assert train(config, run, resume=True)["epoch"] == 4
     assert len(log_of(run)) == 4
-    assert checkpoint.read_weights(run / "model.safetensors")[1]["epoch"] == 2
+    assert read_weights(run / "model.safetensors")[1]["epoch"] == 2
 
 
 def test_test_videos_have_no_part_in_training(tiny, workbench, tmp_path, monkeypatch):
@@ -177,7 +178,7 @@ def test_gradient_clipping(clip_norm, tiny, tmp_path):
     """One step of gradient descent at rate 1 is as long as the gradient, or as the norm to which it is clipped."""
     settings = {"epochs": 1, "batch_size": 3, "optimizer": "sgd", "lr": 1.0, "schedule": "constant"}
     train(tiny(train={**settings, "clip_norm": clip_norm}), tmp_path / "run")
-    run = checkpoint.open_run(tmp_path / "run")
+    run = Run.read(tmp_path / "run")
     torch.manual_seed(0)
     start = run.new_model().state_dict()
     now = load_file(run.path / "model.safetensors")

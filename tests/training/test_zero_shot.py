@@ -15,12 +15,12 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip import checkpoint
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import factor_frames, frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
+from fact_clip.run import Run
 from fact_clip.training import evaluate, train, zero_shot
 from fact_clip.training.calibration import GAMMAS, Scored, calibrate, calibrate_run
 
@@ -430,7 +430,7 @@ def parts(tiny, tmp_path_factory) -> Path:
 
 
 def test_members_with_parts_learn_every_video(parts):
-    run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
+    run, member = Run.read(parts), Run.read(parts / "members/2")
     first, second = (Dataset.open(each.config.data) for each in (run, member))
     assert first.validation
     assert not {*first.validation} & {*second.validation}
@@ -441,7 +441,7 @@ def test_members_with_parts_learn_every_video(parts):
 
 
 def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
-    run, member = checkpoint.open_run(parts), checkpoint.open_run(parts / "members/2")
+    run, member = Run.read(parts), Run.read(parts / "members/2")
     used = fact_clip.load(parts).calibration
 
     def accuracy(gamma):
@@ -449,7 +449,7 @@ def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
         for each in (run, member):
             dataset = Dataset.open(each.config.data)
             truth += [dataset.labels(name).tolist() for name in dataset.validation]
-            alone = Segmenter(each, checkpoint.load_model(each))
+            alone = Segmenter(each, each.model())
             guesses += predictions(alone, dataset, dataset.validation, dataclasses.replace(used, gamma=gamma))
         seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
         return class_mean(truth, guesses, seen)
@@ -467,7 +467,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     stored = fact_clip.load(run).calibration
     overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
     config = Config.load(run / "config.yaml", overrides)
-    opened = dataclasses.replace(checkpoint.open_run(run), config=config)
+    opened = dataclasses.replace(Run.read(run), config=config)
     anew = calibrate_run(opened, Dataset.open(config.data), "cpu")
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)

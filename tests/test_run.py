@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 import fact_clip
-from fact_clip import Vocabulary, checkpoint
+from fact_clip import Vocabulary
 from fact_clip.config import Config
+from fact_clip.core.values import write_value
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import Classes
+from fact_clip.run import FORMAT, Run, check_vocabulary, classes_of
+from fact_clip.weights import read_weights, save_weights
 
 from .refusals import refused, short
 
@@ -30,7 +34,7 @@ def run(tiny_run, tmp_path) -> Path:
 
 
 def load(path: Path) -> torch.nn.Module:
-    return checkpoint.load_model(checkpoint.open_run(path))
+    return Run.read(path).model()
 
 
 def edit_json(path: Path, **changes: object) -> None:
@@ -47,17 +51,19 @@ def test_description_comes_back(tiny, tmp_path):
     config = tiny(model={"head": "verb-noun"}, data={"context": [3, 7], "standardize": True})
     rng = np.random.default_rng(0)
     transform = FeatureTransform.fit([rng.standard_normal((30, 5))], (3, 7), standardize=True)
-    classes = checkpoint.classes_of(vocabulary, "verb-noun")
-    written = checkpoint.Run(tmp_path / "run", config, vocabulary, classes, transform, "DT", 12.5, 7.25)
-    checkpoint.create(written)
-    read = checkpoint.open_run(tmp_path / "run")
+    classes = classes_of(vocabulary, "verb-noun")
+    written = Run(
+        classes, "DT", 12.5, 7.25, path=tmp_path / "run", config=config, vocabulary=vocabulary, transform=transform
+    )
+    written.write()
+    read = Run.read(tmp_path / "run")
     assert replace(read, transform=written.transform) == written
     assert read.transform.context == (3, 7)
     assert np.array_equal(read.transform.mean, transform.mean)
     assert np.array_equal(read.transform.std, transform.std)
     assert read.new_model().state_dict().keys() == written.new_model().state_dict().keys()
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert facts["format"] == checkpoint.FORMAT
+    assert facts["format"] == FORMAT
     assert {"fact_clip", "torch"} <= facts.keys()
     assert Config.load(tmp_path / "run" / "config.yaml") == config
 
@@ -67,13 +73,13 @@ def test_verb_noun_classes_by_hand():
     names = ("cut onion", "idle", "cut leek", "stir onion")
     factors = {"cut onion": ("cut", "onion"), "cut leek": ("cut", "leek"), "stir onion": ("stir", "onion")}
     vocabulary = Vocabulary.from_names(names, background=["idle"], factors=factors, slots=("verb", "noun"))
-    assert checkpoint.classes_of(vocabulary, "verb-noun") == Classes(4, (0, 2, 0, 1), (0, 2, 1, 0), 3, 3)
-    assert checkpoint.classes_of(vocabulary, "closed") == Classes(4)
+    assert classes_of(vocabulary, "verb-noun") == Classes(4, (0, 2, 0, 1), (0, 2, 1, 0), 3, 3)
+    assert classes_of(vocabulary, "closed") == Classes(4)
     without = vocabulary.subset(["cut onion", "cut leek"])
-    assert checkpoint.classes_of(without, "verb-noun") == Classes(2, (0, 0), (0, 1), 1, 2)
+    assert classes_of(without, "verb-noun") == Classes(2, (0, 0), (0, 1), 1, 2)
     plain = Vocabulary.from_names(["a", "b"])
     with refused("model.head"):
-        checkpoint.classes_of(plain, "verb-noun")
+        classes_of(plain, "verb-noun")
 
 
 def test_the_umask_decides_who_may_read_a_run(tiny, tmp_path):
@@ -95,8 +101,8 @@ def test_weights_come_back(tmp_path):
         "c": torch.tensor([1], dtype=torch.int64),
     }
     facts = {"epoch": 3, "best": float("-inf"), "text": "é"}
-    checkpoint.save_weights(tmp_path / "w.safetensors", tensors, facts)
-    read, told = checkpoint.read_weights(tmp_path / "w.safetensors")
+    save_weights(tmp_path / "w.safetensors", tensors, facts)
+    read, told = read_weights(tmp_path / "w.safetensors")
     assert told == facts
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], tensors[name]) and read[name].dtype == tensors[name].dtype for name in tensors)
@@ -182,7 +188,7 @@ def test_a_configuration_of_another_model(key, value, place, run):
 
 def test_features_of_another_width(run):
     ones = np.ones(27, dtype=np.float32)
-    checkpoint.save_arrays(FeatureTransform((5,), ones, ones, 9).to_arrays(), run / "features.safetensors")
+    save_arrays(FeatureTransform((5,), ones, ones, 9).to_arrays(), run / "features.safetensors")
     with refused("model.safetensors"):
         load(run)
 
@@ -190,17 +196,17 @@ def test_features_of_another_width(run):
 def test_statistics_of_another_run(run):
     ones = np.ones(8, dtype=np.float32)
     for transform in (FeatureTransform((5,), None, None, 8), FeatureTransform((), ones, ones, 8)):
-        checkpoint.save_arrays(transform.to_arrays(), run / "features.safetensors")
+        save_arrays(transform.to_arrays(), run / "features.safetensors")
         with refused("features.safetensors"):
             load(run)
 
 
 def test_another_vocabulary(run, tmp_path):
-    description = checkpoint.open_run(run)
+    description = Run.read(run)
     ours = description.vocabulary
-    checkpoint.check_vocabulary(description, ours, "data")
+    check_vocabulary(description, ours, "data")
     swapped = ours.subset([ours.names[1], ours.names[0], *ours.names[2:]])
-    check = checkpoint.check_vocabulary
+    check = check_vocabulary
     with refused("data"):
         check(description, swapped, "data")
     shorter = ours.subset(ours.names[:-1])
@@ -235,8 +241,8 @@ def test_weights_of_other_classes_than_the_run_names(change, run):
 def test_a_training_of_format_1_can_go_on(tmp_path):
     """Names in its last.safetensors are those of today too."""
     stored = ("model.channels.own.weight", "average.channels.own.weight", "model.block_list.0.a", "optimizer.0.step")
-    checkpoint.save_weights(tmp_path / "last.safetensors", {name: torch.zeros(1) for name in stored}, {})
-    names = checkpoint.read_weights(tmp_path / "last.safetensors")[0].keys()
+    save_weights(tmp_path / "last.safetensors", {name: torch.zeros(1) for name in stored}, {})
+    names = read_weights(tmp_path / "last.safetensors")[0].keys()
     assert names == {"model.objects.own.weight", "average.objects.own.weight", *stored[2:]}
 
 
@@ -296,14 +302,14 @@ def test_what_is_no_run_folder(tmp_path):
         with refused(path):
             load(path)
     with refused(tmp_path):
-        checkpoint.read_weights(tmp_path)
+        read_weights(tmp_path)
 
 
 def test_a_failed_write_leaves_the_file_before_it(tmp_path, monkeypatch):
     path = tmp_path / "facts.json"
-    checkpoint.write_json(path, {"a": 1})
+    write_value(path, {"a": 1})
     with pytest.raises(TypeError):
-        checkpoint.write_json(path, {"a": object()})
+        write_value(path, {"a": object()})
 
     def half(self, text, encoding):
         self.write_bytes(text.encode()[:3])
@@ -311,5 +317,5 @@ def test_a_failed_write_leaves_the_file_before_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", half)
     with refused("facts.json"):
-        checkpoint.write_json(path, {"a": 2})
+        write_value(path, {"a": 2})
     assert json.loads(path.read_bytes()) == {"a": 1}
