@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fact_clip.checkpoint import open_run
 from safetensors.torch import load_file
 
+from fact_clip.checkpoint import open_run
 from fact_clip.training import train
 from fact_clip.training.sweep import member_config
 
