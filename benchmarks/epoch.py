@@ -26,13 +26,13 @@ def main(recipe: str, out: str, overrides: list[str]) -> None:
     epochs, steps = [], []
     now = time.process_time if os.environ.get("CLOCK") == "process" else time.perf_counter
 
-    class Timed(trainer._Training):
+    class Timed(trainer.Trainer):
         def _step(self, batch: Any) -> Any:
             answer = super()._step(batch)
             steps.append(now())
             return answer
 
-    trainer._Training = Timed  # this process ends after one training
+    trainer.Trainer = Timed  # this process ends after one training
     started = now()
     training.train(Config.load(recipe, overrides), Path(out), progress=lambda *_: epochs.append(now()))
     if os.environ.get("RANK", "0") == "0":

@@ -37,10 +37,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fact_clip import decoding
 from fact_clip.config import Config
-from fact_clip.datasets.dataset import Dataset
+from fact_clip.core.distributed import Processes
 from fact_clip.models import FACT, Classes
 from fact_clip.training import trainer
-from fact_clip.training.setup import prepare
+from fact_clip.training.plan import resolve
+from fact_clip.training.state import begin
 
 ROOT = Path(__file__).resolve().parents[1]
 # Times faster than the other side, at least.
@@ -239,7 +240,7 @@ def step(
     times: dict[str, list[float]] = {"ours": [], "plain": []}
     wait = waiter(device)
 
-    class Timed(trainer._Training):
+    class Timed(trainer.Trainer):
         def __init__(self, *parts: Any) -> None:
             super().__init__(*parts)
             if PLANTED:
@@ -271,19 +272,19 @@ def step(
                 raise SystemExit(f"{name}: the loss is {float(answer['total'])}, that of plain.py {row['total']}")
             return answer
 
-    kept = trainer._Training
+    kept = trainer.Trainer
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         write(root / "data", shape, shape.batch * (rounds + 1))
         fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={shape.batch}", f"train.device={device}"]
         config = shape.config(*fixed, *overrides)
-        dataset = Dataset.open(config.data)
-        run, texts = prepare(config, root / "run", dataset, resume=False)
-        trainer._Training = Timed  # type: ignore[misc]
+        plan = resolve(config)
+        run, texts = begin(plan, root / "run", Processes(plan.device))
+        trainer.Trainer = Timed  # type: ignore[misc]
         try:
-            trainer.train_model(run, dataset, texts)
+            trainer.train_model(run, plan.dataset, texts)
         finally:
-            trainer._Training = kept  # type: ignore[misc]
+            trainer.Trainer = kept  # type: ignore[misc]
     what = f"training step, {name}, T = {shape.frames:,}, batch of {shape.batch}"
     return ratio(what, times["ours"][1:], times["plain"][1:], STEP[name])
 

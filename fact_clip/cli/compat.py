@@ -24,6 +24,7 @@ from fact_clip.core.files import file_name, inside
 
 if TYPE_CHECKING:
     from fact_clip.config import Config
+    from fact_clip.training import Plan
 
 LOGS = Path("logs")
 BEST = Path("ckpts", "best.net")  # in a run folder: a link to its weights, where the published code keeps them
@@ -110,19 +111,15 @@ def _add_viz(parser: ArgumentParser) -> None:
 def _train(given: Namespace) -> None:
     """Train what ``--cfg`` and ``--set`` say; with data.split=all each split, into a run of its own."""
     from fact_clip.compat.reference import read_settings
-    from fact_clip.datasets.dataset import Dataset
+    from fact_clip.training.sweep import resolve_all, split_configs
 
     config = read_settings(given.cfg, given.set)
-    splits = Dataset.splits(config.data) if str(config.data.split) == "all" else [config.data.split]
-    runs = [config.model_copy(update={"data": config.data.model_copy(update={"split": split})}) for split in splits]
-    with warnings.catch_warnings():  # which the training tells
-        warnings.simplefilter("ignore")
-        Dataset.open(runs[0].data).check()  # a refusal is then the only line
+    plans = resolve_all(split_configs(config))
     _warn(config)
-    for one, split in zip(runs, splits, strict=True):
-        folder = LOGS / Path(given.cfg[0]).stem / file_name(f"split{str(split).removeprefix('split')}")
+    for split, plan in plans.items():
+        folder = LOGS / Path(given.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
         taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
-        _train_one(one, folder / f"run{max(taken, default=0) + 1}")
+        _train_one(plan, folder / f"run{max(taken, default=0) + 1}")
 
 
 def _warn(config: Config) -> None:
@@ -136,12 +133,12 @@ def _warn(config: Config) -> None:
         warnings.warn(f"class names are read by the text encoder minilm; {others} text.phrase name", stacklevel=2)
 
 
-def _train_one(config: Config, out: Path) -> None:
+def _train_one(plan: Plan, out: Path) -> None:
     from fact_clip import training
 
     try:
         with progress("training") as report:
-            facts = training.train(config, out, progress=report)
+            facts = training.train(plan, out, progress=report)
     except KeyboardInterrupt:
         raise InterruptedCommandError(how_to_continue(str(out / "config.yaml"), [], out)) from None
     finally:

@@ -98,7 +98,7 @@ def _answered(command: Callable[[], object]) -> int:
     """The exit code of a command that is not interrupted."""
     logger, lines = logging.getLogger("fact_clip"), _Lines()
     if not is_secondary():
-        logging.getLogger("fact_clip.training.setup").setLevel(logging.INFO)
+        logging.getLogger("fact_clip.training.plan").setLevel(logging.INFO)
     if logging.lastResort is not None:  # what libraries log where nobody listens
         logging.lastResort.setLevel(logging.ERROR)
     if isinstance(sys.stdout, TextIOWrapper):  # a name may have signs that the terminal has not

@@ -1,18 +1,63 @@
-"""Arguments of public functions: what is no path, no number or no list of names is an InputError like any other."""
+"""Argument checks for public functions."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import os
-from collections.abc import Iterable
+import reprlib
+import typing
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core.errors import InputError
 from fact_clip.core.messages import is_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Check the arguments of a public function against its annotations; a wrong type is an InputError that names it.
+
+    Arguments are passed on as they are. Annotations that pydantic cannot check (arrays) are left to the function.
+    """
+    signature = inspect.signature(function)
+
+    @functools.cache
+    def adapters() -> dict[str, Any]:
+        from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+
+        checks = {}
+        for name, hint in typing.get_type_hints(function).items():
+            if name != "return":
+                try:
+                    config = None if hasattr(hint, "model_config") else ConfigDict(arbitrary_types_allowed=True)
+                    checks[name] = TypeAdapter(hint, config=config)
+                except (PydanticUserError, TypeError):  # protocols, and names for type checkers alone
+                    continue
+        return checks
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        from pydantic import ValidationError
+
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if (adapter := adapters().get(name)) is not None:
+                try:
+                    adapter.validate_python(value.item() if isinstance(value, np.generic) else value, strict=True)
+                except ValidationError as error:
+                    message = error.errors()[0]["msg"]
+                    problem = f"{_shown(value)}: {message[:1].lower()}{message[1:]}"
+                    raise InputError(name, problem) from None
+        return function(*args, **kwargs)
+
+    return wrapper
 
 
 def path_of(value: Any, where: str) -> Path:
@@ -32,7 +77,7 @@ def number_of(
     except OverflowError:  # a whole number beyond all floats
         number = math.inf
     if not math.isfinite(number) or not least <= number <= most:
-        raise InputError(where, f"{_told(value)}; expected {expected}")
+        raise InputError(where, f"{_shown(value)}; expected {expected}")
     return number
 
 
@@ -46,13 +91,15 @@ def flag_of(value: Any, where: str) -> bool:
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(where, f"{_told(value)}; expected a whole number, {least:,} to {most:,}")
+        raise InputError(where, f"{_shown(value)}; expected a whole number, {least:,} to {most:,}")
     return int(value)
 
 
-def _told(value: Any) -> str:
-    """A value as a message shows it; Python writes no whole number of thousands of digits."""
-    return repr(value) if not isinstance(value, int) or abs(value) < 1e30 else "a whole number of over 30 digits"
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it; Python writes no whole number of thousands of digits."""
+    if isinstance(value, int) and abs(value) > 1e30:
+        return "a number of over 30 digits"
+    return reprlib.repr(value)
 
 
 def is_list(value: Any) -> bool:

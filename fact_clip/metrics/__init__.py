@@ -10,7 +10,7 @@ from fact_clip.metrics.diagnostics import (
     seen_unseen_auroc,
 )
 from fact_clip.metrics.frame import cohen_kappa, frame_accuracy
-from fact_clip.metrics.report import PROFILES, Profile, evaluate, figure_name, format_table, per_class
+from fact_clip.metrics.report import PROFILES, Profile, evaluate, figure_keys, figure_name, format_table, per_class
 from fact_clip.metrics.segmental import boundary_scores, edit, f1
 from fact_clip.metrics.zero_shot import (
     SeenUnseenCurve,
@@ -38,6 +38,7 @@ __all__ = [
     "edit",
     "evaluate",
     "f1",
+    "figure_keys",
     "figure_name",
     "format_table",
     "frame_accuracy",

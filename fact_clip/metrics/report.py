@@ -48,6 +48,18 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+def _rules(profile: str) -> Profile:
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise InputError("profile", f"no profile {profile!r}", f"choose one of {', '.join(PROFILES)}")
+    return PROFILES[profile]
+
+
+def figure_keys(profile: str = "fact") -> tuple[str, ...]:
+    """Return the keys of the figures that `evaluate` gives for a profile, without those of seen and unseen classes."""
+    foreground = ("frame_accuracy_foreground",) if _rules(profile).foreground else ()
+    return ("frame_accuracy", *foreground, "edit", *(f"f1@{overlap}" for overlap in OVERLAPS))
+
+
 def evaluate(
     ground_truth: Labellings,
     prediction: Labellings,
@@ -79,9 +91,7 @@ def evaluate(
     Raises:
         InputError: an unknown profile, a class that is background and unseen; see `paired`.
     """
-    if not isinstance(profile, str) or profile not in PROFILES:
-        raise InputError("profile", f"{profile!r}; expected one of {', '.join(PROFILES)}")
-    rules = PROFILES[profile]
+    rules = _rules(profile)
     held_out, left_out = class_groups(unseen, background)
     videos, removed = paired(ground_truth, prediction, stride), frozenset() if count_background else left_out
     if rules.drop_background_frames:

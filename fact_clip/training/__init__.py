@@ -1,9 +1,8 @@
 """Training and scoring."""
 
-from fact_clip.core.public import make_public
 from fact_clip.training.evaluation import evaluate
-from fact_clip.training.sweep import sweep, train
+from fact_clip.training.plan import Plan, resolve
+from fact_clip.training.sweep import sweep
+from fact_clip.training.trainer import train
 
-__all__ = ["evaluate", "sweep", "train"]
-
-make_public(globals())
+__all__ = ["Plan", "evaluate", "resolve", "sweep", "train"]

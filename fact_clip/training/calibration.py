@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
+from fact_clip.core.files import inside
 from fact_clip.core.pace import paced
+from fact_clip.core.values import write_value
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import (
     ASKS_MODEL,
     PRIORS,
     Calibration,
+    Confidence,
     Known,
     Voters,
     choose_gamma_by_cost,
@@ -156,7 +159,7 @@ def judges(
         data = run.config.data.model_copy(update={"validation_part": member.config.data.validation_part})
         config = run.config.model_copy(update={"data": data})
         segmenters.append(Segmenter(replace(member, config=config), member.model(), device, calibration))
-        datasets.append(Dataset.open(data))
+        datasets.append(dataset.with_config(data))
     return segmenters, datasets
 
 
@@ -226,3 +229,37 @@ def _with_prior(start: Calibration, dataset: Dataset, rule: str, scored: Sequenc
     log_prior = PRIORS[rule](Known(expected, dataset.class_counts(), posterior))
     named = dict(zip(dataset.vocabulary.names, log_prior.tolist(), strict=True))
     return replace(start, prior=named, shift=float((log_prior - expected).mean()))
+
+
+def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
+    """Write what the validation videos say: the calibration, with classes held out, and what scores are worth."""
+    calibration = None
+    if dataset.holdout is not None and run.config.model.is_open:
+        calibration = calibrate_run(run, dataset, device)
+        write_value(inside(run.path, "calibration.json"), calibration)
+    confidence = learn_confidence(run, dataset, device, calibration)
+    if confidence is not None:
+        write_value(inside(run.path, "confidence.json"), confidence)
+
+
+def learn_confidence(
+    run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None
+) -> Confidence | None:
+    """What the scores of a run are worth, decoded as in use with all classes as candidates.
+
+    Members with validation videos of their own are asked one by one, each on the videos that it did not learn. None
+    where there is no labelled validation frame, or where the model aligns a transcript, which names no frame freely.
+    """
+    if run.config.model.transcript or not dataset.validation:
+        return None
+    labels, scores, truth = list[NDArray[np.int64]](), list[NDArray[np.float64]](), list[NDArray[np.int64]]()
+    segmenters, datasets = judges(run, dataset, device, calibration)
+    for segmenter, own in zip(segmenters, datasets, strict=True):
+        for name in paced(own.validation, "confidences of validation videos", logger):
+            found, score = segmenter.predict(own.features(name))
+            labels.append(found)
+            scores.append(score.astype(np.float64))
+            truth.append(own.labels(name))
+    if not any((own >= 0).any() for own in truth):
+        return None
+    return Confidence.learned(labels, scores, truth)

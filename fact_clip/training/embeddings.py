@@ -14,7 +14,7 @@ from torch import Tensor
 from fact_clip.core import Vocabulary
 from fact_clip.models.heads import TextHead
 from fact_clip.report.embeddings import Space
-from fact_clip.training.evaluation import given_transcript, opened, split_names
+from fact_clip.training.evaluation import given_transcript, open_run, split_names
 
 
 def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, dict[str, Space]]:
@@ -24,7 +24,7 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
     the unit vectors that the last block compares; else frames and tokens are its features. Frames have their true
     class, tokens (without null) the one that they stand for.
     """
-    segmenter, dataset = opened(run_dir, (), device)
+    segmenter, dataset = open_run(run_dir, (), device)
     model, stride = segmenter.model, segmenter.run.config.data.stride
     last, read = model.block_list[-1], dict[str, tuple[Tensor, Tensor]]()
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fact_clip.config import Config
-from fact_clip.datasets.dataset import Dataset
-from fact_clip.training.setup import prepare
-from fact_clip.training.sweep import with_values
+from fact_clip.core.distributed import Processes
+from fact_clip.datasets.layout import DataFolder
+from fact_clip.training.plan import resolve, with_values
+from fact_clip.training.state import begin
 from fact_clip.training.trainer import timed
 
 VIDEOS = 3
@@ -42,23 +43,26 @@ class Estimate:
         return next(fitting, 1)
 
 
-def estimate(config: Config) -> Estimate:
+def estimate(config: Config, folder: DataFolder | None = None) -> Estimate:
     """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
 
     What all videos take is in proportion to their frames, and an epoch is one of all members. The weights are thrown
     away.
     """
-    dataset = Dataset.open(config.data)
+    one_model = with_values(config, {"train.members": 1, "train.member_parts": False})
+    began = time.process_time()
+    plan = resolve(one_model, folder)
+    resolved = time.process_time() - began
+    dataset = plan.dataset
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}
     every, validated = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
     dataset.train = spread(dataset.train, frames, VIDEOS)
     dataset.validation = dataset.train[:1]
     some, one = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
-    one_model = with_values(config, {"train.members": 1, "train.member_parts": False})
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
         began = time.process_time()
-        run, texts = prepare(one_model, Path(folder) / "run", dataset, resume=False)
-        start = time.process_time() - began
+        run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
+        start = resolved + time.process_time() - began
         epoch, validation = timed(run, dataset, texts)
     trained, judged = config.train.members * every / some, config.train.members * validated / one
     return Estimate(start * trained, epoch * trained, validation * judged, len(dataset.train))

@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from fact_clip import __version__, metrics
 from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.arguments import checked
 from fact_clip.core.commit import commit
 from fact_clip.core.distributed import Processes, pick_device
-from fact_clip.core.errors import ConfigKey
+from fact_clip.core.errors import CommandOption, ConfigKey
 from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.core.pace import paced
 from fact_clip.core.values import write_value
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines, read_split
-from fact_clip.decoding import Calibration, Confidence, reliability
+from fact_clip.decoding import Calibration, reliability
 from fact_clip.inference.candidates import Choice
-from fact_clip.inference.segmenter import Segmenter, warn_of_no_calibration
+from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run, check_vocabulary
 from fact_clip.training import zero_shot
-from fact_clip.training.calibration import calibrate_run
-from fact_clip.training.confidence import learn_confidence
+from fact_clip.training.calibration import calibrate_run, learn_confidence
 from fact_clip.training.unused import warn_of_unused
 from fact_clip.video.extract import Progress
 
@@ -42,6 +42,7 @@ Rows = dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
 """Row of `report.record.ROWS` -> class index and confidence of each frame, (T,) and (T,)."""
 
 
+@checked
 def evaluate(
     run_dir: str | Path,
     split: str = "test",
@@ -72,7 +73,7 @@ def evaluate(
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
-    segmenter, dataset = opened(run_dir, overrides, device)
+    segmenter, dataset = open_run(run_dir, overrides, device)
     segmenter.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
     if actions is None and segmenter.run.config.model.is_open and any(map(_names_encoder, overrides)):
         logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
@@ -85,19 +86,19 @@ def evaluate(
     )
     for path in (record, written):
         check_place(path)
-    found, mine = [], processes.share(names)
+    results, local_videos = [], processes.share(names)
     dataset.check_descriptions(names)
-    for name in paced(mine, "evaluating", logger, progress):
+    for name in paced(local_videos, "evaluating", logger, progress):
         features = dataset.features(name)
         of = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
         labels, confidence = segmenter.decode(of, choice, len(features))
         kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
-        found.append((kept, [each.to("cpu") for each in of] if dataset.holdout is not None else []))
-    found = processes.gather(found, len(names))
-    rows = [{row: (place[labels], shares) for row, (labels, shares) in kept.items()} for kept, _ in found]
+        results.append((kept, [each.to("cpu") for each in of] if dataset.holdout is not None else []))
+    results = processes.gather(results, len(names))
+    rows = [{row: (place[labels], shares) for row, (labels, shares) in kept.items()} for kept, _ in results]
     prediction = [kept["prediction"][0] for kept in rows]
-    voters = [[each.to(segmenter.device) for each in of] for _, of in found]
+    voters = [[each.to(segmenter.device) for each in of] for _, of in results]
     if processes.is_main:
         for name, labels in zip(names, prediction, strict=True):
             lines = vocabulary.decode(labels)
@@ -150,61 +151,57 @@ def _record(
     return Record(vocabulary, counts, versions, videos)
 
 
-def opened(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
-    """A run with overrides, and its data; gamma is chosen anew where it is decoded otherwise than in training."""
-    trained, place = Run.read(run_dir), pick_device(device, "device")
+def open_run(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
+    """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's.
+
+    Raises:
+        InputError: an override of the training itself, or data that the run cannot be judged by: other classes,
+            columns or rates, or a hold-out of classes that it was trained on.
+    """
     for override in settings_of(overrides):
         if "=" not in override:
-            raise InputError(override, "no '=' in the override; expected key=value, as in data.root=FOLDER")
+            raise InputError(CommandOption(override), "no '=' in the override", "write key=value, as data.root=FOLDER")
         if not override.startswith(_CHANGEABLE) or override.startswith(_TRAINED):
-            expected = f"settings that begin with {', '.join(_CHANGEABLE)}, but for {', '.join(_TRAINED)}"
-            raise InputError(
-                override, f"a setting of the model or of its training; expected {expected}", "train a run with it"
-            )
-    run = Run.read(run_dir, overrides) if overrides else trained
+            fix = f"train a run with it; settings that begin with {', '.join(_CHANGEABLE)} can be changed"
+            raise InputError(ConfigKey(override), "this setting belongs to the training", fix)
+    loaded, torch_device = Run.open(run_dir, overrides), pick_device(device, "device")
+    run, calibration, confidence = loaded.run, loaded.calibration, loaded.confidence
+    trained = Run.read(run_dir) if overrides else run
+    metrics.figure_keys(run.config.evaluation.profile)
     dataset = Dataset.open(run.config.data)
+    _check_data(trained, run, dataset, calibration)
+    if _decoding(run.config) != _decoding(trained.config):
+        if calibration is not None and dataset.holdout is not None:
+            calibration = calibrate_run(run, dataset, torch_device)
+        if confidence is not None:
+            confidence = learn_confidence(run, dataset, torch_device, calibration)
+    warn_of_unused([run.config], overrides)
+    return Segmenter(run, loaded.models, torch_device, calibration, confidence=confidence), dataset
+
+
+def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:
+    """Raise an InputError where a run cannot be judged by these data; `trained` is the run without overrides."""
     _check_split(trained, run, dataset)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
-    check_select(run.config)
     dataset.labels(dataset.learning[0])  # which are as long as its features, unless these lie the other way
     if dataset.input_dim != run.transform.input_dim:
-        expected = f"{run.transform.input_dim}, as {run.path} was trained with"
-        raise InputError(dataset.root / "features", f"{dataset.input_dim} columns; expected {expected}")
+        problem = f"{dataset.input_dim} columns, but {run.path} was trained with {run.transform.input_dim}"
+        raise InputError(dataset.root / "features", problem)
     if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
-        found = f"{dataset.fps:g} rows a second"
-        raise InputError(
-            ConfigKey("data.fps"),
-            f"{found}; expected {run.fps:g}, as {run.path} was trained with",
-            "use features of that rate",
-        )
-    calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
-    confidence = Confidence.read(run.path / "confidence.json")
-    seen, as_trained = (
-        {dataset.vocabulary.names[label] for label in dataset.seen},
-        run.config.data == trained.config.data,
-    )
-    if calibration is not None and as_trained and set(calibration.seen) != seen:
-        found = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
-        raise InputError(
-            run.path / "calibration.json", f"{found}; expected the calibration of this run", "train the run anew"
-        )
-    names = (dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen))
+        problem = f"{dataset.fps:g} rows a second, but {run.path} was trained with {run.fps:g}"
+        raise InputError(ConfigKey("data.fps"), problem, "use features of that rate")
+    seen = {dataset.vocabulary.names[label] for label in dataset.seen}
+    if calibration is not None and run.config.data == trained.config.data and set(calibration.seen) != seen:
+        problem = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
+        raise InputError(run.path / "calibration.json", problem, "train the run anew")
     trained_on = () if calibration is None else calibration.seen
     if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":
         trained_on = trained.vocabulary.names
-    known = next((name for name in names if name in trained_on), None)
-    if known is not None:
-        found, todo = f"{known!r}, which the run was trained on", "train a run with this hold-out"
-        raise InputError(ConfigKey("data.holdout"), f"{found}; expected classes that it has not seen", todo)
-    if _decoding(run.config) != _decoding(trained.config):
-        if calibration is not None and dataset.holdout is not None:
-            calibration = calibrate_run(run, dataset, place)
-        if confidence is not None:
-            confidence = learn_confidence(run, dataset, place, calibration)
-    models = run.models()
-    warn_of_no_calibration(run, calibration)
-    warn_of_unused([run.config], overrides)
-    return Segmenter(run, models, place, calibration, confidence=confidence), dataset
+    names = (dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen))
+    leaked = next((name for name in names if name in trained_on), None)
+    if leaked is not None:
+        problem = f"{leaked!r} cannot be unseen: the run was trained on it"
+        raise InputError(ConfigKey("data.holdout"), problem, "train a run with this hold-out")
 
 
 def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
@@ -298,16 +295,6 @@ def validate(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> di
     return _figures(config, dataset.vocabulary.background_indices, truth, prediction)
 
 
-def check_select(config: Config) -> None:
-    """An InputError where ``train.select`` is no figure of a validation, or its profile is unknown."""
-    frame = [np.zeros(1, dtype=np.int64)]
-    figures = _figures(config, (), frame, frame)
-    if config.train.select not in figures:
-        raise InputError(
-            ConfigKey("train.select"), f"no figure {config.train.select!r}; expected one of {', '.join(figures)}"
-        )
-
-
 def _figures(
     config: Config, background: Sequence[int], truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
 ) -> dict[str, float]:
@@ -334,7 +321,7 @@ def given_transcript(dataset: Dataset, name: str) -> list[str]:
 
 def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
     """The classes, and what the (first) model of a run makes of the videos of a split, for `report.draw_frames`."""
-    segmenter, dataset = opened(run_dir, (), device)
+    segmenter, dataset = open_run(run_dir, (), device)
     stride = segmenter.run.config.data.stride
 
     def states() -> Iterator[Frames]:

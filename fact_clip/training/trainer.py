@@ -1,4 +1,4 @@
-"""The training loop of one model: trains, validates, saves, and continues exactly where it was cut off.
+"""`train`: from a plan to a run folder; and the training loop of one model, which continues where it was cut off.
 
 The order of videos, their masking and dropout depend only on (seed, epoch, step), so a run that is resumed, after a
 whole epoch or inside one, follows the same loss curve as one that was not interrupted. Processes of torchrun share each
@@ -10,33 +10,47 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Annotated, Any, cast
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fact_clip.config import TrainConfig, checked
+from fact_clip.config import Config
 from fact_clip.core import InputError
+from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.files import inside, read_text
+from fact_clip.core.messages import printable
 from fact_clip.core.pace import Pace
+from fact_clip.core.processes import locked
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
-from fact_clip.run import Run, check_classes
+from fact_clip.run import Run, remove_unfinished
+from fact_clip.training.calibration import learn_calibration
+from fact_clip.training.ensemble import members_beside
 from fact_clip.training.evaluation import Progress, validate
 from fact_clip.training.logs import FileLog, Logger, make_logger
-from fact_clip.training.setup import candidates, load_start, make_criterion
-from fact_clip.weights import load_strictly, read_weights, save_weights
+from fact_clip.training.optimizer import averaged, lr_factor, make_optimizer, numerics, pick_precision
+from fact_clip.training.plan import Plan, resolve
+from fact_clip.training.state import (
+    TrainingState,
+    begin,
+    candidates,
+    load_start,
+    make_criterion,
+    restore_state,
+    save_state,
+)
+from fact_clip.weights import save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +63,68 @@ SAVE_SECONDS = 600
 UNUSUAL = 1e4
 """Of a feature; scores of larger ones may overflow."""
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-# what each keeps of a parameter
-_KEPT = {
-    "adam": {"step", "exp_avg", "exp_avg_sq"},
-    "adamw": {"step", "exp_avg", "exp_avg_sq"},
-    "sgd": {"momentum_buffer"},
-}
+
+@checked
+def train(
+    config: Config | Plan, out: str | Path, *, resume: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Train a run into the folder ``out``: one model, or the members of an ensemble side by side.
+
+    The weights that are kept (``model.safetensors``) are the best on the validation videos, a part of the training
+    videos; without validation videos they are the last. The test split is not read.
+
+    Args:
+        config: everything that makes the run, or the plan of it.
+        out: the run folder; it must be new, unless ``resume``.
+        resume: continue after the last whole epoch of an interrupted run of the same configuration; epochs and members
+            may have become more.
+        progress: called with (epochs done, epochs, a short text).
+
+    Returns:
+        ``{"epoch", "best", "seconds", "parameters"}`` of the (first) model.
+    """
+    plan, out = config if isinstance(config, Plan) else resolve(config), Path(out)
+    if printable(str(out)) != str(out):
+        raise InputError(out, "control characters, or bytes that are not UTF-8, in the name of the folder")
+    processes = Processes(plan.device)
+    if processes.world > 1 and plan.config.train.members > 1:
+        fix = "train an ensemble without a launcher: its members take the GPUs of the machine in turn"
+        raise InputError(ConfigKey("train.members"), f"{plan.config.train.members} in {processes.world} processes", fix)
+    with ExitStack() as while_training:
+        if processes.is_main:
+            plan.log_notes()
+            while_training.enter_context(locked(out, "a training"))
+            while_training.enter_context(_removed_unless_begun(out))
+            if resume:
+                remove_unfinished(out)
+        with processes.main_first():
+            run, texts = begin(plan, out, processes, resume)
+        with members_beside(plan, out, resume) as check_members:
+            result = train_model(
+                run,
+                plan.dataset,
+                texts,
+                resume=resume,
+                progress=progress if processes.is_main else None,
+                after_step=check_members,
+            )
+        if processes.is_main:
+            learn_calibration(run, plan.dataset, plan.device)
+        processes.wait()
+    return result
+
+
+@contextmanager
+def _removed_unless_begun(out: Path) -> Iterator[None]:
+    """Leave the folder as empty as it was where bad input ends a training before its first state was saved."""
+    was_empty = not any(out.iterdir())
+    try:
+        yield
+    except (InputError, MemoryError, RuntimeError):  # the last one is that of torch without memory
+        if was_empty and not any(out.rglob("last.safetensors")):
+            for path in out.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        raise
 
 
 def train_model(
@@ -67,13 +136,13 @@ def train_model(
     progress: Progress | None = None,
     after_step: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Train the model of a run that `setup.prepare` has described; see :func:`fact_clip.training.train`.
+    """Train the model of a run that `state.begin` has described; see :func:`fact_clip.training.train`.
 
-    `texts` are those of `prepare`; `after_step` is called after each step of the optimiser and may raise.
+    `texts` are those of `begin`; `after_step` is called after each step of the optimiser and may raise.
     """
     torch.manual_seed(run.config.train.seed)
     with numerics(run.config.train):
-        return _Training(run, dataset, texts, resume, after_step).run_all(progress)
+        return Trainer(run, dataset, texts, resume, after_step).run_all(progress)
 
 
 def timed(run: Run, dataset: Dataset, texts: dict[str, Tensor]) -> tuple[float, float]:
@@ -87,7 +156,7 @@ def timed(run: Run, dataset: Dataset, texts: dict[str, Tensor]) -> tuple[float, 
         torch.set_num_threads(1 if on_cpu else threads)
         with numerics(run.config.train):
             torch.manual_seed(run.config.train.seed)
-            training = _Training(run, dataset, texts, resume=False, after_step=lambda: None)
+            training = Trainer(run, dataset, texts, resume=False, after_step=lambda: None)
             training._train_epoch()
             training._validate()
             began = clock()
@@ -99,44 +168,7 @@ def timed(run: Run, dataset: Dataset, texts: dict[str, Tensor]) -> tuple[float, 
         torch.set_num_threads(threads)
 
 
-@contextmanager
-def numerics(settings: TrainConfig) -> Iterator[None]:
-    """How torch multiplies and adds during a training; as it was before when the block ends.
-
-    On CUDA, products of float32 matrices are in TF32 unless ``train.precision`` is float32. With
-    ``train.deterministic`` torch takes deterministic operations, and warns of those that it does not have.
-    """
-    products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if pick_device(settings.device, "train.device").type == "cuda":
-        exact = settings.precision == "float32"
-        torch.set_float32_matmul_precision("highest" if exact else "high")
-        torch.backends.cudnn.allow_tf32 = not exact
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS needs for it
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(products[0])
-        torch.backends.cudnn.allow_tf32 = products[1]
-        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
-
-
-class StateFacts(BaseModel):
-    """How far a training has come, as its last.safetensors says."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    epoch: int = Field(ge=0, le=1_000_000)
-    best: float = Field(lt=math.inf)  # minus infinity before the first validation
-    since_best: int = Field(ge=0, le=1_000_000)
-    # runs of earlier versions were saved after whole epochs alone
-    step: int = Field(0, ge=0, le=1_000_000_000)
-    terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
-
-
-class _Training:
+class Trainer:
     """The state of one training: model, optimiser, and the best validation so far."""
 
     def __init__(
@@ -321,60 +353,20 @@ class _Training:
             save_weights(inside(self.run.path, "model.safetensors"), self.kept.state_dict(), facts)
 
     def _save_state(self) -> None:
-        """Model and optimiser state by name; a run resumed from it continues exactly."""
         self.saved = time.monotonic()
-        if not self.processes.is_main:
-            return
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        if self.average is not None:
-            tensors.update({f"average.{name}": value for name, value in self.kept.state_dict().items()})
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors.update(
-                {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None}
-            )
-        facts: dict[str, Any] = {"epoch": self.epoch, "best": self.best, "since_best": self.since_best}
-        facts |= {"classes": self.run.vocabulary.names}
-        facts |= {"step": self.step, "terms": {key: float(value) for key, value in self.terms.items()}}
-        save_weights(inside(self.run.path, "last.safetensors"), tensors, facts)
+        if self.processes.is_main:
+            terms = {key: float(value) for key, value in self.terms.items()}
+            state = TrainingState(self.epoch, self.best, self.since_best, self.step, terms)
+            save_state(self.run, state, self._models(), self.optimizer)
 
     def _restore(self) -> None:
-        path = self.run.path / "last.safetensors"
-        tensors, facts = read_weights(path)
-        check_classes(self.run, facts, path)
-        models = {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.kept}
-        for prefix, model in models.items():
-            weights = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
-            load_strictly(model, weights, str(path))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                index, _, key = name.removeprefix("optimizer.").partition(".")
-                known = index.isdecimal() and int(index) < len(self.parameters)
-                if (
-                    not known
-                    or value.shape not in (self.parameters[int(index)].shape, ())
-                    or not value.isfinite().all()
-                ):
-                    raise InputError(
-                        path, f"{name} of shape {tuple(value.shape)}; expected the finite state of a parameter"
-                    )
-                state.setdefault(int(index), {})[key] = value
-        told = checked(StateFacts, facts, path, "train the run anew")
-        if any(each.keys() != _KEPT[self.settings.optimizer] for each in state.values()) or (told.epoch and not state):
-            expected = f"the whole state of {self.settings.optimizer}"
-            raise InputError(
-                path, f"a state of the optimiser that is not complete; expected {expected}", "train the run anew"
-            )
-        if told.epoch > self.settings.epochs:
-            raise InputError(
-                ConfigKey("train.epochs"), f"{self.settings.epochs}; expected at least the {told.epoch} that are done"
-            )
-        if told.epoch and not (self.run.path / "model.safetensors").is_file():
-            raise InputError(self.run.path / "model.safetensors", "no such file; expected the best weights so far")
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.epoch, self.best, self.since_best = told.epoch, told.best, told.since_best
-        self.step, self.terms = told.step, dict(told.terms)
+        state = restore_state(self.run, self._models(), self.optimizer)
+        self.epoch, self.best, self.since_best = state.epoch, state.best, state.since_best
+        self.step, self.terms = state.step, dict(state.terms)
+
+    def _models(self) -> dict[str, nn.Module]:
+        """The model and, where there is one, the moving average of its weights; by prefix in last.safetensors."""
+        return {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.kept}
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
@@ -384,51 +376,3 @@ def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
     """
     shortest, longest = min(rows), max(rows)
     return sorted({math.ceil(shortest * (longest / shortest) ** (step / (count - 1))) for step in range(count)})
-
-
-def make_optimizer(model: FACT, settings: TrainConfig) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD (momentum 0.9)."""
-    extra = {"momentum": 0.9} if settings.optimizer == "sgd" else {}
-    kind = OPTIMIZERS[settings.optimizer]
-    # One pass over all parameters a step; torch's loop over them takes twice as long on the CPU.
-    return kind(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True, **extra)
-
-
-def averaged(model: FACT, decay: float) -> AveragedModel:
-    """The exponential moving average of a model's weights, which starts at the weights themselves."""
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
-    average.n_averaged.fill_(1)  # else the first step would replace the start instead of being averaged with it
-    return average
-
-
-def pick_precision(asked: str, device: torch.device) -> str:
-    """ "float32" or "bf16"; "auto" takes bf16 where the device computes in it natively.
-
-    A CPU without bfloat16 instructions is 5 to 7 times slower in bf16 than in float32, so asking for it gets a warning.
-    """
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and cpu_has_bf16()
-    if asked == "bf16" and not native:
-        text = f"train.precision=bf16: this {device.type} does not compute in bfloat16 natively; float32 is faster"
-        warnings.warn(text, stacklevel=2)
-    if asked == "auto":
-        return "bf16" if native and device.type == "cuda" else "float32"
-    return asked
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the CPU has instructions that multiply bfloat16 (AVX-512 BF16, AMX, or those of ARM)."""
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
-
-
-def lr_factor(settings: TrainConfig, epoch: float) -> float:
-    """Share of ``train.lr`` at a time counted in epochs (fractions are steps inside one)."""
-    warm = min(1.0, (epoch + 1e-3) / settings.warmup) if settings.warmup else 1.0
-    if settings.schedule == "step":
-        return warm * 0.1 ** (int(epoch) // settings.lr_decay)
-    if settings.schedule == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
-    return warm

@@ -1,4 +1,4 @@
-"""Settings that have no effect beside others: who types one means something by it, so they are told."""
+"""Warn about settings that have no effect."""
 
 from __future__ import annotations
 
@@ -13,21 +13,17 @@ def _has_objects(config: Config) -> bool:
     return config.data.objects.file is not None or config.data.objects.find is not False
 
 
-def _reads_text(config: Config) -> bool:
-    return config.model.head != "closed" and config.model.head != "verb-noun"
-
-
-def _reads(block: str, key: str, config: Config) -> bool:
+def _reads_size(block: str, key: str, config: Config) -> bool:
     """Whether a block reads one of the sizes that only some blocks have."""
-    own = getattr(config.model, block)
+    sizes = getattr(config.model, block)
     if key == "segment_layers":
         return "U" in config.model.blocks
-    return bool(own.frame == "m") if key.startswith("frame") else bool(own.action != "gru_om")
+    return bool(sizes.frame == "m") if key.startswith("frame") else bool(sizes.action != "gru_om")
 
 
 # A setting or a group of them; whether it has an effect; what it needs.
 NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
-    ("text", _reads_text, "a head that reads text, as model.head=text"),
+    ("text", lambda config: config.model.reads_text, "a head that reads text, as model.head=text"),
     ("model.alignment", lambda config: config.model.head == "fact-clip", "model.head=fact-clip"),
     ("model.similarity", lambda config: config.model.head == "similarity", "model.head=similarity"),
     ("model.objects", _has_objects, "data.objects.file or data.objects.find"),
@@ -36,7 +32,7 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("model.tokens", lambda config: not config.model.transcript, "model.transcript=false"),
     ("data.validation_unseen", lambda config: config.data.holdout is not None, "data.holdout"),
     *(
-        (f"model.{block}.{key}", partial(_reads, block, key), needs)
+        (f"model.{block}.{key}", partial(_reads_size, block, key), needs)
         for block in ("input", "update", "pooled")
         for key, needs in (
             ("segment_layers", "a block U in model.blocks"),
@@ -64,20 +60,21 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("train.lr_decay", lambda config: config.train.schedule == "step", "train.schedule=step"),
     ("train.warmup", lambda config: config.train.warmup < config.train.epochs, "more epochs than that"),
     ("train.member_parts", lambda config: config.train.members > 1, "train.members above 1"),
-    ("train.member_parts", lambda config: config.data.validation > 0, "data.validation"),
-    ("train.select", lambda config: config.data.validation > 0, "data.validation"),
-    ("train.patience", lambda config: config.data.validation > 0, "data.validation"),
-    ("train.validate_every", lambda config: config.data.validation > 0, "data.validation"),
-    ("train.validate_from", lambda config: config.data.validation > 0, "data.validation"),
+    *(
+        (f"train.{key}", lambda config: config.data.validation > 0, "data.validation")
+        for key in ("member_parts", "select", "patience", "validate_every", "validate_from")
+    ),
 )
 
 
 def warn_of_unused(configs: Sequence[Config], overrides: Iterable[str]) -> None:
-    """Warn of each ``key=value`` setting that has no effect in any of these configurations, of which it is a part."""
+    """Warn of each ``key=value`` override that has no effect in any of these configurations."""
     for override in overrides:
         key, _, value = override.partition("=")
-        idle = (
-            needs for own, works, needs in NEEDS if f"{key}.".startswith(f"{own}.") and not any(map(works, configs))
+        unmet = (
+            needs
+            for setting, is_used, needs in NEEDS
+            if f"{key}.".startswith(f"{setting}.") and not any(map(is_used, configs))
         )
-        if value and (needs := next(idle, "")):
+        if value and (needs := next(unmet, "")):
             warnings.warn(f"{override} has no effect without {needs}", stacklevel=2)

@@ -163,7 +163,7 @@ def test_synchronisations_of_a_step(blocks, tiny, tmp_path, monkeypatch):
     for batch_size in (2, 3):
         steps: list[int] = []
 
-        class Counted(trainer._Training):
+        class Counted(trainer.Trainer):
             def _step(self, batch: Any, steps: list[int] = steps) -> Any:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
@@ -176,7 +176,7 @@ def test_synchronisations_of_a_step(blocks, tiny, tmp_path, monkeypatch):
                 return answer
 
         with monkeypatch.context() as patched:
-            patched.setattr(trainer, "_Training", Counted)
+            patched.setattr(trainer, "Trainer", Counted)
             settings = {"epochs": 2, "device": "cuda", "batch_size": batch_size}
             train(tiny(model={"blocks": blocks}, train=settings), tmp_path / str(batch_size))
         counts[batch_size] = max(steps[1:])

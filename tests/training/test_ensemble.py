@@ -20,7 +20,8 @@ from fact_clip.config import Config
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
-from fact_clip.training.sweep import SEED_STEP, _members_beside, member_config
+from fact_clip.training.ensemble import SEED_STEP, member_config, members_beside
+from fact_clip.training.plan import resolve
 from fact_clip.weights import read_weights
 
 from ..refusals import refused
@@ -122,7 +123,7 @@ def test_resume_adds_members(pair, tiny, tmp_path):
 
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):
     config = tiny(train={"epochs": 1000, "members": 2})
-    with pytest.raises(KeyboardInterrupt), _members_beside(config, tmp_path / "run", resume=False):
+    with pytest.raises(KeyboardInterrupt), members_beside(resolve(config), tmp_path / "run", resume=False):
         raise KeyboardInterrupt
     assert not (tmp_path / "run/members/2/model.safetensors").exists()
     assert members_of(tmp_path) == []
@@ -140,7 +141,7 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
 
 def steps_beside(config: Config, run: Path, seconds: float) -> None:
     """What the first member does while the others train: steps, and a look at the others after each."""
-    with _members_beside(config, run, resume=False) as after_step:
+    with members_beside(resolve(config), run, resume=False) as after_step:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             after_step()

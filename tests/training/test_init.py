@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from fact_clip.run import Run
 from fact_clip.training import train
-from fact_clip.training.sweep import member_config
+from fact_clip.training.ensemble import member_config
 
 from ..refusals import refused
 

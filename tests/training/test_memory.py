@@ -23,7 +23,7 @@ from ..refusals import refused
 def events(monkeypatch) -> list[object]:
     """Names of videos whose values are looked through, "transformed" a pass over one, and ("step", names)."""
     seen: list[object] = []
-    check, transform, step = dataset_module.check_finite, FeatureTransform.__call__, trainer._Training._step
+    check, transform, step = dataset_module.check_finite, FeatureTransform.__call__, trainer.Trainer._step
     monkeypatch.setattr(
         dataset_module, "check_finite", lambda path, rows: (seen.append(Path(path).stem), check(path, rows))[1]
     )
@@ -31,7 +31,7 @@ def events(monkeypatch) -> list[object]:
         FeatureTransform, "__call__", lambda self, rows: (seen.append("transformed"), transform(self, rows))[1]
     )
     monkeypatch.setattr(
-        trainer._Training, "_step", lambda self, batch: (seen.append(("step", *batch.names)), step(self, batch))[1]
+        trainer.Trainer, "_step", lambda self, batch: (seen.append(("step", *batch.names)), step(self, batch))[1]
     )
     return seen
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,9 +15,12 @@ import yaml
 import fact_clip
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.training import evaluate, train
-from fact_clip.training.setup import by_names, with_choice, with_objects
+from fact_clip.training import evaluate, sweep, train
+from fact_clip.training.plan import resolve
+
+sweep_module = import_module("fact_clip.training.sweep")  # the package has a function of that name
 
 SMALL = [
     "data.stride=4",
@@ -61,23 +67,25 @@ def told(caplog):
     return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-def test_names_say_background_parts_and_vectors(folder, told):
-    config = by_names(settings(folder))
+def test_names_say_background_parts_and_vectors(folder):
+    plan = resolve(settings(folder))
+    config = plan.config
     assert config.data.background == ("no action",)
     assert config.data.grammar == "{verb} {object} [with {tool}]"
     assert config.text.parts == ("sentence", "factors")
-    assert len(told()) == 1
-    assert "no action" in told()[0][1]
-    assert by_names(config) == config
-    assert len(told()) == 1
+    assert len([note for note in plan.notes if "no action" in note.text]) == 1
+    again = resolve(config)
+    assert again.config == config
+    assert not any("no action" in note.text for note in again.notes)
     given = settings(folder, "data.background=[]", "text.parts=[sentence]")
-    assert (by_names(given).data.background, by_names(given).text.parts) == ((), ("sentence",))
+    assert (resolve(given).config.data.background, resolve(given).config.text.parts) == ((), ("sentence",))
 
 
-def test_one_slot_has_the_sentence_alone(whole_names, told):
+def test_one_slot_has_the_sentence_alone(whole_names):
     config = Config.load("zero_shot", [f"data.root={whole_names}", "data.holdout=[graspnut]", *SMALL])
-    assert by_names(config).text.parts == ("sentence",)
-    assert by_names(config).data.grammar is None
+    config = resolve(config).config
+    assert config.text.parts == ("sentence",)
+    assert config.data.grammar is None
 
 
 def test_chosen_classes_are_told_and_kept(folder, tmp_path, told):
@@ -103,14 +111,14 @@ def test_chosen_classes_are_told_and_kept(folder, tmp_path, told):
 
 def test_a_list_is_taken_as_it_is(folder):
     given = settings(folder, 'data.validation_unseen=["grasp nut"]')
-    dataset = Dataset.open(by_names(given).data)
-    assert [dataset.vocabulary.names[label] for label in dataset.validation_unseen] == ["grasp nut"]
-    assert with_choice(given, dataset) == given
-    assert Dataset.open(by_names(settings(folder, "data.validation_unseen=[]")).data).validation_unseen == ()
+    plan = resolve(given)
+    assert [plan.vocabulary.names[label] for label in plan.dataset.validation_unseen] == ["grasp nut"]
+    assert plan.config.data.validation_unseen == ("grasp nut",)
+    assert resolve(settings(folder, "data.validation_unseen=[]")).dataset.validation_unseen == ()
 
 
 def test_oracle_mode_has_the_same_groups(folder):
-    config = by_names(settings(folder))
+    config = resolve(settings(folder)).config
     oracle = config.data.model_copy(update={"holdout_mode": "oracle"})
     hidden, shown = Dataset.open(config.data), Dataset.open(oracle)
     assert hidden.validation_unseen == shown.validation_unseen
@@ -128,12 +136,11 @@ def test_without_a_class_to_choose_there_is_a_warning(whole_names, tmp_path, tol
     assert evaluate(tmp_path / "run")["zero_shot"]["gamma"] >= 0
 
 
-def test_other_recipes_warn_and_choose_nothing(folder, told):
-    config = settings(folder, "data.validation_unseen=null")
-    dataset = Dataset.open(by_names(config).data)
-    assert dataset.validation_unseen == ()
-    assert with_choice(config, dataset) == config
-    assert any(level == "WARNING" and "data.validation_unseen=auto" in text for level, text in told())
+def test_other_recipes_warn_and_choose_nothing(folder):
+    plan = resolve(settings(folder, "data.validation_unseen=null"))
+    assert plan.dataset.validation_unseen == ()
+    assert plan.config.data.validation_unseen is None
+    assert any(note.level == logging.WARNING and "data.validation_unseen=auto" in note.text for note in plan.notes)
 
 
 def test_the_recipe_of_init_takes_it_as_its_base(folder, tmp_path):
@@ -148,14 +155,35 @@ def test_the_recipe_of_init_takes_it_as_its_base(folder, tmp_path):
     assert config.data.root == str(folder.resolve())
 
 
-def test_objects_are_looked_for_in_the_columns(folder, monkeypatch, told):
-    config = by_names(settings(folder))
-    dataset = Dataset.open(config.data)
-    assert with_objects(config, dataset).data.objects.find is False  # the workbench's columns are never zero
-    before = len(told())
-    monkeypatch.setattr("fact_clip.training.setup.ObjectColumns.show", lambda *_: True)
-    assert with_objects(config, dataset).data.objects.find is True
-    assert len(told()) == before + 1
-    assert "data.objects.find" in told()[-1][1]
-    sentence = config.model_copy(update={"text": config.text.model_copy(update={"parts": ("sentence",)})})
-    assert with_objects(sentence, dataset).data.objects.find is False  # nothing would read the words
+def test_objects_are_looked_for_in_the_columns(folder, monkeypatch):
+    config = settings(folder)
+    before = resolve(config)
+    assert before.config.data.objects.find is False  # the workbench's columns are never zero
+    monkeypatch.setattr(ObjectColumns, "show", classmethod(lambda *_: True))
+    monkeypatch.setattr(ObjectColumns, "find", classmethod(lambda *_: None))
+    shown = resolve(config)
+    assert shown.config.data.objects.find is True
+    assert len(shown.notes) == len(before.notes) + 1
+    assert resolve(settings(folder, "text.parts=[sentence]")).config.data.objects.find is False  # nothing reads words
+
+
+def test_a_training_reads_each_list_and_label_once(folder, tmp_path, monkeypatch):
+    """mapping.txt, the lists of the split and the labels; also a sweep, which has one data set."""
+    counts = Counter[str]()
+    read = Path.read_bytes
+
+    def counted(path):
+        counts[path.name] += path.is_relative_to(folder)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    for run in (
+        lambda out: train(settings(folder), out),
+        lambda out: sweep(settings(folder), out, {"train.seed": [0, 1]}),
+    ):
+        counts.clear()
+        monkeypatch.setattr(sweep_module, "evaluate", lambda *_, **__: {"metrics": {"edit": 0.0}})
+        run(tmp_path / f"run{len(list(tmp_path.iterdir()))}")
+        names = [name for name in counts if name.endswith((".txt", ".bundle"))]
+        assert "mapping.txt" in names
+        assert {name: counts[name] for name in names} == dict.fromkeys(names, 1)

@@ -9,8 +9,8 @@ import warnings
 import pytest
 import torch
 
-from fact_clip.training import train, trainer
-from fact_clip.training.trainer import pick_precision
+from fact_clip.training import optimizer, train, trainer
+from fact_clip.training.optimizer import pick_precision
 
 CPU = torch.device("cpu")
 HEADS = {
@@ -27,7 +27,7 @@ HEADS = {
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_training_in_bf16_starts_where_that_in_float32_starts(head, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(optimizer, "cpu_has_bf16", lambda: True)
     losses = {}
     for precision in ("float32", "bf16"):
         one = dict(HEADS[head], train={"epochs": 2, "precision": precision})
@@ -45,11 +45,11 @@ def test_auto_is_float32_without_a_gpu_that_has_bf16():
 
 
 def test_bf16_on_a_cpu_without_it_is_done_with_one_line_of_warning(monkeypatch):
-    monkeypatch.setattr(trainer, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(optimizer, "cpu_has_bf16", lambda: False)
     with pytest.warns(UserWarning, match=r"train\.precision=bf16: this cpu .* float32 is faster") as found:
         assert pick_precision("bf16", CPU) == "bf16"
     assert len(found) == 1
-    monkeypatch.setattr(trainer, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(optimizer, "cpu_has_bf16", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert pick_precision("bf16", CPU) == "bf16"

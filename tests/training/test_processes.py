@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,13 +17,12 @@ from safetensors.torch import load_file
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.run import Run
-from fact_clip.training import evaluate, train, trainer
+from fact_clip.training import ensemble, evaluate, train, trainer
 from fact_clip.weights import read_weights
 
 from ..refusals import refused
 
 ROOT = Path(__file__).parents[2]
-sweep_module = import_module("fact_clip.training.sweep")  # the package has a function of that name
 
 # Trains, notes the videos of each step, saves after each step, and kills its first process at step number CUT.
 SCRIPT = """
@@ -33,7 +31,7 @@ from pathlib import Path
 from fact_clip.config import Config
 from fact_clip.training import train, trainer
 recipe, out, cut, *more = sys.argv[1:]
-step, rank, count = trainer._Training._step, os.environ.get("RANK", "0"), [0]
+step, rank, count = trainer.Trainer._step, os.environ.get("RANK", "0"), [0]
 trainer.SAVE_SECONDS = -1
 def noted(self, batch):
     count[0] += 1
@@ -42,7 +40,7 @@ def noted(self, batch):
     with Path(f"{out}.{rank}.txt").open("a") as file:
         file.write(f"{self.epoch} {self.step} {' '.join(batch.names) if batch.share else '-'}\\n")
     return step(self, batch)
-trainer._Training._step = noted
+trainer.Trainer._step = noted
 train(Config.load(recipe), out, resume="--resume" in more)
 """
 
@@ -117,9 +115,9 @@ def order_of(run: Path) -> list[list[str]]:
 
 def test_two_processes_are_one_with_the_doubled_batch(config, by_two, tmp_path, monkeypatch):
     """Three steps an epoch, the last of which has a video for one process alone."""
-    order, step = [], trainer._Training._step
+    order, step = [], trainer.Trainer._step
     monkeypatch.setattr(
-        trainer._Training, "_step", lambda self, batch: (order.append([*batch.names]), step(self, batch))[1]
+        trainer.Trainer, "_step", lambda self, batch: (order.append([*batch.names]), step(self, batch))[1]
     )
     train(of_size(config, 2), tmp_path / "one")
     assert [len(names) for names in order] == [2, 2, 1] * 2
@@ -158,7 +156,7 @@ def test_a_run_of_one_process_goes_on_inside_an_epoch(tiny, tmp_path, monkeypatc
         train={"epochs": 2, "batch_size": 1, "average": 0.9, "similar_lengths": True},
     )
     train(config, tmp_path / "whole")
-    step, calls = trainer._Training._step, []
+    step, calls = trainer.Trainer._step, []
 
     def failing(self, batch):
         calls.append(batch.names)
@@ -168,7 +166,7 @@ def test_a_run_of_one_process_goes_on_inside_an_epoch(tiny, tmp_path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "SAVE_SECONDS", -1)
-        patch.setattr(trainer._Training, "_step", failing)
+        patch.setattr(trainer.Trainer, "_step", failing)
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "parts")
         train(config, tmp_path / "parts", resume=True)
@@ -220,7 +218,7 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
 
 
 def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_module, "Processes", lambda device: SimpleNamespace(world=2, rank=0, is_main=True))
+    monkeypatch.setattr(trainer, "Processes", lambda device: SimpleNamespace(world=2, rank=0, is_main=True))
     with refused("train.members"):
         train(tiny(train={"members": 3}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -238,4 +236,4 @@ def test_an_ensemble_is_not_for_a_launcher(tiny, tmp_path, monkeypatch):
 )
 def test_members_take_the_gpus_in_turn(asked, gpus, expected):
     """The first member is the run itself, which "auto" and "cuda" put on the first GPU."""
-    assert [asked, *(sweep_module.member_device(asked, number, gpus) for number in range(1, 5))] == expected
+    assert [asked, *(ensemble.member_device(asked, number, gpus) for number in range(1, 5))] == expected

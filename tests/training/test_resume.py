@@ -44,7 +44,7 @@ def cut_after(epoch: int):
 
 def fail_at_step(patch: pytest.MonkeyPatch, number: int) -> None:
     """Let a training end in the middle of its step of this number."""
-    step, calls = trainer._Training._step, []
+    step, calls = trainer.Trainer._step, []
 
     def failing(self, batch):
         calls.append(batch.names)
@@ -52,7 +52,7 @@ def fail_at_step(patch: pytest.MonkeyPatch, number: int) -> None:
             raise Cut
         return step(self, batch)
 
-    patch.setattr(trainer._Training, "_step", failing)
+    patch.setattr(trainer.Trainer, "_step", failing)
 
 
 def log_of(run: Path) -> list[dict[str, float]]:
@@ -140,13 +140,13 @@ KILLED = """
 import os, signal, sys
 from fact_clip.config import Config
 from fact_clip.training import train, trainer
-step, count = trainer._Training._step, [0]
+step, count = trainer.Trainer._step, [0]
 def killing(self, batch):
     count[0] += 1
     if count[0] == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch)
-trainer._Training._step = killing
+trainer.Trainer._step = killing
 train(Config.load(sys.argv[1]), sys.argv[2])
 """
 

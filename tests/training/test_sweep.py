@@ -29,7 +29,7 @@ class CutError(Exception):
 
 def fail_at_epoch(patch, number: int) -> None:
     """Make the training of epoch `number`, counted over all runs, raise."""
-    real, done = trainer._Training._train_epoch, []
+    real, done = trainer.Trainer._train_epoch, []
 
     def counted(self):
         done.append(None)
@@ -37,7 +37,7 @@ def fail_at_epoch(patch, number: int) -> None:
             raise CutError
         return real(self)
 
-    patch.setattr(trainer._Training, "_train_epoch", counted)
+    patch.setattr(trainer.Trainer, "_train_epoch", counted)
 
 
 def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
@@ -105,7 +105,7 @@ def test_a_sweep_that_is_done_is_only_scored_again(tiny, tmp_path, monkeypatch):
     def no_step(self, batch):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(trainer._Training, "_step", no_step)
+    monkeypatch.setattr(trainer.Trainer, "_step", no_step)
     assert sweep(config, out, {}, resume=True) == result
     with refused("split1"):
         sweep(config, out, {})

@@ -73,7 +73,7 @@ def counted(tiny: Any, out: Any, monkeypatch: pytest.MonkeyPatch, blocks: str, b
     """What the last of some steps did."""
     steps: list[Counter[str]] = []
 
-    class Counted(trainer._Training):
+    class Counted(trainer.Trainer):
         def _step(self, batch: Any) -> Any:
             found = Counter[str]()
             with Operations(found), Copies(found):
@@ -82,7 +82,7 @@ def counted(tiny: Any, out: Any, monkeypatch: pytest.MonkeyPatch, blocks: str, b
             return answer
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "_Training", Counted)
+        patched.setattr(trainer, "Trainer", Counted)
         settings = {"epochs": 2, "batch_size": batch_size, "average": 0.9, "clip_norm": 10.0}
         train(tiny(model={"blocks": blocks}, train=settings), out)
     return steps[-1]

@@ -1,0 +1,305 @@
+"""The plan of a training: every ``auto`` decided, the data set opened once, texts and object columns read.
+
+`resolve` reads a configuration forwards: names of classes, data set, device, validation-unseen classes, object columns,
+texts. What it decides on the user's behalf is a note of the plan.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fact_clip import metrics
+from fact_clip.config import Config, set_key
+from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.distributed import pick_device
+from fact_clip.core.errors import ConfigKey
+from fact_clip.core.vocabulary import WHOLE_NAME
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.describe import guess_names
+from fact_clip.datasets.layout import DataFolder
+from fact_clip.datasets.objects import ObjectColumns
+from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
+from fact_clip.inference.segmenter import check_joint_space
+from fact_clip.inference.windows import cut_windows
+from fact_clip.models.heads import HEADS
+from fact_clip.run import Run
+from fact_clip.training.calibration import check_rules
+from fact_clip.training.logs import check_loggers
+from fact_clip.weights import read_weights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that was decided for the user, and why."""
+
+    text: str
+    level: int = logging.INFO
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that can start: nothing in it is ``auto`` any more.
+
+    Args:
+        config: the configuration with every decision, and with absolute paths.
+        dataset: its split, with the classes held out.
+        device: where it trains.
+        objects: the object columns, read or found; None: there are none, or those of `start` are taken.
+        texts: what the model is made from besides sizes, where it reads them: "text" (C, S, E), "object_text" (O, E).
+        start: the run of ``train.init``, whose weights the training starts from.
+        notes: what was decided.
+    """
+
+    config: Config
+    dataset: Dataset
+    device: torch.device
+    objects: ObjectColumns | None = None
+    texts: Mapping[str, Tensor] = field(default_factory=dict)
+    start: Run | None = None
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes of the data set."""
+        return self.dataset.vocabulary
+
+    def log_notes(self) -> None:
+        """Log what was decided, for the front end to print."""
+        for note in self.notes:
+            logger.log(note.level, "%s", note.text)
+
+
+def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
+    """Decide everything that the configuration leaves open, and open what it names.
+
+    Args:
+        config: everything that makes the run.
+        folder: the files of the data set, if some have been read already.
+
+    Raises:
+        InputError: a setting, the data set or a run that it names cannot be used. Nothing has been written then.
+    """
+    notes: list[Note] = []
+    folder = folder or DataFolder(config.data)
+    config = with_values(config, _from_class_names(config, folder, notes))
+    dataset = Dataset.open(config.data, folder)
+    device = pick_device(config.train.device, "train.device")
+    _check(config, dataset)
+    dataset.check()
+    decisions = {**_absolute_paths(config, dataset), **_validation_unseen(config, dataset, notes)}
+    config = with_values(config, {**decisions, "data.objects.find": _find_objects(config, dataset, notes)})
+    start = None if config.train.init is None else _starting_run(config, dataset)
+    objects = None if start is not None else _object_columns(config, dataset)
+    texts = model_texts(config, dataset.vocabulary, objects)
+    if start is not None and start.objects is not None:
+        texts["object_text"] = read_weights(start.path / "model.safetensors")[0]["objects.names"]
+    check_joint_space(config, dataset.input_dim, texts["text"].shape[-1] if config.model.is_open else None)
+    if config.model.is_open:
+        notes += _indistinguishable_classes(texts["text"], dataset.vocabulary, config.text.encoder)
+    return Plan(config, dataset, device, objects, texts, start, tuple(notes))
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return the configuration with some keys (with dots) set to other values, checked as those of a recipe are."""
+    if not values:
+        return config
+    tree = config.model_dump(mode="json")
+    for key, value in values.items():
+        set_key(tree, key.split("."), value, key)
+    return Config.from_tree(tree, ", ".join(values))
+
+
+# --- decisions ------------------------------------------------------------------------------------------------------
+
+
+def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> dict[str, Any]:
+    """Decide what class names say, for a head that reads them.
+
+    Of a data set of your own: the background, and how names are read, where neither the configuration nor a
+    factors.csv says it. Of any: which vectors a class has, for ``text.parts: auto``.
+    """
+    if not config.model.is_open:
+        return {}
+    data, values, texts = config.data, dict[str, Any](), list[str]()
+    if data.name == "folder" and data.background is None:
+        guess, _ = guess_names(data, folder.class_names, folder.root)
+        texts.append(f"background by its name: {', '.join(guess.background or ()) or 'no class'}")
+        if guess.unlabelled != data.unlabelled:
+            texts.append(f"ignored by their name: {', '.join(guess.unlabelled)}")
+        if guess.grammar != data.grammar:
+            texts.append(f"names are read as {guess.grammar}")
+        values = {f"data.{key}": getattr(guess, key) for key in ("background", "unlabelled", "grammar")}
+        data = guess
+    if config.text.parts == "auto":
+        whole = folder.vocabulary(data).slots == WHOLE_NAME
+        values["text.parts"] = ("sentence",) if whole else ("sentence", "factors")
+        texts.append("a class is named by its sentence" + ("" if whole else " and its factors"))
+    if texts:
+        notes.append(Note("; ".join(texts)))
+    return values
+
+
+def _absolute_paths(config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Make the paths absolute that a run keeps, so that it can be evaluated from anywhere."""
+    values: dict[str, Any] = {"data.root": str(Path(dataset.root).resolve())}
+    holdout = config.data.holdout
+    if isinstance(holdout, str) and not (dataset.root / holdout).is_file() and Path(holdout).is_file():
+        values["data.holdout"] = str(Path(holdout).resolve())
+    if config.train.init is not None:
+        values["train.init"] = str(Run.read(config.train.init).path.resolve())
+    return values
+
+
+def _validation_unseen(config: Config, dataset: Dataset, notes: list[Note]) -> dict[str, Any]:
+    """Name the validation-unseen classes that the data set chose, for ``data.validation_unseen: auto``."""
+    setting, holdout = config.data.validation_unseen, dataset.holdout
+    if holdout is None or setting not in (None, "auto"):
+        return {}
+    names, rule = holdout.validation_unseen, "gamma is chosen by the accuracy of seen classes alone"
+    if setting is None:
+        if not names and config.model.is_open:
+            fix = "data.validation_unseen=auto chooses some"
+            notes.append(Note(f"data.holdout names no validation-unseen classes, so {rule}; {fix}", logging.WARNING))
+        return {}
+    if names:
+        counts = dict(zip(dataset.vocabulary.names, dataset.class_counts(dataset.validation).tolist(), strict=True))
+        listed = ", ".join(f"{name!r} ({counts[name]} frames there)" for name in names)
+        use = "chosen as validation-unseen: not trained, and used on the validation videos to choose settings"
+        notes.append(Note(f"{use}: {listed}"))
+    else:
+        why = "no class can be validation-unseen: none has all of its factors in other seen classes, and enough frames"
+        why = why if config.data.validation else "there are no validation videos"
+        notes.append(Note(f"{why}; {rule}", logging.WARNING))
+    return {"data.validation_unseen": names}
+
+
+def _find_objects(config: Config, dataset: Dataset, notes: list[Note]) -> bool:
+    """Decide ``data.objects.find: auto`` by whether objects show in the features."""
+    objects = config.data.objects
+    if objects.find != "auto":
+        return objects.find
+    usable = config.model.head == "text" and "factors" in config.text.parts and objects.file is None
+    shown = usable and ObjectColumns.show(objects, dataset)
+    if shown:
+        text = "the columns hold objects that come and go, and the labels say their names (data.objects.find)"
+        notes.append(Note(text))
+    return shown
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _check(config: Config, dataset: Dataset) -> None:
+    """Raise what would otherwise fail after minutes, with a folder half written."""
+    check_loggers(config.train.loggers)
+    figures = ("score", *metrics.figure_keys(config.evaluation.profile))
+    if config.train.select not in figures:
+        raise InputError(
+            ConfigKey("train.select"), f"no figure {config.train.select!r}", f"choose {', '.join(figures)}"
+        )
+    if config.model.head not in HEADS:
+        raise InputError(ConfigKey("model.head"), f"no head {config.model.head!r}", f"choose {', '.join(HEADS)}")
+    if config.loss.match == "seq" and not config.model.transcript:
+        problem = "seq matches the tokens of a transcript, and the model has none"
+        raise InputError(ConfigKey("loss.match"), problem, "choose o2o or o2m, or set model.transcript=true")
+    if config.train.member_parts and 1 < dataset.validation_parts < config.train.members:
+        text = f"{config.train.members} members share {dataset.validation_parts} parts of validation videos"
+        warnings.warn(text, stacklevel=2)
+    if dataset.holdout is not None and config.model.is_open and not config.train.member_parts:
+        check_rules(config.decode, [dataset])
+    if config.decode.overlap is not None:
+        window, overlap = (-(-rows // config.data.stride) for rows in (config.decode.window, config.decode.overlap))
+        cut_windows(window + 1, window, overlap)
+
+
+def _starting_run(config: Config, dataset: Dataset) -> Run:
+    """Read the run that a training starts from; an InputError where its weights cannot be those of this one.
+
+    The model, the texts and the transform of features must be the same. Other classes are possible where the head reads
+    text; any other head has one output a class.
+    """
+    key, run = ConfigKey("train.init"), Run.read(str(config.train.init))
+    for group in ("model", "text") if config.model.reads_text else ("model",):
+        wanted = getattr(config, group).model_dump()
+        for name, value in getattr(run.config, group).model_dump().items():
+            if name != "cache" and wanted[name] != value:
+                fix = f"use its settings: fact-clip train {shlex.quote(str(run.path / 'config.yaml'))} ..."
+                raise InputError(key, f"{run.path} was trained with another {group}.{name}", fix)
+    if dataset.input_dim != run.transform.input_dim:
+        problem = f"features of {dataset.input_dim} columns, but {run.path} reads {run.transform.input_dim}"
+        raise InputError(key, problem)
+    if (run.transform.context, run.transform.mean is not None) != (config.data.context, config.data.standardize):
+        raise InputError(key, f"{run.path} was trained with another data.context or data.standardize")
+    if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
+        raise InputError(key, f"{dataset.fps:g} rows a second, but {run.path} was trained with {run.fps:g}")
+    if not config.model.is_open and run.vocabulary.names != dataset.vocabulary.names:
+        new = [name for name in dataset.vocabulary if name not in run.vocabulary]
+        problem = f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
+        problem += f", such as {new[0]!r}" if new else ""
+        raise InputError(key, problem, "train with model.head=text, which takes new classes")
+    return run
+
+
+def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
+    """Return the object columns of the data, read or found; None where the recipe has none."""
+    data = config.data.objects
+    if data.find and data.file is not None:
+        raise InputError(
+            ConfigKey("data.objects.find"), f"true, beside the file {data.file}", "give exactly one of them"
+        )
+    if data.find:
+        objects: ObjectColumns | None = ObjectColumns.find(data, dataset)
+    else:
+        objects = ObjectColumns.read(data, dataset.root, dataset.vocabulary)
+    if any(config.augment.swap) and objects is None:
+        raise InputError(
+            ConfigKey("augment.swap"), "there are no object columns to swap", "set it to 0, or data.objects"
+        )
+    return objects
+
+
+def model_texts(config: Config, vocabulary: Vocabulary, objects: ObjectColumns | None = None) -> dict[str, Tensor]:
+    """Return ``{"text": (C, S, E), "object_text": (O, E)}`` for a head that reads text, else nothing."""
+    if config.model.head == "fact-clip":
+        return {"text": torch.from_numpy(class_vectors(config.text, vocabulary, config.train.device))}
+    if not config.model.is_open:
+        return {}
+    parts = config.text.parts
+    if "factors" in parts and vocabulary.slots == WHOLE_NAME:
+        fix = "choose sentence, or say how names are read: data.grammar, ROOT/factors.csv"
+        raise InputError(ConfigKey("text.parts"), f"{list(parts)}, but the names have no parts", fix)
+    texts = {"text": torch.from_numpy(class_texts(config.text, vocabulary, config.train.device))}
+    if objects is None:
+        return texts
+    if "factors" not in parts:
+        raise InputError(ConfigKey("text.parts"), "object columns are tied to factors", "add factors")
+    slot = config.data.objects.slot
+    names = [name for name in objects.names if name]
+    words = Vocabulary.from_names(names, factors={name: (name,) for name in names}, slots=(slot,))
+    vectors = torch.from_numpy(embed_as(config.text, words, config.train.device).slots[slot])
+    named = torch.tensor([bool(name) for name in objects.names])
+    texts["object_text"] = vectors.new_zeros(len(named), vectors.shape[1])  # an object without a name has a zero row
+    texts["object_text"][named] = vectors
+    return texts
+
+
+def _indistinguishable_classes(text: Tensor, vocabulary: Vocabulary, encoder: str) -> list[Note]:
+    """Warn of two classes whose vectors, of `text` (C, ...), are equal: a model that reads them scores both alike."""
+    first: dict[bytes, str] = {}
+    for name, row in zip(vocabulary.names, text.flatten(1).numpy().round(5), strict=True):
+        other = first.setdefault(row.tobytes(), name)
+        if other != name and row.any():
+            text_of = f"{encoder} has the same vector for {other!r} and {name!r}, so no model can tell them apart"
+            return [Note(text_of, logging.WARNING)]
+    return []

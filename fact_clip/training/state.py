@@ -1,0 +1,239 @@
+"""What a training writes and reads back: the description of its run, and its state for ``--resume``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from fact_clip.config import Config
+from fact_clip.core import InputError
+from fact_clip.core.distributed import Processes
+from fact_clip.core.errors import ConfigKey
+from fact_clip.core.files import inside
+from fact_clip.core.values import parse_value
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.features import FeatureTransform
+from fact_clip.losses import Criterion
+from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.run import Run, check_classes, check_vocabulary, classes_of
+from fact_clip.training.plan import Plan
+from fact_clip.weights import load_strictly, read_weights, save_weights
+
+
+def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:
+    """Write the description of a new run, or check that it is that of the run to be resumed.
+
+    The first process alone writes, and has to do so before the others come here.
+
+    Returns:
+        The run, and what its model is made from besides sizes: ``{"text", "object_text", "space"}`` where its head
+        reads them.
+
+    Raises:
+        InputError: settings that do not go together; nothing has been written then.
+    """
+    if resume or not processes.is_main:
+        run = _resumed(plan, out, processes.world)
+        return run, {**plan.texts, **_joint_space(run, plan.dataset)}
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
+    run = _new_run(plan, out)
+    run = replace(run, videos_a_step=plan.config.train.batch_size * processes.world, videos=plan.dataset.digest)
+    texts = {**plan.texts, **_joint_space(run, plan.dataset)}
+    run.new_model(**texts)  # sizes that do not go together are reported here
+    make_criterion(run, plan.dataset).null_weight(plan.config.model.tokens, plan.config.model.transcript)
+    run.write()
+    return run, texts
+
+
+def _resumed(plan: Plan, out: Path, world: int) -> Run:
+    """The run in the folder, with the epochs, members, workers, device and batch size of the configuration.
+
+    A step keeps the number of videos that it began with, however many processes share them now; another batch size has
+    to agree with it.
+    """
+    config, dataset = plan.config, plan.dataset
+    run, may_grow = Run.read(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
+    difference = _first_difference(run.config.model_dump(exclude=may_grow), config.model_dump(exclude=may_grow))
+    fix = "resume with the settings of the run, or use a new --out"
+    if difference is not None:
+        key, before, now = difference
+        raise InputError(ConfigKey(key), f"{now!r}, but the run has {before!r}", fix)
+    check_vocabulary(run, dataset.vocabulary, dataset.root)
+    if run.videos not in (None, dataset.digest):
+        raise InputError(dataset.root, f"the run {out} began with other training or validation videos", fix)
+    began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
+    if size != run.config.train.batch_size and size * world != began:
+        problem = f"{size} in {world} processes, but the run began with {began} videos a step"
+        raise InputError(ConfigKey("train.batch_size"), problem)
+    return replace(run, config=config, videos_a_step=began)
+
+
+def _first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first setting in which two configurations differ, and its two values."""
+    for key, value in before.items():
+        if isinstance(value, Mapping) and isinstance(now[key], Mapping):
+            if (inner := _first_difference(value, now[key])) is not None:
+                return f"{key}.{inner[0]}", *inner[1:]
+        elif value != now[key]:
+            return key, value, now[key]
+    return None
+
+
+def _new_run(plan: Plan, out: Path) -> Run:
+    config, dataset, objects, start = plan.config, plan.dataset, plan.objects, plan.start
+    kinds = None if objects is None else objects.check(dataset.input_dim).kinds()
+    transform = FeatureTransform(config.data.context, None, None, dataset.input_dim)
+    if start is not None:  # its weights belong to its statistics
+        transform = start.transform
+    elif config.data.standardize:  # one pass over the training videos
+        # Members share the statistics of the first one, so they are those of all learning videos.
+        whole = sorted((*dataset.train, *dataset.validation))
+        names = whole if config.train.member_parts else dataset.train
+        raw = (dataset.features(name) for name in names)
+        transform = FeatureTransform.fit(raw, config.data.context, True, kinds)
+    classes, spec = classes_of(dataset.vocabulary, config.model.head), None
+    if config.model.is_open:
+        _, n_slots, width = plan.texts["text"].shape
+        evidence = config.model.similarity.channels if config.model.head == "similarity" else 0
+        classes = Classes(len(dataset.vocabulary), n_slots=n_slots, text_width=width, evidence_width=evidence)
+    if objects is not None:
+        copies = transform.width // transform.input_dim
+        slot = objects.slot + int("sentence" in config.text.parts)
+        spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
+        classes = replace(classes, evidence_slot=slot, evidence_width=config.model.objects.width)
+    if start is not None and start.objects is not None:
+        of_start = start.classes.evidence_slot, start.classes.evidence_width
+        spec, classes = start.objects, replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1])
+    length = float(dataset.mean_transcript_length(dataset.train))
+    return Run(
+        classes=classes,
+        layout=dataset.layout,
+        fps=dataset.fps,
+        mean_transcript_length=length,
+        objects=spec,
+        encoder=dataset.encoder,
+        path=out,
+        config=config,
+        vocabulary=dataset.vocabulary,
+        transform=transform,
+    )
+
+
+def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
+    """``{"space": (2, W)}`` for head "similarity": what makes centred vectors of the columns that its model reads."""
+    if run.config.model.head != "similarity":
+        return {}
+    width, transform = run.classes.text_width, run.transform
+    if dataset.input_dim != width:
+        found = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
+        todo = "extract the features with a model of images and texts, and name its text side in text.encoder"
+        raise InputError(ConfigKey("model.head"), f"{found}; expected features and texts in one space", todo)
+    if transform.std is not None:  # the columns are centred already
+        rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
+    else:
+        mean = FeatureTransform.fit((dataset.features(name) for name in dataset.train), (), True).mean
+        assert mean is not None
+        rows = (np.ones_like(mean), mean)
+    return {"space": torch.from_numpy(np.stack(rows))}
+
+
+def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:
+    """The classes that training scores: with a text head those that it may see, else all.
+
+    A head with one output a class has no other choice than to score all of them.
+    """
+    return dataset.learned if run.config.model.is_open else tuple(range(len(run.vocabulary)))
+
+
+def make_criterion(run: Run, dataset: Dataset) -> Criterion:
+    """The criterion over the classes that training scores."""
+    chosen = candidates(run, dataset)
+    background = [place for place, label in enumerate(chosen) if label in run.vocabulary.background_indices]
+    unseen = () if len(chosen) < len(run.vocabulary) else dataset.hidden
+    frames = dataset.class_counts(dataset.train)[list(chosen)].tolist()
+    classes = replace(run.classes, count=len(chosen))
+    return Criterion(run.config.loss, classes, background, run.mean_transcript_length, unseen, frames)
+
+
+def load_start(model: FACT, config: Config) -> None:
+    """Give a new model the weights of ``train.init``; its text vectors stay those of its own classes. Strict."""
+    path = Path(str(config.train.init)) / "model.safetensors"
+    weights, _ = read_weights(path)
+    if model.text is not None:
+        weights["text_embeddings"] = model.text
+    load_strictly(model, weights, str(path))
+
+
+# --- the state of an interrupted training ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """How far a training has come, as its last.safetensors says."""
+
+    epoch: Annotated[int, Field(ge=0)] = 0
+    best: Annotated[float, Field(lt=math.inf)] = -math.inf  # minus infinity before the first validation
+    since_best: Annotated[int, Field(ge=0)] = 0
+    # runs of earlier versions were saved after whole epochs alone
+    step: Annotated[int, Field(ge=0)] = 0  # of this epoch
+    terms: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = field(default_factory=dict)  # sums of this epoch
+
+
+def save_state(
+    run: Run, state: TrainingState, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> None:
+    """Write models (by prefix, "model." and "average.") and the optimiser; a run resumed from it continues exactly."""
+    tensors = {
+        f"{prefix}{name}": tensor for prefix, model in models.items() for name, tensor in model.state_dict().items()
+    }
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in values.items() if v is not None}
+    facts = {**asdict(state), "classes": run.vocabulary.names}
+    save_weights(inside(run.path, "last.safetensors"), tensors, facts)
+
+
+def restore_state(run: Run, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Load what `save_state` wrote; strict."""
+    path, settings = run.path / "last.safetensors", run.config.train
+    tensors, facts = read_weights(path)
+    check_classes(run, facts, path)
+    for prefix, model in models.items():
+        weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        load_strictly(model, weights, path)
+    parameters = optimizer.param_groups[0]["params"]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            index, _, key = name.removeprefix("optimizer.").partition(".")
+            exists = index.isdecimal() and int(index) < len(parameters)
+            if not exists or tensor.shape not in (parameters[int(index)].shape, ()) or not tensor.isfinite().all():
+                raise InputError(path, f"{name} of shape {tuple(tensor.shape)} is not a finite state of a parameter")
+            moments.setdefault(int(index), {})[key] = tensor
+    state = parse_value(TrainingState, facts, path, "train the run anew")
+    keys = _STATE_KEYS[settings.optimizer]
+    if any(values.keys() != keys for values in moments.values()) or (state.epoch and not moments):
+        raise InputError(path, f"the state of {settings.optimizer} is not complete", "train the run anew")
+    if state.epoch > settings.epochs:
+        problem = f"{settings.epochs}, but {state.epoch} are done"
+        raise InputError(ConfigKey("train.epochs"), problem, "give more")
+    if state.epoch and not (run.path / "model.safetensors").is_file():
+        raise InputError(run.path / "model.safetensors", "no such file; it holds the best weights so far")
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return state
+
+
+# what each keeps of a parameter
+_STATE_KEYS = {
+    "adam": {"step", "exp_avg", "exp_avg_sq"},
+    "adamw": {"step", "exp_avg", "exp_avg_sq"},
+    "sgd": {"momentum_buffer"},
+}
