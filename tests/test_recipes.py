@@ -147,7 +147,7 @@ SMALL = [
     "train.epochs=1", "train.device=cpu", "data.validation=0",
 ]  # fmt: skip
 
-# Recipe -> classes, tokens, blocks (docs/method.md and docs/datasets.md).
+# Recipe -> classes, tokens, blocks (docs/method.md and docs/benchmarks.md).
 TRAINED = {
     "breakfast": (48, 60, "iuUU"),
     "gtea": (11, 60, "iuU"),
