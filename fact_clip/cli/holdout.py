@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.holdout import Holdout
+    from fact_clip.datasets.layout import DataFolder
 
 
 def holdout(
@@ -131,7 +132,7 @@ def _open(data: str, overrides: list[str] | None) -> Source:
     from fact_clip.config import Config
     from fact_clip.core import Vocabulary
     from fact_clip.datasets.benchmarks import find_benchmark
-    from fact_clip.datasets.layout import find_root, vocabulary_of
+    from fact_clip.datasets.layout import DataFolder, make_vocabulary
 
     if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
         config = Config.load("folder", overrides or []).data
@@ -140,13 +141,12 @@ def _open(data: str, overrides: list[str] | None) -> Source:
         background = tuple(
             str(name) for name in config.background or find_benchmark(config.name).background if name in listed
         )
-        vocabulary = vocabulary_of(config.model_copy(update={"background": background}), Path(data))
+        vocabulary = make_vocabulary(config.model_copy(update={"background": background}), listed, Path(data))
         return Source(vocabulary, guesses=guesses)
     config = data_config(data, overrides)
-    root = find_root(config)
-    listed = tuple(Vocabulary.from_mapping(root / find_benchmark(config.name).mapping))
-    config, guesses = _with_guesses(config, listed, root)
-    return replace(source_of(config), guesses=guesses)
+    folder = DataFolder(config)
+    config, guesses = _with_guesses(config, folder.class_names, folder.root)
+    return replace(source_of(config, folder), guesses=guesses)
 
 
 def _with_guesses(
@@ -167,12 +167,14 @@ def _with_guesses(
     return guessed, tuple(told)
 
 
-def source_of(config: DataConfig) -> Source:
-    """A data set with nothing held out; of all splits the first."""
+def source_of(config: DataConfig, folder: DataFolder | None = None) -> Source:
+    """Open a data set with nothing held out; of all splits the first."""
     from fact_clip.datasets.dataset import Dataset
+    from fact_clip.datasets.layout import DataFolder
 
     split = Dataset.splits(config)[0] if config.split == "all" else config.split
-    dataset = Dataset(config.model_copy(update={"split": split}))
+    folder = folder or DataFolder(config)
+    dataset = Dataset(config.model_copy(update={"split": split}), folder, folder.vocabulary(config))
     counts = dataset.class_counts(dataset.learning)
     tests = dataset.class_counts(dataset.test) if dataset.test else counts
     tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]

@@ -24,6 +24,7 @@ from fact_clip.core.files import inside, read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.layout import DataFolder
 from fact_clip.encoders.cache import class_vectors
 from fact_clip.losses import Criterion
 from fact_clip.metrics.frame import class_set
@@ -165,7 +166,8 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     """As `convert`, with our configuration and its data; class texts that the checkpoint lacks are made."""
     _check_new(out)
     weights = read_state(checkpoint)
-    dataset = Dataset(config.data)
+    folder = DataFolder(config.data)
+    dataset = Dataset(config.data, folder, folder.vocabulary(config.data))
     dataset.check()
     vocabulary, classes = dataset.vocabulary, Classes(len(dataset.vocabulary))
     mapping = dataset.root / BENCHMARKS[config.data.name].mapping

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,10 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.messages import suggest
 from fact_clip.core.public import public_class
-from fact_clip.datasets.benchmarks import Layout, find_benchmark
+from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import (
+    BOTH_SIDES_FIT,
+    SET_LAYOUT,
     FeatureTransform,
     check_finite,
     encoder_of,
@@ -30,14 +31,17 @@ from fact_clip.datasets.features import (
     read_clock,
     read_layout,
     sidecar_faults,
+    width_fault,
 )
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
 from fact_clip.datasets.layout import (
     EXPECTED,
+    WRITE_SPLITS,
+    DataFolder,
     find_root,
+    missing_file,
+    overlaps,
     read_labels,
-    read_split,
-    read_vocabulary,
     split_names,
     unlabelled,
 )
@@ -60,121 +64,120 @@ class Dataset:
 
     `train`, `validation` and `test` are names of videos; `seen`, `unseen` and `validation_unseen` class indices of each
     group (without a holdout all are seen). Training may see the classes in `learned`, but not those in `hidden`.
-    Only `open` applies the holdout of the configuration.
+
+    Args:
+        config: the split, and how it is read.
+        folder: its files.
+        vocabulary: its classes.
+        holdout: the classes to hide. With ``data.validation_unseen: auto``, one without validation-unseen classes gets
+            some.
     """
 
-    def __init__(self, config: DataConfig, holdout: Holdout | None = None) -> None:
-        if not isinstance(config, DataConfig):
-            raise InputError("config", f"a {type(config).__name__}; expected a DataConfig, as Config.load(...).data is")
-        benchmark = find_benchmark(config.name)
-        self.config, self.holdout = config, holdout
-        self.root = find_root(config)
-        for part in ("groundTruth", benchmark.features):
-            if not (self.root / part).is_dir():
-                raise InputError(self.root / part, f"no such folder; expected {EXPECTED}")
-        self.vocabulary = read_vocabulary(config, self.root)
+    def __init__(
+        self, config: DataConfig, folder: DataFolder, vocabulary: Vocabulary, holdout: Holdout | None = None
+    ) -> None:
+        self.config, self.folder, self.vocabulary, self.holdout = config, folder, vocabulary, holdout
+        self.root, benchmark = folder.root, folder.benchmark
+        for path in (self.root / "groundTruth", folder.features_path):
+            if not path.is_dir():
+                raise InputError(path, "no such folder", f"a data set has {EXPECTED}")
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
-        self._features = self.root / benchmark.features
-        self._given_layout: Layout | None = config.layout or benchmark.layout
+        self._known_layout: Layout | None = config.layout or benchmark.layout
 
         if str(config.split) == "all":
-            expected = f"one of {', '.join(split_names(self.root))}"
-            raise InputError(ConfigKey("data.split"), f"all; expected {expected}", "open one split at a time")
-        learning = read_split(self.root, "train", str(config.split))
-        test = read_split(self.root, "test", str(config.split))
-        for name in test:
-            if name in learning:
-                found = f"video {name!r}, also in {learning[name]}"
-                raise InputError(test[name], f"{found}; expected test videos apart from training videos")
-        groups = self._groups(tuple(learning))
-        self.validation_parts = self._parts(groups)
-        self.train, self.validation = carve_validation(
-            tuple(learning), config.validation, config.validation_part, groups
-        )
-        self.test = tuple(test)
-        self._split = self.learning, self.test
-        self._sources = learning | test  # video -> file:line that names it
+            fix = f"open one split at a time: {', '.join(split_names(self.root))}"
+            raise InputError(ConfigKey("data.split"), "'all' is not one split", fix)
+        learning, test = (folder.videos(part, str(config.split)) for part in ("train", "test"))
+        for error in overlaps(learning, test):
+            raise error
+        self._split = tuple(learning), tuple(test)
+        self._sources = learning | test  # video -> the line that names it
 
-        self._labels: dict[str, NDArray[np.int64]] = {}
-        self._lengths: dict[str, int] = {}
+        self._labels, self._lengths = folder.labels_of(config, vocabulary), folder.lengths_of(config)
         self._checked: set[str] = set()
         self._transform: FeatureTransform | None = None
         self._transformed: dict[str, NDArray[Any]] = {}  # by `_transform`
         self.readers = 1  # processes that keep transformed features, a copy of this object each
 
-        self.seen = self.learned = tuple(range(len(self.vocabulary)))
+        self.seen = self.learned = tuple(range(len(vocabulary)))
         self.unseen: tuple[int, ...] = ()
         self.validation_unseen: tuple[int, ...] = ()
         self.hidden: tuple[int, ...] = ()
         self._hidden_in: dict[str, tuple[int, ...]] = {}  # where it is not `hidden`
         if holdout is not None:
-            self._hold_out(holdout.check(self.vocabulary))
+            self._hold_out(holdout.check(vocabulary))
+            return
+        groups = self._groups(self._split[0])
+        self.validation_parts = self._parts(groups)
+        self.train, self.validation = carve_validation(
+            self._split[0], config.validation, config.validation_part, groups
+        )
+        self.test = self._split[1]
 
     def _hold_out(self, holdout: Holdout) -> None:
+        config = self.config
+        learning, self.test = self.videos_of(holdout)
+        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
+        groups = self._groups(learning)
+        if config.validation_unseen == "auto" and not holdout.validation_unseen and config.validation > 0:
+            chosen = choose_validation_unseen(self.vocabulary, holdout.unseen, frames, groups)
+            holdout = replace(holdout, validation_unseen=chosen)
+        self.holdout = holdout
         self.unseen = tuple(self.vocabulary.encode(holdout.unseen).tolist())
         self.validation_unseen = tuple(self.vocabulary.encode(holdout.validation_unseen).tolist())
         both = {*self.unseen, *self.validation_unseen}
         self.seen = tuple(index for index in self.learned if index not in both)
         if holdout.mode != "oracle":
             self.learned, self.hidden = self.seen, tuple(sorted(both))
-        learning, self.test = self.videos_of(holdout)
-        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
-        share, part, groups = self.config.validation, self.config.validation_part, self._groups(learning)
         self.validation_parts = self._parts(groups)
-        both_seen = set(self.seen), set(self.validation_unseen)
+        share, part, both_seen = (
+            config.validation,
+            config.validation_part,
+            (set(self.seen), set(self.validation_unseen)),
+        )
         self.validation = carve_covering(learning, share, frames, *both_seen, part, groups)
         dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
         self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
-            raise InputError("holdout.mode", f"no training video of {len(learning)} is left; expected some", "use mask")
+            raise InputError("holdout.mode", f"'drop' leaves none of {len(learning)} training videos", "use mask")
         self._hidden_in = dict.fromkeys(self.test, ())
         if self.hidden:
             self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
 
     def _parts(self, groups: Mapping[str, str]) -> int:
-        """How many parts of the training videos can validate in turn; an InputError where the one asked for is none."""
+        """Return how many parts of the training videos can validate in turn."""
         share, part = self.config.validation, self.config.validation_part
         sets = set(groups.values())
         parts = max(len(sets) // max(_size(sets, share, 0)[0], 1), 1) if share else 1
         if part >= parts:
-            found = f"{part}, and {parts} parts of {share:g} of {len(sets)} videos or groups"
-            raise InputError(
-                ConfigKey("data.validation_part"),
-                f"{found}" + "; expected " + ("0" if parts == 1 else f"0 to {parts - 1}"),
-            )
+            problem = f"{part}, but {len(sets)} videos or groups have {parts} parts of {share:g}"
+            fix = "set it to 0" + f" to {parts - 1}" * (parts > 1)
+            raise InputError(ConfigKey("data.validation_part"), problem, fix)
         return parts
 
     def _groups(self, learning: Sequence[str]) -> dict[str, str]:
-        """The group of each training video; an InputError where one group alone cannot be divided."""
+        """Return the group of each training video."""
         groups = read_groups(learning, self.config.groups)
         if self.config.groups is not None and self.config.validation > 0 and len(set(groups.values())) == 1:
-            found = f"all {len(groups)} training videos are of the group {groups[learning[0]]!r}"
-            raise InputError(
-                ConfigKey("data.groups"),
-                f"{found}; expected two groups or more",
-                "set data.groups=null, or data.validation=0",
-            )
+            problem = f"all {len(groups)} training videos are of the group {groups[learning[0]]!r}"
+            raise InputError(ConfigKey("data.groups"), problem, "set data.groups=null, or data.validation=0")
         return groups
 
     @classmethod
-    def open(cls, config: DataConfig) -> Dataset:
-        """The split of a configuration, with the classes of ``data.holdout`` held out.
+    def open(cls, config: DataConfig, folder: DataFolder | None = None) -> Dataset:
+        """Open the split of a configuration, with the classes of ``data.holdout`` held out.
 
-        With ``data.validation_unseen: auto``, a hold-out without validation-unseen classes gets some.
+        What `folder` has read is not read again.
         """
-        dataset = cls(config)
-        holdout = find_holdout(config, dataset.root, dataset.vocabulary)
-        if holdout is None:
-            return dataset
-        if config.validation_unseen == "auto" and not holdout.validation_unseen and config.validation > 0:
-            holdout = replace(holdout, validation_unseen=dataset.chosen_beside(holdout))
-        return cls(config, holdout)
+        if not isinstance(config, DataConfig):
+            raise InputError("config", f"a {type(config).__name__}, not a DataConfig", "give Config.load(...).data")
+        folder = folder or DataFolder(config)
+        vocabulary = folder.vocabulary(config)
+        return cls(config, folder, vocabulary, find_holdout(config, folder.root, vocabulary))
 
-    def chosen_beside(self, holdout: Holdout) -> tuple[str, ...]:
-        """Classes of this data set, opened without a hold-out, that could be validation-unseen beside those of one."""
-        learning = self.videos_of(holdout.check(self.vocabulary))[0]
-        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
-        return choose_validation_unseen(self.vocabulary, holdout.unseen, frames, self._groups(learning))
+    def with_config(self, config: DataConfig) -> Dataset:
+        """Open another configuration of this data set; what has been read of it is not read again."""
+        return Dataset.open(config, self.folder)
 
     @property
     def learning(self) -> tuple[str, ...]:
@@ -183,97 +186,82 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """Stands for which videos train, and which validate."""
+        """Hash of which videos train, and which validate."""
         return hashlib.sha256("\n".join([*self.train, "", *self.validation]).encode()).hexdigest()[:16]
 
     def videos_of(self, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Videos to learn from (training and validation) and to test on: the holdout's, else those of the split."""
-        learning, test = self._split
-        known = (*learning, *test)
+        """Return the videos to learn from and to test on: the holdout's, else those of the split."""
+        listed = (*self._split[0], *self._split[1])
         for field in ("train_videos", "test_videos"):
             for name in getattr(holdout, field) or ():
-                if name not in known:
-                    found = f"no video {name!r} in split {self.config.split} of {self.root}"
-                    raise InputError(
-                        f"holdout.{field}", f"{found}; expected videos of the data set", suggest(name, known)
-                    )
-        learning, test = holdout.train_videos or learning, holdout.test_videos or test
+                if name not in listed:
+                    problem = f"no video {name!r} in split {self.config.split} of {self.root}"
+                    raise InputError(f"holdout.{field}", problem, suggest(name, listed))
+        learning, test = holdout.train_videos or self._split[0], holdout.test_videos or self._split[1]
         for name in test:
             if name in learning:
-                raise InputError(
-                    "holdout.test_videos", f"video {name!r}, also a training video; expected either of them"
-                )
+                problem = f"video {name!r} is a training video too"
+                raise InputError("holdout.test_videos", problem, "remove it from one list")
         return learning, test
 
     @staticmethod
     def splits(config: DataConfig) -> list[str]:
-        """Names of the splits in the folder of the data set; an InputError where there are none."""
+        """Return the names of the splits in the folder of the data set; an InputError where there are none."""
         root = find_root(config)
-        found = split_names(root)
-        if not found:
-            raise InputError(root, "no splits; expected splits/train.split1.bundle")
-        return found
-
-    def _label_path(self, name: str) -> Path:
-        return self.root / "groundTruth" / f"{name}.txt"
-
-    def _feature_path(self, name: str) -> Path:
-        return self._features / f"{name}.npy"
+        names = split_names(root)
+        if not names:
+            raise InputError(root, "no splits", WRITE_SPLITS)
+        return names
 
     def _all_labels(self, name: str) -> NDArray[np.int64]:
         if name not in self._labels:
-            self._labels[name] = read_labels(self._label_path(name), self.vocabulary, unlabelled(self.config))
+            self._labels[name] = read_labels(self.folder.label_path(name), self.vocabulary, unlabelled(self.config))
             self._labels[name].flags.writeable = False
         return self._labels[name]
 
     @cached_property
     def layout(self) -> Layout:
         """Orientation of the feature files: known, or by the first video whose labels fit one side only."""
-        if self._given_layout is not None:
-            return self._given_layout
+        if self._known_layout is not None:
+            return self._known_layout
         for name in self._sources:
-            path = self._feature_path(name)
+            path = self.folder.feature_path(name)
             stored = load_features(path, "TD")  # as it lies in the file
             layout = read_layout(path, stored.shape, len(self._all_labels(name)), self.config)
             if layout is not None:
                 return layout
-        found = "feature files of which both sides fit the labels"
-        raise OrientationError(
-            self._features, f"{found}; expected one side that is time", "set data.layout to TD or DT"
-        )
+        raise OrientationError(self.folder.features_path, BOTH_SIDES_FIT, SET_LAYOUT)
 
     @cached_property
     def encoder(self) -> str | None:
         """The frame encoder that made the training features, where the JSON files beside them name it."""
-        return encoder_of(self._feature_path(name) for name in self.train)
+        return encoder_of(self.folder.feature_path(name) for name in self.train)
 
     @cached_property
     def input_dim(self) -> int:
         """D, columns of the feature files: those of the split's first training video; all others must agree."""
-        return load_features(self._feature_path(self._split[0][0]), self.layout).shape[1]
+        return load_features(self.folder.feature_path(self._split[0][0]), self.layout).shape[1]
 
     def features(self, name: str) -> NDArray[Any]:
-        """Raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
+        """Return the raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
 
         Where labels and features differ in length within the tolerance, both are cut to the shorter, with a warning.
         Values are checked for NaN and infinities the first time; any fault of the file is an InputError.
         """
         features = self._mapped(name)
         if name not in self._checked:
-            check_finite(self._feature_path(name), features)
+            check_finite(self.folder.feature_path(name), features)
             self._checked.add(name)
         return features
 
     def _mapped(self, name: str) -> NDArray[Any]:
-        """`features`, of which only the header has been read."""
-        path, n_labels = self._feature_path(name), len(self._all_labels(name))
+        """Return `features` of which only the header has been read."""
+        path, n_labels = self.folder.feature_path(name), len(self._all_labels(name))
         features = load_features(path, self.layout)
-        fault = length_fault(path, features, self.layout, n_labels, self.config)
-        if fault is not None:
+        if (fault := length_fault(path, features, self.layout, n_labels, self.config)) is not None:
             raise fault[1]
-        if features.shape[1] != self.input_dim:
-            found = f"{features.shape[1]} columns (shape {features.shape})"
-            raise InputError(path, f"{found}; expected {self.input_dim}, as in {self._split[0][0]}")
+        if (error := width_fault(path, features.shape, self.input_dim, self._split[0][0])) is not None:
+            raise error
         length = min(len(features), n_labels)
         if name not in self._lengths and len(features) != n_labels:
             text = f"{path}: {len(features)} feature rows for {n_labels} labels; cut to {length}"
@@ -282,22 +270,23 @@ class Dataset:
         return features[:length]
 
     def times(self, name: str) -> NDArray[np.float64] | None:
-        """Seconds at the start of each of T frames and at the end, (T + 1,): from the JSON file beside the features, or
-        from the rate; None where both are unknown.
+        """Return the seconds at the start of each of T frames and at the end, (T + 1,).
+
+        From the JSON file beside the features, or from the rate; None where both are unknown.
         """
-        clock, count = read_clock(self._feature_path(name), self.fps, self.layout), len(self._cut_labels(name))
+        clock, count = read_clock(self.folder.feature_path(name), self.fps, self.layout), len(self._cut_labels(name))
         if clock.times is not None:
             return clock.times[: count + 1]
         return None if clock.fps is None else np.arange(count + 1) / clock.fps
 
     def _cut_labels(self, name: str) -> NDArray[np.int64]:
-        """All labels of a video, as long as its features."""
+        """Return all labels of a video, as long as its features."""
         if name not in self._lengths:
             self._mapped(name)
         return self._all_labels(name)[: self._lengths[name]]
 
     def labels(self, name: str) -> NDArray[np.int64]:
-        """Class indices (T,) of a video, read-only and as long as its features.
+        """Return the class indices (T,) of a video, read-only and as long as its features.
 
         -1 where the label is unknown (``data.unlabelled``), or a holdout hides the class.
         """
@@ -309,20 +298,20 @@ class Dataset:
         return masked
 
     def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32 | np.float16]:
-        """The input of a model, (T, width), read-only; kept in memory while the total stays under `CACHE_BYTES`.
+        """Return the input of a model, (T, width), read-only; cached while the total stays under `CACHE_BYTES`.
 
-        It is float16 where the file is and the transform changes nothing, else float32; what is not kept may be a view
-        of the mapped file.
+        It is float16 where the file is and the transform changes nothing, else float32; what is not cached may be a
+        view of the mapped file.
         """
         if transform is not self._transform:
             self._transform, self._transformed = transform, {}
         if name in self._transformed:
             return self._transformed[name]
         raw = self.features(name)
-        as_it_is = transform.keeps(raw)
-        rows: NDArray[Any] = raw if as_it_is else transform(raw)
-        if sum(kept.nbytes for kept in self._transformed.values()) + rows.nbytes < CACHE_BYTES // self.readers:
-            rows = self._transformed[name] = np.array(rows, order="C") if as_it_is else rows
+        unchanged = transform.keeps(raw)
+        rows: NDArray[Any] = raw if unchanged else transform(raw)
+        if sum(array.nbytes for array in self._transformed.values()) + rows.nbytes < CACHE_BYTES // self.readers:
+            rows = self._transformed[name] = np.array(rows, order="C") if unchanged else rows
         rows.flags.writeable = False
         return rows
 
@@ -333,17 +322,16 @@ class Dataset:
         training on many gigabytes starts at once; ``fact-clip data check --full`` reads them all.
         """
         for name, source in self._sources.items():
-            for kind, path in (("labels", self._label_path(name)), ("features", self._feature_path(name))):
+            for kind, path in (("labels", self.folder.label_path(name)), ("features", self.folder.feature_path(name))):
                 if not path.exists():
-                    found = f"video {name!r} without {kind}"
-                    raise InputError(source, f"{found}; expected {path!s}", "add the file or take the line out")
+                    raise missing_file(source, name, kind, path)
         for name in self._sources:
             self._all_labels(name)
         for name in self._sources:
             self._mapped(name)
         self.check_descriptions(self._sources)
         if self.config.validation > 0 and not self.validation:
-            text = f"{len(self.train)} training video, so that none validates and the last weights are kept"
+            text = f"only {len(self.train)} training video: no validation, so the last epoch is kept"
             warnings.warn(text, stacklevel=2)
         longest = max(self._lengths[name] for name in self.train)
         if 1 < self.config.stride >= longest:
@@ -353,46 +341,43 @@ class Dataset:
             text = f"data.context has a window of {max(self.config.context)} frames; the longest video has {longest}"
             warnings.warn(text, stacklevel=2)
         self._check_unlabelled()
-        if all(is_constant(self._mapped(name)) for name in self.train):  # as a rule it looks at the first one alone
-            found, todo = "the same values in every frame of all training videos", "extract them again"
-            raise InputError(self._features, f"{found}; expected features that change", todo)
+        if all(is_constant(self._mapped(name)) for name in self.train):  # mostly ends at the first one
+            problem = "all frames of all training videos have the same values"
+            raise InputError(self.folder.features_path, problem, "extract the features again")
         if not self.class_counts().any():
-            raise InputError(
-                self.root, "no labelled frame in the training videos; expected some that training can learn from"
-            )
+            raise InputError(self.root, "no frame of the training videos has a label", "label some")
         if self.hidden:
             check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
 
     def _check_unlabelled(self) -> None:
-        """A warning where ``data.unlabelled`` names what neither the mapping nor any label file of the split has."""
-        listed = Vocabulary.from_mapping(self.root / find_benchmark(self.config.name).mapping).names
-        lost = [name for name in self.config.unlabelled if name not in listed]
-        if lost and not any((labels < 0).any() for labels in self._labels.values()):
-            warnings.warn(f"data.unlabelled names no label of this split: {', '.join(lost)}", stacklevel=3)
+        """Warn where ``data.unlabelled`` names what neither the mapping nor any label file of the split has."""
+        unused = [name for name in self.config.unlabelled if name not in self.folder.class_names]
+        if unused and not any((self._all_labels(name) < 0).any() for name in self._sources):
+            warnings.warn(f"data.unlabelled names no label of this split: {', '.join(unused)}", stacklevel=3)
 
     def check_descriptions(self, names: Iterable[str]) -> None:
-        """The first of the `sidecar_faults` of these videos, as an InputError."""
-        for fault in sidecar_faults(map(self._feature_path, names), self.fps, self.layout):
-            raise fault
+        """Raise the first of the `sidecar_faults` of these videos."""
+        for error in sidecar_faults(map(self.folder.feature_path, names), self.fps, self.layout):
+            raise error
 
     def mean_transcript_length(self, names: Iterable[str]) -> float:
-        """Mean number of segments per video, without ignored ones; an InputError without videos."""
+        """Return the mean number of segments per video, without ignored ones; an InputError without videos."""
         counts = [sum(label != IGNORED for _, _, label in runs(self.labels(name))) for name in names]
         if not counts:
-            raise InputError("videos", "none; expected at least one")
+            raise InputError("videos", "no videos", "give at least one")
         return sum(counts) / len(counts)
 
     def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:
-        """What there is to train on without a holdout ("all"), and with it in the modes "mask" and "drop".
+        """Count what there is to train on without a holdout ("all"), and with it in the modes "mask" and "drop".
 
         Counted over training and validation videos of a data set opened without a holdout: "videos" with a frame to
         learn from, labelled "frames", "segments", and "classes" that occur, background included.
         """
         hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
         labelled = [runs(self.labels(name)) for name in self.videos_of(holdout)[0]]
-        found = [[run for run in video if run[2] != IGNORED] for video in labelled]
-        masked = [[run for run in video if run[2] not in hidden] for video in found]
-        whole = [video for video, seen in zip(found, masked, strict=True) if video == seen]
+        segments = [[run for run in video if run[2] != IGNORED] for video in labelled]
+        masked = [[run for run in video if run[2] not in hidden] for video in segments]
+        unchanged = [video for video, rest in zip(segments, masked, strict=True) if video == rest]
         return {
             mode: {
                 "videos": sum(map(bool, videos)),
@@ -400,11 +385,11 @@ class Dataset:
                 "segments": sum(map(len, videos)),
                 "classes": len({label for video in videos for _, _, label in video}),
             }
-            for mode, videos in (("all", found), ("mask", masked), ("drop", whole))
+            for mode, videos in (("all", segments), ("mask", masked), ("drop", unchanged))
         }
 
     def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
-        """Frames of each class, (C,), in the given videos (None: the training videos); ignored ones do not count."""
+        """Count the frames of each class, (C,), in some videos (None: the training videos), without ignored ones."""
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)
         for name in self.train if names is None else names:
             labels = self.labels(name)
@@ -415,12 +400,12 @@ class Dataset:
 def carve_validation(
     names: Sequence[str], share: float, part: int = 0, groups: Mapping[str, str] | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Divide training videos into (train, validation); both keep the order given.
+    """Divide training videos into (train, validation); both keep the order of `names`.
 
-    `groups` (video -> group) are kept whole and `share` is one of groups; None: each video is a group of its own.
+    `groups` (video -> group) are never divided and `share` is one of groups; None: each video is a group of its own.
     The groups with the smallest hashes of their names validate, so the choice depends on neither order nor seed.
     With a share above 0, at least one group validates and at least one is left to train on. Part 1, 2, ... are the
-    groups with the next hashes; after the last whole part comes part 0 again.
+    groups with the next hashes; after the last complete part comes part 0 again.
     """
     sets = _sets(names, groups)
     count, part = _size(sets, share, part)
@@ -470,19 +455,19 @@ def carve_covering(
 
 
 def _sets(names: Sequence[str], groups: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """Group -> its videos among `names`."""
+    """Return group -> its videos among `names`."""
     return together({name: name if groups is None else groups[name] for name in names})
 
 
 def _total(frames: Iterable[Mapping[int, int]]) -> Counter[int]:
-    """Frames of each class that occurs in any of some videos."""
+    """Sum the frames of each class over some videos."""
     total = Counter[int]()
-    for one in frames:
-        total.update(one)
+    for counts in frames:
+        total.update(counts)
     return total
 
 
 def _size(sets: Sized, share: float, part: int) -> tuple[int, int]:
-    """How many groups validate, and the number of their part among the whole ones."""
+    """Return how many groups validate, and the number of their part among the complete ones."""
     count = min(max(round(share * len(sets)), 1), len(sets) - 1) if share > 0 else 0
     return count, part % max(len(sets) // max(count, 1), 1)

@@ -44,6 +44,9 @@ _FEW = 10  # rows, whose mean rate says nothing
 MOST_OFF = 1.15
 """How many times a stated rate that of frame times may be, or its inverse; a row more or less is 1.1 of `_FEW`."""
 
+BOTH_SIDES_FIT = "both sides of the feature files fit the labels, so which one is time is not clear"
+SET_LAYOUT = "set data.layout to TD or DT"
+
 LARGEST_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
 
@@ -122,6 +125,13 @@ def length_fault(
     allowed = f"a difference of at most {config.tolerance:.0%} or {config.tolerance_frames} frames"
     todo = "extract features and labels at one frame rate, or raise data.tolerance"
     return "length", InputError(path, f"{n_rows} feature rows for {n_labels} labels; expected {allowed}", todo)
+
+
+def width_fault(path: Path, shape: tuple[int, ...], columns: int, reference: str) -> InputError | None:
+    """Return what is wrong with the width of features (T, D); None if they have as many columns as the reference."""
+    if shape[1] == columns:
+        return None
+    return InputError(path, f"{shape[1]} columns (shape {shape}), where {reference} has {columns}")
 
 
 def check_finite(path: str | Path, features: Array) -> None:

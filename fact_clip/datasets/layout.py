@@ -5,33 +5,103 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import ConfigKey, FileLocation, MissingDataError
+from fact_clip.core.errors import ConfigKey, FileLocation, Location, MissingDataError
 from fact_clip.core.files import expanded, is_file_name
 from fact_clip.core.files import read_lines as raw_lines
 from fact_clip.core.messages import find_duplicate_spelling, suggest
+from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.factors import class_factors
 
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
-WRITE_SPLITS = "list the videos to train on there, one per line; the others in test.split1.bundle beside it"
+WRITE_SPLITS = "list the videos to train on in splits/train.split1.bundle, one a line, the others in test.split1.bundle"
 
-EXPECTED = "a data set: mapping.txt, groundTruth, features, splits"
+EXPECTED = "mapping.txt, groundTruth, features and splits"
 
 UNLABELLED = "?"
 """The label of a frame of which nobody says what it shows."""
 
+Labels = NDArray[np.int64]
+Videos = dict[str, FileLocation]  # of a list, each with the line that names it
+
+
+class DataFolder:
+    """The files of a data set. Its mapping, its lists and its labels are read once, however often they are asked for.
+
+    Args:
+        config: its ``name`` and ``root`` say where the folder is.
+    """
+
+    def __init__(self, config: DataConfig) -> None:
+        self.benchmark, self.root = find_benchmark(config.name), find_root(config)
+        self.mapping_path = self.root / self.benchmark.mapping
+        self.features_path = self.root / self.benchmark.features
+        self._vocabularies: dict[Any, Vocabulary] = {}
+        self._lists: dict[tuple[str, str], Videos] = {}
+        self._labels: dict[Any, dict[str, Labels]] = {}  # by what they depend on, then by video
+        self._lengths: dict[Any, dict[str, int]] = {}
+
+    def label_path(self, video: str) -> Path:
+        """Return the label file of a video."""
+        return self.root / "groundTruth" / f"{video}.txt"
+
+    def feature_path(self, video: str) -> Path:
+        """Return the feature file of a video."""
+        return self.features_path / f"{video}.npy"
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """All names of the mapping, those of ``data.unlabelled`` included."""
+        names, faults = parse_mapping(self.mapping_path)
+        if faults:
+            raise faults[0]
+        return names
+
+    def vocabulary(self, config: DataConfig) -> Vocabulary:
+        """Return the classes, with background and factors as configured or as the benchmark has them.
+
+        Names in ``data.unlabelled`` and "?" are no classes.
+        """
+        key = config.background, config.unlabelled, config.grammar
+        if key not in self._vocabularies:
+            published = self.benchmark.classes
+            if published is not None and len(self.class_names) != published:
+                text = f"{self.mapping_path}: {len(self.class_names)} classes, but {config.name} has {published}"
+                warnings.warn(f"{text}; a data set of your own is data.name=folder", stacklevel=2)
+            self._vocabularies[key] = make_vocabulary(config, self.class_names, self.mapping_path, self.root)
+        return self._vocabularies[key]
+
+    def videos(self, part: str, split: str) -> Videos:
+        """Return the videos of one part ("train" or "test") of a split, each with the line that names it.
+
+        A file of test videos without a byte is a list without any, for a set that is only trained on.
+        """
+        if (part, split) not in self._lists:
+            self._lists[part, split] = read_split(self.root, part, split)
+        return self._lists[part, split]
+
+    def labels_of(self, config: DataConfig, vocabulary: Vocabulary) -> dict[str, Labels]:
+        """Return the cache of label arrays, by video, for these classes."""
+        return self._labels.setdefault((vocabulary.names, config.unlabelled), {})
+
+    def lengths_of(self, config: DataConfig) -> dict[str, int]:
+        """Return the cache of lengths, by video, to which labels and features are cut."""
+        return self._lengths.setdefault((config.layout, config.tolerance, config.tolerance_frames), {})
+
 
 def find_root(config: DataConfig) -> Path:
-    """The folder of a data set; an InputError where there is none, or one with neither mapping nor labels.
+    """Return the folder of a data set; an InputError where there is none, or one with neither mapping nor labels.
 
     `data.root` is that folder itself, or a folder that holds it under the benchmark's published path or the last part
     of that path. FACT_CLIP_DATA and ./data are folders of the second kind.
@@ -39,75 +109,78 @@ def find_root(config: DataConfig) -> Path:
     benchmark = find_benchmark(config.name)
     inside = Path(benchmark.folder or config.name)
     if config.root is not None:
-        root, todo = expanded(config.root), "set data.root"
+        root, fix = expanded(config.root), "set data.root"
         candidates = [root, root / inside, root / inside.name]
     else:
         base = expanded(os.environ.get("FACT_CLIP_DATA") or "data")
-        todo = "set data.root, or FACT_CLIP_DATA to the folder above it"
+        fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
         candidates = [base / inside, base / inside.name]
-    found = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
-    if not found.is_dir():
-        raise MissingDataError(
-            found, ("a file" if found.is_file() else "no such folder") + f"; expected {EXPECTED}", todo
-        )
-    if not (found / benchmark.mapping).is_file() and not (found / "groundTruth").is_dir():
+    root = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
+    if not root.is_dir():
+        problem = "not a folder" if root.is_file() else "no such folder"
+        raise MissingDataError(root, f"{problem}; a data set has {EXPECTED}", fix)
+    if not (root / benchmark.mapping).is_file() and not (root / "groundTruth").is_dir():
         elsewhere = f", here or in {inside}" if config.name != "folder" else ""
-        what = "no data set in it" if config.name == "folder" else f"no data set {config.name!r}"
-        raise MissingDataError(found, f"{what}; expected {benchmark.mapping} and groundTruth{elsewhere}", todo)
-    return found
+        problem = "no data set here" if config.name == "folder" else f"no data set {config.name!r}"
+        raise MissingDataError(root, f"{problem}: neither {benchmark.mapping} nor groundTruth{elsewhere}", fix)
+    return root
 
 
 def read_vocabulary(config: DataConfig, root: Path) -> Vocabulary:
-    """The classes of the mapping file, with background and factors as configured or as the benchmark has them.
-
-    Names in ``data.unlabelled`` and "?" are no classes.
-    """
-    return vocabulary_of(config, root / find_benchmark(config.name).mapping, root)
+    """Return the classes of the mapping file below a root, see `DataFolder.vocabulary`."""
+    return DataFolder(config.model_copy(update={"root": str(root)})).vocabulary(config)
 
 
-def vocabulary_of(config: DataConfig, path: Path, root: Path | None = None) -> Vocabulary:
-    """The same of any mapping file; without a root there is no file of factors."""
-    every = Vocabulary.from_mapping(path).names
-    published = find_benchmark(config.name).classes
-    if root is not None and published is not None and len(every) != published:
-        told = f"{path}: {len(every)} classes, where {config.name} has {published}"
-        warnings.warn(f"{told}; a data set of your own is data.name=folder", stacklevel=1)
-    ignored = unlabelled(config)
-    names = tuple(name for name in every if name not in ignored)
-    if not names:
-        raise InputError(
-            ConfigKey("data.unlabelled"), f"all {len(every)} classes of {path}; expected a class that is left"
-        )
-    background = []
-    for one in find_benchmark(config.name).background if config.background is None else config.background:
-        if isinstance(one, int) and one >= len(every):
-            raise InputError(path, f"no id {one}, known as background", "set data.background")
-        name = every[one] if isinstance(one, int) else one
-        if name in ignored and config.background is not None:
-            raise InputError(
-                ConfigKey("data.unlabelled"), f"{name!r}, which is background too; expected either of them"
-            )
-        if name not in every:
-            raise InputError(path, f"no class {name!r}, named as background", suggest(name, names))
-        background += [] if name in ignored else [name]
-    if len(background) == len(names):
-        raise InputError(
-            path, f"{len(names)} classes, all of them background; expected an action", "set data.background"
-        )
+def make_vocabulary(config: DataConfig, class_names: Sequence[str], path: Path, root: Path | None = None) -> Vocabulary:
+    """Return the classes among the names of a mapping file (`path`); without a root there is no file of factors."""
+    names = tuple(name for name in class_names if name not in unlabelled(config))
+    background, faults = background_classes(config, class_names, path)
+    if faults:
+        raise faults[0]
     if (pair := find_duplicate_spelling(names)) is not None:
-        text = f"{path}: {pair[0]!r} and {pair[1]!r} are two classes, and one name in two spellings"
-        warnings.warn(text, stacklevel=1)
-    read = class_factors(config, root, names, background)
-    return Vocabulary.from_names(names, background, read, None if read is None else read.slots)
+        warnings.warn(f"{path}: {spelling_note(pair)}", stacklevel=2)
+    factors = class_factors(config, root, names, background)
+    return Vocabulary.from_names(names, background, factors, None if factors is None else factors.slots)
+
+
+def background_classes(
+    config: DataConfig, class_names: Sequence[str], path: Path
+) -> tuple[tuple[str, ...], list[InputError]]:
+    """Return the background classes by name, and what is wrong with background and unlabelled names."""
+    ignored, configured = unlabelled(config), config.background is not None
+    names = tuple(name for name in class_names if name not in ignored)
+    if not names:
+        return (), [InputError(ConfigKey("data.unlabelled"), f"no class is left of the {len(class_names)} in {path}")]
+    background, faults = [], []
+    for entry in config.background if config.background is not None else find_benchmark(config.name).background:
+        in_range = isinstance(entry, str) or entry < len(class_names)
+        name = entry if isinstance(entry, str) else class_names[entry] if in_range else f"number {entry}"
+        if name in ignored and configured:
+            faults.append(
+                InputError(ConfigKey("data.unlabelled"), f"{name!r} is in data.background too", "remove it from one")
+            )
+        elif name not in class_names:
+            fix = f"set data.background; {suggest(name, names, 0.6)}".removesuffix("; ")
+            faults.append(InputError(path, f"no class {name!r}, which is named as background", fix))
+        elif name not in ignored:
+            background.append(name)
+    if len(background) == len(names):
+        faults.append(InputError(path, f"all {len(names)} classes are background", "set data.background"))
+    return tuple(background), faults
+
+
+def spelling_note(pair: tuple[str, str]) -> str:
+    """Say that two classes are one name in two spellings."""
+    return f"{pair[0]!r} and {pair[1]!r} are two classes, but one name in two spellings"
 
 
 def unlabelled(config: DataConfig) -> tuple[str, ...]:
-    """The labels that are ignored."""
+    """Return the labels that are ignored."""
     return (*config.unlabelled, UNLABELLED)
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
-    """Stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
+    """Return the stripped lines of a text file; any line ends, a byte-order mark and latin-1 are accepted."""
     lines = raw_lines(path, expected)
     clean = {line: line.strip() for line in set(lines)}  # one object for each name, as there
     lines = [clean[line] for line in lines]
@@ -116,34 +189,38 @@ def read_lines(path: Path, expected: str) -> list[str]:
     return lines
 
 
-def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (UNLABELLED,)) -> NDArray[np.int64]:
-    """Class indices (T,) of a label file with one name per frame, -1 for names that are `ignored`.
+def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (UNLABELLED,)) -> Labels:
+    """Return the class indices (T,) of a label file with one name per frame, -1 for names that are `ignored`."""
+    labels, faults = parse_labels(read_lines(path, "a label file, one class name per line"), path, vocabulary, ignored)
+    if faults:
+        raise next(iter(faults.values()))
+    return labels
 
-    Any fault is an InputError with file:line.
-    """
-    lines = read_lines(path, "a label file, one class name per line")
+
+def parse_labels(
+    lines: Sequence[str], path: Path, vocabulary: Vocabulary, ignored: Collection[str]
+) -> tuple[Labels, dict[str, InputError]]:
+    """Return class indices (T,), and for each line that is no label (a blank one, an unknown name) its first place."""
+    faults: dict[str, InputError] = {}
     if not lines:
-        raise InputError(path, "no labels; expected one class name per frame", "take the video out of the splits")
+        return np.empty(0, np.int64), {"": InputError(path, "no labels", "write one class name per frame")}
     indices = dict.fromkeys(ignored, -1) | {name: index for index, name in enumerate(vocabulary)}
-    for number, name in enumerate(lines, start=1):
-        if not name:
-            raise InputError(
-                FileLocation(path, number), "a blank line between labels; expected one class name per frame"
-            )
-        if name not in indices:
-            expected = f"one of the {len(vocabulary)} classes of mapping.txt"
-            todo = suggest(name, vocabulary.names, 0.6) or "add it to the mapping"
-            raise InputError(FileLocation(path, number), f"label {name!r}; expected {expected}", todo)
-    return np.fromiter((indices[name] for name in lines), dtype=np.int64, count=len(lines))
+    wrong = {name for name in set(lines) if name not in indices}
+    for number, name in enumerate(lines, start=1) if wrong else ():
+        if name in wrong and name not in faults:
+            problem = f"no class {name!r} in the mapping" if name else "a blank line between labels"
+            fix = suggest(name, vocabulary.names, 0.6) or "add it to the mapping" if name else ""
+            faults[name] = InputError(FileLocation(path, number), problem, fix)
+    return np.fromiter((indices.get(name, -1) for name in lines), dtype=np.int64, count=len(lines)), faults
 
 
 def label_files(root: Path) -> list[Path]:
-    """The label files of a data set by name; hidden files, as macOS leaves them, are none."""
+    """Return the label files of a data set by name; hidden files, as macOS leaves them, are none."""
     return [path for path in sorted((root / "groundTruth").glob("*.txt")) if not path.name.startswith(".")]
 
 
 def split_names(root: Path) -> list[str]:
-    """Names of the splits that have a training list: numbers in order, then the others by name."""
+    """Return the names of the splits that have a training list: numbers in order, then the others by name."""
     bundles = root.glob("splits/train.split*.bundle")
     names = {path.name.removeprefix("train.split").removesuffix(".bundle") for path in bundles}
     # "split1.train" is split 1, as "train.split1.bundle" is
@@ -152,42 +229,31 @@ def split_names(root: Path) -> list[str]:
 
 
 def find_split(root: Path, part: str, name: str) -> Path | None:
-    """The list of one part ("train" or "test") of a split; None where there is none."""
+    """Return the list of one part ("train" or "test") of a split; None where there is none."""
     candidates = (root / template.format(part=part, name=name) for template in SPLIT_FILES)
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def parse_split(path: Path) -> tuple[dict[str, str], list[InputError]]:
-    """The videos of a list, each with the file:line that names it first, and every fault of the list."""
-    videos: dict[str, str] = {}
+def parse_split(path: Path) -> tuple[Videos, list[InputError]]:
+    """Return the videos of a list, each with the line that names it first, and every fault of the list."""
+    videos: Videos = {}
     faults = []
-    for line, entry in enumerate(read_lines(path, "a list of videos"), start=1):
-        video, where = entry.removesuffix(".txt"), f"{path}:{line}"
+    for number, entry in enumerate(read_lines(path, "a list of videos"), start=1):
+        video, where = entry.removesuffix(".txt"), FileLocation(path, number)
         if entry and not is_file_name(video):
-            faults.append(InputError(where, f"{entry!r}; expected the name of a video, without a folder"))
+            faults.append(InputError(where, f"{entry!r} is not the name of a video without a folder"))
         elif entry and videos.setdefault(video, where) != where:
-            faults.append(InputError(where, f"video {video!r} again; expected each once, first in {videos[video]}"))
+            faults.append(InputError(where, f"video {video!r} again, first in {videos[video]}", "list each once"))
     if not videos and not faults:
-        faults.append(InputError(path, "no videos; expected one NAME or NAME.txt per line"))
+        faults.append(InputError(path, "no videos", "list one NAME or NAME.txt per line"))
     return videos, faults
 
 
-def read_split(root: Path, part: str, name: str) -> dict[str, str]:
-    """The videos of one part ("train" or "test") of a split, each with the file:line that names it.
-
-    An InputError for no such split (it lists those that exist), no videos, or a video twice. A file of test videos
-    without a byte is a list without any, for a set that is only trained on.
-    """
+def read_split(root: Path, part: str, name: str) -> Videos:
+    """Return the videos of one part ("train" or "test") of a split; see `DataFolder.videos`."""
     path = find_split(root, part, name)
     if path is None:
-        found = split_names(root)
-        wanted = root / SPLIT_FILES[0].format(part=part, name=name)
-        if wanted.is_dir():
-            raise InputError(wanted, f"a folder; expected a file with the {part} videos of split {name}, one a line")
-        if name in found:
-            raise InputError(wanted, f"no such file; expected the {part} videos of split {name}, one a line")
-        expected = f"one of the splits {', '.join(found)}" if found else "splits/train.split1.bundle"
-        raise InputError(wanted, f"no such split; expected {expected}", "set data.split" if found else WRITE_SPLITS)
+        raise no_split(root, part, name)
     videos, faults = parse_split(path)
     if part == "test" and path.stat().st_size == 0:
         return {}
@@ -196,16 +262,41 @@ def read_split(root: Path, part: str, name: str) -> dict[str, str]:
     return videos
 
 
+def no_split(root: Path, part: str, name: str) -> InputError:
+    """Return the error for a split, or a part of one, that is not there."""
+    names = split_names(root)
+    path = root / SPLIT_FILES[0].format(part=part, name=name)
+    if path.is_dir():
+        return InputError(path, "a folder, not a list of videos", "write the names of the videos to a file, one a line")
+    if name in names:
+        return InputError(path, f"split {name} has no list of {part} videos", "write one, a name per line")
+    if names:
+        return InputError(path, f"no such split; the splits are {', '.join(names)}", "set data.split")
+    return InputError(path, "no splits", WRITE_SPLITS)
+
+
+def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:
+    """Yield an error for each test video that is a training video too."""
+    for name in test:
+        if name in learning:
+            yield InputError(test[name], f"video {name!r} is in {learning[name]} too", "test on other videos")
+
+
+def missing_file(where: Location, video: str, kind: str, path: Path) -> InputError:
+    """Return the error for a video of a list without its "labels" or "features"."""
+    return InputError(where, f"video {video!r} has no {kind}: {path} is missing", "add the file, or remove the line")
+
+
 def every_video(root: Path) -> list[str]:
-    """All videos of all splits, in the order in which they are named; without splits, those that have labels.
+    """Return all videos of all splits, in the order in which they are named; without splits, those that have labels.
 
     An InputError for a fault of a list.
     """
     lists = [find_split(root, part, name) for name in split_names(root) for part in ("train", "test")]
-    found: dict[str, str] = {}
+    videos: dict[str, object] = {}
     for path in lists:
-        videos, faults = parse_split(path) if path is not None and path.stat().st_size else ({}, [])
+        listed, faults = parse_split(path) if path is not None and path.stat().st_size else ({}, [])
         if faults:
             raise faults[0]
-        found |= videos
-    return list(found) or [path.stem for path in label_files(root)]
+        videos |= listed
+    return list(videos) or [path.stem for path in label_files(root)]
