@@ -20,7 +20,7 @@ from fact_clip.config import DataConfig, ModelConfig
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.datasets.benchmarks import BENCHMARKS
-from fact_clip.datasets.layout import vocabulary_of
+from fact_clip.datasets.layout import make_vocabulary
 from fact_clip.decoding import (
     Voters,
     decode_switching,
@@ -356,7 +356,7 @@ def test_the_order_of_a_mapping_changes_no_reading(name, tmp_path):
     for order in (list(range(5)), ORDER):
         path = tmp_path / f"{order[0]}.txt"
         path.write_text("".join(f"{place} {names[own]}\n" for place, own in enumerate(order)))
-        found.append(vocabulary_of(config, path))
+        found.append(make_vocabulary(config, Vocabulary.from_mapping(path).names, path))
     one, two = found
     assert dict(zip(one.names, one.factors, strict=True)) == dict(zip(two.names, two.factors, strict=True))
     assert set(one.background) == set(two.background)

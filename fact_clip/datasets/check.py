@@ -38,6 +38,7 @@ from fact_clip.datasets.layout import (
     SPLIT_FILES,
     UNLABELLED,
     WRITE_SPLITS,
+    Videos,
     find_root,
     find_split,
     label_files,
@@ -68,7 +69,7 @@ class Inspection:
     benchmark: Benchmark
     names: tuple[str, ...] = ()  # of its classes
     unlabelled: tuple[str, ...] = ()  # labels that are ignored
-    splits: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # split, part, video -> file:line
+    splits: dict[str, dict[str, Videos]] = field(default_factory=dict)  # split, part, video -> file:line
     classes: dict[str, set[str]] = field(default_factory=dict)  # video -> classes in its labels, without unknown ones
     lengths: dict[str, int] = field(default_factory=dict)  # video -> number of labels (frames)
     columns: int | None = None  # D of most feature files; None without any

@@ -179,6 +179,10 @@ class Dataset:
         """Open another configuration of this data set; what has been read of it is not read again."""
         return Dataset.open(config, self.folder)
 
+    def with_holdout(self, holdout: Holdout | None) -> Dataset:
+        """Return the same split with other classes held out, or none."""
+        return Dataset(self.config, self.folder, self.vocabulary, holdout)
+
     @property
     def learning(self) -> tuple[str, ...]:
         """The training videos, then the validation videos."""

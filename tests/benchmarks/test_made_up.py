@@ -36,11 +36,11 @@ def test_planted_weights_predict_the_segments_of_the_video(name):
 def test_data_sets_can_be_trained_on(tmp_path):
     shape = replace(made_up.SHAPES["GTEA"], frames=90)
     made_up.write(tmp_path / "gtea", shape, 2)
-    dataset = Dataset(shape.config(*made_up.folder(tmp_path / "gtea")).data)
+    dataset = Dataset.open(shape.config(*made_up.folder(tmp_path / "gtea")).data)
     assert dataset.train == ("v0", "v1")
     features, labels = made_up.video(shape, 90, seed=1)
     assert torch.equal(torch.tensor(dataset.features("v1")), features)
     assert dataset.labels("v1").tolist() == labels.tolist()
     made_up.write_kscgr(tmp_path / "kscgr", videos=2, frames=60)
     config = Config.load("kscgr", [f"data.root={tmp_path / 'kscgr'}", "data.validation=0"])
-    assert len(Dataset(config.data).train) == 2
+    assert len(Dataset.open(config.data).train) == 2

@@ -122,7 +122,7 @@ def test_same_outputs_loss_and_gradients_as_ours(recipe):
 def test_data_path_reads_what_ours_reads(workbench, tmp_path):
     """The files are (T, D) here and (D, T) there, as in Breakfast."""
     config = Config.load("gtea", ["data.name=workbench", f"data.root={workbench}"])
-    dataset = Dataset(config.data)
+    dataset = Dataset.open(config.data)
     for name in dataset.train:
         (tmp_path / "features").mkdir(exist_ok=True)
         (tmp_path / "groundTruth").mkdir(exist_ok=True)

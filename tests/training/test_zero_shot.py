@@ -259,7 +259,7 @@ def test_levels_stand_apart(segmenter, dataset, workbench):
     names = dataset.vocabulary.names
     hidden = ["grasp nut", "screw nut with wrench", "tap shaft with mallet"]
     holdout = dataclasses.replace(dataset.holdout, unseen=tuple(hidden), validation_unseen=())
-    other = Dataset(dataset.config, holdout)
+    other = dataset.with_holdout(holdout)
     found = zero_shot.report(segmenter, other, other.test)
     assert found["by_level"]["new factor"]["classes"] == hidden[:2]
     assert found["by_level"]["compositional"]["classes"] == hidden[2:]
@@ -381,7 +381,7 @@ def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
 
 def test_without_validation_unseen_frames(segmenter, dataset):
     holdout = dataclasses.replace(dataset.holdout, validation_unseen=())
-    other = Dataset(dataset.config, holdout)
+    other = dataset.with_holdout(holdout)
     with refused("decode.gamma_rule"):
         calibrate([with_rule(segmenter, gamma_rule="harmonic")], [other])
     assert calibrate([with_rule(segmenter, gamma_rule="cost")], [other]).gamma >= 0
