@@ -183,7 +183,7 @@ def test_a_yaml_of_another_model(breakfast):
         (("FACT", "ntoken"), 8, "weights.pth"),
         (("Bi", "f"), "m", "weights.pth"),
         (("Bi", "hid_dim"), 40, "weights.pth"),
-        (("Bi", "a_nhead"), 5, "model.input"),
+        (("Bi", "a_nhead"), 5, "model"),
         (("Loss", "match"), "o3o", "settings.yaml"),
     ):
         group, key = path
