@@ -59,7 +59,7 @@ coverage: $(READY)
 		$(BIN)/coverage report --include "fact_clip/$$room/*" --skip-covered --show-missing --fail-under 95 || low="$$low $$room"; \
 	done; test -z "$$low" || { echo "make: under 95 % of lines:$$low" >&2; exit 1; }
 
-# Faults put into the code one by one, which the tests must find (docs/reliability.md). ROOM=metrics is one room of four.
+# Faults put into the code one by one, which the tests must find (tests/README.md). ROOM=metrics is one room of four.
 mutants: $(READY)
 	env -u CI OMP_NUM_THREADS=1 nice -n 10 $(BIN)/mutmut run --max-children 1 "fact_clip.$(if $(ROOM),$(ROOM).)*"
 	$(BIN)/python tests/mutants.py

@@ -33,7 +33,7 @@ fact-clip train kscgr data.split=5 train.epochs=20 'data.context=[5, 25]' --out 
 - `RUN/config.yaml` holds the whole configuration of a run; it is a recipe, too.
 - "Unset" is `null` in YAML, or nothing: `data.fps=`.
 - Of a setting that is given twice on the command line the last one counts; in a file a key stands once.
-- A setting of the command line that has no effect beside the others, as `text.encoder` with a closed head, is told.
+- You are warned about settings that have no effect, such as `text.encoder` with a closed head.
 - 010 and 1:30, which YAML reads as 8 and 90, are refused. Names such as `no`, `on` and `12` need quotes.
 """
 

@@ -18,6 +18,7 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/results.md": "benchmarks/results.md",
     "benchmarks/results_gpu.md": "benchmarks/results_gpu.md",
+    "benchmarks/results_parts.md": "benchmarks/results_parts.md",
 }
 """A file of the repository and its page in the site."""
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -45,11 +46,22 @@ def refused(place: str | Path | None = None, kind: type[Exception] = InputError)
         assert short(place) in (where, where.split(", ")[0]), refusal.message
 
 
-def refused_line(text: str, place: str | Path | None = None) -> str:
-    """Check that a command wrote one line to stderr, and that it begins with this place; return the line."""
-    assert text.startswith("fact-clip: "), text
-    assert text.endswith("\n"), text
-    assert text.count("\n") == 1, text
-    line = text.removeprefix("fact-clip: ").removesuffix("\n")
-    assert place is None or short(line).startswith(f"{short(place)}: "), text
+class Answer(NamedTuple):
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+
+def refused_line(answer: tuple[int, str, str], place: str | Path | None = None) -> str:
+    """Check that a command ended with exit code 2 and one line on stderr, beside warnings, at this place; return it."""
+    code, out, err = answer
+    assert (code, out) == (2, ""), err
+    lines = [line for line in err.splitlines(keepends=True) if not line.startswith("fact-clip: warning: ")]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("fact-clip: "), err
+    assert lines[0].endswith("\n"), err
+    line = lines[0].removeprefix("fact-clip: ").removesuffix("\n")
+    assert place is None or short(line).startswith(f"{short(place)}: "), err
     return line

@@ -1,6 +1,6 @@
 """Laws that hold for every entry of every table: heads, decoders, metrics, formats, encoders, data sets.
 
-Where a law does not hold for an entry, the reason stands beside it (`LAWLESS`), and docs/reliability.md says so.
+Where a law does not hold for an entry, the reason stands beside it (`LAWLESS`).
 """
 
 from __future__ import annotations

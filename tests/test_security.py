@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +16,7 @@ from fact_clip.cli import main
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.files import file_name, inside, is_file_name, whole_file
 
-from .refusals import refused
+from .refusals import refused, refused_line
 
 # --- names of strangers become file names, and files stay in their folders ------------------------------------------
 
@@ -169,8 +168,7 @@ def test_convert_names_a_video_anew_and_says_so(tmp_path, capsys):
 def test_two_foreign_names_of_one_file_name_are_an_error(tmp_path, capsys):
     text = boris_table("a/b") + boris_table("a_b").split("\n", 1)[1]
     (tmp_path / "a.tsv").write_text(text)
-    assert convert_boris(tmp_path) == 2
-    assert "video 'a_b' again; expected once" in capsys.readouterr().err
+    refused_line((convert_boris(tmp_path), *capsys.readouterr()), "a.tsv")
     assert not (tmp_path / "out").exists()
 
 
@@ -187,13 +185,10 @@ def test_a_split_names_no_path(name, tiny_run, workbench, tmp_path, capsys):
     path.write_text(f"{path.read_text()}{name}\n")
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     before = files_below(tmp_path)
-    assert main(["evaluate", str(run), f"data.root={root}"]) == 2
-    said = capsys.readouterr().err
+    refused_line((main(["evaluate", str(run), f"data.root={root}"]), *capsys.readouterr()), f"{path}:3")
     assert files_below(tmp_path) == before
-    assert f"{path}:3: " in said
-    assert "the name of a video, without a folder" in said
     assert main(["data", "check", str(root)]) == 1
-    assert "the name of a video, without a folder" in capsys.readouterr().out
+    assert f"{path}:3: " in capsys.readouterr().out
 
 
 PLANTED = {
@@ -220,8 +215,8 @@ def test_no_command_writes_through_a_link_in_a_run_folder(name, tiny, tiny_run, 
     before = elsewhere.read_bytes() if elsewhere.is_file() else []
     (tmp_path / "recipe.yaml").write_text(tiny(data={"standardize": True, "context": [5]}).to_yaml())
     stands = {"RUN": run, "RECIPE": tmp_path / "recipe.yaml", "FEATURES": workbench / "features" / "person1_video1.npy"}
-    assert main([str(stands.get(word, word)) for word in PLANTED[name]]) == 2
-    assert f"{run / name}: a symbolic link" in capsys.readouterr().err
+    code = main([str(stands.get(word, word)) for word in PLANTED[name]])
+    refused_line((code, *capsys.readouterr()), run / name)
     assert (elsewhere.read_bytes() if elsewhere.is_file() else list(elsewhere.iterdir())) == before
 
 
@@ -349,16 +344,12 @@ def test_a_text_encoder_that_a_run_names_by_a_path_needs_consent(
     new = ["segment", "--run", str(run), features, "--more-actions", "polish gear", "--out", str(tmp_path / "out")]
     assert main(["segment", "--run", str(run), features, "--out", str(tmp_path / "out")]) == 0  # nothing is embedded
     capsys.readouterr()
-    assert main(new) == 2
-    said = capsys.readouterr().err
-    assert f"the encoder transformers:{evil}, a path that the run names; expected your consent" in said
-    assert "--trust-encoder" in said
-    assert said.count("\n") == 1
-    assert main([*new, "--trust-encoder"]) == 2  # the consent is to read the files, not to run them
-    assert re.search(CODE, capsys.readouterr().err)
+    assert "--trust-encoder" in refused_line((main(new), *capsys.readouterr()), run)
+    # the consent is to read the files, not to run them
+    refused_line((main([*new, "--trust-encoder"]), *capsys.readouterr()), f"text encoder 'transformers:{evil}'")
     (tmp_path / "names.txt").write_text("polish gear\n")
-    assert main(["evaluate", str(run), "--actions-file", str(tmp_path / "names.txt")]) == 2
-    assert "--trust-encoder" in capsys.readouterr().err
+    command = ["evaluate", str(run), "--actions-file", str(tmp_path / "names.txt")]
+    assert "--trust-encoder" in refused_line((main(command), *capsys.readouterr()), run)
     assert not (tmp_path / "canary").exists()
 
 
@@ -372,7 +363,7 @@ def test_consent_in_python(run_of_words, clip_folder, workbench, tmp_path):
     with refused("stranger"):
         fact_clip.training.evaluate(run, actions=actions)
     # with it the encoder is loaded; its vectors, 8 wide, do not fit this run
-    with pytest.raises((InputError, RuntimeError), match=r"8|16"):
+    with pytest.raises((InputError, RuntimeError)):
         fact_clip.load(run, trust_encoder=True).segment(features, actions)
 
 
@@ -384,11 +375,10 @@ def test_a_frame_encoder_that_a_run_names_by_a_path_needs_consent(encoder, clip_
     film = write_video(tmp_path / "a.mp4", numbered(10))
     named = encoder.replace("FOLDER", str(clip_folder))
     run = renamed(run_of_words, tmp_path, "hash:16", named)
-    assert main(["segment", "--run", str(run), str(film), "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert f"the encoder {named}, a path that the run names; expected your consent" in said
-    assert "--encoder" in said
-    assert "--trust-encoder" in said
+    command = ["segment", "--run", str(run), str(film), "--out", str(tmp_path / "out")]
+    line = refused_line((main(command), *capsys.readouterr()), run)
+    assert "--encoder" in line
+    assert "--trust-encoder" in line
     assert not (tmp_path / "out").exists()
 
 
@@ -503,10 +493,7 @@ def test_a_list_of_other_files_is_no_video(name, film, tmp_path, monkeypatch, ca
     if name == "list.mp4":  # FFmpeg by itself reads what the list names
         with av.open(name) as container:
             assert container.streams.video[0].codec_context.name == "h264"
-    assert main(["extract", name, "--encoder", "grid", "--out", "out"]) == 2
-    said = capsys.readouterr().err
-    assert f"{name}: not a" in said
-    assert said.count("\n") == 1
+    refused_line((main(["extract", name, "--encoder", "grid", "--out", "out"]), *capsys.readouterr()), name)
     assert not list(tmp_path.glob("out/*"))
 
 

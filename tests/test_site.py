@@ -1,12 +1,14 @@
-"""docs/site.py: what the documentation site adds to docs/, and where links that leave docs/ lead."""
+"""The documentation site: pages from elsewhere, links that leave docs/, and the examples of the Python reference."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,3 +42,31 @@ def test_links_that_leave_docs(site, page, given, expected):
 
 def test_pages_from_elsewhere_exist(site):
     assert [path for path in site.ELSEWHERE if not (ROOT / path).is_file()] == []
+
+
+PUBLISHED = {
+    "Bi": {"hid_dim": 16, "a": "sca", "a_dim": 8, "a_ffdim": 8, "a_layers": 1, "a_nhead": 1, "f_dim": 8, "f_layers": 2},
+    "FACT": {"ntoken": 4, "block": "iu"},
+}
+
+
+def test_the_examples_of_the_reference_run(tiny, tiny_run, workbench, tmp_path, monkeypatch):
+    """The blocks in order, in one namespace, on the small data set of the tests."""
+    from safetensors.torch import save_file
+
+    from fact_clip.compat import read_config
+    from fact_clip.models import FACT, Classes
+
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "mydata").mkdir()
+    (tmp_path / "runs/mine").symlink_to(tiny_run)
+    for path in workbench.iterdir():
+        (tmp_path / "mydata" / path.name).symlink_to(path)
+    (tmp_path / "mydata/recipe.yaml").write_text(tiny().to_yaml())
+    (tmp_path / "best.yaml").write_text(yaml.safe_dump(PUBLISHED))
+    save_file(FACT(read_config(PUBLISHED)[0].model, 8, Classes(3)).state_dict(), tmp_path / "best.safetensors")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/reference.md", "exec"), names)

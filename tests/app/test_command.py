@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import builtins
+from pathlib import Path
 
 import pytest
 
 from fact_clip.cli import main
 
+from ..refusals import refused_line
 
-def told(capsys, *arguments: object) -> str:
+
+def refuses(capsys, place: str | Path, *arguments: object) -> str:
     """The line on stderr of a command that is refused."""
-    assert main(["app", *map(str, arguments)]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    return err
+    return refused_line((main(["app", *map(str, arguments)]), *capsys.readouterr()), place)
 
 
 def test_a_model_is_needed(capsys, tiny_run, tmp_path):
-    assert "neither or both of --run and --training-free" in told(capsys)
-    assert "neither or both of --run and --training-free" in told(capsys, "--run", tiny_run, "--training-free")
-    assert "no --encoder" in told(capsys, "--training-free")
-    assert "no run.json" in told(capsys, "--run", tmp_path)
-    assert "a run" in told(capsys, "--training-free", "--encoder", "grid", "--window", 3)
-    assert "no text side" in told(capsys, "--training-free", "--encoder", "grid")
+    refuses(capsys, "app")
+    refuses(capsys, "app", "--run", tiny_run, "--training-free")
+    refuses(capsys, "--training-free", "--training-free")
+    refuses(capsys, tmp_path, "--run", tmp_path)
+    refuses(capsys, "--window", "--training-free", "--encoder", "grid", "--window", 3)
+    refuses(capsys, "frame encoder 'grid'", "--training-free", "--encoder", "grid")
 
 
 def test_names_that_the_run_cannot_take_are_told_at_once(capsys, tiny_run):
-    assert "peel apple" in told(capsys, "--run", tiny_run, "--actions", "peel apple")
+    refuses(capsys, "vocabulary", "--run", tiny_run, "--actions", "peel apple")
 
 
 @pytest.mark.parametrize("package", ["uvicorn", "starlette"])
@@ -42,4 +42,4 @@ def test_the_extra_is_named_where_it_is_missing(capsys, tiny_run, monkeypatch, p
     for name in ("fact_clip.app.server", "fact_clip.app.engine", "fact_clip.app.work"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    assert f"{package} is not installed; pip install 'fact-clip[app]'" in told(capsys, "--run", tiny_run)
+    assert "'fact-clip[app]'" in refuses(capsys, "fact-clip app", "--run", tiny_run)

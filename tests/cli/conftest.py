@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,7 @@ import pytest
 from fact_clip.cli import main
 from fact_clip.config import Config
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command gave back."""
-
-    code: int
-    out: str
-    err: str
+from ..refusals import Answer
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from fact_clip.cli.console import names, table
 from fact_clip.config import Config
 from fact_clip.formats import load
 
+from ..refusals import refused_line
+
 PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -252,8 +254,7 @@ def test_demo_replaces_an_earlier_demo_and_nothing_else(fact_clip, tiny, tmp_pat
     assert (tmp_path / "notes.txt").read_text() == "mine"
     (tmp_path / "run/run.json").unlink()
     answer = fact_clip("demo", "--out", tmp_path)
-    assert answer.code == 2
-    assert "not empty" in answer.err
+    refused_line((answer.code, "", answer.err), "run")
 
 
 def test_table_and_names():

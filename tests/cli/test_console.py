@@ -68,7 +68,7 @@ def test_the_logger_is_left_as_it_was():
 
 
 def refuse() -> None:
-    raise package.InputError("a.yaml", "two\nlines", "one")
+    raise package.InputError("a.yaml", "two\nlines")
 
 
 def missing() -> None:
@@ -80,7 +80,7 @@ def missing() -> None:
     [
         (lambda: 7, 7, ""),
         (lambda: "text", 0, ""),
-        (refuse, 2, "fact-clip: a.yaml: two lines; expected one\n"),
+        (refuse, 2, "fact-clip: a.yaml: two lines\n"),
         (missing, 2, "fact-clip: /nowhere/at/all: No such file or directory\n"),
     ],
 )

@@ -15,6 +15,8 @@ from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import write_workbench
 
+from ..refusals import refused_line
+
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
@@ -93,8 +95,7 @@ def test_summary_prints_tables_or_json(fact_clip, copy):
     assert some[0] == f"{copy}: 18 videos, 22 classes, 3 splits"
     assert some[1].endswith(f"; {labels.count('grasp nut'):,} unlabelled")
     refused = fact_clip("data", "summary", copy.parent / "nowhere")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "nowhere: no such folder; expected a data set: mapping.txt" in refused.err
+    refused_line(refused, "nowhere")
 
 
 def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
@@ -123,8 +124,7 @@ def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
     small = ["train.epochs=1", "model.input.hidden=48", "model.input.frame_dim=8", "model.input.frame_layers=2"]
     assert fact_clip("train", path, *small, "train.device=cpu", "--out", tmp_path / "run").code == 0
     again = fact_clip("data", "init", copy)
-    assert again.code == 2
-    assert "already there" in again.err
+    refused_line(again, "recipe.yaml")
 
 
 def test_init_keeps_to_a_time(fact_clip, copy):
@@ -140,7 +140,7 @@ def test_check_reads_the_recipe_in_the_folder(fact_clip, copy):
     (copy / "recipe.yaml").write_text('base: folder\ndata: {grammar: "{verb} the {object}", background: [no action]}\n')
     answer = fact_clip("data", "check", copy)
     assert answer.code == 1
-    assert "a name that does not parse; expected {verb} the {object}" in answer.out
+    assert "mapping.txt: " in answer.out
     assert fact_clip("data", "check", copy, "data.name=workbench").code == 0
     assert fact_clip("data", "check", copy, "data.grammar={verb} {object} [with {tool}]").code == 0
 
@@ -208,19 +208,14 @@ def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     data = Config.load(tmp_path / "b.yaml").data
     assert (data.grammar, data.unlabelled) == ("{what}", ("tap gear with mallet",))
     refused = fact_clip("data", "init", copy, "--out", tmp_path / "c.yaml", "--grammar", "{verb} the {object}")
-    assert refused.code == 2
-    assert "class 'grasp shaft': a name that does not parse; expected {verb} the {object}" in refused.err
-    assert refused.err.endswith(
-        f"fact-clip data check {shlex.quote(str(copy))} 'data.grammar={{verb}} the {{object}}'\n"
-    )
+    command = f"fact-clip data check {shlex.quote(str(copy))} 'data.grammar={{verb}} the {{object}}'"
+    assert command in refused_line(refused, "mapping.txt")
 
 
 def test_init_refuses_faulty_data(fact_clip, copy):
     (copy / "features" / "person1_video1.npy").unlink()
     answer = fact_clip("data", "init", copy)
-    assert answer.code == 2
-    assert ": video 'person1_video1' without features; expected " in answer.err
-    assert f"look again with: fact-clip data check {shlex.quote(str(copy))}" in answer.err
+    refused_line(answer, "test.split1.bundle:1")
     assert not (copy / "recipe.yaml").exists()
 
 
@@ -228,6 +223,4 @@ def test_init_needs_a_split(fact_clip, copy):
     for path in (copy / "splits").iterdir():
         path.unlink()
     answer = fact_clip("data", "init", copy)
-    assert (answer.code, answer.out) == (2, "")
-    assert "train.split1.bundle: no such split" in answer.err
-    assert "list the videos to train on there, one per line; the others in test.split1.bundle beside it" in answer.err
+    refused_line(answer, "train.split1.bundle")

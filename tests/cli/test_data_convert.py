@@ -13,7 +13,7 @@ from fact_clip.datasets.convert import Target, convert_annotations
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS, save
 
-from ..refusals import refused
+from ..refusals import refused, refused_line
 
 VIDEO = Segmentation((Segment(0, 4, "idle"), Segment(4, 9, "pour"), Segment(9, 20, "stir")), fps=5.0)
 
@@ -124,26 +124,24 @@ def test_variable_rate_stays_in_sync_there_and_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "place"),
     [
-        (["--from", "csv", "takes.csv", "--unit", "seconds"], "takes.csv: times in seconds and no frame rate"),
+        (["--from", "csv", "takes.csv", "--unit", "seconds"], "takes.csv"),
         (
             ["--from", "csv", "takes.csv", "takes.csv", "--unit", "seconds", "--fps", "5"],
-            "video 'a' again; expected once, as in",
+            "takes.csv",
         ),
         (["--from", "csv", "takes.csv", "--unit", "seconds", "--fps", "5", "--features", "."], "a.npy"),
-        (["--from", "csv", "takes.csv", "--unit", "frames"], "takes.csv: frame 0.4; expected whole frame numbers"),
-        (["--from", "xls", "takes.csv"], "--from"),
-        (["--from", "npy", "takes.csv"], "takes.csv: not readable as .npy"),
-        (["--from", "epic", "takes.csv", "--verbs", "v.csv"], "--verbs and --nouns: only one of them"),
+        (["--from", "csv", "takes.csv", "--unit", "frames"], "takes.csv"),
+        (["--from", "xls", "takes.csv"], None),
+        (["--from", "npy", "takes.csv"], "takes.csv"),
+        (["--from", "epic", "takes.csv", "--verbs", "v.csv"], "--verbs and --nouns"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(arguments, message, fact_clip, rows, tmp_path, monkeypatch):
+def test_bad_input_is_one_line_and_nothing_is_written(arguments, place, fact_clip, rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = fact_clip("data", "convert", *arguments, "--out", tmp_path / "data")
-    assert answer.code == 2
-    assert message in answer.err
-    assert answer.err.count("\n") == 1
+    refused_line(answer, place)
     assert not (tmp_path / "data").exists()
 
 
@@ -172,8 +170,7 @@ def test_features_in_half_the_space(fact_clip, tmp_path):
     assert found.tolist() == [[1638 / 2**14, 1000.5], [-3.0, 0.0]]
     np.save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, 70000.0]], np.float32))
     answer = fact_clip(*command, "--out", tmp_path / "other")
-    assert answer.code == 2
-    assert "a.npy: 70000.0 in frame 1, column 1; expected at most 65504, the range of float16" in answer.err
+    refused_line(answer, "a.npy")
     assert not (tmp_path / "other/features/a.npy").exists()
 
 
@@ -193,6 +190,5 @@ def test_tables_become_features(fact_clip, tmp_path):
     tree = json.loads(fact_clip(*command, "--fps", 1, "--columns", "x", "--json").out)
     assert tree["a"]["rows"] == 3
     wrong = fact_clip(*command, "--fps", 10)
-    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
-    assert "a.csv:2, column 2 (label): 'pour', and 2 more cells; expected a finite number" in wrong.err
-    assert "--unit: frames; expected seconds or milliseconds" in fact_clip(*command, "--unit", "frames").err
+    refused_line(wrong, "a.csv:2, column 2 (label)")
+    refused_line(fact_clip(*command, "--unit", "frames"), "--unit")

@@ -12,6 +12,8 @@ import pytest
 
 from fact_clip.cli import COMMANDS
 
+from ..refusals import refused_line
+
 HEAVY = ("torch", "numpy", "scipy", "yaml", "rich", "matplotlib", "transformers")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +52,4 @@ def test_the_table_has_the_first_line_of_each_docstring(command):
 
 @pytest.mark.parametrize(("words", "close"), [(["trian"], "'train'"), (["data", "chek"], "'check'")])
 def test_a_misspelt_command_is_answered_with_the_close_one(words, close, fact_clip):
-    answer = fact_clip(*words)
-    assert answer.code == 2
-    assert f"Did you mean {close}?" in answer.err
+    assert close in refused_line(fact_clip(*words))

@@ -116,8 +116,10 @@ def test_text_is_utf8_and_where_it_may_be_latin1(tmp_path, monkeypatch):
 
 
 def test_an_error_of_another_process_is_the_same_here():
-    error = pickle.loads(pickle.dumps(InputError("a.txt", "a\nb", "c", "d")))
-    assert (str(error), error.where, error.found) == ("a.txt: a b; expected c; d", "a.txt", "a\nb")
+    error = InputError("a.txt", "a\nb")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), str(again.where)) == (InputError, str(error), "a.txt")
+    assert "\n" not in str(again)
 
 
 def test_mappings_of_both_kinds(tmp_path):

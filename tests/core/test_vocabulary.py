@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
-from fact_clip.core.errors import is_name
+from fact_clip.core.messages import is_name
 
 from ..refusals import refused
 

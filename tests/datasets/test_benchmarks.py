@@ -110,7 +110,7 @@ def test_every_breakfast_class_has_a_verb_and_an_object(shared):
 
 
 def test_facts_of_the_table():
-    """docs/datasets.md, line by line: orientation, frame rate, background, number of splits."""
+    """docs/benchmarks.md, line by line: orientation, frame rate, background, number of splits."""
     facts = {
         name: (BENCHMARKS[name].layout, BENCHMARKS[name].fps, BENCHMARKS[name].background, len(BENCHMARKS[name].splits))
         for name in ("breakfast", "gtea", "50salads", "egoprocel", "epic", "havid_view2_rh_aa", "kscgr")

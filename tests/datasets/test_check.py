@@ -15,7 +15,7 @@ from fact_clip.core.files import LARGEST_TEXT
 from fact_clip.datasets import check as feature_faults
 from fact_clip.datasets.check import Inspection, inspect
 
-from ..refusals import refused
+from ..refusals import refused, short
 
 
 @pytest.fixture
@@ -47,142 +47,142 @@ def poisoned(array: np.ndarray) -> np.ndarray:
 
 TRAIN, TEST = "splits/train.split1.bundle", "splits/test.split1.bundle"
 
-# name -> (plant it, every finding: kind, where, found)
-PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = {
+# name -> (plant it, every finding: kind and place)
+PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "no labels of a video": (
         lambda root: (root / "groundTruth/b.txt").unlink(),
-        [("labels", "{root}/" + TRAIN + ":2", "video 'b' without labels")],
+        [("labels", "train.split1.bundle:2")],
     ),
     "no features of a video": (
         lambda root: (root / "features/b.npy").unlink(),
-        [("features", "{root}/" + TRAIN + ":2", "video 'b' without features")],
+        [("features", "train.split1.bundle:2")],
     ),
     "a video that is not there": (
         lambda root: write(root, TRAIN, "a\nb\nc\nghost.txt"),
         [
-            ("labels", "{root}/" + TRAIN + ":4", "video 'ghost' without labels"),
-            ("features", "{root}/" + TRAIN + ":4", "video 'ghost' without features"),
+            ("labels", "train.split1.bundle:4"),
+            ("features", "train.split1.bundle:4"),
         ],
     ),
     "label not in the mapping": (
         lambda root: labels(root, "b", lambda lines: [*lines[:20], "pour mlik", *lines[21:]]),
-        [("labels", "{root}/groundTruth/b.txt:21", "label 'pour mlik' (1 frames in 1 videos)")],
+        [("labels", "b.txt:21")],
     ),
     "blank line between labels": (
         lambda root: labels(root, "a", lambda lines: [lines[0], "", *lines[2:]]),
-        [("labels", "{root}/groundTruth/a.txt:2", "a blank line between labels")],
+        [("labels", "a.txt:2")],
     ),
     "empty video": (
         lambda root: write(root, "groundTruth/c.txt", b"\r\n"),
-        [("labels", "{root}/groundTruth/c.txt", "no labels")],
+        [("labels", "c.txt")],
     ),
     "lengths": (
         lambda root: features(root, "a", lambda array: np.tile(array, (2, 1))),
-        [("length", "{root}/features/a.npy", "80 feature rows for 40 labels")],
+        [("length", "a.npy")],
     ),
     "orientation": (
         lambda root: features(root, "c", np.transpose),
-        [("orientation", "{root}/features/c.npy", "shape (5, 61) read as TD: 5 frames for 61 labels")],
+        [("orientation", "c.npy")],
     ),
     "ambiguous orientation": (
         lambda root: [features(root, video, lambda array: np.ones((len(array), len(array)))) for video in "abcd"],
-        [("orientation", "{root}/features", "feature files whose shapes and labels do not tell which side is time")],
+        [("orientation", "features")],
     ),
     "width": (
         lambda root: features(root, "d", lambda array: array[:, :4]),
-        [("width", "{root}/features/d.npy", "4 columns (shape (38, 4))")],
+        [("width", "d.npy")],
     ),
     "NaN": (
         lambda root: features(root, "b", poisoned),
-        [("not finite", "{root}/features/b.npy", "nan in frame 17, column 3")],
+        [("not finite", "b.npy")],
     ),
     "unreadable .npy": (
         lambda root: write(root, "features/a.npy", b"not an array"),
-        [("features", "{root}/features/a.npy", "not readable as .npy (*")],
+        [("features", "a.npy")],
     ),
     "features without frames": (
         lambda root: features(root, "b", lambda array: array[:0]),
-        [("features", "{root}/features/b.npy", "an empty array of shape (0, 5)")],
+        [("features", "b.npy")],
     ),
     "video twice in a list": (
         lambda root: write(root, TRAIN, "a\nb\nc\na.txt\n"),
-        [("split", "{root}/" + TRAIN + ":4", "video 'a' again")],
+        [("split", "train.split1.bundle:4")],
     ),
     "video in training and test": (
         lambda root: write(root, TEST, "d\nb\n"),
-        [("overlap", "{root}/" + TEST + ":2", "video 'b', also in {root}/" + TRAIN + ":2")],
+        [("overlap", "test.split1.bundle:2")],
     ),
     "empty list and a video in none": (
         lambda root: write(root, TEST, "\n"),
         [
-            ("split", "{root}/" + TEST, "no videos"),
-            ("coverage", "{root}/groundTruth/d.txt", "video 'd' is in no split"),
+            ("split", "test.split1.bundle"),
+            ("coverage", "d.txt"),
         ],
     ),
     "list missing": (
         lambda root: write(root, "splits/train.split2.bundle", "a\nb\nc\nd\n"),
-        [("split", "{root}/splits/test.split2.bundle", "split 2 has no list of test videos")],
+        [("split", "test.split2.bundle")],
     ),
     "split without some videos": (
         lambda root: [
             write(root, f"splits/{part}.split2.bundle", names) for part, names in (("train", "d\nb"), ("test", "a"))
         ],
-        [("coverage", "{root}/splits", "split 2 has video 'c' in neither part")],
+        [("coverage", "splits")],
     ),
     "no splits": (
         lambda root: shutil.rmtree(root / "splits"),
-        [("split", "{root}", "no splits")],
+        [("split", "")],
     ),
     "class never trained": (
         lambda root: [labels(root, video, lambda lines: ["idle"] * len(lines)) for video in "abc"],
-        [("never trained", "{root}/splits", "split 1 tests 2 classes that it never trains: pour milk, stir")],
+        [("never trained", "splits")],
     ),
     "class that nobody has": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n3 whisk\n"),
-        [("never trained", "{root}/mapping.txt", "1 classes that no video has: whisk")],
+        [("never trained", "mapping.txt")],
     ),
     "id twice": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n1 whisk\n"),
-        [("mapping", "{root}/mapping.txt:4", "id 1 twice")],
+        [("mapping", "mapping.txt:4")],
     ),
     "name twice": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n3 idle\n"),
-        [("mapping", "{root}/mapping.txt:4", "'idle' again, as in line 1")],
+        [("mapping", "mapping.txt:4")],
     ),
     "gap in the ids": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n3 stir\n"),
-        [("mapping", "{root}/mapping.txt", "no id 2")],
+        [("mapping", "mapping.txt")],
     ),
     "malformed line": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\nwhisk\n"),
-        [("mapping", "{root}/mapping.txt:4", "'whisk'")],
+        [("mapping", "mapping.txt:4")],
     ),
     "a folder for a file of factors": (
         lambda root: (root / "factors.csv").mkdir(),
-        [("factors", "{root}/factors.csv", "a folder")],
+        [("factors", "factors.csv")],
     ),
     "labels that are too large": (
         lambda root: os.truncate(root / "groundTruth/b.txt", LARGEST_TEXT + 1),
-        [("labels", "{root}/groundTruth/b.txt", "268,435,457 bytes")],
+        [("labels", "b.txt")],
     ),
     "a split that is too large": (
         lambda root: os.truncate(root / TEST, LARGEST_TEXT + 1),
         [
-            ("split", "{root}/" + TEST, "268,435,457 bytes"),
-            ("coverage", "{root}/groundTruth/d.txt", "video 'd' is in no split"),
+            ("split", "test.split1.bundle"),
+            ("coverage", "d.txt"),
         ],
     ),
     "no mapping": (
         lambda root: (root / "mapping.txt").unlink(),
-        [("mapping", "{root}/mapping.txt", "no such file")],
+        [("mapping", "mapping.txt")],
     ),
     "no features at all": (
         lambda root: shutil.rmtree(root / "features"),
-        [("folder", "{root}/features", "no such folder")],
+        [("folder", "features")],
     ),
     "no labels at all": (
         lambda root: shutil.rmtree(root / "groundTruth"),
-        [("folder", "{root}/groundTruth", "no such folder")],
+        [("folder", "groundTruth")],
     ),
 }  # fmt: skip
 
@@ -193,11 +193,10 @@ def test_each_planted_fault_is_found_and_nothing_else(name, look, root):
     plant(root)
     faults = look().faults
     assert len(faults) == len(expected), faults
-    for (kind, fault), (kind_wanted, where, found) in zip(faults, expected, strict=True):
-        assert (kind, fault.where) == (kind_wanted, where.format(root=root))
-        found = found.format(root=root)
-        assert fault.found.startswith(found[:-1]) if found.endswith("*") else fault.found == found
-        assert "\n" not in str(fault)
+    assert [(kind, short(fault.where)) for kind, fault in faults] == [
+        (kind, place or root.name) for kind, place in expected
+    ]
+    assert not any("\n" in str(fault) for _, fault in faults)
 
 
 @pytest.mark.parametrize(("end", "encoding"), [("\n", "utf-8"), ("\r\n", "latin-1"), ("\r\n", "utf-8-sig")])
@@ -218,8 +217,8 @@ def test_all_faults_are_listed_at_once(look, root):
     planted = ("no features of a video", "label not in the mapping", "width", "video in training and test", "id twice")
     for name in planted:
         PLANTED[name][0](root)
-    found = {(kind, fault.found) for kind, fault in look().faults}
-    assert found == {(kind, text.format(root=root)) for name in planted for kind, _, text in PLANTED[name][1]}
+    found = {(kind, short(fault.where)) for kind, fault in look().faults}
+    assert found == {finding for name in planted for finding in PLANTED[name][1]}
     assert len(found) == 5
 
 
@@ -227,47 +226,37 @@ def test_one_unknown_label_is_one_line_with_its_frames(look, root):
     for video in "ab":
         labels(root, video, lambda lines: ["pouring"] * 3 + lines[3:])
     (kind, fault), *rest = look().faults
-    assert (kind, fault.found, rest) == ("labels", "label 'pouring' (6 frames in 2 videos)", [])
+    assert (kind, rest) == ("labels", [])
+    assert "6 frames in 2 videos" in str(fault)
 
 
 def test_background_and_layout_that_do_not_fit(look, root):
     (kind, fault), *rest = look(background=["idel"], layout="TD").faults
     assert (kind, rest) == ("background", [])
-    assert fault.found == "no class 'idel', named as background"
-    assert fault.todo == "set data.background; did you mean 'idle'?"
+    assert "'idle'" in str(fault)
     assert {kind for kind, _ in look(layout="DT").faults} == {"orientation"}
 
 
 def test_groups_that_do_not_fit_or_are_shared(look, root):
     """a, b, c train and d tests; the names themselves are the groups."""
     assert look(groups="(.)").faults == []
-    (kind, fault), *rest = look(groups="([a-c])").faults
-    assert (kind, rest) == ("groups", [])
-    assert fault.found == "'([a-c])' finds nothing in the name 'd'"
+    assert [kind for kind, _ in look(groups="([a-c])").faults] == ["groups"]
     for video in "ab":
         for folder, ending in (("groundTruth", "txt"), ("features", "npy")):
             (root / folder / f"{video}.{ending}").rename(root / folder / f"{video}d.{ending}")
     write(root, TRAIN, "ad\nbd\nc\n")
     seen = look(groups="(.)$")
-    assert [(kind, fault.found) for kind, fault in seen.faults] == [
-        ("shared groups", "split 1 has 1 groups in both parts: d")
-    ]
+    assert [kind for kind, _ in seen.faults] == ["shared groups"]
     assert seen.errors == []
     write(root, TRAIN, "ad\nbd\n")
-    found = [(kind, fault.found) for kind, fault in look(groups="(.)$").faults]
-    assert ("groups", "split 1 trains on one group alone, 'd'") in found
+    assert "groups" in {kind for kind, _ in look(groups="(.)$").faults}
     assert "groups" not in {kind for kind, _ in look(groups="(.)$", validation=0).faults}
 
 
 def test_what_a_benchmark_says_is_held_against_the_files(look, root):
     """Its background, its names and its splits."""
-    found = [(kind, fault.found) for kind, fault in look(name="breakfast", layout="TD").faults]
-    assert found == [
-        ("background", "no class 'SIL', named as background"),
-        ("factors", "class 'idle': a name that does not parse"),
-        ("factors", "class 'stir': a name that does not parse"),
-        *[("coverage", f"no split {number}") for number in (2, 3, 4)],
-    ]
+    kinds = [kind for kind, _ in look(name="breakfast", layout="TD").faults]
+    assert kinds == ["background", "factors", "factors", "coverage", "coverage", "coverage"]
 
 
 def test_verbs_and_nouns_are_held_against_their_files(look, root):
@@ -279,8 +268,7 @@ def test_verbs_and_nouns_are_held_against_their_files(look, root):
     replaced = dict(zip(("idle", "pour milk", "stir"), names, strict=True))
     for video in "abcd":
         labels(root, video, lambda lines: [replaced[line] for line in lines])
-    (kind, fault), *rest = look(name="epic").faults
-    assert (kind, fault.found, rest) == ("factors", "no 'stir', which classes of the mapping have", [])
+    assert [kind for kind, _ in look(name="epic").faults] == ["factors"]
 
 
 def test_a_large_set_is_looked_at_in_part(look, root, monkeypatch):
@@ -288,16 +276,19 @@ def test_a_large_set_is_looked_at_in_part(look, root, monkeypatch):
     monkeypatch.setattr(feature_faults, "LOOK_BYTES", 1000)
     features(root, "b", lambda array: np.where(np.arange(len(array))[:, None] > 30, np.nan, array))
     seen = look()
-    assert [(kind, fault.found) for kind, fault in seen.faults] == [("not finite", "nan in frame 33, column 0")]
+    ((kind, fault),) = seen.faults
+    assert kind == "not finite"
+    assert "frame 33, column 0" in str(fault)
     assert 0.2 < seen.looked_at < 0.4  # 1000 of 3,880 bytes, in whole rows
     full = inspect(DataConfig(root=str(root)), full=True)
-    assert (full.faults[0][1].found, full.looked_at) == ("nan in frame 31, column 0", 1.0)
+    assert "frame 31, column 0" in str(full.faults[0][1])
+    assert full.looked_at == 1.0
     for video in "abcd":  # the same values in the other order in memory: frames lie apart, columns in one piece
         features(root, video, np.asfortranarray)
-    assert look().faults[0][1].found == "nan in frame 31, column 0"
+    assert "frame 31, column 0" in str(look().faults[0][1])
     for video in "abcd":
         features(root, video, lambda array: np.ascontiguousarray(array.T))
-    assert look().faults[0][1].found == "nan in frame 31, column 0"
+    assert "frame 31, column 0" in str(look().faults[0][1])
 
 
 def test_whole_numbers_of_a_large_set_are_not_looked_at_for_nan(look, root, monkeypatch):

@@ -15,7 +15,7 @@ from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.layout import read_vocabulary
 from fact_clip.datasets.recipe import suggest
 
-from ..refusals import refused
+from ..refusals import refused, short
 
 CUT = "{verb} {object} [with {tool}]"
 
@@ -46,9 +46,7 @@ def test_a_name_that_does_not_parse_is_an_error_and_check_lists_it(kitchen):
     with refused("class 'stir'"):
         Dataset.open(config(kitchen, grammar=CUT))
     faults = inspect(config(kitchen, grammar=CUT)).faults
-    assert [(kind, str(fault)) for kind, fault in faults] == [
-        ("factors", f"{kitchen}/mapping.txt: class 'stir': a name that does not parse; expected {CUT}")
-    ]
+    assert [(kind, short(fault.where)) for kind, fault in faults] == [("factors", "mapping.txt")]
     assert inspect(config(kitchen, grammar="{verb} [{object}] [with {tool}]")).faults == []
     ((kind, fault),) = inspect(config(kitchen, grammar="{verb")).faults
     assert (kind, str(fault.where)) == ("factors", "data.grammar")
@@ -95,29 +93,24 @@ def test_a_pattern_reads_what_the_file_lacks(kitchen):
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "lines"),
     [
-        ("name,verb\nstir,stir\n", [":1: 'name,verb'; expected \"class\" and a column per slot"]),
-        ("", [":1: ''; expected"]),
-        ("class,verb,verb\n", [":1: 'class,verb,verb'"]),
-        ("class,verb\nstir," + "x" * 200_000, [":2: not a table (field larger than field limit (131072))"]),
+        ("name,verb\nstir,stir\n", [1]),
+        ("", [1]),
+        ("class,verb,verb\n", [1]),
+        ("class,verb\nstir," + "x" * 200_000, [2]),
         (
             "class,verb\nstri,stir\nstir\n\nstir,stir\ncut ham with knife,cut\ncut ham with knife,slice\n",
-            [
-                ":2: class 'stri'; expected a class of the mapping; the nearest is 'stir'",
-                ":3: 1 cells; expected 2, as in the first line",
-                ":7: class 'cut ham with knife' again",
-            ],
+            [2, 3, 7],
         ),
     ],
 )
-def test_faults_of_the_file(kitchen, text, faults):
+def test_faults_of_the_file(kitchen, text, lines):
     path = kitchen / "factors.csv"
     path.write_text(text)
-    found = [str(fault) for kind, fault in inspect(config(kitchen)).faults if kind == "factors"]
-    assert len(found) == len(faults)
-    assert all(line.startswith(f"{path}{expected}") for line, expected in zip(found, faults, strict=True)), found
-    with refused(f"factors.csv{faults[0].split(': ')[0]}"):
+    faults = [fault for kind, fault in inspect(config(kitchen)).faults if kind == "factors"]
+    assert [str(fault.where) for fault in faults] == [f"{path}:{line}" for line in lines]
+    with refused(f"{path}:{lines[0]}"):
         read_vocabulary(config(kitchen), kitchen)
 
 
@@ -195,8 +188,8 @@ def test_check_and_summary_of_unlabelled_frames(root):
     # in a the two are parted by frames that nobody labelled
     assert counted["transitions"] == [{"from": "idle", "to": "pour milk", "count": 3, "share": 1.0}]
     ((kind, fault),) = inspect(DataConfig(root=str(root), unlabelled=("stirr",))).faults
-    assert (kind, fault.found) == ("labels", "no frame 'stirr', named in data.unlabelled")
-    assert fault.todo == "did you mean 'stir'?"
+    assert kind == "labels"
+    assert "'stir'" in str(fault)
 
 
 def test_background_is_labelled(root):

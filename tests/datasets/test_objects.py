@@ -111,9 +111,9 @@ def test_files_that_do_not_fit(root):
 
 
 def test_the_example_of_the_docs(tmp_path):
-    """docs/datasets.md, Features of your own objects: four names, a confidence each, then x and y of each."""
-    page = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
-    part = page.split("### Features of your own objects")[1].split("## HA-ViD codes")[0]
+    """docs/names.md, Features of your own objects: four names, a confidence each, then x and y of each."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "names.md").read_text(encoding="utf-8")
+    part = page.split("### Features of your own objects")[1]
     (_, listed), (_, recipe) = re.findall(r"```(yaml)?\n(.*?)```", part, re.DOTALL)
     (tmp_path / "objects.txt").write_text(listed)
     config = Config.from_tree({key: value for key, value in yaml.safe_load(recipe).items() if key != "base"}, "docs")

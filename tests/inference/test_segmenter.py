@@ -227,13 +227,13 @@ def test_inputs_before_a_bad_one_are_there(segmenter, video, tmp_path):
 
 
 def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_path, caplog):
-    failed: list[tuple[Path, str]] = []
+    failed: list[tuple[Path, fact_clip.InputError]] = []
     paths = [tmp_path / "none.npy", video, tmp_path / "neither.npy"]
     with caplog.at_level("INFO", logger="fact_clip.inference"):
-        results = list(segmenter.segment_all(paths, failed=lambda path, error: failed.append((path, str(error)))))
+        results = list(segmenter.segment_all(paths, failed=lambda path, error: failed.append((path, error))))
     assert results == [(video, segmenter.segment(video))]
     assert [path for path, _ in failed] == [paths[0], paths[2]]
-    assert all("no such file" in error for _, error in failed)
+    assert all(str(error.where) == str(path) for path, error in failed)
     assert [message.split(",")[0] for message in caplog.messages] == ["1 of 3 inputs", "2 of 3 inputs"]
 
 

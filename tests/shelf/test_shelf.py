@@ -129,16 +129,11 @@ def test_a_run_of_another_format_is_one_line(number, tmp_path, capsys):
     (copy / "run.json").write_text(json.dumps(facts))
     video = str(next((DATA / "features").iterdir()))
     for command in (["evaluate", str(copy)], ["segment", video, "--run", str(copy)], ["report", str(copy)]):
-        assert main(command) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert refused_line(said.err, copy / "run.json").endswith("(9.8.7).")
+        assert "9.8.7" in refused_line((main(command), *capsys.readouterr()), "run.json")
 
 
 def test_a_member_of_another_format_is_one_line(tmp_path, capsys):
     copy = copied(next(run for run in RUNS if run.name == "members"), tmp_path)
     path = copy / "members" / "2" / "run.json"
     path.write_text(json.dumps(read(path) | {"format": FORMAT + 1}))
-    assert main(["evaluate", str(copy), f"data.root={DATA}"]) == 2
-    said = capsys.readouterr().err
-    refused_line(said, path)
+    refused_line((main(["evaluate", str(copy), f"data.root={DATA}"]), *capsys.readouterr()), path)

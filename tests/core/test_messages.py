@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fact_clip.core.errors import listed
+from fact_clip.core.messages import listed
 
 
 def test_of_many_names_the_number_is_told():
