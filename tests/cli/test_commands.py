@@ -80,10 +80,10 @@ def test_train_all_splits_goes_on_where_it_was_cut_off(recipe, fact_clip, tmp_pa
     sweeps = sys.modules["fact_clip.training.sweep"]
     real = sweeps.train
 
-    def cut_off(config, out, **options):
-        if config.data.split == "2":
+    def cut_off(plan, out, **options):
+        if plan.config.data.split == "2":
             raise KeyboardInterrupt
-        return real(config, out, **options)
+        return real(plan, out, **options)
 
     monkeypatch.setattr(sweeps, "train", cut_off)
     answer = fact_clip(*command, tmp_path / "cut")

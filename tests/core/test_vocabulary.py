@@ -226,8 +226,8 @@ def test_names_that_look_the_same_are_one():
 )  # fmt: skip
 def test_what_can_name_a_class(name, fits):
     assert is_name(name) is fits
-    assert is_name("a\x85\x0c", old=True)
-    assert not is_name("a\t", old=True)
+    assert is_name("a\x85\x0c", legacy=True)
+    assert not is_name("a\t", legacy=True)
 
 
 @pytest.mark.parametrize("name", ["cut\nham", "\x1b", "  "])

@@ -143,7 +143,6 @@ GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "
         "{",
         "[]",
         "\xff",
-        json.dumps({**GOOD, "temperature": 1}),
         json.dumps({"seen": ["rest"]}),
         json.dumps({**GOOD, "seen": "rest"}),
         json.dumps({**GOOD, "seen": None}),

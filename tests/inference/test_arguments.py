@@ -36,15 +36,7 @@ ENDLESS["a"] = ENDLESS
         (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
         (lambda: training.evaluate("nowhere", "test", (), None, None, "cpu", 1), "trust_encoder"),
         (lambda: training.train(CONFIG, "nowhere", resume="yes"), "resume"),
-        (
-            lambda: training.train(CONFIG.model_copy(update={"train": 3}), "nowhere"),
-            "config",
-        ),
         (lambda: training.train(3, "nowhere"), "config"),
-        (
-            lambda: training.sweep(CONFIG.model_copy(update={"data": {}}), "nowhere", {"train.seed": [0]}),
-            "config",
-        ),
         (
             lambda: checked_config(
                 CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"epochs": "x"})})

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 
-from fact_clip.training import optimizer, train, trainer
+from fact_clip.training import optimizer, train
 from fact_clip.training.optimizer import pick_precision
 
 CPU = torch.device("cpu")
