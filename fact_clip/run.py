@@ -35,9 +35,9 @@ from torch import Tensor
 from fact_clip import __version__
 from fact_clip.config import Config, Rate, set_key, settings_of
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.commit import commit
 from fact_clip.core.errors import ConfigKey, FileLocation
-from fact_clip.core.files import check_file, inside, read_mapping, whole_file
+from fact_clip.core.io import check_file, read_mapping
+from fact_clip.core.paths import commit, inside, whole_file
 from fact_clip.core.values import parse_value, read_value, write_value
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform

@@ -14,7 +14,8 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
 from fact_clip.core.errors import InputError
-from fact_clip.core.files import check_file, parse_json, whole_file
+from fact_clip.core.io import check_file, parse_json
+from fact_clip.core.paths import whole_file
 
 _OBJECTS_OF_FORMAT_1 = re.compile(r"(?<![^.])channels[.]")  # names of the object columns' parameters
 

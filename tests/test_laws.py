@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig, ModelConfig
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
+from fact_clip.core.values import parse_value
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import make_vocabulary
 from fact_clip.decoding import (
@@ -361,5 +362,5 @@ def test_the_order_of_a_mapping_changes_no_reading(name, tmp_path):
     assert dict(zip(one.names, one.factors, strict=True)) == dict(zip(two.names, two.factors, strict=True))
     assert set(one.background) == set(two.background)
     assert one.slots == two.slots
-    assert Vocabulary.from_dict(one.to_dict()) == one
+    assert parse_value(Vocabulary, one.to_dict(), Path("vocabulary.json")) == one
     assert re.fullmatch(r"[\w ,]+", " ".join(one.slots))

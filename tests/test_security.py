@@ -14,7 +14,7 @@ import pytest
 
 from fact_clip.cli import main
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.files import file_name, inside, is_file_name, whole_file
+from fact_clip.core.paths import file_name, inside, is_file_name, whole_file
 
 from .refusals import refused, refused_line
 

@@ -20,7 +20,7 @@ from fact_clip.cli.holdout import description, description_text, source_of
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.cli.train import how_to_continue
 from fact_clip.core.errors import CommandOption, InputError
-from fact_clip.core.files import file_name, inside
+from fact_clip.core.paths import file_name, inside
 
 if TYPE_CHECKING:
     from fact_clip.config import Config

@@ -111,7 +111,7 @@ def init(
     """
     from fact_clip.config import DataConfig, checked
     from fact_clip.core import InputError
-    from fact_clip.core.files import whole_file
+    from fact_clip.core.paths import whole_file
     from fact_clip.datasets.recipe import suggest
 
     path = folder / "recipe.yaml" if out is None else out

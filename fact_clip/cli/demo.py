@@ -10,7 +10,7 @@ import typer
 
 from fact_clip.cli.console import progress, table
 from fact_clip.cli.segment import segment_table
-from fact_clip.core.processes import locked
+from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
     from fact_clip.config import Config

@@ -13,7 +13,7 @@ import typer
 from fact_clip.cli.console import Device, KeepGoing, bars
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.errors import InputError
-from fact_clip.core.files import file_name, same_place
+from fact_clip.core.paths import file_name, same_place
 
 
 def extract(

@@ -60,7 +60,7 @@ def write(
     has_actions: bool = False,
 ) -> Path:
     """Write the page of some runs, which are evaluated where that is still to be done, and give back its path."""
-    from fact_clip.core.files import check_place
+    from fact_clip.core.paths import check_place
     from fact_clip.report.page import save_report
     from fact_clip.report.summary import evaluations, read, sweep_of
     from fact_clip.training.evaluation import evaluation_stem

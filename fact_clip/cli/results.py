@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core.errors import InputError
-from fact_clip.core.files import file_name, inside, whole_file
+from fact_clip.core.paths import file_name, inside, whole_file
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
@@ -90,7 +90,7 @@ class Results:
         return own
 
     def _record(self, name: str) -> dict[str, Any] | None:
-        from fact_clip.core.files import parse_json, read_text
+        from fact_clip.core.io import parse_json, read_text
 
         try:
             record = self.folder / RECORDS / f"{name}.json"
@@ -116,7 +116,7 @@ class Results:
 
     def read(self, task: Task) -> Segmentation:
         """The result of a task that is done."""
-        from fact_clip.core.files import parse_json, read_text
+        from fact_clip.core.io import parse_json, read_text
         from fact_clip.formats.base import Gaps
         from fact_clip.formats.json_file import from_dict
 

@@ -19,8 +19,8 @@ from fact_clip.cli.extract import collect
 from fact_clip.cli.results import Results, Task, fingerprint
 from fact_clip.cli.signals import InterruptedCommandError
 from fact_clip.core.errors import CommandOption, InputError
-from fact_clip.core.files import check_place, file_name, inside, same_place
 from fact_clip.core.messages import is_name, printable
+from fact_clip.core.paths import check_place, file_name, inside, same_place
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation

@@ -110,7 +110,7 @@ def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     """The folder of the data, its videos with labels, and those with features too."""
     from fact_clip.config import DataConfig
     from fact_clip.core import InputError
-    from fact_clip.core.files import is_file_name
+    from fact_clip.core.paths import is_file_name
     from fact_clip.datasets.layout import find_root, label_files
     from fact_clip.datasets.splits import in_order
 

@@ -2,8 +2,5 @@
 
 from fact_clip.compat.convert import convert, load_reference
 from fact_clip.compat.reference import read_config
-from fact_clip.core.public import make_public
 
 __all__ = ["convert", "load_reference", "read_config"]
-
-make_public(globals())

@@ -18,9 +18,9 @@ from fact_clip.compat.reference import flatten, known_data_set, read_config
 from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import number_of, path_of, whole_of
-from fact_clip.core.arrays import check_archive
 from fact_clip.core.errors import CommandOption
-from fact_clip.core.files import inside, read_mapping
+from fact_clip.core.io import check_archive, read_mapping
+from fact_clip.core.paths import inside
 from fact_clip.datasets.benchmarks import BENCHMARKS, Layout
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform

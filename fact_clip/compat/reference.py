@@ -15,7 +15,7 @@ import torch
 from fact_clip.config import Config, merged, read_recipe, set_key, value_of
 from fact_clip.core import InputError
 from fact_clip.core.errors import CommandOption
-from fact_clip.core.files import read_mapping
+from fact_clip.core.io import read_mapping
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.holdout import named_holdout
 

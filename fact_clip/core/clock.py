@@ -10,13 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import array_of, number_of
 from fact_clip.core.errors import InputError
-from fact_clip.core.public import public
 from fact_clip.core.segments import Segmentation
 
 _ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
 
 
-@public
 def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray[np.float64]:
     """When rows that were sampled from a video at n / fps seconds start, and when the last one ends: (T,) -> (T + 1,).
 

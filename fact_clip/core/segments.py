@@ -12,9 +12,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, whole_of
+from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, table_of, whole_of
 from fact_clip.core.errors import GapError, InputError
-from fact_clip.core.public import public, public_class
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
@@ -37,7 +36,6 @@ def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
     return array
 
 
-@public
 def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     """Cut per-frame labels (T,), T > 0, into maximal runs: (start, stop, label), half-open, in order."""
     array = _some_labels(labels)
@@ -46,7 +44,6 @@ def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
     return list(zip(starts, [*edges, array.size], array[starts].tolist(), strict=True))
 
 
-@public
 def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
     """Most frequent label of each stride: labels (T,) -> (ceil(T / stride),).
 
@@ -66,7 +63,6 @@ def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray
     return chosen
 
 
-@public
 def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     """Labels of strides at full rate: (ceil(n_frames / stride),) -> (n_frames,); frame t gets label t // stride."""
     array = _some_labels(labels, stride)
@@ -80,11 +76,12 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
 LEAST_FPS, MOST_FPS = 1e-6, 100_000.0
 """Frames a second: one in twelve days, and twice what sound has."""
 
-MOST_FRAMES = 20_000_000
-"""Of a video: a week at 30 frames a second. What ends later is a mistake, and would fill the memory."""
+MAX_FRAMES = 20_000_000
+"""Of a video: a week at 30 frames a second; what ends later is a mistake."""
+
+MOST_FRAMES = MAX_FRAMES
 
 
-@public_class
 @dataclass(frozen=True, order=True)
 class Segment:
     """One action of a video, in the frames `[start, stop)`; ordered by start, then stop, then label."""
@@ -97,19 +94,17 @@ class Segment:
     def __post_init__(self) -> None:
         where = f"segment {self.label!r}"
         if not isinstance(self.label, str):
-            raise InputError(where, "a label that is no text; expected a name")
+            raise InputError(where, "label is not a string")
         try:
             # plain integers, so that numpy's own never reach a file
             object.__setattr__(self, "start", operator.index(self.start))
             object.__setattr__(self, "stop", operator.index(self.stop))
         except TypeError as error:
-            raise InputError(where, f"frames [{self.start!r}, {self.stop!r}); expected whole frame numbers") from error
-        if not -MOST_FRAMES < self.start <= MOST_FRAMES or self.stop > 10 * MOST_FRAMES:
-            raise InputError(where, f"frames out of bounds; expected {MOST_FRAMES:,} frames at most")
-        if self.start < 0 or self.stop <= self.start:
-            raise InputError(where, f"frames [{self.start}, {self.stop}); expected 0 <= start < stop")
-        if self.stop > MOST_FRAMES:
-            raise InputError(where, f"frames [{self.start}, {self.stop}); expected {MOST_FRAMES:,} frames at most")
+            raise InputError(where, f"frames [{self.start!r}, {self.stop!r}) are not integers") from error
+        if not 0 <= self.start < self.stop <= MAX_FRAMES:
+            raise InputError(
+                where, f"frames [{self.start}, {self.stop}); 0 <= start < stop <= {MAX_FRAMES:,} must hold"
+            )
         if self.confidence is not None:
             number_of(self.confidence, f"the confidence of {where}", "a number from 0 to 1", 0, 1)
 
@@ -140,7 +135,6 @@ class NewWord:
     far: bool
 
 
-@public_class
 @dataclass(frozen=True)
 class Segmentation:
     """A video cut into segments without gap or overlap, from frame 0 to its last; a sequence of its segments.
@@ -168,25 +162,18 @@ class Segmentation:
     new_words: tuple[NewWord, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.segments, str) or not isinstance(self.segments, Iterable):
-            raise InputError("segmentation", f"{self.segments!r}; expected segments")
         object.__setattr__(self, "segments", tuple(self.segments))
         object.__setattr__(self, "background", names_of(self.background, "background"))
         object.__setattr__(self, "new_words", tuple(self.new_words))
-        if not self.segments:
-            raise InputError("segmentation", "no segments; expected at least one")
+        if not self.segments or not all(isinstance(segment, Segment) for segment in self.segments):
+            raise InputError("segments", "a segmentation needs one Segment or more")
         for name, rate in (("fps", self.fps), ("video_fps", self.video_fps)):
-            if rate is not None and not number_of(rate, name, "frames per second, more than 0, or None") > 0:
-                raise InputError(name, f"{rate}; expected frames per second, more than 0, or None")
+            if rate is not None and not number_of(rate, name) > 0:
+                raise InputError(name, f"{rate} frames a second; it must be more than 0")
         if self.media is not None and not isinstance(self.media, str):
-            raise InputError("media", f"{self.media!r}; expected the name of a video file")
-        for word in self.new_words:
-            if not isinstance(word, NewWord):
-                raise InputError("new_words", f"{word!r}; expected a NewWord")
+            raise InputError("media", f"{self.media!r} is not the name of a video file")
         end = 0
         for segment in self.segments:
-            if not isinstance(segment, Segment):
-                raise InputError("segmentation", f"{segment!r}; expected a Segment")
             if segment.start != end:
                 kind, name = (GapError, "a gap") if segment.start > end else (InputError, "an overlap")
                 problem = f"starts at {segment.start}, {name} after the segment before, which stops at {end}"
@@ -207,26 +194,17 @@ class Segmentation:
 
         `confidence` has one number from 0 to 1 per frame, too; a segment gets the mean over its frames.
         """
-        if isinstance(labels, str):
-            raise InputError("labels", f"one text, {labels!r}; expected a sequence of names, one per frame")
-        if not isinstance(labels, Iterable):
-            raise InputError("labels", f"{labels!r}; expected a sequence of names, one per frame")
+        if isinstance(labels, str) or not isinstance(labels, Iterable):
+            raise InputError("labels", f"{labels!r} is not a sequence of names, one per frame")
         names = list(labels)
         if not names:
-            raise InputError("labels", "no frames; expected at least one frame")
+            raise InputError("labels", "no frames")
         for frame, name in enumerate(names):
             if not isinstance(name, str):
-                raise InputError(
-                    f"labels, frame {frame}", f"{name!r}; expected a name", "decode indices by Vocabulary.decode"
-                )
-        values = None if confidence is None else array_of(confidence, "confidence", "a number per frame").astype(float)
-        if values is not None and values.shape != (len(names),):
-            raise InputError(
-                "confidence", f"shape {values.shape}; expected one number per frame, shape ({len(names)},)"
-            )
-        if values is not None and not ((values >= 0) & (values <= 1)).all():  # NaN is neither
-            worst = values[~((values >= 0) & (values <= 1))][0]
-            raise InputError("confidence", f"{worst:g}; expected numbers from 0 to 1")
+                raise InputError(f"labels, frame {frame}", f"{name!r} is not a name", "decode by Vocabulary.decode")
+        values = None if confidence is None else table_of(confidence, "confidence", (len(names),)).astype(float)
+        if values is not None and not ((values >= 0) & (values <= 1)).all():
+            raise InputError("confidence", "numbers below 0 or above 1")
         segments = []
         for name, group in groupby(range(len(names)), key=names.__getitem__):
             frames = list(group)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import FileLocation, InputError
-from fact_clip.core.files import parse_json, read_text, whole_file
+from fact_clip.core.io import parse_json, read_text
+from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

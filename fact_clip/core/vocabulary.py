@@ -17,18 +17,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core.arguments import names_of, path_of
-from fact_clip.core.errors import InputError
-from fact_clip.core.files import read_lines
+from fact_clip.core.errors import FileLocation, InputError
+from fact_clip.core.io import read_lines
 from fact_clip.core.messages import (
-    MAX_NAME,
     describe_invalid_name,
     is_name,
     normalize,
-    shortened,
     spelling_key,
     suggest,
 )
-from fact_clip.core.public import public_class
 from fact_clip.core.segments import frame_labels
 
 Factors: TypeAlias = tuple[str | None, ...]
@@ -38,7 +35,6 @@ FactorSource: TypeAlias = Mapping[str, OneClass] | Callable[[str], OneClass]
 WHOLE_NAME = ("phrase",)  # the slots of a vocabulary of which only names are known
 
 
-@public_class
 @dataclass(frozen=True)
 class Vocabulary:
     """An ordered list of action names; the place of a name is its class index.
@@ -65,20 +61,17 @@ class Vocabulary:
         for name in self.background:
             self.index(name)
         if len(set(self.background)) != len(self.background):
-            raise InputError("background", f"a name twice in {self.background}; expected each name once")
+            raise InputError("background", f"a name twice in {self.background}")
         if len(self.factors) != len(self.names):
-            raise InputError(
-                "factors", f"{len(self.factors)} entries; expected one for each of {len(self.names)} classes"
-            )
-        object.__setattr__(self, "factors", tuple(_entry(*each) for each in zip(self.names, self.factors, strict=True)))
+            raise InputError("factors", f"{len(self.factors)} entries for {len(self.names)} classes")
+        object.__setattr__(self, "factors", tuple(map(tuple, self.factors)))
         for name, entry in zip(self.names, self.factors, strict=True):
-            where = f"class {name!r}"
             if len(entry) != len(self.slots):
-                raise InputError(where, f"factors {entry}; expected one entry for each of the slots {self.slots}")
+                raise InputError(f"class {name!r}", f"factors {entry} for the slots {self.slots}")
             if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
-                raise InputError(where, f"factors {entry}; expected a text, or None, for each slot")
+                raise InputError(f"class {name!r}", f"factors {entry}: each must be a name or None")
             if name not in self.background and all(factor is None for factor in entry):
-                raise InputError(where, "no factor at all; expected at least one for a class that is not background")
+                raise InputError(f"class {name!r}", "no factors; only background may have none")
 
     @classmethod
     def from_names(
@@ -217,30 +210,17 @@ class Vocabulary:
             "factors": [list(entry) for entry in self.factors],
         }
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Vocabulary:
-        """Read what `to_dict` wrote; another set of keys is an InputError."""
-        keys = ("names", "background", "slots", "factors")
-        if not isinstance(values, Mapping) or set(values) != set(keys):
-            found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
-            raise InputError("vocabulary", f"{found}; expected the keys {list(keys)}")
-        names, background, slots = (names_of(values[key], key) for key in keys[:3])
-        return cls(names, background, slots, tuple(values["factors"]))
-
 
 def _check_names(where: str, names: tuple[str, ...]) -> None:
     if not names:
-        raise InputError(where, "none; expected at least one")
-    seen: dict[str, str] = {}
+        raise InputError(where, "no names")
+    by_look: dict[str, str] = {}
     for name in names:
         if not is_name(name, legacy=True):
-            raise InputError(
-                where, f"{shortened(name)!r}; expected a name of one line that is not blank and can be printed"
-            )
-        if (same := seen.get(normalize(name))) is not None:
-            found = f"{name!r} twice" if same == name else f"{name!a} and {same!a}, which look the same"
-            raise InputError(where, f"{found}; expected each name once")
-        seen[normalize(name)] = name
+            raise InputError(where, describe_invalid_name(name))
+        if (other := by_look.get(normalize(name))) is not None:
+            raise InputError(where, f"{name!r} twice" if other == name else f"{name!a} and {other!a} look the same")
+        by_look[normalize(name)] = name
 
 
 # --- factors in one form ------------------------------------------------------------------------------
@@ -251,64 +231,53 @@ def _resolved(
 ) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
     """The slots, and for each name a tuple with one factor per slot; arguments as in `Vocabulary.from_names`."""
     if source is None:
-        chosen = WHOLE_NAME if slots is None else names_of(slots, "slots")
-        if len(chosen) != 1:
-            raise InputError(
-                "factors", f"none; expected factors for the slots {chosen}", "pass `factors` along with `slots`"
-            )
-        return chosen, tuple((name,) for name in names)
+        used = WHOLE_NAME if slots is None else names_of(slots, "slots")
+        if len(used) != 1:
+            raise InputError("factors", f"none for the slots {used}", "pass `factors` along with `slots`")
+        return used, tuple((name,) for name in names)
     if not callable(source) and not isinstance(source, Mapping):
-        raise InputError("factors", f"{source!r}; expected a mapping or a function of names")
-    raw: list[OneClass | None] = []
+        raise InputError("factors", f"{source!r} is not a mapping or a function of names")
+    entries: list[OneClass | None] = []
     for name in names:
         if not callable(source) and name not in source and name not in background:
-            expected = "an entry in `factors` for each class that is not background"
-            raise InputError(f"class {name!r}", f"no factors; expected {expected}")
+            raise InputError(f"class {name!r}", "no factors", "give some for each class that is not background")
         entry = source(name) if callable(source) else source.get(name)
-        raw.append(entry if entry is None or isinstance(entry, str | Mapping) else _entry(name, entry))
-    chosen = _slots_of(raw) if slots is None else names_of(slots, "slots")
-    return chosen, tuple(_in_slots(name, entry, chosen) for name, entry in zip(names, raw, strict=True))
+        if isinstance(entry, str) or not isinstance(entry, Iterable | None):
+            raise InputError(f"class {name!r}", f"factors {entry!r} are not a list or a mapping of slots")
+        entries.append(entry if entry is None or isinstance(entry, Mapping) else tuple(entry))
+    used = _slots_of(entries) if slots is None else names_of(slots, "slots")
+    return used, tuple(_in_slots(name, entry, used) for name, entry in zip(names, entries, strict=True))
 
 
-def _slots_of(raw: Iterable[OneClass | None]) -> tuple[str, ...]:
-    given = [entry for entry in raw if entry is not None]
-    named = dict.fromkeys(slot for entry in given if isinstance(entry, Mapping) for slot in entry)
+def _slots_of(entries: Iterable[OneClass | None]) -> tuple[str, ...]:
+    present = [entry for entry in entries if entry is not None]
+    named = dict.fromkeys(slot for entry in present if isinstance(entry, Mapping) for slot in entry)
     if named:
         return tuple(named)
-    widths = sorted({len(entry) for entry in given})
+    widths = sorted({len(entry) for entry in present})
     if len(widths) != 1:
-        raise InputError("factors", f"tuples of {widths} entries; expected tuples of one length, one entry per slot")
-    return WHOLE_NAME if widths == [1] else tuple(f"slot{place}" for place in range(1, widths[0] + 1))
-
-
-def _entry(name: str, factors: Any) -> Factors:
-    if isinstance(factors, str | Mapping) or not isinstance(factors, Iterable):
-        raise InputError(f"class {name!r}", f"factors {factors!r}; expected a list with one entry for each slot")
-    return tuple(factors)
+        raise InputError("factors", f"tuples of {widths} entries", "give one entry per slot")
+    return WHOLE_NAME if widths == [1] else tuple(f"slot{number}" for number in range(1, widths[0] + 1))
 
 
 def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:
     if entry is None:
         return (None,) * len(slots)
-    if isinstance(entry, str):
-        raise InputError(f"class {name!r}", f"factors {entry!r}; expected a tuple with one entry for each of {slots}")
     if not isinstance(entry, Mapping):
-        return _entry(name, entry)
+        return tuple(entry)
     unknown = [slot for slot in entry if slot not in slots]
     if unknown:
-        raise InputError(f"class {name!r}", f"slot {unknown[0]!r}; expected slots among {slots}")
+        raise InputError(f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {slots}")
     return tuple(entry.get(slot) for slot in slots)
 
 
 # --- mapping files ------------------------------------------------------------------------------------
 
-_LINE = re.compile(r"([0-9]+)[ \t]+(.+)")
-LONGEST_ID = 9  # digits
-MOST_FAULTS = 1000  # that are looked for in one file
+_LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")
 
 
 def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
-    """Names by id of a mapping file, and all its faults: malformed lines, an id or a name twice, a missing id.
+    """Return the names by id of a mapping file, and all its faults: malformed lines, an id or a name twice, a gap.
 
     A line is "id name"; the ids are 0 to C-1, each once in any order, and names may have spaces. UTF-8, else latin-1;
     any line ends and blank lines are tolerated. A faulty line gives no name.
@@ -317,32 +286,25 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     line_of: dict[str, int] = {}
     faults: list[InputError] = []
     for number, line in enumerate(read_lines(file, 'a mapping file, "id name" a line'), start=1):
-        line, where = line.strip(" \t"), f"{file}:{number}"
+        line, where = line.strip(" \t"), FileLocation(file, number)
         if not line:
             continue
-        if len(faults) == MOST_FAULTS:
-            break
         match = _LINE.fullmatch(line)
         if match is None:
-            faults.append(InputError(where, f'{line!r}; expected "id name", as in "0 background"'))
+            faults.append(InputError(where, f'{line!r} is not "id name"', 'write it as in "0 background"'))
             continue
-        index, name = int(match[1][-LONGEST_ID:]), match[2]
-        if len(match[1]) > LONGEST_ID:
-            faults.append(InputError(where, f"an id of {len(match[1])} digits; expected the ids 0, 1, 2, ..."))
-        elif not is_name(name, legacy=True):
-            expected = f"a name that can be printed, of at most {MAX_NAME:,} characters"
-            faults.append(InputError(where, f"{describe_invalid_name(name)}; expected {expected}"))
+        index, name = int(match[1]), match[2]
+        if not is_name(name, legacy=True):
+            faults.append(InputError(where, describe_invalid_name(name)))
         elif index in by_id:
-            faults.append(InputError(where, f"id {index} twice; expected each id once"))
-        elif normalize(name) in line_of:
-            faults.append(
-                InputError(where, f"{name!r} again, as in line {line_of[normalize(name)]}; expected each name once")
-            )
+            faults.append(InputError(where, f"id {index} twice"))
+        elif (key := normalize(name)) in line_of:
+            faults.append(InputError(where, f"{name!r} again, as in line {line_of[key]}"))
         else:
-            by_id[index], line_of[normalize(name)] = name, number
+            by_id[index], line_of[key] = name, number
     missing = next((index for index in range(len(by_id)) if index not in by_id), None)
     if missing is not None and not faults:  # a faulty line may be the one that is missing
-        faults.append(InputError(file, f"no id {missing}; expected the ids 0 to {len(by_id) - 1}, each once"))
+        faults.append(InputError(file, f"no id {missing}", f"give the ids 0 to {len(by_id) - 1}, each once"))
     elif not by_id and not faults:
-        faults.append(InputError(file, 'no classes; expected "id name" a line, as in "0 background"'))
+        faults.append(InputError(file, "no classes", 'write "id name" a line, as in "0 background"'))
     return tuple(by_id[index] for index in sorted(by_id)), faults

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fact_clip.config import DataConfig, Rate, checked
 from fact_clip.core import InputError
-from fact_clip.core.arrays import BROKEN_ARRAY
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.files import check_file, read_mapping
+from fact_clip.core.io import BROKEN_ARRAY
 from fact_clip.core.public import public
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.benchmarks import Layout

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.files import expanded
-from fact_clip.core.public import make_public
+from fact_clip.core.paths import expanded
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
 from fact_clip.encoders.joint import OpenClip, Transformers
 from fact_clip.encoders.pretrained import Runtime, looks_local
@@ -156,6 +155,3 @@ def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: R
         if importlib.util.find_spec(package) is None:
             raise InputError(where, f"the package {package} is not installed", f"pip install {install}")
     return table[prefix].build(rest, where, runtime)
-
-
-make_public(globals())

@@ -18,8 +18,7 @@ from safetensors.numpy import save
 from fact_clip.config import TextConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
-from fact_clip.core.files import expanded, file_name, whole_file
-from fact_clip.core.public import public
+from fact_clip.core.paths import expanded, file_name, whole_file
 from fact_clip.encoders import TextEncoder, text_encoder
 from fact_clip.encoders.sentence import check_vectors
 from fact_clip.text.prompts import Templates, make_prompts
@@ -65,7 +64,6 @@ class TextMatrix:
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-@public
 def embed(
     encoder: TextEncoder | str,
     vocabulary: Vocabulary,
@@ -150,7 +148,6 @@ def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray
     return (mean / length).astype(np.float32)
 
 
-@public
 def encode_cached(
     encoder: TextEncoder, texts: Sequence[str], cache_dir: str | Path | None = None
 ) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.files import expanded
+from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import PictureModel, Runtime, content_name
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fact_clip.core import InputError
-from fact_clip.core.files import expanded
+from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import (
     PictureModel,
     Runtime,

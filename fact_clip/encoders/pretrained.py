@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 from fact_clip.core import InputError
 from fact_clip.core.arguments import names_of
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.files import expanded
+from fact_clip.core.paths import expanded
 
 if TYPE_CHECKING:
     import torch

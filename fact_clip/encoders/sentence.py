@@ -18,8 +18,8 @@ from safetensors.numpy import load_file
 from fact_clip.config import WIDEST
 from fact_clip.core import InputError
 from fact_clip.core.arguments import names_of
-from fact_clip.core.arrays import check_archive, read_npz
-from fact_clip.core.files import expanded
+from fact_clip.core.io import check_archive, read_npz
+from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import Runtime, TextModel, no_progress_bars
 from fact_clip.text.prompts import tidy
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import path_of, whole_of
-from fact_clip.core.files import whole_file
 from fact_clip.core.messages import is_name
-from fact_clip.core.public import make_public
+from fact_clip.core.paths import whole_file
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
@@ -125,6 +124,3 @@ def _format_name(path: Path) -> str:
         endings = ", ".join(known.ending.removeprefix(".") for known in FORMATS.values())
         raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}; expected one of {endings}")
     return max(found, key=lambda name: len(FORMATS[name].ending))
-
-
-make_public(globals())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import is_number
+from fact_clip.core.io import is_number
 from fact_clip.core.messages import is_name, listed
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 

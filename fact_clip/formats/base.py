@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.arguments import number_of
 from fact_clip.core.errors import FileLocation, GapError
-from fact_clip.core.files import is_number, parse_json, read_text
+from fact_clip.core.io import is_number, parse_json, read_text
 from fact_clip.core.messages import is_name
 
 Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column

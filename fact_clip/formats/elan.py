@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
-from fact_clip.core.files import LARGEST_TEXT, check_file
+from fact_clip.core.io import check_file
 from fact_clip.core.messages import listed
 from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, tell_others
 from fact_clip.formats.base import library, milliseconds, name_of
@@ -110,7 +110,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
 
 def _document(path: Path) -> ElementTree.Element:
     """An ELAN document whose times are milliseconds of its video."""
-    check_file(path, "an ELAN document", LARGEST_TEXT)
+    check_file(path, "an ELAN document")
     _check_no_document_type(path)
     try:
         root = ElementTree.parse(path).getroot()

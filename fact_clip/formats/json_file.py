@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.files import is_number, parse_json, read_text
+from fact_clip.core.io import is_number, parse_json, read_text
 from fact_clip.core.segments import MOST_FRAMES, NewWord
 from fact_clip.formats.annotations import Annotation, Options, Span
 from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, read_json, segment_at, write_json

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
-from fact_clip.core.files import read_text
+from fact_clip.core.io import read_text
 from fact_clip.formats.base import Gaps, length, library, media_of, milliseconds, one_line, timed
 
 

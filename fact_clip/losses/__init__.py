@@ -1,8 +1,5 @@
 """Output and labels to named loss terms."""
 
-from fact_clip.core.public import make_public
 from fact_clip.losses.criterion import BlockTerms, Criterion, LossTerms
 
 __all__ = ["BlockTerms", "Criterion", "LossTerms"]
-
-make_public(globals())

@@ -1,6 +1,5 @@
 """Figures of anyone's predictions, against anyone's labels; integer arrays in, plain numbers out."""
 
-from fact_clip.core.public import make_public
 from fact_clip.metrics.diagnostics import (
     Confusions,
     auroc,
@@ -49,5 +48,3 @@ __all__ = [
     "seen_unseen_auroc",
     "seen_unseen_curve",
 ]
-
-make_public(globals())

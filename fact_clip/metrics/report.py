@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import whole_of
+from fact_clip.core.arguments import checked, whole_of
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, paired, percent, without_true
 from fact_clip.metrics.segmental import (
     OVERLAPS,
@@ -60,6 +60,7 @@ def figure_keys(profile: str = "fact") -> tuple[str, ...]:
     return ("frame_accuracy", *foreground, "edit", *(f"f1@{overlap}" for overlap in OVERLAPS))
 
 
+@checked
 def evaluate(
     ground_truth: Labellings,
     prediction: Labellings,

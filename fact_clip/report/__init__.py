@@ -1,6 +1,5 @@
 """Results as pictures and pages."""
 
-from fact_clip.core.public import make_public
 from fact_clip.report.colours import class_colours
 from fact_clip.report.embeddings import class_scores, draw_frames, embeddings, principal_components, save_figures
 from fact_clip.report.timeline import check_suffix, curve, save_curve, save_timeline, timeline
@@ -18,5 +17,3 @@ __all__ = [
     "save_timeline",
     "timeline",
 ]
-
-make_public(globals())

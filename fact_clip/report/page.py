@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from fact_clip.core.files import whole_file
+from fact_clip.core.paths import whole_file
 from fact_clip.report.summary import Evaluated, summary
 
 FOLDER = Path(__file__).parent

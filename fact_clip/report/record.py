@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arrays import read_npz
-from fact_clip.core.files import parse_json, whole_file
+from fact_clip.core.io import parse_json, read_npz
+from fact_clip.core.paths import whole_file
+from fact_clip.core.values import parse_value
 
 FORMAT = 1
 ROWS = ("truth", "prediction", "frames", "tokens")
@@ -90,13 +91,13 @@ class Record:
     def load(cls, path: Path) -> Record:
         """Read a file of `save`; an InputError where there is none, or where it is damaged."""
         if not path.exists():
-            raise InputError(path, f"no such file; expected {_EXPECTED}", _TODO)
+            raise InputError(path, "no such file", _TODO)
         arrays = read_npz(path, _EXPECTED, _TODO)
         try:
             about = parse_json(str(arrays["about"]), path, _EXPECTED)
             if about["format"] != FORMAT:
-                raise InputError(path, f"format {about['format']}; expected format {FORMAT}", _TODO)
-            vocabulary, lengths = Vocabulary.from_dict(about["vocabulary"]), arrays["lengths"].tolist()
+                raise InputError(path, f"format {about['format']}, not {FORMAT}", _TODO)
+            vocabulary, lengths = parse_value(Vocabulary, about["vocabulary"], path), arrays["lengths"].tolist()
             counts = arrays["training_frames"]
             if counts.dtype.kind not in "iu" or not ((counts >= 0) & (counts < 1e15)).all():
                 raise ValueError("training frames that are no counts")
@@ -113,7 +114,7 @@ class Record:
             if isinstance(error, InputError) and error.path == path:
                 raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(path, f"damaged ({reason}); expected {_EXPECTED}", _TODO) from None
+            raise InputError(path, f"damaged ({reason})", _TODO) from None
         return cls(vocabulary, counts, versions, videos)
 
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fact_clip import metrics
-from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.files import read_mapping
+from fact_clip.core.io import read_mapping
+from fact_clip.core.messages import listed
+from fact_clip.core.values import parse_value
 from fact_clip.report import analysis
 from fact_clip.report.colours import class_colours
 from fact_clip.report.record import ROWS, Record, Video
@@ -26,6 +27,7 @@ from fact_clip.run import Run, run_folder
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
+_EVALUATE = "run fact-clip evaluate again"
 _TOP = 3  # wrong names of an unseen class that are listed
 
 
@@ -103,32 +105,15 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         run, path = Run.read(folder), folder / f"{stem}.json"
         record = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
-        known = checked(ResultFile, result, path, "run fact-clip evaluate again")
-        numbers_there = all(isinstance(known.metrics.get(key), float) for key in _FIGURES)
-        if not numbers_there or len(known.per_class) != len(record.vocabulary):
-            odd = "figures of other classes, or some missing"
-            raise InputError(path, f"{odd}; expected the result of fact-clip evaluate", "run fact-clip evaluate again")
-        if result.get("videos") != [video.name for video in record.videos]:
-            expected = f"the videos of {path.with_suffix('.npz').name}"
-            raise InputError(path, f"other videos; expected {expected}", "run fact-clip evaluate again")
-        if not _same_frames(known, record):
-            odd = f"other predictions than {path.with_suffix('.npz').name}"
-            raise InputError(path, f"{odd}; expected both of one evaluation", "run fact-clip evaluate again")
+        known = parse_value(ResultFile, result, path, _EVALUATE)
+        if not all(isinstance(known.metrics.get(key), float) for key in _FIGURES):
+            raise InputError(path, f"figures are missing: {listed(_FIGURES)}", _EVALUATE)
+        names = [video.name for video in record.videos]
+        if len(known.per_class) != len(record.vocabulary) or result.get("videos") != names:
+            raise InputError(path, f"other classes or videos than {path.with_suffix('.npz').name} has", _EVALUATE)
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
         found.append(Evaluated(run, title, written, result, record))
     return found
-
-
-def _same_frames(known: ResultFile, record: Record) -> bool:
-    """Whether the frames of each class, and how many of them are named so, are those of the record."""
-    true, guess = (np.concatenate([video.labels[row] for video in record.videos]) for row in ("truth", "prediction"))
-    size = len(record.vocabulary)
-    frames, right = (np.bincount(labels, minlength=size) for labels in (true[true >= 0], true[(true == guess)]))
-    accuracy = 100 * right / np.maximum(frames, 1)
-    return all(
-        row.get("frames") == count and math.isclose(float(row.get("accuracy", -1)), share, abs_tol=1e-6)
-        for row, count, share in zip(known.per_class, frames.tolist(), accuracy.tolist(), strict=True)
-    )
 
 
 def _titles(paths: Sequence[str]) -> list[str]:

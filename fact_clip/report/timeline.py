@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.arguments import names_of, number_of, path_of, table_of
-from fact_clip.core.files import check_place, whole_file
+from fact_clip.core.paths import check_place, whole_file
 from fact_clip.report.colours import BACKGROUND, palette
 
 SUFFIXES = (".png", ".svg", ".pdf")

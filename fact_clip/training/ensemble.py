@@ -15,7 +15,7 @@ import torch
 
 from fact_clip.config import Config
 from fact_clip.core import InputError
-from fact_clip.core.files import inside, whole_file
+from fact_clip.core.paths import inside, whole_file
 from fact_clip.run import member_folders
 from fact_clip.training.plan import Plan, with_values
 

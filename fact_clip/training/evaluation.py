@@ -15,11 +15,10 @@ from fact_clip import __version__, metrics
 from fact_clip.config import Config, DecodeConfig, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
-from fact_clip.core.commit import commit
 from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import CommandOption, ConfigKey
-from fact_clip.core.files import check_place, inside, whole_file
 from fact_clip.core.pace import paced
+from fact_clip.core.paths import check_place, commit, inside, whole_file
 from fact_clip.core.values import write_value
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines, read_split

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
-from fact_clip.core.files import check_place, inside, is_number, parse_json, read_text, whole_file
+from fact_clip.core.io import is_number, parse_json, read_text
+from fact_clip.core.paths import check_place, inside, whole_file
 
 
 class Logger(Protocol):

@@ -16,8 +16,7 @@ from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes
 from fact_clip.core.errors import CommandOption
-from fact_clip.core.files import file_name, inside
-from fact_clip.core.processes import locked
+from fact_clip.core.paths import file_name, inside, locked
 from fact_clip.core.values import write_value
 from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.dataset import Dataset

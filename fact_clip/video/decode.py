@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import flag_of, number_of, path_of, whole_of
-from fact_clip.core.files import check_file
-from fact_clip.core.public import public
+from fact_clip.core.io import check_file
 from fact_clip.core.segments import MOST_FRAMES
 
 if TYPE_CHECKING:
@@ -106,7 +105,6 @@ class DamagedVideoError(InputError):
         return type(self), self._given
 
 
-@public
 def probe(path: str | Path) -> VideoInfo:
     """What a video file says of itself; decodes its first frame.
 

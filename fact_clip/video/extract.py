@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
 from fact_clip.core.arguments import flag_of, number_of, path_of, whole_of
-from fact_clip.core.files import check_place, file_name, inside, read_mapping, whole_file
+from fact_clip.core.io import read_mapping
 from fact_clip.core.pace import Pace
-from fact_clip.core.processes import lock
-from fact_clip.core.public import public
+from fact_clip.core.paths import check_place, file_name, inside, lock, whole_file
 from fact_clip.core.segments import LEAST_FPS
 from fact_clip.encoders import FrameEncoder
 from fact_clip.video.decode import DamagedVideoError, frames, probe
@@ -73,7 +72,6 @@ class Extracted:
     failed: list[InputError] = field(default_factory=list)
 
 
-@public
 def extract_all(
     videos: Sequence[str | Path],
     encoder: FrameEncoder,
@@ -119,7 +117,6 @@ def _check_encoder(encoder: FrameEncoder) -> None:
         raise InputError("encoder", f"{repr(encoder)[:80]}; expected a frame encoder", todo)
 
 
-@public
 def extract(
     video: str | Path,
     encoder: FrameEncoder,
@@ -209,7 +206,6 @@ def extracted(
         yield extract(video, encoder, folder, settings, progress)
 
 
-@public
 def describe(features: str | Path) -> dict[str, Any]:
     """What `extract` wrote beside a feature file.
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import path_of
-from fact_clip.core.files import same_place, whole_file
-from fact_clip.core.public import public
+from fact_clip.core.paths import same_place, whole_file
 from fact_clip.video.decode import Image, file_url, frames, probe
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ _UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's ow
 _OTHER = "#d9d9d9"  # labels without a colour of their own
 
 
-@public
 def overlay(
     video: str | Path,
     segmentation: Segmentation,
@@ -80,7 +78,6 @@ def overlay(
     return out
 
 
-@public
 def check_suffix(out: str | Path) -> Path:
     """The path; an InputError if its suffix is not one of `SUFFIXES`."""
     path = path_of(out, "out")

@@ -11,8 +11,7 @@ import numpy as np
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of, path_of
-from fact_clip.core.files import whole_file
-from fact_clip.core.public import public
+from fact_clip.core.paths import whole_file
 from fact_clip.video.decode import Image, file_url
 
 
@@ -21,7 +20,6 @@ def can_write() -> bool:
     return importlib.util.find_spec("av") is not None
 
 
-@public
 def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
     """Encode pictures (H, W, 3), RGB, with even sides, as H.264 at a constant rate.
 

@@ -9,8 +9,6 @@ import pytest
 
 from fact_clip.core import Segment, Segmentation, Vocabulary, majority_stride, row_times
 from fact_clip.core.arguments import array_of, flag_of, is_list, names_of, number_of, table_of
-from fact_clip.core.files import LONGEST_LINE, read_lines
-from fact_clip.core.public import public
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.formats import load, save
@@ -25,34 +23,6 @@ TWO = {"names": ["a", "b"], "background": [], "slots": ["verb"]}
 def test_a_flag_is_true_or_false(value):
     with refused("overwrite"):
         flag_of(value, "overwrite")
-
-
-def test_flags_of_public_functions_are_looked_at_before_the_call():
-    called = []
-
-    @public
-    def write(path: str, keep: bool = False, *, overwrite: bool = False) -> None:
-        called.append((path, keep, overwrite))
-
-    with refused("keep"):
-        write("a", "no")
-    with refused("overwrite"):
-        write("a", overwrite="no")
-    assert not called
-    write("a", np.True_, overwrite=False)
-    write("b")
-    assert called == [("a", True, False), ("b", False, False)]
-
-
-def test_failures_of_torch_are_looked_at_too():
-    @public
-    def add(count: int) -> None:
-        raise RuntimeError("shapes")
-
-    with refused("count"):
-        add("x")
-    with pytest.raises(RuntimeError, match="shapes"):
-        add(3)
 
 
 def test_numbers_in_bounds():
@@ -135,11 +105,8 @@ def test_texts_are_no_lists_of_names():
         Vocabulary(("a", "b"), "a", ("s",), (("a",), ("b",)))
     with refused("class 'b'"):
         Vocabulary(("a", "b"), (), ("s",), (("x",), "y"))
-    with refused("class 'b'"):
-        Vocabulary.from_dict({**TWO, "factors": [["x"], "y"]})
     with refused("class 'a'"):
         Vocabulary.from_names(["a"], factors=lambda name: 1)
-    assert Vocabulary.from_dict({**TWO, "factors": [["x"], ["y"]]}).factors == (("x",), ("y",))
 
 
 def test_what_is_wrong_with_a_name(tmp_path):
@@ -147,15 +114,6 @@ def test_what_is_wrong_with_a_name(tmp_path):
     path.write_text(f"0 a\n1 {'x' * 5000}\n")
     _, faults = parse_mapping(path)
     assert str(faults[0].where) == f"{path}:2"
-
-
-def test_a_line_has_a_bound(tmp_path):
-    path = tmp_path / "labels.txt"
-    path.write_text("a\r\nb\rc\n" + "x" * LONGEST_LINE)
-    assert [line[:1] for line in read_lines(path, "labels")] == ["a", "b", "c", "x"]
-    path.write_text("a\n" + "x" * (LONGEST_LINE + 1))
-    with refused("labels.txt:2"):
-        read_lines(path, "labels")
 
 
 def test_lengths_that_disagree(tmp_path):

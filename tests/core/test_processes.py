@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.core import processes
+from fact_clip.core import paths as processes
 from fact_clip.core.distributed import PARENT
-from fact_clip.core.processes import locked
+from fact_clip.core.paths import locked
 
 from ..refusals import refused
 
@@ -74,7 +74,7 @@ def test_the_lock_ends_with_its_owner(tmp_path):
     code = f"""
 from pathlib import Path
 from fact_clip.core.distributed import PARENT
-from fact_clip.core.processes import locked
+from fact_clip.core.paths import locked
 with locked(Path({str(tmp_path)!r}), "a training"):
     print("held", flush=True)
     input()
@@ -129,7 +129,7 @@ def until(reached, seconds: float = 60) -> None:
 
 
 def test_a_child_whose_parent_is_gone_ends_at_once():
-    code = "from fact_clip.core.processes import end_with_parent; end_with_parent(1 << 22); print('alive')"
+    code = "from fact_clip.core.distributed import end_with_parent; end_with_parent(1 << 22); print('alive')"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, cwd=ROOT, env={**os.environ}, check=False
     )

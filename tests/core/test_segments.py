@@ -84,7 +84,7 @@ def test_confidence_must_be_finite() -> None:
 
 
 def test_bad_segmentations_are_errors() -> None:
-    with refused("segmentation"):
+    with refused("segments"):
         Segmentation(())
     with refused("segment 'b'"):
         Segmentation((Segment(0, 2, "a"), Segment(3, 4, "b")))

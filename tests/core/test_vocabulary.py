@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
 from fact_clip.core.messages import is_name
+from fact_clip.core.values import parse_value
 
 from ..refusals import refused
 
@@ -103,12 +103,12 @@ def test_extended_and_subset() -> None:
 
 
 def test_plain_json_and_back() -> None:
-    again = Vocabulary.from_dict(json.loads(json.dumps(KITCHEN.to_dict())))
+    again = parse_value(Vocabulary, KITCHEN.to_dict(), Path("vocabulary.json"))
     assert again == KITCHEN
     assert hash(again) == hash(KITCHEN)
     assert again != KITCHEN.subset(KITCHEN.names[1:])
-    with refused("vocabulary"):
-        Vocabulary.from_dict({"names": ["a"]})
+    with refused("vocabulary.json"):
+        parse_value(Vocabulary, {"names": ["a"]}, Path("vocabulary.json"))
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)
@@ -116,7 +116,7 @@ def test_plain_json_and_back() -> None:
 def test_encode_decode_round_trip(names: list[str]) -> None:
     vocabulary = Vocabulary.from_names(names)
     assert vocabulary.decode(vocabulary.encode(names[::-1])) == names[::-1]
-    assert Vocabulary.from_dict(json.loads(json.dumps(vocabulary.to_dict()))) == vocabulary
+    assert parse_value(Vocabulary, vocabulary.to_dict(), Path("vocabulary.json")) == vocabulary
 
 
 def test_errors_name_what_is_nearest() -> None:

@@ -10,16 +10,8 @@ import tracemalloc
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.core.files import (
-    check_file,
-    check_place,
-    parse_json,
-    read_lines,
-    read_mapping,
-    read_text,
-    same_place,
-    whole_file,
-)
+from fact_clip.core.io import check_file, parse_json, read_lines, read_mapping, read_text
+from fact_clip.core.paths import _new_file_mode, check_place, same_place, whole_file
 
 from ..refusals import refused
 
@@ -35,6 +27,7 @@ def umask():
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
 def test_the_umask_decides_who_may_read(umask, mask, mode, tmp_path):
     umask(mask)
+    _new_file_mode.cache_clear()  # read once a process
     path = tmp_path / "a.txt"
     with whole_file(path) as unfinished:
         unfinished.write_text("new")
@@ -82,9 +75,7 @@ def test_nothing_takes_the_place_of_a_folder(tmp_path):
 
 def test_what_is_no_file(tmp_path):
     (tmp_path / "a.txt").write_text("12345")
-    assert check_file(str(tmp_path / "a.txt"), "a list", 5) == tmp_path / "a.txt"
-    with refused("a.txt"):
-        check_file(tmp_path / "a.txt", "a list", 4)
+    assert check_file(str(tmp_path / "a.txt"), "a list") == tmp_path / "a.txt"
     with refused("b.txt"):
         check_file(tmp_path / "b.txt", "a list")
     with refused(tmp_path):
@@ -143,7 +134,6 @@ def test_mappings_of_both_kinds(tmp_path):
         ("[\n1\n2]", "f:3"),
         ("[NaN]", "f"),
         ("[-Infinity]", "f"),
-        ("9223372036854775808", "f"),
         ("-" + "9" * 5000, "f"),
         ('["\\ud83d"]', "f"),
         ("[" * 100_000, "f"),
@@ -199,17 +189,10 @@ def test_lines_end_as_on_any_system(tmp_path):
     assert read_lines(path, "names") == long.split("\n")
 
 
-def test_many_lines_take_little_memory(tmp_path, monkeypatch):
+def test_many_lines_take_little_memory(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"idle\n" * 1_000_000)
     tracemalloc.start()
     assert len(read_lines(path, "labels")) == 1_000_001
     assert tracemalloc.get_traced_memory()[1] < 40e6  # 70 MB with an object for each line
     tracemalloc.stop()
-    monkeypatch.setattr("fact_clip.core.files.MOST_LINES", 999_999)
-    with refused("a.txt"):
-        read_lines(path, "labels")
-    monkeypatch.setattr("fact_clip.core.files._MOST_NAMES", 3)
-    path.write_text("a\nb\nc\nd\n")
-    with refused("a.txt"):
-        read_lines(path, "labels")

@@ -1,0 +1,186 @@
+"""Reading text, JSON and archives of arrays; a missing or damaged file is an InputError that names it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import stat
+import sys
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.core.errors import FileLocation, InputError
+
+
+def check_file(path: str | Path, expected: str) -> Path:
+    """Return the path of a regular file; an InputError for a missing one, a folder, a pipe or a device.
+
+    Opening a pipe to which nobody writes would wait for ever, and a device may have no end.
+    """
+    path = Path(path)
+    fix = f"give {expected}"
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise InputError(path, "no such file", fix) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(path, f"cannot be read ({reason})", fix) from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file (pipe or device)"
+        raise InputError(path, kind, fix)
+    if not os.access(path, os.R_OK):
+        raise InputError(path, "cannot be read (no permission)", fix)
+    return path
+
+
+# How files begin that are often taken for text; latin-1 would turn them into characters.
+_BEGINNINGS = {
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip file (as .xlsx is)",
+    b"\x93NUMPY": "an array of NumPy",
+    b"\x89PNG": "a picture",
+    b"%PDF": "a PDF",
+}
+
+
+def read_text(path: Path, expected: str = "a file of segments", *, latin: bool = False) -> str:
+    """Return the text of a file in UTF-8, with or without a byte-order mark; with `latin`, else in latin-1."""
+    check_file(path, expected)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})") from None
+    kind = next((kind for start, kind in _BEGINNINGS.items() if raw.startswith(start)), None)
+    if kind is not None:
+        raise InputError(path, f"{kind}, not text in UTF-8", f"give {expected}")
+    try:
+        # bytes, because text mode would change line ends inside quoted names
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if latin:
+            return raw.decode("latin-1")
+        raise InputError(path, f"not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+
+
+def read_lines(path: Path, expected: str) -> list[str]:
+    """Return the lines of a text of names in UTF-8, else in latin-1, with the line ends of any system.
+
+    str.splitlines() would also cut at characters that latin-1 names have. Equal lines are one object, since a text of
+    100 MB, one label a frame, would take 1.6 GB otherwise.
+    """
+    text = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
+    first: dict[str, str] = {}
+    lines = [first.setdefault(line, line) for line in map(str.rstrip, io.StringIO(text, "\n"), itertools.repeat("\n"))]
+    if not text or text.endswith("\n"):
+        lines.append("")
+    return lines
+
+
+def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """Return the keys and values of a JSON file, by its suffix, or of a YAML file, which `may_be_empty`."""
+    is_json = path.suffix == ".json"
+    text = read_text(path, f"{expected}, {'JSON' if is_json else 'YAML'} in UTF-8")
+    if is_json:
+        value = parse_json(text, path, expected)
+    else:
+        from fact_clip.core.yaml_text import parse_yaml  # the command line makes file names and has no time for it
+
+        value = parse_yaml(text, path, expected)
+    if value is None and may_be_empty:
+        return {}
+    if not isinstance(value, dict):
+        raise InputError(path, f"a {type(value).__name__}, not {'an object' if is_json else 'a mapping of keys'}")
+    return value
+
+
+def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = True) -> Any:
+    """Return the value of a JSON text; an InputError at `where` for broken JSON and for a key twice in an object.
+
+    NaN and infinities, which are not JSON, are refused if `finite`.
+    """
+    fix = f"give {expected}"
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant if finite else None, object_pairs_hook=_object)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair, which no file takes
+        return value
+    except json.JSONDecodeError as error:
+        place = FileLocation(where, error.lineno) if isinstance(where, Path) else where  # else it says the line
+        raise InputError(place, f"not JSON ({error.msg})", fix) from None
+    except RecursionError:
+        raise InputError(where, "JSON that is nested too deeply", fix) from None
+    except (UnicodeEncodeError, ValueError) as error:
+        raise InputError(where, f"not JSON ({error})", fix) from None
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object with each key once; Python would silently take the last."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} twice in one object")
+        values[key] = value
+    return values
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a finite number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+# What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
+BROKEN_ARRAY: tuple[type[Exception], ...] = (
+    ValueError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    ArithmeticError,
+    RecursionError,
+)
+BROKEN_ARRAY += (MemoryError, TypeError, tokenize.TokenError)
+_BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
+    *BROKEN_ARRAY,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    KeyError,
+)
+
+
+def check_archive(path: Path, expected: str) -> None:
+    """Raise an InputError where a zip file unpacks to fifty times its size; other files are left to their reader."""
+    check_file(path, expected)
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise InputError(path, f"damaged archive ({error})", f"give {expected}") from None
+    if unpacked > 1 << 26 and unpacked > 50 * path.stat().st_size:
+        raise InputError(path, f"an archive that unpacks to {unpacked:,} bytes", f"give {expected}")
+
+
+def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]]:
+    """Return the arrays of a .npz file by name, without pickles."""
+    check_archive(path, expected)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _BROKEN_ARCHIVE as error:
+        raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", fix) from None

@@ -1,0 +1,227 @@
+"""Names that become file names, paths that stay in their folder, files that are written whole, locks of folders."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fact_clip.core.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none, and no locks here
+    fcntl = None  # type: ignore[assignment]
+
+MAX_FILE_NAME = 200
+"""Bytes of a file name that `file_name` gives. File systems take 255, and endings and marks are still to come."""
+
+# Characters that separate folders, control characters and line ends, and halves of surrogate pairs.
+_NOT_IN_NAMES = re.compile(
+    "[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff" + ('<>:"|?*]' if os.name == "nt" else "]")
+)
+# With any ending, Windows takes these for a device.
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+
+
+def file_name(name: str, max_bytes: int = MAX_FILE_NAME) -> str:
+    """Return a file's name, without folder and ending, for a name that someone else chose; almost all stay as they are.
+
+    Separators, control characters and dots at the start become "_", so that no name leads out of a folder or hides a
+    file. Names of Windows devices get a "_" before them, and the rest of a name of more than `max_bytes` becomes a
+    digest. The same name always gives the same file name; two names may give one, so the caller looks for that.
+    """
+    safe = _NOT_IN_NAMES.sub("_", name.strip())
+    safe = re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), safe) or "_"
+    if safe.partition(".")[0].strip().casefold() in _DEVICES:
+        safe = f"_{safe}"
+    if len(safe.encode()) > max_bytes:
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+        safe = f"{safe.encode()[: max_bytes - 9].decode(errors='ignore')}-{digest}"
+    return safe
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name can be that of a file in a folder, and of no other file."""
+    return name not in ("", ".", "..") and not _NOT_IN_NAMES.search(name) and len(name.encode()) <= 250
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """Return the path of a file that is about to be written below a folder: the folders on the way, and its name.
+
+    An InputError where a name leads elsewhere, or where the file or a folder on the way is a symbolic link. The folder
+    itself may be one.
+    """
+    path = folder
+    for name in names:
+        if not is_file_name(name):
+            raise InputError(folder, f"the file {'/'.join(names)!r} would not lie in this folder")
+        path = path / name
+        if path.is_symlink():
+            raise InputError(path, "a symbolic link, where a file or folder is written", "remove it")
+    return path
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path whose ~ or ~NAME at the start is the home of that person; as it is if there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def same_place(first: Path, second: Path) -> bool:
+    """Whether two paths are the same file or folder, by links of any kind, or will be."""
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them is not there yet
+        return os.path.realpath(first) == os.path.realpath(second)
+    except ValueError:  # a NUL in a name
+        return False
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def check_place(path: Path) -> None:
+    """Raise an InputError where a file cannot be written: before the first file of several is written."""
+    try:
+        if path.name and path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
+            raise InputError(path, "not a regular file but a folder, a pipe or a device", "name another file")
+        above = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
+        usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+        reason = "" if usable else "no permission" if above.is_dir() else f"{above} is not a folder"
+        reason = reason if path.name else "not the name of a file"
+    except OSError as error:
+        reason = str(error.strerror)
+    except ValueError as error:  # a NUL
+        reason = str(error)
+    if reason:
+        raise InputError(path, f"cannot be written ({reason})")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
+
+    After a failure nothing new is left, and an older file is as it was. The file gets the mode of any new file, as the
+    umask says. An InputError if the disk refuses, or if something else than a file is there.
+    """
+    if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
+        raise InputError(path, "not the name of a file")
+    # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
+    mark = f".{os.getpid()}-"
+    check_place(path)
+    unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 230 else path.name[-50:]))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.unlink(missing_ok=True)
+            yield unfinished
+            # safetensors writes to a file of its own, which only its owner may read, and renames it
+            if stat.S_IMODE(unfinished.stat().st_mode) != _new_file_mode():
+                unfinished.chmod(_new_file_mode())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        # numpy says how many values were left of a full disk, and no reason
+        raise InputError(path, f"cannot be written ({error.strerror or error})") from None
+    except UnicodeEncodeError as error:
+        problem = f"a name that no text file takes ({error.object[error.start : error.end]!r})"
+        raise InputError(path, problem) from None
+
+
+@functools.cache
+def _new_file_mode() -> int:
+    """Return the permissions of a new file; the umask can only be read by setting it, or by making a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "new")
+        path.touch()
+        return stat.S_IMODE(path.stat().st_mode)
+
+
+# --- locks -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(folder: Path, holder: str) -> Iterator[None]:
+    """Hold a folder, which is made, while the block runs; an InputError where another process holds it.
+
+    The lock is the kernel's, on the open folder, and leaves no file: it ends with the process, however that ends. Where
+    there are no such locks (Windows, some network file systems) nothing is held. Folders that were made and stayed
+    empty are removed at the end.
+
+    Args:
+        folder: what to hold.
+        holder: what the holder does, for the error: "a training".
+    """
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
+    except OSError as error:
+        raise InputError(folder, f"cannot be written ({error.strerror})") from None
+    try:
+        if not lock(opened) or not _is_still(opened, folder):
+            raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
+        yield
+    finally:
+        for path in new_folders:
+            with suppress(OSError):
+                path.rmdir()
+        if opened >= 0:
+            unlock(opened)
+            os.close(opened)
+
+
+def _is_still(opened: int, folder: Path) -> bool:
+    """Whether an open folder has not been removed meanwhile, by one who made it for nothing."""
+    try:
+        return opened < 0 or os.path.samestat(os.fstat(opened), folder.stat())
+    except OSError:
+        return False
+
+
+def lock(opened: int) -> bool:
+    """Lock an open file or folder; False where another process has it. True too where it cannot be locked."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def unlock(opened: int) -> None:
+    """Give up a lock; closing alone would leave it to processes that were forked meanwhile."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_UN)
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout that this package lies in, with "+" where files differ from it."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    answers = []
+    for arguments in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        try:
+            answer = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        except OSError:  # no git
+            return None
+        if answer.returncode:
+            return None
+        answers.append(answer.stdout.strip())
+    return answers[0] + ("+" if answers[1] else "")
