@@ -131,7 +131,7 @@ def width_fault(path: Path, shape: tuple[int, ...], columns: int, reference: str
     """Return what is wrong with the width of features (T, D); None if they have as many columns as the reference."""
     if shape[1] == columns:
         return None
-    return InputError(path, f"{shape[1]} columns (shape {shape}), where {reference} has {columns}")
+    return InputError(path, f"{shape[1]} columns (shape {shape}), but {columns} in {reference}")
 
 
 def check_finite(path: str | Path, features: Array) -> None:
