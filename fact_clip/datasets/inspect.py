@@ -184,11 +184,12 @@ class Inspection:
     def _inspect_factors(self, background: tuple[str, ...]) -> Iterator[Finding]:
         """Inspect the file of factors, and whether all names parse."""
         path, names = self.root / FILE, self.class_names
+        faults = parse_factors(path, (*names, *unlabelled(self.config)))[2] if os.path.lexists(path) else []
+        factors = None
         try:
-            faults = parse_factors(path, (*names, *unlabelled(self.config)))[2] if os.path.lexists(path) else []
             factors = None if faults else class_factors(self.config, self.root, names, background)
         except InputError as error:
-            faults, factors = [error], None
+            faults = [error]
         yield from (Finding("factors", error) for error in faults)
         if factors is None:
             return
