@@ -30,6 +30,7 @@ from fact_clip.datasets.features import (
     load_features,
     read_clock,
     read_layout,
+    sidecar_faults,
     width_fault,
 )
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
@@ -343,6 +344,11 @@ class Dataset:
         unused = [name for name in self.config.unlabelled if name not in self.folder.class_names]
         if unused and not any((self._labels.checked(name) < 0).any() for name in self._sources):
             warnings.warn(f"data.unlabelled names no label of this split: {', '.join(unused)}", stacklevel=3)
+
+    def check_descriptions(self, names: Iterable[str]) -> None:
+        """Raise the first of the `sidecar_faults` of these videos."""
+        for error in sidecar_faults(map(self.folder.feature_path, names), self.fps, self.layout):
+            raise error
 
     def mean_transcript_length(self, names: Iterable[str]) -> float:
         """Return the mean number of segments per video, without ignored ones; an InputError without videos."""

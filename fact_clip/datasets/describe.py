@@ -296,8 +296,8 @@ def _refuse(findings: Sequence[Finding], root: Path, config: DataConfig) -> None
         check = shlex.join(["fact-clip", "data", "check", str(root), *settings])
         error = severe[0]
         fix = "give --layout TD or DT" if isinstance(error, OrientationError) else error.fix
-        more = f"see {len(severe) - 1} more findings with" if len(severe) > 1 else "look again with"
-        raise InputError(error.where, error.problem, f"{fix}; {more}: {check}".removeprefix("; "))
+        shown = f"all {len(severe)} errors" if len(severe) > 1 else "the error"
+        raise InputError(error.where, error.problem, f"{fix}; `{check}` shows {shown}".removeprefix("; "))
 
 
 def _as_yaml(value: object) -> str:
