@@ -19,7 +19,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fact_clip.core.errors import InputError, Location
-from fact_clip.core.files import check_file, read_mapping
+from fact_clip.core.io import check_file, read_mapping
 from fact_clip.core.messages import printable, shortened
 from fact_clip.core.public import public
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES

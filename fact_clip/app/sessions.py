@@ -16,7 +16,7 @@ from fact_clip.app.edits import Shown, overlaid
 from fact_clip.app.work import BusyError, Job
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import read_mapping
+from fact_clip.core.io import read_mapping
 from fact_clip.formats import FORMATS
 from fact_clip.inference.prepared import Adjust
 from fact_clip.video.decode import SUFFIXES

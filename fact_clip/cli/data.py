@@ -16,7 +16,7 @@ from fact_clip.cli.console import AsJson, DataSet, Overrides, data_config, names
 
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
-    from fact_clip.datasets.recipe import Suggestion
+    from fact_clip.datasets.describe import Proposal
 
 
 def check(
@@ -37,40 +37,46 @@ def check(
     Example:
       fact-clip data check ../shared/data/kscgr data.name=kscgr
     """
-    from fact_clip.datasets.check import NOTES, inspect
+    from fact_clip.datasets.inspect import Inspection
 
     config = data_config(data, overrides)
-    asked = any(override.startswith("data.split=") for override in overrides or []) and str(config.split) != "all"
+    names_split = any(override.startswith("data.split=") for override in overrides or []) and config.split != "all"
     with progress("reading features") as report:
-        seen = inspect(config, str(config.split) if asked else None, full=full, progress=report)
-    found = [("note" if kind in NOTES else "error", kind, fault) for kind, fault in seen.faults]
-    found.sort(key=lambda one: one[0])  # errors first
-    n_errors = len(seen.errors)
-    n_notes = len(found) - n_errors
+        inspection = Inspection(config, str(config.split) if names_split else None, full=full, progress=report)
+        findings = sorted(inspection, key=lambda finding: finding.is_note)
+    n_notes = sum(finding.is_note for finding in findings)
+    n_errors = len(findings) - n_notes
+    n_videos, n_splits, n_classes = map(len, (inspection.videos, inspection.splits, inspection.class_names))
     if as_json:
-        facts = {"root": str(seen.root), "videos": len(seen.videos), "splits": list(seen.splits)}
-        facts |= {"classes": len(seen.names), "columns": seen.columns, "feature_values_looked_at": seen.looked_at}
-        facts |= {"errors": n_errors, "notes": n_notes}
-        parts = ("where", "found", "expected", "todo")
-        findings = [
-            {"severity": severity, "kind": kind, **{part: getattr(fault, part) for part in parts}}
-            for severity, kind, fault in found
+        facts = {"root": str(inspection.root), "videos": n_videos, "splits": list(inspection.splits)}
+        facts |= {"classes": n_classes, "columns": inspection.columns}
+        facts |= {"feature_values_looked_at": inspection.checked_share, "errors": n_errors, "notes": n_notes}
+        rows = [
+            {
+                "severity": "note" if finding.is_note else "error",
+                "kind": finding.kind,
+                "where": str(finding.error.where),
+                "found": finding.error.problem,
+                "expected": "",  # a part of "found" since 0.3
+                "todo": finding.error.fix,
+            }
+            for finding in findings
         ]
-        print(json.dumps(facts | {"findings": findings}, indent=2))
+        print(json.dumps(facts | {"findings": rows}, indent=2))
     else:
-        for severity, kind, fault in found:
-            print(f"{severity}: {kind}: {' '.join(str(fault).splitlines())}")
-        counts = f"{len(seen.videos)} videos, {len(seen.splits)} splits, {len(seen.names)} classes"
-        columns = "" if seen.columns is None else f", {seen.columns} columns"
-        end = f"{_number(n_errors, 'error')}, {_number(n_notes, 'note')}" if found else "no fault found"
-        if seen.looked_at < 1:
-            end += f" ({seen.looked_at:.1%} of the feature values were read; --full reads all)"
-        print(f"{seen.root}: {counts}{columns}; {end}", file=sys.stderr)
+        for finding in findings:
+            print(f"{'note' if finding.is_note else 'error'}: {finding.kind}: {finding.error}")
+        counts = f"{n_videos} videos, {n_splits} splits, {n_classes} classes"
+        columns = "" if inspection.columns is None else f", {inspection.columns} columns"
+        end = f"{_count(n_errors, 'error')}, {_count(n_notes, 'note')}" if findings else "no fault found"
+        if inspection.checked_share < 1:
+            end += f" ({inspection.checked_share:.1%} of the feature values were read; --full reads all)"
+        print(f"{inspection.root}: {counts}{columns}; {end}", file=sys.stderr)
     if n_errors:
         raise typer.Exit(1)
 
 
-def _number(count: int, what: str) -> str:
+def _count(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -112,84 +118,85 @@ def init(
     from fact_clip.config import DataConfig, checked
     from fact_clip.core import InputError
     from fact_clip.core.paths import whole_file
-    from fact_clip.datasets.recipe import suggest
+    from fact_clip.datasets.describe import propose
 
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
-        raise InputError(path, f"the ending {path.suffix!r}; expected a name that ends in .yaml")
+        raise InputError(path, f"the ending of a recipe is .yaml, not {path.suffix!r}")
     if path.exists():
-        raise InputError(path, "already there; expected a new file", "remove it, or name another with --out")
-    known = None if background is None else tuple(names(background, "--background") or ())
-    given = {"root": str(folder), "background": known, "fps": fps, "layout": layout, "split": split}
-    given |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}
-    found = suggest(checked(DataConfig, given, "data init"))
-    found, time = _timed(found, minutes)
-    settings = tuple(
-        (key, _from(path, str(value)) if key == "data.root" else value, why) for key, value, why in found.settings
+        raise InputError(path, "it exists already", "remove it, or name another file with --out")
+    background_names = None if background is None else tuple(names(background, "--background") or ())
+    values = {"root": str(folder), "background": background_names, "fps": fps, "layout": layout, "split": split}
+    values |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}
+    proposal = propose(checked(DataConfig, values, "data init"))
+    proposal, time = _with_time(proposal, minutes)
+    settings = (
+        (key, _relative(path, str(value)) if key == "data.root" else value, reason)
+        for key, value, reason in proposal.settings
     )
-    found = replace(found, settings=settings)
+    proposal = replace(proposal, settings=tuple(settings))
     with whole_file(path) as unfinished:
-        unfinished.write_text(_recipe(folder, found, time), encoding="utf-8")
-    print(f"{path}: {found.videos} videos, {found.measured.classes} classes")
-    for key, value, reason in found.settings:
+        unfinished.write_text(_recipe(folder, proposal, time), encoding="utf-8")
+    print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes")
+    for key, value, reason in proposal.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
-    print(_readings(found.vocabulary))
-    for note in (*found.notes, *found.proposals):
+    print(_readings(proposal.vocabulary))
+    for note in (*proposal.notes, *proposal.hints):
         print(f"note: {note}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
 
 
-def _timed(found: Suggestion, minutes: float) -> tuple[Suggestion, str]:
-    """A suggestion with no more epochs than the time allows, and what the training will take, in words."""
+def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
+    """Return a proposal with no more epochs than the time allows, and what the training will take, in words."""
     from fact_clip.config import Config, read_recipe, set_key
     from fact_clip.training.estimate import estimate
 
-    tree = read_recipe(found.base)
-    for key, value, _ in found.settings:
+    tree = read_recipe(proposal.base)
+    for key, value, _ in proposal.settings:
         set_key(tree, key.split("."), value, key)
     config = Config.from_tree(tree, "the recipe")
-    took = estimate(config)
-    epochs = took.epochs_in(60 * minutes, config)
+    estimated = estimate(config)
+    epochs = estimated.epochs_in(60 * minutes, config)
     if epochs < config.train.epochs:
-        why = f"as many as {minutes:g} minutes allow; {config.train.epochs} would be better"
-        found = found.with_epochs(epochs, why)
-    text = f"training will take about {_duration(took.total(epochs, config))} of one core of this machine"
-    return found, f"{text}: {took.epoch:.2f} s an epoch, by steps on {_number(took.videos, 'video')}"
+        reason = f"as many as {minutes:g} minutes allow; {config.train.epochs} would be better"
+        proposal = proposal.with_epochs(epochs, reason)
+    text = f"training will take about {_duration(estimated.total(epochs, config))} of one core of this machine"
+    return proposal, f"{text}: {estimated.epoch:.2f} s an epoch, by steps on {_count(estimated.videos, 'video')}"
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
-MOST_READ = 12  # names whose parts are printed
+SHOWN_NAMES = 12  # whose parts are printed
 
 
 def _readings(vocabulary: Vocabulary) -> str:
-    """How the first names are read, as a table; names with the most parts first."""
+    """Return how the first names are read, as a table; names with the most parts first."""
     if len(vocabulary.slots) < 2:
         return "names are read as whole phrases; data.grammar or ROOT/factors.csv gives them parts"
     rows = [
-        [name, *(factor or "-" for factor in own)] for name, own in zip(vocabulary, vocabulary.factors, strict=True)
+        [name, *(factor or "-" for factor in entry)] for name, entry in zip(vocabulary, vocabulary.factors, strict=True)
     ]
     actions = sorted((row for row in rows if row[0] not in vocabulary.background), key=lambda row: row.count("-"))
-    more = [f"and {len(actions) - MOST_READ} more names"] if len(actions) > MOST_READ else []
-    return "\n".join([table(["name", *vocabulary.slots], actions[:MOST_READ]), *more])
+    more = [f"and {len(actions) - SHOWN_NAMES} more names"] if len(actions) > SHOWN_NAMES else []
+    return "\n".join([table(["name", *vocabulary.slots], actions[:SHOWN_NAMES]), *more])
 
 
-def _from(recipe: Path, root: str) -> str:
-    """The data's folder as its recipe names it: from the recipe's folder if it lies there, so that both can move."""
-    here = recipe.parent.resolve()
-    return str(Path(root).relative_to(here)) if Path(root).is_relative_to(here) else root
+def _relative(recipe: Path, root: str) -> str:
+    """Return the data's folder as its recipe names it: from the recipe's folder if it lies there, so both can move."""
+    parent = recipe.parent.resolve()
+    return str(Path(root).relative_to(parent)) if Path(root).is_relative_to(parent) else root
 
 
-def _recipe(folder: Path, found: Suggestion, time: str) -> str:
-    """The recipe as YAML, each setting with its reason as a comment."""
-    counts = f"{found.videos} videos, {found.measured.classes} classes"
-    lines = [f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.", f"# {found.measured}"]
-    lines += [f"# {time[0].upper()}{time[1:]}.", f"base: {found.base}"]
+def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
+    """Return the recipe as YAML, each setting with its reason as a comment."""
+    counts = f"{proposal.videos} videos, {proposal.measures.classes} classes"
+    lines = [f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.", f"# {proposal.measures}"]
+    lines += [f"# {time[0].upper()}{time[1:]}.", f"base: {proposal.base}"]
     open_groups: list[str] = []
-    for key, value, reason in found.settings:  # group by group
+    for key, value, reason in proposal.settings:  # group by group
         *groups, last = key.split(".")
         new = [depth for depth in range(len(groups)) if open_groups[: depth + 1] != groups[: depth + 1]]
         lines += [f"{'  ' * depth}{groups[depth]}:" for depth in new]
@@ -197,10 +204,10 @@ def _recipe(folder: Path, found: Suggestion, time: str) -> str:
         # JSON is YAML, and it quotes what YAML would read as something else.
         text = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{text}  # {reason}" if reason else text)
-    return "\n".join([*lines, *(f"# {proposal}" for proposal in found.proposals)]) + "\n"
+    return "\n".join([*lines, *(f"# {hint}" for hint in proposal.hints)]) + "\n"
 
 
-MOST_FREQUENT = 15  # transitions that are printed; --json has all
+SHOWN_TRANSITIONS = 15  # --json has all
 
 
 def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -221,22 +228,22 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
     print(json.dumps(result, indent=1) if as_json else _as_text(result))
 
 
-def _as_text(found: Mapping[str, Any]) -> str:
-    fps, balance, suggested = found["fps"], found["balance"], found["suggested"]
-    frequent, rest = found["transitions"][:MOST_FREQUENT], found["transitions"][MOST_FREQUENT:]
+def _as_text(summary: Mapping[str, Any]) -> str:
+    fps, balance, suggested = summary["fps"], summary["balance"], summary["suggested"]
+    frequent, rest = summary["transitions"][:SHOWN_TRANSITIONS], summary["transitions"][SHOWN_TRANSITIONS:]
     rows = [[row["from"], row["to"], str(row["count"]), f"{row['share']:.0%}"] for row in frequent]
     lines = [
-        f"{found['root']}: {found['videos']} videos, {found['classes']} classes, {len(found['splits'])} splits",
-        f"frames     {found['frames']:,}; per video {_spread(found['video_frames'], fps)}"
-        + (f"; {found['unlabelled_frames']:,} unlabelled" if found["unlabelled_frames"] else ""),
-        f"segments   {found['segments']:,}; frames each {_spread(found['segment_frames'], fps)}",
-        f"transcript {_spread(found['transcript_length'], None)} segments per video",
+        f"{summary['root']}: {summary['videos']} videos, {summary['classes']} classes, {len(summary['splits'])} splits",
+        f"frames     {summary['frames']:,}; per video {_spread(summary['video_frames'], fps)}"
+        + (f"; {summary['unlabelled_frames']:,} unlabelled" if summary["unlabelled_frames"] else ""),
+        f"segments   {summary['segments']:,}; frames each {_spread(summary['segment_frames'], fps)}",
+        f"transcript {_spread(summary['transcript_length'], None)} segments per video",
         f"balance    evenness {balance['evenness']:.2f} of 1; most frequent class over least frequent, in frames:"
         f" {balance['most_over_least']:.0f}; classes without frames: {balance['classes_without_frames']}",
-        f"background {', '.join(found['background']) or 'none known'}",
+        f"background {', '.join(summary['background']) or 'none known'}",
         f"suggested  model.tokens={suggested['tokens']}; loss.null_weight=-1 is then {suggested['null_weight']:.4f}",
         "",
-        _classes(found["per_class"], fps),
+        _classes(summary["per_class"], fps),
         "",
         table(["from", "to", "times", "share"], rows, right=(2, 3)),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fact_clip.cli.console import AsJson, names, table
-from fact_clip.core.errors import CommandOption
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
-    from fact_clip.datasets.tables import Sampling
-    from fact_clip.formats.annotations import Frames
+    from fact_clip.datasets.convert import FeatureType, Sampling, Target
+    from fact_clip.formats.annotations import Options
 
 
 COUNTS = ("frames", "segments", "gaps", "contested", "lost")
@@ -82,40 +81,27 @@ def convert(
       fact-clip data convert --from npy i3d/*.npy --axes DT --dtype float16 --out data
       fact-clip data convert --from table imu/*.csv --time timestamp --fps 15 --out data
     """
-    from fact_clip.core import InputError, Vocabulary
-    from fact_clip.datasets.convert import Target, convert_annotations, convert_features
-    from fact_clip.formats.annotations import Options
-
-    given = {"fps": fps, "features": features, "layout": layout, "background": background, "mapping": mapping}
-    given |= {"tier": tier, "unit": unit, "source-fps": source_fps, "time": time, "columns": columns}
-    given |= {"verbs": verbs, "nouns": nouns, "axes": axes, "dtype": dtype}
-    _check_options(kind, [option for option, value in given.items() if value is not None])
+    values = {"fps": fps, "features": features, "layout": layout, "background": background, "mapping": mapping}
+    values |= {"tier": tier, "unit": unit, "source-fps": source_fps, "time": time, "columns": columns}
+    values |= {"verbs": verbs, "nouns": nouns, "axes": axes, "dtype": dtype}
+    _check_options(kind, {option for option, value in values.items() if value is not None}, unit)
     if kind in ("npy", "lmdb"):
-        shapes = convert_features(files, kind, out, axes or "TD", dtype)
-        rows = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
-        print(json.dumps(shapes) if as_json else table(["video", "frames", "columns"], rows, right=(1, 2)))
-        print(f"written: {len(shapes)} files in {printable(str(out / 'features'))}", file=sys.stderr)
-        return
-    if kind == "table":
-        from fact_clip.datasets.tables import Sampling
+        _convert_features(files, kind, out, axes, dtype, as_json)
+    elif kind == "table":
+        from fact_clip.datasets.convert import Sampling
 
-        if unit == "frames":
-            raise InputError(CommandOption("--unit"), "frames; expected seconds or milliseconds of the column --time")
-        if unit is not None and time is None:
-            raise InputError(CommandOption("--unit"), "without --time; expected the column whose unit it is")
-        how = Sampling(tuple(names(columns, "--columns") or ()), time, unit == "milliseconds", source_fps, fps)
-        _convert_tables(files, out, how, dtype, as_json)
-        return
-    if unit == "milliseconds":
-        raise InputError(CommandOption("--unit"), f"milliseconds for --from {kind}; expected seconds or frames")
-    if features is not None and features.is_file():
-        raise InputError(CommandOption("--features"), f"{features}, a file; expected a folder of NAME.npy")
-    if layout is not None and features is None:
-        raise InputError(CommandOption("--layout"), "without --features; expected the folder of these files")
-    classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
-    options = Options(tier, unit, source_fps, classes, verbs, nouns)
-    found = convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options)
-    _report_labels(found, out, as_json)
+        names_of_columns = tuple(names(columns, "--columns") or ())
+        sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps)
+        _convert_tables(files, out, sampling, dtype, as_json)
+    else:
+        from fact_clip.core import Vocabulary
+        from fact_clip.datasets.convert import Target
+        from fact_clip.formats.annotations import Options
+
+        assert unit != "milliseconds"
+        classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
+        options = Options(tier, unit, source_fps, classes, verbs, nouns)
+        _convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options, as_json)
 
 
 _ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
@@ -130,66 +116,92 @@ OPTIONS_OF: dict[str, set[str]] = {
     "lmdb": {"dtype"},
     "table": {"fps", "unit", "source-fps", "time", "columns", "dtype"},
 }
+# Kind -> the units of its times, and options that need another one.
+_UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
+_NEEDS = {**dict.fromkeys(OPTIONS_OF, ("layout", "features")), "table": ("unit", "time")}
 
 
-def _check_options(kind: str, given: Sequence[str]) -> None:
-    from fact_clip.core import InputError
+def _check_options(kind: str, options: set[str], unit: str | None) -> None:
+    """Raise an InputError for an option that files of this kind do not have, or that lacks the one that it needs."""
+    for option in sorted(options - OPTIONS_OF[kind]):
+        kinds = ", ".join(name for name, readable in OPTIONS_OF.items() if option in readable)
+        raise InputError(CommandOption(f"--{option}"), f"--from {kind} does not read it, but {kinds}", "leave it out")
+    if unit is not None and unit not in _UNITS[kind]:
+        raise InputError(CommandOption("--unit"), f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
+    option, needed = _NEEDS[kind]
+    if option in options and needed not in options:
+        raise InputError(CommandOption(f"--{option}"), f"it needs --{needed}", f"give --{needed} too")
 
-    for option in given:
-        if option not in OPTIONS_OF[kind]:
-            kinds = ", ".join(name for name, options in OPTIONS_OF.items() if option in options)
-            raise InputError(
-                CommandOption(f"--{option}"),
-                f"with --from {kind}, which does not read it; expected --from {kinds}",
-                "leave it out",
-            )
 
-
-def _report_labels(found: Mapping[str, Frames], out: Path, as_json: bool) -> None:
-    """What was written for each video, and what was decided on the way."""
+def _convert_annotations(
+    files: list[Path], kind: str, out: Path, target: Target, options: Options, as_json: bool
+) -> None:
+    """Convert files of a tool to labels; print what was written for each video, and what was decided on the way."""
     from fact_clip.core import Segmentation
+    from fact_clip.datasets.convert import convert_annotations
 
+    if target.features is not None and target.features.is_file():
+        raise InputError(CommandOption("--features"), f"{target.features} is a file", "give a folder of NAME.npy")
+    videos = convert_annotations(files, kind, out, target, options)
     counts = {
-        name: (len(each.labels), len(Segmentation.from_frames(each.labels)), each.gaps, each.contested, each.lost)
-        for name, each in found.items()
+        name: (
+            len(frames.labels),
+            len(Segmentation.from_frames(frames.labels)),
+            frames.gaps,
+            frames.contested,
+            frames.lost,
+        )
+        for name, frames in videos.items()
     }
     total = [sum(column) for column in zip(*counts.values(), strict=True)]
     if as_json:
-        videos = {name: dict(zip(COUNTS, row, strict=True)) for name, row in counts.items()}
-        print(json.dumps({"videos": videos, "total": dict(zip(COUNTS, total, strict=True))}))
+        rows_by_video = {name: dict(zip(COUNTS, row, strict=True)) for name, row in counts.items()}
+        print(json.dumps({"videos": rows_by_video, "total": dict(zip(COUNTS, total, strict=True))}))
     else:
         rows = [[name, *map(str, row)] for name, row in [*counts.items(), ("total", total)]]
         print(table(["video", *COUNTS], rows, right=range(1, 6)))
     _, _, gaps, contested, lost = total
-    filled = ", ".join(repr(name) for name in dict.fromkeys(each.background for each in found.values() if each.gaps))
-    notes = [f"{gaps} frames of no segment are {filled}"] if gaps else []
+    background = dict.fromkeys(frames.background for frames in videos.values() if frames.gaps)
+    notes = [f"{gaps} frames of no segment are {', '.join(map(repr, background))}"] if gaps else []
     notes += [f"{contested} frames where segments overlap went to the one that started last"] if contested else []
     notes += [f"{lost} segments without a frame of their own are left out"] if lost else []
-    print(
-        f"written: {len(found)} videos in {printable(str(out))}; " + "; ".join(notes or ["no gaps, no overlaps"]),
-        file=sys.stderr,
-    )
+    text = "; ".join(notes or ["no gaps, no overlaps"])
+    print(f"written: {len(videos)} videos in {printable(str(out))}; {text}", file=sys.stderr)
 
 
-MOST_ROWS, MOST_ROWS_OF_ONE = 500, 20
+def _convert_features(
+    files: list[Path], kind: str, out: Path, axes: str | None, dtype: FeatureType | None, as_json: bool
+) -> None:
+    """Convert feature files; print the shape of each."""
+    from fact_clip.datasets.convert import convert_features
+
+    shapes = convert_features(files, kind, out, axes or "TD", dtype)
+    rows = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
+    print(json.dumps(shapes) if as_json else table(["video", "frames", "columns"], rows, right=(1, 2)))
+    print(f"written: {len(shapes)} files in {printable(str(out / 'features'))}", file=sys.stderr)
+
+
+ROWS_PER_FRAME, ROWS_OF_ONE_FRAME = 500, 20
 """Rows for a frame above which times are perhaps no milliseconds, and where each video has a single frame."""
 
 
-def _convert_tables(
-    files: list[Path], out: Path, how: Sampling, dtype: Literal["float16", "float32"] | None, as_json: bool
-) -> None:
-    from fact_clip.datasets.tables import convert_tables
+def _convert_tables(files: list[Path], out: Path, sampling: Sampling, dtype: FeatureType | None, as_json: bool) -> None:
+    """Convert tables of numbers to features; print the counts of each, and what looks like a wrong unit."""
+    from fact_clip.datasets.convert import convert_tables
 
-    found = {name: asdict(one) for name, one in convert_tables(files, out, how, dtype).items()}
+    videos = {name: asdict(counts) for name, counts in convert_tables(files, out, sampling, dtype).items()}
     keys = ("rows", "frames", "columns", "interpolated")
-    rows = [[name, *(str(one[key]) for key in keys)] for name, one in found.items()]
-    print(json.dumps(found) if as_json else table(["video", *keys], rows, right=range(1, 5)))
-    between = sum(one["interpolated"] for one in found.values())
-    note = f"; {between} frames without a row lie on the line between their neighbours" if between else ""
-    if between > sum(one["frames"] for one in found.values()) / 2 and how.time is not None:
-        note += f", which are most; are times of {how.time!r} in {'milli' * how.milliseconds}seconds (--unit)?"
-    rows, frames = (sum(one[key] for one in found.values()) for key in ("rows", "frames"))
-    if how.milliseconds and (rows > MOST_ROWS * frames or (frames == len(found) and rows > MOST_ROWS_OF_ONE * frames)):
-        note += f"; {rows / frames:.0f} rows for each frame: are times of {how.time!r} in milliseconds (--unit)?"
-    rate = "as the rows are" if how.fps is None else f"{how.fps:g} frames per second"
-    print(f"written: {len(found)} files in {printable(str(out / 'features'))}, {rate}{note}", file=sys.stderr)
+    cells = [[name, *(str(counts[key]) for key in keys)] for name, counts in videos.items()]
+    print(json.dumps(videos) if as_json else table(["video", *keys], cells, right=range(1, 5)))
+    rows, frames, interpolated = (
+        sum(counts[key] for counts in videos.values()) for key in ("rows", "frames", "interpolated")
+    )
+    note = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""
+    if interpolated > frames / 2 and sampling.time is not None:
+        unit = "milliseconds" if sampling.milliseconds else "seconds"
+        note += f", which are most; are times of {sampling.time!r} in {unit} (--unit)?"
+    most_rows = ROWS_OF_ONE_FRAME if frames == len(videos) else ROWS_PER_FRAME
+    if sampling.milliseconds and rows > most_rows * frames:
+        note += f"; {rows / frames:.0f} rows for each frame: are times of {sampling.time!r} in milliseconds (--unit)?"
+    rate = "as the rows are" if sampling.fps is None else f"{sampling.fps:g} frames per second"
+    print(f"written: {len(videos)} files in {printable(str(out / 'features'))}, {rate}{note}", file=sys.stderr)

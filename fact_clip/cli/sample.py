@@ -45,7 +45,7 @@ def sample(
 
 def _write_videos(folder: Path) -> int:
     """Draw the videos of the labels; the number of them, 0 without the package that writes them."""
-    from fact_clip.datasets.drawing import draw_actions
+    from fact_clip.datasets.synthetic import draw_actions
     from fact_clip.video.write import can_write, write_video
 
     if not can_write():

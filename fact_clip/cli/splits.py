@@ -64,7 +64,7 @@ def split(
             raise InputError(
                 CommandOption("--pattern"), f"{found}" r"; expected a regular expression such as 'subj(\d+)'"
             )
-    groups = read_groups(videos, pattern, "--pattern")
+    groups = read_groups(videos, pattern, CommandOption("--pattern"))
     splits = divide(groups, way, amount)
     rows = dict(enumerate(_rows(root, splits), start=1))
     write_splits(root, splits, overwrite=overwrite)

@@ -1,15 +1,14 @@
-"""Convert annotations and features of other tools to the common layout: mapping.txt, groundTruth/, features/."""
+"""Annotations, feature files and tables of numbers to the common layout: mapping.txt, groundTruth/, features/."""
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-import subprocess
-import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,19 +19,26 @@ from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import CommandOption, FileLocation
-from fact_clip.core.files import check_file, check_place, file_name, inside, same_place, whole_file
-from fact_clip.core.messages import listed, normalize, spelling_key
+from fact_clip.core.messages import listed, normalize, spelling_key, suggest
+from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file
 from fact_clip.core.public import public
+from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
 from fact_clip.datasets.layout import read_lines
+from fact_clip.datasets.lmdb import read_lmdb
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Frames, Options, check_background, to_frames
-from fact_clip.formats.base import library
+from fact_clip.formats.table import Line
+from fact_clip.formats.table import read_lines as read_cells
 
 logger = logging.getLogger(__name__)
 
+Floats = NDArray[np.float64]
 FeatureType = Literal["float16", "float32"]
+
+
+# --- annotations --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,14 @@ class Target:
     mapping: Path | None = None  # a file with the only classes allowed; None: those of ROOT/mapping.txt, then new ones
 
     def clock(self, name: str) -> Clock:
-        """The frames of one video."""
+        """Return the frames of one video."""
         if self.features is None:
             return Clock(fps=self.fps)
         path = self.features / f"{name}.npy"
         clock = read_clock(path, self.fps, self.layout)
         if self.fps is not None and clock.fps != self.fps:
-            found, todo = f"{clock.fps:g} rows a second", "leave --fps out"
-            raise InputError(path.with_suffix(".json"), f"{found}; expected {self.fps:g}, as --fps says", todo)
+            problem = f"{clock.fps:g} rows a second, but --fps says {self.fps:g}"
+            raise InputError(path.with_suffix(".json"), problem, "leave --fps out")
         return clock
 
 
@@ -61,104 +67,89 @@ class Target:
 def convert_annotations(
     files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
 ) -> dict[str, Frames]:
-    """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files; returns the frames of each video.
+    """Write `root`/mapping.txt and groundTruth/NAME.txt from annotation files; return the frames of each video.
 
     A video whose name cannot be that of a file gets another (`file_name`), with a warning. Nothing is written before
     all files are read; label files of the same names are replaced. Classes of an existing mapping keep their numbers;
     a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
     check_background(target.background, "--background")
-    found: dict[str, Frames] = {}
-    origin: dict[str, Path] = {}
+    videos: dict[str, Frames] = {}
+    sources: dict[str, Path] = {}
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
             name = file_name(annotation.name)
-            same = next((other for other in found if normalize(other) == normalize(name)), None)
+            same = next((other for other in videos if normalize(other) == normalize(name)), None)
             if same is not None:
-                called = f", called {name!r} as a file," if name != annotation.name else ""
-                todo = "the name of a video counts without its ending and folder"
-                raise InputError(
-                    path, f"video {annotation.name!r}{called} again; expected once, as in {origin[same]}", todo
-                )
-            found[name], origin[name] = to_frames(annotation, target.clock(name), target.background), path
+                problem = f"video {annotation.name!r} again, after {sources[same]}"
+                raise InputError(path, problem, "the name of a video counts without its ending and folder")
+            videos[name], sources[name] = to_frames(annotation, target.clock(name), target.background), path
             if name != annotation.name:
-                logger.warning(
-                    "%s: the video %r is called %r, since its name is no file name", path, annotation.name, name
-                )
-    if not found:
-        raise InputError(", ".join(map(str, files)), "no annotated videos; expected at least one")
-    _check_looks(found, origin)
-    _check_beside(root, {name: len(frames.labels) for name, frames in found.items()}, target, origin)
-    there = root / "mapping.txt"
-    n_before = len(Vocabulary.from_mapping(there)) if there.is_file() and target.mapping is None else 0
-    classes = _classes(there, found, target)
-    labels = {name: inside(root, "groundTruth", f"{name}.txt") for name in found}
-    for place in labels.values():
-        check_place(place)
-    replaced = sum(place.exists() for place in labels.values())
+                logger.warning("%s: the video %r is called %r, as a file can be", path, annotation.name, name)
+    if not videos:
+        raise InputError(", ".join(map(str, files)), "no annotated videos")
+    if target.features is None:
+        _check_lengths(root, videos, sources)
+    path = root / "mapping.txt"
+    before = list(Vocabulary.from_mapping(path)) if path.is_file() else []
+    classes = _new_mapping(path, before, videos, sources, target)
+    label_paths = {name: inside(root, "groundTruth", f"{name}.txt") for name in videos}
+    for label_path in (*label_paths.values(), path):
+        check_place(label_path)
+    n_replaced = sum(label_path.exists() for label_path in label_paths.values())
     with whole_file(inside(root, "mapping.txt")) as unfinished:
         unfinished.write_text("".join(f"{index} {name}\n" for index, name in enumerate(classes)), encoding="utf-8")
-    for name, frames in found.items():
-        save(Segmentation.from_frames(frames.labels), labels[name], kind="txt")
-    if replaced:
-        logger.info("%s: %d label files that were there are replaced", root / "groundTruth", replaced)
-    if n_before and classes[n_before:]:
-        logger.info("%s: new classes: %s", there, listed(classes[n_before:]))
-    return found
+    for name, frames in videos.items():
+        save(Segmentation.from_frames(frames.labels), label_paths[name], kind="txt")
+    if n_replaced:
+        logger.info("%s: %d label files that were there are replaced", root / "groundTruth", n_replaced)
+    if before and target.mapping is None and classes[len(before) :]:
+        logger.info("%s: new classes: %s", path, listed(classes[len(before) :]))
+    return videos
 
 
-def _check_beside(root: Path, lengths: Mapping[str, int], target: Target, origin: Mapping[str, Path]) -> None:
-    """An InputError where the data set has features that these labels do not fit, and nobody said which they have."""
-    for name, length in lengths.items():
-        path = root / "features" / f"{name}.npy"
-        if target.features is None and path.is_file():
+def _check_lengths(root: Path, videos: Mapping[str, Frames], sources: Mapping[str, Path]) -> None:
+    """Raise an InputError where the data set has features that these labels do not fit."""
+    for name, frames in videos.items():
+        path, n_labels = root / "features" / f"{name}.npy", len(frames.labels)
+        if path.is_file():
             shape = open_array(path).shape
-            if not any(lengths_agree(side, length, DataConfig()) for side in shape):
-                found, expected = f"{length} labels of {name!r}", f"as many as {path} has rows, of shape {shape}"
-                raise InputError(origin[name], f"{found}; expected {expected}", f"give --features {path.parent}")
+            if not any(lengths_agree(side, n_labels, DataConfig()) for side in shape):
+                problem = f"{n_labels} labels of {name!r}, but {path} has shape {shape}"
+                raise InputError(sources[name], problem, f"give --features {path.parent}")
 
 
-def _check_looks(found: dict[str, Frames], origin: dict[str, Path]) -> None:
-    """An InputError of the file whose label looks the same as another one."""
-    first: dict[str, str] = {}
-    for video, frames in found.items():
-        for label in dict.fromkeys(frames.labels):
-            same = first.setdefault(normalize(label), label)
-            if same != label:
-                where = f"{origin[video]}, video {video!r}"
-                raise InputError(where, f"the labels {same!a} and {label!a}, which look the same; expected one of them")
-
-
-def _classes(there: Path, found: dict[str, Frames], target: Target) -> list[str]:
-    """Names in the order of the mapping to be written."""
-    used = {label for frames in found.values() for label in frames.labels}
-    background = list(dict.fromkeys(frames.background for frames in found.values()))
+def _new_mapping(
+    path: Path, before: list[str], videos: Mapping[str, Frames], sources: Mapping[str, Path], target: Target
+) -> list[str]:
+    """Return the names of the mapping to be written, those `before` first."""
+    source_of = {label: sources[name] for name, frames in videos.items() for label in frames.labels}
+    background = list(dict.fromkeys(frames.background for frames in videos.values()))
     if target.mapping is not None:
-        known = list(Vocabulary.from_mapping(target.mapping))
-        before = list(Vocabulary.from_mapping(there)) if there.is_file() else []
-        if before != known[: len(before)]:
-            expected = f"those of {there} first, which labels there have"
-            todo = "leave --mapping out, or name another --out"
-            raise InputError(target.mapping, f"other classes or numbers; expected {expected}", todo)
-        unknown = sorted(used - set(known))
+        classes = list(Vocabulary.from_mapping(target.mapping))
+        if before != classes[: len(before)]:
+            fix = "leave --mapping out, or name another --out"
+            raise InputError(target.mapping, f"its first classes are not those of {path}, which has labels", fix)
+        unknown = sorted(source_of.keys() - set(classes))
         if unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-            todo = "name the class of the gaps with --background" if unknown == background else ""
-            raise InputError(target.mapping, f"no class {unknown[0]!r}{more}; expected every label of the files", todo)
-        return known
-    check_place(there)
-    known = list(Vocabulary.from_mapping(there)) if there.is_file() else []
-    new = used - set(known)
-    classes = known + [name for name in background if name in new] + sorted(new - set(background))
-    twin = next((name for name in new if any(normalize(name) == normalize(one) for one in known)), None)
-    if twin is not None:
-        raise InputError(there, f"no class {twin!a}, but one that looks the same; expected one spelling of a name")
-    spelled: dict[str, str] = {}
+            fix = "name the class of the gaps with --background" if unknown == background else ""
+            raise InputError(target.mapping, f"no class {unknown[0]!r}{more}, which the files have", fix)
+        return classes
+    new = source_of.keys() - set(before)
+    classes = before + [name for name in background if name in new] + sorted(new - set(background))
+    same_look, same_spelling = dict[str, str](), dict[str, str]()
     for name in classes:
-        same = spelled.setdefault(spelling_key(name), name)
-        if same != name and not {name, same} <= set(known):
-            logger.warning("%r and %r are two classes; are they two spellings of one name?", same, name)
+        first = same_look.setdefault(normalize(name), name)
+        if first != name:
+            raise InputError(source_of[name], f"the labels {first!a} and {name!a} look the same", "use one of them")
+        first = same_spelling.setdefault(spelling_key(name), name)
+        if first != name and not {name, first} <= set(before):
+            logger.warning("%r and %r are two classes; are they two spellings of one name?", first, name)
     return classes
+
+
+# --- feature files ------------------------------------------------------------------------------------
 
 
 @public
@@ -170,168 +161,265 @@ def convert_features(
     `dtype` is that of the files written, by default that of the files read. float16 takes half the space; a value
     beyond its range, 65504, is an InputError. Returns (T, D) of each video; a video twice is an InputError.
     """
-    places: dict[str, Path] = {}
+    targets: dict[str, Path] = {}
     first: tuple[Path, int] | None = None
-    for path, foreign, array in _arrays(files, kind, axes):  # a look at all of them before the first is written
+    for path, video, array in _arrays(files, kind, axes):  # all of them before the first is written
         first = first or (path, array.shape[1])
         if array.shape[1] != first[1]:
-            found, todo = f"{array.shape[1]} columns (shape {array.shape} as TD)", "see --axes" * (kind == "npy")
-            raise InputError(path, f"{found}; expected {first[1]}, as in {first[0]}", todo)
-        name = file_name(foreign)
-        place = feature_place(root, name, path, array.shape, described=False)
-        if place in places.values():
-            raise InputError(path, f"video {foreign!r} again, as a file {name!r}; expected each once")
-        check_finite(path, as_type(path, array, dtype))
-        places[foreign] = place
+            fix = "see --axes" * (kind == "npy")
+            raise InputError(
+                path, f"{array.shape[1]} columns of {array.shape} as TD, but {first[1]} in {first[0]}", fix
+            )
+        target = _feature_target(root, file_name(video), path, array.shape, has_sidecar=False)
+        if target in targets.values():
+            raise InputError(path, f"video {video!r} again, as a file {target.name!r}")
+        check_finite(path, _as_type(path, array, dtype))
+        targets[video] = target
     shapes: dict[str, tuple[int, int]] = {}
-    for path, foreign, array in _arrays(files, kind, axes):
-        with whole_file(places[foreign]) as unfinished:
-            np.save(unfinished, as_type(path, array, dtype))
-        shapes[places[foreign].stem] = (array.shape[0], array.shape[1])
+    for path, video, array in _arrays(files, kind, axes):
+        with whole_file(targets[video]) as unfinished:
+            np.save(unfinished, _as_type(path, array, dtype))
+        shapes[targets[video].stem] = (array.shape[0], array.shape[1])
     return shapes
 
 
 def _arrays(files: Sequence[Path], kind: str, axes: str) -> Iterator[tuple[Path, str, NDArray[Any]]]:
-    """(file, name of the video, features (T, D)) of each video."""
+    """Yield (file, name of the video, features (T, D)) of each video."""
     for path in files:
-        found = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
-        yield from ((path, name, array) for name, array in found)
-
-
-def feature_place(root: Path, name: str, source: Path, shape: tuple[int, ...], *, described: bool) -> Path:
-    """Where the features of a video, (T, D), are written; an InputError where they cannot be.
-
-    Those that are there already may be replaced by others of their width that fit the labels of the video, if there are
-    some. `described` if NAME.json is written with them; else one that is there already would describe other features.
-    """
-    place, beside = inside(root, "features", f"{name}.npy"), inside(root, "features", f"{name}.json")
-    check_place(place)
-    check_place(beside)
-    if same_place(place, source):
-        raise InputError(source, "the file that would be written; expected another --out")
-    if not described and beside.exists():
-        raise InputError(beside, "what other features are; expected none", "remove it, or name another --out")
-    _check_beside_labels(place, root / "groundTruth" / f"{name}.txt", source, shape)
-    return place
-
-
-def _check_beside_labels(place: Path, labels: Path, source: Path, shape: tuple[int, ...]) -> None:
-    """An InputError where features would give way to some of another width, or do not fit the labels of the video."""
-    todo, there = "remove those that are there, or name another --out", None
-    with suppress(InputError):  # there are none, or damaged ones, which may be replaced
-        there = open_array(place).shape
-    if there is not None and shape[1] not in there:
-        found = f"{shape[1]} columns (shape {shape} as TD), which would replace {place} of shape {there}"
-        raise InputError(source, f"{found}; expected as many columns", todo)
-    count = len(read_lines(labels, "a label file")) if labels.is_file() else None
-    if count is not None and not lengths_agree(shape[0], count, DataConfig()):
-        found = f"{shape[0]} frames (shape {shape} as TD)"
-        raise InputError(source, f"{found}; expected about {count}, as {labels} has labels", todo)
-
-
-def as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArray[Any]:
-    """Features (T, D) in another type, contiguous; an InputError where a finite value gets infinite."""
-    with np.errstate(over="ignore"):
-        out = np.ascontiguousarray(array, dtype=dtype)
-    if array.dtype != out.dtype and out.dtype.kind == "f":
-        lost = np.isinf(out) & np.isfinite(array)
-        if lost.any():
-            frame, column = map(int, np.argwhere(lost)[0])
-            found, most = f"{array[frame, column]} in frame {frame}, column {column}", np.finfo(out.dtype).max
-            todo = "use --dtype float32" if dtype == "float16" else "scale the values"
-            raise InputError(
-                path,
-                f"{found}" + "; expected " + f"at most {most:g}, the range of {out.dtype}".replace("65500", "65504"),
-                todo,
-            )
-    return out
-
-
-# "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg"
-_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
+        videos = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
+        yield from ((path, name, array) for name, array in videos)
 
 
 def read_array(path: Path, axes: str) -> NDArray[Any]:
-    """A feature array (T, D) in the type of the file, or float32 where it was averaged.
+    """Return a feature array (T, D) in the type of the file, or float32 where it was averaged.
 
     `axes` has one letter per axis of the file: T time, D channels, C crops, which are averaged. "DT" is I3D
     as MS-TCN stores it, "CTD" has several crops per clip.
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
-        raise InputError(
-            CommandOption("--axes"),
-            f"{axes}; expected one letter per axis, T and D once each, and C for crops: TD, DT, CTD",
-        )
+        fix = "use one letter per axis, T and D once each, and C for crops: TD, DT, CTD"
+        raise InputError(CommandOption("--axes"), f"{axes} are not axes", fix)
     array = open_array(path)
     if array.ndim != len(letters):
-        raise InputError(
-            path, f"an array of shape {array.shape}; expected {len(letters)} axes, {letters}", "set --axes"
-        )
-    others = tuple(place for place, letter in enumerate(letters) if letter not in "TD")
-    if others:
-        array = array.mean(axis=others, dtype=np.float32)
+        raise InputError(path, f"an array of shape {array.shape} has not the axes {letters}", "set --axes")
+    crops = tuple(axis for axis, letter in enumerate(letters) if letter == "C")
+    if crops:
+        array = array.mean(axis=crops, dtype=np.float32)
     return array if letters.index("T") < letters.index("D") else array.T
 
 
-# Walks over all pages of a database. LMDB maps its file, so that a damaged one may end the process that reads it.
-_WALK = """
-import os, resource, sys
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-import lmdb
-with lmdb.open(sys.argv[1], readonly=True, lock=False, subdir=os.path.isdir(sys.argv[1]), create=False) as store:
-    with store.begin() as reading:
-        for key, value in reading.cursor():
-            value[-1:]
-"""
+def _feature_target(root: Path, name: str, source: Path, shape: tuple[int, ...], *, has_sidecar: bool) -> Path:
+    """Return where the features of a video, (T, D), are written; an InputError where they cannot be.
 
-
-def _check_lmdb(path: Path) -> None:
-    """An InputError for a database that cannot be read to its end: another process tries it first."""
-    expected = "a database of frame features"
-    file = path / "data.mdb" if path.is_dir() else path
-    check_file(file, expected)
-    with file.open("rb") as stream:
-        start = stream.read(152)
-    if len(start) < 152 or start[16:20] not in (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde"):
-        raise InputError(file, f"not an LMDB (it does not begin as one); expected {expected}")
-    walked = subprocess.run([sys.executable, "-c", _WALK, str(path)], capture_output=True, text=True, check=False)
-    if walked.returncode:
-        last = (walked.stderr.strip().splitlines() or ["it ended the process that read it"])[-1]
-        raise InputError(file, f"a damaged LMDB ({last}); expected {expected}", "copy it again")
-
-
-def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """The videos of an LMDB with one float32 vector per frame, as the Epic-Kitchens features are published.
-
-    Yields the name of a video and its features (T, D); one video at a time is in memory.
+    Existing ones may be replaced by others of their width that fit the labels of the video, if there are some. Without
+    a NAME.json of their own, an existing one would describe other features.
     """
-    lmdb = library(path, "lmdb", "lmdb", "lmdb")
-    _check_lmdb(path)
+    target, json_path = inside(root, "features", f"{name}.npy"), inside(root, "features", f"{name}.json")
+    label_path, fix = root / "groundTruth" / f"{name}.txt", "remove the existing ones, or name another --out"
+    for path in (target, json_path):
+        check_place(path)
+    if same_place(target, source):
+        raise InputError(source, "this file would be replaced", "name another --out")
+    if not has_sidecar and json_path.exists():
+        raise InputError(json_path, "it describes other features", "remove it, or name another --out")
+    existing = None
+    with suppress(InputError):  # there are none, or damaged ones, which may be replaced
+        existing = open_array(target).shape
+    if existing is not None and shape[1] not in existing:
+        raise InputError(source, f"{shape[1]} columns would replace {target} of shape {existing}", fix)
+    n_labels = len(read_lines(label_path, "a label file")) if label_path.is_file() else shape[0]
+    if not lengths_agree(shape[0], n_labels, DataConfig()):
+        raise InputError(source, f"{shape[0]} frames (shape {shape} as TD) for {n_labels} labels in {label_path}", fix)
+    return target
+
+
+def _as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArray[Any]:
+    """Return features (T, D) in another type, contiguous; an InputError where a finite value gets infinite."""
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype != converted.dtype and converted.dtype.kind == "f":
+        lost = np.isinf(converted) & np.isfinite(array)
+        if lost.any():
+            frame, column = map(int, np.argwhere(lost)[0])
+            fix = "use --dtype float32" if dtype == "float16" else "scale the values"
+            problem = f"{array[frame, column]} in frame {frame}, column {column} is too large for {converted.dtype}"
+            raise InputError(path, problem, fix)
+    return converted
+
+
+# --- tables of numbers --------------------------------------------------------------------------------
+
+# Columns that say when, and not what; as a feature they would give away the time in the recording.
+_TIME_NAMES = re.compile(
+    r"|#|id|date|t|sec|secs|seconds|ms|(date)?time.*|unix.*|epoch.*|index|sample|n[or]\.?"
+    r"|(frame|row)[ _.]?(no|nr|number|id|index|#)?\.?",
+    re.IGNORECASE,
+)
+_ROUNDING = 1e-6  # of a frame; times are written in decimals
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which columns are features, and when the rows of a table are."""
+
+    columns: tuple[str, ...] = ()  # by name, or by number from 1; empty: all but the time
+    time: str | None = None  # the column of times, by name or number
+    milliseconds: bool = False  # unit of the times; else seconds
+    rate: float | None = None  # rows per second, where there is no such column; None: `fps`
+    fps: float | None = None  # rows per second of the features; None: as the rows are
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """Sizes of a table and of its features."""
+
+    rows: int  # of the table
+    frames: int  # T
+    columns: int  # D
+    interpolated: int  # frames without a row, which lie on the line between their neighbours
+
+
+def convert_tables(
+    files: Sequence[Path], root: Path, sampling: Sampling, dtype: FeatureType | None = None
+) -> dict[str, TableCounts]:
+    """Write `root`/features/NAME.npy, (T, D), from tables, and NAME.json with the frame rate where it is known.
+
+    Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds, where 0 is the time of the first row.
+    `dtype` is float32 unless given. Nothing is written before all files are read; a cell that is no finite number, a
+    time that goes back, and tables of different columns are an InputError with file and line.
+    """
+    if sampling.time is not None and sampling.rate is not None:
+        raise InputError("data convert", "--time and --source-fps exclude each other", "leave one out")
+    for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
+        if value is not None and sampling.fps is None:
+            raise InputError(CommandOption(option), "the features need a frame rate with it", "give --fps")
+    features: dict[str, NDArray[np.float32 | np.float16]] = {}
+    counts: dict[str, TableCounts] = {}
+    targets: dict[str, Path] = {}
+    first: tuple[Path, tuple[str, ...]] | None = None
+    for path in files:
+        video = file_name(path.stem)
+        if video in features:
+            raise InputError(path, f"video {video!r} again")
+        names, times, values = read_numbers(path, sampling)
+        first = first or (path, names)
+        if names != first[1]:
+            problem = f"the columns {', '.join(names)}, but {', '.join(first[1])} in {first[0]}"
+            raise InputError(path, problem, "choose some with --columns")
+        rows, interpolated = len(values), 0
+        if sampling.fps is not None and times is not None:
+            if times[-1] * sampling.fps >= MOST_FRAMES:
+                fix = "check its unit, --unit, and --fps"
+                raise InputError(FileLocation(path, part="--time"), f"times from 0 to {times[-1]:g} seconds", fix)
+            values, interpolated = resample(times, values, sampling.fps)
+        features[video] = _as_type(path, values, dtype or "float32")
+        counts[video] = TableCounts(rows, len(values), len(names), interpolated)
+        targets[video] = _feature_target(root, video, path, values.shape, has_sidecar=sampling.fps is not None)
+    for video, array in features.items():
+        with whole_file(targets[video]) as unfinished:
+            np.save(unfinished, array)
+        if sampling.fps is not None:
+            with whole_file(targets[video].with_suffix(".json")) as unfinished:
+                unfinished.write_text(json.dumps({"fps": sampling.fps}) + "\n", encoding="utf-8")
+    return counts
+
+
+def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Floats | None, Floats]:
+    """Return the names of the feature columns, the seconds of the rows (N,) from the first on, and their values (N, D).
+
+    Columns are separated by tabs, else semicolons, else commas, else white space. A first line without any number names
+    the columns; without it they are called by their number. Blank lines and those that begin with # are skipped. There
+    are no seconds if no column and no rate tells them.
+    """
+    lines = read_cells(path, "a table of numbers", latin=True, comment="#")
+    names = tuple(str(column + 1) for column in range(len(lines[0][1]) if lines else 0))
+    if lines and not any(map(_is_number, lines[0][1])):
+        names = tuple(lines.pop(0)[1])
+    if not lines:
+        raise InputError(path, "no rows", "write a line of numbers for each time")
+    for number, cells in lines:
+        if len(cells) != len(names):
+            raise InputError(FileLocation(path, number), f"{len(cells)} cells, but {len(names)} in the first line")
+    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
+    if twice is not None:
+        raise InputError(path, f"the column {twice!r} twice", "name each once")
+    time = None if sampling.time is None else _column(path, names, sampling.time, "--time")
+    chosen = [_column(path, names, name, "--columns") for name in sampling.columns]
+    again = next(
+        (names[column] for column, count in Counter([*chosen, time]).items() if count > 1 and column is not None), None
+    )
+    if again is not None:
+        raise InputError(CommandOption("--columns"), f"the column {again!r} twice, or as --time too", "name it once")
+    if not chosen:
+        chosen = [column for column in range(len(names)) if column != time]
+        for column in chosen:
+            if _TIME_NAMES.fullmatch(names[column]):
+                problem = f"column {column + 1} ({names[column]!r}) looks like a time or an index, not a feature"
+                fix = f"name it with --time {column + 1}, or the features with --columns"
+                raise InputError(path, problem, fix)
+    if not chosen:
+        raise InputError(path, "no column of values")
+    table = _numbers(path, lines, names, [*chosen, *([] if time is None else [time])])
+    seconds = None if sampling.rate is None else np.arange(len(table)) / sampling.rate
+    if time is not None:
+        seconds = table[:, -1] / (1000 if sampling.milliseconds else 1)
+        back = np.flatnonzero(np.diff(seconds) < 0)
+        if back.size:
+            number, cells = lines[back[0] + 1]
+            problem = f"the time goes back from {lines[back[0]][1][time]} to {cells[time]}"
+            raise InputError(FileLocation(path, number), problem, "sort the rows")
+        seconds = seconds - seconds[0]
+    return tuple(names[column] for column in chosen), seconds, table[:, : len(chosen)]
+
+
+def _number(cell: str) -> float:
+    """Return a cell as a number; NaN for what is none, also for what Python alone takes for one (1_000)."""
     try:
-        store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
-    except lmdb.Error as error:
-        raise InputError(path, f"not an LMDB ({error}); expected a database of frame features") from None
-    with store, store.begin() as reading:
-        frames: dict[str, dict[int, bytes]] = {}
-        for key in reading.cursor().iternext(values=False):
-            match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
-            if match is None:
-                raise InputError(path, f"key {key!r}; expected VIDEO/frame_0000000001.jpg")
-            listed = frames.setdefault(match["video"], {})
-            if int(match["frame"]) in listed:
-                raise InputError(path, f"frame {int(match['frame'])} of {match['video']!r} twice; expected each once")
-            listed[int(match["frame"])] = key
-        if not frames:
-            raise InputError(path, "no frames; expected a database of frame features")
-        for video, keys in frames.items():
-            order = sorted(keys)
-            missing = next((before + 1 for before, after in pairwise(order) if after != before + 1), None)
-            if missing is not None:
-                raise InputError(path, f"{video!r} without frame {missing}; expected frames {order[0]} to {order[-1]}")
-            values = [reading.get(keys[frame], b"") for frame in order]
-            widths = sorted({len(value) for value in values})
-            if len(widths) > 1 or widths[0] == 0 or widths[0] % 4:
-                found = f"vectors of {', '.join(map(str, widths))} bytes"
-                raise InputError(FileLocation(path, part=f"{video!r}"), f"{found}; expected float32 of one length")
-            yield video, np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)
+        return np.nan if "_" in cell else float(cell)
+    except ValueError:
+        return np.nan
+
+
+def _is_number(cell: str) -> bool:
+    return not np.isnan(_number(cell)) or cell.lower() in ("nan", "+nan", "-nan")
+
+
+def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:
+    """Return the number of a column, from 0, by its name, or by its number from 1."""
+    if name in names:
+        return names.index(name)
+    if name.isascii() and name.isdecimal() and 1 <= int(name[:8]) <= len(names):
+        return int(name) - 1
+    fix = f"columns count from 1 to {len(names)}" if name.isdecimal() else suggest(name, names)
+    problem = f"no column {name!r} in {path}; the columns are {', '.join(names)}"
+    raise InputError(CommandOption(option), problem, fix)
+
+
+def _numbers(path: Path, lines: Sequence[Line], names: Sequence[str], columns: Sequence[int]) -> Floats:
+    """Return the cells of some columns as numbers, (N, columns); an InputError names the first that is none."""
+    table = np.array([[_number(cells[column]) for column in columns] for _, cells in lines])
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        (number, cells), column = lines[bad[0][0]], columns[bad[0][1]]
+        name = "" if names[column] == str(column + 1) else f" ({names[column]})"
+        more = f", and {len(bad) - 1} more cells are" if len(bad) > 1 else " is"
+        where = FileLocation(path, number, f"column {column + 1}{name}")
+        fix = "write numbers with a decimal point, or name the other columns with --columns"
+        raise InputError(where, f"{cells[column]!r}{more} not a finite number", fix)
+    return table
+
+
+def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
+    """Return rows (N, D) at `times` (N,), from 0 on, as frames (T, D), and how many frames have no row.
+
+    Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds. One without rows lies on the line between the
+    nearest frames that have some. The last row lasts as long as rows usually do.
+    """
+    frame = np.floor(times * fps + _ROUNDING).astype(np.int64)  # (N,)
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    n_frames = max(int(frame[-1]) + 1, int(np.floor((times[-1] + step) * fps + _ROUNDING)))
+    shown, starts, counts = np.unique(frame, return_index=True, return_counts=True)
+    means = np.add.reduceat(values, starts, axis=0) / counts[:, None]
+    frames = np.stack([np.interp(np.arange(n_frames), shown, column) for column in means.T], axis=1)
+    return frames, n_frames - len(shown)

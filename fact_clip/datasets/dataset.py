@@ -34,16 +34,14 @@ from fact_clip.datasets.features import (
     width_fault,
 )
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
+from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.layout import (
     EXPECTED,
     WRITE_SPLITS,
     DataFolder,
     find_root,
-    missing_file,
     overlaps,
-    read_labels,
     split_names,
-    unlabelled,
 )
 from fact_clip.datasets.splits import by_hash, read_groups, together
 
@@ -93,7 +91,7 @@ class Dataset:
         self._split = tuple(learning), tuple(test)
         self._sources = learning | test  # video -> the line that names it
 
-        self._labels, self._lengths = folder.labels_of(config, vocabulary), folder.lengths_of(config)
+        self._labels, self._lengths = folder.labels(config, vocabulary.names), folder.lengths(config)
         self._checked: set[str] = set()
         self._transform: FeatureTransform | None = None
         self._transformed: dict[str, NDArray[Any]] = {}  # by `_transform`
@@ -217,12 +215,6 @@ class Dataset:
             raise InputError(root, "no splits", WRITE_SPLITS)
         return names
 
-    def _all_labels(self, name: str) -> NDArray[np.int64]:
-        if name not in self._labels:
-            self._labels[name] = read_labels(self.folder.label_path(name), self.vocabulary, unlabelled(self.config))
-            self._labels[name].flags.writeable = False
-        return self._labels[name]
-
     @cached_property
     def layout(self) -> Layout:
         """Orientation of the feature files: known, or by the first video whose labels fit one side only."""
@@ -231,7 +223,7 @@ class Dataset:
         for name in self._sources:
             path = self.folder.feature_path(name)
             stored = load_features(path, "TD")  # as it lies in the file
-            layout = read_layout(path, stored.shape, len(self._all_labels(name)), self.config)
+            layout = read_layout(path, stored.shape, len(self._labels.checked(name)), self.config)
             if layout is not None:
                 return layout
         raise OrientationError(self.folder.features_path, BOTH_SIDES_FIT, SET_LAYOUT)
@@ -260,7 +252,7 @@ class Dataset:
 
     def _mapped(self, name: str) -> NDArray[Any]:
         """Return `features` of which only the header has been read."""
-        path, n_labels = self.folder.feature_path(name), len(self._all_labels(name))
+        path, n_labels = self.folder.feature_path(name), len(self._labels.checked(name))
         features = load_features(path, self.layout)
         if (fault := length_fault(path, features, self.layout, n_labels, self.config)) is not None:
             raise fault[1]
@@ -287,7 +279,7 @@ class Dataset:
         """Return all labels of a video, as long as its features."""
         if name not in self._lengths:
             self._mapped(name)
-        return self._all_labels(name)[: self._lengths[name]]
+        return self._labels.checked(name)[: self._lengths[name]]
 
     def labels(self, name: str) -> NDArray[np.int64]:
         """Return the class indices (T,) of a video, read-only and as long as its features.
@@ -325,15 +317,9 @@ class Dataset:
         The first fault is an InputError. Feature values are checked when a video is first read (`features`), so that
         training on many gigabytes starts at once; ``fact-clip data check --full`` reads them all.
         """
-        for name, source in self._sources.items():
-            for kind, path in (("labels", self.folder.label_path(name)), ("features", self.folder.feature_path(name))):
-                if not path.exists():
-                    raise missing_file(source, name, kind, path)
-        for name in self._sources:
-            self._all_labels(name)
+        Inspection(self.config, str(self.config.split), folder=self.folder).raise_first()
         for name in self._sources:
             self._mapped(name)
-        self.check_descriptions(self._sources)
         if self.config.validation > 0 and not self.validation:
             text = f"only {len(self.train)} training video: no validation, so the last epoch is kept"
             warnings.warn(text, stacklevel=2)
@@ -356,7 +342,7 @@ class Dataset:
     def _check_unlabelled(self) -> None:
         """Warn where ``data.unlabelled`` names what neither the mapping nor any label file of the split has."""
         unused = [name for name in self.config.unlabelled if name not in self.folder.class_names]
-        if unused and not any((self._all_labels(name) < 0).any() for name in self._sources):
+        if unused and not any((self._labels.checked(name) < 0).any() for name in self._sources):
             warnings.warn(f"data.unlabelled names no label of this split: {', '.join(unused)}", stacklevel=3)
 
     def check_descriptions(self, names: Iterable[str]) -> None:

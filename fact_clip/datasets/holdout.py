@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, whole_of
+from fact_clip.core.arguments import names_of
 from fact_clip.core.errors import ConfigKey, FileLocation
-from fact_clip.core.files import parse_json, whole_file
+from fact_clip.core.io import parse_json
 from fact_clip.core.messages import suggest
+from fact_clip.core.paths import whole_file
 from fact_clip.core.public import public_class
+from fact_clip.core.values import parse_value
 from fact_clip.datasets.layout import read_lines
-from fact_clip.formats.base import write_json
 
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package
 
@@ -50,129 +52,105 @@ class Holdout:
             if (names := getattr(self, key)) is not None:
                 object.__setattr__(self, key, names_of(names, f"holdout.{key}"))
         if not self.unseen:
-            raise InputError("holdout.unseen", "no classes; expected at least one")
+            raise InputError("holdout.unseen", "no classes", "name at least one")
         if self.mode not in get_args(Mode):
-            todo = "show is called oracle now" if self.mode == "show" else ""
-            raise InputError("holdout.mode", f"{self.mode!r}; expected one of {', '.join(get_args(Mode))}", todo)
-        for what, fields in (("class", ("unseen", "validation_unseen")), ("video", ("train_videos", "test_videos"))):
+            fix = "show is called oracle now" if self.mode == "show" else f"use one of {', '.join(get_args(Mode))}"
+            raise InputError("holdout.mode", f"no mode {self.mode!r}", fix)
+        for fields in (("unseen", "validation_unseen"), ("train_videos", "test_videos")):
             first: dict[str, str] = {}
             for key in fields:
                 for name in getattr(self, key) or ():
                     if name in first:
-                        raise InputError(
-                            f"holdout.{key}", f"{what} {name!r} again, as in {first[name]}; expected each once"
-                        )
+                        raise InputError(f"holdout.{key}", f"{name!r} again, after {first[name]}", "name each once")
                     first[name] = key
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
         """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line."""
-        file = Path(path)
-        lines = read_lines(file, "classes to hold out, as JSON or one name per line")
-        try:
-            return cls(**cls._fields(file, lines), file=file)
-        except InputError as error:
-            if error.path is None:
-                raise error.at(FileLocation(file, part=str(error.where))) from None
-            raise
-
-    @staticmethod
-    def _fields(file: Path, lines: Sequence[str]) -> dict[str, Any]:
-        """The fields that a file gives; an InputError for what is no list of names."""
-        if file.suffix.lower() != ".json":
-            return {"unseen": tuple(line for line in lines if line)}
-        value = parse_json("\n".join(lines), file, "an object with 'unseen'")
-        values = {"unseen": value} if isinstance(value, list) else value
+        path = Path(path)
+        lines = read_lines(path, "classes to hold out, as JSON or one name per line")
+        if path.suffix.lower() != ".json":
+            values: Any = {"unseen": [line for line in lines if line]}
+        else:
+            values = parse_json("\n".join(lines), path, "an object with 'unseen'")
+            values = {"unseen": values} if isinstance(values, list) else values
         if not isinstance(values, dict) or values.get("unseen") is None:
-            found = (
-                f"no 'unseen' among the keys {sorted(values)}" if isinstance(values, dict) else type(values).__name__
-            )
-            raise InputError(file, f"{found}; expected an object with 'unseen'")
+            raise InputError(path, "no classes to hold out", "write an object with 'unseen', a list of names")
         for key in values:
             if key not in (*_KEYS, *_NOTES):
-                raise InputError(file, f"unknown key {key!r}; expected keys among {_KEYS}", suggest(key, _KEYS))
-        fields: dict[str, Any] = {key: values[key] for key in _KEYS if values.get(key) is not None}
-        for key in set(fields) - {"mode"}:
-            names = fields[key]
-            if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-                raise InputError(file, f"{key} is {names!r}"[:120] + "; expected a list of names")
-            fields[key] = tuple(names)
-        return fields
+                raise InputError(path, f"unknown key {key!r}; the keys are {', '.join(_KEYS)}", suggest(key, _KEYS))
+        fields = {key: values[key] for key in _KEYS if values.get(key) is not None}
+        return replace(parse_value(cls, fields, path), file=path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON for `read`; fields that are None are left out."""
+        """Return plain JSON for `read`; fields that are None are left out."""
         values = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def save_json(self, path: str | Path) -> Path:
         """Write a JSON file for `read`."""
         with whole_file(Path(path)) as unfinished:
-            write_json(unfinished, self.to_dict())
+            text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+            unfinished.write_text(f"{text}\n", encoding="utf-8")
         return Path(path)
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """The classes of both groups."""
+        """Return the classes of both groups."""
         return (*self.unseen, *self.validation_unseen)
 
     def check(self, vocabulary: Vocabulary) -> Holdout:
-        """This holdout; an InputError for an unknown or background class, or if no action is left to train on."""
+        """Return this holdout; an InputError for an unknown or background class, or if no action is left."""
         for name in self.hidden:
-            where = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
-            where = where if self.file is None else f"{self.file}: {where}"
+            key = "holdout.unseen" if name in self.unseen else "holdout.validation_unseen"
+            where = key if self.file is None else FileLocation(self.file, part=key)
             if name not in vocabulary:
-                todo = suggest(name, vocabulary.names)
-                raise InputError(where, f"no class {name!r} among {len(vocabulary)}", todo)
+                raise InputError(where, f"no class {name!r} among {len(vocabulary)}", suggest(name, vocabulary.names))
             if name in vocabulary.background:
-                raise InputError(where, f"{name!r}, which is background; expected actions only")
+                raise InputError(where, f"{name!r} is background", "name actions only")
         if len(self.hidden) == len(vocabulary) - len(vocabulary.background):
-            raise InputError("holdout", f"all {len(self.hidden)} actions; expected some that training sees")
+            raise InputError("holdout", f"all {len(self.hidden)} actions are held out", "leave some to train on")
         return self
 
 
 def check_leak(labels: Mapping[str, NDArray[np.int64]], vocabulary: Vocabulary, hidden: Sequence[int]) -> None:
-    """An InputError where training sees a frame of a hidden class; `labels` is video -> class indices (T,)."""
-    for name, own in labels.items():
-        frames = np.flatnonzero(np.isin(own, hidden))
+    """Raise an InputError where training sees a frame of a hidden class; `labels` is video -> class indices (T,)."""
+    for video, indices in labels.items():
+        frames = np.flatnonzero(np.isin(indices, hidden))
         if frames.size:
-            label = vocabulary.names[own[frames[0]]]
-            found = f"label {label!r} at frame {frames[0]} ({frames.size} such frames)"
-            raise InputError(
-                f"training video {name!r}", f"{found}; expected no class that is held out", "mask or drop it"
-            )
+            name = vocabulary.names[indices[frames[0]]]
+            problem = f"frame {frames[0]} and {frames.size - 1} more show {name!r}, which is held out"
+            raise InputError(f"training video {video!r}", problem, "mask or drop it")
 
 
 def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Holdout | None:
-    """The holdout of a configuration; None where it has none.
+    """Return the holdout of a configuration; None where it has none.
 
     ``data.holdout`` is a file under the root, a path, the name of one in `HOLDOUTS`, or a list of classes by name or
     number. ``data.holdout_mode`` replaces its mode, and a list in ``data.validation_unseen`` its classes of that kind.
     """
-    asked, names = config.holdout, vocabulary.names
-    if asked is None:
+    source, names = config.holdout, vocabulary.names
+    if source is None:
         for key, value in (("holdout_mode", config.holdout_mode), ("validation_unseen", config.validation_unseen)):
             if value not in (None, "auto"):
-                raise InputError(
-                    ConfigKey(f"data.{key}"),
-                    f"{value!r}; expected classes to hold out",
-                    "set data.holdout, or leave it out",
-                )
+                problem = f"{value!r}, but data.holdout names no classes"
+                raise InputError(ConfigKey(f"data.{key}"), problem, "set data.holdout, or leave it out")
         return None
-    if isinstance(asked, str):
-        places = (root / asked, Path(asked), HOLDOUTS / f"{asked}.json")
-        holdout = Holdout.read(next((path for path in places if path.is_file()), places[1]))
+    if isinstance(source, str):
+        paths = (root / source, Path(source), HOLDOUTS / f"{source}.json")
+        holdout = Holdout.read(next((path for path in paths if path.is_file()), paths[1]))
     else:
-        for one in asked:
-            if isinstance(one, int) and not 0 <= one < len(names):
-                raise InputError(ConfigKey("data.holdout"), f"class number {one}; expected 0 to {len(names) - 1}")
-        holdout = Holdout(tuple(names[one] if isinstance(one, int) else one for one in asked))
+        for entry in source:
+            if isinstance(entry, int) and not 0 <= entry < len(names):
+                raise InputError(ConfigKey("data.holdout"), f"no class number {entry}", f"use 0 to {len(names) - 1}")
+        holdout = Holdout(tuple(names[entry] if isinstance(entry, int) else entry for entry in source))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
     return replace(holdout, mode=config.holdout_mode or holdout.mode)
 
 
 def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:
-    """The name of the holdout in `HOLDOUTS` that masks exactly these classes, else the classes as they are."""
+    """Return the name of the holdout in `HOLDOUTS` that masks exactly these classes, else the classes as they are."""
     for path in sorted(HOLDOUTS.glob("*.json")):
         holdout = Holdout.read(path)
         if holdout.mode == "mask" and set(holdout.hidden) == set(classes):
@@ -188,23 +166,23 @@ Factor = tuple[str, str]  # a slot and its word
 def lost_factors(
     vocabulary: Vocabulary, unseen: Iterable[str], counts: ArrayLike | None = None
 ) -> dict[str, tuple[Factor, ...]]:
-    """For each class of a set that is held out as a whole, its factors that no seen class has.
+    """Return, for each class of a set that is held out together, its factors that no seen class has.
 
-    `unseen` is the whole set, with validation-unseen classes. `counts` are training frames of each class, (C,); a seen
-    class without frames does not count. None: all count.
+    `unseen` is the complete set, with validation-unseen classes. `counts` are training frames of each class, (C,); a
+    seen class without frames does not count. None: all count.
     """
     held_out = tuple(unseen)
     return _occurring(vocabulary, held_out, counts).is_compositional(held_out)
 
 
 def _occurring(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None) -> Vocabulary:
-    """The held-out classes, and the others that have training frames."""
+    """Return the held-out classes, and the others that have training frames."""
     if counts is None:
         return vocabulary
     frames = np.asarray(counts)
     if frames.shape != (len(vocabulary),):
         raise InputError(
-            "counts", f"an array of shape {frames.shape}; expected ({len(vocabulary)},), one number per class"
+            "counts", f"an array of shape {frames.shape}", f"give one number per class, ({len(vocabulary)},)"
         )
     vocabulary.encode(tuple(held_out))  # an unknown name is an error
     return vocabulary.subset(
@@ -220,12 +198,12 @@ class Level:
 
     @property
     def kind(self) -> Literal["compositional", "new factor"]:
-        """Whether some factor is new."""
+        """Return whether some factor is new."""
         return "new factor" if self.new else "compositional"
 
 
 def levels(vocabulary: Vocabulary, holdout: Holdout, counts: ArrayLike | None = None) -> dict[str, Level]:
-    """The level of every class of both groups, which are held out together; `counts` as in `lost_factors`."""
+    """Return the level of every class of both groups, held out together; `counts` as in `lost_factors`."""
     lost = lost_factors(vocabulary, holdout.check(vocabulary).hidden, counts)
     return {name: Level(new) for name, new in lost.items()}
 
@@ -242,7 +220,7 @@ class Support:
 def rank(
     vocabulary: Vocabulary, held_out: Iterable[str] = (), counts: ArrayLike | None = None, seed: int = 0
 ) -> list[Support]:
-    """Actions that could be held out next, best supported first; `counts` as in `lost_factors`.
+    """Rank actions that could be held out next, best supported first; `counts` as in `lost_factors`.
 
     Classes in `held_out` are held out already and support nothing. `seed` orders classes of equal support.
     """
@@ -255,7 +233,7 @@ def rank(
             others = {factor: having[factor] - 1 for factor in _factors(occurring, name)}
             rarest = min(others, key=others.__getitem__, default=None)
             ranked.append(Support(name, 0 if rarest is None else others[rarest], rarest))
-    return sorted(ranked, key=lambda one: (-one.classes, hashlib.sha256(f"{seed}\n{one.name}".encode()).digest()))
+    return sorted(ranked, key=lambda row: (-row.classes, hashlib.sha256(f"{seed}\n{row.name}".encode()).digest()))
 
 
 def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
@@ -284,41 +262,36 @@ def select(
     for example classes of the test videos; None: all actions. `seed` breaks ties.
     """
     allowed = set(vocabulary if candidates is None else names_of(candidates, "candidates"))
-    asked = {"n_unseen": n_unseen, "n_validation_unseen": n_validation_unseen, "min_support": min_support}
-    for key, number in asked.items():
-        whole_of(number, key, -1_000_000, 1_000_000)
     for name in allowed:
         vocabulary.index(name)
     chosen: list[str] = []
-    wanted = n_unseen + n_validation_unseen
+    count = n_unseen + n_validation_unseen
     if n_unseen < 1 or n_validation_unseen < 0:
-        raise InputError(
-            "holdout", f"{n_unseen} unseen and {n_validation_unseen} validation-unseen classes; expected 1 or more"
-        )
-    while len(chosen) < wanted:
-        possible = [one for one in rank(vocabulary, chosen, counts, seed) if one.name in allowed]
-        best = next((one for one in possible if one.classes >= min_support), None)
+        problem = f"{n_unseen} unseen and {n_validation_unseen} validation-unseen classes"
+        raise InputError("holdout", problem, "choose at least one unseen class")
+    while len(chosen) < count:
+        possible = [row for row in rank(vocabulary, chosen, counts, seed) if row.name in allowed]
+        best = next((row for row in possible if row.classes >= min_support), None)
         if best is None:
-            found = f"{len(chosen)} classes can be held out together"
-            has_parts = any(one.classes for one in possible)
-            todo = "choose fewer, or lower min_support" if has_parts else "give the names parts (data.grammar)"
-            raise InputError("holdout", f"{found}; expected {wanted!s}", todo)
+            has_parts = any(row.classes for row in possible)
+            fix = "choose fewer, or lower min_support" if has_parts else "give the names parts (data.grammar)"
+            raise InputError("holdout", f"only {len(chosen)} of {count} classes can be held out together", fix)
         chosen.append(best.name)
     # in turn, so that both groups have well and less well supported classes
-    turns = [place * n_validation_unseen // wanted for place in range(wanted + 1)]
-    validation = tuple(name for place, name in enumerate(chosen) if turns[place + 1] > turns[place])
+    turns = [number * n_validation_unseen // count for number in range(count + 1)]
+    validation = tuple(name for number, name in enumerate(chosen) if turns[number + 1] > turns[number])
     return Holdout(tuple(name for name in chosen if name not in validation), validation, mode).check(vocabulary)
 
 
 # --- validation-unseen classes for a hold-out that names none ---
 
-MOST_FRAMES = 0.15
+MAX_FRAMES = 0.15
 """Share of the action frames of seen classes that validation-unseen classes may take from training, together."""
 
-FEWEST_GROUPS = 2
+MIN_GROUPS = 2
 """Groups of training videos in which such a class must occur: one validates, the others can."""
 
-FEWEST_FRAMES = 10
+MIN_FRAMES = 10
 
 
 def choose_validation_unseen(
@@ -327,7 +300,7 @@ def choose_validation_unseen(
     frames: Mapping[str, Mapping[int, int]],
     groups: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
-    """Seen actions to hold out for the choice of settings; empty where none can be (docs/protocol.md, 'Validation').
+    """Choose seen actions to hold out for the choice of settings, if any can be (docs/protocol.md, Validation).
 
     Half as many as unseen classes, at least two, and at most an eighth of the seen actions (at least one), one by one.
     A class can be taken if, with all others out, each of its factors is in a class that stays seen; if no unseen class
@@ -339,33 +312,33 @@ def choose_validation_unseen(
         vocabulary: all classes.
         unseen: the classes of the test.
         frames: training and validation video -> class index -> frames.
-        groups: video -> group, which validates as a whole; None: each video is one.
+        groups: video -> group, whose videos validate together; None: each video is one.
     """
     hidden = set(vocabulary.encode(unseen).tolist())
-    counts, where = np.zeros(len(vocabulary), np.int64), dict[int, set[str]]()
-    for video, own in frames.items():
-        for index, count in own.items():
+    counts, groups_of = np.zeros(len(vocabulary), np.int64), dict[int, set[str]]()  # of each class
+    for video, by_class in frames.items():
+        for index, count in by_class.items():
             if count and index >= 0 and index not in hidden:
                 counts[index] += count
-                where.setdefault(index, set()).add(video if groups is None else groups[video])
-    actions = [i for i in where if i not in vocabulary.background_indices]
-    wanted = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
-    budget = MOST_FRAMES * counts[actions].sum()
+                groups_of.setdefault(index, set()).add(video if groups is None else groups[video])
+    actions = [index for index in groups_of if index not in vocabulary.background_indices]
+    n_chosen = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
+    budget = MAX_FRAMES * counts[actions].sum()
     lost = lost_factors(vocabulary, unseen, counts)
     chosen: list[str] = []
-    while len(chosen) < wanted:
+    while len(chosen) < n_chosen:
         possible = []
         for support in rank(vocabulary, (*unseen, *chosen), counts):
             index, all_out = vocabulary.index(support.name), (*unseen, *chosen, support.name)
-            if support.classes < 1 or len(where[index]) < FEWEST_GROUPS or counts[index] < FEWEST_FRAMES:
+            if support.classes < 1 or len(groups_of[index]) < MIN_GROUPS or counts[index] < MIN_FRAMES:
                 continue
             left = lost_factors(vocabulary, all_out, counts)
             fits = counts[index] <= budget and not any(left[name] for name in (*chosen, support.name))
             if fits and all(left[name] == lost[name] for name in unseen):
-                possible.append((-min(support.classes, 2), -len(where[index]), int(counts[index]), support.name))
+                possible.append((-min(support.classes, 2), -len(groups_of[index]), int(counts[index]), support.name))
         if not possible:
             break
-        *_, taken, name = min(possible)
+        *_, count, name = min(possible)
         chosen.append(name)
-        budget -= taken
+        budget -= count
     return tuple(name for name in vocabulary if name in chosen)

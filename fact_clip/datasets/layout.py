@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,9 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import ConfigKey, FileLocation, Location, MissingDataError
-from fact_clip.core.files import expanded, is_file_name
-from fact_clip.core.files import read_lines as raw_lines
+from fact_clip.core.io import read_lines as raw_lines
 from fact_clip.core.messages import find_duplicate_spelling, suggest
+from fact_clip.core.paths import expanded, is_file_name
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.datasets.factors import class_factors
@@ -26,6 +28,8 @@ from fact_clip.datasets.factors import class_factors
 # Where the lists of a split lie, by part ("train", "test") and name of the split.
 SPLIT_FILES = ("splits/{part}.split{name}.bundle", "{name}.{part}", "split{name}.{part}")
 WRITE_SPLITS = "list the videos to train on in splits/train.split1.bundle, one a line, the others in test.split1.bundle"
+
+TAKE_OUT = "take the video out of the splits"
 
 EXPECTED = "mapping.txt, groundTruth, features and splits"
 
@@ -49,7 +53,7 @@ class DataFolder:
         self.features_path = self.root / self.benchmark.features
         self._vocabularies: dict[Any, Vocabulary] = {}
         self._lists: dict[tuple[str, str], Videos] = {}
-        self._labels: dict[Any, dict[str, Labels]] = {}  # by what they depend on, then by video
+        self._labels: dict[Any, LabelFiles] = {}
         self._lengths: dict[Any, dict[str, int]] = {}
 
     def label_path(self, video: str) -> Path:
@@ -91,12 +95,21 @@ class DataFolder:
             self._lists[part, split] = read_split(self.root, part, split)
         return self._lists[part, split]
 
-    def labels_of(self, config: DataConfig, vocabulary: Vocabulary) -> dict[str, Labels]:
-        """Return the cache of label arrays, by video, for these classes."""
-        return self._labels.setdefault((vocabulary.names, config.unlabelled), {})
+    def all_videos(self) -> list[str]:
+        """Return the videos of all splits, in the order in which they are named; without splits, those with labels."""
+        videos: dict[str, object] = {}
+        for split in split_names(self.root):
+            for part in ("train", "test"):
+                videos |= self.videos(part, split) if find_split(self.root, part, split) is not None else {}
+        return list(videos) or [path.stem for path in label_files(self.root)]
 
-    def lengths_of(self, config: DataConfig) -> dict[str, int]:
-        """Return the cache of lengths, by video, to which labels and features are cut."""
+    def labels(self, config: DataConfig, names: tuple[str, ...]) -> LabelFiles:
+        """Return the label files, by video, read for these class names."""
+        key = names, config.unlabelled
+        return self._labels.setdefault(key, LabelFiles(self.root, names, unlabelled(config)))
+
+    def lengths(self, config: DataConfig) -> dict[str, int]:
+        """Return the lengths, by video, to which labels and features have been cut."""
         return self._lengths.setdefault((config.layout, config.tolerance, config.tolerance_frames), {})
 
 
@@ -189,29 +202,58 @@ def read_lines(path: Path, expected: str) -> list[str]:
     return lines
 
 
-def read_labels(path: Path, vocabulary: Vocabulary, ignored: Collection[str] = (UNLABELLED,)) -> Labels:
-    """Return the class indices (T,) of a label file with one name per frame, -1 for names that are `ignored`."""
-    labels, faults = parse_labels(read_lines(path, "a label file, one class name per line"), path, vocabulary, ignored)
-    if faults:
-        raise next(iter(faults.values()))
-    return labels
+@dataclass(frozen=True)
+class LabelFile:
+    """A label file with one class name per frame."""
+
+    path: Path
+    labels: Labels  # (T,) class indices, -1 for a name that is ignored or unknown; read-only
+    counts: Counter[str]  # frames of each name
+    unknown: dict[str, int]  # names that are neither classes nor ignored, each with its first line; "" is a blank line
+
+    def fault(self, names: Sequence[str]) -> InputError | None:
+        """Return what is wrong first, for these class names."""
+        if not self.counts:
+            return self.no_labels()
+        return self.unknown_label(next(iter(self.unknown)), names) if self.unknown else None
+
+    def no_labels(self) -> InputError:
+        """Return the error for a file without labels."""
+        return InputError(self.path, "no labels", f"write one class name per frame, or {TAKE_OUT}")
+
+    def unknown_label(self, label: str, names: Sequence[str], details: str = "") -> InputError:
+        """Return the error for a label that is no class, or for a blank line."""
+        where = FileLocation(self.path, self.unknown[label])
+        if not label:
+            return InputError(where, "a blank line between labels", "write one class name per frame")
+        fix = suggest(label, names, 0.6) or "add it to the mapping"
+        return InputError(where, f"label {label!r} is not in the mapping{details}", fix)
 
 
-def parse_labels(
-    lines: Sequence[str], path: Path, vocabulary: Vocabulary, ignored: Collection[str]
-) -> tuple[Labels, dict[str, InputError]]:
-    """Return class indices (T,), and for each line that is no label (a blank one, an unknown name) its first place."""
-    faults: dict[str, InputError] = {}
-    if not lines:
-        return np.empty(0, np.int64), {"": InputError(path, "no labels", "write one class name per frame")}
-    indices = dict.fromkeys(ignored, -1) | {name: index for index, name in enumerate(vocabulary)}
-    wrong = {name for name in set(lines) if name not in indices}
-    for number, name in enumerate(lines, start=1) if wrong else ():
-        if name in wrong and name not in faults:
-            problem = f"no class {name!r} in the mapping" if name else "a blank line between labels"
-            fix = suggest(name, vocabulary.names, 0.6) or "add it to the mapping" if name else ""
-            faults[name] = InputError(FileLocation(path, number), problem, fix)
-    return np.fromiter((indices.get(name, -1) for name in lines), dtype=np.int64, count=len(lines)), faults
+class LabelFiles(dict[str, LabelFile]):
+    """The label files of a data set by video, each read when it is first asked for."""
+
+    def __init__(self, root: Path, names: tuple[str, ...], ignored: tuple[str, ...]) -> None:
+        super().__init__()
+        self.root, self.names, self.ignored = root, names, ignored
+
+    def __missing__(self, video: str) -> LabelFile:
+        path = self.root / "groundTruth" / f"{video}.txt"
+        lines = read_lines(path, "a label file, one class name per line")
+        indices = dict.fromkeys(self.ignored, -1) | {name: index for index, name in enumerate(self.names)}
+        labels = np.fromiter((indices.get(name, -1) for name in lines), dtype=np.int64, count=len(lines))
+        labels.flags.writeable = False
+        counts = Counter(lines)  # in the order of their first lines
+        unknown = {name: lines.index(name) + 1 for name in counts if name not in indices}
+        self[video] = LabelFile(path, labels, counts, unknown)
+        return self[video]
+
+    def checked(self, video: str) -> Labels:
+        """Return the labels (T,) of a video; the first fault of the file is an InputError."""
+        file = self[video]
+        if (error := file.fault(self.names)) is not None:
+            raise error
+        return file.labels
 
 
 def label_files(root: Path) -> list[Path]:
@@ -285,18 +327,3 @@ def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:
 def missing_file(where: Location, video: str, kind: str, path: Path) -> InputError:
     """Return the error for a video of a list without its "labels" or "features"."""
     return InputError(where, f"video {video!r} has no {kind}: {path} is missing", "add the file, or remove the line")
-
-
-def every_video(root: Path) -> list[str]:
-    """Return all videos of all splits, in the order in which they are named; without splits, those that have labels.
-
-    An InputError for a fault of a list.
-    """
-    lists = [find_split(root, part, name) for name in split_names(root) for part in ("train", "test")]
-    videos: dict[str, object] = {}
-    for path in lists:
-        listed, faults = parse_split(path) if path is not None and path.stat().st_size else ({}, [])
-        if faults:
-            raise faults[0]
-        videos |= listed
-    return list(videos) or [path.stem for path in label_files(root)]

@@ -1,11 +1,11 @@
-"""From videos to padded batches, and the masking of training inputs."""
+"""From videos to padded batches with their true segments, and the masking of training inputs."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,13 +23,54 @@ from fact_clip.core import InputError, majority_stride
 from fact_clip.core.distributed import end_with_parent
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.truth import Truth
 
 Labels = NDArray[np.int64]
 Key = tuple[int, str]  # epoch and name of a video
 Item = tuple[str, Tensor, Tensor | Labels]  # name, features (T, D), labels (T,)
 
-_BUCKET = 16  # batches whose videos are sorted together: alike in length, and still others in each epoch
+_BUCKET = 16  # batches whose videos are sorted together: of similar length, and still others in each epoch
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Frame labels of B videos and their runs of equal label; runs of ignored frames are not segments.
+
+    They are cut once on the CPU, so that a loss on another device need not ask for them.
+    """
+
+    labels: Tensor  # (B, T) int64, -1 at padding and at ignored frames
+    segment: Tensor  # (B, T) int64, the number of each frame's segment in its video; S, a spare one, at label -1
+    classes: Tensor  # (B, S) int64, the class of each segment in order, -1 at padding
+    transcripts: tuple[Labels, ...]  # the same without padding, on the CPU
+
+    @classmethod
+    def of(cls, labels: Tensor) -> Truth:
+        """Cut the labels (B, T) of a batch into segments; on their device."""
+        device, labels = labels.device, labels.cpu()
+        labelled = labels >= 0
+        starts = labelled.clone()
+        starts[:, 1:] &= labels[:, 1:] != labels[:, :-1]
+        transcripts = [row[first] for row, first in zip(labels, starts, strict=True)]
+        classes = pad_sequence(transcripts, batch_first=True, padding_value=IGNORED)
+        segment = torch.where(labelled, starts.cumsum(1) - 1, classes.shape[1])
+        return cls(labels, segment, classes, tuple(row.numpy() for row in transcripts)).to(device)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Truth:
+        """Return the same on another device."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Truth:
+        """Return the same in memory that a GPU reads by itself."""
+        return self._with(Tensor.pin_memory)
+
+    def longer(self, frames: int) -> Truth:
+        """Return the same with `frames` frames a video; the new ones are padding."""
+        more, spare = (0, frames - self.labels.shape[1]), self.classes.shape[1]
+        labels, segment = pad(self.labels, more, value=IGNORED), pad(self.segment, more, value=spare)
+        return Truth(labels, segment, self.classes, self.transcripts)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Truth:
+        return Truth(change(self.labels), change(self.segment), change(self.classes), self.transcripts)
 
 
 @dataclass(frozen=True)
@@ -49,24 +90,24 @@ class Batch:
 
     @property
     def labels(self) -> Tensor:
-        """(B, T) int64."""
+        """Return the labels (B, T) int64."""
         return self.truth.labels
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device, in float32; with pinned memory the caller does not wait for the copy."""
+        """Return the batch on another device, in float32; with pinned memory the caller does not wait for the copy."""
         later = torch.device(device).type == "cuda"
-        features, mask = (each.to(device, non_blocking=later) for each in (self.features, self.mask))
+        features, mask = (tensor.to(device, non_blocking=later) for tensor in (self.features, self.mask))
         if features.dtype == torch.float16:
             features = features.float().mul_(self.gain)
         return replace(self, features=features, mask=mask, truth=self.truth.to(device, later), gain=1.0)
 
     def pin_memory(self) -> Batch:
-        """The same batch in memory that a GPU reads by itself."""
+        """Return the batch in memory that a GPU reads by itself."""
         truth = self.truth.pin_memory()
         return replace(self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth)
 
     def longer(self, frames: int) -> Batch:
-        """The same with `frames` frames a video, of which the new ones are padding."""
+        """Return the same with `frames` frames a video; the new ones are padding."""
         more = frames - self.mask.shape[1]
         features, mask = pad(self.features, (0, 0, 0, more)), pad(self.mask, (0, more))
         return replace(self, features=features, mask=mask, truth=self.truth.longer(frames), padded=True)
@@ -75,20 +116,20 @@ class Batch:
 def collate(items: Sequence[Item]) -> Batch:
     """Pad (name, features (T, D), labels (T,)) to one batch; an InputError where widths or lengths disagree."""
     if not items:
-        raise InputError("batch", "no videos; expected at least one")
+        raise InputError("batch", "no videos")
     names, features, labels = zip(*items, strict=True)
     width = features[0].shape[1]
-    for name, own, own_labels in items:
-        if own.shape[1] != width or len(own) != len(own_labels):
-            found = f"features {tuple(own.shape)}, labels {tuple(own_labels.shape)}"
-            raise InputError(f"video {name!r}", f"{found}; expected (T, {width}) and (T,)")
-    rows = pad_sequence([torch.as_tensor(own) for own in labels], batch_first=True, padding_value=IGNORED)
+    for name, rows, indices in items:
+        if rows.shape[1] != width or len(rows) != len(indices):
+            problem = f"features {tuple(rows.shape)} and labels {tuple(indices.shape)}"
+            raise InputError(f"video {name!r}", problem, f"give (T, {width}) and (T,)")
+    padded = pad_sequence([torch.as_tensor(indices) for indices in labels], batch_first=True, padding_value=IGNORED)
     return Batch(
         pad_sequence(list(features), batch_first=True),
-        pad_sequence([torch.ones(len(own), dtype=torch.bool) for own in features], batch_first=True),
-        Truth.of(rows),
+        pad_sequence([torch.ones(len(rows), dtype=torch.bool) for rows in features], batch_first=True),
+        Truth.of(padded),
         names,
-        padded=any(len(own) < rows.shape[1] for own in features),
+        padded=any(len(rows) < padded.shape[1] for rows in features),
     )
 
 
@@ -98,10 +139,10 @@ def drop_channels(features: Tensor, probability: float, generator: torch.Generat
     Always a new tensor. float16 features are not scaled here but in `Batch.to`, without rounding. Source: FACT, channel
     masking ratio.
     """
-    kept = torch.rand(features.shape[1], generator=generator) >= probability
+    keep = torch.rand(features.shape[1], generator=generator) >= probability
     if features.dtype == torch.float16:
-        return features * kept
-    return features * (kept.to(features.dtype) / (1.0 - probability))
+        return features * keep
+    return features * (keep.to(features.dtype) / (1.0 - probability))
 
 
 def mask_time(features: Tensor, spans: int, length: int, share: float, generator: torch.Generator) -> Tensor:
@@ -132,7 +173,7 @@ def change_speed(features: Tensor, labels: Labels, speed: float, generator: torc
 
 
 def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
-    """A number in [0, 2^63) that depends only on its arguments, so that a resumed run is the same run."""
+    """Draw a number in [0, 2^63) that depends only on its arguments, so that a resumed run is the same run."""
     digest = hashlib.sha256(f"{purpose}\n{seed}\n{epoch}\n{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -151,10 +192,12 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     seed: int
     stride: int = 1
     interleave: bool = False
-    place: Labels | None = None  # (C + 1,) class index -> label in a batch, its last entry that of -1; None: the same
+    label_map: Labels | None = (
+        None  # (C + 1,) class index -> label in a batch, its last entry that of -1; None: the same
+    )
 
     def __getitem__(self, key: Key) -> Item | InputError:
-        """(name, features (T, D), labels (T,)); an InputError is returned, so that it passes from another process."""
+        """Return (name, features (T, D), labels (T,)); an InputError is returned, to pass from another process."""
         try:
             return self._item(*key)
         except InputError as error:
@@ -167,7 +210,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         # a copy, because a tensor over the read-only rows could write into them
         rows = self.dataset.transformed(name, self.transform)[first :: self.stride].copy(order="C")
         features, labels = torch.from_numpy(rows), majority_stride(labels[first:], self.stride, IGNORED)
-        labels = labels if self.place is None else self.place[labels]
+        labels = labels if self.label_map is None else self.label_map[labels]
         if augment.speed > 0:
             features, labels = change_speed(features, labels, augment.speed, generator)
         if augment.channels > 0:
@@ -178,7 +221,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
 
     @property
     def gain(self) -> float:
-        """What `drop_channels` multiplies kept channels by."""
+        """Return the factor by which `drop_channels` scales the channels that remain."""
         return float(torch.ones(()) / (1.0 - self.augment.channels))
 
 
@@ -188,24 +231,24 @@ class _Sampler(torch.utils.data.Sampler[list[Key]]):
     A process without a video of its own gets the batch's first one, so that it can take part in the step.
     """
 
-    def __init__(self, videos: TrainingVideos, names: Sequence[str], size: int, alike: bool, rank: int, world: int):
-        self.videos, self.names, self.size, self.alike = videos, names, size, alike
+    def __init__(self, videos: TrainingVideos, names: Sequence[str], size: int, similar: bool, rank: int, world: int):
+        self.videos, self.names, self.size, self.similar = videos, names, size, similar
         self.rank, self.world = rank, world
         self.epoch, self.batches = 0, list[list[str]]()
 
-    def drawn(self, epoch: int) -> list[list[str]]:
-        """The names in each batch of an epoch, of all processes together; the last batch may be smaller."""
+    def draw(self, epoch: int) -> list[list[str]]:
+        """Draw the names in each batch of an epoch, of all processes together; the last batch may be smaller."""
         seed = self.videos.seed
         order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
-        if not self.alike:
+        if not self.similar:
             return [order[start : start + self.size] for start in range(0, len(order), self.size)]
-        found = []
+        batches = []
         for start in range(0, len(order), _BUCKET * self.size):
             bucket = sorted(order[start : start + _BUCKET * self.size], key=lambda name: -self.length(name))
-            found += [bucket[at : at + self.size] for at in range(0, len(bucket), self.size)]
-        whole = [names for names in found if len(names) == self.size]
-        rest = [names for names in found if len(names) < self.size]
-        return sorted(whole, key=lambda names: draw("batch", seed, epoch, names[0])) + rest
+            batches += [bucket[first : first + self.size] for first in range(0, len(bucket), self.size)]
+        full = [names for names in batches if len(names) == self.size]
+        rest = [names for names in batches if len(names) < self.size]
+        return sorted(full, key=lambda names: draw("batch", seed, epoch, names[0])) + rest
 
     def length(self, name: str) -> int:
         return len(self.videos.dataset.labels(name))
@@ -219,14 +262,14 @@ class TrainingLoader:
     """Batches of training videos, epoch by epoch, read ahead by other processes where `workers` is above 0.
 
     The order depends on (seed, epoch) and the names alone, augmentation on (seed, epoch, name): not on the number of
-    workers, and not on where an epoch is taken up.
+    workers, and not on where an epoch is resumed.
 
     Args:
         videos: what a video looks like in an epoch.
         names: of the videos, each of them once an epoch.
         batch_size: videos of a step, over all processes that share it.
         workers: processes that read; 0: this one reads.
-        similar_lengths: videos of a batch are alike in length, and whole batches are drawn.
+        similar_lengths: videos of a batch have similar lengths, and complete batches are drawn.
         pin: put batches in pinned memory, for CUDA.
         rank, world: which of how many processes this one is; each has its share of every batch.
     """
@@ -250,7 +293,7 @@ class TrainingLoader:
             batch_sampler=self.sampler,
             num_workers=workers,
             prefetch_factor=1 if workers else None,  # a batch of Breakfast has 70 MB
-            collate_fn=_collated,
+            collate_fn=_collate_items,
             pin_memory=pin,
             worker_init_fn=partial(_begin_worker, os.getpid()),
             persistent_workers=workers > 0,
@@ -258,14 +301,14 @@ class TrainingLoader:
         )
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the `first` one on."""
+        """Yield the batches of an epoch from the `first` one on."""
         sampler = self.sampler
-        sampler.epoch, sampler.batches = number, sampler.drawn(number)[first:]
+        sampler.epoch, sampler.batches = number, sampler.draw(number)[first:]
         for names, batch in zip(sampler.batches, self.loader, strict=True):
             if isinstance(batch, InputError):
                 raise batch
-            own = len(names[sampler.rank :: sampler.world])
-            yield replace(batch, gain=self.videos.gain, share=own / len(names))
+            n_videos = len(names[sampler.rank :: sampler.world])
+            yield replace(batch, gain=self.videos.gain, share=n_videos / len(names))
 
 
 def training_batches(
@@ -278,25 +321,20 @@ def training_batches(
     epoch: int,
     stride: int = 1,
     interleave: bool = False,
-    place: Labels | None = None,
 ) -> Iterator[Batch]:
-    """One epoch of a `TrainingLoader`, read by this process."""
-    videos = TrainingVideos(dataset, transform, augment, seed, stride, interleave, place)
+    """Return one epoch of a `TrainingLoader`, read by this process."""
+    videos = TrainingVideos(dataset, transform, augment, seed, stride, interleave)
     return TrainingLoader(videos, names, batch_size).epoch(epoch)
 
 
-def _collated(items: Sequence[Item | InputError]) -> Batch | InputError:
-    """The batch, or the first error in reading it."""
-    read = []
-    for item in items:
-        if isinstance(item, InputError):
-            return item
-        read.append(item)
-    return collate(read)
+def _collate_items(items: Sequence[Item | InputError]) -> Batch | InputError:
+    """Return the batch, or the first error in reading it."""
+    error = next((item for item in items if isinstance(item, InputError)), None)
+    return error or collate([item for item in items if not isinstance(item, InputError)])
 
 
 def _begin_worker(parent: int, worker: int) -> None:
-    """A process that reads ends with the training, and keeps its part of what one process would keep."""
+    """End this process with the training, and give it its part of the cache of one process."""
     end_with_parent(parent)
     info = torch.utils.data.get_worker_info()
     if info is not None and isinstance(info.dataset, TrainingVideos):

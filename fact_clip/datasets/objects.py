@@ -1,4 +1,4 @@
-"""Which columns of a feature file belong to which object, listed or found (docs/method.md, Object columns)."""
+"""The columns of a feature file that belong to each object, listed or detected (docs/method.md, Object columns)."""
 
 from __future__ import annotations
 
@@ -47,124 +47,124 @@ class ObjectColumns:
 
     @classmethod
     def read(cls, config: ObjectData, root: Path, vocabulary: Vocabulary) -> ObjectColumns | None:
-        """Read the file that the configuration names; None where it names none."""
+        """Read the file that the configuration names; None where it names no file."""
         if config.file is None:
             return None
         path = root / config.file
         lines = (" ".join(line.replace("_", " ").split()) for line in read_lines(path, "names, one per line"))
         names = tuple(name for name in lines if name)
         if not names:
-            raise InputError(path, "no names; expected one name per line")
-        if len(set(names)) < len(names) or find_duplicate_spelling(names) is not None:
-            twice = find_duplicate_spelling(names) or next((name, name) for name in names if names.count(name) > 1)
-            raise InputError(path, f"{twice[0]!r} and {twice[1]!r}; expected each object once")
+            raise InputError(path, "no names", "write one per line")
+        twice = next(((name, name) for name in names if names.count(name) > 1), find_duplicate_spelling(names))
+        if twice is not None:
+            raise InputError(path, f"{twice[0]!r} and {twice[1]!r} are one object", "list each once")
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:
-                raise InputError(ConfigKey("data.objects.fixed"), f"{name!r}; expected names of {path}")
+                raise InputError(ConfigKey("data.objects.fixed"), f"no object {name!r} in {path}")
         words = {entry[slot] for entry in vocabulary.factors}
         if not words & {*names} and not config.fixed:
             text = f"{path}: none of its {len(names)} names is a word of the slot {config.slot!r} of a class"
             warnings.warn(text, stacklevel=2)
-        others = {entry[place] for entry in vocabulary.factors for place in range(len(entry)) if place != slot}
-        fixed = tuple(at for at, name in enumerate(names) if name in config.fixed or name in others)
+        others = _other_words(vocabulary.factors, slot)
+        fixed = tuple(number for number, name in enumerate(names) if name in config.fixed or name in others)
         columns: list[tuple[int, ...]] = [()] * len(names)
         width = 0
         for values in config.blocks or (1,):
-            columns = [(*row, *range(width + at * values, width + (at + 1) * values)) for at, row in enumerate(columns)]
+            starts = range(width, width + len(names) * values, values)
+            columns = [(*row, *range(start, start + values)) for row, start in zip(columns, starts, strict=True)]
             width += len(names) * values
         return cls(names, tuple(columns), fixed, slot, width)
 
     @classmethod
     def find(cls, config: ObjectData, dataset: Dataset) -> ObjectColumns:
-        """Find the objects in the features of training and validation videos, and their names by the training labels.
+        """Detect the objects in the features of training and validation videos, and their names by the training labels.
 
         Objects without a name, and those that a word of another slot names too (tools), keep their identity.
         Features without objects are an InputError.
         """
         slot = _slot_of(config, dataset.vocabulary)
-        rows = _rows_of(dataset)
+        rows = _object_rows(dataset)
         if not rows:
-            found = f"{dataset.input_dim} columns, of which no two are zero in the same frames"
-            raise InputError(
-                ConfigKey("data.objects.find"),
-                f"{found}; expected columns of objects that come and go",
-                "set it to false",
-            )
+            problem = f"no objects that come and go: of {dataset.input_dim} columns no two are zero in the same frames"
+            raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
         words, trained = _trained_words(dataset, slot)
         names = name_objects(rows, _words_of_frames(dataset, words), words)
-        others = {word for entry in trained for place, word in enumerate(entry) if place != slot}
-        fixed = tuple(at for at, name in enumerate(names) if not name or name in others)
+        others = _other_words(trained, slot)
+        fixed = tuple(number for number, name in enumerate(names) if not name or name in others)
         return cls(names, rows, fixed, slot, dataset.input_dim)
 
     @classmethod
     def show(cls, config: ObjectData, dataset: Dataset) -> bool:
-        """Whether the features hold objects that come and go, and most trained words of the slot surely name one."""
+        """Return whether features hold objects that come and go, and most trained words of the slot surely name one."""
         if config.slot not in dataset.vocabulary.slots:
             return False
         words, _ = _trained_words(dataset, _slot_of(config, dataset.vocabulary))
-        rows = _rows_of(dataset)
+        rows = _object_rows(dataset)
         if not rows or not words:
             return False
         return 2 * sum(map(bool, name_objects(rows, _words_of_frames(dataset, words), words, SURE))) > len(words)
 
     def check(self, input_dim: int) -> ObjectColumns:
-        """This object; an InputError where the feature files have another width."""
+        """Return this object; an InputError where the feature files have another width."""
         if self.width != input_dim:
-            found = f"{self.width} columns for {len(self.names)} objects"
-            raise InputError(
-                ConfigKey("data.objects.blocks"), f"{found}; expected the {input_dim} of the feature files"
-            )
+            problem = f"{self.width} columns for {len(self.names)} objects, but the feature files have {input_dim}"
+            raise InputError(ConfigKey("data.objects.blocks"), problem)
         return self
 
     def kinds(self) -> NDArray[np.int64]:
-        """(D,) the kind of value of each column: columns of one kind share their statistics."""
-        own = len(self.columns[0])
-        kinds = own + np.arange(self.width)  # a column of no object is a kind of its own
+        """Return the kind of value of each column, (D,): columns of one kind share their statistics."""
+        n_kinds = len(self.columns[0])
+        kinds = n_kinds + np.arange(self.width)  # a column of no object is a kind of its own
         for row in self.columns:
-            kinds[list(row)] = np.arange(own)
+            kinds[list(row)] = np.arange(n_kinds)
         return kinds
 
     def with_context(self, copies: int) -> tuple[tuple[int, ...], ...]:
-        """The columns of each object among `copies` * D columns: the features, then means and deviations of windows."""
+        """Return each object's columns among `copies` * D: the features, then means and deviations of windows."""
         starts = [self.width * copy for copy in range(copies)]
         return tuple(tuple(start + column for start in starts for column in row) for row in self.columns)
 
 
 def _slot_of(config: ObjectData, vocabulary: Vocabulary) -> int:
     if config.slot not in vocabulary.slots:
-        todo = "say how names are read: data.grammar, ROOT/factors.csv" if vocabulary.slots == WHOLE_NAME else ""
-        raise InputError(
-            ConfigKey("data.objects.slot"), f"{config.slot!r}; expected one of {', '.join(vocabulary.slots)}", todo
-        )
+        fix = f"use one of {', '.join(vocabulary.slots)}"
+        if vocabulary.slots == WHOLE_NAME:
+            fix = "say how names are read: data.grammar, ROOT/factors.csv"
+        raise InputError(ConfigKey("data.objects.slot"), f"no slot {config.slot!r}", fix)
     return vocabulary.slots.index(config.slot)
 
 
-def _rows_of(dataset: Dataset) -> tuple[tuple[int, ...], ...]:
+def _other_words(factors: Iterable[Factors], slot: int) -> set[str | None]:
+    """Return the words of all slots but one."""
+    return {word for entry in factors for number, word in enumerate(entry) if number != slot}
+
+
+def _object_rows(dataset: Dataset) -> tuple[tuple[int, ...], ...]:
     videos = sorted(dataset.learning)
     return find_objects(lambda: (dataset.features(name) for name in videos))
 
 
 def _trained_words(dataset: Dataset, slot: int) -> tuple[tuple[str, ...], list[Factors]]:
-    """The words of a slot in the classes that have training frames, and the factors of these classes."""
+    """Return the words of a slot in the classes that have training frames, and the factors of these classes."""
     counts = dataset.class_counts().tolist()
     trained = [entry for entry, count in zip(dataset.vocabulary.factors, counts, strict=True) if count]
     return tuple(sorted({entry[slot] or "" for entry in trained} - {""})), trained
 
 
 def _words_of_frames(dataset: Dataset, words: Sequence[str]) -> Iterator[tuple[Array, Array, Array]]:
-    """What `name_objects` reads of the training videos."""
+    """Yield what `name_objects` reads of the training videos."""
     has_word = np.array([[word in entry for word in words] for entry in dataset.vocabulary.factors])  # (C, W)
     for name in dataset.train:
-        own = dataset.labels(name)
-        yield dataset.features(name), has_word[own], own >= 0
+        labels = dataset.labels(name)
+        yield dataset.features(name), has_word[labels], labels >= 0
 
 
 def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...], ...]:
-    """The columns of each object, (O, k), by their first column; none where no two columns go together.
+    """Return the columns of each object, (O, k), by their first column; none where no two columns go together.
 
     Columns that are zero in the same frames belong to one object. A single column joins the object with whose changes
-    it is nonzero. Only objects with the commonest number of columns are kept, so that one network can read them all.
+    it is nonzero. Only objects with the commonest number of columns count, so that one network can read them all.
     No labels are read; `videos` gives the features (T, D) one after another, and is called twice.
     """
     nonzero = (array != 0 for array in videos())
@@ -187,7 +187,7 @@ def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...]
 def name_objects(
     rows: Rows, videos: Iterable[tuple[Array, Array, Array]], words: tuple[str, ...], least: float = NAMES
 ) -> tuple[str, ...]:
-    """The word of each object, "" where none has a tie of `least`; each word names at most one object.
+    """Return the word of each object, "" where no word has a tie of `least`; each word names at most one object.
 
     An object is tied to a word by the correlation of its changes with the frames of the word, plus half of that of its
     presence. The assignment with the greatest sum of ties is taken. `videos` are features (T, D), whether the action
@@ -199,19 +199,19 @@ def name_objects(
     )
     ties = both[: len(rows)] + both[len(rows) :] / 2  # (O, W)
     names = [""] * len(rows)
-    for place, word in zip(*linear_sum_assignment(-ties), strict=True):
-        if ties[place, word] >= least:
-            names[place] = words[word]
+    for number, word in zip(*linear_sum_assignment(-ties), strict=True):
+        if ties[number, word] >= least:
+            names[number] = words[word]
     return tuple(names)
 
 
 def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
-    """(M, N) correlations over the frames of all pairs (T, M) and (T, N) together; 0 where a column is constant."""
+    """Return correlations (M, N) over the frames of all pairs (T, M) and (T, N); 0 where a column is constant."""
     count, moments = 0, None
-    for one, two in pairs:
-        a, b = one.astype(np.float64), two.astype(np.float64)
-        own = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
-        moments = own if moments is None else tuple(x + y for x, y in zip(moments, own, strict=True))
+    for first, second in pairs:
+        a, b = first.astype(np.float64), second.astype(np.float64)
+        sums = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
+        moments = sums if moments is None else tuple(x + y for x, y in zip(moments, sums, strict=True))
         count += len(a)
     if moments is None or not count:
         raise ValueError("no frames")
@@ -222,12 +222,12 @@ def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
 
 
 def changes(features: Array, rows: Rows) -> NDArray[np.bool_]:
-    """(T, O): whether any column of each object differs from the frame before; false in the first frame."""
+    """Return (T, O): whether any column of each object differs from the frame before; false in the first frame."""
     moved = np.zeros(features.shape, dtype=bool)
     moved[1:] = features[1:] != features[:-1]
     return np.stack([moved[:, list(row)].any(1) for row in rows], axis=1)
 
 
 def present(features: Array, rows: Rows) -> NDArray[np.bool_]:
-    """(T, O): whether any column of each object is nonzero."""
+    """Return (T, O): whether any column of each object is nonzero."""
     return np.stack([(features[:, list(row)] != 0).any(1) for row in rows], axis=1)

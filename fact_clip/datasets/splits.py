@@ -12,22 +12,24 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import flag_of, number_of, whole_of
-from fact_clip.core.errors import CommandOption
-from fact_clip.core.files import check_place, inside, is_file_name, whole_file
+from fact_clip.core.errors import CommandOption, ConfigKey, Location
+from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
 Way = Literal["leave-out", "folds", "test"]
 
-# How names of videos show who is in them: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
+# How names of videos say who is in them: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
 _WHO = (
     r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)",
     r"^([PpUuSs])(\d+)",
 )
 
 
-def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.groups") -> dict[str, str]:
-    """Video -> its group: what the first pair of parentheses of a regular expression finds in its name.
+GROUPS = ConfigKey("data.groups")
+
+
+def read_groups(names: Iterable[str], pattern: str | None, where: Location = GROUPS) -> dict[str, str]:
+    """Return video -> its group: what the first pair of parentheses of a regular expression finds in its name.
 
     Without a pattern each video is a group of its own. An InputError (of `where`) for a pattern that is no regular
     expression, that has no parentheses, or that does not fit a name.
@@ -35,32 +37,29 @@ def read_groups(names: Iterable[str], pattern: str | None, where: str = "data.gr
     videos = tuple(names)
     if pattern is None:
         return dict(zip(videos, videos, strict=True))
-    expected = r"a regular expression with the subject or recording in parentheses, as 'subj(\d+)'"
+    example = r"put the subject or recording in parentheses, as in 'subj(\d+)'"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of signs that may get another meaning in a set
+            warnings.simplefilter("ignore", FutureWarning)  # of characters that may get another meaning in a set
             compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InputError(where, f"{pattern!r} is no regular expression ({error}); expected {expected}") from None
-    if _multiplies(pattern):
-        fault = f"{pattern!r} repeats what repeats, which may take for ever"
-        expected = "no + or * around a + or *, and three of them at most; 10 times ? at most"
-        raise InputError(where, f"{fault}; expected {expected}")
+        raise InputError(where, f"{pattern!r} is not a regular expression ({error})", example) from None
+    if _may_backtrack(pattern):
+        fix = "use no + or * around a + or *, and at most three of them"
+        raise InputError(where, f"{pattern!r} repeats what repeats, which may take for ever", fix)
     if not compiled.groups:
-        raise InputError(where, f"{pattern!r} has no parentheses; expected {expected}")
-    found = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
-    missing = [video for video in videos if video not in found]
+        raise InputError(where, f"{pattern!r} has no parentheses", example)
+    groups = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
+    missing = [video for video in videos if video not in groups]
     if missing:
         more = f" and in {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(
-            where, f"{pattern!r} finds nothing in the name {missing[0]!r}{more}; expected a group in every name"
-        )
-    return found
+        raise InputError(where, f"{pattern!r} finds no group in the name {missing[0]!r}{more}", "change the pattern")
+    return groups
 
 
-def _multiplies(pattern: str) -> bool:
-    """Whether a regular expression may try very many ways: repeated groups with choices inside, or many repetitions."""
-    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)  # without escapes and sets of signs
+def _may_backtrack(pattern: str) -> bool:
+    """Return whether a regular expression may try very many ways: repeated groups with choices, or many repetitions."""
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)  # without escapes and sets of characters
     if len(re.findall(r"[+*]|\{\d*,\d*\}", bare)) > 3 or len(re.findall(r"[^(+*?}]\?", bare)) > 10:
         return True
     while (inner := re.search(r"\(([^()]*)\)([+*{]?)", bare)) is not None:
@@ -72,20 +71,20 @@ def _multiplies(pattern: str) -> bool:
 
 
 def together(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Group -> its videos, both in the order given."""
-    found: dict[str, list[str]] = {}
+    """Return group -> its videos, both in the order of `groups`."""
+    videos: dict[str, list[str]] = {}
     for video, group in groups.items():
-        found.setdefault(group, []).append(video)
-    return {group: tuple(videos) for group, videos in found.items()}
+        videos.setdefault(group, []).append(video)
+    return {group: tuple(names) for group, names in videos.items()}
 
 
 def by_hash(names: Iterable[str]) -> list[str]:
-    """Names in an order that depends neither on the order given nor on a seed."""
+    """Sort names in an order that depends neither on their order before nor on a seed."""
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
 
 
 def guess_groups(names: Iterable[str]) -> str | None:
-    """A pattern that finds a person in each name; None where none fits all, or none puts two videos together."""
+    """Return a pattern that finds a person in each name; None where none fits all, or none puts two together."""
     videos = tuple(names)
     for pattern in _WHO:
         matches = [match for match in (re.search(pattern, video) for video in videos) if match is not None]
@@ -97,7 +96,7 @@ def guess_groups(names: Iterable[str]) -> str | None:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names with their numbers in order of size: subj2 before subj10."""
+    """Sort names with their numbers in order of size: subj2 before subj10."""
     return sorted(names, key=lambda name: [(int(p), p) if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)])
 
 
@@ -111,28 +110,24 @@ class Split:
 
 
 def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Split, ...]:
-    """Splits of videos (video -> group) in which no group is in both parts; the same call gives the same splits.
+    """Divide videos (video -> group) so that no group is in both parts; the same call gives the same splits.
 
     "leave-out": a split for each group, which is its test. "folds": `amount` splits whose tests are disjoint and
     together all videos; they are as even as the sizes of the groups allow. "test": one split, with a test of about
     `amount` (a share) of the videos. An InputError where there are too few groups.
     """
     if way not in get_args(Way):
-        raise InputError("way", f"{way!r}; expected one of {', '.join(get_args(Way))}")
-    number_of(amount, f"--{way}", "a number")
-    if way == "folds":
-        whole_of(amount, "--folds", 2, 1_000_000)
+        raise InputError("way", f"no way {way!r}", f"use one of {', '.join(get_args(Way))}")
     sets = together(groups)
-    least = int(amount) if way == "folds" else 2
+    least, option = int(amount) if way == "folds" else 2, CommandOption(f"--{way}")
+    if way == "folds" and least < 2:
+        raise InputError(option, f"{amount:g} folds", "use 2 or more")
     if len(sets) < least:
-        found = f"{len(sets)} group{'s' * (len(sets) != 1)} in {len(groups)} videos"
-        raise InputError(CommandOption(f"--{way}"), f"{found}; expected {least} or more")
+        problem = f"only {len(sets)} group{'s' * (len(sets) != 1)} in {len(groups)} videos"
+        raise InputError(option, problem, f"{least} or more are needed")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
-        found = f"{amount:g}, which is {'none' if amount < 0.5 else 'all'} of {len(groups)} videos"
-        raise InputError(
-            CommandOption("--test"),
-            f"{found}; expected a share from {1 / len(groups):.2g} to {1 - 1 / len(groups):.2g}",
-        )
+        problem = f"{amount:g} is {'none' if amount < 0.5 else 'all'} of {len(groups)} videos"
+        raise InputError(option, problem, f"use a share from {1 / len(groups):.2g} to {1 - 1 / len(groups):.2g}")
     if way == "leave-out":
         tests = [[group] for group in in_order(sets)]
     elif way == "folds":
@@ -150,21 +145,21 @@ def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Spli
 
 
 def _folds(sizes: Mapping[str, int], count: int) -> list[list[str]]:
-    """Groups dealt out, the largest first, each to the fold with the fewest videos."""
+    """Deal out groups, the largest first, each to the fold with the fewest videos."""
     folds: list[list[str]] = [[] for _ in range(count)]
-    filled = [0] * count
+    n_videos = [0] * count
     for group in sorted(by_hash(sizes), key=lambda group: -sizes[group]):
-        place = min(range(count), key=filled.__getitem__)
-        folds[place].append(group)
-        filled[place] += sizes[group]
+        smallest = min(range(count), key=n_videos.__getitem__)
+        folds[smallest].append(group)
+        n_videos[smallest] += sizes[group]
     return folds
 
 
 def _share(sizes: Mapping[str, int], share: float) -> list[str]:
-    """Groups by hash while they bring the number of videos nearer to the share; one at least, and not all."""
-    wanted, chosen, total = share * sum(sizes.values()), list[str](), 0
+    """Take groups by hash while they bring the number of videos nearer to the share; one at least, and not all."""
+    target, chosen, total = share * sum(sizes.values()), list[str](), 0
     for group in by_hash(sizes):
-        if len(chosen) < len(sizes) - 1 and abs(total + sizes[group] - wanted) < abs(total - wanted):
+        if len(chosen) < len(sizes) - 1 and abs(total + sizes[group] - target) < abs(total - target):
             chosen.append(group)
             total += sizes[group]
     return chosen or [min(by_hash(sizes), key=lambda group: sizes[group])]
@@ -175,14 +170,13 @@ def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False
 
     An InputError where `root` has splits, unless `overwrite`: then they are replaced, all of them or none.
     """
-    flag_of(overwrite, "overwrite")
     for video in (video for split in splits for video in (*split.train, *split.test)):
         if not is_file_name(video):
-            raise InputError(root / "splits", f"the video {video!r}; expected names of files in features")
-    there = split_names(root)
-    if there and not overwrite:
-        found = f"the splits {', '.join(there)} are already there"
-        raise InputError(root / "splits", f"{found}; expected none", "replace them with --overwrite")
+            raise InputError(root / "splits", f"the video {video!r} is not the name of a file in features")
+    existing = split_names(root)
+    if existing and not overwrite:
+        problem = f"the splits {', '.join(existing)} are already there"
+        raise InputError(root / "splits", problem, "replace them with --overwrite")
     written = {
         inside(root, *SPLIT_FILES[0].format(part=part, name=number).split("/")): videos
         for number, split in enumerate(splits, start=1)

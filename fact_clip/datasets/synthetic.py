@@ -1,13 +1,14 @@
-"""The procedural workbench: people assemble parts by hand, as synthetic features and labels.
+"""The procedural workbench: people assemble parts by hand, as synthetic features, labels and films.
 
 The frames of an action show evidence of its verb, object and tool: one direction per object and tool, and for a verb a
 faint direction and a movement at its own pace. Parts that stay in view, glances away, the style of a person, drift,
-noise and soft borders make single frames hard to recognise, so that it takes a temporal model.
+noise and soft borders make single frames hard to recognise, so that it takes a temporal model. The films show what the
+labels say; features of them come from ``fact-clip extract``, and not from `write_workbench`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from fact_clip.core import runs
 from fact_clip.core.arguments import number_of, path_of, whole_of
-from fact_clip.core.files import whole_file
+from fact_clip.core.paths import whole_file
 from fact_clip.core.public import public
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
 
 Floats = NDArray[np.float64]
+Image = NDArray[np.uint8]
 
 # Median duration of an action with this verb in seconds, and the pace of its movement in cycles per second.
 VERBS: dict[str, tuple[float, float]] = {
@@ -124,14 +127,14 @@ def _plan(rng: np.random.Generator) -> list[str]:
 
 
 def _durations(plan: list[str], fps: float, pace: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Frames of each action: log-normal around the median of its verb, times the pace of the person."""
+    """Return the frames of each action: log-normal around the median of its verb, times the pace of the person."""
     medians = np.array([_IDLE_SECONDS if name == NO_ACTION else VERBS[name.split()[0]][0] for name in plan])
     seconds = np.clip(medians * pace * rng.lognormal(0.0, _SPREAD, len(plan)), _SHORTEST, _LONGEST)
     return np.maximum(np.rint(seconds * fps), 1).astype(np.int64)
 
 
 def _moving_average(rows: Floats, window: int) -> Floats:
-    """Centred mean of (T, D) over `window` frames (an odd number), with the ends repeated."""
+    """Return the centred mean of (T, D) over `window` frames (an odd number), with the ends repeated."""
     smooth: Floats = uniform_filter1d(rows, 2 * (window // 2) + 1, axis=0, mode="nearest")
     return smooth
 
@@ -139,7 +142,7 @@ def _moving_average(rows: Floats, window: int) -> Floats:
 def _evidence(
     plan: list[str], frames: NDArray[np.int64], fps: float, world: _Prototypes, rng: np.random.Generator
 ) -> Floats:
-    """The evidence of the actions, (T, dim), with sharp borders."""
+    """Return the evidence of the actions, (T, dim), with sharp borders."""
     dim = world.drift.shape[1]
     rows = np.zeros((int(frames.sum()), dim))
     in_view = np.zeros(dim)
@@ -154,17 +157,17 @@ def _evidence(
         strength = rng.lognormal(0.0, 0.2)
         here += strength * _VERB * world.verbs[verb] + _MOVEMENT * swing @ world.movements[verb]
         # a glance away, or a hand in front, hides part and tool for a moment
-        seen = _moving_average((rng.random((count, 1)) > _GLANCE).astype(np.float64), 3)
-        here += seen * (strength * _OBJECT * world.objects[part])
+        visible = _moving_average((rng.random((count, 1)) > _GLANCE).astype(np.float64), 3)
+        here += visible * (strength * _OBJECT * world.objects[part])
         if tool is not None:
-            here += seen * (strength * _TOOL * world.tools[tool])
+            here += visible * (strength * _TOOL * world.tools[tool])
         if verb in ("place", "insert"):
             in_view = 0.7 * in_view + rng.uniform(0.5, 1.0) * world.objects[part]
     return rows
 
 
 def _nuisance(n_frames: int, style: Floats, fps: float, world: _Prototypes, rng: np.random.Generator) -> Floats:
-    """Style of the person, slow drift of the camera, lasting noise and white noise, (T, dim)."""
+    """Return the style of the person, slow drift of the camera, lasting noise and white noise, (T, dim)."""
     dim = len(style)
     walk = np.cumsum(rng.standard_normal((n_frames, 4)), axis=0) / np.sqrt(max(n_frames, 1))
     lasting = _moving_average(rng.standard_normal((n_frames, dim)), max(round(fps), 1)) * np.sqrt(fps)
@@ -175,7 +178,7 @@ def _nuisance(n_frames: int, style: Floats, fps: float, world: _Prototypes, rng:
 def _video(
     person: int, fps: float, world: _Prototypes, seed: int, number: int
 ) -> tuple[NDArray[np.float16], list[str]]:
-    """Features (T, dim) and labels of one video."""
+    """Return the features (T, dim) and labels of one video."""
     dim: int = world.drift.shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
     style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))
@@ -194,7 +197,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 def _write_splits(root: Path, persons: dict[str, int]) -> None:
-    """Up to three splits by person, and the holdout for the first."""
+    """Write up to three splits by person, and the holdout for the first."""
     for split in range(1, min(3, len(set(persons.values()))) + 1):
         test = tuple(name for name, person in persons.items() if person % 3 == split - 1)
         train = tuple(name for name in persons if name not in test)
@@ -233,3 +236,87 @@ def write_workbench(
         _write(root / "groundTruth" / f"{name}.txt", labels)
     _write_splits(root, owners)
     return root
+
+
+# --- films --------------------------------------------------------------------------------------------
+
+WIDTH, HEIGHT = 160, 120
+_CENTRE, _REST = (80.0, 68.0), (80.0, 104.0)  # where parts are worked on, and where the hand rests
+_BESIDE, _BELOW = np.array([14, -4]), np.array([0, 14])  # of a part: its tool, and the hand
+_SKIN, _BENCH = (232, 188, 160), (150, 140, 125)
+_COLOURS = {
+    "shaft": (200, 60, 50), "gear": (60, 160, 75), "bearing": (60, 90, 200), "bolt": (215, 175, 50),
+    "nut": (150, 70, 170), "hex screw": (45, 160, 170), "phillips screw": (235, 120, 40),
+    "mallet": (95, 60, 30), "wrench": (225, 225, 230), "hex screwdriver": (30, 30, 35),
+    "phillips screwdriver": (120, 20, 60),
+}  # fmt: skip
+# Width and height of each part and tool, and whether it has a hole.
+_SHAPES = {
+    "shaft": (6, 26, False), "gear": (20, 20, True), "bearing": (14, 14, True), "bolt": (10, 16, False),
+    "nut": (8, 8, True), "hex screw": (4, 14, False), "phillips screw": (4, 20, False),
+    "mallet": (16, 10, False), "wrench": (5, 24, False), "hex screwdriver": (4, 22, False),
+    "phillips screwdriver": (6, 18, False),
+}  # fmt: skip
+
+
+def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[Image]:
+    """Draw a picture (120, 160, 3) for each label of a video, all of them names in `FACTORS`.
+
+    The same arguments give the same pictures.
+    """
+    rng = np.random.default_rng(seed)
+    bench = _bench(rng)
+    hand = np.array(_REST)
+    order = list(dict.fromkeys(labels))
+    for start, stop, number in runs(np.array([order.index(name) for name in labels])):
+        verb, part, tool = FACTORS[order[number]]
+        phase = rng.uniform(0, 2 * np.pi)
+        for frame in range(stop - start):
+            image, target = bench.copy(), np.array(_REST)
+            if verb is not None and part is not None:
+                angle = 2 * np.pi * VERBS[verb][1] * frame / fps + phase
+                position = np.array(_CENTRE) + _movement(verb, angle)
+                _paint(image, part, position)
+                if tool is not None:
+                    _paint(image, tool, position + _BESIDE)
+                target = position + _BELOW
+            hand = hand + 0.5 * (target - hand)
+            _blot(image, hand, 12, 12, _SKIN)
+            yield image
+
+
+def _bench(rng: np.random.Generator) -> Image:
+    """Draw the table with a box of each part at the back, a little different for each seed."""
+    image = np.empty((HEIGHT, WIDTH, 3))
+    image[:] = np.array(_BENCH) + rng.normal(0, 6, 3)
+    image += rng.normal(0, 4, (HEIGHT, WIDTH, 1))
+    table = np.clip(image, 0, 255).astype(np.uint8)
+    for number, part in enumerate(STEPS):
+        _blot(table, np.array([14.0 + 22 * number, 12.0]), 12, 8, _COLOURS[part])
+    return table
+
+
+def _movement(verb: str, angle: float) -> NDArray[np.float64]:
+    """Return the offset of an object from the point where it is worked on."""
+    across, down = {
+        "grasp": (0.0, -7 * (1 - np.cos(angle))),
+        "place": (14 * np.sin(angle), 0.0),
+        "insert": (0.0, 12 * np.sin(angle)),
+        "screw": (6 * np.cos(angle), 6 * np.sin(angle)),
+        "tap": (0.0, -12 * abs(np.sin(angle / 2))),
+        "rotate": (14 * np.cos(angle), 6 * np.sin(angle)),
+    }[verb]
+    return np.array([across, down])
+
+
+def _paint(image: Image, name: str, centre: Floats) -> None:
+    width, height, has_hole = _SHAPES[name]
+    _blot(image, centre, width, height, _COLOURS[name])
+    if has_hole:
+        _blot(image, centre, width // 3, height // 3, _BENCH)
+
+
+def _blot(image: Image, centre: Floats, width: int, height: int, colour: tuple[int, int, int]) -> None:
+    """Paint a rectangle about a point, cut off at the border."""
+    left, top = round(float(centre[0])) - width // 2, round(float(centre[1])) - height // 2
+    image[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = colour

@@ -1,15 +1,12 @@
-"""What the files that read and write formats share: seconds, frame rates, tables, JSON."""
+"""What the files that read and write formats share: seconds, frame rates, JSON."""
 
 from __future__ import annotations
 
-import csv
 import importlib
-import io
 import json
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
@@ -20,7 +17,6 @@ from fact_clip.core.errors import FileLocation, GapError
 from fact_clip.core.io import is_number, parse_json, read_text
 from fact_clip.core.messages import is_name
 
-Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
 
 
@@ -247,50 +243,6 @@ def seconds(where: str, text: str, column: str) -> float:
     if not math.isfinite(total):
         raise InputError(where, f"{column} is {text!r}; expected a finite number")
     return total
-
-
-def table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
-    """Rows of a text table, separated by commas, semicolons or tabs; an InputError if a column is missing.
-
-    The header is the first line that has all of `columns`; BORIS writes other lines before it.
-    """
-    text = read_text(path)
-    if other := re.match(r"\s*(?:\[\s*)?([<{])", text):
-        raise InputError(path, ("XML" if other[1] == "<" else "JSON") + "; expected a table", "see --from")
-    lines = io.StringIO(text, newline="")
-    header_line, missing = 0, list(columns)
-    for header in lines:
-        header_line += 1
-        if re.match(r"\ufeff?sep=.\r?$", header):  # by which Excel is told the separator
-            continue
-        separator = max("\t;,", key=header.count)
-        try:
-            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-        except (csv.Error, StopIteration) as error:
-            raise InputError(FileLocation(path, header_line), f"not a table ({error}); expected a header") from None
-        missing = min(missing, [column for column in columns if column not in names], key=len)
-        if any(names) and not missing:
-            break
-    else:
-        found = f"no column {missing[0]!r}" if missing else "no rows"
-        raise InputError(
-            path, f"{found}" + "; expected " + (f"columns {', '.join(columns)}" if columns else "a header")
-        )
-    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
-    if twice is not None:
-        raise InputError(FileLocation(path, header_line), f"the column {twice!r} twice; expected each name once")
-    rows = csv.reader(lines, delimiter=separator, strict=True)
-    try:
-        for row in rows:
-            where = f"{path}:{header_line + rows.line_num}"
-            if not any(row):
-                continue
-            if len(row) != len(names):
-                raise InputError(where, f"{len(row)} cells; expected {len(names)}, as in the header")
-            yield where, dict(zip(names, row, strict=True))
-    except csv.Error as error:
-        where = f"{path}:{header_line + rows.line_num}"
-        raise InputError(where, f"not a table ({error}); expected one row per line") from None
 
 
 def read_json(path: Path, expected: str, kind: type = object) -> Any:

@@ -22,13 +22,13 @@ from fact_clip.formats.base import (
     picture_rate,
     read_json,
     seconds,
-    table,
     timed,
     typed,
     video_name,
     without_mark,
     write_json,
 )
+from fact_clip.formats.table import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +198,7 @@ def _length(where: str, observation: dict[str, Any]) -> float | None:
 
 
 def _read_events(path: Path, options: Options) -> list[Annotation]:
-    rows = list(table(path, ("Behavior",)))
+    rows = list(read_table(path, ("Behavior",)))
     subjects = [row.get("Subject", "") for _, row in rows]
     subject = choose(path, "subject", subjects, options.tier)
     tell_others(path, "subject", subjects, [subject], options.tier)

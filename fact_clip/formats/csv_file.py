@@ -15,7 +15,6 @@ from fact_clip.formats.annotations import Annotation, Options, Span, Unit
 from fact_clip.formats.base import (
     COLUMNS,
     Gaps,
-    Row,
     cells,
     gapless,
     name_of,
@@ -23,10 +22,10 @@ from fact_clip.formats.base import (
     rate_of,
     seconds,
     segment_at,
-    table,
     video_name,
     without_mark,
 )
+from fact_clip.formats.table import Row, read_table
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -40,7 +39,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 def read(path: Path, gaps: Gaps) -> Segmentation:
     """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost."""
     segments, times = [], []
-    for where, row in table(path, COLUMNS):
+    for where, row in read_table(path, COLUMNS):
         start, stop = (seconds(where, row[column], column) for column in ("start", "stop"))
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"frames {row['start']} to {row['stop']}; expected whole frame numbers")
@@ -57,7 +56,7 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or `start` and `stop` in
     `options.unit`. A time may be written 00:01:02.5. Without a column `video` the file is one video.
     """
-    rows = list(table(path))
+    rows = list(read_table(path))
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
@@ -151,7 +150,7 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
         raise InputError(CommandOption("--verbs and --nouns"), "only one of them; expected both or none")
     verbs, nouns = _class_names(options.verbs), _class_names(options.nouns)
     spans: dict[str, list[Span]] = {}
-    for where, row in table(path, needed):
+    for where, row in read_table(path, needed):
         if not row["video_id"].strip():
             raise InputError(where, "video_id is empty; expected the name of a video")
         label = f"{_class_name(where, row, 'verb', verbs)},{_class_name(where, row, 'noun', nouns)}"
@@ -164,7 +163,7 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
     found: dict[str, str] = {}
-    for where, row in table(path, ("id", "key")):
+    for where, row in read_table(path, ("id", "key")):
         if row["id"] in found or not is_name(row["key"]):
             raise InputError(where, f"id {row['id']!r}, key {row['key']!r}; expected each id once, with a name")
         found[row["id"]] = row["key"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import array_of, path_of
 from fact_clip.core.clock import Clock
-from fact_clip.core.files import check_file
+from fact_clip.core.io import check_file
 from fact_clip.core.pace import Pace
 from fact_clip.core.public import public_class
 from fact_clip.datasets.features import check_finite, load_features, read_clock

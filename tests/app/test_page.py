@@ -20,9 +20,8 @@ pytest.importorskip("uvicorn")
 
 import fact_clip
 from fact_clip.core import Segmentation
-from fact_clip.datasets.drawing import draw_actions
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.datasets.synthetic import FACTORS
+from fact_clip.datasets.synthetic import FACTORS, draw_actions
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
 from fact_clip.video.write import write_video

@@ -35,7 +35,7 @@ HOME = Path(__file__).resolve().parents[2]
 MODULES = (
     "fact_clip.cli.demo fact_clip.cli.train fact_clip.cli.evaluate fact_clip.cli.extract fact_clip.cli.segment fact_clip.cli.compat"
     " fact_clip.cli.data fact_clip.cli.labels fact_clip.cli.holdout fact_clip.cli.splits fact_clip.cli.sample fact_clip.training fact_clip.compat fact_clip.report"
-    " fact_clip.inference.training_free fact_clip.datasets.check fact_clip.datasets.describe fact_clip.datasets.tables"
+    " fact_clip.inference.training_free fact_clip.datasets.inspect fact_clip.datasets.describe"
     " fact_clip.datasets.convert fact_clip.video.extract fact_clip.video.overlay fact_clip.video.write av lmdb pympi.Elan"
     " scipy.optimize matplotlib.figure matplotlib.backends.backend_agg safetensors.torch safetensors.numpy"
 )

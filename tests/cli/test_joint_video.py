@@ -7,8 +7,7 @@ import json
 import pytest
 
 from fact_clip.cli import main
-from fact_clip.datasets.drawing import draw_actions
-from fact_clip.datasets.synthetic import FACTORS
+from fact_clip.datasets.synthetic import FACTORS, draw_actions
 
 PLANS = [
     ["no action", "grasp bolt", "insert bolt", "no action"],

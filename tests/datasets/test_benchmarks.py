@@ -7,7 +7,7 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.benchmarks import BENCHMARKS, breakfast_factors, salads_factors, verb_and_noun, verb_object_tool
-from fact_clip.datasets.layout import find_root, read_vocabulary
+from fact_clip.datasets.layout import DataFolder, find_root
 
 from ..refusals import refused
 
@@ -148,6 +148,6 @@ def test_a_root_is_the_folder_or_one_above_it(tmp_path, monkeypatch):
 def test_a_background_known_by_its_id(tmp_path):
     """EgoProceL's sources name it differently; it is class 0 in each."""
     (tmp_path / "mapping.txt").write_text("1 step\n0 nothing yet\n")
-    assert read_vocabulary(DataConfig(name="egoprocel"), tmp_path).background == ("nothing yet",)
-    asked = DataConfig(name="egoprocel", background=("step",))
-    assert read_vocabulary(asked, tmp_path).background == ("step",)
+    for background, expected in ((None, "nothing yet"), (("step",), "step")):
+        config = DataConfig(name="egoprocel", root=str(tmp_path), background=background)
+        assert DataFolder(config).vocabulary(config).background == (expected,)

@@ -1,7 +1,8 @@
-"""Feature files of others to (T, D)."""
+"""Feature files, databases and tables of others to (T, D), and every bad cell with its place."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,18 @@ import lmdb
 import numpy as np
 import pytest
 
-from fact_clip.datasets.convert import Target, convert_annotations, convert_features, read_array, read_lmdb
+from fact_clip.datasets.convert import (
+    Sampling,
+    TableCounts,
+    Target,
+    convert_annotations,
+    convert_features,
+    convert_tables,
+    read_array,
+    read_numbers,
+    resample,
+)
+from fact_clip.datasets.lmdb import read_lmdb
 
 from ..refusals import refused
 
@@ -82,7 +94,7 @@ def test_frames_of_an_lmdb(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "place"),
     [
-        ({"a_frame_1": b"1234", "a_frame_3": b"1234"}, "db"),
+        ({"a_frame_1": b"1234", "a_frame_3": b"1234"}, "db, 'a'"),
         (
             {"a_frame_1": b"1234", "a_frame_2": b"12345678"},
             "db, 'a'",
@@ -107,17 +119,6 @@ def test_no_database_and_no_library(tmp_path, monkeypatch):
         list(read_lmdb(tmp_path / "f"))
 
 
-@pytest.mark.parametrize("fault", ["pages", "end"])
-def test_a_damaged_database_is_read_by_another_process_first(fault, tmp_path):
-    """LMDB maps its file: a page beyond the end is a SIGBUS."""
-    rows = {f"a_frame_{number}": bytes(2000) for number in range(1, 40)}
-    path = database(tmp_path, rows) / "data.mdb"
-    content = path.read_bytes()
-    path.write_bytes(content[:8192] if fault == "end" else content[:8192] + bytes(len(content) - 8192))
-    with refused("data.mdb"):
-        list(read_lmdb(tmp_path / "db"))
-
-
 def test_files_without_videos(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     convert = lambda: convert_annotations([tmp_path / "a.json"], "runs", tmp_path / "out", Target())  # noqa: E731
@@ -131,3 +132,127 @@ def test_a_video_comes_once(tmp_path):
     files = [saved(tmp_path, TD), saved(tmp_path / "b", TD)]
     with refused("v.npy"):
         convert_features(files, "npy", tmp_path / "out")
+
+
+def written(folder: Path, text: str | bytes, name: str = "a.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "x,y\n1,2.5\n-3,4e1\n"),
+        ("a.csv", "x;y\r\n1;2.5\r\n-3;4e1\r\n"),
+        ("a.tsv", "x\ty\n1\t2.5\n-3\t4e1"),
+        ("a.txt", "x y\n1 2.5\n\n-3   4e1\n"),
+        ("a.txt", "# by a tracker\nx, y\n1, 2.5\n-3, 4e1\n"),
+        ("a.csv", b'\xef\xbb\xbf"x","y"\n"1","2.5"\n-3,4e1\n'),
+    ],
+)
+def test_all_kinds_of_tables(name, text, tmp_path):
+    names, times, values = read_numbers(written(tmp_path, text, name), Sampling())
+    assert (names, times) == (("x", "y"), None)
+    assert values.tolist() == [[1.0, 2.5], [-3.0, 40.0]]
+
+
+def test_columns_without_names_have_numbers(tmp_path):
+    path = written(tmp_path, "0.5,7,8\n0.7,9,10\n")
+    assert read_numbers(path, Sampling())[0] == ("1", "2", "3")
+    names, times, values = read_numbers(path, Sampling(columns=("3", "2"), time="1"))
+    assert names == ("3", "2")
+    np.testing.assert_allclose(times, [0.0, 0.2])
+    assert values.tolist() == [[8.0, 7.0], [10.0, 9.0]]
+
+
+def test_times_begin_with_the_first_row(tmp_path):
+    path = written(tmp_path, "x,timestamp\n1,1628500000250\n2,1628500000750\n")
+    names, times, values = read_numbers(path, Sampling(time="timestamp", milliseconds=True))
+    assert (names, times.tolist(), values.tolist()) == (("x",), [0.0, 0.5], [[1.0], [2.0]])
+
+
+def test_frames_are_means_of_their_rows():
+    """At two frames a second: rows at 0, 0.2 and 0.4 s are frame 0, 0.5 and 0.6 s frame 1, 1.5 s frame 3."""
+    times = np.array([0.0, 0.2, 0.4, 0.5, 0.6, 1.5])
+    values = np.array([[0.0, 1.0], [3.0, 1.0], [6.0, 1.0], [4.0, 2.0], [6.0, 4.0], [11.0, 9.0]])
+    frames, between = resample(times, values, 2.0)
+    # frame 2 has no row: half way from frame 1 to frame 3
+    assert frames.tolist() == [[3.0, 1.0], [5.0, 3.0], [8.0, 6.0], [11.0, 9.0]]
+    assert between == 1
+
+
+def test_a_rate_that_is_that_of_the_frames_changes_nothing():
+    values = np.arange(30.0).reshape(-1, 1)
+    for rate in (15.0, 29.97, 100.0):
+        frames, between = resample(np.arange(30) / rate, values, rate)
+        assert (frames.tolist(), between) == (values.tolist(), 0)
+
+
+def test_more_frames_than_rows_lie_between_them():
+    frames, between = resample(np.array([0.0, 0.2, 0.4]), np.array([[0.0], [2.0], [6.0]]), 10.0)
+    assert frames[:, 0].tolist() == [0.0, 1.0, 2.0, 4.0, 6.0, 6.0]  # the last row lasts 0.2 s too
+    assert between == 3
+
+
+def test_features_of_the_common_layout(tmp_path):
+    a = written(tmp_path, "t,x,y\n0,1,1\n0.05,3,1\n0.1,5,2\n", "a.csv")
+    b = written(tmp_path, "t,x,y\n9,1,1\n9.1,3,1\n", "b.csv")
+    found = convert_tables([a, b], tmp_path / "data", Sampling(time="t", fps=10.0))
+    assert found == {"a": TableCounts(3, 2, 2, 0), "b": TableCounts(2, 2, 2, 0)}
+    features = np.load(tmp_path / "data/features/a.npy")
+    assert (features.dtype, features.tolist()) == (np.float32, [[2.0, 1.0], [5.0, 2.0]])
+    assert json.loads((tmp_path / "data/features/a.json").read_text()) == {"fps": 10.0}
+    # 4 rows per second at two frames per second
+    c = written(tmp_path, "1\n3\n5\n9\n11\n", "c.txt")
+    assert convert_tables([c], tmp_path / "rate", Sampling(rate=4.0, fps=2.0), "float16") == {
+        "c": TableCounts(5, 3, 1, 0)
+    }
+    features = np.load(tmp_path / "rate/features/c.npy")
+    assert (features.dtype, features.tolist()) == (np.float16, [[2.0], [7.0], [11.0]])
+    # rows as they are
+    convert_tables([c], tmp_path / "plain", Sampling())
+    assert np.load(tmp_path / "plain/features/c.npy").tolist() == [[1.0], [3.0], [5.0], [9.0], [11.0]]
+    assert not (tmp_path / "plain/features/c.json").exists()
+
+
+BAD: list[tuple[str, Sampling, str]] = [
+    ("x,y\n1,2\n\n3,oops\n,nan\n", Sampling(), "a.csv:4, column 2 (y)"),
+    ("1 2\n3 inf\n", Sampling(), "a.csv:2, column 2"),
+    ("x;y\n1,5;2\n", Sampling(), "a.csv:2, column 1 (x)"),
+    ("x,1\n1,2\n", Sampling(), "a.csv:1, column 1"),
+    ("x,y\n1,2\n3\n", Sampling(), "a.csv:3"),
+    ("x,y\n", Sampling(), "a.csv"),
+    ("\n# nothing\n", Sampling(), "a.csv"),
+    ("time,y\n0,2\n", Sampling(), "a.csv"),
+    (",y\n0,2\n", Sampling(), "a.csv"),
+    ("x,y\n\"1,2\n", Sampling(), "a.csv:2"),
+    ("x,y\n" + "1" * 200_000 + ",2\n", Sampling(), "a.csv:2"),
+    ("s,y\n0,2\n1e9,2\n", Sampling(time="s", fps=1.0), "a.csv, --time"),
+    ("time,y\n0,2\n", Sampling(columns=("3",)), "--columns"),
+    ("time,y\n0,2\n", Sampling(columns=("z",)), "--columns"),
+    ("s,y\n0,2\n0.1,2\n0.05,3\n", Sampling(time="s", fps=1.0), "a.csv:4"),
+    ("s\n0\n", Sampling(time="s", fps=1.0), "a.csv"),
+    ("s,y\n0,2\n", Sampling(time="s"), "--time"),
+    ("s,y\n0,2\n", Sampling(rate=5.0), "--source-fps"),
+    ("s,y\n0,2\n", Sampling(time="s", rate=5.0, fps=1.0), "data convert"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "how", "place"), BAD)
+def test_faults_are_told_with_their_place(text, how, place, tmp_path):
+    path = written(tmp_path, text)
+    with refused(place):
+        convert_tables([path], tmp_path / "data", how)
+    assert not (tmp_path / "data").exists()
+
+
+def test_tables_go_together(tmp_path):
+    a = written(tmp_path, "x,y\n1,2\n", "a.csv")
+    b = written(tmp_path, "x,z\n1,2\n", "b.csv")
+    with refused("b.csv"):
+        convert_tables([a, b], tmp_path / "data", Sampling())
+    assert list(convert_tables([a, b], tmp_path / "data", Sampling(columns=("x",)))) == ["a", "b"]
+    (tmp_path / "more").mkdir()
+    with refused("a.csv"):
+        convert_tables([a, written(tmp_path / "more", "x,y\n1,2\n")], tmp_path / "data", Sampling())

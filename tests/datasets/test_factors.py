@@ -7,15 +7,14 @@ import pytest
 
 from fact_clip.config import Config, DataConfig
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.check import inspect
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.describe import guess_names, summarize
+from fact_clip.datasets.describe import guess_names, propose, summarize
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.holdout import Holdout
-from fact_clip.datasets.layout import read_vocabulary
-from fact_clip.datasets.recipe import suggest
+from fact_clip.datasets.inspect import Inspection
+from fact_clip.datasets.layout import DataFolder
 
-from ..refusals import refused, short
+from ..refusals import refused
 
 CUT = "{verb} {object} [with {tool}]"
 
@@ -30,66 +29,70 @@ def kitchen(root):
     return root
 
 
+def vocabulary(config: DataConfig) -> Vocabulary:
+    return DataFolder(config).vocabulary(config)
+
+
 def config(root, **keys) -> DataConfig:
     return DataConfig.model_validate({"root": str(root), "background": ["rest"], **keys})
 
 
 def test_a_pattern_gives_parts_to_own_names(kitchen):
-    vocabulary = read_vocabulary(config(kitchen, grammar="{verb} [{object}] [with {tool}]"), kitchen)
-    assert vocabulary.slots == ("verb", "object", "tool")
-    assert vocabulary.factors == ((None, None, None), ("cut", "ham", "knife"), ("stir", None, None))
+    parsed = vocabulary(config(kitchen, grammar="{verb} [{object}] [with {tool}]"))
+    assert parsed.slots == ("verb", "object", "tool")
+    assert parsed.factors == ((None, None, None), ("cut", "ham", "knife"), ("stir", None, None))
     # without one each name is a phrase, as before
-    assert read_vocabulary(config(kitchen), kitchen).slots == ("phrase",)
+    assert vocabulary(config(kitchen)).slots == ("phrase",)
 
 
 def test_a_name_that_does_not_parse_is_an_error_and_check_lists_it(kitchen):
     with refused("class 'stir'"):
         Dataset.open(config(kitchen, grammar=CUT))
-    faults = inspect(config(kitchen, grammar=CUT)).faults
-    assert [(kind, short(fault.where)) for kind, fault in faults] == [("factors", "mapping.txt")]
-    assert inspect(config(kitchen, grammar="{verb} [{object}] [with {tool}]")).faults == []
-    ((kind, fault),) = inspect(config(kitchen, grammar="{verb")).faults
-    assert (kind, str(fault.where)) == ("factors", "data.grammar")
+    (finding,) = Inspection(config(kitchen, grammar=CUT))
+    assert (finding.kind, str(finding.error.where)) == ("factors", f"{kitchen}/mapping.txt, class 'stir'")
+    assert list(Inspection(config(kitchen, grammar="{verb} [{object}] [with {tool}]"))) == []
+    (finding,) = Inspection(config(kitchen, grammar="{verb"))
+    assert (finding.kind, str(finding.error.where)) == ("factors", "data.grammar")
 
 
 def test_a_pattern_goes_before_that_of_a_benchmark(kitchen):
     asked = DataConfig(name="workbench", root=str(kitchen), background=("rest",), grammar="{what}")
-    assert read_vocabulary(asked, kitchen).slots == ("what",)
+    assert vocabulary(asked).slots == ("what",)
 
 
 def test_a_file_of_factors(kitchen):
     (kitchen / "factors.csv").write_text(
         "class,verb,object,tool\ncut ham with knife, cut, cured_ham ,knife\nstir,stir,,\n"
     )
-    vocabulary = read_vocabulary(config(kitchen), kitchen)
-    assert vocabulary.slots == ("verb", "object", "tool")
-    assert vocabulary.factors == ((None, None, None), ("cut", "cured ham", "knife"), ("stir", None, None))
-    assert inspect(config(kitchen)).faults == []
+    read = vocabulary(config(kitchen))
+    assert read.slots == ("verb", "object", "tool")
+    assert read.factors == ((None, None, None), ("cut", "cured ham", "knife"), ("stir", None, None))
+    assert list(Inspection(config(kitchen))) == []
     # a row without factors is one of the background
     (kitchen / "factors.csv").write_text("class,verb\nrest,\ncut ham with knife,cut\nstir,stir\n")
-    assert read_vocabulary(config(kitchen), kitchen).factors == ((None,), ("cut",), ("stir",))
+    assert vocabulary(config(kitchen)).factors == ((None,), ("cut",), ("stir",))
     with refused("class 'rest'"):
-        read_vocabulary(config(kitchen, background=[]), kitchen)
+        vocabulary(config(kitchen, background=[]))
     # as a spreadsheet may save it
     (kitchen / "factors.csv").write_bytes("\ufeffclass;verb\r\ncut ham with knife;cut\r\nstir;stir\r\n".encode())
-    assert read_vocabulary(config(kitchen), kitchen).factors == ((None,), ("cut",), ("stir",))
+    assert vocabulary(config(kitchen)).factors == ((None,), ("cut",), ("stir",))
 
 
 def test_the_file_may_list_what_is_no_class(kitchen):
     (kitchen / "factors.csv").write_text("class,verb\ncut ham with knife,cut\nstir,stir\n")
-    assert read_vocabulary(config(kitchen, unlabelled=["stir"]), kitchen).factors == ((None,), ("cut",))
-    assert inspect(config(kitchen, unlabelled=["stir"])).faults == []
+    assert vocabulary(config(kitchen, unlabelled=["stir"])).factors == ((None,), ("cut",))
+    assert list(Inspection(config(kitchen, unlabelled=["stir"]))) == []
 
 
 def test_a_pattern_reads_what_the_file_lacks(kitchen):
     (kitchen / "factors.csv").write_text("class,tool,verb,object\nstir,spoon,stir,\n")
     with refused("class 'cut ham with knife'"):
-        read_vocabulary(config(kitchen), kitchen)
-    vocabulary = read_vocabulary(config(kitchen, grammar=CUT), kitchen)
-    assert vocabulary.slots == ("tool", "verb", "object")
-    assert vocabulary.factors[1:] == (("knife", "cut", "ham"), ("spoon", "stir", None))
+        vocabulary(config(kitchen))
+    read = vocabulary(config(kitchen, grammar=CUT))
+    assert read.slots == ("tool", "verb", "object")
+    assert read.factors[1:] == (("knife", "cut", "ham"), ("spoon", "stir", None))
     with refused("data.grammar"):
-        read_vocabulary(config(kitchen, grammar="{verb} {noun}"), kitchen)
+        vocabulary(config(kitchen, grammar="{verb} {noun}"))
 
 
 @pytest.mark.parametrize(
@@ -99,19 +102,16 @@ def test_a_pattern_reads_what_the_file_lacks(kitchen):
         ("", [1]),
         ("class,verb,verb\n", [1]),
         ("class,verb\nstir," + "x" * 200_000, [2]),
-        (
-            "class,verb\nstri,stir\nstir\n\nstir,stir\ncut ham with knife,cut\ncut ham with knife,slice\n",
-            [2, 3, 7],
-        ),
+        ("class,verb\nstri,stir\nstir\n\nstir,stir\ncut ham with knife,cut\ncut ham with knife,slice\n", [2, 3, 7]),
     ],
 )
 def test_faults_of_the_file(kitchen, text, lines):
     path = kitchen / "factors.csv"
     path.write_text(text)
-    faults = [fault for kind, fault in inspect(config(kitchen)).faults if kind == "factors"]
-    assert [str(fault.where) for fault in faults] == [f"{path}:{line}" for line in lines]
-    with refused(f"{path}:{lines[0]}"):
-        read_vocabulary(config(kitchen), kitchen)
+    errors = [finding.error for finding in Inspection(config(kitchen)) if finding.kind == "factors"]
+    assert [str(error.where) for error in errors] == [f"{path}:{line}" for line in lines]
+    with refused(f"factors.csv:{lines[0]}"):
+        vocabulary(config(kitchen))
 
 
 def test_names_typed_later():
@@ -177,8 +177,8 @@ def test_what_remains_counts_labelled_frames(open_set, root):
 def test_check_and_summary_of_unlabelled_frames(root):
     mark(root, "a", slice(10, 20), "?")
     asked = DataConfig(root=str(root), unlabelled=("stir",))
-    seen = inspect(asked)
-    assert (seen.faults, seen.names) == ([], ("idle", "pour milk"))
+    inspection = Inspection(asked)
+    assert (list(inspection), inspection.class_names) == ([], ("idle", "pour milk"))
     counted = summarize(asked)
     stir = sum(line == "stir" for path in (root / "groundTruth").iterdir() for line in path.read_text().splitlines())
     assert counted["unlabelled_frames"] == 10 + stir
@@ -187,18 +187,18 @@ def test_check_and_summary_of_unlabelled_frames(root):
     assert counted["transcript_length"]["most"] == 2
     # in a the two are parted by frames that nobody labelled
     assert counted["transitions"] == [{"from": "idle", "to": "pour milk", "count": 3, "share": 1.0}]
-    ((kind, fault),) = inspect(DataConfig(root=str(root), unlabelled=("stirr",))).faults
-    assert kind == "labels"
-    assert "'stir'" in str(fault)
+    (finding,) = Inspection(DataConfig(root=str(root), unlabelled=("stirr",)))
+    assert finding.kind == "labels"
+    assert "'stir'" in finding.error.fix
 
 
 def test_background_is_labelled(root):
     with refused("data.unlabelled"):
-        read_vocabulary(DataConfig(root=str(root), background=("idle",), unlabelled=("idle",)), root)
+        vocabulary(DataConfig(root=str(root), background=("idle",), unlabelled=("idle",)))
     # that of a benchmark gives way
     asked = DataConfig(name="breakfast", root=str(root), unlabelled=("SIL",), grammar="{verb} {object}")
     (root / "mapping.txt").write_text("0 SIL\n1 pour milk\n")
-    assert read_vocabulary(asked, root).background == ()
+    assert vocabulary(asked).background == ()
 
 
 # --- what is guessed of names ---
@@ -219,15 +219,15 @@ def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
     (kitchen / "mapping.txt").write_text("0 rest\n1 cut ham\n2 cut egg\n")
     for path in (kitchen / "groundTruth").iterdir():
         path.write_text(path.read_text().replace("cut ham with knife", "cut ham").replace("stir", "cut egg"))
-    found = suggest(config(kitchen))
+    found = propose(config(kitchen))
     assert ("data.grammar", "{verb} {object}", "GUESSED: all 2 actions fit; see what it reads") in found.settings
     assert found.vocabulary.factors == ((None, None), ("cut", "ham"), ("cut", "egg"))
     (kitchen / "factors.csv").write_text("class,what\ncut ham,ham\ncut egg,egg\n")
-    found = suggest(config(kitchen))
+    found = propose(config(kitchen))
     assert "data.grammar" not in [key for key, _, _ in found.settings]
     assert found.vocabulary.factors == ((None,), ("ham",), ("egg",))
     with refused("data.grammar"):
-        suggest(config(kitchen, grammar="{verb} {object}"))
+        propose(config(kitchen, grammar="{verb} {object}"))
 
 
 def test_arrays_stay_read_only(open_set, root):

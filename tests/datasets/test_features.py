@@ -25,7 +25,7 @@ from fact_clip.datasets.features import (
     sidecar_faults,
 )
 
-from ..refusals import refused, short
+from ..refusals import refused
 
 
 def slow_context(features: np.ndarray, context: tuple[int, ...]) -> np.ndarray:
@@ -141,7 +141,7 @@ def test_transform_refuses():
         FeatureTransform.fit([])
     with refused("features"):
         FeatureTransform.fit([np.ones((3, 4)), np.ones((3, 5))], standardize=True)
-    with refused("feature transform"):
+    with refused("feature transform, input_dim"):
         FeatureTransform.from_arrays({"context": np.zeros(0, np.int64)})
 
 
@@ -154,12 +154,9 @@ COUNTS = {"context": np.array([5]), "input_dim": np.array([2])}
     [
         ({"input_dim": np.array([2, 3])}, "feature transform, input_dim"),
         ({"input_dim": np.array([2.0])}, "feature transform, input_dim"),
-        ({"input_dim": np.array([0])}, "feature transform"),
-        ({"context": np.array([10**6 + 1])}, "feature transform"),
-        ({"context": np.ones(101, np.int64)}, "feature transform, context"),
+        ({"input_dim": np.array([0])}, "feature transform, input_dim"),
         ({"mean": ONES, "std": ONES}, "feature transform, mean"),
         ({"context": COUNTS["context"][:0], "mean": ONES * np.inf, "std": ONES}, "feature transform, mean"),
-        ({"context": COUNTS["context"][:0], "mean": ONES.astype(int), "std": ONES}, "feature transform, mean"),
         ({"context": COUNTS["context"][:0], "mean": ONES, "std": ONES - [0, 1]}, "feature transform, std"),
     ],
 )
@@ -191,10 +188,11 @@ def test_layouts(tmp_path):
         read_layout("v", (20, 3), 60, config)
     with refused("td.npy"):
         load_features(tmp_path / "td.npy", None)
-    kind, _ = length_fault("v", load_features(tmp_path / "td.npy", "DT"), "DT", 20, config)
+    kind, error = length_fault("v", load_features(tmp_path / "td.npy", "DT"), "DT", 20, config)
     assert kind == "orientation"
-    kind, _ = length_fault("v", stored, "TD", 60, config)
+    kind, error = length_fault("v", stored, "TD", 60, config)
     assert kind == "length"
+    assert error.problem.startswith("20 feature rows for 60 labels")
 
 
 def test_a_missing_file_is_told_as_missing(tmp_path):
@@ -280,8 +278,9 @@ def test_the_descriptions_of_a_data_set_agree(tmp_path):
         np.save(tmp_path / f"{name}.npy", np.zeros((4, 3), dtype=np.float32))
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     paths = [tmp_path / f"{name}.npy" for name in facts]
-    assert [short(fault.where) for fault in sidecar_faults(paths, None, "TD")] == ["b.json", "c.json", "d.json"]
-    assert [short(fault.where) for fault in sidecar_faults(paths, 25.0, None)] == ["a.json", "c.json"]
+    a, b, c, d, _ = (path.with_suffix(".json") for path in paths)
+    assert [error.path for error in sidecar_faults(paths, None, "TD")] == [b, c, d]
+    assert [error.path for error in sidecar_faults(paths, 25.0, None)] == [a, c]
 
 
 def test_features_of_two_encoders_do_not_go_together(tmp_path):

@@ -1,4 +1,4 @@
-"""Batches: padding, masking, strides, and that a run depends only on (seed, epoch)."""
+"""Batches, their true segments, augmentation and the order of videos."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fact_clip.datasets.features import LIMIT, FeatureTransform
 from fact_clip.datasets.loader import (
     TrainingLoader,
     TrainingVideos,
+    Truth,
     change_speed,
     collate,
     drop_channels,
@@ -297,8 +298,8 @@ class Rows:
         return np.full((len(self.labels(name)), 3), int(name[1:]), np.float32)
 
 
-def loader(names=Rows.names, size=2, seed=3, augment=PLAIN, place=None, **options):
-    return TrainingLoader(TrainingVideos(Rows(), IDENTITY, augment, seed, place=place), names, size, **options)
+def loader(names=Rows.names, size=2, seed=3, augment=PLAIN, label_map=None, **options):
+    return TrainingLoader(TrainingVideos(Rows(), IDENTITY, augment, seed, label_map=label_map), names, size, **options)
 
 
 def order_of(batches):
@@ -391,7 +392,7 @@ def test_processes_share_each_batch():
 def test_labels_become_places_before_the_truth_is_cut():
     """Classes 1 and 3 are the candidates 0 and 1; all others are ignored, and so are frames without a label."""
     place = np.array([-1, 0, -1, 1, -1, -1])
-    (batch,) = loader(names=("v7",), size=1, place=place).epoch(0)  # labels 0 1 2 3 4 0 1 2
+    (batch,) = loader(names=("v7",), size=1, label_map=place).epoch(0)  # labels 0 1 2 3 4 0 1 2
     assert batch.labels.tolist() == [[-1, 0, -1, 1, -1, -1, 0, -1]]
     assert batch.truth.segment.tolist() == [[3, 0, 3, 1, 3, 3, 2, 3]]
     assert batch.truth.classes.tolist() == [[0, 1, 0]]
@@ -415,3 +416,23 @@ def test_float16_files_are_read_as_such_and_train_as_their_values_do(open_set, r
     for one, other in zip(inputs[np.float16], inputs[np.float32], strict=True):
         assert one.features.dtype == torch.float32
         assert torch.equal(one.features, other.features)
+
+
+def test_segments_are_runs_of_one_label_within_a_video() -> None:
+    truth = Truth.of(torch.tensor([[2, 2, -1, 2, 0, 0], [1, 1, 1, 3, -1, -1], [-1, -1, -1, -1, -1, -1]]))
+    assert truth.segment.tolist() == [[0, 0, 3, 1, 2, 2], [0, 0, 0, 1, 3, 3], [3] * 6]
+    assert truth.classes.tolist() == [[2, 2, 0], [1, 3, -1], [-1, -1, -1]]
+    assert [each.tolist() for each in truth.transcripts] == [[2, 2, 0], [1, 3], []]
+
+
+def test_no_label_at_all_gives_no_segment() -> None:
+    truth = Truth.of(torch.full((2, 3), -1))
+    assert truth.classes.shape == (2, 0)
+    assert truth.to("cpu").segment.tolist() == [[0] * 3] * 2
+
+
+def test_frames_behind_the_end_are_padding() -> None:
+    truth = Truth.of(torch.tensor([[2, 2, 0], [1, -1, -1]])).longer(5)
+    assert truth.labels.tolist() == [[2, 2, 0, -1, -1], [1, -1, -1, -1, -1]]
+    assert truth.segment.tolist() == [[0, 0, 1, 2, 2], [0, 2, 2, 2, 2]]
+    assert truth.classes.tolist() == [[2, 0], [1, -1]]

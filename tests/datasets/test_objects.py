@@ -1,4 +1,4 @@
-"""Which columns of a feature file belong to which named object."""
+"""Object columns: listed in a file, or found in the features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import yaml
 
 from fact_clip.config import Config, ObjectData
 from fact_clip.core import Vocabulary
-from fact_clip.datasets.objects import ObjectColumns
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.datasets.objects import ObjectColumns, changes, correlation, find_objects, name_objects, present
 from fact_clip.text.grammar import Grammar
 
 from ..refusals import refused
@@ -126,3 +127,148 @@ def test_the_example_of_the_docs(tmp_path):
     assert objects.names == ("cup", "kettle", "coffee jar", "spoon")
     assert objects.columns == ((0, 4, 5), (1, 6, 7), (2, 8, 9), (3, 10, 11))
     assert (objects.fixed, objects.width) == ((3,), 12)
+
+
+# Three objects in the columns (0, 4, 5), (1, 6, 7) and (2, 8, 9): there or not, and two values; column 3 never changes,
+# column 10 is other than zero exactly where the second object moves, column 11 is noise.
+PLACES = ((0, 4, 5), (1, 6, 7), (2, 8, 9))
+
+
+def scene(frames: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features (T, 12), and the object that moves in each frame (-1: none); one moves at a time, all can rest."""
+    random = np.random.default_rng(seed)
+    features, mover = np.zeros((frames, 12), dtype=np.float32), np.repeat(random.integers(-1, 3, frames // 10), 10)
+    features[:, 3], features[:, 11] = 7, random.integers(0, 2, frames)
+    for number, (seen, x, y) in enumerate(PLACES):
+        there = np.repeat(random.random(frames // 20) < 0.7, 20) | (mover == number)
+        place = 1 + np.cumsum(random.random((frames, 2)) * (mover == number)[:, None], axis=0)
+        features[:, [seen]] = there[:, None]
+        features[:, [x, y]] = there[:, None] * place
+        if number == 1:
+            features[1:, 10] = (mover[1:] == 1) & there[:-1]
+    return features, mover
+
+
+def test_correlation_is_that_of_all_frames_together():
+    random = np.random.default_rng(1)
+    one, two = random.normal(size=(30, 3)), random.normal(size=(30, 2))
+    two[:, 0] += one[:, 1]
+    found = correlation([(one[:12], two[:12]), (one[12:], two[12:])])
+    np.testing.assert_allclose(found, np.corrcoef(one.T, two.T)[:3, 3:], atol=1e-12)
+    assert correlation([(np.ones((4, 1)), two[:4])]).tolist() == [[0.0, 0.0]]  # a constant goes with nothing
+    with pytest.raises(ValueError, match="no frames"):
+        correlation([])
+
+
+def test_changes_and_presence_by_hand():
+    features = np.array([[0, 1, 5], [0, 1, 5], [2, 1, 5], [2, 0, 5]], dtype=np.float16)
+    assert changes(features, ((0, 1), (2,))).tolist() == [[False, False], [False, False], [True, False], [True, False]]
+    assert present(features, ((0,), (0, 1), (2,))).astype(int).tolist() == [[0, 1, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1]]
+
+
+def test_columns_that_come_and_go_together_are_one_object():
+    videos = [scene(seed=seed)[0] for seed in range(3)]
+    # The column that tells the second object's motion joins it; then three columns are still the commonest number.
+    assert find_objects(lambda: iter(videos)) == (PLACES[0], PLACES[2])
+    without = [np.delete(video, 10, axis=1) for video in videos]
+    assert find_objects(lambda: iter(without)) == PLACES
+    assert find_objects(lambda: iter([np.random.default_rng(0).normal(size=(50, 6))])) == ()
+
+
+def test_an_object_has_the_word_in_whose_frames_it_moves():
+    words = ("nobody", "third", "first", "second")
+    videos = []
+    for seed in range(3):
+        features, mover = scene(seed=seed)
+        said = np.stack([mover == 9, mover == 2, mover == 0, mover == 1], axis=1)
+        labelled = np.ones(len(mover), dtype=bool)
+        # What is ignored has no say: here the words are wrong.
+        labelled[:100] = False
+        said[:100] = said[:100, ::-1]
+        videos.append((features, said, labelled))
+    assert name_objects(PLACES, iter(videos), words) == ("first", "second", "third")
+    unsaid = [(features, said & np.array([True, True, True, False]), labelled) for features, said, labelled in videos]
+    assert name_objects(PLACES, iter(unsaid), words) == ("first", "", "third")
+
+
+class _Videos:
+    vocabulary = Vocabulary.from_names(
+        ("rest", "move a", "move b with a"),
+        ("rest",),
+        {"rest": (None,) * 3, "move a": ("move", "a", None), "move b with a": ("move", "b", "a")},
+        ("verb", "object", "tool"),
+    )
+    train, learning, input_dim = ("u", "v"), ("u", "v", "w"), 11
+
+    def __init__(self) -> None:
+        self._scenes = {name: scene(seed=seed) for seed, name in enumerate("uvw")}
+
+    def features(self, name):
+        return np.delete(self._scenes[name][0], 10, axis=1)
+
+    def labels(self, name):
+        # The third object moves unlabelled; the validation video's labels are not asked for.
+        assert name in self.train
+        return np.array([0, 1, 2, -1])[self._scenes[name][1] + 1]
+
+    def class_counts(self):
+        labels = np.concatenate([self.labels(name) for name in self.train])
+        return np.bincount(labels[labels >= 0], minlength=3)
+
+
+def test_columns_are_found_and_named():
+    found = ObjectColumns.find(ObjectData(find=True), _Videos())
+    assert (found.names, found.columns) == (("a", "b", ""), PLACES)
+    assert found.fixed == (0, 2)  # a is a tool too, and nobody knows the third
+    assert (found.slot, found.width) == (1, 11)
+    assert found.check(11) is found
+    # columns of no object are kinds of their own
+    assert found.kinds().tolist() == [0, 0, 0, 6, 1, 2, 1, 2, 1, 2, 13]
+    assert found.with_context(2)[1] == (1, 6, 7, 12, 17, 18)
+
+
+class Dense(_Videos):
+    """Columns that are never zero."""
+
+    def features(self, name):
+        return np.random.default_rng(0).normal(size=(400, 11))
+
+
+class Unrelated(_Videos):
+    """Objects that move at other times than the labels say."""
+
+    def labels(self, name):
+        return np.random.default_rng(0).integers(0, 3, 400)
+
+
+def test_objects_show_where_words_surely_go_with_them():
+    auto = ObjectData(find="auto")
+    assert ObjectColumns.show(auto, _Videos())
+    assert not ObjectColumns.show(auto, Dense())
+    assert not ObjectColumns.show(auto, Unrelated())
+    assert not ObjectColumns.show(ObjectData(find="auto", slot="noun"), _Videos())
+
+
+def test_features_without_objects_are_refused():
+    with refused("data.objects.find"):
+        ObjectColumns.find(ObjectData(find=True), Dense())
+    with refused("data.objects.slot"):
+        ObjectColumns.find(ObjectData(find=True, slot="noun"), _Videos())
+
+
+@pytest.mark.parametrize("setting", ["A", "B"])
+def test_the_objects_of_kscgr(shared, setting):
+    """Of each word that training shows the object found is the one that the data's own list has."""
+    root = shared / "data" / "kscgr"
+    config = Config.load("kscgr_zero_shot_plain", [f"data.root={root}", f"data.holdout=zero_shot/{setting}.json"])
+    dataset = Dataset.open(config.data)
+    found = ObjectColumns.find(config.data.objects, dataset)
+    listed = [line.replace("_", " ") for line in (root / "objects.txt").read_text().split()]
+    # column 0 to 29: there or not, in the order of the list; table and stove are always there
+    assert [row[0] for row in found.columns] == list(range(28))
+    assert [len(row) for row in found.columns] == [6] * 28
+    named = [(name, listed[row[0]]) for name, row in zip(found.names, found.columns, strict=True) if name]
+    assert all(name == true for name, true in named)
+    counts, slot = dataset.class_counts(dataset.train), dataset.vocabulary.slots.index("object")
+    shown = {entry[slot] for entry, count in zip(dataset.vocabulary.factors, counts, strict=True) if count} - {None}
+    assert {name for name, _ in named} == shown

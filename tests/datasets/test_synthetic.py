@@ -1,4 +1,4 @@
-"""The procedural workbench: its names, its order of work, and how hard it is."""
+"""The workbench: its files, what they hold, and its films."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fact_clip.datasets.benchmarks import BENCHMARKS, verb_object_tool
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.loader import training_batches
-from fact_clip.datasets.synthetic import AFTER, FACTORS, UNSEEN, VALIDATION_UNSEEN, write_workbench
+from fact_clip.datasets.synthetic import AFTER, FACTORS, UNSEEN, VALIDATION_UNSEEN, draw_actions, write_workbench
 
 from ..refusals import refused
 
@@ -188,3 +188,21 @@ def test_a_small_temporal_model_does_it(dataset):
             right += int((model(features[None])[0].argmax(dim=0).numpy() == labels).sum())
             total += len(labels)
     assert right / total > 0.8
+
+
+def test_pictures_show_the_action():
+    labels = ["no action"] * 3 + ["tap shaft with mallet"] * 6 + ["grasp gear"] * 4
+    pictures = list(draw_actions(labels, 15.0, 1))
+    assert [picture.shape for picture in pictures] == [(120, 160, 3)] * 13
+    assert pictures[0].dtype == np.uint8
+
+    def has(picture, colour):
+        return bool((picture[30:] == colour).all(axis=2).any())  # below the boxes of parts
+
+    shaft, mallet, gear = (200, 60, 50), (95, 60, 30), (60, 160, 75)
+    for picture, name in zip(pictures, labels, strict=True):
+        assert (has(picture, shaft), has(picture, mallet), has(picture, gear)) == (
+            "shaft" in name, "mallet" in name, "gear" in name,
+        )  # fmt: skip
+    again = list(draw_actions(labels, 15.0, 1))
+    assert all((one == other).all() for one, other in zip(pictures, again, strict=True))

@@ -26,12 +26,12 @@ from fact_clip.config import Config, with_overrides
 from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
 from fact_clip.core.vocabulary import parse_mapping
+from fact_clip.datasets.convert import Sampling, read_numbers
 from fact_clip.datasets.factors import parse_factors
 from fact_clip.datasets.features import check_finite, load_features, read_clock
 from fact_clip.datasets.holdout import Holdout
 from fact_clip.datasets.layout import parse_split, read_lines
 from fact_clip.datasets.splits import read_groups
-from fact_clip.datasets.tables import Sampling, read_table
 from fact_clip.formats import READERS, load
 from fact_clip.formats.annotations import Options, to_frames
 from fact_clip.text.grammar import Grammar
@@ -92,7 +92,7 @@ def _groups(path: Path) -> object:
 
 def _run_json(path: Path) -> object:
     from fact_clip.config import checked
-    from fact_clip.core.files import read_mapping
+    from fact_clip.core.io import read_mapping
     from fact_clip.run import RunFacts
 
     return checked(RunFacts, read_mapping(path, "run.json"), path)
@@ -154,7 +154,7 @@ PARSERS: dict[str, tuple[str, tuple[str | bytes, ...], Callable[[Path], object]]
     "segmentation.jsonl": (".jsonl", (dumped(SEGMENTS["segments"][0]) + "\n",), load),  # type: ignore[index]
     "segmentation.txt": (".txt", ("a\na\nb\n",), load),
     "npy": (".npy", (FRAMES, array(np.arange(24.0).reshape(8, 3), np.float64)), _features),
-    "table": (".csv", ("time,x,y\n0,1,2\n0.1,3,4\n0.25,5,6\n",), lambda path: read_table(path, Sampling(time="time", fps=10.0))),
+    "table": (".csv", ("time,x,y\n0,1,2\n0.1,3,4\n0.25,5,6\n",), lambda path: read_numbers(path, Sampling(time="time", fps=10.0))),
     "run.json": (".json", (dumped(RUN),), _run_json),
     "calibration.json": (".json", (dumped(CALIBRATION),), _calibration),
 }  # fmt: skip

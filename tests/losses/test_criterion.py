@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig, ModelConfig
-from fact_clip.datasets.truth import Truth
+from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.matching import match, matching_cost
 from fact_clip.models import FACT, Classes

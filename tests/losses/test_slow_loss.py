@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig
-from fact_clip.datasets.truth import Truth
+from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.criterion import info_nce
 from fact_clip.models import Classes

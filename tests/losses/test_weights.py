@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fact_clip.config import LossConfig, ModelConfig
-from fact_clip.datasets.truth import Truth
+from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
 from fact_clip.losses.criterion import balanced_weights, class_weights, frame_weights
 from fact_clip.models import FACT, Classes

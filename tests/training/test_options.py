@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from fact_clip.config import TrainConfig
-from fact_clip.datasets.truth import Truth
+from fact_clip.datasets.loader import Truth
 from fact_clip.losses import Criterion
 from fact_clip.training import train
 from fact_clip.training.trainer import numerics, padded_lengths

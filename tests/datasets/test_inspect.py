@@ -1,4 +1,4 @@
-"""Every fault that is planted in a data set is found, by its kind, its place and its words; a clean set has none."""
+"""Every fault that is planted in a data set is found, by its kind and its place; a clean set has none."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DataConfig
-from fact_clip.core.files import LARGEST_TEXT
-from fact_clip.datasets import check as feature_faults
-from fact_clip.datasets.check import Inspection, inspect
+from fact_clip.core.paths import LARGEST_TEXT
+from fact_clip.datasets import inspect
+from fact_clip.datasets.inspect import Finding, Inspection
 
-from ..refusals import refused, short
+from ..refusals import refused
 
 
 @pytest.fixture
-def look(root: Path) -> Callable[..., Inspection]:
-    def looked(split: str | None = None, **keys: object) -> Inspection:
-        return inspect(DataConfig.model_validate({"root": str(root), **keys}), split)
+def look(root: Path) -> Callable[..., list[Finding]]:
+    def looked(split: str | None = None, **keys: object) -> list[Finding]:
+        return list(Inspection(DataConfig.model_validate({"root": str(root), **keys}), split))
 
     return looked
+
+
+def places(findings: list[Finding]) -> list[tuple[str, str]]:
+    assert not any("\n" in str(finding.error) for finding in findings)
+    return [(finding.kind, str(finding.error.where)) for finding in findings]
 
 
 def write(root: Path, name: str, text: str | bytes) -> None:
@@ -47,142 +52,142 @@ def poisoned(array: np.ndarray) -> np.ndarray:
 
 TRAIN, TEST = "splits/train.split1.bundle", "splits/test.split1.bundle"
 
-# name -> (plant it, every finding: kind and place)
+# name -> (plant it, every finding: kind, where)
 PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "no labels of a video": (
         lambda root: (root / "groundTruth/b.txt").unlink(),
-        [("labels", "train.split1.bundle:2")],
+        [("labels", "{root}/" + TRAIN + ":2")],
     ),
     "no features of a video": (
         lambda root: (root / "features/b.npy").unlink(),
-        [("features", "train.split1.bundle:2")],
+        [("features", "{root}/" + TRAIN + ":2")],
     ),
     "a video that is not there": (
         lambda root: write(root, TRAIN, "a\nb\nc\nghost.txt"),
         [
-            ("labels", "train.split1.bundle:4"),
-            ("features", "train.split1.bundle:4"),
+            ("labels", "{root}/" + TRAIN + ":4"),
+            ("features", "{root}/" + TRAIN + ":4"),
         ],
     ),
     "label not in the mapping": (
         lambda root: labels(root, "b", lambda lines: [*lines[:20], "pour mlik", *lines[21:]]),
-        [("labels", "b.txt:21")],
+        [("labels", "{root}/groundTruth/b.txt:21")],
     ),
     "blank line between labels": (
         lambda root: labels(root, "a", lambda lines: [lines[0], "", *lines[2:]]),
-        [("labels", "a.txt:2")],
+        [("labels", "{root}/groundTruth/a.txt:2")],
     ),
     "empty video": (
         lambda root: write(root, "groundTruth/c.txt", b"\r\n"),
-        [("labels", "c.txt")],
+        [("labels", "{root}/groundTruth/c.txt")],
     ),
     "lengths": (
         lambda root: features(root, "a", lambda array: np.tile(array, (2, 1))),
-        [("length", "a.npy")],
+        [("length", "{root}/features/a.npy")],
     ),
     "orientation": (
         lambda root: features(root, "c", np.transpose),
-        [("orientation", "c.npy")],
+        [("orientation", "{root}/features/c.npy")],
     ),
     "ambiguous orientation": (
         lambda root: [features(root, video, lambda array: np.ones((len(array), len(array)))) for video in "abcd"],
-        [("orientation", "features")],
+        [("orientation", "{root}/features")],
     ),
     "width": (
         lambda root: features(root, "d", lambda array: array[:, :4]),
-        [("width", "d.npy")],
+        [("width", "{root}/features/d.npy")],
     ),
     "NaN": (
         lambda root: features(root, "b", poisoned),
-        [("not finite", "b.npy")],
+        [("not finite", "{root}/features/b.npy")],
     ),
     "unreadable .npy": (
         lambda root: write(root, "features/a.npy", b"not an array"),
-        [("features", "a.npy")],
+        [("features", "{root}/features/a.npy")],
     ),
     "features without frames": (
         lambda root: features(root, "b", lambda array: array[:0]),
-        [("features", "b.npy")],
+        [("features", "{root}/features/b.npy")],
     ),
     "video twice in a list": (
         lambda root: write(root, TRAIN, "a\nb\nc\na.txt\n"),
-        [("split", "train.split1.bundle:4")],
+        [("split", "{root}/" + TRAIN + ":4")],
     ),
     "video in training and test": (
         lambda root: write(root, TEST, "d\nb\n"),
-        [("overlap", "test.split1.bundle:2")],
+        [("overlap", "{root}/" + TEST + ":2")],
     ),
     "empty list and a video in none": (
         lambda root: write(root, TEST, "\n"),
         [
-            ("split", "test.split1.bundle"),
-            ("coverage", "d.txt"),
+            ("split", "{root}/" + TEST),
+            ("coverage", "{root}/groundTruth/d.txt"),
         ],
     ),
     "list missing": (
         lambda root: write(root, "splits/train.split2.bundle", "a\nb\nc\nd\n"),
-        [("split", "test.split2.bundle")],
+        [("split", "{root}/splits/test.split2.bundle")],
     ),
     "split without some videos": (
         lambda root: [
             write(root, f"splits/{part}.split2.bundle", names) for part, names in (("train", "d\nb"), ("test", "a"))
         ],
-        [("coverage", "splits")],
+        [("coverage", "{root}/splits")],
     ),
     "no splits": (
         lambda root: shutil.rmtree(root / "splits"),
-        [("split", "")],
+        [("split", "{root}")],
     ),
     "class never trained": (
         lambda root: [labels(root, video, lambda lines: ["idle"] * len(lines)) for video in "abc"],
-        [("never trained", "splits")],
+        [("never trained", "{root}/splits")],
     ),
     "class that nobody has": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n3 whisk\n"),
-        [("never trained", "mapping.txt")],
+        [("never trained", "{root}/mapping.txt")],
     ),
     "id twice": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n1 whisk\n"),
-        [("mapping", "mapping.txt:4")],
+        [("mapping", "{root}/mapping.txt:4")],
     ),
     "name twice": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\n3 idle\n"),
-        [("mapping", "mapping.txt:4")],
+        [("mapping", "{root}/mapping.txt:4")],
     ),
     "gap in the ids": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n3 stir\n"),
-        [("mapping", "mapping.txt")],
+        [("mapping", "{root}/mapping.txt")],
     ),
     "malformed line": (
         lambda root: write(root, "mapping.txt", "0 idle\n1 pour milk\n2 stir\nwhisk\n"),
-        [("mapping", "mapping.txt:4")],
+        [("mapping", "{root}/mapping.txt:4")],
     ),
     "a folder for a file of factors": (
         lambda root: (root / "factors.csv").mkdir(),
-        [("factors", "factors.csv")],
+        [("factors", "{root}/factors.csv")],
     ),
     "labels that are too large": (
         lambda root: os.truncate(root / "groundTruth/b.txt", LARGEST_TEXT + 1),
-        [("labels", "b.txt")],
+        [("labels", "{root}/groundTruth/b.txt")],
     ),
     "a split that is too large": (
         lambda root: os.truncate(root / TEST, LARGEST_TEXT + 1),
         [
-            ("split", "test.split1.bundle"),
-            ("coverage", "d.txt"),
+            ("split", "{root}/" + TEST),
+            ("coverage", "{root}/groundTruth/d.txt"),
         ],
     ),
     "no mapping": (
         lambda root: (root / "mapping.txt").unlink(),
-        [("mapping", "mapping.txt")],
+        [("mapping", "{root}/mapping.txt")],
     ),
     "no features at all": (
         lambda root: shutil.rmtree(root / "features"),
-        [("folder", "features")],
+        [("folder", "{root}/features")],
     ),
     "no labels at all": (
         lambda root: shutil.rmtree(root / "groundTruth"),
-        [("folder", "groundTruth")],
+        [("folder", "{root}/groundTruth")],
     ),
 }  # fmt: skip
 
@@ -191,16 +196,11 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
 def test_each_planted_fault_is_found_and_nothing_else(name, look, root):
     plant, expected = PLANTED[name]
     plant(root)
-    faults = look().faults
-    assert len(faults) == len(expected), faults
-    assert [(kind, short(fault.where)) for kind, fault in faults] == [
-        (kind, place or root.name) for kind, place in expected
-    ]
-    assert not any("\n" in str(fault) for _, fault in faults)
+    assert places(look()) == [(kind, where.format(root=root)) for kind, where in expected]
 
 
 @pytest.mark.parametrize(("end", "encoding"), [("\n", "utf-8"), ("\r\n", "latin-1"), ("\r\n", "utf-8-sig")])
-def test_nothing_is_said_of_a_clean_set(look, root, end, encoding):
+def test_nothing_is_said_of_a_clean_set(root, end, encoding):
     """CRLF, latin-1 and a byte-order mark are no faults."""
     names = ("crème brûlée", "pour milk", "stir")
     write(root, "mapping.txt", end.join(f"{i} {n}" for i, n in enumerate(names)).encode(encoding))
@@ -208,55 +208,58 @@ def test_nothing_is_said_of_a_clean_set(look, root, end, encoding):
         text = path.read_text().replace("idle", names[0]).replace("\n", end)
         path.write_bytes(text.encode(encoding))
     write(root, TRAIN, end.join(["a", "b.txt", "", "c"]).encode(encoding))
-    seen = look()
-    assert seen.faults == []
-    assert (list(seen.videos), seen.columns, seen.looked_at) == (["a", "b", "c", "d"], 5, 1.0)
+    inspection = Inspection(DataConfig(root=str(root)))
+    assert list(inspection) == []
+    assert (list(inspection.videos), inspection.columns, inspection.checked_share) == (["a", "b", "c", "d"], 5, 1.0)
 
 
 def test_all_faults_are_listed_at_once(look, root):
     planted = ("no features of a video", "label not in the mapping", "width", "video in training and test", "id twice")
     for name in planted:
         PLANTED[name][0](root)
-    found = {(kind, short(fault.where)) for kind, fault in look().faults}
-    assert found == {finding for name in planted for finding in PLANTED[name][1]}
-    assert len(found) == 5
+    expected = {(kind, where.format(root=root)) for name in planted for kind, where in PLANTED[name][1]}
+    assert {*places(look())} == expected
+    assert len(expected) == 5
 
 
 def test_one_unknown_label_is_one_line_with_its_frames(look, root):
     for video in "ab":
         labels(root, video, lambda lines: ["pouring"] * 3 + lines[3:])
-    (kind, fault), *rest = look().faults
-    assert (kind, rest) == ("labels", [])
-    assert "6 frames in 2 videos" in str(fault)
+    (finding,) = look()
+    assert "(6 frames in 2 videos)" in finding.error.problem
 
 
 def test_background_and_layout_that_do_not_fit(look, root):
-    (kind, fault), *rest = look(background=["idel"], layout="TD").faults
-    assert (kind, rest) == ("background", [])
-    assert "'idle'" in str(fault)
-    assert {kind for kind, _ in look(layout="DT").faults} == {"orientation"}
+    (finding,) = look(background=["idel"], layout="TD")
+    assert (finding.kind, finding.is_note) == ("background", False)
+    assert "'idle'" in finding.error.fix
+    assert {finding.kind for finding in look(layout="DT")} == {"orientation"}
 
 
 def test_groups_that_do_not_fit_or_are_shared(look, root):
     """a, b, c train and d tests; the names themselves are the groups."""
-    assert look(groups="(.)").faults == []
-    assert [kind for kind, _ in look(groups="([a-c])").faults] == ["groups"]
+    assert look(groups="(.)") == []
+    assert places(look(groups="([a-c])")) == [("groups", "data.groups")]
     for video in "ab":
         for folder, ending in (("groundTruth", "txt"), ("features", "npy")):
             (root / folder / f"{video}.{ending}").rename(root / folder / f"{video}d.{ending}")
     write(root, TRAIN, "ad\nbd\nc\n")
-    seen = look(groups="(.)$")
-    assert [kind for kind, _ in seen.faults] == ["shared groups"]
-    assert seen.errors == []
+    (finding,) = look(groups="(.)$")
+    assert (finding.kind, finding.is_note) == ("shared groups", True)
     write(root, TRAIN, "ad\nbd\n")
-    assert "groups" in {kind for kind, _ in look(groups="(.)$").faults}
-    assert "groups" not in {kind for kind, _ in look(groups="(.)$", validation=0).faults}
+    assert "groups" in {finding.kind for finding in look(groups="(.)$")}
+    assert "groups" not in {finding.kind for finding in look(groups="(.)$", validation=0)}
 
 
 def test_what_a_benchmark_says_is_held_against_the_files(look, root):
     """Its background, its names and its splits."""
-    kinds = [kind for kind, _ in look(name="breakfast", layout="TD").faults]
-    assert kinds == ["background", "factors", "factors", "coverage", "coverage", "coverage"]
+    mapping = f"{root}/mapping.txt"
+    assert places(look(name="breakfast", layout="TD")) == [
+        ("background", mapping),
+        ("factors", f"{mapping}, class 'idle'"),
+        ("factors", f"{mapping}, class 'stir'"),
+        *[("coverage", f"{root}/splits")] * 3,
+    ]
 
 
 def test_verbs_and_nouns_are_held_against_their_files(look, root):
@@ -268,41 +271,46 @@ def test_verbs_and_nouns_are_held_against_their_files(look, root):
     replaced = dict(zip(("idle", "pour milk", "stir"), names, strict=True))
     for video in "abcd":
         labels(root, video, lambda lines: [replaced[line] for line in lines])
-    assert [kind for kind, _ in look(name="epic").faults] == ["factors"]
+    (finding,) = look(name="epic")
+    assert places([finding]) == [("factors", f"{root}/processed/verb_mapping.txt")]
+    assert "'stir'" in finding.error.problem
 
 
-def test_a_large_set_is_looked_at_in_part(look, root, monkeypatch):
+def test_a_large_set_is_checked_in_part(root, monkeypatch):
     """A video whose features broke off is found in a few rows; --full reads all."""
-    monkeypatch.setattr(feature_faults, "LOOK_BYTES", 1000)
+    monkeypatch.setattr(inspect, "SAMPLED_BYTES", 1000)
     features(root, "b", lambda array: np.where(np.arange(len(array))[:, None] > 30, np.nan, array))
-    seen = look()
-    ((kind, fault),) = seen.faults
-    assert kind == "not finite"
-    assert "frame 33, column 0" in str(fault)
-    assert 0.2 < seen.looked_at < 0.4  # 1000 of 3,880 bytes, in whole rows
-    full = inspect(DataConfig(root=str(root)), full=True)
-    assert "frame 31, column 0" in str(full.faults[0][1])
-    assert full.looked_at == 1.0
+
+    def first(full: bool = False) -> tuple[str, float]:
+        inspection = Inspection(DataConfig(root=str(root)), full=full)
+        (finding,) = inspection
+        assert finding.kind == "not finite"
+        return finding.error.problem, inspection.checked_share
+
+    problem, share = first()
+    assert problem.startswith("nan in frame 33, column 0")
+    assert 0.2 < share < 0.4  # 1000 of 3,880 bytes, in whole rows
+    problem, share = first(full=True)
+    assert (problem.startswith("nan in frame 31, column 0"), share) == (True, 1.0)
     for video in "abcd":  # the same values in the other order in memory: frames lie apart, columns in one piece
         features(root, video, np.asfortranarray)
-    assert "frame 31, column 0" in str(look().faults[0][1])
+    assert first()[0].startswith("nan in frame 31, column 0")
     for video in "abcd":
         features(root, video, lambda array: np.ascontiguousarray(array.T))
-    assert "frame 31, column 0" in str(look().faults[0][1])
+    assert first()[0].startswith("nan in frame 31, column 0")
 
 
-def test_whole_numbers_of_a_large_set_are_not_looked_at_for_nan(look, root, monkeypatch):
-    monkeypatch.setattr(feature_faults, "LOOK_BYTES", 1000)
+def test_whole_numbers_of_a_large_set_are_not_checked_for_nan(look, root, monkeypatch):
+    monkeypatch.setattr(inspect, "SAMPLED_BYTES", 1000)
     for video in "abcd":
         features(root, video, lambda array: array.astype(np.int16))
-    seen = look()
-    assert (seen.faults, seen.columns) == ([], 5)
+    assert look() == []
 
 
 def test_one_split_alone(look, root):
     write(root, "splits/train.split2.bundle", "a\nghost\n")
     write(root, "splits/test.split2.bundle", "b\n")
-    assert look("1").faults == []
-    assert len(look("2").faults) == 2
+    assert look("1") == []
+    assert len(look("2")) == 2
     with refused("train.split3.bundle"):
         look("3")
