@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fact_clip import metrics
-from fact_clip.config import checked
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.files import read_mapping
+from fact_clip.core.values import parse_value
 from fact_clip.report import analysis
 from fact_clip.report.colours import class_colours
 from fact_clip.report.record import ROWS, Record, Video
@@ -103,7 +103,7 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         run, path = Run.read(folder), folder / f"{stem}.json"
         record = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
-        known = checked(ResultFile, result, path, "run fact-clip evaluate again")
+        known = parse_value(ResultFile, result, path, "run fact-clip evaluate again")
         numbers_there = all(isinstance(known.metrics.get(key), float) for key in _FIGURES)
         if not numbers_there or len(known.per_class) != len(record.vocabulary):
             odd = "figures of other classes, or some missing"
