@@ -96,7 +96,7 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     else:
         from fact_clip.core.yaml_text import parse_yaml  # the command line makes file names and has no time for it
 
-        value = parse_yaml(text, path, expected)
+        value = parse_yaml(text, path)
     if value is None and may_be_empty:
         return {}
     if not isinstance(value, dict):

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from fact_clip.config import DataConfig, Rate, checked
+from fact_clip.config import DataConfig, Rate
 from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.io import BROKEN_ARRAY, check_file, read_mapping
 from fact_clip.core.public import public
+from fact_clip.core.values import parse_value
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]
@@ -402,4 +403,4 @@ def read_sidecar(features: Path) -> Sidecar:
     for key in values:
         if key not in Sidecar.model_fields and str(key).lower() in Sidecar.model_fields:
             raise InputError(path, f"unknown key {key!r}", f"write {str(key).lower()!r}")
-    return checked(Sidecar, values, path, "extract the video again")
+    return parse_value(Sidecar, values, path, "extract the video again")

@@ -39,7 +39,7 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
         key, _, listed = text.partition("=")
         if not key:
             raise InputError(CommandOption("--sweep"), f"{text!r}; expected KEY=VALUE,VALUE, as train.seed=0,1,2")
-        values = [parse_yaml(part, f"--sweep {key}", "a value as in a recipe") for part in listed.split(",")]
+        values = [parse_yaml(part, f"--sweep {key}") for part in listed.split(",")]
         if not values or None in values or len(set(map(str, values))) != len(values) or key in axes:
             raise InputError(
                 CommandOption("--sweep"),

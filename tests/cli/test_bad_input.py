@@ -47,7 +47,7 @@ def test_training_stops_at_what_data_check_lists(kind, place, broken, recipe, fa
     [
         ("data.root=nowhere", "nowhere"),
         ("data.split=9", "train.split9.bundle"),
-        ("train.epoch=2", "train.epoch=2"),
+        ("train.epoch=2", "train.epoch"),
         ("model.tokens=4", "model.tokens"),
     ],
 )

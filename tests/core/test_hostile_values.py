@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from fact_clip.core import Segment, Segmentation, Vocabulary, majority_stride, row_times
+from fact_clip.core import Segment, Segmentation
 from fact_clip.core.arguments import array_of, flag_of, is_list, names_of, number_of, table_of
-from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.formats import load, save
 
@@ -83,32 +82,6 @@ def test_the_end_has_seconds():
     assert (TIMED.seconds(np.int64(2)), Segmentation.from_frames(["a", "a"], fps=5).seconds(2)) == (0.3, 0.4)
 
 
-def test_other_values_of_a_segmentation():
-    with refused("labels"):
-        TIMED.without(3)
-    with refused("segment 'a'"):
-        Segment(0, MOST_FRAMES + 1, "a")
-    with refused("new_words"):
-        Segmentation(TIMED.segments, new_words=("x",))
-    with refused("ignore"):
-        majority_stride([0, 1], 2, math.nan)
-    with refused("shown"):
-        row_times([math.nan], 5.0)
-    with refused("end"):
-        row_times([0.0], 5.0, math.inf)
-
-
-def test_texts_are_no_lists_of_names():
-    with refused("names"):
-        Vocabulary("ab", (), ("s",), (("a",), ("b",)))
-    with refused("background"):
-        Vocabulary(("a", "b"), "a", ("s",), (("a",), ("b",)))
-    with refused("class 'b'"):
-        Vocabulary(("a", "b"), (), ("s",), (("x",), "y"))
-    with refused("class 'a'"):
-        Vocabulary.from_names(["a"], factors=lambda name: 1)
-
-
 def test_what_is_wrong_with_a_name(tmp_path):
     path = tmp_path / "mapping.txt"
     path.write_text(f"0 a\n1 {'x' * 5000}\n")
@@ -137,16 +110,3 @@ def test_lengths_that_disagree(tmp_path):
     path.write_text('{"fps":5,"segments":[{"start":0,"stop":2,"action":"a","confidence":7}]}')
     with refused("x.json, segment 0, confidence"):
         load(path)
-
-
-def test_saving_takes_a_flag(tmp_path):
-    path = tmp_path / "x.csv"
-    with refused("with_background"):
-        TIMED.save(path, with_background="no")
-    assert not path.exists()
-
-
-@pytest.mark.parametrize(("start", "stop"), [(0, 10**5000), (-(10**5000), 3)], ids=["stop", "start"])
-def test_frames_without_end(start, stop):
-    with refused("segment 'a'"):
-        Segment(start, stop, "a")

@@ -1,4 +1,4 @@
-"""YAML is bounded before values are made of it."""
+"""YAML as plain values."""
 
 from __future__ import annotations
 
@@ -12,42 +12,16 @@ from ..refusals import refused
 def test_values_as_yaml_means_them():
     text = "a: &x [1, -9223372036854775807, 16]\nb: *x\nc: {d: 1.5, e: yes, f: ~, g: '01'}\n"
     numbers = [1, -9223372036854775807, 16]
-    assert parse_yaml(text, "r", "a recipe") == {
+    assert parse_yaml(text, "r") == {
         "a": numbers, "b": numbers, "c": {"d": 1.5, "e": True, "f": None, "g": "01"},
     }  # fmt: skip
-    assert parse_yaml("# nothing\n", "r", "a recipe") is None
-
-
-def nested(depth: int) -> str:
-    """Lists in lists, `depth` values deep."""
-    return "[" * (depth - 1) + "1" + "]" * (depth - 1)
-
-
-def chained(lists: int) -> str:
-    """Each of ten lists holds the one before it, so that depth comes from aliases alone."""
-    return "\n".join(["- &a0 [1]", *(f"- &a{number} [*a{number - 1}]" for number in range(1, lists))])
-
-
-def doubled(times: int) -> str:
-    """Ten values, then lists of ten times the list before."""
-    lines = ["- &a0 [1,1,1,1,1,1,1,1,1,1]"]
-    return "\n".join(lines + [f"- &a{k} [{','.join([f'*a{k - 1}'] * 10)}]" for k in range(1, times)])
-
-
-def test_depth_and_number_up_to_the_limits():
-    assert parse_yaml(nested(40), "r", "a recipe") is not None
-    assert len(parse_yaml(chained(38), "r", "a recipe")) == 38  # the last is 39 deep, in a list
-    assert len(parse_yaml(doubled(4), "r", "a recipe")[3]) == 10  # 12,345 values written out
+    assert parse_yaml("# nothing\n", "r") is None
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        nested(41),
-        chained(39),
-        doubled(5),
-        "&a [*a]",
-        "9223372036854775808",
+        "[" * 5000 + "]" * 5000,
         "9" * 5000,
         "2024-99-99",
         "a: [",
@@ -57,7 +31,7 @@ def test_depth_and_number_up_to_the_limits():
 )
 def test_what_is_refused_in_one_line(text):
     with refused("r"):
-        parse_yaml(text, "r", "a recipe")
+        parse_yaml(text, "r")
 
 
 @pytest.mark.parametrize(
@@ -66,5 +40,5 @@ def test_what_is_refused_in_one_line(text):
 def test_what_yaml_would_read_in_its_own_way(text):
     """1:30 is 90 and 010 is 8 to YAML 1.1, and of two equal keys the last one counts."""
     with refused("r"):
-        parse_yaml(text, "r", "a recipe")
-    assert parse_yaml("a: '1:30'", "r", "a recipe") == {"a": "1:30"}
+        parse_yaml(text, "r")
+    assert parse_yaml("a: '1:30'", "r") == {"a": "1:30"}

@@ -1,0 +1,145 @@
+"""Recipes: short YAML files that hold only what differs from the defaults; ``base: NAME`` builds one on another."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fact_clip.core.errors import ConfigKey, InputError
+from fact_clip.core.io import check_file, read_mapping
+from fact_clip.core.messages import suggest
+from fact_clip.core.yaml_text import parse_yaml
+
+RECIPES = Path(__file__).parents[1] / "configs"
+
+
+def recipes() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | None = None) -> dict[str, Any]:
+    """Return the tree of a recipe, by name or path, merged into that of its base, or of another `base`.
+
+    `above` are the files that build on this one, nearest last; a relative path starts from the last of them.
+    """
+    path = _find_recipe(recipe, above)
+    if path.resolve() in (file.resolve() for file in above):
+        raise InputError(above[-1], f"base: {recipe} is built on this file", "name another base")
+    tree = read_mapping(path, "a YAML recipe", may_be_empty=True)
+    tree = {key: value for key, value in tree.items() if value is not None}  # a group whose keys are all comments
+    _resolve_paths(path, tree)
+    own_base = tree.pop("base", None)
+    base = base or own_base
+    if base is None:
+        return tree
+    if not isinstance(base, str) or not base.isprintable() or not base:
+        raise InputError(path, f"base: {base!r} is not the name of a recipe, or the path of a YAML file")
+    return merged(read_recipe(base, (*above, path)), tree)
+
+
+def _find_recipe(recipe: str | Path, above: tuple[Path, ...]) -> Path:
+    """Return the file of a recipe; an InputError says what to give where there is none."""
+    by_name, names = not str(recipe).endswith((".yaml", ".yml")), recipes()
+    if not by_name:
+        path = above[-1].parent / recipe if above else Path(recipe)
+        if path.parent != RECIPES or path.stem in names:
+            return check_file(path, "a YAML recipe")
+        recipe = path.stem
+    if str(recipe) in names:
+        return RECIPES / f"{recipe}.yaml"
+    if above:
+        raise InputError(above[-1], f"base: no recipe {recipe!r}", suggest(str(recipe), names, 0.4))
+    # unlike Path.is_dir it is no error for names that are too long
+    if os.path.isdir(recipe):  # noqa: PTH112
+        fix = _recipe_in(Path(recipe)) or "give a recipe, by name or the path of a YAML file"
+        raise InputError(recipe, "a folder, not a recipe", fix)
+    if os.path.isfile(recipe):  # noqa: PTH113
+        raise InputError(recipe, "the name of a recipe file ends in .yaml")
+    fix = suggest(str(recipe), names, 0.4) or f"give the path of a YAML file, or one of {', '.join(names)}"
+    raise InputError(recipe, "no such recipe", fix)
+
+
+def _recipe_in(folder: Path) -> str:
+    """Return what to give where a folder was given for a recipe."""
+    for name in ("config.yaml", "recipe.yaml"):  # of a run, and of a data set
+        if (folder / name).is_file():
+            return f"give {folder / name}"
+    if (folder / "mapping.txt").is_file():
+        quoted = shlex.quote(str(folder))
+        return f"write one with `fact-clip data init {quoted}`, or give folder data.root={quoted}"
+    return ""
+
+
+def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
+    """Make a relative ``data.root`` or ``data.holdout`` absolute, in place, if it lies beside the recipe.
+
+    What is in the current folder too counts there, unless what lies beside the recipe is a data set: a run has its
+    configuration in a folder of its own.
+    """
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return
+    root, holdout = data.get("root"), data.get("holdout")
+    if isinstance(root, str) and not root.startswith("~"):
+        beside = path.parent / root
+        is_data = any((beside / part).exists() for part in ("mapping.txt", "groundTruth"))
+        if beside.is_dir() and (is_data or not Path(root).is_dir()):
+            data["root"] = str(beside.resolve())
+    if isinstance(holdout, str) and not Path(holdout).is_file():
+        beside = path.parent / holdout
+        in_root = isinstance(root, str) and Path(data["root"], holdout).is_file()
+        if beside.is_file() and not in_root:
+            data["holdout"] = str(beside.resolve())
+
+
+def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a new tree: `base` with what `top` adds or replaces, group by group."""
+    result = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
+    """Set the value of nested keys; an InputError where one of the outer ones has a value already.
+
+    A group of keys is merged with what is there.
+    """
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise InputError(where, f"{key!r} is a value, not a group of keys")
+    before = tree.get(keys[-1])
+    tree[keys[-1]] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+
+
+def settings_of(overrides: Sequence[str]) -> Sequence[str]:
+    """Return ``key=value`` settings, which have to be a list of texts."""
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        raise InputError("overrides", f"{overrides!r} is not a list of key=value settings")
+    return overrides
+
+
+def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the tree of a recipe, changed by ``key=value`` settings; an InputError where one is malformed.
+
+    Of a setting that is given twice the last one counts, and a group of settings is merged key by key.
+    """
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not all(key.split(".")):
+            raise InputError(override, "not a setting", "write key=value, as in train.epochs=20")
+        torn = value[:1] in ("{", "[") and value[-1] not in "]}"  # by the shell, at a blank
+        fix = f"put quotes around what has blanks: '{override} ...'" if torn else ""
+        set_key(tree, key.split("."), value_of(key, value, ConfigKey(key), fix), override)
+    return tree
+
+
+def value_of(key: str, text: str, where: ConfigKey | str, fix: str = "") -> Any:
+    """Return the value of a typed setting, as YAML reads it; a pattern begins with a brace, as a mapping does."""
+    return text if key == "data.grammar" and text[:1] in ("{", "[") else parse_yaml(text, where, fix)
