@@ -11,6 +11,7 @@ import pytest
 
 from fact_clip.core import InputError
 from fact_clip.core.files import (
+    LONGEST_LINE,
     check_file,
     check_place,
     parse_json,
@@ -212,4 +213,13 @@ def test_many_lines_take_little_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("fact_clip.core.files._MOST_NAMES", 3)
     path.write_text("a\nb\nc\nd\n")
     with refused("a.txt"):
+        read_lines(path, "labels")
+
+
+def test_a_line_has_a_bound(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("a\r\nb\rc\n" + "x" * LONGEST_LINE)
+    assert [line[:1] for line in read_lines(path, "labels")] == ["a", "b", "c", "x"]
+    path.write_text("a\n" + "x" * (LONGEST_LINE + 1))
+    with refused("labels.txt:2"):
         read_lines(path, "labels")

@@ -21,10 +21,14 @@ from fact_clip.encoders import frame_encoder, text_encoder
 from fact_clip.inference.training_free import TrainingFreeSettings
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
+from fact_clip.video.decode import frames
+from fact_clip.video.extract import Settings, extract_all
+from fact_clip.video.write import write_video
 
 from ..refusals import refused
 
 NAN = math.nan
+BLACK = np.zeros((32, 32, 3), np.uint8)
 ABC = Vocabulary.from_names(["a", "b", "c"], ["a"])
 EYE = np.eye(4, dtype=np.float32)
 TIMED = Segmentation((Segment(0, 2, "a"),), times=(0, 0.1, 0.3))
@@ -92,6 +96,15 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: report.curve({"a": {"seen": [1, 2], "unseen": [1]}}), "curve 'a', seen"),
         (lambda: report.check_suffix("x.txt"), "x.txt"),
     ],
+    "video": [
+        (lambda: write_video("x.mp4", [BLACK], NAN), "fps"),
+        (lambda: write_video("x.mp4", [BLACK, np.zeros((64, 32, 3), np.uint8)], 5), "picture 1"),
+        (lambda: write_video("x.mp4", [BLACK[:31]], 5), "picture 0"),
+        (lambda: write_video("x.mp4", [], 5), "x.mp4"),
+        (lambda: next(frames("x.mp4", fps="5")), "fps"),
+        (lambda: Settings(batch=2.5), "batch"),
+        (lambda: extract_all("ab", None, "."), "videos"),
+    ],
     "data sets": [
         (lambda: divide({"a": "a", "b": "b"}, "test", NAN), "--test"),
         (lambda: write_splits(Path(), [Split(("../x",), ("a",), ("a",))]), "splits"),
@@ -134,4 +147,5 @@ def test_bounds_themselves_are_in():
     assert decoding.smoothed(EYE, 0).tolist() == EYE.tolist()
     assert decoding.reliability([0, 1], [False, True])["ece"] == 0
     assert decoding.fuse(VOTERS, 1, torch.zeros(3)).shape == (1, 5, 3)
+    assert [each.confidence for each in Segmentation.from_frames(["a", "b"], confidence=[0, 1])] == [0, 1]
     assert (TIMED.seconds(np.int64(2)), ONE["x"].seconds(2)) == (0.3, 0.4)

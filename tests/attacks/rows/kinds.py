@@ -109,7 +109,8 @@ ELSEWHERE = {  # what is found at another place than its file
     "object names/NUL": "data.objects.blocks",
     "object names/an escape": "data.objects.blocks",
     "database/a folder": "data.mdb",
-    **{f"{kind}/{fault}": "train.split1.bundle" for kind in ("labels", "features") for fault in LINKS},
+    "features/missing": "train.split1.bundle",
+    **{f"labels/{fault}": "train.split1.bundle" for fault in LINKS},
     **{f"run.json/{fault}": "run" for fault in (*LINKS, "a folder", "a pipe", "an endless device")},
     **{f"training set/{fault}": "--training-set" for fault in LINKS},
 }
