@@ -77,7 +77,7 @@ def _run_folders() -> Iterator[Row]:
         yield Row(f"calibration/{what}", f"{SEGMENT} words", "calibration.json", files, words)
     for names in (["no action", "grasp shaft"], [f"c{number}" for number in range(23)]):
         yield Row(f"run/{len(names)} other classes", f"{SEGMENT} run", WEIGHTS, classes(names), run)
-        yield Row(f"evaluate/{len(names)} other classes", "evaluate run", "data", classes(names), run)
+        yield Row(f"evaluate/{len(names)} other classes", "evaluate run", WEIGHTS, classes(names), run)
     mixed: Content = lambda path: path.write_bytes((path.parent.parent / "run" / path.name).read_bytes())  # noqa: E731
     yield Row("run/weights of another head", f"{SEGMENT} words", WEIGHTS, {f"words/{WEIGHTS}": mixed}, (*run, *words))
     width = {"words/config.yaml": replaced("hash:16", "hash:32")}
@@ -201,13 +201,6 @@ def _published() -> Iterator[Row]:
     for what, content in CHECKPOINTS.items():
         yield Row(f"checkpoint/{what}", PUBLISHED, "published.net", {"published.net": content}, net)
     yield Row("checkpoint/a folder that is full", PUBLISHED, "out", {"out/x": ""}, net)
-    yield Row(
-        "checkpoint/two classes",
-        PUBLISHED.replace("{w}/data/", ""),
-        "published.net",
-        {"mapping.txt": "0 a\n1 b\n"},
-        net,
-    )
     yield Row("checkpoint/a recipe of ours", PUBLISHED.replace("reference", "tiny"), "tiny.yaml", copies=net)
     command, size = PUBLISHED.replace("{w}/reference", "reference"), replaced("hid_dim: 40", "hid_dim: wide")
     yield Row(

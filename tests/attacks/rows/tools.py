@@ -84,8 +84,8 @@ FILES: dict[str, tuple[str, str, dict[str, tuple[Content, str]]]] = {
     "boris table": ("a.tsv", "--fps 10", {
         "a stop first": (TABLE + states(("STOP", 0), ("START", 1)), "a.tsv"),
         "two starts, two stops": (TABLE + states(("START", 0), ("START", 1), ("STOP", 2), ("STOP", 3)), "a.tsv"),
-        "two videos of one name": (TABLE + states(*PAIR, video="a/x.mp4") + states(*PAIR, video="b/x.mp4"), "a.tsv"),
         "beyond the length": ("Media file name\tMedia duration (s)\tSubject\tBehavior\tBehavior type\tTime\na.mp4\t20\t\tstir\tSTART\t2\na.mp4\t20\t\tstir\tSTOP\t500\n", "a.tsv"),
+        "two videos of one name": (TABLE + states(*PAIR, video="a/x.mp4") + states(*PAIR, video="b/x.mp4"), "a.tsv"),
     }),
     "via": ("a.json", "--fps 10", {
         "two attributes of one name": (via(lambda tree: tree["attribute"].update({"2": tree["attribute"]["1"]})), "a.json"),
