@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from fact_clip.core.arguments import checked as public
 
-def public(function: Any) -> Any:
+__all__ = ["public", "public_class"]
+
+
+def public_class(cls: Any) -> Any:
     """To be removed."""
-    return function
-
-
-public_class = make_public = public
+    return cls

@@ -88,7 +88,13 @@ class Dataset:
         learning, test = (folder.videos(part, str(config.split)) for part in ("train", "test"))
         for error in overlaps(learning, test):
             raise error
-        self._split = tuple(learning), tuple(test)
+        groups = self._groups(tuple(learning))
+        self.validation_parts = self._parts(groups)
+        self.train, self.validation = carve_validation(
+            tuple(learning), config.validation, config.validation_part, groups
+        )
+        self.test = tuple(test)
+        self._split = self.learning, self.test
         self._sources = learning | test  # video -> the line that names it
 
         self._labels, self._lengths = folder.labels(config, vocabulary.names), folder.lengths(config)
@@ -104,13 +110,6 @@ class Dataset:
         self._hidden_in: dict[str, tuple[int, ...]] = {}  # where it is not `hidden`
         if holdout is not None:
             self._hold_out(holdout.check(vocabulary))
-            return
-        groups = self._groups(self._split[0])
-        self.validation_parts = self._parts(groups)
-        self.train, self.validation = carve_validation(
-            self._split[0], config.validation, config.validation_part, groups
-        )
-        self.test = self._split[1]
 
     def _hold_out(self, holdout: Holdout) -> None:
         config = self.config

@@ -142,7 +142,6 @@ def test_a_hostile_request(ask: Ask, served: Served, before: dict[str, object]) 
     took = time.monotonic() - began
     assert status in ask.status, text[:300]
     assert took < SECONDS + ask.pause
-    assert all(word in text for word in ask.words), text[:300]
     assert not any(mark in text for mark in ("Traceback", "root:x", "import torch", str(served.folder), str(ROOT)))
     if status >= 400 and headers.get("content-type", "").startswith("application/json"):
         assert next(iter(json.loads(text))) == "error"

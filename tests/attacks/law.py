@@ -9,8 +9,6 @@ from typing import Any
 
 from .row import Row
 
-MEGABYTES = 1024  # above what the modules take, which all rows share
-
 _ASIDE = re.compile(
     r"fact-clip: warning: |\d+ of \d+ |epoch \d+ of \d+|run \d+ of \d+|written: |guessed by the names: "
 )
@@ -28,13 +26,16 @@ def faults(row: Row, found: Mapping[str, Any]) -> list[str]:
         wrong.append(f"exit code {found['code']} in place of {row.code}")
     if "Traceback" in err:
         wrong.append(f"a traceback: {lines[-1]}")
-    elif row.code == 2:
-        if found["code"] == 2 and len(lines) != 1:
+    elif row.code == 2 and found["code"] == 2:
+        if len(lines) != 1:
             wrong.append(f"{len(lines)} lines on stderr in place of one")
-        if found["code"] == 2 and found["out"]:
+        if found["out"]:
             wrong.append("output on stdout")
-    said = found["out"] + err if row.code != 2 else "\n".join(lines)
-    wrong += [f"not said: {word!r}" for word in row.words if word not in said]
+        line = re.sub(r"^(?:[^/:,\s]*/)+", "", (lines or [""])[0].removeprefix("fact-clip: "))  # without folders
+        if row.place and not (line.startswith(row.place) and line[len(row.place) :][:1] in (":", ",")):
+            wrong.append(f"not at {row.place!r}")
+    elif row.code == 1 and row.place not in found["out"] + err:
+        wrong.append(f"no finding at {row.place!r}")
     if _CONTROL.search(err) or _CONTROL.search(found["out"]):
         wrong.append("a control character in the answer")
     if max(map(len, lines), default=0) > 2000:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,24 +23,24 @@ class Row:
     """One bad input.
 
     Args:
-        name: GROUP/WHAT, once in the corpus.
+        name: KIND/WHAT, once in the corpus.
         command: the words after `fact-clip`, parted by blanks unless they are given as a list; "scripts/train" and so
             on for the published command lines. `{w}` is the world (`world.py`), which no command may change.
-        words: what the one line on stderr (stdout with code 0) must hold.
+        place: what the one line on stderr begins with, after "fact-clip: "; paths by their last part ("mapping.txt:3").
         files: made in the working folder before the command; a function gets the path.
         copies: parts of the world that are copied into the working folder first.
         code: 2 for bad input; 1 where a list of findings is the answer; 0 where the input is odd but good.
-        leaves: patterns of what may be new in the working folder afterwards.
+        leaves: patterns of what may be new or changed in the working folder afterwards.
         environment: variables on top of the usual ones; None takes one away.
         stdin: what the command reads there.
         fresh: run in a new process, imports and all.
-        disk: largest file that may be written, in bytes; a full disk for the command.
+        disk: largest file that may be written, in bytes.
         room: the working folder is a file system of its own, on which so many bytes are left (in pages of 4096).
     """
 
     name: str
     command: str | Sequence[str]
-    words: tuple[str, ...] = ()
+    place: str = ""
     files: Mapping[str, Content] = field(default_factory=dict)
     copies: tuple[str, ...] = ()
     code: int = 2
@@ -91,65 +93,50 @@ def header(text: str, rest: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
     return b"\x93NUMPY" + version + size + text.encode("latin-1") + rest
 
 
+def changed(tree: Any, change: Callable[[Any], object]) -> str:
+    """A tree with one change, as JSON."""
+    tree = copy.deepcopy(tree)
+    change(tree)
+    return dumped(tree)
+
+
 def edited(path: str, **changes: Any) -> Callable[[Path], None]:
-    """Change keys of a JSON file; a key with dots ("classes__count") is written with two underscores."""
+    """Change keys of a JSON file, in its object at `path` ("classes")."""
 
     def change(file: Path) -> None:
         tree = json.loads(file.read_text(encoding="utf-8"))
         inner = tree
         for part in path.split(".") if path else ():
             inner = inner[int(part) if isinstance(inner, list) else part]
-        for key, value in changes.items():
-            if value is MISSING:
-                del inner[key]
-            else:
-                inner[key] = value
+        inner.update(changes)
         file.write_text(json.dumps(tree), encoding="utf-8")
 
     return change
 
 
-MISSING = object()
-"""As a value of `edited`: the key is taken out."""
+def bytewise(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    """Change the bytes of a file."""
+    return lambda path: path.write_bytes(change(path.read_bytes()))
 
 
-def replaced(old: str, new: str) -> Callable[[Path], None]:
+def replaced(old: str, new: str) -> Callable[[Path], object]:
     """Replace the first `old` in a text file, which must have it."""
 
-    def change(file: Path) -> None:
-        text = file.read_bytes().decode("utf-8")
-        assert old in text, f"{file} has no {old!r}"
-        file.write_bytes(text.replace(old, new, 1).encode("utf-8", "surrogateescape"))
+    def change(raw: bytes) -> bytes:
+        assert old.encode() in raw, f"no {old!r}"
+        return raw.replace(old.encode(), new.encode("utf-8", "surrogateescape"), 1)
 
-    return change
+    return bytewise(change)
 
 
-def appended(more: bytes | str) -> Callable[[Path], None]:
+def appended(more: bytes | str) -> Callable[[Path], object]:
     """Add to the end of a file."""
-
-    def change(file: Path) -> None:
-        file.write_bytes(
-            file.read_bytes() + (more if isinstance(more, bytes) else more.encode("utf-8", "surrogateescape"))
-        )
-
-    return change
+    return bytewise(lambda raw: raw + (more if isinstance(more, bytes) else more.encode("utf-8", "surrogateescape")))
 
 
-def cut(size: int) -> Callable[[Path], None]:
+def cut(size: int) -> Callable[[Path], object]:
     """Keep the first bytes of a file (those but the last with a negative size)."""
-    return lambda file: file.write_bytes(file.read_bytes()[:size]) and None
-
-
-def flipped(place: int, count: int = 8) -> Callable[[Path], None]:
-    """Turn the bits of some bytes."""
-
-    def change(file: Path) -> None:
-        raw = bytearray(file.read_bytes())
-        place_ = place if place >= 0 else len(raw) + place
-        raw[place_ : place_ + count] = bytes(255 - byte for byte in raw[place_ : place_ + count])
-        file.write_bytes(bytes(raw))
-
-    return change
+    return bytewise(lambda raw: raw[:size])
 
 
 def tensors(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
@@ -158,48 +145,36 @@ def tensors(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None
     def make(file: Path) -> None:
         from safetensors.numpy import load_file, save_file
 
-        found = load_file(file)
-        change(found)
-        save_file(found, file)
+        values = load_file(file)
+        change(values)
+        save_file(values, file)
 
     return make
 
 
-def folder(path: Path) -> None:
-    """A folder where a file is expected."""
-    path.unlink(missing_ok=True)
-    path.mkdir(parents=True)
+def _instead(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def replace(path: Path) -> None:
+        path.unlink(missing_ok=True)
+        make(path)
+
+    return replace
 
 
-def fifo(path: Path) -> None:
-    """A pipe to which nobody writes."""
-    import os
-
-    path.unlink(missing_ok=True)
-    os.mkfifo(path)
+folder = _instead(Path.mkdir)
+fifo = _instead(os.mkfifo)
+gone = _instead(lambda path: None)
 
 
 def link(target: str) -> Callable[[Path], None]:
     """A symbolic link, in place of what is there."""
-
-    def make(path: Path) -> None:
-        path.unlink(missing_ok=True)
-        path.symlink_to(target)
-
-    return make
-
-
-def gone(path: Path) -> None:
-    """The file is taken away."""
-    path.unlink()
+    return _instead(lambda path: path.symlink_to(target))
 
 
 def sparse(size: int, start: bytes = b"") -> Callable[[Path], None]:
     """A file of this size that takes no room on the disk."""
 
     def make(path: Path) -> None:
-        with path.open("wb") as file:
-            file.write(start)
-            file.truncate(size)
+        path.write_bytes(start)
+        os.truncate(path, size)
 
     return make

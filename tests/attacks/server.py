@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fact_clip.cli import COMMANDS
+
 from .row import Row
 from .rows import ROWS
 
@@ -33,11 +35,9 @@ MEMORY = 1 << 30
 DISK = 64 << 20
 HOME = Path(__file__).resolve().parents[2]
 MODULES = (
-    "fact_clip.cli.demo fact_clip.cli.train fact_clip.cli.evaluate fact_clip.cli.extract fact_clip.cli.segment fact_clip.cli.compat"
-    " fact_clip.cli.data fact_clip.cli.labels fact_clip.cli.holdout fact_clip.cli.splits fact_clip.cli.sample fact_clip.training fact_clip.compat fact_clip.report"
-    " fact_clip.inference.training_free fact_clip.datasets.inspect fact_clip.datasets.describe"
-    " fact_clip.datasets.convert fact_clip.video.extract fact_clip.video.overlay fact_clip.video.write av lmdb pympi.Elan"
-    " scipy.optimize matplotlib.figure matplotlib.backends.backend_agg safetensors.torch safetensors.numpy"
+    "fact_clip.training fact_clip.compat fact_clip.report fact_clip.inference.training_free fact_clip.datasets.convert fact_clip.video.extract"
+    " fact_clip.video.overlay fact_clip.video.write av lmdb pympi.Elan scipy.optimize matplotlib.figure matplotlib.backends.backend_agg"
+    " safetensors.torch safetensors.numpy"
 )
 
 
@@ -53,8 +53,6 @@ class Outcome:
     new: list[str]  # in the working folder
     changed: list[str]  # of its files
     outside: list[str]  # whatever happened beyond it
-    cpu: float
-    megabytes: float
 
 
 def main() -> None:
@@ -68,7 +66,7 @@ def main() -> None:
         world.mkdir(parents=True)
         # in a process of its own, because training starts threads, which do not survive a fork
         subprocess.run([sys.executable, "-m", "tests.attacks.world", str(world)], cwd=HOME, check=True)
-    for module in MODULES.split():
+    for module in (*(f"fact_clip.cli.{module}" for module, _ in COMMANDS.values()), *MODULES.split()):
         __import__(module)
     read, write = os.pipe()
     os.write(write, b"".join(number.to_bytes(4, "little") for number in range(len(rows))))
@@ -79,14 +77,10 @@ def main() -> None:
 
 
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    **dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "PYTHONDONTWRITEBYTECODE"), "1"),
     "MPLBACKEND": "Agg",
     "PYTHONPATH": str(HOME),
-    "PYTHONDONTWRITEBYTECODE": "1",
     "COLUMNS": "120",
 }
 
@@ -126,12 +120,12 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
     for folder in (work, home):
         folder.mkdir()
     if row.room is not None and not _mounted(work):
-        return Outcome(row.name, None, NO_MOUNT, "", "", [], [], [], 0, 0)
+        return Outcome(row.name, None, NO_MOUNT, "", "", [], [], [])
     (box / "canary.txt").write_text("untouched", encoding="utf-8")
     if any(callable(content) for content in row.files.values()):  # torch starts threads when it saves
         maker = _fork(lambda: row.make(world, work))
         if os.waitpid(maker, 0)[1]:
-            return Outcome(row.name, None, "the files could not be made", "", "", [], [], [], 0, 0)
+            return Outcome(row.name, None, "the files could not be made", "", "", [], [], [])
     else:
         row.make(world, work)
     if row.room is not None:
@@ -140,7 +134,7 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
     streams = {name: box / name for name in ("stdin", "stdout", "stderr")}
     streams["stdin"].write_text(row.stdin, encoding="utf-8", errors="surrogateescape")
     child = _fork(lambda: _child(row, world, work, home, streams))
-    status, usage, ended = _waited(child)
+    status, ended = _waited(child)
     after, now = _seen(work), {**_seen(box, work), **_seen(world)}
     ours = {str(path) for path in streams.values()}
     outside = sorted(path for path in {*around, *now} - ours if around.get(path) != now.get(path))
@@ -155,8 +149,6 @@ def _answer(row: Row, world: Path, box: Path) -> Outcome:
         sorted(os.path.relpath(path, work) for path in after.keys() - before.keys()),
         sorted(os.path.relpath(path, work) for path in before if after.get(path) != before[path]),
         [os.path.relpath(path, box) for path in outside],
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss / 1024,
     )
 
 
@@ -185,11 +177,11 @@ def _fill(folder: Path, room: int) -> None:
     assert _mount("mount", "-o", f"remount,size={used + room}", folder)
 
 
-def _waited(child: int) -> tuple[int, Any, str]:
+def _waited(child: int) -> tuple[int, str]:
     """Wait for a process; end it and what it started when its time is over, and whatever it leaves running."""
     deadline, ended = time.monotonic() + WALL_SECONDS, ""
     while True:
-        pid, status, usage = os.wait4(child, os.WNOHANG)
+        pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             break
         if time.monotonic() > deadline and not ended:
@@ -197,7 +189,7 @@ def _waited(child: int) -> tuple[int, Any, str]:
             _kill(child)
         time.sleep(0.005)
     _kill(child)
-    return status, usage, ended
+    return status, ended
 
 
 def _kill(group: int) -> None:

@@ -39,14 +39,12 @@ EAF = """<?xml version="1.0" encoding="UTF-8"?>
 BORIS: dict[str, Any] = {
     "project_name": "p",
     "behaviors_conf": {"0": {"type": "State event", "code": "stir"}},
-    "observations": {
-        "clip": {
-            "file": {"1": ["clip.mp4"]},
-            "events": [[0.0, "", "stir", "", ""], [2.0, "", "stir", "", ""]],
-            "media_info": {"length": {"clip.mp4": 4.0}, "fps": {"clip.mp4": 25.0}},
-        }
-    },
-}
+    "observations": {"clip": {
+        "file": {"1": ["clip.mp4"]},
+        "events": [[0.0, "", "stir", "", ""], [2.0, "", "stir", "", ""]],
+        "media_info": {"length": {"clip.mp4": 4.0}, "fps": {"clip.mp4": 25.0}},
+    }},
+}  # fmt: skip
 
 VIA: dict[str, Any] = {
     "attribute": {"1": {"aname": "action", "anchor_id": "FILE1_Z2_XY0", "type": 4, "options": {"0": "stir"}}},
@@ -55,24 +53,10 @@ VIA: dict[str, Any] = {
     "view": {"1": {"fid_list": ["1"]}},
 }
 
+_REGION = {"type": "timelinelabels", "id": "a", "from_name": "action", "to_name": "video"}
+_VALUE = {"ranges": [{"start": 1, "end": 50}], "timelinelabels": ["stir"]}
 LABEL_STUDIO: list[dict[str, Any]] = [
-    {
-        "id": 1,
-        "data": {"video": "clip.mp4", "fps": 25.0},
-        "annotations": [
-            {
-                "result": [
-                    {
-                        "id": "a",
-                        "type": "timelinelabels",
-                        "from_name": "action",
-                        "to_name": "video",
-                        "value": {"ranges": [{"start": 1, "end": 50}], "timelinelabels": ["stir"]},
-                    }
-                ]
-            }
-        ],
-    }
+    {"id": 1, "data": {"video": "clip.mp4", "fps": 25.0}, "annotations": [{"result": [{**_REGION, "value": _VALUE}]}]}
 ]
 
 CSV = "start,stop,label\n0,2,stir\n3,4,pour\n"

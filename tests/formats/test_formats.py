@@ -278,3 +278,26 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
     with refused("a.csv"):
         load(path)
+
+
+def test_lengths_that_disagree(tmp_path):
+    path = tmp_path / "x.csv"
+    save(Segmentation.from_frames(["a"] * 5, fps=2.5), path)
+    with refused("x.csv"):
+        load(path, n_frames=7)
+    assert load(path, n_frames=5).n_frames == 5
+    assert load(path, n_frames=7, background="b").to_frames() == ["a"] * 5 + ["b"] * 2
+    with refused("n_frames"):
+        load(path, n_frames=0)
+
+    path = tmp_path / "x.json"
+    path.write_text('{"fps":5,"n_frames":9,"segments":[{"start":0,"stop":2,"action":"a"}]}')
+    with refused("x.json"):
+        load(path)
+    assert load(path, background="b").to_frames() == ["a"] * 2 + ["b"] * 7
+    path.write_text('{"fps":5,"n_frames":"2","segments":[{"start":0,"stop":2,"action":"a"}]}')
+    with refused("x.json"):
+        load(path)
+    path.write_text('{"fps":5,"segments":[{"start":0,"stop":2,"action":"a","confidence":7}]}')
+    with refused("x.json, segment 0, confidence"):
+        load(path)

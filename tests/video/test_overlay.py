@@ -72,3 +72,9 @@ def test_what_cannot_be_is_an_error_and_leaves_nothing(grey, tmp_path):
         overlay(broken, SEGMENTS, tmp_path / "out.mp4", COLOURS)
     assert [path.name for path in tmp_path.iterdir()] == ["cut.mkv"]
     assert probe(grey).width == 322
+
+
+@pytest.mark.parametrize("colour", ["red", "#12345", None])
+def test_colours_are_numbers(grey, tmp_path, colour):
+    with refused("colours"):
+        overlay(grey, SEGMENTS, tmp_path / "y.mp4", {"stir": colour})

@@ -1,0 +1,149 @@
+"""Public functions refuse a wrong argument where they are called, at its name; nothing is read or written before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, decoding, load, metrics, report, training
+from fact_clip.config import BlockConfig, LossConfig, ModelConfig
+from fact_clip.core import majority_stride, row_times
+from fact_clip.datasets.holdout import Holdout, rank, select
+from fact_clip.datasets.splits import Split, divide, write_splits
+from fact_clip.datasets.synthetic import write_workbench
+from fact_clip.decoding import Confidence, TransportSettings, Voters
+from fact_clip.encoders import frame_encoder, text_encoder
+from fact_clip.inference.training_free import TrainingFreeSettings
+from fact_clip.losses import Criterion
+from fact_clip.models import FACT, Classes
+from fact_clip.video.decode import frames
+from fact_clip.video.extract import Settings, extract_all
+from fact_clip.video.write import write_video
+
+from ..refusals import refused
+
+NAN = math.nan
+BLACK = np.zeros((32, 32, 3), np.uint8)
+ABC = Vocabulary.from_names(["a", "b", "c"], ["a"])
+EYE = np.eye(4, dtype=np.float32)
+TIMED = Segmentation((Segment(0, 2, "a"),), times=(0, 0.1, 0.3))
+ONE = {"x": Segmentation.from_frames(["a", "b"], fps=5.0)}
+THIRDS = torch.full((1, 5, 3), 1 / 3)
+VOTERS = Voters(THIRDS, None, torch.ones(1, 5, dtype=torch.bool))
+STEPS = tuple(np.linspace(0, 1, 101).tolist())
+BLOCK = BlockConfig(hidden=8, action_dim=8, action_layers=1, frame_dim=8, frame_layers=1)
+MODEL = ModelConfig(blocks="iu", tokens=3, input=BLOCK)
+
+CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
+    "core": [
+        (lambda: Segment("x", 3, "a"), "segment 'a'"),
+        (lambda: Segment(0, 3, "a", 2.0), "the confidence of segment 'a'"),
+        (lambda: Segment(0, 3, "a", "90%"), "the confidence of segment 'a'"),
+        (lambda: Segmentation.from_frames(["a", "b"], confidence=[0.5, 7]), "confidence"),
+        (lambda: Segmentation.load(None), "path"),
+        (lambda: TIMED.seconds(3), "frame"),
+        (lambda: TIMED.seconds("1"), "frame"),
+        (lambda: TIMED.without(3), "labels"),
+        (lambda: majority_stride([0, 1], 2, NAN), "ignore"),
+        (lambda: row_times([NAN], 5.0), "shown"),
+        (lambda: Vocabulary("ab", (), ("s",), (("a",), ("b",))), "names"),
+        (lambda: Vocabulary.from_mapping(3), "mapping"),
+    ],
+    "metrics": [
+        (lambda: metrics.f1([[0]], [[0]], 0.5), "overlap"),
+        (lambda: metrics.harmonic_mean("0.5", 0.5), "seen"),
+        (lambda: metrics.harmonic_mean(5, NAN), "unseen"),
+        (lambda: metrics.openness_ratio([-1.0], [2.0]), "openness ratio"),
+        (lambda: metrics.confusions([[0, 1]], [[0, 2]], ABC, (1,), (0,), [1, -2, 3]), "frames"),
+        (lambda: metrics.compositional_gap([[0, 1]], [[0, 9]], ABC, (1,)), "classes"),
+        (lambda: metrics.SeenUnseenCurve([0], [1], [-4]), "unseen"),
+        (lambda: metrics.frame_accuracy([np.ma.masked_greater([0, 1], 0)], [[0, 1]]), "ground truth of video 0"),
+        (lambda: metrics.ausuc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
+    ],
+    "decoding": [
+        (lambda: TransportSettings(steps=2.5), "transport.steps"),
+        (lambda: decoding.transport([["a"]]), "similarity"),
+        (lambda: decoding.smoothed(EYE, -1), "window"),
+        (lambda: decoding.similarity_probabilities(EYE, EYE[:, :3], 1, 0.1), "texts"),
+        (lambda: decoding.mix(THIRDS, torch.ones(5, 3), 1.0), "weight"),
+        (lambda: decoding.reliability([5.0, 0.2], [True, False]), "confidence"),
+        (lambda: Confidence(1.0, 0.0, STEPS[::-1], 1), "quantiles"),
+        (lambda: decoding.decode_switching(EYE, NAN), "penalty"),
+        (lambda: decoding.fuse(VOTERS, 1.5), "frame_weight"),
+        (lambda: decoding.fuse(VOTERS, 0.5, torch.zeros(4)), "offset"),
+        (lambda: decoding.with_factors(VOTERS, ABC, 0.5, 0), "deviation"),
+    ],
+    "models and losses": [
+        (lambda: FACT(MODEL, 0, Classes(3)), "input_dim"),
+        (lambda: FACT(MODEL.model_copy(update={"head": "text"}), 5, Classes(3)), "head 'text'"),
+        (lambda: Classes(2, (0, 1), (0, 2), 2, 2), "classes.noun"),
+        (lambda: FACT(MODEL, 5, Classes(3))(torch.zeros(1, 4, 6)), "model"),
+        (lambda: Criterion(LossConfig(), Classes(3), (3,)), "background"),
+    ],
+    "text and pictures": [
+        (lambda: text_encoder("hash:16").encode_texts("cut ham"), "texts"),
+        (lambda: frame_encoder("grid").encode_images(np.zeros((3, 48, 64), np.uint8)), "prepared"),
+        (lambda: report.class_colours("abc"), "names"),
+        (lambda: report.timeline(ONE, background="ab"), "background"),
+        (lambda: report.principal_components(np.full((4, 3), NAN)), "rows"),
+        (lambda: report.curve({"a": {"seen": [1, 2], "unseen": [1]}}), "curve 'a', seen"),
+        (lambda: report.check_suffix("x.txt"), "x.txt"),
+    ],
+    "video": [
+        (lambda: write_video("x.mp4", [BLACK], NAN), "fps"),
+        (lambda: write_video("x.mp4", [BLACK, np.zeros((64, 32, 3), np.uint8)], 5), "picture 1"),
+        (lambda: write_video("x.mp4", [BLACK[:31]], 5), "picture 0"),
+        (lambda: write_video("x.mp4", [], 5), "x.mp4"),
+        (lambda: next(frames("x.mp4", fps="5")), "fps"),
+        (lambda: Settings(batch=2.5), "batch"),
+        (lambda: extract_all("ab", None, "."), "videos"),
+    ],
+    "data sets": [
+        (lambda: divide({"a": "a", "b": "b"}, "test", NAN), "--test"),
+        (lambda: write_splits(Path(), [Split(("../x",), ("a",), ("a",))]), "splits"),
+        (lambda: Holdout(("a",), train_videos="v"), "holdout.train_videos"),
+        (lambda: rank(ABC, "cut ham"), "held_out"),
+        (lambda: select(ABC, 1, candidates="ab"), "candidates"),
+        (lambda: write_workbench("nowhere", fps=NAN), "workbench, fps"),
+    ],
+    "front doors": [
+        (lambda: load("nowhere"), "nowhere"),
+        (lambda: load("nowhere", trust_encoder="no"), "trust_encoder"),
+        (lambda: training.train(3, "nowhere"), "config"),
+        (lambda: training.train(Config.load("demo"), "nowhere", resume="yes"), "resume"),
+        (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
+        (lambda: compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
+        (lambda: TrainingFreeSettings(temperature=0), "temperature"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        pytest.param(*row, id=f"{room}, {row[1]} {number}")
+        for room, rows in CALLS.items()
+        for number, row in enumerate(rows)
+    ],
+)
+def test_a_wrong_argument_is_refused_at_its_name(call, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with refused(place):
+        call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bounds_themselves_are_in():
+    assert metrics.harmonic_mean(0, 0) == 0
+    assert metrics.harmonic_mean(100.0, 50) == pytest.approx(200 / 3)
+    assert TransportSettings(steps=10_000, alpha=1).steps == 10_000
+    assert decoding.smoothed(EYE, 0).tolist() == EYE.tolist()
+    assert decoding.reliability([0, 1], [False, True])["ece"] == 0
+    assert decoding.fuse(VOTERS, 1, torch.zeros(3)).shape == (1, 5, 3)
+    assert [each.confidence for each in Segmentation.from_frames(["a", "b"], confidence=[0, 1])] == [0, 1]
+    assert (TIMED.seconds(np.int64(2)), ONE["x"].seconds(2)) == (0.3, 0.4)
