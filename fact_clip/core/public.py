@@ -10,3 +10,7 @@ __all__ = ["public", "public_class"]
 def public_class(cls: Any) -> Any:
     """To be removed."""
     return cls
+
+
+def make_public(room: Any) -> None:
+    """To be removed."""
