@@ -96,16 +96,9 @@ def read_config(
     return Config.from_tree(_whole_tree(flat, verb_noun), str(where)), _meaningless(flat)
 
 
-_DEEPEST = 20  # keys within keys; a mapping that holds itself has no end
-
-
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested YAML mapping as flat dotted keys; flat keys stay as they are."""
     flat: dict[str, Any] = {}
-    if prefix.count(".") > _DEEPEST:
-        raise InputError(
-            prefix.split(".")[0], f"keys within keys, over {_DEEPEST} deep; expected a reference configuration"
-        )
     for key, value in tree.items():
         if not prefix and key in _GROUPS and not isinstance(value, Mapping):
             raise InputError(key, f"{value!r}; expected a group of keys, as {key}.{_GROUPS[key]}")

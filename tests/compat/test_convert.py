@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import fact_clip
 from fact_clip import InputError
 from fact_clip.compat import convert
-from fact_clip.compat.convert import read_state, trained_scores
+from fact_clip.compat.convert import read_state
 from fact_clip.run import Run
 from fact_clip.weights import read_weights
 
@@ -272,23 +272,6 @@ def test_other_files_that_do_not_fit(breakfast, tmp_path):
     breakfast.refuses(breakfast.yaml)
 
 
-@pytest.mark.parametrize("name", FILES or ["(no parity files)"])
-def test_the_last_layer_tells_how_many_classes_were_trained(name, shared, tmp_path):
-    """Of published weights, as they are after a few steps: never more than there are."""
-    given = published(name, shared, tmp_path)
-    if "text_embeddings" not in given.state:
-        count = given.facts.get("n_verbs", 0) + given.facts.get("n_nouns", 0) or given.facts["n_classes"]
-        assert 0 < trained_scores(given.state) <= count
-
-
-def test_a_mapping_with_fewer_classes(breakfast):
-    assert trained_scores(breakfast.state) == 10
-    breakfast.mapping.write_text(numbered(["pour milk", "stir milk"]))
-    breakfast.refuses(breakfast.mapping)
-    breakfast.mapping.write_text(numbered([f"action {index}" for index in range(9)]))
-    breakfast.refuses(breakfast.mapping)
-
-
 @pytest.mark.parametrize(
     ("name", "rows"), [("transcript_mixed", "action_embed.weight"), ("clip_no_holdout", "text_embeddings")]
 )
@@ -298,25 +281,6 @@ def test_a_mapping_with_other_classes_than_the_weights_have_rows(name, rows, cha
     count = given.facts["n_classes"]
     given.mapping.write_text(numbered([f"action {index}" for index in range(count + change)]))
     given.refuses(given.mapping)
-
-
-def test_a_verb_less(shared, tmp_path):
-    """Of 5 verbs and 6 nouns, and weights that were trained for 9 of their scores at least."""
-    given = published("epic_verb_noun_IUU", shared, tmp_path)
-    given.mapping.write_text(numbered(["verb 0,noun 0", "verb 1,noun 1"]))
-    for kind in ("verb", "noun"):
-        given.mapping.with_name(f"{kind}_mapping.txt").write_text(numbered([f"{kind} 0", f"{kind} 1"]))
-    given.refuses(given.mapping)
-
-
-def test_weights_of_another_making_tell_nothing():
-    """Rows by hand: inputs 4, so that what was not trained lies below 1/2."""
-    rows = torch.tensor([[0.5, 0.1, -0.5, 0.2], [0.1, 0.1, 0.1, 0.1], [0.1, 0.1, -0.6, 0.1], [0.1, 0.2, 0.3, 0.4]])
-    name = "block_list.0.frame_branch.conv_out.weight"
-    assert trained_scores({name: rows.unsqueeze(-1)}) == 2
-    assert trained_scores({name: rows * 0.5}) == 0
-    assert trained_scores({name: rows * 10}) == 0
-    assert trained_scores({}) == 0
 
 
 def test_verb_noun_names_that_do_not_fit(shared, tmp_path):
