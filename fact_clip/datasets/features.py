@@ -351,17 +351,8 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
 
 
 def encoder_of(features: Iterable[Path]) -> str | None:
-    """Return the frame encoder that the JSON files beside features name, None without any; two are an InputError."""
-    first: dict[str, Path] = {}
-    for path in features:
-        name = read_sidecar(path).encoder
-        if name is not None:
-            first.setdefault(name, path)
-    if len(first) > 1:
-        (name, path), (other, other_path) = list(first.items())[:2]
-        problem = f"features by {other}, but by {name} in {path}"
-        raise InputError(other_path, problem, "extract all by one encoder")
-    return next(iter(first), None)
+    """Return the encoder that the JSON files beside features name first; `sidecar_faults` tells where they differ."""
+    return next((encoder for path in features if (encoder := read_sidecar(path).encoder) is not None), None)
 
 
 def rate_of(features: Iterable[Path]) -> float | None:
