@@ -58,7 +58,7 @@ class Results:
         self._request = json.loads(json.dumps({**request, "with_background": with_background}))
 
     def plan(self, inputs: Sequence[Path]) -> list[Task]:
-        """Return a task for each input. Its name is that of the input, or NAME-2, NAME-3, ... where another result has it.
+        """Return a task for each input. Its name is that of the input, or NAME-2, ... where another result has it.
 
         An InputError if the folder cannot be written to; it is made with the first result.
         """
