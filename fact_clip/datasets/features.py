@@ -18,7 +18,6 @@ from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.io import BROKEN_ARRAY, check_file, read_mapping
-from fact_clip.core.public import public
 from fact_clip.core.values import parse_value
 from fact_clip.datasets.benchmarks import Layout
 
@@ -40,7 +39,6 @@ MAX_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
 
 
-@public
 def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only; one that is damaged, empty or not of numbers is an InputError."""
     check_file(path, "a feature file")
@@ -57,7 +55,6 @@ def open_array(path: str | Path) -> Array:
     return array
 
 
-@public
 def load_features(path: str | Path, layout: Layout | None) -> Array:
     """Open a feature file as (T, D), see `open_array`; an InputError where it has not two dimensions, or no layout."""
     array = open_array(path)
