@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +36,21 @@ def write_clip_tokeniser(folder: Path, tokens: Sequence[str]) -> None:
     (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer"}))
+
+
+def training_batches(
+    dataset: Any,
+    names: Sequence[str],
+    transform: Any,
+    augment: Any,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    stride: int = 1,
+    interleave: bool = False,
+) -> Iterator[Any]:
+    """One epoch of a `TrainingLoader`, read by this process."""
+    from fact_clip.datasets.loader import TrainingLoader, TrainingVideos
+
+    videos = TrainingVideos(dataset, transform, augment, seed, stride, interleave)
+    return TrainingLoader(videos, names, batch_size).epoch(epoch)

@@ -69,35 +69,31 @@ def holdout(
     from fact_clip.datasets.holdout import Holdout
 
     if sum(way is not None for way in (unseen, file, count)) > 1:
-        raise InputError("data holdout", "several of --unseen, --file and --count; expected one of them")
-    if unseen is None and validation_unseen is not None:
-        raise InputError(CommandOption("--validation-unseen"), "without --unseen; expected both")
-    if count is None and (validation_count or min_support > 1):
-        raise InputError(
-            "--validation-count" if validation_count else "--min-support", "without --count; expected both"
-        )
+        raise InputError("data holdout", "--unseen, --file and --count exclude each other", "give one of them")
+    for option, given, needed, has_needed in (
+        ("--validation-unseen", validation_unseen is not None, "--unseen", unseen is not None),
+        ("--validation-count", validation_count > 0, "--count", count is not None),
+        ("--min-support", min_support > 1, "--count", count is not None),
+    ):
+        if given and not has_needed:
+            raise InputError(CommandOption(option), f"it needs {needed}", f"give {needed} too")
     if seed and (unseen is not None or file is not None):
-        raise InputError(
-            CommandOption("--seed"), "with classes that are named; expected --count, or a ranking", "leave it out"
-        )
+        raise InputError(CommandOption("--seed"), "it has no effect on classes that are named", "leave it out")
     if out is not None and out.suffix != ".json":
-        raise InputError(CommandOption("--out"), f"{out}; expected a name that ends in .json")
+        raise InputError(CommandOption("--out"), f"{out} does not end in .json")
     if out is not None and os.path.lexists(out):  # a run may name it
-        raise InputError(out, "already there; expected a new file", "remove it, or name another with --out")
+        raise InputError(out, "it exists already", "remove it, or name another file with --out")
     source, chosen = _open(data, overrides), None
     if unseen is not None:
-        chosen = Holdout(
-            tuple(names(unseen, "--unseen") or ()),
-            tuple(names(validation_unseen, "--validation-unseen") or ()),
-            mode,
-        )
+        unseen_names, validation_names = names(unseen, "--unseen"), names(validation_unseen, "--validation-unseen")
+        chosen = Holdout(tuple(unseen_names or ()), tuple(validation_names or ()), mode)
     elif file is not None:
-        inside = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
-        chosen = Holdout.read(inside if inside is not None and inside.is_file() else file)
+        in_root = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
+        chosen = Holdout.read(in_root if in_root is not None and in_root.is_file() else file)
     elif count is not None:
         chosen = source.choose(count, validation_count, min_support=min_support, seed=seed, mode=mode)
     elif out is not None:
-        raise InputError(CommandOption("--out"), "nothing chosen; expected --unseen, --file or --count with it")
+        raise InputError(CommandOption("--out"), "nothing is chosen", "give --unseen, --file or --count with it")
     result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
     written = None if chosen is None or out is None else chosen.save_json(out)
     for guess in source.guesses:
@@ -121,7 +117,7 @@ class Source:
     guesses: tuple[str, ...] = ()  # what was read off the names, in words
 
     def choose(self, count: int, validation_count: int, **rules: Any) -> Holdout:
-        """Classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
+        """Choose classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
         from fact_clip.datasets.holdout import select
 
         rules |= {"counts": self.counts, "candidates": self.tested}
@@ -152,19 +148,19 @@ def _open(data: str, overrides: list[str] | None) -> Source:
 def _with_guesses(
     config: DataConfig, listed: Sequence[str], root: Path | None = None
 ) -> tuple[DataConfig, tuple[str, ...]]:
-    """Settings of an own data set with what its class names tell, as `init` guesses it, and that in words."""
+    """Return settings of an own data set with what its class names tell, as `init` guesses it, and that in words."""
     from fact_clip.datasets.describe import guess_names
 
     if config.name != "folder":
         return config, ()
     guessed, _ = guess_names(config, listed, root)
     new = {key: getattr(guessed, key) for key in ("background", "unlabelled", "grammar")}
-    told = (
+    texts = (
         f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}"
         for key, value in new.items()
         if value and value != getattr(config, key)
     )
-    return guessed, tuple(told)
+    return guessed, tuple(texts)
 
 
 def source_of(config: DataConfig, folder: DataFolder | None = None) -> Source:
@@ -197,21 +193,21 @@ def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
 
     frames = _frames(source, source.counts)
     return [
-        {"name": one.name, "support": one.classes, "rarest": one.rarest, "frames": frames.get(one.name)}
-        for one in rank(source.vocabulary, (), source.counts, seed)
+        {"name": row.name, "support": row.classes, "rarest": row.rarest, "frames": frames.get(row.name)}
+        for row in rank(source.vocabulary, (), source.counts, seed)
     ]
 
 
 def description(source: Source, chosen: Holdout) -> dict[str, Any]:
-    """A choice: whether it is compositional, each class with its frames and new factors, and what remains."""
+    """Describe a choice: whether it is compositional, each class with its frames and new factors, and what remains."""
     from fact_clip.datasets.holdout import levels
 
     dataset = source.dataset
     counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
-    frames, found = _frames(source, counts), levels(source.vocabulary, chosen, counts)
-    lost = list(dict.fromkeys(factor for level in found.values() for factor in level.new))
+    frames, level_of = _frames(source, counts), levels(source.vocabulary, chosen, counts)
+    lost = list(dict.fromkeys(factor for level in level_of.values() for factor in level.new))
     classes = []
-    for name, level in found.items():
+    for name, level in level_of.items():
         group = "unseen" if name in chosen.unseen else "validation-unseen"
         row = {"name": name, "group": group, "frames": frames.get(name), "level": level.kind}
         classes.append({**row, "new": [list(factor) for factor in level.new]})
@@ -224,20 +220,20 @@ def description(source: Source, chosen: Holdout) -> dict[str, Any]:
     }
 
 
-def description_text(found: Mapping[str, Any]) -> str:
-    """A `description` as tables."""
+def description_text(description: Mapping[str, Any]) -> str:
+    """Write a `description` as tables."""
     rows = [
         [row["name"], row["group"], _count(row["frames"]), row["level"], ", ".join(map(_factor, row["new"]))]
-        for row in found["classes"]
+        for row in description["classes"]
     ]
     parts = [table(["class", "group", "training frames", "level", "factors that no seen class has"], rows, right=(2,))]
-    if found["compositional"]:
+    if description["compositional"]:
         parts.append("compositional as a whole: a seen class has every factor of every class")
     else:
-        parts.append(f"NOT compositional as a whole; lost: {', '.join(map(_factor, found['lost_factors']))}")
-    if found["remains"] is not None:
+        parts.append(f"NOT compositional as a whole; lost: {', '.join(map(_factor, description['lost_factors']))}")
+    if description["remains"] is not None:
         keys = ("videos", "frames", "segments", "classes")
-        remains = [[way, *(f"{row[key]:,}" for key in keys)] for way, row in found["remains"].items()]
+        remains = [[way, *(f"{row[key]:,}" for key in keys)] for way, row in description["remains"].items()]
         parts.append(table(["remains for training", *keys], remains, right=range(1, 5)))
     return "\n\n".join(parts)
 

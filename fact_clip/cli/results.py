@@ -1,4 +1,4 @@
-"""The folder that `fact-clip segment` writes to: what is done already, and under which name each result is kept."""
+"""The folder that `fact-clip segment` writes to: what is done already, and under which name each result is saved."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ class Results:
         self._request = json.loads(json.dumps({**request, "with_background": with_background}))
 
     def plan(self, inputs: Sequence[Path]) -> list[Task]:
-        """A task for each input. Its name is that of the input, or NAME-2, NAME-3, ... where another result has it.
+        """Return a task for each input. Its name is that of the input, or NAME-2, ... where another result has it.
 
         An InputError if the folder cannot be written to; it is made with the first result.
         """
-        place = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
-        if not place.is_dir() or not os.access(place, os.W_OK):
-            reason = "no permission" if place.is_dir() else f"{place} is a file"
-            raise InputError(self.folder, f"cannot be written ({reason}); expected a folder to write to")
+        existing = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            reason = "no permission" if existing.is_dir() else f"{existing} is a file"
+            raise InputError(self.folder, f"cannot be written ({reason})", "name another folder with --out")
         stems, tasks = {source: file_name(source.stem) for source in inputs}, dict[str, Task]()
         for source, stem in stems.items():
             name, number = stem, 1
             while (
                 name in tasks  # of another input, as file names
-                or (done := False if self.overwrite else self._is_mine(name, source)) is None
+                or (done := False if self.overwrite else self._is_done(name, source)) is None
                 or (number > 1 and name in stems.values())
             ):
                 number += 1
@@ -79,43 +79,39 @@ class Results:
             tasks[name] = Task(source, name, done)
         return list(tasks.values())
 
-    def _is_mine(self, name: str, source: Path) -> bool | None:
-        """Whether the result for `source` is there under this name; None if something else is."""
-        known = self._record(name)
-        own = known is not None and known["request"] == self._request_for(source)
-        kept = known["suffixes"] if known is not None and own else []
-        others = [suffix for suffix in self.suffixes if suffix not in kept and self._file(name, suffix).exists()]
-        if others or (known is not None and not own):
+    def _is_done(self, name: str, source: Path) -> bool | None:
+        """Return whether the result for `source` is there under this name; None if something else is."""
+        record = self._record(name)
+        is_same = record is not None and record["request"] == self._request_for(source)
+        written = record["suffixes"] if record is not None and is_same else []
+        others = [suffix for suffix in self.suffixes if suffix not in written and self._file(name, suffix).exists()]
+        if others or (record is not None and not is_same):
             return None
-        return own
+        return is_same
 
     def _record(self, name: str) -> dict[str, Any] | None:
         from fact_clip.core.io import parse_json, read_text
 
+        path = self.folder / RECORDS / f"{name}.json"
         try:
-            record = self.folder / RECORDS / f"{name}.json"
-            known = parse_json(read_text(record).partition("\n")[0], record, "a record of this command")
+            record = parse_json(read_text(path).partition("\n")[0], path, "a record of this command")
         except InputError:
             return None
-        return known if isinstance(known, dict) and {"request", "suffixes"} <= known.keys() else None
+        return record if isinstance(record, dict) and {"request", "suffixes"} <= record.keys() else None
 
     def _request_for(self, source: Path) -> dict[str, Any]:
         try:
             status = source.stat()
-        except OSError:  # said where the input is read
+        except OSError:  # reported where the input is read
             return {**self._request, "input": None}
-        found = {"path": str(source.resolve()), "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-        return {**self._request, "input": found}
+        identity = {"path": str(source.resolve()), "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+        return {**self._request, "input": identity}
 
     def _file(self, name: str, suffix: str) -> Path:
         return self.folder / f"{name}{suffix}"
 
-    def _own(self, *names: str) -> Path:
-        """A file of the folder that is about to be written; nothing is written through a link."""
-        return inside(self.folder, *names)
-
     def read(self, task: Task) -> Segmentation:
-        """The result of a task that is done."""
+        """Return the result of a task that is done."""
         from fact_clip.core.io import parse_json, read_text
         from fact_clip.formats.base import Gaps
         from fact_clip.formats.json_file import from_dict
@@ -123,7 +119,7 @@ class Results:
         path = self.folder / RECORDS / f"{task.name}.json"
         tree = parse_json(read_text(path).partition("\n")[2], path, "a record of this command")
         if not isinstance(tree, dict):
-            raise InputError(path, "no segmentation; expected a record of this command", "use --overwrite")
+            raise InputError(path, "not a record of this command", "use --overwrite")
         return from_dict(path, tree, Gaps())
 
     def write(self, task: Task, segmentation: Segmentation) -> tuple[list[Path], InputError | None]:
@@ -134,18 +130,16 @@ class Results:
         from fact_clip.formats import save
         from fact_clip.formats.json_file import as_dict
 
-        files = {suffix: self._own(f"{task.name}{suffix}") for suffix in self.suffixes}
-        known = self._record(task.name) if task.done else None
-        suffixes = sorted({*self.suffixes, *(known["suffixes"] if known else [])})
-        if not task.done:
-            for path in (
-                files.values()
-            ):  # of another result, which a batch that is cut off now must not leave beside this record
+        files = {suffix: inside(self.folder, f"{task.name}{suffix}") for suffix in self.suffixes}
+        record = self._record(task.name) if task.done else None
+        suffixes = sorted({*self.suffixes, *(record["suffixes"] if record else [])})
+        if not task.done:  # a batch that is cut off now must not leave files of another result beside this record
+            for path in files.values():
                 path.unlink(missing_ok=True)
-        if known is None or suffixes != known["suffixes"]:
+        if record is None or suffixes != record["suffixes"]:
             record = {"request": self._request_for(task.source), "suffixes": suffixes}
-            with whole_file(self._own(RECORDS, f"{task.name}.json")) as path:
-                lines = (json.dumps(each) + "\n" for each in (record, as_dict(segmentation)))
+            with whole_file(inside(self.folder, RECORDS, f"{task.name}.json")) as path:
+                lines = (json.dumps(value) + "\n" for value in (record, as_dict(segmentation)))
                 path.write_text("".join(lines), encoding="utf-8")
         written, errors = list[Path](), list[InputError]()
         for suffix, path in files.items():
@@ -160,7 +154,7 @@ class Results:
 
 
 def fingerprint(run: Path) -> str:
-    """SHA-256 of what decides the results of a run: its weights, settings, classes and calibrations."""
+    """Return the SHA-256 of what decides the results of a run: its weights, settings, classes and calibrations."""
     digest = hashlib.sha256()
     names = ("config.yaml", "vocabulary.json", "run.json", "features.safetensors", "model.safetensors")
     for path in sorted(

@@ -32,19 +32,19 @@ def sample(
     from fact_clip.datasets.synthetic import write_workbench
 
     if folder.exists() and not folder.is_dir():
-        raise InputError(folder, "a file; expected a new folder")
+        raise InputError(folder, "it is a file", "name a new folder")
     if folder.exists() and any(folder.iterdir()):
-        raise InputError(folder, "already there and not empty; expected a new folder")
+        raise InputError(folder, "the folder is not empty", "name a new folder")
     write_workbench(folder, videos=videos, fps=FPS)
     count = _write_videos(folder)
-    made = f"{count} videos in {folder}/videos, with" if count else f"{videos} videos as"
-    print(f"{folder}: SYNTHETIC data, {made} features at {FPS:g} rows per second, labels and 3 splits")
+    content = f"{count} videos in {folder}/videos, with" if count else f"{videos} videos as"
+    print(f"{folder}: SYNTHETIC data, {content} features at {FPS:g} rows per second, labels and 3 splits")
     print(f"check it with: fact-clip data check {shlex.quote(str(folder))}")
     print(f'write a recipe with: fact-clip data init {shlex.quote(str(folder))} --fps {FPS:g} --background "no action"')
 
 
 def _write_videos(folder: Path) -> int:
-    """Draw the videos of the labels; the number of them, 0 without the package that writes them."""
+    """Draw the videos of the labels; return their number, 0 without the package that writes them."""
     from fact_clip.datasets.synthetic import draw_actions
     from fact_clip.video.write import can_write, write_video
 

@@ -51,19 +51,14 @@ def split(
 
     way, amount = _way(leave_out, folds, test)
     if leave_out is not None and re.search(r"[()\\\[\]+*]", leave_out):
-        raise InputError(
-            CommandOption("--leave-out"),
-            f"{leave_out!r}; expected a word, such as subject",
-            "give the pattern with --pattern",
-        )
+        fix = "name it with a word, such as subject, and give the pattern with --pattern"
+        raise InputError(CommandOption("--leave-out"), f"{leave_out!r} is a pattern", fix)
     root, labelled, videos = _videos(folder)
     if leave_out is not None and pattern is None:
         pattern = guess_groups(videos)
         if pattern is None:
-            found = f"none given, and the names do not show a {leave_out} ({videos[0]!r}, ...)"
-            raise InputError(
-                CommandOption("--pattern"), f"{found}" r"; expected a regular expression such as 'subj(\d+)'"
-            )
+            problem = f"the names of the videos do not show a {leave_out} ({videos[0]!r}, ...)"
+            raise InputError(CommandOption("--pattern"), problem, r"give a regular expression such as 'subj(\d+)'")
     groups = read_groups(videos, pattern, CommandOption("--pattern"))
     splits = divide(groups, way, amount)
     rows = dict(enumerate(_rows(root, splits), start=1))
@@ -85,29 +80,30 @@ def split(
     if pattern is None and (guess := guess_groups(videos)) is not None:
         count, again = len(set(read_groups(videos, guess).values())), shlex.join(["--pattern", guess])
         notes.append(f"the names show {count} persons, who may be in both parts; {again} keeps them apart")
-    if pattern is not None and all(len({groups[name] for name in one.train}) > 1 for one in splits):
+    if pattern is not None and all(len({groups[name] for name in split.train}) > 1 for split in splits):
         text = "put this into the recipe, so that validation and training share no group: "
         notes.append(f"{text}data: {{groups: {json.dumps(pattern)}}}")
     print("\n".join(notes), file=sys.stderr)
 
 
 def _way(leave_out: str | None, folds: int | None, test: float | None) -> tuple[Way, float]:
-    """The one way that was asked for, and its number or share."""
+    """Return the way that the options name, and its number or share."""
     from fact_clip.core import InputError
     from fact_clip.core.errors import CommandOption
 
-    given: dict[Way, float | None] = {"leave-out": None if leave_out is None else 0, "folds": folds, "test": test}
-    ways = [(way, amount) for way, amount in given.items() if amount is not None]
+    amounts: dict[Way, float | None] = {"leave-out": None if leave_out is None else 0, "folds": folds, "test": test}
+    ways = [(way, amount) for way, amount in amounts.items() if amount is not None]
     if len(ways) != 1:
-        found = "several of --leave-out, --folds and --test" if ways else "none of --leave-out, --folds and --test"
-        raise InputError("data split", f"{found}; expected one of them")
+        raise InputError(
+            "data split", "no way to split, or several", "give exactly one of --leave-out, --folds and --test"
+        )
     if test is not None and not 0 < test < 1:
-        raise InputError(CommandOption("--test"), f"{test:g}; expected a share between 0 and 1")
+        raise InputError(CommandOption("--test"), f"{test:g} is not a share between 0 and 1")
     return ways[0]
 
 
 def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
-    """The folder of the data, its videos with labels, and those with features too."""
+    """Return the folder of the data, its videos with labels, and those with features too."""
     from fact_clip.config import DataConfig
     from fact_clip.core import InputError
     from fact_clip.core.paths import is_file_name
@@ -119,20 +115,20 @@ def _videos(folder: Path) -> tuple[Path, list[str], list[str]]:
     videos = [name for name in labelled if (root / "features" / f"{name}.npy").is_file()]
     odd = next((name for name in videos if name != name.strip() or not is_file_name(name)), None)
     if odd is not None:
-        raise InputError(root / "groundTruth", f"the name {odd!r}; expected names that a list of videos can hold")
+        raise InputError(root / "groundTruth", f"a list of videos cannot hold the name {odd!r}")
     if not videos:
-        raise InputError(root, f"{len(labelled)} label files, none with features; expected groundTruth and features")
+        raise InputError(root, f"{len(labelled)} label files, none with features", "extract the features first")
     return root, labelled, videos
 
 
 def _rows(root: Path, splits: Sequence[Split]) -> Iterator[dict[str, Sequence[str]]]:
-    """The videos of each split, and the classes that its test has and its training has not."""
+    """Yield the videos of each split, and the classes that its test has and its training has not."""
     from fact_clip.datasets.layout import read_lines
 
-    for one in splits:
+    for split in splits:
         classes = {
             part: {name for video in videos for name in read_lines(root / "groundTruth" / f"{video}.txt", "labels")}
-            for part, videos in (("train", one.train), ("test", one.test))
+            for part, videos in (("train", split.train), ("test", split.test))
         }
         lost = sorted(classes["test"] - classes["train"])
-        yield {"train": one.train, "test": one.test, "tested_groups": one.tested, "never_trained": lost}
+        yield {"train": split.train, "test": split.test, "tested_groups": split.tested, "never_trained": lost}

@@ -26,9 +26,9 @@ from pydantic import (
 )
 
 from fact_clip.config.recipes import read_recipe, settings_of, with_overrides
+from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.errors import ConfigKey, InputError, Location
 from fact_clip.core.messages import printable
-from fact_clip.core.public import public
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
 
 # Bounds far above what anybody means, and below what would fill a memory.
@@ -399,7 +399,7 @@ class Config(_Frozen):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @classmethod
-    @public
+    @check_arguments
     def load(cls, recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
         """Read a recipe, by name (``configs/NAME.yaml``) or path, and apply ``key=value`` overrides.
 
@@ -427,7 +427,6 @@ class Config(_Frozen):
             raise InputError(ConfigKey(key), problem, fix) from None
 
     @classmethod
-    @public
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> Config:
         """Check a nested mapping; ``where`` names it in errors."""
         return checked(cls, tree, where)

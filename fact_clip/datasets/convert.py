@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Segmentation, Vocabulary
+from fact_clip.core.arguments import checked
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.messages import listed, normalize, spelling_key, suggest
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file
-from fact_clip.core.public import public
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
@@ -63,7 +63,7 @@ class Target:
         return clock
 
 
-@public
+@checked
 def convert_annotations(
     files: Sequence[Path], kind: str, root: Path, target: Target, options: Options | None = None
 ) -> dict[str, Frames]:
@@ -152,7 +152,7 @@ def _new_mapping(
 # --- feature files ------------------------------------------------------------------------------------
 
 
-@public
+@checked
 def convert_features(
     files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
 ) -> dict[str, tuple[int, int]]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
+from fact_clip.core.arguments import checked
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.messages import suggest
-from fact_clip.core.public import public_class
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import (
     BOTH_SIDES_FIT,
@@ -52,7 +52,6 @@ CACHE_BYTES = 384 << 20
 """Transformed features stay in memory while their total is under this, 384 MiB; the rest is read again."""
 
 
-@public_class
 class Dataset:
     """One split of a data set, with the classes of a holdout hidden where there is one. Made by `Dataset.open`.
 
@@ -161,13 +160,12 @@ class Dataset:
         return groups
 
     @classmethod
+    @checked
     def open(cls, config: DataConfig, folder: DataFolder | None = None) -> Dataset:
         """Open the split of a configuration, with the classes of ``data.holdout`` held out.
 
         What `folder` has read is not read again.
         """
-        if not isinstance(config, DataConfig):
-            raise InputError("config", f"a {type(config).__name__}, not a DataConfig", "give Config.load(...).data")
         folder = folder or DataFolder(config)
         vocabulary = folder.vocabulary(config)
         return cls(config, folder, vocabulary, find_holdout(config, folder.root, vocabulary))

@@ -18,7 +18,6 @@ from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.io import BROKEN_ARRAY, check_file, read_mapping
-from fact_clip.core.public import public
 from fact_clip.core.values import parse_value
 from fact_clip.datasets.benchmarks import Layout
 
@@ -40,7 +39,6 @@ MAX_VALUE = 1e30
 """Of a feature. A model computes in float32, which ends at 3e38."""
 
 
-@public
 def open_array(path: str | Path) -> Array:
     """Open a .npy file, memory-mapped and read-only; one that is damaged, empty or not of numbers is an InputError."""
     check_file(path, "a feature file")
@@ -57,7 +55,6 @@ def open_array(path: str | Path) -> Array:
     return array
 
 
-@public
 def load_features(path: str | Path, layout: Layout | None) -> Array:
     """Open a feature file as (T, D), see `open_array`; an InputError where it has not two dimensions, or no layout."""
     array = open_array(path)
@@ -351,17 +348,8 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
 
 
 def encoder_of(features: Iterable[Path]) -> str | None:
-    """Return the frame encoder that the JSON files beside features name, None without any; two are an InputError."""
-    first: dict[str, Path] = {}
-    for path in features:
-        name = read_sidecar(path).encoder
-        if name is not None:
-            first.setdefault(name, path)
-    if len(first) > 1:
-        (name, path), (other, other_path) = list(first.items())[:2]
-        problem = f"features by {other}, but by {name} in {path}"
-        raise InputError(other_path, problem, "extract all by one encoder")
-    return next(iter(first), None)
+    """Return the encoder that the JSON files beside features name first; `sidecar_faults` tells where they differ."""
+    return next((encoder for path in features if (encoder := read_sidecar(path).encoder) is not None), None)
 
 
 def rate_of(features: Iterable[Path]) -> float | None:

@@ -20,7 +20,6 @@ from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.io import parse_json
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import whole_file
-from fact_clip.core.public import public_class
 from fact_clip.core.values import parse_value
 from fact_clip.datasets.layout import read_lines
 
@@ -31,7 +30,6 @@ _KEYS = ("unseen", "validation_unseen", "mode", "train_videos", "test_videos")
 _NOTES = ("test_subjects", "subjects", "new_factor", "note")  # further keys that a file may have, for people
 
 
-@public_class
 @dataclass(frozen=True)
 class Holdout:
     """Classes that training does not see, and optionally the videos to train and test on.

@@ -6,6 +6,7 @@ What a sentence says stands beside the reader of its file (layout, factors, feat
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import warnings
 from collections import Counter
@@ -428,17 +429,11 @@ def _check_sample(path: Path, features: NDArray[Any], share: float) -> None:
         return
     by_frame = features.flags.c_contiguous
     stored = features if by_frame else features.T
-    assert isinstance(stored, np.memmap)
-    n_bytes, n_rows = stored[0].nbytes, min(len(stored), max(3, int(share * len(stored))))
-    # read and not mapped, because the system reads far more around each row of a mapped file
-    with path.open("rb", buffering=0) as file:
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        for row in np.linspace(0, len(stored) - 1, n_rows).astype(np.int64).tolist():
-            file.seek(stored.offset + row * n_bytes)
-            values = np.frombuffer(file.read(n_bytes), stored.dtype)
-            usable = is_usable(values)
-            if not usable.all():
-                index = int(usable.argmin())
-                frame, column = (row, index) if by_frame else (index, row)
-                raise not_finite(path, values[index], frame, column)
+    if hasattr(mmap, "MADV_RANDOM"):  # the system reads far more around each row otherwise
+        stored._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
+    for row in np.linspace(0, len(stored) - 1, min(len(stored), max(3, int(share * len(stored))))).astype(int).tolist():
+        usable = is_usable(stored[row])
+        if not usable.all():
+            index = int(usable.argmin())
+            frame, column = (row, index) if by_frame else (index, row)
+            raise not_finite(path, stored[row, index], frame, column)

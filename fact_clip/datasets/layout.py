@@ -89,10 +89,17 @@ class DataFolder:
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of one part ("train" or "test") of a split, each with the line that names it.
 
-        A file of test videos without a byte is a list without any, for a set that is only trained on.
+        An InputError for no such split, no videos, or a video twice. A file of test videos without a byte is a list
+        without any, for a set that is only trained on.
         """
         if (part, split) not in self._lists:
-            self._lists[part, split] = read_split(self.root, part, split)
+            path = find_split(self.root, part, split)
+            if path is None:
+                raise no_split(self.root, part, split)
+            videos, faults = parse_split(path)
+            if faults and not (part == "test" and path.stat().st_size == 0):
+                raise faults[0]
+            self._lists[part, split] = videos
         return self._lists[part, split]
 
     def all_videos(self) -> list[str]:
@@ -137,11 +144,6 @@ def find_root(config: DataConfig) -> Path:
         problem = "no data set here" if config.name == "folder" else f"no data set {config.name!r}"
         raise MissingDataError(root, f"{problem}: neither {benchmark.mapping} nor groundTruth{elsewhere}", fix)
     return root
-
-
-def read_vocabulary(config: DataConfig, root: Path) -> Vocabulary:
-    """Return the classes of the mapping file below a root, see `DataFolder.vocabulary`."""
-    return DataFolder(config.model_copy(update={"root": str(root)})).vocabulary(config)
 
 
 def make_vocabulary(config: DataConfig, class_names: Sequence[str], path: Path, root: Path | None = None) -> Vocabulary:
@@ -289,19 +291,6 @@ def parse_split(path: Path) -> tuple[Videos, list[InputError]]:
     if not videos and not faults:
         faults.append(InputError(path, "no videos", "list one NAME or NAME.txt per line"))
     return videos, faults
-
-
-def read_split(root: Path, part: str, name: str) -> Videos:
-    """Return the videos of one part ("train" or "test") of a split; see `DataFolder.videos`."""
-    path = find_split(root, part, name)
-    if path is None:
-        raise no_split(root, part, name)
-    videos, faults = parse_split(path)
-    if part == "test" and path.stat().st_size == 0:
-        return {}
-    if faults:
-        raise faults[0]
-    return videos
 
 
 def no_split(root: Path, part: str, name: str) -> InputError:

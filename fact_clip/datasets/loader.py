@@ -311,22 +311,6 @@ class TrainingLoader:
             yield replace(batch, gain=self.videos.gain, share=n_videos / len(names))
 
 
-def training_batches(
-    dataset: Dataset,
-    names: Sequence[str],
-    transform: FeatureTransform,
-    augment: AugmentConfig,
-    batch_size: int,
-    seed: int,
-    epoch: int,
-    stride: int = 1,
-    interleave: bool = False,
-) -> Iterator[Batch]:
-    """Return one epoch of a `TrainingLoader`, read by this process."""
-    videos = TrainingVideos(dataset, transform, augment, seed, stride, interleave)
-    return TrainingLoader(videos, names, batch_size).epoch(epoch)
-
-
 def _collate_items(items: Sequence[Item | InputError]) -> Batch | InputError:
     """Return the batch, or the first error in reading it."""
     error = next((item for item in items if isinstance(item, InputError)), None)

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import runs
-from fact_clip.core.arguments import number_of, path_of, whole_of
+from fact_clip.core.arguments import checked, number_of, path_of, whole_of
 from fact_clip.core.paths import whole_file
-from fact_clip.core.public import public
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
@@ -207,7 +206,7 @@ def _write_splits(root: Path, persons: dict[str, int]) -> None:
             Holdout(UNSEEN, VALIDATION_UNSEEN, "mask", train, test).save_json(root / "zero_shot" / "A.json")
 
 
-@public
+@checked
 def write_workbench(
     root: str | Path, *, videos: int = 24, seed: int = 0, dim: int = 64, fps: float = 15.0, persons: int = 6
 ) -> Path:

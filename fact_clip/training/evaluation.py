@@ -21,7 +21,7 @@ from fact_clip.core.pace import paced
 from fact_clip.core.paths import check_place, commit, inside, whole_file
 from fact_clip.core.values import write_value
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.layout import find_split, read_lines, read_split
+from fact_clip.datasets.layout import find_split, read_lines
 from fact_clip.decoding import Calibration, reliability
 from fact_clip.inference.candidates import Choice
 from fact_clip.inference.segmenter import Segmenter
@@ -208,7 +208,7 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     own, asked = str(trained.config.data.split), str(run.config.data.split)
     if own == asked or find_split(dataset.root, "train", own) is None:
         return
-    learned = read_split(dataset.root, "train", own)
+    learned = dataset.folder.videos("train", own)
     known = next((name for name in dataset.test if name in learned), None)
     if known is not None:
         found = f"{asked}, whose test video {known!r} the run was trained on"

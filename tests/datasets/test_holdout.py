@@ -27,10 +27,10 @@ from fact_clip.datasets.holdout import (
     rank,
     select,
 )
-from fact_clip.datasets.loader import training_batches
 from fact_clip.text import havid
 
 from ..refusals import refused
+from ..small import training_batches
 
 NAMES = ("rest", "cut ham", "cut egg", "hold ham", "hold egg")
 # Runs of class indices, and the part of the split, of each video.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DataConfig
-from fact_clip.core.paths import LARGEST_TEXT
 from fact_clip.datasets import inspect
 from fact_clip.datasets.inspect import Finding, Inspection
 
@@ -165,17 +163,6 @@ PLANTED: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "a folder for a file of factors": (
         lambda root: (root / "factors.csv").mkdir(),
         [("factors", "{root}/factors.csv")],
-    ),
-    "labels that are too large": (
-        lambda root: os.truncate(root / "groundTruth/b.txt", LARGEST_TEXT + 1),
-        [("labels", "{root}/groundTruth/b.txt")],
-    ),
-    "a split that is too large": (
-        lambda root: os.truncate(root / TEST, LARGEST_TEXT + 1),
-        [
-            ("split", "{root}/" + TEST),
-            ("coverage", "{root}/groundTruth/d.txt"),
-        ],
     ),
     "no mapping": (
         lambda root: (root / "mapping.txt").unlink(),

@@ -19,10 +19,10 @@ from fact_clip.datasets.loader import (
     collate,
     drop_channels,
     mask_time,
-    training_batches,
 )
 
 from ..refusals import refused
+from ..small import training_batches
 
 PLAIN = AugmentConfig(channels=0.0, time_spans=0)
 TRAIN = ("a", "b", "c")

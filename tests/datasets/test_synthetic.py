@@ -15,10 +15,10 @@ from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.benchmarks import BENCHMARKS, verb_object_tool
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
-from fact_clip.datasets.loader import training_batches
 from fact_clip.datasets.synthetic import AFTER, FACTORS, UNSEEN, VALIDATION_UNSEEN, draw_actions, write_workbench
 
 from ..refusals import refused
+from ..small import training_batches
 
 
 @pytest.fixture(scope="module")
