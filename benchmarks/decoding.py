@@ -35,7 +35,7 @@ def scored(penalty: float) -> tuple[Scored, Calibration, tuple[list[int], list[i
     run = SimpleNamespace(config=Config.load("kscgr", settings), vocabulary=vocabulary, fps=None)
     part = Scored.__new__(Scored)
     part.segmenter = Segmenter(run, [torch.nn.Identity()], "cpu")  # type: ignore[arg-type, list-item]
-    part.choice, part.vocabulary, part.place = Choice(vocabulary), vocabulary, np.arange(CLASSES)
+    part.choice, part.vocabulary, part.column_of = Choice(vocabulary), vocabulary, np.arange(CLASSES)
     part.voters, part.truth = [], []
     stride = 1 if run.config.data.interleave else run.config.data.stride
     for _ in range(VIDEOS):

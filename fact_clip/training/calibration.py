@@ -75,7 +75,7 @@ class Scored:
         voters: Sequence[Sequence[Voters]] | None = None,
     ) -> None:
         self.segmenter, self.choice = segmenter, segmenter.choose(actions)
-        self.vocabulary, self.place = self.choice.among(dataset.vocabulary)
+        self.vocabulary, self.column_of = self.choice.among(dataset.vocabulary)
         self.voters = voters or [segmenter.voters(dataset.features(name), self.choice) for name in names]
         self.truth = [dataset.labels(name) for name in names]
 
@@ -83,7 +83,7 @@ class Scored:
         """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         pairs = zip(self.voters, self.truth, strict=True)
-        return [self.place[self.segmenter.decode(of, choice, len(labels))[0]] for of, labels in pairs]
+        return [self.column_of[self.segmenter.decode(video, choice, len(labels))[0]] for video, labels in pairs]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -96,31 +96,31 @@ class Scored:
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         seen = np.array([name in calibration.seen for name in names])
         pairs = list(zip(self.voters, self.truth, strict=True))
-        for of, labels in paced(pairs, "decoding with each gamma", logger):
-            yield self.place[self.segmenter.decode_gammas(of, choice, seen, gammas, len(labels))]
+        for video, labels in paced(pairs, "decoding with each gamma", logger):
+            yield self.column_of[self.segmenter.decode_gammas(video, choice, seen, gammas, len(labels))]
 
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
-        allowed = np.isin(self.place, classes) & ~self.choice.ruled_out
+        allowed = np.isin(self.column_of, classes) & ~self.choice.ruled_out
         return self.decoded(np.where(allowed, 0.0, -np.inf)) if allowed.any() else None
 
     def tables(self, calibration: Calibration) -> list[NDArray[np.float64]]:
         """(T, C) calibrated log scores of each video over `vocabulary`; -inf for a class that is no candidate."""
         offset = np.where(self.choice.ruled_out, -np.inf, calibration.offset(self.choice.vocabulary))
-        choice, found = replace(self.choice, offset=offset), []
-        for of, labels in zip(self.voters, self.truth, strict=True):
-            scores = self.segmenter.frame_scores(of, choice, len(labels))
+        choice, tables = replace(self.choice, offset=offset), []
+        for video, labels in zip(self.voters, self.truth, strict=True):
+            scores = self.segmenter.frame_scores(video, choice, len(labels))
             table = np.full((len(labels), len(self.vocabulary)), -np.inf)
-            table[:, self.place] = np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
-            table[:, self.place[self.choice.ruled_out]] = -np.inf
-            found.append(table)
-        return found
+            table[:, self.column_of] = np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
+            table[:, self.column_of[self.choice.ruled_out]] = -np.inf
+            tables.append(table)
+        return tables
 
     def log_scores(self) -> list[NDArray[np.float64]]:
         """(T', C) log scores of each video, nothing added to them."""
         plain = replace(self.choice, offset=None)
-        scores = (self.segmenter.scores(of, plain).cpu().numpy() for of in self.voters)
-        return [np.log(np.maximum(each, np.finfo(each.dtype).tiny)) for each in scores]
+        scores = (self.segmenter.scores(video, plain).cpu().numpy() for video in self.voters)
+        return [np.log(np.maximum(table, np.finfo(table.dtype).tiny)) for table in scores]
 
 
 def curve_of(
@@ -133,9 +133,9 @@ def curve_of(
         for truth, predictions in zip(part.truth, part.with_gammas(calibration, gammas), strict=True):
             judged = truth >= 0
             total += np.bincount(truth[judged], minlength=n_classes)
-            for own, hits in zip(right, predictions == truth, strict=True):  # a gamma each
-                own += np.bincount(truth[judged & hits], minlength=n_classes)
-    counts = {gamma: FrameCounts.of_arrays(total, own) for gamma, own in zip(gammas, right, strict=True)}
+            for gamma_right, hits in zip(right, predictions == truth, strict=True):
+                gamma_right += np.bincount(truth[judged & hits], minlength=n_classes)
+    counts = {gamma: FrameCounts.of_arrays(total, hits) for gamma, hits in zip(gammas, right, strict=True)}
     return curve_of_counts(counts, *groups)
 
 
@@ -175,9 +175,9 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> C
     """
     dataset, config = datasets[0], segmenters[0].run.config.decode
     check_rules(config, datasets)
-    asked = config.gamma_rule != "none" or config.prior in ASKS_MODEL
-    pairs = zip(segmenters, datasets, strict=True) if asked else ()
-    scored = [Scored(each, own, own.validation) for each, own in pairs]
+    needs_model = config.gamma_rule != "none" or config.prior in ASKS_MODEL
+    pairs = zip(segmenters, datasets, strict=True) if needs_model else ()
+    scored = [Scored(segmenter, data, data.validation) for segmenter, data in pairs]
     start = _with_prior(uncalibrated(dataset, config.prior_weight), dataset, config.prior, scored)
     if config.gamma_rule == "none" or not dataset.validation:
         return start
@@ -191,10 +191,10 @@ def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> C
 def _choose_gamma(scored: Sequence[Scored], start: Calibration, groups: Groups, config: DecodeConfig) -> float:
     """Gamma by the rule, first among `GAMMAS`, then between the neighbours of what was found there."""
     rule = GAMMA_RULES[config.gamma_rule]
-    place = GAMMAS.index(rule(curve_of(scored, start, groups), config.gamma_cost))
-    below, above = GAMMAS[max(place - 1, 0)], GAMMAS[min(place + 1, len(GAMMAS) - 1)]
-    fine = {0.0, GAMMAS[-1], *np.linspace(below, GAMMAS[place], _BETWEEN + 1).tolist()}
-    fine |= set(np.linspace(GAMMAS[place], above, _BETWEEN + 1).tolist())
+    index = GAMMAS.index(rule(curve_of(scored, start, groups), config.gamma_cost))
+    below, above = GAMMAS[max(index - 1, 0)], GAMMAS[min(index + 1, len(GAMMAS) - 1)]
+    fine = {0.0, GAMMAS[-1], *np.linspace(below, GAMMAS[index], _BETWEEN + 1).tolist()}
+    fine |= set(np.linspace(GAMMAS[index], above, _BETWEEN + 1).tolist())
     return rule(curve_of(scored, start, groups, sorted(fine)), config.gamma_cost)
 
 
@@ -225,7 +225,7 @@ def _with_prior(start: Calibration, dataset: Dataset, rule: str, scored: Sequenc
     """The calibration with log p(c) of all classes by a rule of `PRIORS`; the model is asked on the `scored` videos."""
     expected, posterior = start.log_prior(dataset.vocabulary), None
     if rule in ASKS_MODEL:
-        posterior = log_mean_posterior([table for each in scored for table in each.log_scores()], _SMOOTHING)
+        posterior = log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
     log_prior = PRIORS[rule](Known(expected, dataset.class_counts(), posterior))
     named = dict(zip(dataset.vocabulary.names, log_prior.tolist(), strict=True))
     return replace(start, prior=named, shift=float((log_prior - expected).mean()))
@@ -254,12 +254,12 @@ def learn_confidence(
         return None
     labels, scores, truth = list[NDArray[np.int64]](), list[NDArray[np.float64]](), list[NDArray[np.int64]]()
     segmenters, datasets = judges(run, dataset, device, calibration)
-    for segmenter, own in zip(segmenters, datasets, strict=True):
-        for name in paced(own.validation, "confidences of validation videos", logger):
-            found, score = segmenter.predict(own.features(name))
-            labels.append(found)
+    for segmenter, data in zip(segmenters, datasets, strict=True):
+        for name in paced(data.validation, "confidences of validation videos", logger):
+            predicted, score = segmenter.predict(data.features(name))
+            labels.append(predicted)
             scores.append(score.astype(np.float64))
-            truth.append(own.labels(name))
-    if not any((own >= 0).any() for own in truth):
+            truth.append(data.labels(name))
+    if not any((data >= 0).any() for data in truth):
         return None
     return Confidence.learned(labels, scores, truth)

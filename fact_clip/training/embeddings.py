@@ -40,14 +40,14 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         for kind, head in (("frames", last.frame_head), ("tokens", last.token_head))
         if isinstance(head, TextHead)
     ]
-    found: dict[str, list[tuple[NDArray[np.floating], NDArray[np.int64]]]] = {}
+    pairs_of: dict[str, list[tuple[NDArray[np.floating], NDArray[np.int64]]]] = {}
     for name in split_names(dataset, split):
         raw = dataset.features(name)
         rows = torch.from_numpy(segmenter.run.transform(raw)[::stride]).unsqueeze(0).to(segmenter.device)
         order = None
         if segmenter.run.config.model.transcript:
-            given = segmenter.vocabulary.encode(given_transcript(dataset, name))
-            order = torch.from_numpy(given).unsqueeze(0).to(segmenter.device)
+            transcript = segmenter.vocabulary.encode(given_transcript(dataset, name))
+            order = torch.from_numpy(transcript).unsqueeze(0).to(segmenter.device)
         with torch.inference_mode():
             output = model(rows, transcript=order)
         block, truth = output.blocks[-1], dataset.labels(name)[::stride]
@@ -55,14 +55,14 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         stands_for = np.where(stands_for < len(segmenter.vocabulary), stands_for, -1)
         frames = read["frames"][0] if read else block.frame_features[0]
         tokens = read["tokens"][0] if read else block.token_features[0]
-        found.setdefault("features", []).append((rows[0].cpu().numpy(), truth))
-        found.setdefault("frames", []).append((frames.cpu().numpy(), truth))
-        found.setdefault("tokens", []).append((tokens.cpu().numpy(), stands_for))
+        pairs_of.setdefault("features", []).append((rows[0].cpu().numpy(), truth))
+        pairs_of.setdefault("frames", []).append((frames.cpu().numpy(), truth))
+        pairs_of.setdefault("tokens", []).append((tokens.cpu().numpy(), stands_for))
     for hook in hooks:
         hook.remove()
     texts = {kind: keys.cpu().numpy() for kind, (_, keys) in read.items()}
     spaces = {}
-    for kind, pairs in found.items():
+    for kind, pairs in pairs_of.items():
         rows_of, labels_of = zip(*pairs, strict=True)
         spaces[kind] = Space(np.concatenate(rows_of), np.concatenate(labels_of), texts.get(kind))
     return dataset.vocabulary, spaces

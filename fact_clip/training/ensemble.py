@@ -62,8 +62,8 @@ def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[],
             if process.poll():
                 said[folder].seek(0)
                 last = (said[folder].read().decode(errors="replace").splitlines() or [""])[-1]
-                found = f"the training of this member ended with exit code {process.returncode}"
-                raise InputError(folder, f"{found}; expected 0", last.removeprefix("fact-clip: "))
+                problem = f"the training of this member ended with exit code {process.returncode}"
+                raise InputError(folder, f"{problem}; expected 0", last.removeprefix("fact-clip: "))
 
     try:
         torch.set_num_threads(share)
@@ -130,6 +130,6 @@ def member_config(config: Config, number: int, validation_parts: int = 1) -> Con
     return with_values(config, values)
 
 
-def member_device(asked: str, number: int, gpus: int) -> str:
+def member_device(device: str, number: int, gpus: int) -> str:
     """Where a member trains: with "auto" and several GPUs they take turns."""
-    return f"cuda:{number % gpus}" if asked in ("auto", "cuda") and gpus > 1 else asked
+    return f"cuda:{number % gpus}" if device in ("auto", "cuda") and gpus > 1 else device

@@ -58,13 +58,13 @@ def estimate(config: Config, folder: DataFolder | None = None) -> Estimate:
     every, validated = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
     dataset.train = spread(dataset.train, frames, VIDEOS)
     dataset.validation = dataset.train[:1]
-    some, one = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
+    some, validated_frames = (sum(frames[name] for name in names) for names in (dataset.train, dataset.validation))
     with tempfile.TemporaryDirectory() as temporary:
         began = time.process_time()
         run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
         start = resolved + time.process_time() - began
         epoch, validation = timed(run, dataset, texts)
-    trained, judged = config.train.members * every / some, config.train.members * validated / one
+    trained, judged = config.train.members * every / some, config.train.members * validated / validated_frames
     return Estimate(start * trained, epoch * trained, validation * judged, len(dataset.train))
 
 

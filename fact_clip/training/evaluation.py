@@ -78,7 +78,7 @@ def evaluate(
         logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
     run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
-    vocabulary, place = choice.among(dataset.vocabulary)
+    vocabulary, column_of = choice.among(dataset.vocabulary)
     processes, kind = Processes(segmenter.device), split if actions is None else f"{split}_actions"
     record, written = (
         inside(run.path, f"{evaluation_stem(split, actions is not None)}{ending}") for ending in (".npz", ".json")
@@ -89,15 +89,17 @@ def evaluate(
     dataset.check_descriptions(names)
     for name in paced(local_videos, "evaluating", logger, progress):
         features = dataset.features(name)
-        of = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
-        labels, confidence = segmenter.decode(of, choice, len(features))
-        kept = {"prediction": (labels, confidence), **segmenter.votes(of, choice, len(features))}
+        video = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
+        labels, confidence = segmenter.decode(video, choice, len(features))
+        frame_rows = {"prediction": (labels, confidence), **segmenter.votes(video, choice, len(features))}
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
-        results.append((kept, [each.to("cpu") for each in of] if dataset.holdout is not None else []))
+        results.append((frame_rows, [voter.to("cpu") for voter in video] if dataset.holdout is not None else []))
     results = processes.gather(results, len(names))
-    rows = [{row: (place[labels], shares) for row, (labels, shares) in kept.items()} for kept, _ in results]
-    prediction = [kept["prediction"][0] for kept in rows]
-    voters = [[each.to(segmenter.device) for each in of] for _, of in results]
+    rows = [
+        {row: (column_of[labels], shares) for row, (labels, shares) in frame_rows.items()} for frame_rows, _ in results
+    ]
+    prediction = [frame_rows["prediction"][0] for frame_rows in rows]
+    voters = [[voter.to(segmenter.device) for voter in video] for _, video in results]
     if processes.is_main:
         for name, labels in zip(names, prediction, strict=True):
             lines = vocabulary.decode(labels)
@@ -108,7 +110,9 @@ def evaluate(
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
     scored = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
-    result["reliability"] = _reliability(segmenter, truth, prediction, [kept["prediction"][1] for kept in rows])
+    result["reliability"] = _reliability(
+        segmenter, truth, prediction, [frame_rows["prediction"][1] for frame_rows in rows]
+    )
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
@@ -139,12 +143,12 @@ def _record(
     videos = [
         Video(
             name,
-            {"truth": dataset.labels(name)} | {row: labels for row, (labels, _) in of.items()},
-            {row: shares.astype(np.float16) for row, (_, shares) in of.items()}
-            | {"prediction": segmenter.calibrated(of["prediction"][1]).astype(np.float16)},
+            {"truth": dataset.labels(name)} | {row: labels for row, (labels, _) in frame_rows.items()},
+            {row: shares.astype(np.float16) for row, (_, shares) in frame_rows.items()}
+            | {"prediction": segmenter.calibrated(frame_rows["prediction"][1]).astype(np.float16)},
             dataset.times(name),
         )
-        for name, of in zip(names, rows, strict=True)
+        for name, frame_rows in zip(names, rows, strict=True)
     ]
     versions = {"fact-clip": __version__, "torch": torch.__version__, "commit": commit() or "unknown"}
     return Record(vocabulary, counts, versions, videos)
@@ -205,14 +209,14 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
 
 def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     """An InputError where another split tests what the run was trained on."""
-    own, asked = str(trained.config.data.split), str(run.config.data.split)
-    if own == asked or find_split(dataset.root, "train", own) is None:
+    trained_split, split = str(trained.config.data.split), str(run.config.data.split)
+    if trained_split == split or find_split(dataset.root, "train", trained_split) is None:
         return
-    learned = dataset.folder.videos("train", own)
-    known = next((name for name in dataset.test if name in learned), None)
-    if known is not None:
-        found = f"{asked}, whose test video {known!r} the run was trained on"
-        raise InputError(ConfigKey("data.split"), f"{found}; expected {own}", "train a run on that split")
+    learned = dataset.folder.videos("train", trained_split)
+    leaked = next((name for name in dataset.test if name in learned), None)
+    if leaked is not None:
+        problem = f"{split}, whose test video {leaked!r} the run was trained on"
+        raise InputError(ConfigKey("data.split"), f"{problem}; expected {trained_split}", "train a run on that split")
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")

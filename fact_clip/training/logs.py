@@ -58,7 +58,7 @@ class FileLog:
         self._write_table()
 
     def _write_table(self) -> None:
-        columns = list(dict.fromkeys(key for each in self.rows for key in each))
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
         with whole_file(self.table) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()

@@ -142,9 +142,9 @@ def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> 
         values = {f"data.{key}": getattr(guess, key) for key in ("background", "unlabelled", "grammar")}
         data = guess
     if config.text.parts == "auto":
-        whole = folder.vocabulary(data).slots == WHOLE_NAME
-        values["text.parts"] = ("sentence",) if whole else ("sentence", "factors")
-        texts.append("a class is named by its sentence" + ("" if whole else " and its factors"))
+        has_no_parts = folder.vocabulary(data).slots == WHOLE_NAME
+        values["text.parts"] = ("sentence",) if has_no_parts else ("sentence", "factors")
+        texts.append("a class is named by its sentence" + ("" if has_no_parts else " and its factors"))
     if texts:
         notes.append(Note("; ".join(texts)))
     return values

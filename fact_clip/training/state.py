@@ -96,8 +96,8 @@ def _new_run(plan: Plan, out: Path) -> Run:
         transform = start.transform
     elif config.data.standardize:  # one pass over the training videos
         # Members share the statistics of the first one, so they are those of all learning videos.
-        whole = sorted((*dataset.train, *dataset.validation))
-        names = whole if config.train.member_parts else dataset.train
+        learning = sorted((*dataset.train, *dataset.validation))
+        names = learning if config.train.member_parts else dataset.train
         raw = (dataset.features(name) for name in names)
         transform = FeatureTransform.fit(raw, config.data.context, True, kinds)
     classes, spec = classes_of(dataset.vocabulary, config.model.head), None
@@ -134,9 +134,9 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
         return {}
     width, transform = run.classes.text_width, run.transform
     if dataset.input_dim != width:
-        found = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
+        problem = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
         todo = "extract the features with a model of images and texts, and name its text side in text.encoder"
-        raise InputError(ConfigKey("model.head"), f"{found}; expected features and texts in one space", todo)
+        raise InputError(ConfigKey("model.head"), f"{problem}; expected features and texts in one space", todo)
     if transform.std is not None:  # the columns are centred already
         rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
     else:
@@ -157,7 +157,7 @@ def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:
 def make_criterion(run: Run, dataset: Dataset) -> Criterion:
     """The criterion over the classes that training scores."""
     chosen = candidates(run, dataset)
-    background = [place for place, label in enumerate(chosen) if label in run.vocabulary.background_indices]
+    background = [index for index, label in enumerate(chosen) if label in run.vocabulary.background_indices]
     unseen = () if len(chosen) < len(run.vocabulary) else dataset.hidden
     frames = dataset.class_counts(dataset.train)[list(chosen)].tolist()
     classes = replace(run.classes, count=len(chosen))

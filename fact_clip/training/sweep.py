@@ -155,13 +155,13 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def main_figures(result: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of an evaluation by which runs are compared; with classes held out S, U, H, AUSUC come first."""
     numbers = {key: float(value) for key, value in result["metrics"].items() if isinstance(value, int | float)}
-    found = result.get("zero_shot")
-    if found is None:
+    zero_shot = result.get("zero_shot")
+    if zero_shot is None:
         return numbers
-    ways = found["ways"][IN_USE]
+    ways = zero_shot["ways"][IN_USE]
     groups = {key: value for key, value in ways.items() if key.startswith(("seen_", "unseen_"))}
     first = {key: ways[key] for key in ("S", "U", "H")}
-    rest = {"AUSUC": found["ausuc"], "H*": found["best_harmonic_mean"]}
-    rest |= {"unseen labels only": found["unseen_labels_only"], "gamma": found["gamma"]}
-    rest |= {key: value for key, value in found["diagnostics"].items() if value is not None}
+    rest = {"AUSUC": zero_shot["ausuc"], "H*": zero_shot["best_harmonic_mean"]}
+    rest |= {"unseen labels only": zero_shot["unseen_labels_only"], "gamma": zero_shot["gamma"]}
+    rest |= {key: value for key, value in zero_shot["diagnostics"].items() if value is not None}
     return {**first, **rest, **groups, **numbers}

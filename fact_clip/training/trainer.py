@@ -183,8 +183,8 @@ class Trainer:
         self.parameters = list(self.model.parameters())
         self.optimizer = make_optimizer(self.model, self.settings)
         self.average = averaged(self.model, self.settings.average) if self.settings.average else None
-        # What is validated and kept: the model itself, or the moving average of its weights.
-        self.kept: FACT = self.model if self.average is None else cast(FACT, self.average.module)
+        # What is validated and saved: the model itself, or the moving average of its weights.
+        self.best_model: FACT = self.model if self.average is None else cast(FACT, self.average.module)
         self.model.checkpointing = self.settings.checkpointing
         self.lengths = list[int]()  # to which batches are padded for a compiled model
         if self.device.type == "cuda" if self.settings.compile is None else self.settings.compile:
@@ -214,11 +214,11 @@ class Trainer:
         """Texts of the classes that training scores, and videos whose labels are places among them (-1: none)."""
         config, settings = self.run.config, self.settings
         chosen = list(candidates(self.run, self.dataset))
-        place = np.full(len(self.run.vocabulary) + 1, IGNORED)  # the last one is for label -1
-        place[chosen] = np.arange(len(chosen))
+        target_of = np.full(len(self.run.vocabulary) + 1, IGNORED)  # the last one is for label -1
+        target_of[chosen] = np.arange(len(chosen))
         text = self.model.text[chosen] if self.model.text is not None and config.model.is_open else None
         stride, on_gpu = (config.data.stride, config.data.interleave), self.device.type == "cuda"
-        videos = TrainingVideos(self.dataset, self.run.transform, config.augment, settings.seed, *stride, place)
+        videos = TrainingVideos(self.dataset, self.run.transform, config.augment, settings.seed, *stride, target_of)
         loader = TrainingLoader(
             videos,
             self.dataset.train,
@@ -239,22 +239,23 @@ class Trainer:
         return [math.ceil(-(-count // config.data.stride) * (1 + config.augment.speed)) for count in frames]
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
+        """Train the epochs that are left; return the facts of the training."""
         started, pace = time.perf_counter(), Pace(self.epoch)
         while self.epoch < self.settings.epochs and not self._stopped():
             row = self._one_epoch()
-            for each in self.loggers:
-                each.log(row)
+            for sink in self.loggers:
+                sink.log(row)
             # Last: a run that is cut off before this does the epoch again, and its rows are dropped.
             self._save_state()
             if not self.processes.is_main:
                 continue
             best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
-            told = f"loss {row['total']:.3f}{best}"
+            text = f"loss {row['total']:.3f}{best}"
             if pace.is_due(self.epoch, self.settings.epochs):
                 left = pace.left(self.epoch, self.settings.epochs)
-                logger.info("epoch %d of %d: %s, %s left", self.epoch, self.settings.epochs, told, left)
+                logger.info("epoch %d of %d: %s, %s left", self.epoch, self.settings.epochs, text, left)
             if progress is not None:
-                progress(self.epoch, self.settings.epochs, told)
+                progress(self.epoch, self.settings.epochs, text)
         return {
             "epoch": self.epoch,
             "best": self.best if self.dataset.validation else None,
@@ -311,12 +312,12 @@ class Trainer:
         except FloatingPointError as error:
             largest = float(batch.features.abs().max())
             if largest > UNUSUAL:  # the rate of learning is not to blame
-                found, todo = (
+                problem, todo = (
                     f"values up to {largest:.3g}, {error} in epoch {self.epoch + 1}",
                     "set data.standardize=true",
                 )
                 raise InputError(
-                    self.dataset.root / "features", f"{found}; expected features of some units", todo
+                    self.dataset.root / "features", f"{problem}; expected features of some units", todo
                 ) from None
             raise InputError(ConfigKey("train.lr"), f"{error} in epoch {self.epoch + 1}", "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
@@ -337,7 +338,7 @@ class Trainer:
         return objects.swapped(features, self.text)
 
     def _validate(self) -> dict[str, float]:
-        segmenter = Segmenter(self.run, self.kept, self.device)
+        segmenter = Segmenter(self.run, self.best_model, self.device)
         # Whole videos, each of another length, are not compiled for.
         with torch.compiler.set_stance("force_eager") if self.lengths else nullcontext():
             figures = validate(segmenter, self.dataset, self.dataset.validation)
@@ -350,7 +351,7 @@ class Trainer:
     def _save_model(self, facts: dict[str, Any]) -> None:
         if self.processes.is_main:
             facts = {**facts, "classes": self.run.vocabulary.names}
-            save_weights(inside(self.run.path, "model.safetensors"), self.kept.state_dict(), facts)
+            save_weights(inside(self.run.path, "model.safetensors"), self.best_model.state_dict(), facts)
 
     def _save_state(self) -> None:
         self.saved = time.monotonic()
@@ -366,7 +367,7 @@ class Trainer:
 
     def _models(self) -> dict[str, nn.Module]:
         """The model and, where there is one, the moving average of its weights; by prefix in last.safetensors."""
-        return {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.kept}
+        return {"model.": self.model} if self.average is None else {"model.": self.model, "average.": self.best_model}
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:

@@ -36,24 +36,26 @@ def report(
     Names that the data set lacks are unseen classes without a true frame. `actions` and `voters` as in `Scored`.
     """
     scored = Scored(segmenter, dataset, names, actions, voters)
-    used, known = segmenter.calibration or uncalibrated(dataset), dataset.vocabulary
+    used, vocabulary = segmenter.calibration or uncalibrated(dataset), dataset.vocabulary
     rules = segmenter.run.config.evaluation.rules
-    unseen = (*dataset.unseen, *range(len(known), len(scored.vocabulary)))
-    groups = (unseen, known.background_indices, dataset.validation_unseen)
+    unseen = (*dataset.unseen, *range(len(vocabulary), len(scored.vocabulary)))
+    groups = (unseen, vocabulary.background_indices, dataset.validation_unseen)
     occurring = np.unique(np.concatenate(scored.truth))
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
-    predictions = {way: scored.calibrated(each) for way, each in _ways(used).items()}
+    predictions = {way: scored.calibrated(calibration) for way, calibration in _ways(used).items()}
     curve = curve_of([scored], used, groups)
     seen_less = [np.where(np.isin(labels, unseen), labels, -1) for labels in scored.truth]
     alone = scored.among(dataset.unseen)
-    conventional = 0.0 if alone is None else metrics.class_means(seen_less, alone, unseen, known.background_indices)[1]
+    conventional = (
+        0.0 if alone is None else metrics.class_means(seen_less, alone, unseen, vocabulary.background_indices)[1]
+    )
     return {
         "gamma": used.gamma,
         "prior_weight": used.prior_weight,
-        "seen": [known.names[label] for label in dataset.seen],
-        "validation_unseen": [known.names[label] for label in dataset.validation_unseen],
-        "ways": {way: _figures(scored.truth, each, groups, rules) for way, each in predictions.items()},
+        "seen": [vocabulary.names[label] for label in dataset.seen],
+        "validation_unseen": [vocabulary.names[label] for label in dataset.validation_unseen],
+        "ways": {way: _figures(scored.truth, calibration, groups, rules) for way, calibration in predictions.items()},
         "ausuc": curve.ausuc(),
         "curve": curve.to_dict(),
         "best_harmonic_mean": float(curve.harmonic_mean.max()),
@@ -83,12 +85,12 @@ def _figures(truth: Labels, prediction: Labels, groups: Groups, rules: Mapping[s
     unseen, background, others = groups
     left_out = (*background, *others)
     seen_mean, unseen_mean = metrics.class_means(truth, prediction, unseen, left_out)
-    whole = metrics.evaluate(truth, prediction, background=background, **rules)
+    figures_of_all = metrics.evaluate(truth, prediction, background=background, **rules)
     return {
         "S": seen_mean,
         "U": unseen_mean,
         "H": metrics.harmonic_mean(seen_mean, unseen_mean),
-        **{key: whole[key] for key in ("frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")},
+        **{key: figures_of_all[key] for key in ("frame_accuracy", "edit", "f1@10", "f1@25", "f1@50")},
         **metrics.group_f1(truth, prediction, unseen, left_out),
     }
 
@@ -99,26 +101,26 @@ def _diagnostics(
     """Where unseen classes are lost (docs/metrics.md, 'Diagnostics'), in percent; None where nothing can be counted."""
     unseen, background, others = groups
     names, truth = scored.vocabulary, scored.truth
-    free = np.isin(scored.place[~scored.choice.ruled_out], (*unseen, *others))
-    found: dict[str, float | None] = {"auroc": None}
+    free = np.isin(scored.column_of[~scored.choice.ruled_out], (*unseen, *others))
+    shares: dict[str, float | None] = {"auroc": None}
     if free.any() and not free.all():
         tables = scored.tables(replace(used, gamma=0.0))
-        found["auroc"] = metrics.seen_unseen_auroc(truth, tables, unseen, background, others)
+        shares["auroc"] = metrics.seen_unseen_auroc(truth, tables, unseen, background, others)
     frames = np.zeros(len(names), np.int64)
     frames[: len(dataset.vocabulary)] = dataset.class_counts()
     named = metrics.confusions(truth, prediction, names, unseen, dataset.seen, frames)
-    found |= {"called_seen": named.called_seen, "collapsed": named.collapsed}
+    shares |= {"called_seen": named.called_seen, "collapsed": named.collapsed}
     seen = set(dataset.seen) - set(background)
     for key, classes in (("compositional_gap", unseen), ("compositional_gap_seen", tuple(seen))):
-        found[key] = metrics.compositional_gap(truth, prediction, names, classes)
-    return found
+        shares[key] = metrics.compositional_gap(truth, prediction, names, classes)
+    return shares
 
 
 def _levels(dataset: Dataset) -> dict[str, Level]:
     """Name of each unseen class -> its level, with all classes of both groups held out."""
     assert dataset.holdout is not None
-    found = levels(dataset.vocabulary, dataset.holdout)
-    return {dataset.vocabulary.names[label]: found[dataset.vocabulary.names[label]] for label in dataset.unseen}
+    levels_of = levels(dataset.vocabulary, dataset.holdout)
+    return {dataset.vocabulary.names[label]: levels_of[dataset.vocabulary.names[label]] for label in dataset.unseen}
 
 
 def _by_level(
@@ -131,9 +133,9 @@ def _by_level(
         kinds.setdefault(level.kind, []).append(name)
     table: dict[str, dict[str, Any]] = {}
     for kind, names in kinds.items():
-        own = dataset.vocabulary.encode(names).tolist()
-        rest = (*others, *(label for label in unseen if label not in own))
-        table[kind] = {"classes": names, **_figures(truth, prediction, (own, background, rest), rules)}
+        classes = dataset.vocabulary.encode(names).tolist()
+        rest = (*others, *(label for label in unseen if label not in classes))
+        table[kind] = {"classes": names, **_figures(truth, prediction, (classes, background, rest), rules)}
     return table
 
 
@@ -149,14 +151,14 @@ def _unseen_classes(
     rows: dict[str, dict[str, Any]] = {}
     for name, level in _levels(dataset).items():
         label = dataset.vocabulary.index(name)
-        own = true == label
+        frames = true == label
         rows[name] = {
             "level": level.kind,
             "new": [list(factor) for factor in level.new],
-            "frames": int(own.sum()),
-            "accuracy": _share(guess[own] == label),
-            "unseen_labels_only": None if forced is None else _share(forced[own] == label),
-            "called": _called(scored.vocabulary, guess[own], label),
+            "frames": int(frames.sum()),
+            "accuracy": _share(guess[frames] == label),
+            "unseen_labels_only": None if forced is None else _share(forced[frames] == label),
+            "called": _called(scored.vocabulary, guess[frames], label),
         }
     return rows
 
@@ -182,8 +184,8 @@ def by_factor(vocabulary: Vocabulary, truth: Labels, prediction: Labels) -> dict
         factors, of_class = vocabulary.factor_indices(slot)
         hit = of_class[true] == of_class[guess]
         table[slot] = {
-            factor: {"frames": int(own.sum()), "accuracy": 100 * float(hit[own].mean())}
-            for factor, own in ((name, of_class[true] == index) for index, name in enumerate(factors))
-            if own.any()
+            factor: {"frames": int(judged.sum()), "accuracy": 100 * float(hit[judged].mean())}
+            for factor, judged in ((name, of_class[true] == index) for index, name in enumerate(factors))
+            if judged.any()
         }
     return table
