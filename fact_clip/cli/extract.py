@@ -76,7 +76,7 @@ def extract(
     failed = [error for each in found for error in each.failed]
     if failed and len(listed) == 1:
         raise failed[0]
-    made, current = sum(len(each.made) for each in found), sum(len(each.current) for each in found)
+    made, current = sum(len(each.written) for each in found), sum(len(each.current) for each in found)
     if processes.is_main:
         print(f"{len(listed)} videos: {made} extracted, {current} current, {len(failed)} failed; {out}")
         for error in failed:

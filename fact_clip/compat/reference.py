@@ -116,8 +116,8 @@ def _meaningless(flat: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _whole_tree(flat: Mapping[str, Any], verb_noun: bool = False) -> dict[str, Any]:
     """Our settings for a whole reference configuration, its defaults included."""
-    given = {key: value for key, value in flat.items() if value is not None or key == "lr_decay"}
-    return translate({**_ABSENT, **given}, verb_noun=verb_noun)
+    present = {key: value for key, value in flat.items() if value is not None or key == "lr_decay"}
+    return translate({**_ABSENT, **present}, verb_noun=verb_noun)
 
 
 def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, Any]:
@@ -147,9 +147,9 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
     elif "use_clip" in flat:
         ours["model.head"] = "closed"
     if flat.get("holdout_mode") and flat.get("holdout_classes"):
-        asked = flat["holdout_classes"]
-        if not (isinstance(asked, list) and all(isinstance(one, str | int) for one in asked)):
-            raise InputError("holdout_classes", f"{asked!r}; expected a list of classes, by number or name")
+        classes = flat["holdout_classes"]
+        if not (isinstance(classes, list) and all(isinstance(entry, str | int) for entry in classes)):
+            raise InputError("holdout_classes", f"{classes!r}; expected a list of classes, by number or name")
         ours["data.holdout"] = named_holdout(flat["holdout_classes"])
     if str(ours.get("train.optimizer")).lower() in ("adam", "adamw", "sgd"):
         ours["train.optimizer"] = str(ours["train.optimizer"]).lower()
@@ -211,7 +211,7 @@ def _changes(flat: Mapping[str, Any], tree: Mapping[str, Any], before: Mapping[s
 def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ..."""
     if len(pairs) % 2:
-        joined = next((one for one in pairs[::2] if "=" in one), pairs[-1])
+        joined = next((word for word in pairs[::2] if "=" in word), pairs[-1])
         raise InputError(CommandOption("--set"), f"{joined!r} without a value; expected KEY VALUE KEY VALUE ...")
     flat, ours = dict[str, Any](), dict[str, Any]()
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
@@ -240,8 +240,8 @@ def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
 def device(pairs: Sequence[str]) -> str:
     """The device that ``--set`` asks for, by train.device or aux.gpu; else "auto"."""
     flat, ours = read_pairs(pairs)
-    gpu, own = flat.get(_GPU), ours.get("train", {}).get("device")
-    return str(own) if own is not None else "auto" if gpu is None else _device(gpu)
+    gpu, device_key = flat.get(_GPU), ours.get("train", {}).get("device")
+    return str(device_key) if device_key is not None else "auto" if gpu is None else _device(gpu)
 
 
 def _device(gpu: Any) -> str:

@@ -146,13 +146,13 @@ def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bo
 
     A letter in the shape stands for any length but 0, as in ("N", 3).
     """
-    told = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
-    array = array_of(value, where, f"numbers, {told}")
+    wanted_shape = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    array = array_of(value, where, f"numbers, {wanted_shape}")
     fits = len(shape) == array.ndim and all(
         n > 0 if isinstance(wanted, str) else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        raise InputError(where, f"an array of shape {array.shape}; expected {told}")
+        raise InputError(where, f"an array of shape {array.shape}; expected {wanted_shape}")
     if finite and not np.isfinite(array).all():
-        raise InputError(where, f"NaN or an infinity; expected finite numbers, {told}")
+        raise InputError(where, f"NaN or an infinity; expected finite numbers, {wanted_shape}")
     return array

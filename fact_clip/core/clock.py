@@ -65,8 +65,8 @@ class Clock:
             beyond = np.maximum(values - self.times[-1], 0) / step
             middles = (self.times[1:] + self.times[:-1]) / 2
             within = np.searchsorted(middles, values, side="right").astype(np.int64)
-            found: NDArray[np.int64] = within + np.floor(beyond + 0.5).astype(np.int64)
-            return found
+            frames: NDArray[np.int64] = within + np.floor(beyond + 0.5).astype(np.int64)
+            return frames
         if self.fps is None:
             raise InputError(
                 where, "times in seconds and no frame rate; expected frames a second", "set --fps or --features"

@@ -30,12 +30,12 @@ _PATIENCE = timedelta(days=1)
 
 def place_in_launch() -> tuple[int, int]:
     """Number of this process, and how many there are, as the launcher says; an InputError where they cannot be."""
-    given = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")}
+    values = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")}
     todo = "start several processes with torchrun, or unset RANK and WORLD_SIZE"
-    for name, text in given.items():
+    for name, text in values.items():
         if text and not (text.isascii() and text.isdecimal() and len(text) < 7):
             raise InputError(name, f"{text!r}; expected a whole number, as torchrun sets it", todo)
-    rank, world = int(given["RANK"] or 0), int(given["WORLD_SIZE"] or 1)
+    rank, world = int(values["RANK"] or 0), int(values["WORLD_SIZE"] or 1)
     if rank >= world:
         raise InputError("RANK", f"{rank} of {world} processes (WORLD_SIZE); expected 0 to {max(world - 1, 0)}", todo)
     lacking = [name for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK") if world > 1 and not os.environ.get(name)]
@@ -121,14 +121,14 @@ class Processes:
         """``[function(item) for item in items]`` in every process, where each process works out its share."""
         return self.gather([function(item) for item in self.share(items)], len(items))
 
-    def gather(self, found: Sequence[R], count: int) -> list[R]:
+    def gather(self, results: Sequence[R], count: int) -> list[R]:
         """What all processes found for their share of `count` items, in the order of the items; in every process."""
         if self.world == 1:
-            return list(found)
+            return list(results)
         from accelerate.utils import gather_object
 
-        of_process = gather_object([list(found)])
-        return [of_process[place % self.world][place // self.world] for place in range(count)]
+        of_process = gather_object([list(results)])
+        return [of_process[index % self.world][index // self.world] for index in range(count)]
 
     def broadcast(self, function: Callable[[], R]) -> R:
         """What the function gives in the first process, which alone calls it: it may read from stdin."""
@@ -156,14 +156,14 @@ class Processes:
             return
         import torch
 
-        gradients = [each.grad for each in parameters]
+        gradients = [weight.grad for weight in parameters]
         there = torch.tensor([grad is not None for grad in gradients], device=self.device, dtype=torch.float32)
-        pieces = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+        pieces = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in parameters]
         total = torch.cat([there, *(piece.flatten().float() for piece in pieces)])
         torch.distributed.all_reduce(total)
         used, *sums = total.split([len(pieces), *(piece.numel() for piece in pieces)])  # type: ignore[no-untyped-call]
-        for parameter, piece, own, by_any in zip(parameters, pieces, sums, used.tolist(), strict=True):
-            parameter.grad = own.view_as(piece).to(piece.dtype) if by_any else None
+        for parameter, piece, total_grad, by_any in zip(parameters, pieces, sums, used.tolist(), strict=True):
+            parameter.grad = total_grad.view_as(piece).to(piece.dtype) if by_any else None
 
 
 PARENT = "FACT_CLIP_PARENT"

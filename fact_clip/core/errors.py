@@ -71,8 +71,8 @@ class InputError(ValueError):
             FileLocation(where) if isinstance(where, Path) else Argument(where) if isinstance(where, str) else where
         )
         self.problem, self.fix = problem, fix
-        place = f"{shortened(str(self.where))}: "
-        super().__init__(printable(f"{place}{sentence(shortened(problem), shortened(fix))}"))
+        prefix = f"{shortened(str(self.where))}: "
+        super().__init__(printable(f"{prefix}{sentence(shortened(problem), shortened(fix))}"))
 
     @property
     def path(self) -> Path | None:

@@ -116,8 +116,8 @@ def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = Tr
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair, which no file takes
         return value
     except json.JSONDecodeError as error:
-        place = FileLocation(where, error.lineno) if isinstance(where, Path) else where  # else it says the line
-        raise InputError(place, f"not JSON ({error.msg})", fix) from None
+        location = FileLocation(where, error.lineno) if isinstance(where, Path) else where  # else it says the line
+        raise InputError(location, f"not JSON ({error.msg})", fix) from None
     except RecursionError:
         raise InputError(where, "JSON that is nested too deeply", fix) from None
     except (UnicodeEncodeError, ValueError) as error:

@@ -68,8 +68,8 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     array = _some_labels(labels, stride)
     expected = -(-n_frames // stride)
     if array.size != expected:
-        found = f"{array.size} labels at stride {stride} for {n_frames} frames"
-        raise InputError("labels", f"{found}; expected {expected} labels")
+        problem = f"{array.size} labels at stride {stride} for {n_frames} frames"
+        raise InputError("labels", f"{problem}; expected {expected} labels")
     return array[np.arange(n_frames) // stride]
 
 

@@ -92,8 +92,8 @@ class Vocabulary:
         """
         listed, left_out = names_of(names, "names"), names_of(background, "background")
         _check_names("names", listed)
-        found, entries = _resolved(listed, left_out, factors, slots)
-        return cls(listed, left_out, found, entries)
+        used_slots, entries = _resolved(listed, left_out, factors, slots)
+        return cls(listed, left_out, used_slots, entries)
 
     @classmethod
     def from_mapping(
@@ -136,10 +136,10 @@ class Vocabulary:
 
     @cached_property
     def _spelled(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        by_spelling: dict[str, str] = {}
         for name in self.names:
-            found.setdefault(spelling_key(name), name)
-        return found
+            by_spelling.setdefault(spelling_key(name), name)
+        return by_spelling
 
     def same(self, name: str) -> str:
         """The class that this name is in another spelling (see `spelling`), or the name as it is."""
@@ -167,9 +167,9 @@ class Vocabulary:
         if slot not in self.slots:
             raise InputError("vocabulary", f"no slot {slot!r}; expected one of {self.slots}")
         column = [entry[self.slots.index(slot)] for entry in self.factors]
-        known = list(dict.fromkeys(factor for factor in column if factor is not None))
-        indices = [-1 if factor is None else known.index(factor) for factor in column]
-        return tuple(known), np.array(indices, dtype=np.int64)
+        factors = list(dict.fromkeys(factor for factor in column if factor is not None))
+        indices = [-1 if factor is None else factors.index(factor) for factor in column]
+        return tuple(factors), np.array(indices, dtype=np.int64)
 
     def extended(
         self, names: Iterable[str], background: Iterable[str] = (), factors: FactorSource | None = None
@@ -196,7 +196,7 @@ class Vocabulary:
             name: [(slot, factor) for slot, factor in zip(self.slots, entry, strict=True) if factor is not None]
             for name, entry in zip(self.names, self.factors, strict=True)
         }
-        seen = {pair for name, own in pairs.items() if name not in held_out for pair in own}
+        seen = {pair for name, class_pairs in pairs.items() if name not in held_out for pair in class_pairs}
         return {
             name: tuple(pair for pair in pairs[self.names[self.index(name)]] if pair not in seen) for name in held_out
         }

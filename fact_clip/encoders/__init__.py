@@ -136,9 +136,9 @@ def is_local(name: str) -> bool:
         return "/" in rest or ":" in rest
     if prefix == "transformers":
         return looks_local(rest) or expanded(rest).exists()
-    place = rest.partition("/")[2]
+    path = rest.partition("/")[2]
     return prefix in ("clip", "open_clip") and (
-        rest.startswith("local-dir:") or looks_local(place) or expanded(place or "-").is_file()
+        rest.startswith("local-dir:") or looks_local(path) or expanded(path or "-").is_file()
     )
 
 

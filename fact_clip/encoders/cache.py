@@ -59,8 +59,8 @@ class TextMatrix:
         if "factors" in parts:
             for slot in vocabulary.slots:
                 index = vocabulary.factor_indices(slot)[1]
-                known = self.slots[slot] if len(self.slots[slot]) else np.zeros_like(self.classes[:1])
-                columns.append(known[index] * ((index >= 0) & action)[:, None])
+                slots = self.slots[slot] if len(self.slots[slot]) else np.zeros_like(self.classes[:1])
+                columns.append(slots[index] * ((index >= 0) & action)[:, None])
         return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -143,8 +143,8 @@ def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray
     mean = rows.astype(np.float64).mean(axis=0)
     length = np.linalg.norm(mean)
     if length < 1e-6:
-        found = f"vectors that cancel out for {list(texts)}"
-        raise InputError(f"text encoder {name!r}", f"{found}; expected a mean of some length")
+        result = f"vectors that cancel out for {list(texts)}"
+        raise InputError(f"text encoder {name!r}", f"{result}; expected a mean of some length")
     return (mean / length).astype(np.float32)
 
 

@@ -46,10 +46,10 @@ class Timm(Backbone):
     def _copy(self) -> str:
         import timm
 
-        known = timm.get_pretrained_cfg(self._model_name, allow_unregistered=True)
-        hub, url = (known.hf_hub_id, known.url) if known else (None, None)
-        place = f"https://huggingface.co/{hub}" if hub else url
-        weights = f"the weights from {place}" if place else "the weights"
+        pretrained = timm.get_pretrained_cfg(self._model_name, allow_unregistered=True)
+        hub, url = (pretrained.hf_hub_id, pretrained.url) if pretrained else (None, None)
+        path = f"https://huggingface.co/{hub}" if hub else url
+        weights = f"the weights from {path}" if path else "the weights"
         return f"copy: download {weights} and give timm:{self._model_name}/FILE"
 
     def _load(self) -> Any:

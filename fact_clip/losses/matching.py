@@ -59,9 +59,9 @@ def one_to_many(cost: NDArray[np.floating], classes: NDArray[np.int64]) -> Pairs
     owner[tokens] = columns
     pairs = []
     for segment, label in enumerate(classes):
-        own = np.flatnonzero(present[owner] == label)
-        if own.size:
-            pairs.append((int(own[cost[own, segment].argmin()]), segment))
+        owned = np.flatnonzero(present[owner] == label)
+        if owned.size:
+            pairs.append((int(owned[cost[owned, segment].argmin()]), segment))
     return pairs
 
 
@@ -84,18 +84,18 @@ def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tu
     The costs travel to the CPU in one copy. A FloatingPointError where one is not finite.
     """
     pairs = []
-    for own, count, classes in zip(cost.cpu().numpy(), tokens, truth.transcripts, strict=True):
-        own = own[:count, : len(classes)]
-        if not np.isfinite(own).all():
+    for video_cost, count, classes in zip(cost.cpu().numpy(), tokens, truth.transcripts, strict=True):
+        video_cost = video_cost[:count, : len(classes)]
+        if not np.isfinite(video_cost).all():
             raise FloatingPointError("scores that are not finite")
-        pairs.append(match(kind, own, classes))
+        pairs.append(match(kind, video_cost, classes))
     return tuple(pairs)
 
 
 def token_of_segment(pairs: tuple[Pairs, ...], segments: int, device: torch.device) -> Tensor:
     """(B, S) the token that each segment is matched to, -1 where there is none."""
     token = np.full((len(pairs), segments), -1)
-    for row, own in zip(token, pairs, strict=True):
-        for matched, segment in own:
+    for row, video_pairs in zip(token, pairs, strict=True):
+        for matched, segment in video_pairs:
             row[segment] = matched
     return torch.from_numpy(token).to(device, non_blocking=True)

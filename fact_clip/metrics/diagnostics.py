@@ -108,11 +108,11 @@ def confusions(
 
 def sharing(vocabulary: Vocabulary, label: int, among: Classes) -> frozenset[int]:
     """Those of some classes that have a factor in common with a class."""
-    own = vocabulary.factors[label]
+    factors = vocabulary.factors[label]
     return frozenset(
         other
         for other in among
-        if any(a is not None and a == b for a, b in zip(own, vocabulary.factors[other], strict=True))
+        if any(a is not None and a == b for a, b in zip(factors, vocabulary.factors[other], strict=True))
     )
 
 
@@ -130,11 +130,11 @@ def compositional_gap(
     held, right = _factor_hits(vocabulary, true, guess)
     gaps = []
     for label in sorted(wanted):
-        own = true == label
-        if own.any():
+        is_class = true == label
+        if is_class.any():
             factors = [factor for factor in enumerate(vocabulary.factors[label]) if factor[1] is not None]
             product = math.prod(right[factor] / held[factor] for factor in factors)
-            gaps.append(100 * (float((guess[own] == label).mean()) - product))
+            gaps.append(100 * (float((guess[is_class] == label).mean()) - product))
     return float(np.mean(gaps)) if gaps else None
 
 
@@ -153,10 +153,10 @@ def _factor_hits(
     """For each (place of a slot, factor) the frames whose true class has it, and those of them named so, too."""
     held, right = Counter[tuple[int, str | None]](), Counter[tuple[int, str | None]]()
     for (label, named), count in Counter(zip(true.tolist(), guess.tolist(), strict=True)).items():
-        for place, factor in enumerate(vocabulary.factors[label]):
+        for slot, factor in enumerate(vocabulary.factors[label]):
             if factor is not None:
-                held[place, factor] += count
-                right[place, factor] += count * (vocabulary.factors[named][place] == factor)
+                held[slot, factor] += count
+                right[slot, factor] += count * (vocabulary.factors[named][slot] == factor)
     return held, right
 
 
@@ -167,8 +167,8 @@ def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> 
     an H of 0.
     """
     if not len(harmonic_means) or len(harmonic_means) != len(oracle):
-        found = f"{len(harmonic_means)} and {len(oracle)} runs"
-        raise InputError("openness ratio", f"{found}; expected as many runs with classes hidden as without")
+        problem = f"{len(harmonic_means)} and {len(oracle)} runs"
+        raise InputError("openness ratio", f"{problem}; expected as many runs with classes hidden as without")
     for value in (*harmonic_means, *oracle):
         number_of(value, "openness ratio", "harmonic means, 0 or more", 0)
     below = float(np.mean(oracle))

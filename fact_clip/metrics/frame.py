@@ -41,7 +41,7 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
         raise InputError(
             "prediction", f"{len(prediction)} videos; expected {n_videos}, one for each in the ground truth"
         )
-    return [_pair(place, ground_truth[place], prediction[place], stride) for place in range(n_videos)]
+    return [_pair(index, ground_truth[index], prediction[index], stride) for index in range(n_videos)]
 
 
 def _videos(where: str, labellings: Labellings) -> list[ArrayLike]:
@@ -50,11 +50,11 @@ def _videos(where: str, labellings: Labellings) -> list[ArrayLike]:
     return list(labellings)
 
 
-def _pair(place: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
-    where = f"prediction of video {place}"
-    true, predicted = frame_labels(truth, f"ground truth of video {place}"), frame_labels(guess, where)
+def _pair(index: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
+    where = f"prediction of video {index}"
+    true, predicted = frame_labels(truth, f"ground truth of video {index}"), frame_labels(guess, where)
     if true.size == 0:
-        raise InputError(f"ground truth of video {place}", "no frames; expected at least one")
+        raise InputError(f"ground truth of video {index}", "no frames; expected at least one")
     if stride != 1:
         predicted = stretch(predicted, stride, true.size)
     if predicted.size != true.size:
@@ -68,24 +68,24 @@ def _pair(place: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
 
 def without_true(videos: Iterable[Video], classes: Collection[int]) -> list[Video]:
     """The same videos without the frames whose true label is among `classes`."""
-    kept = [(true, predicted, ~np.isin(true, sorted(classes))) for true, predicted in videos]
-    return [(true[mask], predicted[mask]) for true, predicted, mask in kept]
+    remaining = [(true, predicted, ~np.isin(true, sorted(classes))) for true, predicted in videos]
+    return [(true[mask], predicted[mask]) for true, predicted, mask in remaining]
 
 
 def class_set(where: str, classes: Classes) -> frozenset[int]:
     """Check class indices given as an option, such as background; an InputError unless whole numbers of 0 or more."""
-    found: list[Any] = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
-    for value in found:
+    indices: list[Any] = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
+    for value in indices:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             raise InputError(
                 where, f"{value!r}; expected class indices, 0 or more", "look names up with Vocabulary.index"
             )
-    return frozenset(map(int, found))
+    return frozenset(map(int, indices))
 
 
-def percent(part: float, whole: float) -> float:
+def percent(part: float, total: float) -> float:
     """100 · part / whole; a share of nothing is 0, never NaN."""
-    return 100.0 * part / whole if whole else 0.0
+    return 100.0 * part / total if total else 0.0
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class FrameCounts:
     @classmethod
     def of_arrays(cls, total: Labels, right: Labels) -> FrameCounts:
         """From frames a class, (C,) and (C,)."""
-        return cls(*(Counter({label: n for label, n in enumerate(each.tolist()) if n}) for each in (total, right)))
+        return cls(*(Counter({label: n for label, n in enumerate(counts.tolist()) if n}) for counts in (total, right)))
 
     def only(self, classes: Collection[int]) -> FrameCounts:
         """The counts of these classes."""
-        kept = {label: count for label, count in self.total.items() if label in classes}
-        return FrameCounts(Counter(kept), self.right)
+        frames = {label: count for label, count in self.total.items() if label in classes}
+        return FrameCounts(Counter(frames), self.right)
 
     def without(self, classes: Collection[int]) -> FrameCounts:
         """The counts of all classes but these."""
@@ -148,13 +148,13 @@ def cohen_kappa(ground_truth: Labellings, prediction: Labellings) -> float:
     Scales", Educational and Psychological Measurement 20 (1960).
     """
     videos = paired(ground_truth, prediction)
-    true = np.concatenate([one for one, _ in videos])
+    true = np.concatenate([video_truth for video_truth, _ in videos])
     guess = np.concatenate([other for _, other in videos])
     if not true.size:
         return 0.0
-    _, place = np.unique(np.concatenate([true, guess]), return_inverse=True)  # a class may have any number
-    size = int(place.max()) + 1
-    shares = [np.bincount(labels, minlength=size) / true.size for labels in np.split(place, 2)]
+    _, index = np.unique(np.concatenate([true, guess]), return_inverse=True)  # a class may have any number
+    size = int(index.max()) + 1
+    shares = [np.bincount(labels, minlength=size) / true.size for labels in np.split(index, 2)]
     expected = float(shares[0] @ shares[1])
     observed = float((true == guess).mean())
     return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)

@@ -35,11 +35,11 @@ def segments(labels: Labels, left_out: Collection[int] = (), last_ends_early: bo
         last_ends_early: the last run of the video stops one frame early (profile mstcn-legacy). If it has one frame it
             stays as a segment of zero length, whose IoU is 0 with everything.
     """
-    found = runs(labels) if len(labels) else []
-    if found and last_ends_early:
-        start, stop, label = found[-1]
-        found[-1] = (start, stop - 1, label)
-    return [run for run in found if run[2] not in left_out]
+    segments_ = runs(labels) if len(labels) else []
+    if segments_ and last_ends_early:
+        start, stop, label = segments_[-1]
+        segments_[-1] = (start, stop - 1, label)
+    return [run for run in segments_ if run[2] not in left_out]
 
 
 def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
@@ -79,13 +79,13 @@ class SegmentCounts:
         for run in predicted:
             while first < len(true) and true[first][1] <= run[0]:
                 first += 1
-            place, shared, union = _best_match(run, true, first)
-            if shared and place not in used and 100 * shared >= overlap * union:
-                used.add(place)
+            index, shared, union = _best_match(run, true, first)
+            if shared and index not in used and 100 * shared >= overlap * union:
+                used.add(index)
                 counts.hits[run[2]] += 1
             else:
                 counts.false_alarms[run[2]] += 1
-        counts.misses.update(run[2] for place, run in enumerate(true) if place not in used)
+        counts.misses.update(run[2] for index, run in enumerate(true) if index not in used)
         return counts
 
     @classmethod
@@ -100,11 +100,11 @@ class SegmentCounts:
 
     def only(self, classes: Collection[int]) -> SegmentCounts:
         """The counts charged to these classes."""
-        kept = (
+        counts = (
             Counter({label: count for label, count in part.items() if label in classes})
             for part in (self.hits, self.false_alarms, self.misses)
         )
-        return SegmentCounts(*kept)
+        return SegmentCounts(*counts)
 
     def without(self, classes: Collection[int]) -> SegmentCounts:
         """The counts charged to all classes but these."""
@@ -124,8 +124,8 @@ def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, in
     """
     start, stop, label = run
     best = (-1, 0, 1)
-    for place in range(first, len(true)):
-        other_start, other_stop, other_label = true[place]
+    for index in range(first, len(true)):
+        other_start, other_stop, other_label = true[index]
         if other_start >= stop:
             break
         if other_label != label:
@@ -134,7 +134,7 @@ def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, in
         union = max(stop, other_stop) - min(start, other_start)
         # shared / union > best shared / best union, in whole numbers
         if shared > 0 and shared * best[2] > best[1] * union:
-            best = place, shared, union
+            best = index, shared, union
     return best
 
 

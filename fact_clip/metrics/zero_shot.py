@@ -139,9 +139,9 @@ class SeenUnseenCurve:
         """Lists "gamma", "seen", "unseen" of at most `points` points, evenly spread along the curve, and gamma = 0."""
         points = whole_of(points, "points", 1, 1_000_000)
         way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(self.seen)) + np.abs(np.diff(self.unseen)))])
-        kept = np.searchsorted(way, np.linspace(0, way[-1], max(points - 1, 2)))
-        kept = np.unique(np.append(kept, self.start))
-        return {name: getattr(self, name)[kept].tolist() for name in ("gamma", "seen", "unseen")}
+        points_ = np.searchsorted(way, np.linspace(0, way[-1], max(points - 1, 2)))
+        points_ = np.unique(np.append(points_, self.start))
+        return {name: getattr(self, name)[points_].tolist() for name in ("gamma", "seen", "unseen")}
 
 
 def seen_unseen_curve(
@@ -165,16 +165,16 @@ def seen_unseen_curve(
         InputError: shapes that do not fit, NaN, a frame in which no seen or no unseen class is a candidate, a class in
             two groups or of C or more, no unseen class.
     """
-    found = _compared(ground_truth, scores, unseen, background, also_unseen)
-    (held_out, left_out, others), true, margin = found.groups, found.true, found.margin
-    n_classes, seen_guess, unseen_guess = found.n_classes, found.seen_guess, found.unseen_guess
+    compared = _compared(ground_truth, scores, unseen, background, also_unseen)
+    (held_out, left_out, others), true, margin = compared.groups, compared.true, compared.margin
+    n_classes, seen_guess, unseen_guess = compared.n_classes, compared.seen_guess, compared.unseen_guess
     s_weight = _weights(true, seen_guess == true, set(range(n_classes)) - held_out - left_out - others)
     u_weight = _weights(true, unseen_guess == true, held_out)
 
     changes = (s_weight > 0) | (u_weight > 0)
-    breaks, place = np.unique(margin[changes], return_inverse=True)
-    lost = np.bincount(place, s_weight[changes])
-    won = np.bincount(place, u_weight[changes])
+    breaks, break_of = np.unique(margin[changes], return_inverse=True)
+    lost = np.bincount(break_of, s_weight[changes])
+    won = np.bincount(break_of, u_weight[changes])
     return SeenUnseenCurve(
         gamma=_between(breaks),
         # Summed from the end at which it is 0, so that it is 0 there.
@@ -218,8 +218,8 @@ def best_of_groups(
 
     Arguments and errors as in `seen_unseen_curve`.
     """
-    found = _compared(ground_truth, scores, unseen, background, also_unseen)
-    return found.true, found.margin, found.groups
+    compared = _compared(ground_truth, scores, unseen, background, also_unseen)
+    return compared.true, compared.margin, compared.groups
 
 
 def curve_of_predictions(
@@ -236,7 +236,7 @@ def curve_of_predictions(
     """
     for gamma in predictions:
         number_of(gamma, "gamma", "a finite number of nats")
-    counts = {gamma: FrameCounts.of(paired(ground_truth, each)) for gamma, each in predictions.items()}
+    counts = {gamma: FrameCounts.of(paired(ground_truth, labels)) for gamma, labels in predictions.items()}
     return curve_of_counts(counts, unseen, background, also_unseen)
 
 
@@ -288,9 +288,9 @@ def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64]
         )
     labels: list[NDArray[np.int64]] = []
     tables: list[Floats] = []
-    for place, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
-        where = f"scores of video {place}"
-        values, true = array_of(table, where, "numbers, (T, C)"), frame_labels(truth, f"ground truth of video {place}")
+    for index, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
+        where = f"scores of video {index}"
+        values, true = array_of(table, where, "numbers, (T, C)"), frame_labels(truth, f"ground truth of video {index}")
         if values.ndim != 2 or values.dtype.kind == "b":
             raise InputError(where, f"an array of {values.dtype}, shape {values.shape}; expected numbers, (T, C)")
         if len(values) != true.size or (tables and values.shape[1] != tables[0].shape[1]):
@@ -322,8 +322,8 @@ def _weights(true: NDArray[np.int64], right: NDArray[np.bool_], classes: Collect
     present = sorted(set(true.tolist()) & set(classes))
     weights = np.zeros(len(true))
     for label in present:
-        own = true == label
-        weights[right & own] = 100.0 / (own.sum() * len(present))
+        is_class = true == label
+        weights[right & is_class] = 100.0 / (is_class.sum() * len(present))
     return weights
 
 

@@ -17,7 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
-from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv, Keeps, Kernels, Taps, convolve, ours
+from fact_clip.models.kernels import (
+    BidirectionalGRU,
+    CachesWeights,
+    Dropout,
+    FrameConv,
+    Kernels,
+    Taps,
+    convolve,
+    use_cpu_kernel,
+)
 from fact_clip.models.output import Segments
 
 
@@ -156,7 +165,7 @@ class MSTCN(nn.Module):
         return self.conv_out(x)
 
 
-class MSTCNPlusPlus(Keeps):
+class MSTCNPlusPlus(CachesWeights):
     """Dual dilated layers of MS-TCN++ (Li et al. 2020): dilations 2^(L-1-l) and 2^l side by side.
 
     A layer joins two convolutions by a 1x1 with nothing between, so it is one convolution of at most five taps: 5 F^2
@@ -190,20 +199,20 @@ class MSTCNPlusPlus(Keeps):
     def _layer(self, x: Tensor, layer: int) -> Tensor:
         """One layer before its ReLU, folded where that pays off."""
         modules = (self.conv_dilated_1[layer], self.conv_dilated_2[layer], self.conv_fusion[layer])
-        one, two, fuse = (cast(FrameConv, module) for module in modules)
+        first, second, fuse = (cast(FrameConv, module) for module in modules)
         if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
-            return fuse(torch.cat([one(x), two(x)], dim=-1))
-        weights = [each for module in modules for each in module.parameters()]
-        if ours(x):
-            return self.made(("taps", layer), weights, lambda: Taps.of(*_folded(one, two, fuse)))(x)
-        return convolve(x, *self.made(("kernels", layer), weights, lambda: _folded(one, two, fuse)))
+            return fuse(torch.cat([first(x), second(x)], dim=-1))
+        weights = [weight for module in modules for weight in module.parameters()]
+        if use_cpu_kernel(x):
+            return self.cached(("taps", layer), weights, lambda: Taps.of(*_folded(first, second, fuse)))(x)
+        return convolve(x, *self.cached(("kernels", layer), weights, lambda: _folded(first, second, fuse)))
 
 
-def _folded(one: FrameConv, two: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:
+def _folded(first: FrameConv, second: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:
     """The kernels and the bias of ``fuse([one(x), two(x)])`` as a sum of convolutions of x."""
     halves, bias = fuse.weight.squeeze(-1).chunk(2, dim=1), cast(Tensor, fuse.bias)  # (F, F) each
     kernels = []
-    for half, conv in zip(halves, (one, two), strict=True):
+    for half, conv in zip(halves, (first, second), strict=True):
         kernels.append(((half @ conv.weight.flatten(1)).view_as(conv.weight), conv.dilation[0]))
         bias = bias + half @ cast(Tensor, conv.bias)
     return kernels, bias
@@ -269,12 +278,12 @@ def _multi_head(
     q, k, v = projected  # (B, heads, N or K, A / heads)
     real = None if mask is None else mask[:, None, None]
     if not dropout.training or not dropout.p:
-        found = nn.functional.scaled_dot_product_attention(q, k, v, real)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, real)
     else:
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
         logits = logits if real is None else logits.masked_fill(~real, float("-inf"))
-        found = dropout(logits.softmax(-1)) @ v
-    return nn.functional.linear(found.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias)
+        attended = dropout(logits.softmax(-1)) @ v
+    return nn.functional.linear(attended.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias)
 
 
 class TokenAttention(nn.Module):

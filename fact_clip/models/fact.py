@@ -115,11 +115,11 @@ class FACT(nn.Module):
         if features.dim() != 3 or features.shape[-1] != self.input_dim:
             raise InputError("model", f"features are {tuple(features.shape)}; expected (B, T, {self.input_dim})")
         if not features.is_floating_point() or 0 in features.shape:
-            found = f"features of type {features.dtype} and shape {tuple(features.shape)}"
-            raise InputError("model", f"{found}; expected floating point numbers of at least one frame")
+            problem = f"features of type {features.dtype} and shape {tuple(features.shape)}"
+            raise InputError("model", f"{problem}; expected floating point numbers of at least one frame")
         if mask is not None and (mask.shape != features.shape[:2] or mask.dtype != torch.bool):
-            found = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
-            raise InputError("model", f"{found}; expected true and false, {tuple(features.shape[:2])}")
+            problem = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
+            raise InputError("model", f"{problem}; expected true and false, {tuple(features.shape[:2])}")
         padded = mask is not None
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)

@@ -75,8 +75,8 @@ class Head(nn.Module):
 
 
 def _too_narrow(scores: int, width: int) -> InputError:
-    found = f"{scores} class scores do not fit in {width} channels"
-    return InputError("head", f"{found}; expected more than {scores}", "raise model.input.hidden")
+    problem = f"{scores} class scores do not fit in {width} channels"
+    return InputError("head", f"{problem}; expected more than {scores}", "raise model.input.hidden")
 
 
 class ClosedSetHead(Head):
@@ -174,12 +174,12 @@ class TextHead(Head):
         # A class is scored by the evidence of its own object, sum over e and o of objects[c, o] evidence[e, o]
         # (point[e] + asked[c, e]), taken apart so that nothing is as large as frames x evidence x classes.
         pointed = (self.point(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, O)
-        asked = self.ask(fed_keys)  # (C or C+1, E), what its verb and tool look for
-        sought = (asked.unsqueeze(-1) * objects.unsqueeze(1)).flatten(1)  # (C or C+1, E*O)
+        wanted = self.ask(fed_keys)  # (C or C+1, E), what its verb and tool look for
+        sought = (wanted.unsqueeze(-1) * objects.unsqueeze(1)).flatten(1)  # (C or C+1, E*O)
         scores = scores + pointed @ objects.T + evidence.flatten(-2) @ sought.T
         probs = scores.softmax(-1)
-        seen = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
-        return x + (probs @ fed + nn.functional.linear(seen, of_evidence, self.feed.bias)), scores
+        matched = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
+        return x + (probs @ fed + nn.functional.linear(matched, of_evidence, self.feed.bias)), scores
 
     def _word_scores(self, x: Tensor, keys: Tensor) -> Tensor:
         """(B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""

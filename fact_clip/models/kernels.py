@@ -19,35 +19,35 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 T = TypeVar("T")
 
 
-def ours(x: Tensor) -> bool:
+def use_cpu_kernel(x: Tensor) -> bool:
     """Whether what is written here computes on ``x``, and not torch: on the CPU, unless torch compiles."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-class Keeps(nn.Module):
+class CachesWeights(nn.Module):
     """A module that, in evaluation mode and without gradients, keeps what it makes of its weights.
 
     It forgets it when :meth:`train` or ``eval`` is called, and makes it anew where a weight has been replaced or
     changed. A fused optimiser changes weights without a trace: after its step call ``eval``.
     """
 
-    def made(self, key: Hashable, weights: Iterable[Tensor], make: Callable[[], T]) -> T:
+    def cached(self, key: Hashable, weights: Iterable[Tensor], make: Callable[[], T]) -> T:
         """``make()``, which reads the ``weights``, or its former result."""
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return make()
         weights = list(weights)
-        if any(each.is_inference() for each in weights):  # torch does not count their changes
+        if any(weight.is_inference() for weight in weights):  # torch does not count their changes
             return make()
-        kept = self.__dict__.setdefault("_kept", {})
-        versions = [(each.data_ptr(), each._version) for each in weights]
-        last: tuple[list[tuple[int, int]], T] | None = kept.get(key)
+        cache = self.__dict__.setdefault("_cached", {})
+        versions = [(weight.data_ptr(), weight._version) for weight in weights]
+        last: tuple[list[tuple[int, int]], T] | None = cache.get(key)
         if last is None or last[0] != versions:
-            last = kept[key] = versions, make()
+            last = cache[key] = versions, make()
         return last[1]
 
     def train(self, mode: bool = True) -> Self:
         """As of every module; what was kept is forgotten."""
-        self.__dict__.pop("_kept", None)
+        self.__dict__.pop("_cached", None)
         return super().train(mode)
 
 
@@ -161,7 +161,7 @@ class _ByTaps(torch.autograd.Function):
         return grad_x, grad_weight, flat.sum(0), None
 
 
-class FrameConv(Keeps, nn.Conv1d):
+class FrameConv(CachesWeights, nn.Conv1d):
     """A convolution over time, (B, T, in) to (B, T, out), with zeros beyond the ends; weights as in ``nn.Conv1d``."""
 
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
@@ -173,15 +173,15 @@ class FrameConv(Keeps, nn.Conv1d):
             return super().forward(x.transpose(1, 2)).transpose(1, 2)
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
-        if ours(x):
-            return self.made("taps", self.parameters(), lambda: Taps.of(kernels, bias))(x)
+        if use_cpu_kernel(x):
+            return self.cached("taps", self.parameters(), lambda: Taps.of(kernels, bias))(x)
         return convolve(x, kernels, bias)
 
 
 # --- GRU ------------------------------------------------------------------------------------------------
 
 
-class BidirectionalGRU(Keeps, nn.GRU):
+class BidirectionalGRU(CachesWeights, nn.GRU):
     """``nn.GRU`` with ``batch_first`` in both directions, over sequences (B, N, D) of several lengths; in float32."""
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int) -> None:
@@ -197,13 +197,13 @@ class BidirectionalGRU(Keeps, nn.GRU):
         """
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            if not ours(x):
+            if not use_cpu_kernel(x):
                 packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-                found = super().forward(packed)[0]
-                return pad_packed_sequence(found, batch_first=True, total_length=x.shape[1])[0]
+                output = super().forward(packed)[0]
+                return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0]
             steps = torch.arange(x.shape[1])
             mirrored = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps).unsqueeze(-1)  # (B, N, 1)
-            for weights in self.made("layers", self.parameters(), self._layers):
+            for weights in self.cached("layers", self.parameters(), self._layers):
                 x = _both_directions(x, mirrored, *weights) * mask.unsqueeze(-1)
             return x
 
@@ -272,11 +272,11 @@ class _Recurrence(torch.autograd.Function):
         recurrent = into[..., :3, :].flatten(-2)  # (N, G, B, 3H), a view
         back = weight.transpose(1, 2).contiguous()  # (G, 3H, H)
         carried = torch.zeros_like(states[0])
-        rows = zip(*(each.unbind(0) for each in (grad, factors, z, into, recurrent)), strict=True)
-        for own, factor, kept, out, gate in reversed(list(rows)):
-            carried += own
+        rows = zip(*(tensor.unbind(0) for tensor in (grad, factors, z, into, recurrent)), strict=True)
+        for row_grad, factor, state, out, gate in reversed(list(rows)):
+            carried += row_grad
             torch.mul(carried.unsqueeze(-2), factor, out=out)
-            carried = carried.mul_(kept).baddbmm_(gate, back)
+            carried = carried.mul_(state).baddbmm_(gate, back)
         grad_weight = before.permute(1, 3, 0, 2).flatten(2) @ recurrent.transpose(0, 1).flatten(1, 2)  # (G, H, 3H)
         grad_inputs = torch.cat([into[..., :2, :].flatten(-2), into[..., 3, :]], dim=-1)
         return grad_inputs, grad_weight, into[..., 2, :].sum((0, 2))
@@ -290,8 +290,8 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        if not self.training or not 0 < self.p < 1 or not ours(x):
+        if not self.training or not 0 < self.p < 1 or not use_cpu_kernel(x):
             return super().forward(x)
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        kept = bits[: x.numel()] >= round(self.p * 2**16) - 2**15
-        return x * kept.view(x.shape).to(x.dtype).mul_(1 / (1 - self.p))
+        mask = bits[: x.numel()] >= round(self.p * 2**16) - 2**15
+        return x * mask.view(x.shape).to(x.dtype).mul_(1 / (1 - self.p))

@@ -87,9 +87,9 @@ class ObjectEvidence(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, D) to the stream (B, T, width) and the evidence (B, T, E, O)."""
-        own = x[..., self.columns]  # (B, T, O, k)
-        fixed = own[..., self.fixed, :].flatten(2)  # (B, T, F*k)
-        hidden = torch.relu(self.own(own) + self.beside(fixed).unsqueeze(2))
+        object_rows = x[..., self.columns]  # (B, T, O, k)
+        fixed = object_rows[..., self.fixed, :].flatten(2)  # (B, T, F*k)
+        hidden = torch.relu(self.own(object_rows) + self.beside(fixed).unsqueeze(2))
         evidence = torch.relu(self.out(hidden))  # (B, T, O, E)
         free = evidence[..., self.free, :]
         weights = self.attend(free).softmax(2)  # (B, T, O', heads)

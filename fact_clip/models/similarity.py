@@ -100,10 +100,10 @@ def _smoothed(curves: Tensor, window: int) -> Tensor:
 
 def _margin(curves: Tensor, present: Tensor) -> Tensor:
     """(B, C*S, T) less the best of the same slot's other words; 0 without a word, or where there is no other."""
-    own = curves.unflatten(1, present.shape)  # (B, C, S, T)
-    among = own.masked_fill(~present.unsqueeze(-1), -torch.inf)
+    curve = curves.unflatten(1, present.shape)  # (B, C, S, T)
+    among = curve.masked_fill(~present.unsqueeze(-1), -torch.inf)
     first, *further = among.topk(min(2, len(present)), dim=1).values.split(1, dim=1)  # (B, 1, S, T) each
     second = further[0] if further else torch.full_like(first, -torch.inf)
-    other = torch.where(own < first, first, second)
-    known = present.unsqueeze(-1) & (other > -torch.inf)
-    return torch.where(known, own - other.masked_fill(~known, 0.0), 0.0).flatten(1, 2)
+    other = torch.where(curve < first, first, second)
+    present_ = present.unsqueeze(-1) & (other > -torch.inf)
+    return torch.where(present_, curve - other.masked_fill(~present_, 0.0), 0.0).flatten(1, 2)

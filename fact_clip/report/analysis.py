@@ -33,7 +33,7 @@ def confusion(truth: Sequence[Labels], prediction: Sequence[Labels]) -> list[tup
     judged = true >= 0
     pairs, counts = np.unique(np.stack([true[judged], guess[judged]]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:MOST_CELLS]
-    return [(int(pairs[0, place]), int(pairs[1, place]), int(counts[place])) for place in order]
+    return [(int(pairs[0, index]), int(pairs[1, index]), int(counts[index])) for index in order]
 
 
 def factor_confusions(
@@ -45,14 +45,14 @@ def factor_confusions(
     """
     if len(vocabulary.slots) < 2:
         return {}
-    found = {}
+    confusions = {}
     for slot in vocabulary.slots:
         names, of_class = vocabulary.factor_indices(slot)
         of_class = np.where(of_class < 0, len(names), of_class)
         # -1 stays -1
-        true, guess = ([np.where(each < 0, -1, of_class[each]) for each in rows] for rows in (truth, prediction))
-        found[slot] = {"names": [*names, "none"], "cells": confusion(true, guess)}
-    return found
+        true, guess = ([np.where(labels < 0, -1, of_class[labels]) for labels in rows] for rows in (truth, prediction))
+        confusions[slot] = {"names": [*names, "none"], "cells": confusion(true, guess)}
+    return confusions
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class Cuts:
 
 def _inside(inner: Sequence[Run], outer: Sequence[Run]) -> list[int]:
     """How many of the inner segments lie in each of the outer ones by at least half their length."""
-    counts, place = [0] * len(outer), 0
+    counts, index = [0] * len(outer), 0
     for start, stop, _ in inner:
-        while place < len(outer) and outer[place][1] <= start:
-            place += 1
-        at = place
+        while index < len(outer) and outer[index][1] <= start:
+            index += 1
+        at = index
         while at < len(outer) and outer[at][0] < stop:
             shared = min(stop, outer[at][1]) - max(start, outer[at][0])
             if 2 * shared >= stop - start:
@@ -117,11 +117,11 @@ def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
     unit, frames_of_unit = ("frames", 1.0) if rate is None else ("s", rate)
     rows = []
     for tolerance in TOLERANCES[unit]:
-        found = metrics.boundary_scores(truth, prediction, tolerance, rate)
-        rows.append([tolerance, *(round(found[key], 1) for key in ("precision", "recall", "f1"))])
+        scores = metrics.boundary_scores(truth, prediction, tolerance, rate)
+        rows.append([tolerance, *(round(scores[key], 1) for key in ("precision", "recall", "f1"))])
     offsets = []
     for true, guess in zip(truth, prediction, strict=True):
-        edges, guesses = (np.array([run[0] for run in segments(each)[1:]]) for each in (true, guess))
+        edges, guesses = (np.array([run[0] for run in segments(labels)[1:]]) for labels in (true, guess))
         if len(edges) and len(guesses):
             after = np.searchsorted(guesses, edges)  # (edges,) place of the first predicted boundary that is not before
             early, late = (
@@ -170,15 +170,15 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any
 
     "true" is the most frequent label of the frames of the segment (-1: none).
     """
-    found = []
-    for place, video in enumerate(videos):
+    segments_ = []
+    for number, video in enumerate(videos):
         labels, shares = video.labels["prediction"], video.confidence["prediction"].astype(np.float64)
         for index, (start, stop, label) in enumerate(runs(labels)):
-            found.append((float(shares[start:stop].mean()), place, index, start, stop, label))
+            segments_.append((float(shares[start:stop].mean()), number, index, start, stop, label))
     rows: list[dict[str, Any]] = []
-    for confidence, place, index, start, stop, label in sorted(found)[:most]:
-        names, counts = np.unique(videos[place].labels["truth"][start:stop], return_counts=True)
+    for confidence, number, index, start, stop, label in sorted(segments_)[:most]:
+        names, counts = np.unique(videos[number].labels["truth"][start:stop], return_counts=True)
         true = int(names[counts.argmax()])
-        rows.append({"video": place, "index": index, "start": start, "stop": stop, "label": label})
+        rows.append({"video": number, "index": index, "start": start, "stop": stop, "label": label})
         rows[-1] |= {"confidence": round(confidence, 3), "true": true}
     return rows

@@ -45,15 +45,15 @@ def palette(count: int) -> tuple[str, ...]:
     and from the grey of background. Greyish, glaring, very dark and very light ones are left out.
     """
     grid = np.array(list(product(np.linspace(0, 1, 18), repeat=3)))
-    seen = oklab(grid)
-    lightness, chroma = seen[:, 0], np.hypot(seen[:, 1], seen[:, 2])
+    perceived = oklab(grid)
+    lightness, chroma = perceived[:, 0], np.hypot(perceived[:, 1], perceived[:, 2])
     usable = (lightness > 0.36) & (lightness < 0.90) & (chroma > 0.055) & (chroma < 0.26)
-    grid, seen = grid[usable], seen[usable]
+    grid, perceived = grid[usable], perceived[usable]
     taken = oklab(np.array([[1.0, 1.0, 1.0], _rgb(BACKGROUND)]))
-    distance = np.min(np.linalg.norm(seen[:, None] - taken[None], axis=2), axis=1)
+    distance = np.min(np.linalg.norm(perceived[:, None] - taken[None], axis=2), axis=1)
     chosen = [int(np.argmin(np.linalg.norm(grid - _rgb("#1f77b4"), axis=1)))]  # a calm blue to begin with
     while len(chosen) < count:
-        distance = np.minimum(distance, np.linalg.norm(seen - seen[chosen[-1]], axis=1))
+        distance = np.minimum(distance, np.linalg.norm(perceived - perceived[chosen[-1]], axis=1))
         chosen.append(int(np.argmax(distance)))
     return tuple("#" + "".join(f"{round(255 * part):02x}" for part in grid[index]) for index in chosen[:count])
 
@@ -78,8 +78,8 @@ def class_colours(names: Sequence[str], background: Collection[str] = ()) -> dic
         name: (colour, number)
         for number, (name, colour) in enumerate(zip(actions, palette(len(actions)), strict=True), 1)
     }
-    found: dict[str, Colour] = {}
+    colours: dict[str, Colour] = {}
     for index, name in enumerate(names):
         colour, number = look.get(name, (None, None))
-        found[name] = {"colour": colour, "number": number, "index": index}
-    return found
+        colours[name] = {"colour": colour, "number": number, "index": index}
+    return colours

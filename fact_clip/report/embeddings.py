@@ -46,10 +46,10 @@ def draw_frames(
     whole_of(n_scores, "n_scores", 0, 1_000_000)
     if not listed:
         raise InputError("videos", "none; expected at least one")
-    for place, video in enumerate(listed):
+    for index, video in enumerate(listed):
         if not isinstance(video, tuple | list) or len(video) != 5 or not isinstance(video[0], str):
             raise InputError(
-                f"video {place}", f"{type(video).__name__}; expected name, input, features, log scores and labels"
+                f"video {index}", f"{type(video).__name__}; expected name, input, features, log scores and labels"
             )
         for what, rows in zip(("input", "features"), video[1:3], strict=True):
             if np.ndim(rows) != 2 or len(rows) != len(video[-1]):
@@ -58,8 +58,8 @@ def draw_frames(
     for name, _, _, scores, labels in listed[:n_scores]:
         figures[out / f"scores_{name}.png"] = class_scores(scores, labels, vocabulary.names, title=f"{title}: {name}")
     labels = np.concatenate([video[-1] for video in listed])
-    for what, place in (("input", 1), ("features", 2)):
-        rows = np.concatenate([np.asarray(video[place], dtype=np.float32) for video in listed])
+    for what, index in (("input", 1), ("features", 2)):
+        rows = np.concatenate([np.asarray(video[index], dtype=np.float32) for video in listed])
         over = f"{title}: {what}, {len(listed)} videos"
         figures[out / f"{what}.png"] = embeddings(rows, labels, vocabulary, title=over)
     return save_figures(figures)
@@ -110,24 +110,24 @@ def umap_points(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rows (N, D) laid out by UMAP with its standard settings and a fixed seed, (N, 2); needs umap-learn."""
     from umap import UMAP
 
-    found: NDArray[np.float64] = UMAP(random_state=0).fit_transform(np.asarray(rows, dtype=np.float64))
-    return found
+    points: NDArray[np.float64] = UMAP(random_state=0).fit_transform(np.asarray(rows, dtype=np.float64))
+    return points
 
 
 def space(
-    of: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = "", umap: bool = False
+    embedded: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = "", umap: bool = False
 ) -> Figure:
     """Rows as dots and texts as large marks in the colours of their classes: rings for seen classes, stars for unseen.
 
     Rows and texts are laid out together, on two principal axes or by UMAP, each less their mean: a gap between all rows
     and all texts says nothing of classes. Background is grey and lies below.
     """
-    of = of.thinned()
-    parts = [np.asarray(part, dtype=np.float64) for part in (of.rows, of.text) if part is not None]
-    whole = np.concatenate([part - part.mean(axis=0) for part in parts])
-    points, shares = (umap_points(whole), None) if umap else principal_components(whole)
-    text = points[len(of.rows) :]
-    figure = _scatter(points[: len(of.rows)], of.labels, vocabulary, title)
+    embedded = embedded.thinned()
+    parts = [np.asarray(part, dtype=np.float64) for part in (embedded.rows, embedded.text) if part is not None]
+    centred = np.concatenate([part - part.mean(axis=0) for part in parts])
+    points, shares = (umap_points(centred), None) if umap else principal_components(centred)
+    text = points[len(embedded.rows) :]
+    figure = _scatter(points[: len(embedded.rows)], embedded.labels, vocabulary, title)
     axes = figure.axes[0]
     looks = class_colours(vocabulary.names, vocabulary.background)
     for label, (x, y) in enumerate(text.tolist()):
@@ -177,13 +177,13 @@ def _scatter(points: NDArray[np.float64], labels: NDArray[np.int64], vocabulary:
     """Points (N, 2) in the colours of their classes (N,), and a legend."""
     there = [int(label) for label in np.unique(labels) if label >= 0]
     looks = class_colours(vocabulary.names, vocabulary.background)
-    known = {label: looks[vocabulary.names[label]]["colour"] for label in there}
-    colour = {label: found for label, found in known.items() if found is not None}
+    colour_of = {label: looks[vocabulary.names[label]]["colour"] for label in there}
+    colour = {label: value for label, value in colour_of.items() if value is not None}
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.add_subplot()
-    for label in sorted(there, key=lambda one: one in colour):
-        own = points[labels == label]
-        axes.scatter(own[:, 0], own[:, 1], s=6, color=colour.get(label, BACKGROUND), linewidths=0)
+    for label in sorted(there, key=lambda key: key in colour):
+        class_points = points[labels == label]
+        axes.scatter(class_points[:, 0], class_points[:, 1], s=6, color=colour.get(label, BACKGROUND), linewidths=0)
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     handles = [Line2D([], [], marker="o", linestyle="", color=colour.get(label, BACKGROUND)) for label in there]
     shown, columns = [vocabulary.names[label] for label in there], -(-len(there) // 40)
@@ -195,13 +195,13 @@ def _scatter(points: NDArray[np.float64], labels: NDArray[np.int64], vocabulary:
 
 def _labels_of(labels: ArrayLike, n_rows: int, n_classes: int) -> NDArray[np.int64]:
     """Class indices (N,), -1 where there is none; an InputError for another length, and for classes that are not."""
-    found = frame_labels(labels, "labels")
-    if len(found) != n_rows:
-        raise InputError("labels", f"{len(found)} of them; expected {n_rows}, one a row")
-    if len(found) and not -1 <= found.min() <= found.max() < n_classes:
-        wrong = found.min() if found.min() < -1 else found.max()
+    labels_ = frame_labels(labels, "labels")
+    if len(labels_) != n_rows:
+        raise InputError("labels", f"{len(labels_)} of them; expected {n_rows}, one a row")
+    if len(labels_) and not -1 <= labels_.min() <= labels_.max() < n_classes:
+        wrong = labels_.min() if labels_.min() < -1 else labels_.max()
         raise InputError("labels", f"class {wrong}; expected indices of the {n_classes} classes, or -1")
-    return found
+    return labels_
 
 
 def class_scores(
@@ -221,12 +221,12 @@ def class_scores(
         raise InputError("scores", f"NaN; expected log-probabilities, (T, {len(names)})")
     truth = _labels_of(truth, len(scores), len(names))
     shown = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
-    place = np.full(len(names) + 1, np.nan)  # the last one is for -1
-    place[shown] = np.arange(len(shown))
+    column_of = np.full(len(names) + 1, np.nan)  # the last one is for -1
+    column_of[shown] = np.arange(len(shown))
     figure = Figure(figsize=(12, 1.5 + 0.18 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(scores[:, shown].T.clip(_FLOOR, 0), aspect="auto", interpolation="nearest", vmin=_FLOOR, vmax=0)
-    axes.step(np.arange(len(truth)), place[truth], where="mid", color="white", linewidth=1)
+    axes.step(np.arange(len(truth)), column_of[truth], where="mid", color="white", linewidth=1)
     axes.set_yticks(range(len(shown)), [names[label] for label in shown], fontsize=7, parse_math=False)
     axes.set_xlabel("frame")
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)

@@ -22,7 +22,7 @@ MOST_CLASSES = 60  # of a confusion matrix, the most frequent ones
 _UNLABELLED = "no label"
 
 
-def save_plots(one: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary, out: Path) -> Iterator[Path]:
+def save_plots(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary, out: Path) -> Iterator[Path]:
     """Write the plots of an evaluated run into a folder, one after the other.
 
     Args:
@@ -35,36 +35,39 @@ def save_plots(one: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabula
         The path of each file: timeline_VIDEO, curve, confusion and confusion_SLOT, embeddings_NAME and
         embeddings_NAME_umap where umap-learn is installed, each as .png and .svg.
     """
-    for name, figure in _figures(one, spaces, vocabulary):
+    for name, figure in _figures(evaluated, spaces, vocabulary):
         for suffix in (".png", ".svg"):
             yield save_figure(figure, out / f"{name}{suffix}")
 
 
-def _figures(one: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary) -> Iterator[tuple[str, Figure]]:
-    names = one.record.vocabulary
-    for video in chosen_videos(one):
-        title = f"{video.name}, accuracy {video_figures(video, one)['frame_accuracy']:.1f}"
+def _figures(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary) -> Iterator[tuple[str, Figure]]:
+    names = evaluated.record.vocabulary
+    for video in chosen_videos(evaluated):
+        title = f"{video.name}, accuracy {video_figures(video, evaluated)['frame_accuracy']:.1f}"
         look: dict[str, Any] = {"background": (*names.background, _UNLABELLED), "names": names.names, "title": title}
         yield f"timeline_{video.name}", timeline(_rows(video, names), **look)
-    zero = one.result.get("zero_shot")
+    zero = evaluated.result.get("zero_shot")
     if zero is not None:
         yield "curve", curve({f"AUSUC {zero['ausuc']:.1f}": zero["curve"]}, used=zero["ways"]["in use"])
-    truth, prediction = ([video.labels[row] for video in one.record.videos] for row in ("truth", "prediction"))
+    truth, prediction = ([video.labels[row] for video in evaluated.record.videos] for row in ("truth", "prediction"))
     yield "confusion", confusion_figure(analysis.confusion(truth, prediction), names.names, "class")
-    for slot, found in analysis.factor_confusions(names, truth, prediction).items():
-        yield f"confusion_{slot}", confusion_figure(found["cells"], found["names"], slot)
+    for slot, confusions in analysis.factor_confusions(names, truth, prediction).items():
+        yield f"confusion_{slot}", confusion_figure(confusions["cells"], confusions["names"], slot)
     unseen = {vocabulary.index(name) for name in (zero or {}).get("unseen", {}) if name in vocabulary}
-    for name, of in spaces.items():
+    for name, space_ in spaces.items():
         for umap in (False, True)[: 1 + umap_is_there()]:
-            shown = f"{name} of {one.title}"
-            yield f"embeddings_{name}" + "_umap" * umap, space(of, vocabulary, unseen=unseen, title=shown, umap=umap)
+            shown = f"{name} of {evaluated.title}"
+            yield (
+                f"embeddings_{name}" + "_umap" * umap,
+                space(space_, vocabulary, unseen=unseen, title=shown, umap=umap),
+            )
 
 
-def chosen_videos(one: Evaluated) -> list[Video]:
+def chosen_videos(evaluated: Evaluated) -> list[Video]:
     """At most `MOST_TIMELINES` videos, evenly spread from the lowest frame accuracy to the highest."""
-    ranked = sorted(one.record.videos, key=lambda video: video_figures(video, one)["frame_accuracy"])
+    ranked = sorted(evaluated.record.videos, key=lambda video: video_figures(video, evaluated)["frame_accuracy"])
     places = np.linspace(0, len(ranked) - 1, min(len(ranked), MOST_TIMELINES)).round().astype(int)
-    return [ranked[place] for place in places]
+    return [ranked[index] for index in places]
 
 
 def _rows(video: Video, vocabulary: Vocabulary) -> dict[str, Segmentation]:
@@ -83,7 +86,7 @@ def confusion_figure(cells: list[tuple[int, int, int]], names: tuple[str, ...] |
     for true, _, count in cells:
         totals[true] = totals.get(true, 0) + count
     places = sorted(sorted(totals, key=lambda label: -totals[label])[:MOST_CLASSES])
-    at = {label: place for place, label in enumerate(places)}
+    at = {label: index for index, label in enumerate(places)}
     shares: NDArray[np.float64] = np.zeros((len(places), len(places)))
     for true, guess, count in cells:
         if true in at and guess in at:

@@ -74,16 +74,16 @@ class Record:
             if row != "truth":
                 shares = [video.confidence.get(row, np.zeros(len(video), np.float16)) for video in self.videos]
                 joined[f"{row}_confidence"] = np.concatenate(shares).astype(np.float16)
-        known = [video for video in self.videos if video.times is not None]
+        timed = [video for video in self.videos if video.times is not None]
         about = {"format": FORMAT, "vocabulary": self.vocabulary.to_dict(), "versions": dict(self.versions)}
-        about |= {"videos": [video.name for video in self.videos], "timed": [video.name for video in known]}
+        about |= {"videos": [video.name for video in self.videos], "timed": [video.name for video in timed]}
         with whole_file(path) as unfinished:
             np.savez_compressed(
                 unfinished,
                 about=np.array(json.dumps(about)),
                 lengths=np.array([len(video) for video in self.videos]),
                 training_frames=self.training_frames,
-                times=np.concatenate([video.times for video in known if video.times is not None] or [np.zeros(0)]),
+                times=np.concatenate([video.times for video in timed if video.times is not None] or [np.zeros(0)]),
                 **joined,
             )
 
@@ -130,12 +130,12 @@ def _video(
     labels = {row: arrays[row][frames].astype(np.int64) for row in ROWS}
     if (labels["tokens"] < 0).all():
         del labels["tokens"]
-    for row, own in labels.items():
+    for row, values in labels.items():
         least = -1 if row == "truth" else 0
-        if own.shape != (length,) or own.min() < least or own.max() >= n_classes:
+        if values.shape != (length,) or values.min() < least or values.max() >= n_classes:
             raise ValueError(f"{row} of {name} is not {length} classes from {least} to {n_classes - 1}")
     shares = {row: arrays[f"{row}_confidence"][frames] for row in labels if row != "truth"}
-    if any(own.shape != (length,) or not np.isfinite(own).all() for own in shares.values()):
+    if any(values.shape != (length,) or not np.isfinite(values).all() for values in shares.values()):
         raise ValueError(f"{name} has confidences that are too few or not finite")
     if times is not None and (times.shape != (length + 1,) or not (np.diff(times) > 0).all() or times[0] < 0):
         raise ValueError(f"{name} has times that do not rise")

@@ -73,20 +73,20 @@ class Evaluated:
 
 def evaluations(folders: Sequence[Path], stem: str = "evaluation") -> list[Path]:
     """The run folders of some folders: the folder of a sweep stands for its runs."""
-    found: list[Path] = []
+    run_folders: list[Path] = []
     for folder in map(run_folder, folders):
         path = folder / f"{stem}.json"
         if (folder / "run.json").is_file() or not path.is_file():
-            found.append(folder)
+            run_folders.append(folder)
             continue
         result = read_mapping(path, "the result of a sweep")
         if not isinstance(result.get("runs"), dict):
             raise InputError(path, "no runs; expected the result of a sweep, or a run folder")
-        found += [folder / name for name in result["runs"]]
-    twice = next((folder for place, folder in enumerate(found) if folder in found[:place]), None)
+        run_folders += [folder / name for name in result["runs"]]
+    twice = next((folder for index, folder in enumerate(run_folders) if folder in run_folders[:index]), None)
     if twice is not None:
         raise InputError(twice, "given twice; expected each run once")
-    return found
+    return run_folders
 
 
 def sweep_of(folder: Path) -> dict[str, Any] | None:
@@ -100,20 +100,20 @@ def sweep_of(folder: Path) -> dict[str, Any] | None:
 def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
     """Evaluated runs, each with a title that tells it from the others; an InputError where something is missing."""
     titles = _titles([str(folder) for folder in folders])
-    found = []
+    evaluated = []
     for folder, title in zip(folders, titles, strict=True):
         run, path = Run.read(folder), folder / f"{stem}.json"
         record = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
-        known = parse_value(ResultFile, result, path, _EVALUATE)
-        if not all(isinstance(known.metrics.get(key), float) for key in _FIGURES):
+        file = parse_value(ResultFile, result, path, _EVALUATE)
+        if not all(isinstance(file.metrics.get(key), float) for key in _FIGURES):
             raise InputError(path, f"figures are missing: {listed(_FIGURES)}", _EVALUATE)
         names = [video.name for video in record.videos]
-        if len(known.per_class) != len(record.vocabulary) or result.get("videos") != names:
+        if len(file.per_class) != len(record.vocabulary) or result.get("videos") != names:
             raise InputError(path, f"other classes or videos than {path.with_suffix('.npz').name} has", _EVALUATE)
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        found.append(Evaluated(run, title, written, result, record))
-    return found
+        evaluated.append(Evaluated(run, title, written, result, record))
+    return evaluated
 
 
 def _titles(paths: Sequence[str]) -> list[str]:
@@ -122,48 +122,48 @@ def _titles(paths: Sequence[str]) -> list[str]:
         return [paths[0]]
     shared = os.path.commonpath([os.path.abspath(path) for path in paths])  # noqa: PTH100
     names = [os.path.relpath(path, shared) for path in paths]
-    return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]
+    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
 
 
 def summary(runs_: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """What page.js reads, see there. Classes and videos of several runs are united by name."""
-    names = list(dict.fromkeys(name for each in runs_ for name in each.record.vocabulary.names))
-    index = {name: place for place, name in enumerate(names)}
-    videos = list(dict.fromkeys(video.name for each in runs_ for video in each.record.videos))
+    names = list(dict.fromkeys(name for evaluated in runs_ for name in evaluated.record.vocabulary.names))
+    index = {name: number for number, name in enumerate(names)}
+    videos = list(dict.fromkeys(video.name for evaluated in runs_ for video in evaluated.record.videos))
     return {
         "classes": _classes(names, runs_),
-        "runs": [_checked(each, lambda one: _run(one, index, videos)) for each in runs_],
+        "runs": [_checked(evaluated, lambda run: _run(run, index, videos)) for evaluated in runs_],
         "videos": [_video(name, runs_, index) for name in videos],
         "sweeps": list(sweeps),
     }
 
 
-def _checked(one: Evaluated, build: Callable[[Evaluated], dict[str, Any]]) -> dict[str, Any]:
+def _checked(evaluated: Evaluated, build: Callable[[Evaluated], dict[str, Any]]) -> dict[str, Any]:
     """What is built from an evaluation; an InputError where evaluation.json is not as it was written."""
     try:
-        return build(one)
+        return build(evaluated)
     except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        where = one.run.path / "evaluation.json"
+        where = evaluated.run.path / "evaluation.json"
         raise InputError(
             where, f"damaged ({reason}); expected as it was written", "run fact-clip evaluate again"
         ) from None
 
 
-def _classes(names: Sequence[str], found: Sequence[Evaluated]) -> list[dict[str, Any]]:
+def _classes(names: Sequence[str], evaluations_: Sequence[Evaluated]) -> list[dict[str, Any]]:
     """Of each class: name, colour, number, group and factors; groups are those of the first run that has some."""
-    background = {name for each in found for name in each.record.vocabulary.background}
+    background = {name for evaluated in evaluations_ for name in evaluated.record.vocabulary.background}
     groups = dict.fromkeys(background, "background")
-    for each in found:
-        zero = each.result.get("zero_shot", {})
+    for evaluated in evaluations_:
+        zero = evaluated.result.get("zero_shot", {})
         for group, key in (("unseen", "unseen"), ("validation-unseen", "validation_unseen"), ("seen", "seen")):
             for name in zero.get(key, ()):
                 groups.setdefault(name, group)
     factors = {
         name: entry
-        for each in found
-        if len(each.record.vocabulary.slots) > 1
-        for name, entry in zip(each.record.vocabulary.names, each.record.vocabulary.factors, strict=True)
+        for evaluated in evaluations_
+        if len(evaluated.record.vocabulary.slots) > 1
+        for name, entry in zip(evaluated.record.vocabulary.names, evaluated.record.vocabulary.factors, strict=True)
     }
     looks = class_colours(names, background)
     return [
@@ -173,12 +173,12 @@ def _classes(names: Sequence[str], found: Sequence[Evaluated]) -> list[dict[str,
     ]
 
 
-def _run(one: Evaluated, index: Mapping[str, int], videos: Sequence[str]) -> dict[str, Any]:
+def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) -> dict[str, Any]:
     """What the page shows of a run, apart from the timelines; classes and videos are places in its lists."""
-    record, config = one.record, one.run.config
-    place = np.array([index[name] for name in record.vocabulary.names])
+    record, config = evaluated.record, evaluated.run.config
+    index_of = np.array([index[name] for name in record.vocabulary.names])
     truth, prediction = ([video.labels[row] for video in record.videos] for row in ("truth", "prediction"))
-    cells = [[int(place[true]), int(place[guess]), n] for true, guess, n in analysis.confusion(truth, prediction)]
+    cells = [[int(index_of[true]), int(index_of[guess]), n] for true, guess, n in analysis.confusion(truth, prediction)]
     of_video = [videos.index(video.name) for video in record.videos]
     uncertain = analysis.least_certain(record.videos)
     for row in uncertain:
@@ -186,31 +186,36 @@ def _run(one: Evaluated, index: Mapping[str, int], videos: Sequence[str]) -> dic
         row |= {
             edge: round(float(times[row[edge]]), 3) if times is not None else row[edge] for edge in ("start", "stop")
         }
-        row |= {key: int(place[row[key]]) if row[key] >= 0 else -1 for key in ("label", "true")}
+        row |= {key: int(index_of[row[key]]) if row[key] >= 0 else -1 for key in ("label", "true")}
         row["video"] = of_video[row["video"]]
     edges = analysis.boundaries(record.videos)
     edges["histogram"] = analysis.histogram(edges.pop("offsets"), edges["unit"])
     cuts = sum((analysis.Cuts.of(*pair) for pair in zip(truth, prediction, strict=True)), analysis.Cuts(0, 0, 0, 0, 0))
     training = {name: int(count) for name, count in zip(record.vocabulary.names, record.training_frames, strict=True)}
-    rows = [{**row, "class": index[row["name"]], "training": training[row["name"]]} for row in one.result["per_class"]]
+    rows = [
+        {**row, "class": index[row["name"]], "training": training[row["name"]]} for row in evaluated.result["per_class"]
+    ]
     return {
-        "title": one.title,
-        "path": str(one.run.path),
-        "written": one.written,
+        "title": evaluated.title,
+        "path": str(evaluated.run.path),
+        "written": evaluated.written,
         "seed": config.train.seed,
         "members": config.train.members,
         "data": config.data.name,
-        "versions": {**_trained_with(one.run.path), **{f"evaluated by {k}": v for k, v in record.versions.items()}},
+        "versions": {
+            **_trained_with(evaluated.run.path),
+            **{f"evaluated by {k}": v for k, v in record.versions.items()},
+        },
         "config": config.to_yaml(),
-        "numbers": numbers(one.result),
-        "result": {key: one.result[key] for key in one.result if key not in ("per_class", "run", "videos")},
+        "numbers": numbers(evaluated.result),
+        "result": {key: evaluated.result[key] for key in evaluated.result if key not in ("per_class", "run", "videos")},
         "classes": rows,
         "confusion": cells,
         "factors": analysis.factor_confusions(record.vocabulary, truth, prediction),
         "boundaries": edges,
         "cuts": dict(zip(("true", "predicted", "over", "under", "once"), cuts.numbers, strict=True)),
         "uncertain": uncertain,
-        "unseen": unseen_errors(one.result, record.vocabulary, truth, prediction),
+        "unseen": unseen_errors(evaluated.result, record.vocabulary, truth, prediction),
     }
 
 
@@ -235,24 +240,24 @@ _ZERO_SHOT = (
 def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     """(name, value, note) of the figures of an evaluation, those of seen and unseen classes first."""
     zero, rows = result.get("zero_shot", {}), list[tuple[str, float, str]]()
-    found = {**zero.get("ways", {}).get("in use", {}), **zero, **zero.get("diagnostics", {})}
+    figures = {**zero.get("ways", {}).get("in use", {}), **zero, **zero.get("diagnostics", {})}
     for key, name, note in _ZERO_SHOT:
-        if isinstance(found.get(key), int | float):
-            rows.append((name, float(found[key]), note))
+        if isinstance(figures.get(key), int | float):
+            rows.append((name, float(figures[key]), note))
     for key, value in result["metrics"].items():
         if isinstance(value, int | float):
             rows.append((metrics.figure_name(key), float(value), ""))
     for key, note in (("before", "of the scores as they are"), ("after", "of the confidences made of them")):
-        of = (result.get("reliability") or {}).get(key)
-        if of is not None:
-            rows.append((f"calibration error, {key}", float(of["ece"]), note))
+        reliability = (result.get("reliability") or {}).get(key)
+        if reliability is not None:
+            rows.append((f"calibration error, {key}", float(reliability["ece"]), note))
     return rows
 
 
 def _trained_with(folder: Path) -> dict[str, str]:
     facts = read_mapping(folder / "run.json", "a run folder")
-    known = (("fact-clip", "fact_clip"), ("torch", "torch"), ("commit", "commit"))
-    return {f"trained by {name}": str(facts[key]) for name, key in known if facts.get(key)}
+    keys = (("fact-clip", "fact_clip"), ("torch", "torch"), ("commit", "commit"))
+    return {f"trained by {name}": str(facts[key]) for name, key in keys if facts.get(key)}
 
 
 def unseen_errors(
@@ -295,41 +300,43 @@ def unseen_errors(
     return rows
 
 
-def _video(name: str, found: Sequence[Evaluated], index: Mapping[str, int]) -> dict[str, Any]:
+def _video(name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int]) -> dict[str, Any]:
     """Times, truth, and for each run the rows and figures of a video, packed; null for a run that lacks it."""
     entry: dict[str, Any] = {"name": name, "runs": []}
-    for each in found:
-        video = next((one for one in each.record.videos if one.name == name), None)
+    for evaluated in evaluations_:
+        video = next((candidate for candidate in evaluated.record.videos if candidate.name == name), None)
         if video is None:
             entry["runs"].append(None)
             continue
-        place = np.array([index[label] for label in each.record.vocabulary.names])
+        index_of = np.array([index[label] for label in evaluated.record.vocabulary.names])
         entry.setdefault("frames", len(video))
         entry.setdefault("times", _times(video.times))
-        entry.setdefault("truth", packed_rows(_placed(video.labels["truth"], place)))
+        entry.setdefault("truth", packed_rows(_placed(video.labels["truth"], index_of)))
         if len(video) != entry["frames"]:
             found_frames = f"{len(video)} frames of {name}"
-            raise InputError(each.run.path, f"{found_frames}; expected {entry['frames']}, as in {found[0].run.path}")
+            raise InputError(
+                evaluated.run.path, f"{found_frames}; expected {entry['frames']}, as in {evaluations_[0].run.path}"
+            )
         rows = {
-            row[0]: packed_rows(_placed(video.labels[row], place), video.confidence[row])
+            row[0]: packed_rows(_placed(video.labels[row], index_of), video.confidence[row])
             for row in ROWS[1:]
             if row in video.labels
         }
-        own = _checked(each, partial(video_figures, video))
-        figures = [round(own[key], 1) for key in _FIGURES]
+        own_figures = _checked(evaluated, partial(video_figures, video))
+        figures = [round(own_figures[key], 1) for key in _FIGURES]
         entry["runs"].append({**rows, "figures": figures})
     return entry
 
 
-def _placed(labels: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.where(labels < 0, -1, place[labels])
+def _placed(labels: NDArray[np.int64], index_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(labels < 0, -1, index_of[labels])
 
 
-def video_figures(video: Video, one: Evaluated) -> dict[str, Any]:
+def video_figures(video: Video, evaluated: Evaluated) -> dict[str, Any]:
     """The figures of one video, by the rules of the evaluation."""
-    background = () if one.result["background_counted"] else one.record.vocabulary.background_indices
+    background = () if evaluated.result["background_counted"] else evaluated.record.vocabulary.background_indices
     rows = [video.labels["truth"]], [video.labels["prediction"]]
-    return metrics.evaluate(*rows, background=background, profile=one.result["metrics"]["profile"])
+    return metrics.evaluate(*rows, background=background, profile=evaluated.result["metrics"]["profile"])
 
 
 def _times(times: NDArray[np.float64] | None) -> dict[str, Any]:

@@ -125,11 +125,11 @@ def _span(row: Segmentation, segment: Segment, in_seconds: bool) -> tuple[float,
 
 def _draw_rows(axes: Axes, rows: Mapping[str, Segmentation], colour_of: Mapping[str, str]) -> None:
     in_seconds = _in_seconds(rows)
-    for place, row in enumerate(rows.values()):
+    for index, row in enumerate(rows.values()):
         bars = [_span(row, segment, in_seconds) for segment in row]
         colours = [colour_of.get(segment.label, BACKGROUND) for segment in row]
         # no edges and no smoothing: a hairline between two segments would hide one-frame segments
-        axes.broken_barh(bars, (place - 0.4, 0.8), facecolors=colours, linewidth=0, antialiased=False)
+        axes.broken_barh(bars, (index - 0.4, 0.8), facecolors=colours, linewidth=0, antialiased=False)
     axes.set_xlim(0, max(_place(row, row.n_frames, in_seconds) for row in rows.values()))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [_shortened(name, 30) for name in rows], parse_math=False)
@@ -175,13 +175,13 @@ def _write_numbers(
 ) -> None:
     in_seconds = _in_seconds(rows)
     inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
-    for place, row in enumerate(rows.values()):
+    for index, row in enumerate(rows.values()):
         for segment in row:
             left, width = _span(row, segment, in_seconds)
             if width * inches >= _NARROWEST and segment.label in number_of:
                 middle = left + width / 2
                 ink = _ink(colour_of[segment.label])
-                axes.text(middle, place, str(number_of[segment.label]), size=7, color=ink, ha="center", va="center")
+                axes.text(middle, index, str(number_of[segment.label]), size=7, color=ink, ha="center", va="center")
 
 
 def _ink(colour: str) -> str:

@@ -68,16 +68,16 @@ class Grammar:
         blank = self.underscores or _has_underscores_alone(self.pattern)
         words = " ".join((name.replace("_", " ") if blank else name).split())
         match = self._expression.fullmatch(words) if len(words) <= _LONGEST_NAME else None
-        found: dict[str, str] = {}
+        factors: dict[str, str] = {}
         parts = () if match is None else zip(_slots(self.pattern), match.groups(), strict=True)
         for slot, text in parts:
             if slot and text is not None:
                 part = " ".join(text.replace("_", " ").split())
                 # two groups of one slot fit, and nothing says which one is meant
-                found[slot] = "" if slot in found else self.words.get(part, part)
-        if not found or not all(found.values()):
+                factors[slot] = "" if slot in factors else self.words.get(part, part)
+        if not factors or not all(factors.values()):
             raise InputError(f"class {name!r}", f"a name that does not parse; expected {self.pattern}")
-        return tuple(found.get(slot) for slot in self.slots)
+        return tuple(factors.get(slot) for slot in self.slots)
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
@@ -89,13 +89,13 @@ class Grammar:
         marks = re.escape("".join(sorted({char for char in flat if not char.isalnum() and char not in f" {_SLOT}"})))
         no_first = f"(?!(?:{'|'.join(words)})(?: |$))" if words else ""
         no_last = "".join(f"(?<! {word})" for word in words)
-        particles = "|".join(word for word in PARTICLES if word not in (each.lower() for each in words))
+        particles = "|".join(word for word in PARTICLES if word not in (lower.lower() for lower in words))
         any_text, verb = f"[^{marks}]+?" if marks else ".+?", f"[^ {marks}]+(?: (?:{particles})(?= |$))?"
-        parts, place = list[str](), -1  # of the token among the bare ones
+        parts, index = list[str](), -1  # of the token among the bare ones
         for token in tokens:
-            place += token not in "[]"
+            index += token not in "[]"
             if token[0] == "{":
-                alone = token != "{verb}" or not _stands_beside_a_slot(bare, place)
+                alone = token != "{verb}" or not _stands_beside_a_slot(bare, index)
                 parts.append(f"{no_first}({any_text if alone else verb}){no_last}")
             else:
                 parts.append({"[": "(?:", "]": ")?"}.get(token) or re.escape(token))
@@ -125,10 +125,10 @@ def _with_blanks_inside(pattern: str) -> str:
     return re.sub(r"^\[([^\]]*?) *\] +", r"[\1 ]", pattern)
 
 
-def _stands_beside_a_slot(tokens: Sequence[str], place: int) -> bool:
+def _stands_beside_a_slot(tokens: Sequence[str], index: int) -> bool:
     """Whether nothing but a blank lies between this slot and another one; `tokens` without brackets."""
     for step in (-1, 1):
-        at = place + step
+        at = index + step
         if 0 <= at < len(tokens) and tokens[at] == " ":
             at += step
         if 0 <= at < len(tokens) and tokens[at][0] == "{":
@@ -139,13 +139,13 @@ def _stands_beside_a_slot(tokens: Sequence[str], place: int) -> bool:
 def _check(pattern: str) -> None:
     """An InputError for a stray or nested bracket, no slot, two parts side by side, or a slot that occurs twice."""
 
-    def fault(found: str, expected: str) -> InputError:
-        return InputError(ConfigKey("data.grammar"), f"{found} in {pattern!r}; expected {expected}, {EXAMPLE}")
+    def fault(problem: str, expected: str) -> InputError:
+        return InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}; expected {expected}, {EXAMPLE}")
 
     slots, inside, before, required = _slots(pattern), False, "", list[str]()
     if len(pattern) > _LONGEST or len(slots) > _MOST_SLOTS or pattern.count("[") > _MOST_GROUPS:
-        found = f"{len(pattern)} signs, {len(slots)} slots and {pattern.count('[')} optional groups"
-        raise fault(found, f"at most {_LONGEST} signs, {_MOST_SLOTS} slots and {_MOST_GROUPS} optional groups")
+        size = f"{len(pattern)} signs, {len(slots)} slots and {pattern.count('[')} optional groups"
+        raise fault(size, f"at most {_LONGEST} signs, {_MOST_SLOTS} slots and {_MOST_GROUPS} optional groups")
     for token in _tokens(pattern):
         if token in "[]":
             if inside == (token == "["):
@@ -195,7 +195,7 @@ def propose(actions: Sequence[str]) -> str | None:
         readings = read_all(Grammar.of(pattern, actions), actions)
         if len(readings) == len(actions):
             columns = list(zip(*readings.values(), strict=True))[:2]
-            shared = any(len({*column} - {None}) < sum(one is not None for one in column) for column in columns)
+            shared = any(len({*column} - {None}) < sum(factor is not None for factor in column) for column in columns)
             return pattern if shared else None
     return None
 
@@ -205,7 +205,7 @@ def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | No
     for least in (2, 1):
         for pattern in _candidates(list(table), least):
             grammar = Grammar.of(_renamed(pattern, slots), table)
-            readings = {name: in_slots(grammar, slots, own) for name, own in read_all(grammar, table).items()}
+            readings = {name: in_slots(grammar, slots, factors) for name, factors in read_all(grammar, table).items()}
             if set(grammar.slots) <= set(slots) and readings == dict(table):
                 return grammar
     return None
@@ -213,16 +213,16 @@ def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | No
 
 def _renamed(pattern: str, slots: Sequence[str]) -> str:
     """The pattern with other names for its slots, where these are as many and not the same."""
-    own = Grammar(pattern).slots
-    if set(own) <= set(slots) or len(own) != len(slots):
+    grammar_slots = Grammar(pattern).slots
+    if set(grammar_slots) <= set(slots) or len(grammar_slots) != len(slots):
         return pattern
-    return re.sub(r"\{(\w+)\}", lambda match: f"{{{slots[own.index(match[1])]}}}", pattern)
+    return re.sub(r"\{(\w+)\}", lambda match: f"{{{slots[grammar_slots.index(match[1])]}}}", pattern)
 
 
 def in_slots(grammar: Grammar, slots: Sequence[str], factors: Factors) -> Factors:
     """Factors in the slots of a grammar, put into others; None in those that the grammar lacks."""
-    found = dict(zip(grammar.slots, factors, strict=True))
-    return tuple(found.get(slot) for slot in slots)
+    by_slot = dict(zip(grammar.slots, factors, strict=True))
+    return tuple(by_slot.get(slot) for slot in slots)
 
 
 def _candidates(actions: Sequence[str], least: int) -> list[str]:
@@ -232,8 +232,8 @@ def _candidates(actions: Sequence[str], least: int) -> list[str]:
     if not count:
         return []
     words = [" ".join(name.split(mark)).split() for name in actions]
-    core = f"{{verb}}{mark}{{object}}" if all(len(own) > 1 for own in words) else f"{{verb}}[{mark}{{object}}]"
-    inner = Counter(word.lower() for own in words for word in set(own[2:-1]))
+    core = f"{{verb}}{mark}{{object}}" if all(len(words_) > 1 for words_ in words) else f"{{verb}}[{mark}{{object}}]"
+    inner = Counter(word.lower() for words_ in words for word in set(words_[2:-1]))
     groups = "".join(
         f"[{mark}{word}{mark}{{{slot}}}]"
         for word, slot in PREPOSITIONS.items()
@@ -244,10 +244,10 @@ def _candidates(actions: Sequence[str], least: int) -> list[str]:
 
 def read_all(grammar: Grammar, names: Iterable[str]) -> dict[str, Factors]:
     """The factors of those names that parse."""
-    found: dict[str, Factors] = {}
+    factors: dict[str, Factors] = {}
     for name in names:
         try:
-            found[name] = grammar(name)
+            factors[name] = grammar(name)
         except InputError:
             continue
-    return found
+    return factors

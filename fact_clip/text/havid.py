@@ -116,22 +116,22 @@ def parse(code: str) -> Action | None:
     manipulated = code[1:3]
     if manipulated not in PARTS | TOOLS:
         raise _misfit(code, 1, "a part or a tool, two letters")
-    rest, place = code[3:], 3
+    rest, index = code[3:], 3
     target = tool = None
     if rest[:2] in PARTS | HOLES:
-        target, rest, place = rest[:2], rest[2:], place + 2
+        target, rest, index = rest[:2], rest[2:], index + 2
     if rest[:2] in TOOLS:
-        tool, rest, place = rest[:2], rest[2:], place + 2
+        tool, rest, index = rest[:2], rest[2:], index + 2
     if rest:
-        raise _misfit(code, place, "the end" if tool else "a tool" if target else "a part, a hole or a tool")
+        raise _misfit(code, index, "the end" if tool else "a tool" if target else "a part, a hole or a tool")
     return Action(code[0], manipulated, target, tool)
 
 
-def _misfit(code: str, place: int, expected: str) -> InputError:
-    width = 2 if place else 1  # a verb has one letter, all else two
-    found = f"{code[place : place + width]!r}" if code[place:] else "the end"
+def _misfit(code: str, index: int, expected: str) -> InputError:
+    width = 2 if index else 1  # a verb has one letter, all else two
+    rest = f"{code[index : index + width]!r}" if code[index:] else "the end"
     todo = "see the tables of fact_clip/text/havid.py"
-    return InputError(f"HA-ViD code {code!r}, letter {place + 1}", f"{found}; expected {expected}", todo)
+    return InputError(f"HA-ViD code {code!r}, letter {index + 1}", f"{rest}; expected {expected}", todo)
 
 
 def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:

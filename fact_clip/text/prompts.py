@@ -122,14 +122,14 @@ def make_prompts(
     others = _synonyms(vocabulary, synonyms or {})
 
     def of_class(name: str) -> tuple[str, ...]:
-        own = worded(name)
-        phrases = [own, *others.get(name, ())]
+        words = worded(name)
+        phrases = [words, *others.get(name, ())]
         for factor in vocabulary.factors[vocabulary.index(name)]:
             if factor is None or factor == name:
                 continue
-            found = re.search(rf"(?<!\w){re.escape(factor)}(?!\w)", own)
-            if found is not None:
-                phrases += [own[: found.start()] + text + own[found.end() :] for text in others.get(factor, ())]
+            match = re.search(rf"(?<!\w){re.escape(factor)}(?!\w)", words)
+            if match is not None:
+                phrases += [words[: match.start()] + text + words[match.end() :] for text in others.get(factor, ())]
         return _fill(name, ("{phrase}",) if name in vocabulary.background else wording.classes, phrases)
 
     def of_factor(slot: str, factor: str) -> tuple[str, ...]:
@@ -163,10 +163,10 @@ def _fill(what: str, templates: Iterable[str], phrases: Iterable[str]) -> tuple[
 
 
 def _synonyms(vocabulary: Vocabulary, synonyms: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    known = [*vocabulary.names, *(factor for entry in vocabulary.factors for factor in entry if factor is not None)]
+    names = [*vocabulary.names, *(factor for entry in vocabulary.factors for factor in entry if factor is not None)]
     for key, words in synonyms.items():
-        if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+        if key not in names:
+            nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
             raise InputError("synonyms", f"{key!r}; expected a class or a factor of one", f"the nearest is {nearest!r}")
         if isinstance(words, str):
             raise InputError(f"synonyms of {key!r}", f"one text, {words!r}; expected a list of texts")

@@ -96,9 +96,9 @@ class DamagedVideoError(InputError):
 
     def __init__(self, path: str | Path, fault: str, decoded: float, declared: float | None) -> None:
         self.decoded, self.declared = decoded, declared
-        of = "of an unknown duration" if declared is None else f"of {declared:.1f} s declared"
-        found = f"{fault}, {decoded:.1f} s decoded {of}"
-        super().__init__(path, found, "--keep-going takes what there is")
+        duration = "of an unknown duration" if declared is None else f"of {declared:.1f} s declared"
+        problem = f"{fault}, {decoded:.1f} s decoded {duration}"
+        super().__init__(path, problem, "--keep-going takes what there is")
         self._given = path, fault, decoded, declared
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -245,9 +245,9 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
         raise InputError(path, f"not a video, or its index is cut off ({reason}); expected {expected}") from None
     with container:
         cover = av.stream.Disposition.attached_pic
-        streams = [each for each in container.streams.video if not each.disposition & cover]
+        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
-            kinds = ", ".join(sorted({_kind(each) for each in container.streams})) or "nothing"
+            kinds = ", ".join(sorted({_kind(stream) for stream in container.streams})) or "nothing"
             raise InputError(path, f"no video stream (only {kinds}); expected {expected}")
         streams[0].thread_type = "AUTO"
         try:
@@ -289,8 +289,8 @@ class _Source:
             decoded = self._decoded()
             first = next(decoded, None)
         if first is None:
-            of = "" if self.declared is None else f" of {self.declared:.1f} s declared"
-            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{of}; expected a whole video")
+            duration = "" if self.declared is None else f" of {self.declared:.1f} s declared"
+            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{duration}")
         last = -math.inf
         for frame in chain([first], decoded):
             at = self._time(frame, last)

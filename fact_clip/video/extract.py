@@ -67,7 +67,7 @@ class Settings:
 class Extracted:
     """What became of a list of videos: extracted, skipped because their features were current, or an error."""
 
-    made: list[Path] = field(default_factory=list)
+    written: list[Path] = field(default_factory=list)
     current: list[Path] = field(default_factory=list)
     failed: list[InputError] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ def extract_all(
     `progress` is called with (videos done, videos, name) before each video, `within` with (rows done, rows expected,
     name) during one. An encoder that does not load is an InputError.
     """
-    chosen, found, pace = settings or Settings(), Extracted(), Pace()
+    chosen, extracted, pace = settings or Settings(), Extracted(), Pace()
     if isinstance(videos, str):
         raise InputError("videos", f"one text, {videos!r}; expected a list of paths")
     listed = [path_of(video, "videos") for video in videos]
@@ -98,17 +98,17 @@ def extract_all(
             logger.info("%d of %d videos, %s left", done, len(listed), pace.left(done, len(listed)))
         if is_current(video, encoder, out, chosen):
             logger.debug("%s: current, skipped", video)
-            found.current.append(video)
+            extracted.current.append(video)
             continue
         encoder.load()  # outside of the try: a faulty encoder is not the fault of a video
         try:
             extract(video, encoder, out, chosen, within)
-            found.made.append(video)
+            extracted.written.append(video)
         except InputError as error:
             if len(listed) > 1:  # the caller, who gets the error, can tell which one otherwise
                 logger.info("%s: failed", video)
-            found.failed.append(error)
-    return found
+            extracted.failed.append(error)
+    return extracted
 
 
 def _check_encoder(encoder: FrameEncoder) -> None:
@@ -155,8 +155,8 @@ def extract(
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
     damage: str | None = None
     part = inside(target.parent, f"{target.stem}.part")
-    for place in (target, part, inside(target.parent, f"{target.stem}.json")):
-        check_place(place)
+    for written_path in (target, part, inside(target.parent, f"{target.stem}.json")):
+        check_place(written_path)
     _check_own(target, part)
     with PartialRows(part, {**identity, "source": _source(video)}) as rows:
         if rows.count:
@@ -193,8 +193,8 @@ def _check_own(target: Path, part: Path) -> None:
         if beside.is_file() and read_mapping(beside, "a description").get("format") != FORMAT:
             foreign = beside
     if foreign is not None:
-        found, todo = "a file that fact-clip extract has not made", "move it, or name another --out"
-        raise InputError(foreign, f"{found}; expected a new name", todo)
+        problem, todo = "a file that fact-clip extract has not made", "move it, or name another --out"
+        raise InputError(foreign, f"{problem}; expected a new name", todo)
 
 
 @contextmanager
@@ -225,13 +225,13 @@ def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settin
     video = Path(video)
     target = Path(out) / f"{file_name(video.stem)}.npy"
     try:
-        known = describe(target)
-        if known["damage"] is not None and not settings.keep_going:
+        facts = describe(target)
+        if facts["damage"] is not None and not settings.keep_going:
             return False
-        if (encoder.name, settings.precision, settings.fps) != (known["encoder"], known["precision"], known["fps"]):
+        if (encoder.name, settings.precision, settings.fps) != (facts["encoder"], facts["precision"], facts["fps"]):
             return False
-        shape = (known["n_frames"], known["dim"])
-        return np.load(target, mmap_mode="r").shape == shape and _same_file(video, known["source"])
+        shape = (facts["n_frames"], facts["dim"])
+        return np.load(target, mmap_mode="r").shape == shape and _same_file(video, facts["source"])
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
 
@@ -243,12 +243,12 @@ def _source(video: Path) -> dict[str, Any]:
     return {"name": video.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns, "sha256": digest}
 
 
-def _same_file(video: Path, known: dict[str, Any]) -> bool:
+def _same_file(video: Path, recorded: dict[str, Any]) -> bool:
     status = video.stat()
-    if status.st_size != known["bytes"]:
+    if status.st_size != recorded["bytes"]:
         return False
     # an untouched file is the same: reading hundreds of gigabytes only to skip them would take long
-    return status.st_mtime_ns == known["modified_ns"] or _source(video)["sha256"] == known["sha256"]
+    return status.st_mtime_ns == recorded["modified_ns"] or _source(video)["sha256"] == recorded["sha256"]
 
 
 def _encoded(
@@ -342,11 +342,11 @@ class PartialRows:
         self._file.seek(0)
         line = self._file.readline()
         try:
-            known = json.loads(line)
-            dim = int(known.pop("dim"))
+            facts = json.loads(line)
+            dim = int(facts.pop("dim"))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return
-        if known != self._identity or not 1 <= dim <= _WIDEST:
+        if facts != self._identity or not 1 <= dim <= _WIDEST:
             return
         size = _record(dim).itemsize
         self.dim, self._offset = dim, len(line)

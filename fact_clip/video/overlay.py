@@ -93,7 +93,7 @@ class _Painter:
         self.width, self.height = width, height
         self._segments, self._colours = segmentation, colours
         self._starts = np.array([segmentation.seconds(row) for row in range(segmentation.n_frames + 1)], dtype=float)
-        self._owner = np.repeat(np.arange(len(segmentation)), [each.duration for each in segmentation])
+        self._owner = np.repeat(np.arange(len(segmentation)), [segment.duration for segment in segmentation])
         self._bar_height = max(height // 24, 4)
         self._bar = self._draw_bar()
         self._strips: dict[str, NDArray[np.uint8]] = {}
@@ -118,7 +118,9 @@ class _Painter:
 
     def _draw_bar(self) -> NDArray[np.uint8]:
         """(bar height, W, 3); each column has the colour of its moment."""
-        colours = np.array([_rgb(self._colours.get(each.label, _OTHER)) for each in self._segments], dtype=np.uint8)
+        colours = np.array(
+            [_rgb(self._colours.get(segment.label, _OTHER)) for segment in self._segments], dtype=np.uint8
+        )
         moments = (np.arange(self.width) + 0.5) / self.width * self._starts[-1]
         return np.repeat(colours[self._at(moments)][None], self._bar_height, axis=0)
 
@@ -146,4 +148,4 @@ def _font(size: int) -> Any:
 
 
 def _rgb(colour: str) -> list[int]:
-    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]

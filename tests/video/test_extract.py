@@ -156,7 +156,7 @@ def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
         with pytest.raises(KeyboardInterrupt):
             extract(good, Stumbling(2), tmp_path, Settings(fps=10, batch=8))
         extract(good, GRID, tmp_path, Settings(fps=10, batch=8))
-    assert (first.made, first.current, second.made, second.current) == ([good], [], [], [good])
+    assert (first.written, first.current, second.written, second.current) == ([good], [], [], [good])
     (error,) = first.failed
     assert str(error).startswith(f"{broken}: not a video")
     assert {record.name for record in caplog.records} == {"fact_clip.video.extract"}
