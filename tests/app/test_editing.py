@@ -7,13 +7,13 @@ import shlex
 
 import numpy as np
 import pytest
+from fact_clip.inference.prepared import Adjust
 
 import fact_clip
 from fact_clip.app.edits import Shown, frame_names, joined, overlaid, read_corrections
 from fact_clip.core import Segment, Segmentation
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip.inference.prepared import Adjust
 
 from ..refusals import refused
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
+from fact_clip.inference.prepared import Adjust
 from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
@@ -17,7 +18,6 @@ from fact_clip.app.sessions import Limits, Session
 from fact_clip.app.training_set import adapt_command
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError
-from fact_clip.inference.prepared import Adjust
 from fact_clip.inference.training_free import TrainingFree
 from fact_clip.run import Run
 

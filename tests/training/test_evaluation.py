@@ -114,7 +114,7 @@ def test_transcripts_are_given_with_the_data_and_never_read_off_scored_labels(ti
 
 
 def test_validation_is_the_evaluation_and_its_mean(run):
-    segmenter = load(run)
+    segmenter = load(run).scorer
     config, names = segmenter.run.config, ("person1_video1", "person3_video1")
     dataset = Dataset.open(config.data)
     figures = validate(segmenter, dataset, names)
