@@ -73,7 +73,7 @@ class Scorer:
         self.run, self.calibration, self.confidence = loaded.run, loaded.calibration, loaded.confidence
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
         self.models: list[FACT] = [model.to(self.device).eval() for model in loaded.models]
-        self.names = CandidateReader(loaded, self.device, trust_encoder=trust_encoder)
+        self.reader = CandidateReader(loaded, self.device, trust_encoder=trust_encoder)
         self.vocabulary, self.fps, config = self.run.vocabulary, self.run.fps, self.run.config
         self.unlabelled = unlabelled(config.data)
         self.window = config.decode.window if window is None else window
@@ -108,7 +108,7 @@ class Scorer:
 
     def choose(self, actions: Sequence[str] | None = None) -> CandidateSet:
         """Return the candidates for some names; None: the classes of the run."""
-        return self.names.read(actions)
+        return self.reader.read(actions)
 
     def calibrated(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the confidences (T,) of the scores (T,) of labels; the scores where the run learned none."""
@@ -116,7 +116,7 @@ class Scorer:
 
     def load(self) -> None:
         """Load what embeds and compares names, where the head reads text."""
-        self.names.load()
+        self.reader.load()
 
     def predict(
         self,
@@ -157,7 +157,7 @@ class Scorer:
                 read = [with_factors(each, candidates.vocabulary, decode.factor_weight, deviation) for each in read]
             if decode.training_free:
                 similarity = self._similarity(features, candidates).to(self.device)
-        everything = self.names.with_run_classes(candidates) if rivals else candidates
+        everything = self.reader.with_run_classes(candidates) if rivals else candidates
         others = None
         if everything.vocabulary.names != candidates.vocabulary.names:
             others = self.score(features, everything, clock)

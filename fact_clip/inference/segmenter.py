@@ -203,7 +203,7 @@ class Segmenter:
                 name = f", {name}" if name else ""
                 problem = f"a video needs the encoder of the features that the run was trained on{name}"
                 raise InputError(video, problem, "name it with --encoder, or give the feature file")
-            check_trust(self.run, name, self.scorer.names.trust_encoder, "name it with --encoder, or ")
+            check_trust(self.run, name, self.scorer.reader.trust_encoder, "name it with --encoder, or ")
             self._encoder = frame_encoder(name, Runtime(str(self.scorer.device)))
         return self._encoder
 
@@ -221,7 +221,7 @@ class Segmenter:
         that only the threshold made keeps its score.
         """
         assert isinstance(self.scorer, Scorer)
-        everything = self.scorer.names.with_run_classes(candidates)
+        everything = self.scorer.reader.with_run_classes(candidates)
         index = everything.vocabulary.encode(candidates.vocabulary)
         table = class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma)).cpu().numpy()  # (T', C')
         known = np.minimum(labels, len(index) - 1)

@@ -72,7 +72,7 @@ def evaluate(
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
     segmenter, dataset = open_run(run_dir, overrides, device)
-    segmenter.names.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
+    segmenter.reader.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
     if actions is None and segmenter.run.config.model.is_open and any(map(_names_encoder, overrides)):
         logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
     run, config = segmenter.run, segmenter.run.config
