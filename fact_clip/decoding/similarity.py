@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import number_of, table_of
+from fact_clip.core.arguments import number_of, table_of, whole_of
 
 Matrix = NDArray[np.float32]
 
@@ -89,6 +89,7 @@ class TransportSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             number_of(getattr(self, field.name), f"transport.{field.name}", "a finite number, 0 or more", 0)
+        whole_of(self.steps, "transport.steps", 0, 10_000)
         if self.alpha > 1:
             raise InputError("transport.alpha", f"{self.alpha} is above 1")
         if self.radius == 0:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
-from fact_clip.core.arguments import flag_of, number_of, path_of
+from fact_clip.core.arguments import checked, number_of, path_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption
-from fact_clip.core.files import check_file
+from fact_clip.core.io import check_file
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores, over_segments
@@ -262,6 +262,7 @@ def _without_unsure(result: Segmentation, sure: NDArray[np.float64], least: floa
     return replace(result, segments=tuple(segments))
 
 
+@checked
 def load(
     run_dir: str | Path,
     device: str = "auto",
@@ -284,7 +285,6 @@ def load(
         trust_encoder: load an encoder that the run names by a path (docs/reliability.md).
 
     """
-    flag_of(trust_encoder, "trust_encoder")
     extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
     loaded = Run.open(run_dir)
     run, torch_device = loaded.run, pick_device(device, "device")
@@ -308,6 +308,7 @@ def load(
     return Segmenter(scorer, frames, extraction)
 
 
+@checked
 def load_training_free(
     encoder: str,
     actions: Sequence[str],

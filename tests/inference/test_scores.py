@@ -146,3 +146,9 @@ def test_each_new_name_is_embedded_once(tiny, tmp_path, workbench, monkeypatch):
     assert embedded == [("peel apple",), ("cut ham",)]
     again = fact_clip.load(tmp_path / "run", "cpu").choose(["peel apple", "cut ham"])
     assert np.allclose(choice.text, again.text)
+
+
+def test_settings_take_the_place_of_others():
+    run = DecodeSettings(switch_penalty=2.0, shortest=1.0)
+    assert DecodeSettings(shortest=0.0).over(run) == DecodeSettings(switch_penalty=2.0, shortest=0.0)
+    assert DecodeSettings().over(run) == run
