@@ -14,10 +14,10 @@ import torch
 
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import Calibration, Voters, decode_switching
-from fact_clip.inference.candidates import Choice
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.decoding import Calibration, CandidateSet, Scores, Voters, decode_scores, decode_switching
+from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics import curve_of_predictions
+from fact_clip.run import LoadedRun
 from fact_clip.training.calibration import GAMMAS, Scored, curve_of
 
 TARGET = 0.5  # of the time of one by one, at most, where a change of action has a price
@@ -34,15 +34,16 @@ def scored(penalty: float) -> tuple[Scored, Calibration, tuple[list[int], list[i
     settings = [f"decode.switch_penalty={penalty}", "decode.frame_weight=0.9"]
     run = SimpleNamespace(config=Config.load("kscgr", settings), vocabulary=vocabulary, fps=None)
     part = Scored.__new__(Scored)
-    part.segmenter = Segmenter(run, [torch.nn.Identity()], "cpu")  # type: ignore[arg-type, list-item]
-    part.choice, part.vocabulary, part.column_of = Choice(vocabulary), vocabulary, np.arange(CLASSES)
-    part.voters, part.truth = [], []
+    part.segmenter = Scorer(LoadedRun(run, [torch.nn.Identity()]), "cpu")  # type: ignore[arg-type, list-item]
+    part.choice, part.vocabulary, part.column_of = CandidateSet(vocabulary), vocabulary, np.arange(CLASSES)
+    part.scores, part.truth = [], []
     stride = 1 if run.config.data.interleave else run.config.data.stride
     for _ in range(VIDEOS):
         shape = (1, -(-FRAMES // stride), CLASSES)
         frames, tokens = (torch.from_numpy(rng.normal(scale=2, size=shape)).float() for _ in range(2))
-        part.voters.append([Voters(frames.softmax(-1), tokens, torch.ones(shape[:2], dtype=torch.bool))])
-        guess = part.segmenter.decode(part.voters[-1], part.choice, FRAMES)[0]
+        voters = Voters(frames.softmax(-1), tokens, torch.ones(shape[:2], dtype=torch.bool))
+        part.scores.append(Scores(FRAMES, (voters,), frame_weight=0.9, stride=stride))
+        guess = decode_scores(part.scores[-1], part.choice, part.segmenter.settings)[0]
         part.truth.append(np.where(rng.random(FRAMES) < 0.5, guess, rng.integers(CLASSES, size=FRAMES)))
     seen = tuple(vocabulary.names[UNSEEN:])
     slots = {slot: {"a": 1} for slot in vocabulary.slots}

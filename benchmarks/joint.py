@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fact_clip import metrics
@@ -26,10 +27,11 @@ from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import FACTORS, write_workbench
-from fact_clip.decoding import Calibration
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
 from fact_clip.encoders.cache import embed
+from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.training_free import TrainingFreeSettings, decode_similarity, probabilities
+from fact_clip.inference.training_free import SimilaritySettings, probabilities
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
@@ -156,18 +158,22 @@ def figures(result: dict[str, Any]) -> dict[str, float]:
 
 def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
     """`fact-clip segment --training-free` with all actions as candidates; the background is never named."""
-    known, settings = dataset.vocabulary, TrainingFreeSettings()
+    known, settings = dataset.vocabulary, SimilaritySettings()
     actions = [name for name in known if name not in known.background]
     texts, place = embed(encoder, Vocabulary.from_names(actions)).classes, known.encode(actions)
     left_out = (*known.background_indices, *dataset.validation_unseen)
     truth, found, alone = [], [], []
     unseen = np.array([actions.index(known.names[label]) for label in dataset.unseen])
+
+    def decoded(table: NDArray[np.float32]) -> NDArray[np.int64]:
+        scores = Scores(len(table), similarity=torch.from_numpy(table), rate=FPS)
+        return decode_scores(scores, CandidateSet(known), DecodeSettings(shortest=1.0))[0]
+
     for name in dataset.test:
         rows = dataset.features(name)
         truth.append(dataset.labels(name))
-        found.append(place[decode_similarity(probabilities(rows, texts, settings, FPS), settings, FPS)[0]])
-        among = decode_similarity(probabilities(rows, texts[unseen], settings, FPS), settings, FPS)[0]
-        alone.append(place[unseen[among]])
+        found.append(place[decoded(probabilities(rows, texts, settings, FPS))])
+        alone.append(place[unseen[decoded(probabilities(rows, texts[unseen], settings, FPS))]])
     seen_mean, unseen_mean = metrics.class_means(truth, found, dataset.unseen, left_out)
     only = [np.where(np.isin(labels, dataset.unseen), labels, -1) for labels in truth]
     return {
@@ -182,9 +188,9 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
 
 def permuted(out: Path) -> dict[str, float]:
     """S, U and H with all names typed in a random order: those of the vocabulary's order, but for rounding."""
-    run = Run.read(out)
-    dataset = Dataset.open(run.config.data)
-    segmenter = Segmenter(run, run.models(), "cpu", Calibration.read(out / "calibration.json"))
+    loaded = Run.open(out)
+    dataset = Dataset.open(loaded.run.config.data)
+    segmenter = Segmenter(Scorer(loaded, "cpu"))
     order = np.random.default_rng(0).permutation(len(dataset.vocabulary))
     names = [dataset.vocabulary.names[label] for label in order]
     truth = [dataset.labels(name) for name in dataset.test]

@@ -12,9 +12,10 @@ import torch
 
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
-from fact_clip.inference import segmenter as module
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference import scorer as module
+from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT, Classes
+from fact_clip.run import LoadedRun
 
 TARGET = {64: 0.8, 256: 1.05, 1024: 1.05}  # rows of a window -> time of one at a time, at most
 RUNS = 5
@@ -32,10 +33,10 @@ class Transform:
         return rows
 
 
-def seconds(segmenter: Segmenter, features: np.ndarray, at_once: int) -> tuple[float, np.ndarray, np.ndarray]:
+def seconds(scorer: Scorer, features: np.ndarray, at_once: int) -> tuple[float, np.ndarray, np.ndarray]:
     module.ROWS_AT_ONCE = at_once
     start = time.perf_counter()
-    labels, confidence = segmenter.predict(features)
+    labels, confidence = scorer.predict(features)
     return time.perf_counter() - start, labels, confidence
 
 
@@ -44,18 +45,19 @@ def main() -> int:
     config = Config.load(RECIPE, ["model.head=closed", "data.stride=1", "data.interleave=false", "decode.overlap=16"])
     vocabulary = Vocabulary.from_names([f"action {place}" for place in range(CLASSES)])
     run = SimpleNamespace(config=config, vocabulary=vocabulary, fps=None, transform=Transform())
-    segmenter = Segmenter(run, FACT(config.model, WIDTH, Classes(CLASSES)), "cpu")  # type: ignore[arg-type]
+    model = FACT(config.model, WIDTH, Classes(CLASSES))
+    scorer = Scorer(LoadedRun(run, [model]), "cpu")  # type: ignore[arg-type]
     features = np.random.default_rng(SEED).normal(size=(ROWS, WIDTH)).astype(np.float32)
     together, missed = module.ROWS_AT_ONCE, False
     print(
         f"{RECIPE}, {ROWS:,} rows, medians of {RUNS} runs, {torch.get_num_threads()} threads, {os.getloadavg()[0]:.1f}"
     )
     for window, target in TARGET.items():
-        segmenter.window = window
+        scorer.window = window
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(RUNS):
-            one = seconds(segmenter, features, 1)
-            many = seconds(segmenter, features, together)
+            one = seconds(scorer, features, 1)
+            many = seconds(scorer, features, together)
             np.testing.assert_allclose(one[2], many[2], atol=1e-5)
             np.testing.assert_array_equal(one[1], many[1])
             times[0].append(one[0])

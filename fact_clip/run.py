@@ -205,9 +205,9 @@ class LoadedRun:
     """A run with everything that segmenting needs."""
 
     run: Run
-    models: list[FACT]
-    calibration: Calibration | None  # of a run that was trained with classes held out
-    confidence: Confidence | None  # of one with validation videos
+    models: Sequence[FACT]
+    calibration: Calibration | None = None  # of a run that was trained with classes held out
+    confidence: Confidence | None = None  # of one with validation videos
 
 
 def run_folder(path: str | Path) -> Path:

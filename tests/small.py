@@ -1,11 +1,14 @@
-"""A configuration that trains in a moment, and a tokeniser of single letters."""
+"""A configuration that trains in a moment, segmenters of bare models, and a tokeniser of single letters."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fact_clip.inference.segmenter import Segmenter
 
 # Large enough for the 23 classes of the workbench and their null class, small enough for an epoch in a moment.
 TINY: dict[str, dict[str, Any]] = {
@@ -54,3 +57,12 @@ def training_batches(
 
     videos = TrainingVideos(dataset, transform, augment, seed, stride, interleave)
     return TrainingLoader(videos, names, batch_size).epoch(epoch)
+
+
+def segmenter_of(run: Any, *models: Any, calibration: Any = None) -> Segmenter:
+    """A segmenter on the CPU with these models, without what a run folder has beside them."""
+    from fact_clip.inference.scorer import Scorer
+    from fact_clip.inference.segmenter import Segmenter
+    from fact_clip.run import LoadedRun
+
+    return Segmenter(Scorer(LoadedRun(run, list(models), calibration), "cpu"))

@@ -13,14 +13,14 @@ import torch
 import yaml
 
 import fact_clip
-from fact_clip.decoding import Calibration
+from fact_clip.decoding import Calibration, CandidateSet
 from fact_clip.encoders import text_encoder
 from fact_clip.encoders.sentence import HashEncoder
-from fact_clip.inference.candidates import Choice
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 
 from .refusals import refused
+from .small import segmenter_of
 
 KNOWN = ("place gear", "screw nut with wrench", "grasp nut")
 
@@ -49,9 +49,9 @@ def test_all_names_by_default_with_the_calibration_of_the_run(segmenter):
     choice = segmenter.choose()
     assert choice.vocabulary is segmenter.vocabulary
     assert choice.text is None
-    assert isinstance(segmenter.calibration, Calibration)
-    np.testing.assert_array_equal(choice.offset, segmenter.calibration.offset(segmenter.vocabulary))
-    assert fact_clip.Segmenter(segmenter.run, segmenter.model).choose().offset is None
+    assert isinstance(segmenter.scorer.calibration, Calibration)
+    np.testing.assert_array_equal(choice.offset, segmenter.scorer.calibration.offset(segmenter.vocabulary))
+    assert segmenter_of(segmenter.run, segmenter.scorer.model).choose().offset is None
 
 
 def test_fewer_names_in_the_order_given_and_the_background(segmenter):
@@ -59,7 +59,7 @@ def test_fewer_names_in_the_order_given_and_the_background(segmenter):
     assert choice.vocabulary.names == (*KNOWN, "no action")
     assert choice.vocabulary.background == ("no action",)
     place = segmenter.vocabulary.encode(choice.vocabulary.names)
-    torch.testing.assert_close(choice.text, segmenter.model.text[place.tolist()])
+    torch.testing.assert_close(choice.text, segmenter.scorer.model.text[place.tolist()])
     np.testing.assert_allclose(choice.offset, segmenter.choose().offset[place])
     assert segmenter.choose(["no action", "grasp nut", "grasp nut"]).vocabulary.names == ("no action", "grasp nut")
 
@@ -77,11 +77,15 @@ def test_new_names_are_read_by_the_grammar(segmenter, video):
     assert choice.vocabulary.factors[1] == ("polish", "nut", "wrench")
     words = torch.from_numpy(HashEncoder("32").encode_texts(["polish", "nut", "wrench"]))
     torch.testing.assert_close(choice.text[1], words)
-    torch.testing.assert_close(choice.text[0], segmenter.model.text[segmenter.vocabulary.index("grasp nut")])
+    torch.testing.assert_close(choice.text[0], segmenter.scorer.model.text[segmenter.vocabulary.index("grasp nut")])
     assert (choice.text[2] == 0).all()
     # a name that was never trained is unseen: gamma is not taken off, the prior of an unknown verb is the mean one
-    calibration = dataclasses.replace(segmenter.calibration, gamma=3.0, prior_weight=0.0)
-    offset = Segmenter(segmenter.run, segmenter.model, calibration=calibration).choose(choice.vocabulary.names).offset
+    calibration = dataclasses.replace(segmenter.scorer.calibration, gamma=3.0, prior_weight=0.0)
+    offset = (
+        segmenter_of(segmenter.run, segmenter.scorer.model, calibration=calibration)
+        .choose(choice.vocabulary.names)
+        .offset
+    )
     assert offset.tolist() == [-3, 0, -3]
     assert set(segmenter.segment(video, actions=choice.vocabulary.names).to_frames()) <= set(choice.vocabulary.names)
 
@@ -90,7 +94,7 @@ def test_known_names_beside_new_ones_keep_their_place(segmenter):
     names = [*segmenter.vocabulary.names, "polish nut"]
     choice = segmenter.choose(names)
     assert choice.vocabulary.names == tuple(names)
-    torch.testing.assert_close(choice.text[:-1], segmenter.model.text)
+    torch.testing.assert_close(choice.text[:-1], segmenter.scorer.model.text)
 
 
 def test_new_names_are_embedded_once(segmenter, monkeypatch):
@@ -114,7 +118,7 @@ def test_without_a_grammar_any_name_is_a_phrase(segmenter, video):
     class Model(torch.nn.Module):
         text, objects = torch.zeros(23, 1, 32), None
 
-    choice = Segmenter(run, Model()).choose(["dance!", "grasp nut"])
+    choice = segmenter_of(run, Model()).choose(["dance!", "grasp nut"])
     assert choice.vocabulary.names == ("dance!", "grasp nut", "no action")
     assert choice.vocabulary.factors[0] == ("dance!",)
     torch.testing.assert_close(choice.text[0], torch.from_numpy(HashEncoder("32").encode_texts(["dance!"])))
@@ -189,9 +193,13 @@ def test_words_that_no_trained_class_has_are_flagged(segmenter, video):
 
 def test_a_word_of_held_out_classes_alone_is_new(segmenter):
     """The classes of setting A were not trained; a word that only they had would be as new as any."""
-    seen = segmenter.calibration.seen
-    calibration = dataclasses.replace(segmenter.calibration, seen=tuple(name for name in seen if "nut" not in name))
-    choice = Segmenter(segmenter.run, segmenter.model, calibration=calibration).choose(["grasp nut", "place gear"])
+    seen = segmenter.scorer.calibration.seen
+    calibration = dataclasses.replace(
+        segmenter.scorer.calibration, seen=tuple(name for name in seen if "nut" not in name)
+    )
+    choice = segmenter_of(segmenter.run, segmenter.scorer.model, calibration=calibration).choose(
+        ["grasp nut", "place gear"]
+    )
     assert [(each.action, each.slot, each.word) for each in choice.new_words] == [("grasp nut", "object", "nut")]
 
 
@@ -291,9 +299,9 @@ def test_a_closed_set_knows_only_its_own_names(tiny_run):
 
 def test_candidates_among_a_vocabulary():
     known = fact_clip.Vocabulary.from_names(["rest", "cut ham", "hold egg"], ["rest"])
-    choice = Choice(known.extended(["slice ham"]).subset(["slice ham", "rest", "cut ham"]))
-    whole, place = choice.among(known)
+    choice = CandidateSet(known.extended(["slice ham"]).subset(["slice ham", "rest", "cut ham"]))
+    whole, place = choice.extend(known)
     assert whole.names == ("rest", "cut ham", "hold egg", "slice ham")
     assert place.tolist() == [3, 0, 1]
     assert whole.factors[3] == ("slice ham",)
-    assert Choice(known.subset(["hold egg", "rest"])).among(known)[0] is known
+    assert CandidateSet(known.subset(["hold egg", "rest"])).extend(known)[0] is known

@@ -11,10 +11,9 @@ from pathlib import Path
 from fact_clip.app.sessions import Limits, Session, Video
 from fact_clip.app.work import Job
 from fact_clip.core import InputError, Segmentation
-from fact_clip.inference.prepared import Prepared
+from fact_clip.decoding import DecodeSettings, Scores
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.sources import SegmentsMany
-from fact_clip.inference.training_free import TrainingFree
+from fact_clip.inference.sources import check_features
 from fact_clip.video.decode import probe
 from fact_clip.video.extract import extract
 
@@ -37,14 +36,14 @@ class Engine:
         limits: what a video may take.
     """
 
-    def __init__(self, base: SegmentsMany, load: Callable[[Path], SegmentsMany], limits: Limits) -> None:
+    def __init__(self, base: Segmenter, load: Callable[[Path], Segmenter], limits: Limits) -> None:
         self.base, self._load, self._limits = base, load, limits
-        self._models: OrderedDict[Path, SegmentsMany] = OrderedDict()
+        self._models: OrderedDict[Path, Segmenter] = OrderedDict()
         # video -> model and candidates, and what is kept for them
-        self._kept: OrderedDict[str, tuple[tuple[object, ...], Prepared]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[tuple[object, ...], Scores]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def model(self, session: Session, name: str | None = None) -> SegmentsMany:
+    def model(self, session: Session, name: str | None = None) -> Segmenter:
         """The model of that name, of a session, or the one that it uses."""
         name = session.model if name is None else name
         if name == "":
@@ -61,14 +60,14 @@ class Engine:
     @property
     def reads_text(self) -> bool:
         """Whether any name can be a candidate."""
-        return not isinstance(self.base, Segmenter) or self.base.run.config.model.is_open
+        return self.base.scorer.run is None or self.base.run.config.model.is_open
 
     def names(self, session: Session) -> tuple[str, ...]:
         """The candidates of a session, without background."""
         if session.actions is not None:
             return session.actions
         model = self.model(session)
-        if isinstance(model, TrainingFree):
+        if model.scorer.run is None:
             return ()
         vocabulary = model.vocabulary
         return tuple(name for name in vocabulary if name not in vocabulary.background)
@@ -76,17 +75,15 @@ class Engine:
     def unseen(self, session: Session, names: Iterable[str]) -> set[str]:
         """Those of some names that the model was not trained on; none where it was not trained at all."""
         model = self.model(session)
-        if isinstance(model, TrainingFree):
+        if model.scorer.run is None:
             return set()
-        known = set(model.vocabulary.names)
-        if isinstance(model, Segmenter) and model.calibration is not None:
-            known = set(model.calibration.seen)
-        return set(names) - known
+        calibration = model.scorer.calibration
+        return set(names) - set(model.vocabulary.names if calibration is None else calibration.seen)
 
     def choose(self, session: Session, names: tuple[str, ...] | None) -> None:
         """Take other candidates; an InputError for names that the model cannot take, which changes nothing."""
         model = self.model(session)
-        if names is not None and isinstance(model, Segmenter):
+        if names is not None:
             model.choose(names)
         session.actions = names
 
@@ -102,7 +99,7 @@ class Engine:
         if video.features is not None:
             model = self.model(session)
             features, clock = model.open(video.features)
-            rate = clock.fps or model.fps or UNKNOWN_RATE
+            rate = clock.fps or model.scorer.fps or UNKNOWN_RATE
             if len(features) > 60 * self._limits.minutes * rate:
                 found = f"{len(features)} rows, {len(features) / rate / 60:.1f} minutes"
                 raise InputError(f"{video.name}.npy", f"{found}; expected at most {self._limits.minutes:g}", "cut it")
@@ -126,28 +123,41 @@ class Engine:
     def predict(self, session: Session, video: Video) -> Segmentation:
         """The prediction for a video with the names and settings of its session; only what has changed is computed."""
         assert video.features is not None
-        wanted = model, actions, adjust = session.model, session.actions, session.adjust
+        wanted = model, actions, settings = session.model, session.actions, session.adjust
         if video.prediction is None or video.made_for != wanted:
-            video.prediction = self._prepared(session, video, model, actions).segmentation(adjust)
+            video.prediction = self._segmented(session, video, model, actions, settings)
             video.made_for = wanted
         return video.prediction
 
-    def _prepared(self, session: Session, video: Video, name: str, actions: tuple[str, ...] | None) -> Prepared:
-        """What is kept of a video for a model and some candidates; the latest ones alone."""
-        wanted = (name, actions)
+    def _segmented(
+        self, session: Session, video: Video, name: str, actions: tuple[str, ...] | None, settings: DecodeSettings
+    ) -> Segmentation:
+        model = self.model(session, name)
+        if actions is None and model.scorer.run is None:
+            raise InputError("actions", "no names", "type some, one a line")
+        # A model that was chosen later may not know a setting that was made before.
+        known = {key: value for key, value in settings if key in model.scorer.adjustable}
+        settings = DecodeSettings(**known)
+        candidates = model.choose(actions, settings)
+        return model.decode(self._scores(video, model, name, actions, settings), candidates, settings)
+
+    def _scores(
+        self, video: Video, model: Segmenter, name: str, actions: tuple[str, ...] | None, settings: DecodeSettings
+    ) -> Scores:
+        """The scores of a video for a model and some candidates; the latest ones alone are kept."""
+        rivals = settings.reject is not None
+        wanted = (name, actions, rivals)
         with self._lock:
             known = self._kept.get(video.id)
-            if known is not None and known[0] == wanted:
+            if known is not None and known[0] in (wanted, (name, actions, True)):
                 self._kept.move_to_end(video.id)
                 return known[1]
         assert video.features is not None
-        model = self.model(session, name)
-        if actions is None and isinstance(model, TrainingFree):
-            raise InputError("actions", "none; expected names, one a line")
         features, clock = model.open(video.features)
         media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media.path).fps)
         video.clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
-        made = model.prepare(features, str(video.features), video.clock, actions)
+        features = check_features(features, str(video.features), model.scorer.width, model.scorer.needs.origin)
+        made = model.scorer.score(features, model.choose(actions), video.clock, rivals=rivals)
         with self._lock:
             self._kept[video.id] = (wanted, made)
             self._kept.move_to_end(video.id)

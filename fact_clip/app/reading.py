@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from starlette.requests import Request
 
 from fact_clip.app.edits import action_name
 from fact_clip.core import InputError
-from fact_clip.inference.prepared import Adjust
+from fact_clip.core.decode_settings import DecodeSettings
 
 MOST_NAMES = 500
 """Action names of a session, at most."""
@@ -75,12 +74,8 @@ def action_names(value: Any) -> tuple[str, ...] | None:
     return names
 
 
-def adjust_of(tree: Any) -> Adjust:
+def adjust_of(tree: Any) -> DecodeSettings:
     """Settings of the decoding from JSON; an InputError names what cannot be."""
-    known = [each.name for each in fields(Adjust)]
-    if not isinstance(tree, dict) or not tree.keys() <= set(known):
-        raise InputError("adjust", "other keys" + "; expected " + ", ".join(known))
-    for name, value in tree.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InputError(name, f"{value!r}; expected a number or null")
-    return Adjust(**tree)
+    if not isinstance(tree, dict):
+        raise InputError("adjust", "not an object")
+    return DecodeSettings(**tree)

@@ -33,7 +33,7 @@ from fact_clip.app.training_set import TrainingSet, adapt_command, train
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError, Segment
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.inference.prepared import NONE_OF_THESE
+from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 

@@ -17,8 +17,8 @@ from fact_clip.app.work import BusyError, Job
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.core.io import read_mapping
+from fact_clip.decoding import DecodeSettings
 from fact_clip.formats import FORMATS
-from fact_clip.inference.prepared import Adjust
 from fact_clip.video.decode import SUFFIXES
 
 LABELS = tuple(sorted((known.ending for known in FORMATS.values()), key=len, reverse=True))
@@ -134,7 +134,7 @@ class Session:
     id: str
     folder: Path
     actions: tuple[str, ...] | None = None  # None: those of the model
-    adjust: Adjust = field(default_factory=Adjust)
+    adjust: DecodeSettings = field(default_factory=DecodeSettings)
     model: str = ""  # key of `adapted`; "": what the page was started with
     adapted: dict[str, Path] = field(default_factory=dict)  # name -> run folder
     videos: dict[str, Video] = field(default_factory=dict)

@@ -18,8 +18,8 @@ from fact_clip.app.sessions import Session, Video
 from fact_clip.app.work import Job
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.clock import Clock
+from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.formats import FORMATS
-from fact_clip.inference.segmenter import Segmenter
 from fact_clip.report.colours import class_colours
 
 if TYPE_CHECKING:
@@ -28,27 +28,15 @@ if TYPE_CHECKING:
 LEAST_CERTAIN = 30
 """Segments on the list of the least certain ones."""
 
-# Option of `fact-clip segment` -> field of `Adjust`.
-_OPTIONS = {
-    "--background-threshold": "threshold",
-    "--gamma": "gamma",
-    "--switch-penalty": "switch_penalty",
-    "--minimal-duration": "shortest",
-    "--reject": "reject",
-}
-
 
 def state(page: Page, session: Session) -> dict[str, Any]:
     """Everything but the segments."""
     model = page.engine.model(session)
-    trained = isinstance(model, Segmenter)
-    names = page.engine.names(session)
-    decode = model.run.config.decode if isinstance(model, Segmenter) else None
-    calibration = model.calibration if isinstance(model, Segmenter) else None
+    scorer, names = model.scorer, page.engine.names(session)
     return {
         "model": {
             "title": page.options.run.name if page.options.run is not None else "no training",
-            "trained": trained,
+            "trained": scorer.run is not None,
             "reads_text": page.engine.reads_text,
             "chosen": session.model,
             "models": ["", *session.adapted],
@@ -56,11 +44,12 @@ def state(page: Page, session: Session) -> dict[str, Any]:
         "actions": list(names),
         "background": list(model.vocabulary.background),
         "unseen": sorted(page.engine.unseen(session, names)),
-        "adjust": asdict(session.adjust),
-        "adjustable": _adjustable(page, session),
+        "adjust": session.adjust.model_dump(),
+        "adjustable": list(scorer.adjustable),
+        "sliders": {name: asdict(control) for name, control in CONTROLS.items()},
         "defaults": {
-            "gamma": 0.0 if calibration is None else calibration.gamma,
-            "switch_penalty": 0.0 if decode is None else decode.switch_penalty,
+            "gamma": 0.0 if scorer.calibration is None else scorer.calibration.gamma,
+            "switch_penalty": scorer.settings.switch_penalty or 0.0,
         },
         "videos": [_video_row(page, session, each) for each in session.videos.values()],
         "training_set": None if page.training_set is None else str(page.training_set.root),
@@ -69,15 +58,6 @@ def state(page: Page, session: Session) -> dict[str, Any]:
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
     }
-
-
-def _adjustable(page: Page, session: Session) -> list[str]:
-    """The settings that mean something to the model."""
-    model = page.engine.model(session)
-    if not isinstance(model, Segmenter):
-        return ["threshold", "shortest"]
-    gamma = ["gamma"] if model.run.config.model.is_open else []
-    return ["threshold", *gamma, "switch_penalty", "shortest", *(["reject"] if model.confidence is not None else [])]
 
 
 def _video_row(page: Page, session: Session, video: Video) -> dict[str, Any]:
@@ -208,10 +188,9 @@ def command(page: Page, session: Session, video: Video) -> str:
     words.insert(2, video.name + (".npy" if video.media is None else video.media.ending))
     if session.actions is not None:
         words += ["--actions", listed(session.actions)]
-    for option, name in _OPTIONS.items():
-        value = getattr(session.adjust, name)
-        if value is not None:
-            words += [option, f"{value:g}"]
+    for name, value in session.adjust:
+        if value is not None and name in page.engine.model(session).scorer.adjustable:
+            words += [CONTROLS[name].option, f"{value:g}"]
     return shell(words)
 
 

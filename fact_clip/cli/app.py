@@ -10,12 +10,12 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fact_clip.cli.console import Device, KeepGoing
-from fact_clip.cli.segment import (
+from fact_clip.cli.model import (
     Actions,
     ActionsFile,
     Encoder,
@@ -23,13 +23,11 @@ from fact_clip.cli.segment import (
     TrainingFreeFlag,
     Window,
     Wording,
-    check_rules_of_run,
+    check_one_model,
     given_actions,
+    open_model,
 )
 from fact_clip.core.errors import CommandOption, InputError
-
-if TYPE_CHECKING:
-    from fact_clip.inference.sources import SegmentsMany
 
 
 def app(
@@ -73,34 +71,31 @@ def app(
     except ModuleNotFoundError as error:
         raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None
     from fact_clip.inference.segmenter import load
-    from fact_clip.text.prompts import TEMPLATES
 
-    if training_free == (run is not None):
-        raise InputError("app", "neither or both of --run and --training-free; expected one of them")
-    named = given_actions(actions, actions_file)
+    check_one_model("app", run, training_free)
+    typed = given_actions(actions, actions_file)
     if training_set is not None and training_set.exists() and not _can_grow(training_set):
-        expected = "a data set, or a new folder"
-        raise InputError(
-            CommandOption("--training-set"), f"{training_set}, a folder or file of something else; expected {expected}"
-        )
-    if prompts not in TEMPLATES:
-        raise InputError(CommandOption("--prompts"), f"{prompts!r}; expected one of {', '.join(TEMPLATES)}")
-    if run is not None:
-        check_rules_of_run(prompts)
+        problem = f"{training_set} is a folder or file of something else"
+        raise InputError(CommandOption("--training-set"), problem, "name a data set, or a new folder")
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
-    if run is not None:
-        trained = load(run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going)
-        trained.choose(named)  # wrong names are told before the page opens
-        base: SegmentsMany = trained
-    else:
-        base = _untrained(encoder, named, prompts, fps, window, keep_going, device)
-    logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself tells of new words
-    base.load()  # what is missing is told before the page opens
+    waiting = ["something"] if run is None and encoder is not None else None  # the page waits for names
+    base, _ = open_model(
+        run,
+        typed or waiting,
+        encoder=encoder,
+        fps=fps,
+        device=device,
+        prompts=prompts,
+        window=window,
+        keep_going=keep_going,
+    )
+    logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself shows new words
+    base.scorer.load()  # what is missing is an error before the page opens
     engine = Engine(base, lambda path: load(path, device, encoder=encoder, fps=fps), limits)
     command = _command(run, prompts, how)
     options = Options(
-        secrets.token_urlsafe(32), host, command, training_set, run, limits, None if named is None else tuple(named)
+        secrets.token_urlsafe(32), host, command, training_set, run, limits, None if typed is None else tuple(typed)
     )
     listening = _listening(host, port)  # before the page makes its folder
     page = make_app(engine, options)
@@ -128,9 +123,7 @@ def _can_grow(folder: Path) -> bool:
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; an InputError where this machine has no such address, or the port is taken."""
     if not host:
-        raise InputError(
-            CommandOption("--host"), "empty; expected an address of this machine", "leave it out for this machine alone"
-        )
+        raise InputError(CommandOption("--host"), "no address", "leave it out for this machine alone")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
@@ -140,31 +133,6 @@ def _listening(host: str, port: int) -> socket.socket:
         raise InputError(
             CommandOption("--host"), f"{host}, port {port} ({reason}); expected an address of this machine", todo
         ) from None
-
-
-def _untrained(
-    encoder: str | None,
-    named: list[str] | None,
-    prompts: str,
-    fps: float | None,
-    window: float | None,
-    keep_going: bool,
-    device: str,
-) -> SegmentsMany:
-    from fact_clip.inference.training_free import TrainingFree, TrainingFreeSettings
-    from fact_clip.video.extract import Settings
-
-    if encoder is None:
-        raise InputError(CommandOption("--training-free"), "no --encoder; expected --encoder clip:ViT-B-32/openai")
-    if window is not None:
-        raise InputError(
-            CommandOption("--window"),
-            "with --training-free; expected a run",
-            "leave it out: pictures are compared one by one",
-        )
-    extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
-    # Without names the page waits for some.
-    return TrainingFree(encoder, named or ["something"], TrainingFreeSettings(prompts), extraction, device=device)
 
 
 def _command(run: Path | None, prompts: str, how: Mapping[str, object]) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
+import inspect
 import json
 import logging
 import os
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,14 +57,36 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
-# How the settings that errors of the library name are called on the command line.
-OPTIONS = {
-    **{name: f"--{name.replace('_', '-')}" for name in ("device", "gamma", "switch_penalty", "reject", "smoothing")},
-    "threshold": "--background-threshold",
-    "shortest": "--minimal-duration",
-    "fps": "--fps",
-    "batch": "--batch",
-}
+def with_decode_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of `DecodeSettings`, in the place of its parameter `settings`."""
+    from fact_clip.core.decode_settings import CONTROLS, DecodeSettings
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        settings = DecodeSettings(**{name: values.pop(name) for name in CONTROLS})
+        command(settings=settings, **values)
+
+    parameters = list[inspect.Parameter]()
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if parameter.name != "settings":
+            parameters.append(parameter)
+            continue
+        for name, control in CONTROLS.items():
+            option = typer.Option(control.option, help=DecodeSettings.model_fields[name].description)
+            kind = Annotated[float | None, option]
+            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper
+
+
+def _option_of(where: str) -> str | None:
+    """The option by which a setting is called on the command line that an error of the library names."""
+    from fact_clip.core.decode_settings import CONTROLS
+
+    if where in CONTROLS:
+        return CONTROLS[where].option
+    return f"--{where}" if where in ("device", "smoothing", "fps", "batch") else None
 
 
 def answered(command: Callable[[], object], *, leave: bool = False) -> int:
@@ -113,7 +137,7 @@ def _answered(command: Callable[[], object]) -> int:
             warnings.simplefilter("ignore", SyntaxWarning)  # of NumPy, which reads headers as Python does
             code = command()
     except InputError as error:
-        where = OPTIONS.get(str(error.where))
+        where = _option_of(str(error.where))
         return _refuse(str(error if where is None else error.at(where)))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fact_clip.cli.console import progress, table
-from fact_clip.cli.segment import segment_table
+from fact_clip.cli.show import segment_table
 from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from fact_clip.cli.console import AsJson, Device, TrustEncoder, is_secondary, progress, table
-from fact_clip.cli.segment import given_actions
+from fact_clip.cli.model import given_actions
 
 
 def evaluate(

@@ -70,12 +70,12 @@ def holdout(
 
     if sum(way is not None for way in (unseen, file, count)) > 1:
         raise InputError("data holdout", "--unseen, --file and --count exclude each other", "give one of them")
-    for option, given, needed, has_needed in (
+    for option, is_used, needed, has_needed in (
         ("--validation-unseen", validation_unseen is not None, "--unseen", unseen is not None),
         ("--validation-count", validation_count > 0, "--count", count is not None),
         ("--min-support", min_support > 1, "--count", count is not None),
     ):
-        if given and not has_needed:
+        if is_used and not has_needed:
             raise InputError(CommandOption(option), f"it needs {needed}", f"give {needed} too")
     if seed and (unseen is not None or file is not None):
         raise InputError(CommandOption("--seed"), "it has no effect on classes that are named", "leave it out")

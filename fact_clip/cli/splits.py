@@ -94,9 +94,8 @@ def _way(leave_out: str | None, folds: int | None, test: float | None) -> tuple[
     amounts: dict[Way, float | None] = {"leave-out": None if leave_out is None else 0, "folds": folds, "test": test}
     ways = [(way, amount) for way, amount in amounts.items() if amount is not None]
     if len(ways) != 1:
-        raise InputError(
-            "data split", "no way to split, or several", "give exactly one of --leave-out, --folds and --test"
-        )
+        fix = "give exactly one of --leave-out, --folds and --test"
+        raise InputError("data split", "no way to split, or several", fix)
     if test is not None and not 0 < test < 1:
         raise InputError(CommandOption("--test"), f"{test:g} is not a share between 0 and 1")
     return ways[0]

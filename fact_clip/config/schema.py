@@ -220,12 +220,12 @@ class ModelConfig(_Frozen):
 
     @property
     def is_open(self) -> bool:
-        """Whether the head scores candidates by their texts, so that any name can be one."""
+        """Return whether the head scores candidates by their texts, so that any name can be one."""
         return self.head in ("text", "similarity")
 
     @property
     def reads_text(self) -> bool:
-        """Whether the head is made from the vectors of class names; that of FACT-CLIP scores its own classes alone."""
+        """Return whether the head is made from vectors of class names; FACT-CLIP's scores trained classes alone."""
         return self.is_open or self.head == "fact-clip"
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""What is known of each data set beforehand (docs/datasets.md, Benchmarks); a new one is an entry of `BENCHMARKS`."""
+"""How each published data set is read (docs/datasets.md, Benchmarks); a new one is an entry of `BENCHMARKS`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Layout = Literal["TD", "DT"]
 class Benchmark:
     """How to read a data set in the common layout. Files are relative to its folder."""
 
-    layout: Layout | None  # of feature files: time first or channels first; None: told by shapes and labels
+    layout: Layout | None  # of feature files: time first or channels first; None: by shapes and labels
     fps: float | None  # feature rows per second; None where unknown or mixed
     background: tuple[str | int, ...]  # the classes that mean "no action", by id where names differ
     slots: tuple[str, ...] | None = None  # names of the factors of an action; None: one slot, the whole name
@@ -76,10 +76,8 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The entry of `BENCHMARKS` with that name; an InputError lists them."""
+    """Return the entry of `BENCHMARKS` with that name."""
     if name not in BENCHMARKS:
-        expected = f"one of {', '.join(BENCHMARKS)}"
-        raise InputError(
-            ConfigKey("data.name"), f"{name!r}; expected {expected}", "for your own data set use 'folder' and data.root"
-        )
+        fix = f"use one of {', '.join(BENCHMARKS)}; your own data set is 'folder' with data.root"
+        raise InputError(ConfigKey("data.name"), f"no data set {name!r}", fix)
     return BENCHMARKS[name]

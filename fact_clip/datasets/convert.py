@@ -166,10 +166,8 @@ def convert_features(
     for path, video, array in _arrays(files, kind, axes):  # all of them before the first is written
         first = first or (path, array.shape[1])
         if array.shape[1] != first[1]:
-            fix = "see --axes" * (kind == "npy")
-            raise InputError(
-                path, f"{array.shape[1]} columns of {array.shape} as TD, but {first[1]} in {first[0]}", fix
-            )
+            problem = f"{array.shape[1]} columns of {array.shape} as TD, but {first[1]} in {first[0]}"
+            raise InputError(path, problem, "see --axes" * (kind == "npy"))
         target = _feature_target(root, file_name(video), path, array.shape, has_sidecar=False)
         if target in targets.values():
             raise InputError(path, f"video {video!r} again, as a file {target.name!r}")

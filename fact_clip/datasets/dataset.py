@@ -180,12 +180,12 @@ class Dataset:
 
     @property
     def learning(self) -> tuple[str, ...]:
-        """The training videos, then the validation videos."""
+        """Return the training videos, then the validation videos."""
         return (*self.train, *self.validation)
 
     @property
     def digest(self) -> str:
-        """Hash of which videos train, and which validate."""
+        """Return a hash of which videos train, and which validate."""
         return hashlib.sha256("\n".join([*self.train, "", *self.validation]).encode()).hexdigest()[:16]
 
     def videos_of(self, holdout: Holdout) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -214,7 +214,7 @@ class Dataset:
 
     @cached_property
     def layout(self) -> Layout:
-        """Orientation of the feature files: known, or by the first video whose labels fit one side only."""
+        """Return the orientation of the feature files: known, or by the first video whose labels fit one side only."""
         if self._known_layout is not None:
             return self._known_layout
         for name in self._sources:
@@ -227,12 +227,12 @@ class Dataset:
 
     @cached_property
     def encoder(self) -> str | None:
-        """The frame encoder that made the training features, where the JSON files beside them name it."""
+        """Return the frame encoder that made the training features, where the JSON files beside them name it."""
         return encoder_of(self.folder.feature_path(name) for name in self.train)
 
     @cached_property
     def input_dim(self) -> int:
-        """D, columns of the feature files: those of the split's first training video; all others must agree."""
+        """Return D, the columns of the feature files: those of the first training video; all others must agree."""
         return load_features(self.folder.feature_path(self._split[0][0]), self.layout).shape[1]
 
     def features(self, name: str) -> NDArray[Any]:

@@ -253,9 +253,7 @@ class FeatureTransform:
     def __call__(self, features: Array) -> NDArray[np.float32]:
         """Map (T, D) to a new float32 array (T, width); an InputError where D is not `input_dim`."""
         if features.ndim != 2 or features.shape[1] != self.input_dim:
-            raise InputError(
-                "features", f"an array of shape {features.shape}", f"give (T, {self.input_dim}), as in training"
-            )
+            raise InputError("features", f"shape {features.shape}", f"give (T, {self.input_dim}), as in training")
         out = _with_context(features, self.context)
         if self.mean is not None and self.std is not None:
             out -= self.mean

@@ -179,9 +179,7 @@ def _occurring(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayL
         return vocabulary
     frames = np.asarray(counts)
     if frames.shape != (len(vocabulary),):
-        raise InputError(
-            "counts", f"an array of shape {frames.shape}", f"give one number per class, ({len(vocabulary)},)"
-        )
+        raise InputError("counts", f"shape {frames.shape}", f"give one number per class, ({len(vocabulary)},)")
     vocabulary.encode(tuple(held_out))  # an unknown name is an error
     return vocabulary.subset(
         name for name, count in zip(vocabulary, frames.tolist(), strict=True) if count > 0 or name in held_out

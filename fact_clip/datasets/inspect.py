@@ -25,7 +25,6 @@ from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import FileLocation, Location, OrientationError
 from fact_clip.core.messages import find_duplicate_spelling, suggest
 from fact_clip.core.pace import paced
-from fact_clip.core.vocabulary import parse_mapping
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
 from fact_clip.datasets.features import (
@@ -55,6 +54,7 @@ from fact_clip.datasets.layout import (
     no_split,
     overlaps,
     parse_split,
+    read_mapping_file,
     spelling_note,
     split_names,
     unlabelled,
@@ -81,8 +81,12 @@ class Finding:
 
     @property
     def is_note(self) -> bool:
-        """Whether training and scoring can live with it."""
+        """Return whether training and scoring can live with it."""
         return self.kind in NOTES
+
+
+def _findings(kind: str, errors: Iterable[InputError]) -> Iterator[Finding]:
+    return (Finding(kind, error) for error in errors)
 
 
 class Inspection:
@@ -157,12 +161,12 @@ class Inspection:
     def inspect_classes(self) -> Iterator[Finding]:
         """Inspect the mapping, the background, the factors and the hold-out."""
         path, config = self.folder.mapping_path, self.config
-        every, faults = _parsed_mapping(path)
-        yield from (Finding("mapping", error) for error in faults)
+        every, faults = self.folder.mapping
+        yield from _findings("mapping", faults)
         if not every:
             return
         background, faults = background_classes(config, every, path)
-        yield from (Finding("background", error) for error in faults)
+        yield from _findings("background", faults)
         self.class_names = names = tuple(name for name in every if name not in unlabelled(config))
         if (pair := find_duplicate_spelling(names)) is not None:
             yield Finding("spelling", InputError(path, spelling_note(pair)))
@@ -191,7 +195,7 @@ class Inspection:
             factors = None if faults else class_factors(self.config, self.root, names, background)
         except InputError as error:
             faults = [error]
-        yield from (Finding("factors", error) for error in faults)
+        yield from _findings("factors", faults)
         if factors is None:
             return
         parsed = []
@@ -201,8 +205,8 @@ class Inspection:
             except InputError as error:
                 yield Finding("factors", error.at(FileLocation(self.folder.mapping_path, part=str(error.where))))
         for slot, file in enumerate(self.folder.benchmark.factor_mappings):
-            listed, faults = _parsed_mapping(self.root / file)
-            yield from (Finding("mapping", error) for error in faults)
+            listed, faults = read_mapping_file(self.root / file)
+            yield from _findings("mapping", faults)
             for factor in dict.fromkeys(entry[slot] for entry in parsed if slot < len(entry)) if listed else ():
                 if factor is not None and factor not in listed:
                     problem = f"no {factor!r}, which classes of {self.folder.mapping_path.name} have"
@@ -219,12 +223,9 @@ class Inspection:
                 if path is None:
                     yield Finding("split", no_split(self.root, part, name))
                     continue
-                try:
-                    parts[part], faults = parse_split(path)
-                except InputError as error:
-                    parts[part], faults = {}, [error]
-                yield from (Finding("split", error) for error in faults)
-            yield from (Finding("overlap", error) for error in overlaps(parts.get("train", {}), parts.get("test", {})))
+                parts[part], faults = parse_split(path)
+                yield from _findings("split", faults)
+            yield from _findings("overlap", overlaps(parts.get("train", {}), parts.get("test", {})))
         if not self.is_complete:
             return
         published = self.folder.benchmark.splits
@@ -345,7 +346,7 @@ class Inspection:
         layout = self._layout(stored)
         fps = self.config.fps if self.config.fps is not None else self.folder.benchmark.fps
         paths = map(self.folder.feature_path, stored)
-        yield from (Finding("features", error) for error in sidecar_faults(paths, fps, layout))
+        yield from _findings("features", sidecar_faults(paths, fps, layout))
         if layout is None:
             if self.lengths and stored:
                 yield Finding("orientation", OrientationError(self.folder.features_path, BOTH_SIDES_FIT, SET_LAYOUT))
@@ -413,14 +414,6 @@ class Inspection:
                 objects.check(self.columns)
         except InputError as error:
             yield Finding("objects", error)
-
-
-def _parsed_mapping(path: Path) -> tuple[tuple[str, ...], list[InputError]]:
-    """Return the names of a mapping file, and its faults."""
-    try:
-        return parse_mapping(path)
-    except InputError as error:
-        return (), [error]
 
 
 def _check_sample(path: Path, features: NDArray[Any], share: float) -> None:

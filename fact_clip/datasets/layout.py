@@ -65,11 +65,16 @@ class DataFolder:
         return self.features_path / f"{video}.npy"
 
     @cached_property
+    def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
+        """Return all names of the mapping, those of ``data.unlabelled`` included, and its faults."""
+        return read_mapping_file(self.mapping_path)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """All names of the mapping, those of ``data.unlabelled`` included."""
-        names, faults = parse_mapping(self.mapping_path)
-        if faults:
-            raise faults[0]
+        """Return all names of the mapping; its first fault is an InputError."""
+        names, faults = self.mapping
+        for error in faults:
+            raise error
         return names
 
     def vocabulary(self, config: DataConfig) -> Vocabulary:
@@ -144,6 +149,14 @@ def find_root(config: DataConfig) -> Path:
         problem = "no data set here" if config.name == "folder" else f"no data set {config.name!r}"
         raise MissingDataError(root, f"{problem}: neither {benchmark.mapping} nor groundTruth{elsewhere}", fix)
     return root
+
+
+def read_mapping_file(path: Path) -> tuple[tuple[str, ...], list[InputError]]:
+    """Return the names of a mapping file, and its faults; one that cannot be read has no names."""
+    try:
+        return parse_mapping(path)
+    except InputError as error:
+        return (), [error]
 
 
 def make_vocabulary(config: DataConfig, class_names: Sequence[str], path: Path, root: Path | None = None) -> Vocabulary:
@@ -281,8 +294,12 @@ def find_split(root: Path, part: str, name: str) -> Path | None:
 def parse_split(path: Path) -> tuple[Videos, list[InputError]]:
     """Return the videos of a list, each with the line that names it first, and every fault of the list."""
     videos: Videos = {}
-    faults = []
-    for number, entry in enumerate(read_lines(path, "a list of videos"), start=1):
+    faults: list[InputError] = []
+    try:
+        lines = read_lines(path, "a list of videos")
+    except InputError as error:
+        return {}, [error]
+    for number, entry in enumerate(lines, start=1):
         video, where = entry.removesuffix(".txt"), FileLocation(path, number)
         if entry and not is_file_name(video):
             faults.append(InputError(where, f"{entry!r} is not the name of a video without a folder"))

@@ -108,7 +108,7 @@ class _Prototypes:
 
 
 def _plan(rng: np.random.Generator) -> list[str]:
-    """The actions of one video: some parts in an order that `AFTER` allows, some of each part's steps, some idling."""
+    """Plan the actions of one video: some parts in an order that `AFTER` allows, some of their steps, some idling."""
     parts = list(rng.choice(list(STEPS), size=rng.integers(4, 7), replace=False))
     ordered: list[str] = []
     while parts:
@@ -145,21 +145,21 @@ def _evidence(
     dim = world.drift.shape[1]
     rows = np.zeros((int(frames.sum()), dim))
     in_view = np.zeros(dim)
-    for name, here in zip(plan, np.split(rows, np.cumsum(frames)[:-1]), strict=True):
-        count = len(here)
-        here += _IN_VIEW * in_view
+    for name, part_rows in zip(plan, np.split(rows, np.cumsum(frames)[:-1]), strict=True):
+        count = len(part_rows)
+        part_rows += _IN_VIEW * in_view
         verb, part, tool = FACTORS[name]
         if verb is None or part is None:
             continue
         phase = 2 * np.pi * (VERBS[verb][1] * rng.normal(1.0, 0.06) * np.arange(count) / fps + rng.random())
         swing = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # (T, 2)
         strength = rng.lognormal(0.0, 0.2)
-        here += strength * _VERB * world.verbs[verb] + _MOVEMENT * swing @ world.movements[verb]
+        part_rows += strength * _VERB * world.verbs[verb] + _MOVEMENT * swing @ world.movements[verb]
         # a glance away, or a hand in front, hides part and tool for a moment
         visible = _moving_average((rng.random((count, 1)) > _GLANCE).astype(np.float64), 3)
-        here += visible * (strength * _OBJECT * world.objects[part])
+        part_rows += visible * (strength * _OBJECT * world.objects[part])
         if tool is not None:
-            here += visible * (strength * _TOOL * world.tools[tool])
+            part_rows += visible * (strength * _TOOL * world.tools[tool])
         if verb in ("place", "insert"):
             in_view = 0.7 * in_view + rng.uniform(0.5, 1.0) * world.objects[part]
     return rows

@@ -1,6 +1,6 @@
 """Model output to one class a frame."""
 
-from fact_clip.core.public import make_public
+from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.decoding.calibration import (
     ASKS_MODEL,
     PRIORS,
@@ -13,22 +13,36 @@ from fact_clip.decoding.calibration import (
     log_mean_posterior,
 )
 from fact_clip.decoding.confidence import Confidence, over_segments, reliability
-from fact_clip.decoding.factors import with_factors
-from fact_clip.decoding.fusion import Voters, decode, decode_switching, frame_scores, fuse, fuse_gammas, voters
-from fact_clip.decoding.similarity import mix, similarity_probabilities, smoothed
-from fact_clip.decoding.transport import TransportSettings, decode_transport, transport
+from fact_clip.decoding.fusion import Voters, decode, frame_scores, fuse, fuse_gammas, voters, with_factors
+from fact_clip.decoding.scores import CandidateSet, Scores, class_scores, decode_gammas, decode_scores, voter_labels
+from fact_clip.decoding.similarity import (
+    TransportSettings,
+    decode_transport,
+    mix,
+    similarity_probabilities,
+    smoothed,
+    transport,
+)
+from fact_clip.decoding.switching import absorb_short, decode_switching, raise_background
 
 __all__ = [
     "ASKS_MODEL",
     "PRIORS",
     "Calibration",
+    "CandidateSet",
     "Confidence",
+    "DecodeSettings",
     "Known",
+    "Scores",
     "TransportSettings",
     "Voters",
+    "absorb_short",
     "choose_gamma_by_cost",
     "choose_gamma_by_harmonic_mean",
+    "class_scores",
     "decode",
+    "decode_gammas",
+    "decode_scores",
     "decode_switching",
     "decode_transport",
     "factor_frames",
@@ -39,12 +53,12 @@ __all__ = [
     "log_mean_posterior",
     "mix",
     "over_segments",
+    "raise_background",
     "reliability",
     "similarity_probabilities",
     "smoothed",
     "transport",
+    "voter_labels",
     "voters",
     "with_factors",
 ]
-
-make_public(globals())

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, number_of, table_of
+from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import listed
 from fact_clip.core.values import read_value
 from fact_clip.metrics import SeenUnseenCurve
@@ -30,85 +30,57 @@ Floats = NDArray[np.float64]
 
 
 def factor_frames(vocabulary: Vocabulary, frames: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """For each slot the training frames of each factor, "" for classes without one; from frames per class (C,)."""
-    frames = table_of(frames, "frames", (len(vocabulary),)).astype(np.int64)
-    if (frames < 0).any():
-        raise InputError("frames", f"{int(frames.min())}; expected counts of 0 or more")
-    counts: dict[str, dict[str, int]] = {}
-    for place, slot in enumerate(vocabulary.slots):
-        own = counts[slot] = {}
-        for entry, count in zip(vocabulary.factors, frames.tolist(), strict=True):
-            factor = entry[place] or ""
-            own[factor] = own.get(factor, 0) + count
+    """Return by slot the training frames of each factor, "" for classes without one, from frames per class (C,)."""
+    counts: dict[str, dict[str, int]] = {slot: {} for slot in vocabulary.slots}
+    for entry, count in zip(vocabulary.factors, frames.tolist(), strict=True):
+        for slot, factor in zip(vocabulary.slots, entry, strict=True):
+            counts[slot][factor or ""] = counts[slot].get(factor or "", 0) + count
     return counts
 
 
 def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, int]]) -> Floats:
-    """(C,) log of the product of the shares of frames of each class's factors, from `factor_frames`.
+    """Return (C,) log of the product of the shares of frames of each class's factors, from `factor_frames`.
 
     A factor without training frames gets the mean (of logs) of the others' shares.
     """
     total = np.zeros(len(vocabulary))
-    for place, slot in enumerate(vocabulary.slots):
-        counts = {factor: count for factor, count in frames.get(slot, {}).items() if count}
-        for factor, count in counts.items():
-            number_of(count, f"frames of {factor!r}", "a count of 0 or more", 0)
-        if not counts:
-            raise InputError(f"frames of the slot {slot!r}", "none; expected training frames of one factor at least")
+    for position, slot in enumerate(vocabulary.slots):
+        counts = {factor: count for factor, count in frames[slot].items() if count}
         shares = {factor: math.log(count / sum(counts.values())) for factor, count in counts.items()}
         unknown = sum(shares.values()) / len(shares)
-        total += [shares.get(entry[place] or "", unknown) for entry in vocabulary.factors]
+        total += [shares.get(entry[position] or "", unknown) for entry in vocabulary.factors]
     return total
 
 
 def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> Floats:
-    """(C,) log of the mean class distribution over all frames of some videos; needs no labels.
+    """Return (C,) log of the mean class distribution over all frames of some videos; needs no labels.
 
     `log_scores` are (T, C) for each video, before the softmax; `smoothing` is the share, in (0, 1], of an even
     distribution in the mean, so that no class has probability 0.
     """
-    number_of(smoothing, "smoothing", "a share in (0, 1]", math.ulp(0), 1)
-    tables = [table_of(each, "log_scores", ("T", "C"), finite=False) for each in log_scores if np.size(each)]
-    if not tables:
-        raise InputError("log_scores", "no frames; expected at least one")
-    if len(widths := sorted({each.shape[1] for each in tables})) > 1:
-        raise InputError("log_scores", f"{widths[0]} and {widths[-1]} columns; expected (T, C) of the same C classes")
-    if any((np.isnan(each) | np.isposinf(each)).any() for each in tables):
-        raise InputError("log_scores", "NaN or inf; expected finite numbers, or -inf to rule a class out")
-    posterior = torch.cat([torch.from_numpy(each.astype(np.float64)) for each in tables]).softmax(-1)
+    posterior = torch.cat([torch.from_numpy(each.astype(np.float64)) for each in log_scores]).softmax(-1)
     mean = posterior.mean(0)  # (C,)
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known about how frequent the C classes of a vocabulary are."""
+    """Sources for how frequent the C classes of a vocabulary are."""
 
     expected: Floats  # (C,) from `factor_log_shares`
     frames: NDArray[np.int64]  # (C,) training frames of each class, 0 if it was not learned
     posterior: Floats | None = None  # (C,) from `log_mean_posterior` on validation videos, where a rule asks for it
 
-    def __post_init__(self) -> None:
-        classes = table_of(self.expected, "expected", ("C",)).shape[0]
-        frames = table_of(self.frames, "frames", (classes,))
-        if (frames < 0).any() or not frames.any():
-            raise InputError(
-                "frames", ("numbers below 0" if frames.any() else "none") + "; expected training frames, 0 or more"
-            )
-        if self.posterior is not None:
-            table_of(self.posterior, "posterior", (classes,))
-
     def of_frames(self) -> Floats:
-        """(C,) log share of the training frames; for a class without any, `expected` on the scale of the others."""
+        """Return (C,) log share of the training frames; a class without any gets `expected`, on the same scale."""
         learned = self.frames > 0
-        own = np.log(np.maximum(self.frames, 1) / self.frames.sum())
-        shift = (own - self.expected)[learned].mean()
-        return np.where(learned, own, self.expected + shift)
+        shares = np.log(np.maximum(self.frames, 1) / self.frames.sum())
+        shift = (shares - self.expected)[learned].mean()
+        return np.where(learned, shares, self.expected + shift)
 
     def of_posterior(self) -> Floats:
-        """(C,) the mean posterior; an InputError without one."""
-        if self.posterior is None:
-            raise InputError("posterior", "no mean posterior was given; expected one, see log_mean_posterior")
+        """Return (C,) the mean posterior."""
+        assert self.posterior is not None
         return self.posterior
 
 
@@ -174,18 +146,18 @@ class Calibration:
         return calibration
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:
-        """(C,) log p(c)."""
+        """Return (C,) log p(c)."""
         expected = factor_log_shares(vocabulary, self.frames) + self.shift
-        return np.array([self.prior.get(name, own) for name, own in zip(vocabulary.names, expected, strict=True)])
+        return np.array([self.prior.get(name, value) for name, value in zip(vocabulary.names, expected, strict=True)])
 
     def offset(self, vocabulary: Vocabulary) -> Floats:
-        """(C,) what is added to the log scores of these candidates."""
+        """Return (C,) what is added to the log scores of these candidates."""
         seen = np.array([name in self.seen for name in vocabulary.names])
         return -self.gamma * seen - self.prior_weight * self.log_prior(vocabulary)
 
 
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
-    """The largest gamma that costs at most a share `cost` of S(0); needs no frame of an unseen class.
+    """Return the largest gamma that costs at most a share `cost` of S(0); needs no frame of an unseen class.
 
     The curve is that of held-out training videos, and must reach to where S has fallen by the cost.
 
@@ -193,22 +165,18 @@ def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
         A gamma of 0 or more: the middle of the last interval of an exact curve that is within the cost. 0 if S(0) is
         0, since then no gamma costs anything.
     """
-    if number_of(cost, "cost", "a share in [0, 1)", 0, 1) == 1:
-        raise InputError("cost", f"{cost}; expected a share in [0, 1)")
     at_zero = curve.seen[curve.start]
     if at_zero == 0:
         return 0.0
     within = curve.seen >= (1 - cost) * at_zero - 1e-9  # sums of shares are rounded
-    if within[-1]:
-        found = f"S within the cost up to the last gamma, {curve.gamma[-1]}"
-        raise InputError("curve", f"{found}; expected gammas that reach further")
     return float(curve.gamma[within].max())
 
 
 def choose_gamma_by_harmonic_mean(curve: SeenUnseenCurve) -> float:
-    """The gamma with the highest harmonic mean of S and U; of equally good ones that nearest to 0. It may be negative.
+    """Return the gamma with the highest harmonic mean of S and U; of equally good ones that nearest to 0.
 
-    The curve is that of held-out training videos, its unseen classes validation-unseen (never test-unseen).
+    It may be negative. The curve is that of held-out training videos, its unseen classes validation-unseen (never
+    test-unseen).
     """
     means = curve.harmonic_mean
     best = curve.gamma[means >= means.max() - 1e-9]

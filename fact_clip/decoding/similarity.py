@@ -1,50 +1,47 @@
-"""Scores without training: similarities of frames and names in one space, and their mixture with trained scores."""
+"""Scores without training: similarities of frames and names in one space, mixed with trained scores, or decoded alone.
+
+The decoder is the unbalanced optimal transport with a temporal term of Xu and Gould, "Temporally Consistent Unbalanced
+Optimal Transport for Unsupervised Action Segmentation" (ASOT, CVPR 2024). Nothing is trained: similarities of frames
+and action names in, a segmentation out.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of, table_of, whole_of
-from fact_clip.core.segments import MOST_FRAMES
+
+Matrix = NDArray[np.float32]
 
 _ROWS = 4096  # compared at once, so that a long file is never in memory whole
+_RARE = 1e-30  # share of frames below which a class counts as gone, so that its logarithm stays finite
 
 
-def similarity_probabilities(
-    features: NDArray[np.floating], texts: NDArray[np.float32], window: int, temperature: float
-) -> NDArray[np.float32]:
-    """Softmax over K actions of the cosines, smoothed over `window` rows: (T, D) and (K, D) in unit rows -> (T, K).
-
-    An InputError for widths that differ, numbers that are not finite, or a temperature of 0 or less.
-    """
-    features = table_of(features, "features", ("T", "D"), finite=False)
-    texts = table_of(texts, "texts", ("K", features.shape[1]), finite=False)
-    number_of(temperature, "temperature", "more than 0", math.ulp(0))
+def similarity_probabilities(features: NDArray[np.floating], texts: Matrix, window: int, temperature: float) -> Matrix:
+    """Return (T, K) softmax over K actions of the cosines of (T, D) and (K, D) in unit rows, smoothed over `window`."""
     cosines = np.empty((len(features), len(texts)), dtype=np.float32)
     for start in range(0, len(features), _ROWS):
         rows = features[start : start + _ROWS].astype(np.float32)
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
         cosines[start : start + _ROWS] = rows @ texts.T
-    if not np.isfinite(cosines).all():
-        raise InputError("features, texts", "NaN or an infinity; expected finite numbers")
     share = smoothed(cosines, window) / temperature
     share -= share.max(axis=1, keepdims=True)
     np.exp(share, out=share)
-    found: NDArray[np.float32] = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
-    return found
+    probabilities: Matrix = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
 
 
 def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
-    """Centred mean of (T, K) over `window` rows, an even number rounded up; near an end, over the rows that exist."""
-    values = table_of(values, "values", ("T", "K"))
-    size = 2 * (whole_of(window, "window", 0, MOST_FRAMES) // 2) + 1
+    """Return the centred mean of (T, K) over `window` rows, an even number rounded up; near an end, over fewer rows."""
+    size = 2 * (window // 2) + 1
     total = uniform_filter1d(values.astype(np.float64), size, axis=0, mode="constant")
     existing = uniform_filter1d(np.ones(len(values)), size, mode="constant")
     mean: NDArray[np.float64] = total / existing[:, None]
@@ -52,20 +49,140 @@ def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
 
 
 def mix(scores: Tensor, similarity: Tensor, weight: float) -> Tensor:
-    """Trained class probabilities (..., T, C) and training-free ones (T, C) to their mixture, (..., T, C).
+    """Mix trained class probabilities (..., T, C) with training-free ones (T, C) to (..., T, C).
 
     What the trained scores give to the actions together is shared out anew, by p^(1 - weight) * q^weight of each. A
     class without text (the background) has q = 0: it keeps its trained probability. A class with p = 0 keeps it too.
     The weight is 0 or more and below 1.
     """
-    if number_of(weight, "weight", "a share in [0, 1)", 0, 1) == 1:
-        raise InputError("weight", f"{weight}; expected a share in [0, 1)")
-    if scores.shape[-2:] != similarity.shape:
-        raise InputError(
-            "similarity", f"shape {tuple(similarity.shape)}; expected {tuple(scores.shape[-2:])}, as the scores"
-        )
     action = similarity > 0  # (T, C)
     logs = (1 - weight) * scores.log() + weight * similarity.clamp(min=torch.finfo(similarity.dtype).tiny).log()
     share = logs.masked_fill(~action, -torch.inf).softmax(-1).nan_to_num(0.0)  # a list without an action has no shares
     total = (scores * action).sum(-1, keepdim=True)
     return torch.where(action, share * total, scores)
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """What is minimised over plans T (N, K) with row sums 1/N, and how.
+
+    The objective is 1/2 <alpha * C_v T C_a + (1 - alpha) * C, T> + lam * KL(T^T 1 || 1/K) - epsilon * H(T), where
+    C = 1 - similarity; C_v is 1/radius for frames 1 <= |i - j| <= radius * N and 0 elsewhere; C_a is 1 for two
+    different actions and 0 for one. The list of actions has no order.
+
+    Args:
+        epsilon: weight of the entropy H; the larger, the softer the plan.
+        alpha: weight of the temporal term, in [0, 1]; 0 judges every frame alone.
+        radius: reach of the temporal term, as a share of the video; below one frame there are no neighbours.
+        lam: price of departing from equally frequent actions; 0 leaves the frequencies free.
+        steps: steps of mirror descent.
+        step: the step's length times the largest entry of the gradient at the start.
+    """
+
+    epsilon: float = 0.07
+    alpha: float = 0.5
+    radius: float = 0.04
+    lam: float = 0.1
+    steps: int = 25
+    step: float = 4.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            number_of(getattr(self, field.name), f"transport.{field.name}", "a finite number, 0 or more", 0)
+        whole_of(self.steps, "transport.steps", 0, 10_000)
+        if self.alpha > 1:
+            raise InputError("transport.alpha", f"{self.alpha} is above 1")
+        if self.radius == 0:
+            raise InputError("transport.radius", "0 frames", "alpha = 0 switches the temporal term off")
+
+    def window(self, n_frames: int) -> int:
+        """Return the neighbours on each side of a frame: the whole frames in radius * N, and no more than there are."""
+        # .29 * 100 is 28.999999999999996 in floating point; 29 frames are meant.
+        return min(math.floor(self.radius * n_frames + 1e-9), n_frames - 1)
+
+
+def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Matrix:
+    """Return the transport plan of a video; a row is the soft assignment of a frame.
+
+    Mirror descent from the uniform plan: a multiplicative step, then a scaling of the rows. It works on log(N * T), up
+    to a constant of each row, and the box filter C_v T is a difference of cumulative sums: time and memory O(N * K),
+    deterministic. The gradient is that of the objective as written. The authors' code has twice its weight on C: their
+    (alpha, epsilon, lam) are (alpha, epsilon, lam) / (2 - alpha) here.
+
+    Args:
+        similarity: (N, K), frames by actions, such as probabilities or cosines; larger is likelier. Costs are
+            compared with ``epsilon``, so stretch cosines that differ by hundredths first.
+        settings: the defaults unless given.
+
+    Returns:
+        (N, K) float32, positive or 0, each row sums to 1/N.
+    """
+    chosen = TransportSettings() if settings is None else settings
+    # (K, N): sums over actions and filters over time run along rows
+    linear = 1 - table_of(similarity, "similarity", ("N", "K")).T.astype(np.float32, order="C")
+    linear *= 0.5 * np.float32(1 - chosen.alpha)
+    n_actions, n_frames = linear.shape
+    structure = _TemporalTerm(n_actions, n_frames, chosen)
+    share = np.full_like(linear, 1 / n_actions)  # N * T, (K, N), columns sum to 1
+    log_share = np.log(share)
+    step = _step_size(float((linear + structure.gradient(share)).max()), chosen)
+    for _ in range(chosen.steps):
+        log_share *= np.float32(1 - step * chosen.epsilon)
+        log_share -= np.float32(step) * linear
+        log_share -= np.float32(step) * structure.gradient(share)
+        frequency = share.mean(axis=1, dtype=np.float64)  # (K,), the plan's T^T 1
+        pull = step * chosen.lam * np.log(n_actions * np.maximum(frequency, _RARE))
+        log_share -= pull.astype(np.float32)[:, None]
+        log_share -= log_share.max(axis=0)
+        np.exp(log_share, out=share)
+        share /= share.sum(axis=0)
+    share /= np.float32(n_frames)
+    return np.ascontiguousarray(share.T)
+
+
+def decode_transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> NDArray[np.int64]:
+    """Return (N,) the index of each frame's action in the plan of :func:`transport`; arguments and errors as there."""
+    return transport(similarity, settings).argmax(axis=1)
+
+
+class _TemporalTerm:
+    """alpha * C_v T C_a for plans T given as N * T, transposed."""
+
+    def __init__(self, n_actions: int, n_frames: int, settings: TransportSettings) -> None:
+        window = settings.window(n_frames)
+        frames = np.arange(n_frames)
+        neighbours = np.minimum(frames, window) + np.minimum(frames[::-1], window)  # (N,)
+        self._scale = settings.alpha / (settings.radius * n_frames)
+        self._constant = (self._scale * neighbours).astype(np.float32)  # (N,)
+        self._active = self._scale > 0 and window > 0
+        self._window = window
+        # Cumulative sums with a margin on each side. In float32, a sum over thousands of frames would lose the digits
+        # that the difference of two sums consists of.
+        self._sums = np.zeros((n_actions, n_frames + 1 + 2 * window), dtype=np.float64)
+
+    def gradient(self, share: Matrix) -> Matrix:
+        """(K, N). T C_a is rowsum(T) - T, and the rows of T sum to 1/N."""
+        if not self._active:
+            return np.zeros_like(share)
+        n_frames, window = share.shape[1], self._window
+        inner = self._sums[:, window + 1 : window + 1 + n_frames]
+        np.cumsum(share, axis=1, dtype=np.float64, out=inner)
+        self._sums[:, window + 1 + n_frames :] = inner[:, -1:]
+        result = (self._sums[:, 2 * window + 1 :] - self._sums[:, :n_frames]).astype(np.float32)
+        result -= share
+        result *= np.float32(-self._scale)
+        result += self._constant
+        return result
+
+
+def _step_size(largest: float, settings: TransportSettings) -> float:
+    """``step`` / largest entry of the gradient at the start, and at most 1 / (epsilon + lam).
+
+    Beyond that the entropy and the KL overshoot (a short video, without temporal term, would oscillate). Their
+    constants are left out of the gradient: they would make the largest entry negative in a long video.
+    """
+    curvature = settings.epsilon + settings.lam
+    longest = 1 / curvature if curvature > 0 else math.inf
+    # Similarities above 1 can leave no positive entry.
+    step = min(settings.step / largest if largest > 0 else math.inf, longest)
+    return step if math.isfinite(step) else settings.step

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -15,193 +16,153 @@ from torch import Tensor
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.messages import listed, spelling_key
-from fact_clip.core.segments import NewWord
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.decoding import Calibration
+from fact_clip.decoding import CandidateSet
 from fact_clip.encoders import TextEncoder, is_local, text_encoder
 from fact_clip.encoders.cache import class_texts
-from fact_clip.inference.new_words import in_words, new_words
-from fact_clip.inference.prepared import NONE_OF_THESE
+from fact_clip.inference.new_words import KeptVectors, describe_new_words, new_words
 from fact_clip.models import FACT
-from fact_clip.run import Run
+from fact_clip.run import LoadedRun, Run
 
 logger = logging.getLogger(__name__)
 
-MOST_ACTIONS = 10_000
-"""Candidates of one video; new names are embedded one by one."""
+NONE_OF_THESE = "none of these"
+"""The label of segments that `DecodeSettings.reject` leaves without an action; files treat it as background."""
 
-KEPT_CHOICES, KEPT_NAMES = 64, 2_000
-"""Lists of candidates, and vectors of new names, that a segmenter keeps, at most."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The candidates that frames are named with.
-
-    Attributes:
-        vocabulary: the candidates; class indices refer to it.
-        text: (C, S, E) for a head that reads text; None: that of the training vocabulary.
-        offset: (C,) added to the log scores before the softmax (`decoding.Calibration`), -inf for a class that is no
-            candidate; None: nothing.
-        new_words: words of the candidates that no trained class has.
-    """
-
-    vocabulary: Vocabulary
-    text: Tensor | None = None
-    offset: NDArray[np.float64] | None = None
-    new_words: tuple[NewWord, ...] = ()
-
-    @property
-    def ruled_out(self) -> NDArray[np.bool_]:
-        """(C,) classes of the vocabulary that are no candidates."""
-        return np.zeros(len(self.vocabulary), dtype=bool) if self.offset is None else np.isneginf(self.offset)
-
-    def among(self, vocabulary: Vocabulary) -> tuple[Vocabulary, NDArray[np.int64]]:
-        """Another vocabulary, extended by the candidates that it lacks, and the index of each candidate in it."""
-        own = self.vocabulary
-        new = [name for name in own if name not in vocabulary]
-        factors = dict(zip(own.names, own.factors, strict=True))
-        whole = vocabulary.extended(new, factors={name: factors[name] for name in new}) if new else vocabulary
-        return whole, whole.encode(own.names)
+_MAX_SETS = 64  # lists of names that are kept
 
 
-class Candidates:
-    """The lists of names that a run was asked for, each looked up once; each new name is embedded once.
+class CandidateReader:
+    """Reads lists of names: each list once, and each new name is embedded once.
 
     Args:
-        run: the description of the run folder.
-        model: its model, or the first of several.
+        loaded: a run; its first model has the texts of the trained names.
         device: where names are embedded.
-        calibration: of a model that was trained with classes held out, else None.
-        trusted: whether an encoder that the run names by a path may be loaded.
+        trust_encoder: whether an encoder that the run names by a path may be loaded.
     """
 
-    def __init__(
-        self, run: Run, model: FACT, device: torch.device, calibration: Calibration | None, *, trusted: bool
-    ) -> None:
-        self.run, self.model, self.device, self.calibration, self.trusted = run, model, device, calibration, trusted
-        self.vocabulary = run.vocabulary
-        self._choices: dict[tuple[str, ...] | None, Choice] = {}
-        self._rivalled: dict[tuple[str, ...], Choice] = {}
-        self._vectors: dict[str, Tensor] = {}  # (S, E) of each new name
-        self._text_encoder: TextEncoder | None = None
+    def __init__(self, loaded: LoadedRun, device: torch.device, *, trust_encoder: bool) -> None:
+        self.run, self.calibration, self.device, self.trust_encoder = (
+            loaded.run,
+            loaded.calibration,
+            device,
+            trust_encoder,
+        )
+        self.model: FACT = loaded.models[0]
+        self.vocabulary = loaded.run.vocabulary
+        self._read = lru_cache(_MAX_SETS)(self._read_actions)
+        self._extend = lru_cache(_MAX_SETS)(lambda names: self._open_set(names)[0])
+        self._vectors = KeptVectors[Tensor](self._embed)
 
-    def choose(self, actions: Sequence[str] | None = None) -> Choice:
-        """The candidates for these names (None: the classes of the run), with the calibration of the run."""
-        key = None if actions is None else names_of(actions, "actions", typed=True)
-        if key is not None and len(key) > MOST_ACTIONS:
-            raise InputError("actions", f"{len(key):,} names; expected {MOST_ACTIONS:,} at most")
-        if key not in self._choices:
-            if len(self._choices) >= KEPT_CHOICES:
-                self._choices.pop(next(iter(self._choices)))
-            self._choices[key] = self._chosen(key)
-        return self._choices[key]
+    def read(self, actions: Sequence[str] | None = None) -> CandidateSet:
+        """Return the candidates for these names (None: the classes of the run), with the calibration of the run."""
+        return self._read(None if actions is None else names_of(actions, "actions", typed=True))
 
-    def among_all(self, choice: Choice) -> Choice:
-        """The candidates of a choice beside all classes of the run."""
-        names = choice.vocabulary.names
-        if choice.text is None:
-            return self.choose()
+    def with_run_classes(self, candidates: CandidateSet) -> CandidateSet:
+        """Return candidates beside all classes of the run."""
+        if candidates.text is None:
+            return self.read()
+        names = candidates.vocabulary.names
         if set(self.vocabulary) <= set(names):
-            return choice
-        if names not in self._rivalled:
-            if len(self._rivalled) >= KEPT_CHOICES:
-                self._rivalled.pop(next(iter(self._rivalled)))
-            self._rivalled[names] = self._read_names(list(dict.fromkeys([*self.vocabulary, *names])))[0]
-        return self._rivalled[names]
+            return candidates
+        return self._extend(tuple(dict.fromkeys([*self.vocabulary, *names])))
 
-    def _chosen(self, actions: tuple[str, ...] | None) -> Choice:
+    def load(self) -> None:
+        """Load what embeds and compares names, where the head reads text."""
+        if self.run.config.model.is_open:
+            with suppress(InputError):  # stored vectors know no new names
+                candidates, phrases = self._open_set(("something new",))
+                new_words(candidates.vocabulary, self.vocabulary, phrases, str(self.device))
+
+    def _read_actions(self, actions: tuple[str, ...] | None) -> CandidateSet:
         known = self.vocabulary
         if actions is None:
-            return Choice(known, None, self._offset(known))
-        if not actions:
-            raise InputError("actions", "none; expected at least one")
+            return self._candidates(known, None)
         check_actions(actions, known.background)
         actions = self._as_trained(actions)
         if not self.run.config.model.is_open:
-            return Choice(known, None, self._only(actions))
-        choice, phrases = self._read_names(actions)
-        self._tell_unmatched(choice)
+            return replace(self._candidates(known, None), offset=self._only(actions))
+        candidates, phrases = self._open_set(actions)
+        self._warn_of_unmatched(candidates)
         trained = known if self.calibration is None else known.subset(self.calibration.seen)
-        found = new_words(choice.vocabulary, trained, phrases, str(self.device))
-        if found:
-            logger.warning("no trained class has these words, so what they find is a guess: %s", in_words(found))
-        return replace(choice, new_words=found)
+        words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
+        if words:
+            reason = describe_new_words(words)
+            logger.warning("no trained class has these words, so what they find is a guess: %s", reason)
+        return replace(candidates, new_words=words)
+
+    def _candidates(self, vocabulary: Vocabulary, text: Tensor | None) -> CandidateSet:
+        """Candidates with the calibration of the run; without one, gamma is taken from all classes of the run."""
+        if self.calibration is None:
+            trained, gamma, offset = self.vocabulary.names, 0.0, None
+        else:
+            trained, gamma, offset = self.calibration.seen, self.calibration.gamma, self.calibration.offset(vocabulary)
+        return CandidateSet(vocabulary, text, offset, np.array([name in trained for name in vocabulary]), gamma)
 
     def _as_trained(self, actions: Sequence[str]) -> tuple[str, ...]:
         """The names as the run spells them: case, underscores and blanks tell no two names apart."""
         first = dict[str, str]()  # the first spelling of each new name
-        own = [self.vocabulary.same(name) for name in actions]
-        names = tuple(name if name in self.vocabulary else first.setdefault(spelling_key(name), name) for name in own)
-        other = [f"{given!r} for {name!r}" for given, name in zip(actions, names, strict=True) if given != name]
-        if other:
-            logger.warning("another spelling of the same name: %s", listed(list(dict.fromkeys(other))))
+        similar = [self.vocabulary.same(name) for name in actions]
+        names = tuple(
+            name if name in self.vocabulary else first.setdefault(spelling_key(name), name) for name in similar
+        )
+        pairs = [f"{typed!r} for {name!r}" for typed, name in zip(actions, names, strict=True) if typed != name]
+        if pairs:
+            logger.warning("another spelling of the same name: %s", listed(dict.fromkeys(pairs)))
         return names
 
-    def _read_names(self, actions: Sequence[str]) -> tuple[Choice, Sequence[str]]:
-        """The choice of these names and the background for a head that reads text, and those that did not parse."""
-        known = self.vocabulary
-        names = dict.fromkeys([*actions, *known.background])
-        new, phrases = [name for name in names if name not in known], list[str]()
-        whole, text = known, self.model.text
+    def _open_set(self, actions: Sequence[str]) -> tuple[CandidateSet, Sequence[str]]:
+        """These names and the background for a head that reads text, and those that did not parse."""
+        known, text, phrases = self.vocabulary, self.model.text, list[str]()
         assert text is not None
+        names = dict.fromkeys([*actions, *known.background])
+        new = [name for name in names if name not in known]
+        vocabulary = known
         if new:
-            config = self.run.config
-            factors, phrases = new_factors(config.data, known, new)
-            whole = known.extended(new, factors=factors)
+            factors, phrases = new_factors(self.run.config.data, known, new)
+            vocabulary = known.extended(new, factors=factors)
             # Known names keep the vectors that they were trained with.
-            text = torch.cat([text, self._embedded(whole, new).to(text)])
-        vocabulary = whole.subset(names)
-        text = text[whole.encode(names).tolist()]
-        return Choice(vocabulary, text, self._offset(vocabulary)), phrases
+            text = torch.cat([text, torch.stack(self._vectors(new)).to(text)])
+        chosen = vocabulary.subset(names)
+        return self._candidates(chosen, text[vocabulary.encode(names).tolist()]), phrases
 
-    def _embedded(self, vocabulary: Vocabulary, names: Sequence[str]) -> Tensor:
-        """(N, S, E) of new names; the text encoder stays loaded, and each name is embedded once."""
+    @cached_property
+    def _encoder(self) -> TextEncoder:
+        encoder = self.run.config.text.encoder
+        check_trust(self.run, encoder, self.trust_encoder)
+        return text_encoder(encoder, str(self.device))
+
+    def _embed(self, names: Sequence[str]) -> Tensor:
+        """(N, S, E) of new names."""
         config = self.run.config.text.model_copy(update={"cache": None})  # a run says nowhere to write to
-        missing = [name for name in names if name not in self._vectors]
-        if missing:
-            if len(self._vectors) + len(missing) > KEPT_NAMES:
-                self._vectors.clear()
-                missing = list(names)
-            if self._text_encoder is None:
-                check_trust(self.run, config.encoder, self.trusted)
-                self._text_encoder = text_encoder(config.encoder, str(self.device))
-            rows = class_texts(config, vocabulary.subset(missing), str(self.device), self._text_encoder)
-            assert self.model.text is not None
-            trained = tuple(self.model.text.shape[1:])
-            if rows.shape[1:] != trained:
-                found = f"{rows.shape[1]} vectors of {rows.shape[2]} numbers for each name, by {config.encoder}"
-                expected = f"{trained[0]} of {trained[1]}, as the run was trained with"
-                raise InputError(
-                    self.run.path, f"{found}; expected {expected}", "use the text settings of the training"
-                )
-            self._vectors.update(zip(missing, torch.from_numpy(rows), strict=True))
-        return torch.stack([self._vectors[name] for name in names])
+        factors, _ = new_factors(self.run.config.data, self.vocabulary, names)
+        vocabulary = self.vocabulary.extended(names, factors=factors).subset(names)
+        rows = class_texts(config, vocabulary, str(self.device), self._encoder)
+        assert self.model.text is not None
+        trained = tuple(self.model.text.shape[1:])
+        if rows.shape[1:] != trained:
+            problem = f"{config.encoder} makes {rows.shape[1]} vectors of {rows.shape[2]} numbers for each name"
+            fix = f"use the text settings of the training, which had {trained[0]} of {trained[1]}"
+            raise InputError(self.run.path, problem, fix)
+        return torch.from_numpy(rows)
 
-    def load(self) -> None:
-        """Load what embeds and compares names, where the head reads text."""
-        if not self.run.config.model.is_open:
+    def _warn_of_unmatched(self, candidates: CandidateSet) -> None:
+        """Warn of new names whose word matches no object column: the columns say nothing of them."""
+        vocabulary = candidates.vocabulary
+        if self.model.objects is None or all(name in self.vocabulary for name in vocabulary):
             return
-        with suppress(InputError):  # stored vectors know no new names
-            choice, phrases = self._read_names(("something new",))
-            new_words(choice.vocabulary, self.vocabulary, phrases, str(self.device))
-
-    def _tell_unmatched(self, choice: Choice) -> None:
-        """One line of warning for new names whose word matches no object column: the columns say nothing of them."""
-        vocabulary = choice.vocabulary
-        if self.model.objects is None or choice.text is None or all(name in self.vocabulary for name in vocabulary):
-            return
+        assert candidates.text is not None
         slot = vocabulary.slots.index(self.run.config.data.objects.slot)
-        unmatched = self.model.objects.unmatched(choice.text).tolist()
+        unmatched = self.model.objects.unmatched(candidates.text).tolist()
         words = [
             str(factors[slot])
             for name, factors, lost in zip(vocabulary.names, vocabulary.factors, unmatched, strict=True)
             if lost and name not in self.vocabulary
         ]
         if words:
-            told = listed(list(dict.fromkeys(words)))
-            logger.warning("no object column matches %s; these actions are named without evidence of objects", told)
+            text = listed(dict.fromkeys(words))
+            logger.warning("no object column matches %s; these actions are named without evidence of objects", text)
 
     def _only(self, actions: Sequence[str]) -> NDArray[np.float64]:
         """(C,) the offset of a closed-set model that rules out all but some of its classes and the background."""
@@ -214,25 +175,19 @@ class Candidates:
         offset[[*allowed, *self.vocabulary.background_indices]] = 0
         return offset
 
-    def _offset(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
-        return None if self.calibration is None else self.calibration.offset(vocabulary)
-
 
 def check_actions(actions: Sequence[str], background: Collection[str] = ()) -> None:
-    """An InputError for a name that stands for no action in files, and where there is nothing but background."""
+    """Raise an InputError where there is no action among some names, or one that stands for none in files."""
+    if not set(actions) - set(background):
+        problem = f"only {', '.join(map(repr, actions))}, the background" if actions else "no names"
+        raise InputError("actions", problem, "name at least one action")
     for name in (UNLABELLED, NONE_OF_THESE):
         if name in actions:
-            raise InputError(
-                "actions", f"{name!r}, which stands for frames without an action; expected names of actions"
-            )
-    if set(actions) <= set(background):
-        raise InputError(
-            "actions", f"only {', '.join(map(repr, actions))}, the background; expected at least one action"
-        )
+            raise InputError("actions", f"{name!r} stands for frames without an action", "give names of actions")
 
 
 def check_trust(run: Run, encoder: str, trusted: bool, other: str = "") -> None:
-    """An InputError where the run names an encoder by a path and nobody said that this path is to be trusted."""
+    """Raise an InputError where the run names an encoder by a path and nobody said that this path is to be trusted."""
     if is_local(encoder) and not trusted:
-        todo = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
-        raise InputError(run.path, f"the encoder {encoder}, a path that the run names; expected your consent", todo)
+        fix = f"{other}say --trust-encoder (in Python trust_encoder=True) if you trust these files"
+        raise InputError(run.path, f"the run names its encoder by a path, {encoder}", fix)

@@ -3,432 +3,266 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fact_clip.config import Config
-from fact_clip.core import InputError, Segmentation, stretch
-from fact_clip.core.arguments import number_of, whole_of
+from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
+from fact_clip.core.arguments import checked, number_of, path_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.errors import CommandOption, ConfigKey
-from fact_clip.core.public import public, public_class
-from fact_clip.core.segments import MOST_FRAMES
-from fact_clip.datasets.features import load_features, read_clock, read_sidecar
-from fact_clip.datasets.layout import unlabelled
-from fact_clip.decoding import (
-    Calibration,
-    Confidence,
-    Voters,
-    decode_switching,
-    fuse,
-    fuse_gammas,
-    mix,
-    similarity_probabilities,
-    voters,
-    with_factors,
-)
+from fact_clip.core.errors import CommandOption
+from fact_clip.core.io import check_file
+from fact_clip.core.pace import Pace
+from fact_clip.datasets.features import load_features, read_clock
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores, over_segments
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
-from fact_clip.inference.candidates import Candidates, Choice, check_trust
-from fact_clip.inference.prepared import Adjust, PreparedScores, absorb_short, raise_background
-from fact_clip.inference.sources import SegmentsMany, check_features
-from fact_clip.inference.windows import Window, cut_windows, grouped, overlap_of
-from fact_clip.models import FACT
+from fact_clip.inference.candidates import NONE_OF_THESE, check_trust
+from fact_clip.inference.scorer import Scorer
+from fact_clip.inference.sources import FEATURES, KINDS, check_features
+from fact_clip.inference.training_free import SimilarityScorer, SimilaritySettings
 from fact_clip.run import Run
-from fact_clip.video.extract import Settings
+from fact_clip.video.decode import SUFFIXES
+from fact_clip.video.extract import Progress, Settings, extracted
 
-ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
-"""Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
+BACKGROUND = "background"
+"""What frames under a threshold are called where the vocabulary has no background."""
 
-TEMPERATURE = 0.01
-"""Divides cosines before the softmax over actions; CLIP was trained at it."""
-
-_VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
+Input = TypeVar("Input", str, Path)
 
 logger = logging.getLogger(__name__)
 
 
-@public_class
-class Segmenter(SegmentsMany):
-    """A trained model with its vocabulary and feature statistics. Made by :func:`load`.
+class Segmenter:
+    """Cuts videos into actions: an encoder makes features, a scorer scores them, decoding makes labels.
+
+    Made by :func:`load`.
 
     Args:
-        run: the description of the run folder.
-        models: its model, or several whose scores are averaged (the mean of their logs); they read the same texts.
-        device: where they run: auto, cpu, cuda, cuda:N or mps.
-        calibration: of a model that was trained with classes held out, else None.
-        confidence: what scores are worth, learned on validation videos; None: scores as they are.
+        scorer: the models of a run, or the similarities of an image-text model.
         encoder: what turns videos into features; None: the encoder of the training features, where the run names it.
         extraction: how videos are read; None: at the rate of the run.
-        trust_encoder: load an encoder that the run names by a path; whoever made the run chose that path.
-
-    Attributes:
-        window: frames that the model reads in one pass, 0 for all; at first ``decode.window`` of the run. A longer
-            video goes through in windows that overlap, and all scores are decoded together; see docs/long_videos.md.
     """
 
     def __init__(
         self,
-        run: Run,
-        models: FACT | Sequence[FACT],
-        device: torch.device | str = "auto",
-        calibration: Calibration | None = None,
-        *,
-        confidence: Confidence | None = None,
+        scorer: Scorer | SimilarityScorer,
         encoder: FrameEncoder | None = None,
         extraction: Settings | None = None,
-        trust_encoder: bool = False,
     ) -> None:
-        self.run, self.confidence, self.trust_encoder = run, confidence, trust_encoder
-        self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
-        self.models = [each.to(self.device).eval() for each in (models if isinstance(models, Sequence) else [models])]
-        self.vocabulary, self.fps, self.unlabelled = run.vocabulary, run.fps, unlabelled(run.config.data)
-        self.window = run.config.decode.window
-        self.extraction = extraction or Settings(fps=run.fps or Settings().fps)
-        self._encoder = encoder
-        self.candidates = Candidates(run, self.model, self.device, calibration, trusted=trust_encoder)
+        self.scorer, self._encoder = scorer, encoder
+        self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
     @property
-    def model(self) -> FACT:
-        """The model, or the first of several."""
-        return self.models[0]
+    def run(self) -> Run:
+        """The description of the run folder."""
+        if self.scorer.run is None:
+            raise AttributeError("a segmenter without training has no run")
+        return self.scorer.run
 
     @property
-    def calibration(self) -> Calibration | None:
-        """That of a model which was trained with classes held out."""
-        return self.candidates.calibration
+    def vocabulary(self) -> Vocabulary:
+        """The classes of the run, or the names that a segmenter without training began with."""
+        return self.scorer.vocabulary
 
-    def _segment(
-        self,
-        features: NDArray[np.floating],
-        where: str,
-        clock: Clock,
-        actions: Sequence[str] | None,
-        transcript: Sequence[str] | None,
-        adjust: Adjust,
-    ) -> Segmentation:
-        return self.prepare(features, where, clock, actions, transcript).segmentation(adjust)
+    def choose(self, actions: Sequence[str] | None = None, settings: DecodeSettings | None = None) -> CandidateSet:
+        """Return the candidates for some names; an InputError where these or the settings do not fit the model."""
+        check_settings(self.scorer, settings or DecodeSettings())
+        candidates = self.scorer.choose(actions)
+        adds_background = self.scorer.run is None and settings is not None and settings.threshold is not None
+        if adds_background and BACKGROUND in candidates.vocabulary:
+            problem = f"{BACKGROUND!r}, which a background threshold adds for frames without an action"
+            raise InputError("actions", problem, "leave the name out, or the threshold")
+        return candidates
 
-    def prepare(
+    def segment(
         self,
-        features: NDArray[np.floating],
-        where: str,
-        clock: Clock,
+        source: NDArray[np.floating] | str | Path,
         actions: Sequence[str] | None = None,
         transcript: Sequence[str] | None = None,
-    ) -> PreparedScores:
-        """The scores of a video, which :meth:`PreparedScores.segmentation` decodes; see `SegmentsMany.prepare`."""
-        features = check_features(features, where, self.run.transform.input_dim, f"{self.run.path} was trained with")
-        choice = self.choose(actions)
-        return PreparedScores(self, self.voters(features, choice, transcript), choice, features, clock)
+        *,
+        settings: DecodeSettings | None = None,
+        reject: float | None = None,
+        progress: Progress | None = None,
+    ) -> Segmentation:
+        """Cut one video into actions.
 
-    def _open(self, path: Path) -> tuple[NDArray[Any], Clock]:
-        features, clock = load_features(path, self.run.layout), read_clock(path, self.fps, self.run.layout)
-        if self.fps is not None and clock.fps != self.fps:
-            expected = f"{self.fps:g}, as {self.run.path} was trained with"
-            raise InputError(path.with_suffix(".json"), f"{clock.fps:g} rows a second; expected {expected}")
-        made_by = read_sidecar(path).encoder
-        if made_by is not None and self.run.encoder not in (None, made_by):
-            expected = f"{self.run.encoder}, as {self.run.path} was trained with"
-            raise InputError(
-                path.with_suffix(".json"), f"features by {made_by}; expected {expected}", "extract them by that encoder"
-            )
-        return features, clock
+        Args:
+            source: raw features (T, D), the path of a feature file, or a video. NAME.json beside a feature file may
+                hold frame times and the path of the video.
+            actions: candidates; None: the segmenter's own. A run whose head reads text takes any names, others only
+                names of their vocabulary. The background is always a candidate.
+            transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
+            settings: of decoding; None: those of the run.
+            reject: the one of these by this name: label segments "none of these" whose confidence this share, 0 to 1,
+                of the correctly named frames of the validation videos does not reach either (docs/method.md,
+                'Confidence').
+            progress: called with (rows done, rows in all, name) while a video is encoded.
+
+        Returns:
+            A segmentation of all T frames; the confidence of a segment is the mean score of its class, calibrated where
+            the run has validation videos. Input that does not fit the model is an InputError.
+        """
+        settings = _with_reject(settings, reject)
+        candidates = self.choose(actions, settings)
+
+        def segmented(features: Any, where: str, clock: Clock) -> Segmentation:
+            scorer = self.scorer
+            features = check_features(features, where, scorer.width, scorer.needs.origin)
+            rivals = settings.reject is not None
+            scores = scorer.score(features, candidates, clock, transcript, rivals=rivals)
+            return self.decode(scores, candidates, settings)
+
+        if not isinstance(source, str | Path):
+            return segmented(source, "features", Clock(fps=self.scorer.fps))
+        path = Path(source)
+        suffix = path.suffix.lower()
+        if suffix == FEATURES:
+            features, clock = self.open(path)
+            return segmented(features, str(path), clock)
+        check_file(path, KINDS)
+        if suffix not in SUFFIXES:
+            raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
+        encoder = self.encoder_for(path)
+        with extracted(path, encoder, self.extraction, progress) as file:
+            return segmented(load_features(file, "TD"), f"{path} by {encoder.name}", read_clock(file, layout="TD"))
+
+    def segment_all(
+        self,
+        inputs: Iterable[Input],
+        actions: Sequence[str] | None = None,
+        *,
+        settings: DecodeSettings | None = None,
+        reject: float | None = None,
+        progress: Progress | None = None,
+        within: Progress | None = None,
+        failed: Callable[[Input, InputError], None] | None = None,
+    ) -> Iterator[tuple[Input, Segmentation]]:
+        """Segment feature files and videos one by one, each result as soon as it is there.
+
+        `actions`, `settings` and `reject` are those of `segment`. `progress` is called with (inputs done, inputs, name)
+        before each input, `within` with (rows done, rows in all, name) while a video is encoded. `failed` is called
+        with an input that cannot be segmented and the reason, and the others go on; without it the reason is raised,
+        after those before it have been yielded. An encoder that does not load is raised in any case.
+        """
+        if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
+            raise InputError("inputs", f"{inputs!r} is not a list of paths")
+        sources, pace, settings = list(inputs), Pace(), _with_reject(settings, reject)
+        for source in sources:
+            path_of(source, "inputs")
+        for done, source in enumerate(sources):
+            if progress is not None:
+                progress(done, len(sources), Path(source).name)
+            if pace.is_due(done, len(sources)):
+                logger.info("%d of %d inputs, %s left", done, len(sources), pace.left(done, len(sources)))
+            if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file():
+                self.encoder_for(Path(source)).load()
+            try:
+                result = self.segment(source, actions, settings=settings, progress=within)
+            except InputError as error:
+                if failed is None:
+                    raise
+                failed(source, error)
+                continue
+            yield source, result
+
+    def decode(self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None) -> Segmentation:
+        """Cut a scored video into segments; settings that are None are those of the run.
+
+        Scores for `reject` were made with ``rivals=True``.
+        """
+        settings = (settings or DecodeSettings()).over(self.scorer.settings)
+        labels, shares = decode_scores(scores, candidates, settings)
+        vocabulary = candidates.vocabulary
+        names, background = list(vocabulary.names), vocabulary.background
+        if settings.threshold is not None and not background:
+            names, background = [*names, BACKGROUND], (BACKGROUND,)
+        confidence = self.scorer.calibrated(shares)
+        result = Segmentation.from_frames([names[label] for label in labels.tolist()], None, confidence.tolist())
+        if settings.reject is not None:
+            assert self.scorer.confidence is not None
+            sure = over_segments(labels, self._confidence_among_all(labels, shares, scores, candidates, settings))
+            result = _without_unsure(result, sure, self.scorer.confidence.least(settings.reject))
+            background = tuple(dict.fromkeys((*background, NONE_OF_THESE)))
+        return replace(scores.clock.put_on(result), background=background, new_words=candidates.new_words)
+
+    def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
+        """Read a feature file that fits the model, (T, D), and the times of its rows."""
+        return self.scorer.needs.open(path)
 
     def encoder_for(self, video: Path) -> FrameEncoder:
-        """The encoder that was named, or that of the features which the run was trained on."""
+        """Return the encoder that was named, or that of the features which the run was trained on."""
         if self._encoder is None:
-            known = self.run.encoder
-            if known is None or "@" in known:  # a name with @ says what a local checkpoint holds, not where it lies
-                wanted = f"the encoder of the features that the run was trained on{f', {known}' if known else ''}"
-                raise InputError(
-                    video, f"a video; expected {wanted}", "name it with --encoder, or give the feature file"
-                )
-            check_trust(self.run, known, self.trust_encoder, "name it with --encoder, or ")
-            self._encoder = frame_encoder(known, Runtime(str(self.device)))
+            assert isinstance(self.scorer, Scorer)
+            name = self.run.encoder
+            if name is None or "@" in name:  # a name with @ says what a local checkpoint holds, not where it lies
+                name = f", {name}" if name else ""
+                problem = f"a video needs the encoder of the features that the run was trained on{name}"
+                raise InputError(video, problem, "name it with --encoder, or give the feature file")
+            check_trust(self.run, name, self.scorer.reader.trust_encoder, "name it with --encoder, or ")
+            self._encoder = frame_encoder(name, Runtime(str(self.scorer.device)))
         return self._encoder
 
-    def choose(self, actions: Sequence[str] | None = None) -> Choice:
-        """The candidates for `actions` (see :meth:`segment`), with the calibration that the run was trained with."""
-        return self.candidates.choose(actions)
-
-    def load(self) -> None:
-        """Load what embeds and compares names, where the head reads text."""
-        self.candidates.load()
-
-    def predict(
+    def _confidence_among_all(
         self,
-        features: NDArray[np.floating],
-        actions: Sequence[str] | None = None,
-        transcript: Sequence[str] | None = None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Index among the candidates and its score for each of T frames, (T,) and (T,), from raw features (T, D)."""
-        features = check_features(
-            features, "features", self.run.transform.input_dim, f"{self.run.path} was trained with"
-        )
-        choice = self.choose(actions)
-        return self.decode(self.voters(features, choice, transcript), choice, len(features))
+        labels: NDArray[np.int64],
+        shares: NDArray[np.float32],
+        scores: Scores,
+        candidates: CandidateSet,
+        settings: DecodeSettings,
+    ) -> NDArray[np.float64]:
+        """(T,) the confidence of each frame's label where all classes of the run are candidates, too.
 
-    @torch.inference_mode()
-    def voters(
-        self, features: NDArray[np.floating], choice: Choice, transcript: Sequence[str] | None = None
-    ) -> list[Voters]:
-        """What each model says of raw features (T, D), window by window: all that decoding needs of them."""
-        config, windows = self.run.config, self._windows(len(features))
-        if config.model.transcript != (transcript is not None):
-            found = "a model that aligns a transcript" if transcript is None else "a model without model.transcript"
-            raise InputError("transcript", f"{found}; expected a transcript exactly where the model reads one")
-        if len(windows) > 1 and transcript is not None:
-            todo = "0: a transcript needs the whole video"
-            raise InputError(ConfigKey("decode.window"), f"{self.window}, and a transcript; expected {todo}")
-        order = None if transcript is None else torch.from_numpy(self.vocabulary.encode(transcript)).to(self.device)
-        # model -> window -> its interleaved starts
-        found_by: list[list[list[Voters]]] = [[[] for _ in windows] for _ in self.models]
-        budget = ROWS_AT_ONCE if self.device.type == "cpu" else ROWS_AT_ONCE_GPU
-        for group in grouped(self._passes(features, windows), budget):
-            for model, of_model in zip(self.models, found_by, strict=True):
-                read = self._read(model, [rows for _, rows in group], choice, order)
-                for (place, _), each in zip(group, read, strict=True):
-                    of_model[place].append(each)
-        scale = config.data.stride if config.data.interleave else 1  # rows of scores for a row of a window
-        kept = [slice(scale * (each.first - each.start), scale * (each.last - each.start)) for each in windows]
-        joined = [
-            Voters.joined([Voters.interleaved(starts).rows(own) for starts, own in zip(of_model, kept, strict=True)])
-            for of_model in found_by
-        ]
-        decode = config.decode
-        if decode.factor_weight and not joined[0].aligned:
-            deviation = decode.factor_frames * scale / config.data.stride
-            joined = [with_factors(each, choice.vocabulary, decode.factor_weight, deviation) for each in joined]
-        if not decode.training_free or joined[0].aligned:
-            return joined
-        similarity = self._similarity(features, choice).to(self.device).unsqueeze(0)
-        return [replace(each, similarity=similarity) for each in joined]
+        Validation videos were scored so; among few candidates even a wrong one would have a high score. A background
+        that only the threshold made keeps its score.
+        """
+        assert isinstance(self.scorer, Scorer)
+        everything = self.scorer.reader.with_run_classes(candidates)
+        index = everything.vocabulary.encode(candidates.vocabulary)
+        table = class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma)).cpu().numpy()  # (T', C')
+        known = np.minimum(labels, len(index) - 1)
+        among_all = np.clip(table[scores.row_of_frame, index[known]], 0, 1)
+        return self.scorer.calibrated(np.where(labels < len(index), among_all, shares))
 
-    def _similarity(self, features: NDArray[np.floating], choice: Choice) -> Tensor:
-        """(T', C) training-free probabilities of the candidates of raw features (T, D); 0 for one without a text."""
-        config, text = self.run.config, self.model.text if choice.text is None else choice.text
-        check_joint_space(config, self.run.transform.input_dim, None if text is None else text.shape[-1])
-        assert text is not None
-        whole = text[:, :1] if "sentence" in config.text.parts else text
-        vectors = torch.nn.functional.normalize(whole.sum(1), dim=-1).cpu().numpy()  # (C, E)
-        named, stride = vectors.any(-1), 1 if config.data.interleave else config.data.stride
-        found = np.zeros((-(-len(features) // stride), len(vectors)), dtype=np.float32)
-        if named.any():
-            window = round((self.fps or Settings().fps) / stride)  # a second
-            rows = np.asarray(features)[::stride]
-            own = similarity_probabilities(rows, vectors[named], window, TEMPERATURE)
-            found[:, named] = np.maximum(own, np.finfo(np.float32).tiny)
-        return torch.from_numpy(found)
 
-    def _passes(
-        self, features: NDArray[np.floating], windows: Sequence[Window]
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """What the model reads, window by window: the place of the window and (T', D'), one for each start of it."""
-        data = self.run.config.data
-        for place, window in enumerate(windows):
-            frames = self._input(features, window)
-            for start in range(min(data.stride, len(frames)) if data.interleave else 1):
-                yield place, frames[start :: data.stride]
-
-    def _windows(self, n_frames: int) -> list[Window]:
-        """In rows of the model, each of which stands for ``data.stride`` frames."""
-        config = self.run.config
-        stride, overlap = config.data.stride, config.decode.overlap
-        window = -(-whole_of(self.window, "window", 0, MOST_FRAMES) // stride)
-        shared = overlap_of(config.model, window) if overlap is None else -(-overlap // stride)
-        return cut_windows(-(-n_frames // stride), window, shared)
-
-    def _input(self, features: NDArray[np.floating], window: Window) -> NDArray[np.float32]:
-        """The frames of a window as the model takes them; context columns see beyond its ends as in one pass."""
-        stride, margin = self.run.config.data.stride, max(self.run.transform.context, default=0)
-        start, stop = window.start * stride, min(window.stop * stride, len(features))
-        before = min(start, margin)
-        return self.run.transform(features[start - before : stop + margin])[before : before + stop - start]
-
-    def _read(
-        self, model: FACT, passes: Sequence[NDArray[np.float32]], choice: Choice, order: Tensor | None
-    ) -> list[Voters]:
-        """The voters of a model on several (T', D') at once, padded to the longest; `order` (M,) is a transcript."""
-        lengths = torch.tensor([len(rows) for rows in passes])
-        values = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(rows) for rows in passes], batch_first=True)
-        how = {"text": choice.text, "transcript": None if order is None else order.expand(len(passes), -1)}  # (B, M)
-        if lengths.min() < values.shape[1]:
-            how["mask"] = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
-        whole = voters(model(values.to(self.device), **how), self.run.config.decode.blocks)
-        return [whole.of_video(place, length) for place, length in enumerate(lengths.tolist())]
-
-    @torch.inference_mode()
-    def scores(self, of: Sequence[Voters], choice: Choice) -> Tensor:
-        """(T', C) class probabilities of the candidates before decoding: of one model, or the mean over several."""
-        offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
-        scores = _mean([fuse(each, self.run.config.decode.frame_weight, offset)[0] for each in of])
-        if not scores.isfinite().all():
-            found, expected = "scores that are not finite for these features", "weights and features of usual size"
-            raise InputError(
-                self.run.path / "model.safetensors", f"{found}; expected {expected}", "train the model again"
+def check_settings(scorer: Scorer | SimilarityScorer | type[SimilarityScorer], settings: DecodeSettings) -> None:
+    """Raise an InputError for a setting of decoding that means nothing to a model."""
+    for name, value in settings:
+        if value is None or name in scorer.adjustable:
+            continue
+        if not isinstance(scorer, Scorer):
+            fix = "leave it out" + (
+                "; a background threshold leaves frames without an action" if name == "reject" else ""
             )
-        return self._mixed(scores, of, choice)
-
-    def _mixed(self, scores: Tensor, of: Sequence[Voters], choice: Choice) -> Tensor:
-        """The scores (..., T', C) mixed with the training-free ones, where the run asks for it."""
-        similarity = of[0].similarity
-        if similarity is None:
-            return scores
-        allowed = torch.from_numpy(~choice.ruled_out).to(similarity.device)
-        return mix(scores, similarity[0] * allowed, self.run.config.decode.training_free)
-
-    def frame_scores(
-        self, of: Sequence[Voters], choice: Choice, n_frames: int, gamma: float | None = None
-    ) -> NDArray[np.floating]:
-        """(n_frames, C) the same for each of the frames that the voters were made from; `gamma` as in `Adjust`."""
-        scores = self.scores(of, self._with_gamma(choice, gamma)).cpu().numpy()
-        return scores[self._row_of_frame(len(scores), n_frames)]
-
-    def calibrated(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The scores (T,) of decoded labels as confidences (T,); as they are where the run has no validation videos."""
-        return scores.astype(np.float64) if self.confidence is None else self.confidence.calibrated(scores)
-
-    def least_confidence(self, reject: float) -> float:
-        """See `SegmentsMany`; the confidences of the validation videos were kept when the run was trained."""
-        if self.confidence is None:
-            todo = "train with data.validation above 0, without model.transcript"
-            raise InputError(
-                "reject", f"{self.run.path} has no confidence.json; expected a run with validation videos", todo
-            )
-        return self.confidence.least(reject)
-
-    @torch.inference_mode()
-    def decode(
-        self,
-        of: Sequence[Voters],
-        choice: Choice,
-        n_frames: int,
-        adjust: Adjust | None = None,
-        fps: float | None = None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Index among the candidates and its score for each of the `n_frames` frames that the voters were made from.
-
-        This is the one way from scores to labels: `segment`, validation, evaluation and calibration all decode here.
-        `adjust` changes how (with a threshold and no background among the candidates, index C is the background); its
-        seconds are those of frames at `fps`.
-        """
-        asked = adjust or Adjust()
-        scores = self.scores(of, self._with_gamma(choice, asked.gamma))
-        ruled_out = choice.ruled_out
-        if asked.threshold is not None:
-            values, background = scores.cpu().numpy(), choice.vocabulary.background_indices
-            scores = torch.from_numpy(raise_background(values, background, asked.threshold))
-            ruled_out = np.append(ruled_out, [False] * (scores.shape[1] - len(ruled_out)))
-        labels = self._switching(scores.clone(), ruled_out, asked.switch_penalty)
-        found = scores.clamp(0, 1).cpu().numpy()  # the rounding of a mean may end a little above one
-        if asked.shortest:
-            data = self.run.config.data
-            rate = (fps or self.fps or 1.0) / (1 if data.interleave else data.stride)
-            labels = absorb_short(labels, found, math.ceil(asked.shortest * rate - 1e-6))
-        confidence = found[np.arange(len(labels)), labels]
-        index = self._row_of_frame(len(labels), n_frames)
-        return labels[index], confidence[index]
-
-    @torch.inference_mode()
-    def votes(
-        self, of: Sequence[Voters], choice: Choice, n_frames: int
-    ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """What each voter alone says: "frames" and, where there are any, "tokens" -> as `decode`, frame by frame.
-
-        Where all tokens are null the token voter has no say, and the row shows the frame voter.
-        """
-        offset = None if choice.offset is None else torch.from_numpy(choice.offset).float().to(self.device)
-        weights = {"frames": 1.0, "tokens": 0.0} if of[0].tokens is not None else {"frames": 1.0}
-        index, found = self._row_of_frame(of[0].frames.shape[1], n_frames), {}
-        for name, weight in weights.items():
-            best = _mean([fuse(each, weight, offset)[0] for each in of]).max(-1)
-            found[name] = best.indices.cpu().numpy()[index], best.values.clamp(0, 1).cpu().numpy()[index]
-        return found
-
-    @torch.inference_mode()
-    def decode_gammas(
-        self, of: Sequence[Voters], choice: Choice, seen: NDArray[np.bool_], gammas: Sequence[float], n_frames: int
-    ) -> NDArray[np.int64]:
-        """(G, T) the labels of `decode` with each of G gammas subtracted from the scores of the `seen` classes (C,).
-
-        All are decoded together, as many at once as ``_VALUES`` scores allow.
-        """
-        n_rows, n_classes = of[0].frames.shape[1:]
-        index = self._row_of_frame(n_rows, n_frames)
-        if of[0].aligned:  # they use no offset
-            return np.tile(self.decode(of, choice, n_frames)[0], (len(gammas), 1))
-        offset = torch.from_numpy(np.zeros(n_classes) if choice.offset is None else choice.offset).float()
-        subtracted, weight = torch.from_numpy(seen).to(self.device), self.run.config.decode.frame_weight
-        parts = []
-        for some in torch.tensor(gammas, device=self.device).split(max(_VALUES // (n_rows * n_classes), 1)):
-            scores = _mean([fuse_gammas(each, weight, offset.to(self.device), subtracted, some) for each in of])
-            parts.append(self._switching(self._mixed(scores, of, choice), choice.ruled_out))
-        return np.concatenate(parts)[:, index]
-
-    def _with_gamma(self, choice: Choice, gamma: float | None) -> Choice:
-        """The candidates with another gamma; without a calibration it is taken from the classes of the run."""
-        if gamma is None:
-            return choice
-        number_of(gamma, "gamma", "nats")
-        own = self.calibration
-        known, before = (self.vocabulary.names, 0.0) if own is None else (own.seen, own.gamma)
-        seen = np.array([name in known for name in choice.vocabulary.names])
-        offset = np.zeros(len(seen)) if choice.offset is None else choice.offset
-        return replace(choice, offset=offset - (gamma - before) * seen)
-
-    def _switching(
-        self, scores: Tensor, ruled_out: NDArray[np.bool_], penalty: float | None = None
-    ) -> NDArray[np.int64]:
-        """Scores (T', C) or (G, T', C), which are overwritten, to labels (T',) or (G, T'); `ruled_out` is (C,)."""
-        penalty = self.run.config.decode.switch_penalty if penalty is None else penalty
-        if penalty:
-            # A score that has become zero still stays above what is ruled out.
-            scores = scores.clamp_(min=torch.finfo(scores.dtype).tiny).log_()
-        if ruled_out.any():
-            scores[..., torch.from_numpy(ruled_out)] = -math.inf
-        return decode_switching(scores.cpu().numpy(), penalty)
-
-    def _row_of_frame(self, n_rows: int, n_frames: int) -> NDArray[np.int64]:
-        """(n_frames,) the row of scores that each frame is named by."""
-        data = self.run.config.data
-        return stretch(np.arange(n_rows), 1 if data.interleave else data.stride, n_frames)
+            raise InputError(name, "only a trained run has it", fix)
+        if name == "reject":
+            fix = "train with data.validation above 0, without model.transcript"
+            raise InputError(name, f"{scorer.run.path} has no confidence.json, which validation videos give", fix)
+        raise InputError(name, f"the head of {scorer.run.path} reads no text: all classes were trained", "leave it out")
 
 
-def _mean(found: Sequence[Tensor]) -> Tensor:
-    """The scores (..., C) of one model, or the mean of the logs over several, as probabilities."""
-    if len(found) == 1:
-        return found[0]
-    return torch.stack(list(found)).clamp(min=torch.finfo(found[0].dtype).tiny).log().mean(0).softmax(-1)
+def _with_reject(settings: DecodeSettings | None, reject: float | None) -> DecodeSettings:
+    return DecodeSettings(reject=reject).over(settings or DecodeSettings())
 
 
-def check_joint_space(config: Config, width: int, text_width: int | None) -> None:
-    """An InputError where ``decode.training_free`` is asked for and frames and texts do not lie in one space."""
-    if not config.decode.training_free or width == text_width:
-        return
-    told = "no texts" if text_width is None else f"text vectors of {text_width}"
-    found = f"{config.decode.training_free:g}, features of {width} columns and {told}"
-    raise InputError(
-        ConfigKey("decode.training_free"),
-        f"{found}; expected 0, or features and texts of one model, and a head that reads text",
-    )
+def _without_unsure(result: Segmentation, sure: NDArray[np.float64], least: float) -> Segmentation:
+    """The segmentation, `NONE_OF_THESE` where a segment's frames have less than the `least` of `sure` (T,)."""
+    segments = list[Segment]()
+    for segment in result:
+        if sure[segment.start] >= least:
+            segments.append(segment)
+        elif segments and segments[-1].label == NONE_OF_THESE:
+            segments[-1] = replace(segments[-1], stop=segment.stop)
+        else:
+            segments.append(Segment(segment.start, segment.stop, NONE_OF_THESE))
+    return replace(result, segments=tuple(segments))
 
 
-def warn_of_no_calibration(run: Run, calibration: Calibration | None) -> None:
-    """Warn where a run with classes held out has lost its calibration."""
-    if calibration is None and run.config.data.holdout is not None and run.config.model.is_open:
-        logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
-
-
-@public
+@checked
 def load(
     run_dir: str | Path,
     device: str = "auto",
@@ -439,7 +273,7 @@ def load(
     keep_going: bool = False,
     trust_encoder: bool = False,
 ) -> Segmenter:
-    """The segmenter of a run folder; nothing in the folder is executed.
+    """Return the segmenter of a run folder; nothing in the folder is executed.
 
     Args:
         run_dir: the folder, or its ckpts/best.net.
@@ -451,46 +285,49 @@ def load(
         trust_encoder: load an encoder that the run names by a path (docs/reliability.md).
 
     """
-    run = Run.read(run_dir)
-    for name, value in (("--fps", fps), ("--window", window)):
-        if value is not None:
-            number_of(value, name)
-    if fps is not None and run.fps is not None and fps != run.fps:
-        raise InputError(CommandOption("--fps"), f"{fps:g}; expected {run.fps:g}, as {run.path} was trained with")
-    place = pick_device(device, "device")
-    given = None if encoder is None else frame_encoder(encoder, Runtime(str(place)))
-    if given is not None and run.encoder not in (None, given.name):
-        raise InputError(
-            CommandOption("--encoder"), f"{given.name}; expected {run.encoder}, as {run.path} was trained with"
-        )
-    rate = run.fps if fps is None else fps
-    settings = Settings(fps=Settings().fps if rate is None else rate, keep_going=keep_going)
-    calibration = Calibration.read(run.path / "calibration.json", run.vocabulary)
-    confidence = Confidence.read(run.path / "confidence.json")
-    warn_of_no_calibration(run, calibration)
-    segmenter = Segmenter(
-        run,
-        run.models(),
-        place,
-        calibration,
-        confidence=confidence,
-        encoder=given,
-        extraction=settings,
-        trust_encoder=trust_encoder,
-    )
+    extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
+    loaded = Run.open(run_dir)
+    run, torch_device = loaded.run, pick_device(device, "device")
+    if fps is not None and run.fps not in (None, fps):
+        raise InputError(CommandOption("--fps"), f"{fps:g}, but {run.path} was trained with {run.fps:g}")
+    frames = None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device)))
+    if frames is not None and run.encoder not in (None, frames.name):
+        raise InputError(CommandOption("--encoder"), f"{frames.name}, but {run.path} was trained with {run.encoder}")
+    extraction = replace(extraction, fps=run.fps or extraction.fps)
+    rows = None
     if window is not None:
-        rate = settings.fps if rate is None and given else rate
+        number_of(window, "--window", "seconds, more than 0", 1e-9, 1e7)
+        rate = extraction.fps if fps is not None or run.fps is not None or frames is not None else None
         if rate is None:
-            raise InputError(
-                CommandOption("--window"),
-                f"seconds, and no frame rate in {run.path}; expected frames a second",
-                "set --fps",
-            )
-        if not 0 < window <= 1e7:
-            raise InputError(CommandOption("--window"), f"{window:g}; expected seconds, more than 0 and at most 1e+07")
+            raise InputError(CommandOption("--window"), f"seconds, but {run.path} has no frame rate", "set --fps")
+        rows = round(window * rate)
         if window * rate < 2:
-            raise InputError(
-                CommandOption("--window"), f"{window:g} seconds; expected two rows or more, at {rate:g} a second"
-            )
-        segmenter.window = round(window * rate)
-    return segmenter
+            problem = f"{window:g} seconds are less than two rows, at {rate:g} a second"
+            raise InputError(CommandOption("--window"), problem)
+    scorer = Scorer(loaded, torch_device, window=rows, trust_encoder=trust_encoder)
+    return Segmenter(scorer, frames, extraction)
+
+
+@checked
+def load_training_free(
+    encoder: str,
+    actions: Sequence[str],
+    device: str = "auto",
+    *,
+    settings: SimilaritySettings | None = None,
+    fps: float | None = None,
+    keep_going: bool = False,
+) -> Segmenter:
+    """Return a segmenter that was not trained: an image-text model compares pictures with the names of actions.
+
+    Args:
+        encoder: the model, as "clip:ViT-B-32/openai" or "transformers:FOLDER".
+        actions: the names; :meth:`Segmenter.segment` takes others.
+        device: auto, cpu, cuda, cuda:N or mps.
+        settings: how they are compared.
+        fps: rows a second of features that are made from videos; None: 5.
+        keep_going: take what decodes of a damaged video, with a warning.
+    """
+    extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
+    scorer = SimilarityScorer(encoder, actions, settings, extraction.fps, device)
+    return Segmenter(scorer, scorer.encoder, extraction)

@@ -26,17 +26,20 @@ from fact_clip.decoding import (
     Calibration,
     Confidence,
     Known,
-    Voters,
+    Scores,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
+    class_scores,
+    decode_gammas,
+    decode_scores,
     factor_frames,
     log_mean_posterior,
 )
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics import SeenUnseenCurve
 from fact_clip.metrics.frame import FrameCounts
 from fact_clip.metrics.zero_shot import curve_of_counts
-from fact_clip.run import Run, member_folders
+from fact_clip.run import LoadedRun, Run, member_folders
 
 logger = logging.getLogger(__name__)
 
@@ -62,28 +65,27 @@ Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 class Scored:
     """Some videos of a data set, read by a model once, to be decoded in several ways.
 
-    `actions` are the candidates, as `Segmenter.segment` takes them; `voters` those of the videos, where the model has
+    `actions` are the candidates, as `Segmenter.segment` takes them; `scores` those of the videos, where the model has
     read them with these candidates already.
     """
 
     def __init__(
         self,
-        segmenter: Segmenter,
+        segmenter: Scorer,
         dataset: Dataset,
         names: Sequence[str],
         actions: Sequence[str] | None = None,
-        voters: Sequence[Sequence[Voters]] | None = None,
+        scores: Sequence[Scores] | None = None,
     ) -> None:
         self.segmenter, self.choice = segmenter, segmenter.choose(actions)
-        self.vocabulary, self.column_of = self.choice.among(dataset.vocabulary)
-        self.voters = voters or [segmenter.voters(dataset.features(name), self.choice) for name in names]
+        self.vocabulary, self.column_of = self.choice.extend(dataset.vocabulary)
+        self.scores = scores or [segmenter.score(dataset.features(name), self.choice) for name in names]
         self.truth = [dataset.labels(name) for name in names]
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
         """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
-        pairs = zip(self.voters, self.truth, strict=True)
-        return [self.column_of[self.segmenter.decode(video, choice, len(labels))[0]] for video, labels in pairs]
+        return [self.column_of[decode_scores(scores, choice, self.segmenter.settings)[0]] for scores in self.scores]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -95,9 +97,8 @@ class Scored:
         offset = replace(calibration, gamma=0.0).offset(names)
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         seen = np.array([name in calibration.seen for name in names])
-        pairs = list(zip(self.voters, self.truth, strict=True))
-        for video, labels in paced(pairs, "decoding with each gamma", logger):
-            yield self.column_of[self.segmenter.decode_gammas(video, choice, seen, gammas, len(labels))]
+        for scores in paced(self.scores, "decoding with each gamma", logger):
+            yield self.column_of[decode_gammas(scores, choice, seen, gammas, self.segmenter.settings)]
 
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
@@ -108,10 +109,10 @@ class Scored:
         """(T, C) calibrated log scores of each video over `vocabulary`; -inf for a class that is no candidate."""
         offset = np.where(self.choice.ruled_out, -np.inf, calibration.offset(self.choice.vocabulary))
         choice, tables = replace(self.choice, offset=offset), []
-        for video, labels in zip(self.voters, self.truth, strict=True):
-            scores = self.segmenter.frame_scores(video, choice, len(labels))
-            table = np.full((len(labels), len(self.vocabulary)), -np.inf)
-            table[:, self.column_of] = np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
+        for scores in self.scores:
+            shares = class_scores(scores, choice).cpu().numpy()[scores.row_of_frame]
+            table = np.full((len(shares), len(self.vocabulary)), -np.inf)
+            table[:, self.column_of] = np.log(np.maximum(shares, np.finfo(shares.dtype).tiny))
             table[:, self.column_of[self.choice.ruled_out]] = -np.inf
             tables.append(table)
         return tables
@@ -119,8 +120,8 @@ class Scored:
     def log_scores(self) -> list[NDArray[np.float64]]:
         """(T', C) log scores of each video, nothing added to them."""
         plain = replace(self.choice, offset=None)
-        scores = (self.segmenter.scores(video, plain).cpu().numpy() for video in self.voters)
-        return [np.log(np.maximum(table, np.finfo(table.dtype).tiny)) for table in scores]
+        tables = (class_scores(scores, plain).cpu().numpy() for scores in self.scores)
+        return [np.log(np.maximum(table, np.finfo(table.dtype).tiny)) for table in tables]
 
 
 def curve_of(
@@ -133,9 +134,9 @@ def curve_of(
         for truth, predictions in zip(part.truth, part.with_gammas(calibration, gammas), strict=True):
             judged = truth >= 0
             total += np.bincount(truth[judged], minlength=n_classes)
-            for gamma_right, hits in zip(right, predictions == truth, strict=True):
-                gamma_right += np.bincount(truth[judged & hits], minlength=n_classes)
-    counts = {gamma: FrameCounts.of_arrays(total, hits) for gamma, hits in zip(gammas, right, strict=True)}
+            for class_hits, hits in zip(right, predictions == truth, strict=True):  # a gamma each
+                class_hits += np.bincount(truth[judged & hits], minlength=n_classes)
+    counts = {gamma: FrameCounts.of_arrays(total, class_hits) for gamma, class_hits in zip(gammas, right, strict=True)}
     return curve_of_counts(counts, *groups)
 
 
@@ -146,24 +147,25 @@ def calibrate_run(run: Run, dataset: Dataset, device: torch.device | str) -> Cal
 
 def judges(
     run: Run, dataset: Dataset, device: torch.device | str, calibration: Calibration | None = None
-) -> tuple[list[Segmenter], list[Dataset]]:
+) -> tuple[list[Scorer], list[Dataset]]:
     """What decodes the validation videos of a run, and for each the data with these videos.
 
     Members with validation videos of their own are asked one by one, each on the videos that it did not learn.
     """
     if not run.config.train.member_parts:
-        return [Segmenter(run, run.models(), device, calibration)], [dataset]
-    segmenters, datasets = [Segmenter(run, run.model(), device, calibration)], [dataset]
+        return [Scorer(LoadedRun(run, run.models(), calibration), device)], [dataset]
+    segmenters, datasets = [Scorer(LoadedRun(run, [run.model()], calibration), device)], [dataset]
     for member in map(Run.read, member_folders(run.path, run.config.train.members)):
         # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
         data = run.config.data.model_copy(update={"validation_part": member.config.data.validation_part})
         config = run.config.model_copy(update={"data": data})
-        segmenters.append(Segmenter(replace(member, config=config), member.model(), device, calibration))
+        loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
+        segmenters.append(Scorer(loaded, device))
         datasets.append(dataset.with_config(data))
     return segmenters, datasets
 
 
-def calibrate(segmenters: Sequence[Segmenter], datasets: Sequence[Dataset]) -> Calibration:
+def calibrate(segmenters: Sequence[Scorer], datasets: Sequence[Dataset]) -> Calibration:
     """Gamma by the rule and the prior of the configuration, from validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes

@@ -108,7 +108,7 @@ def member_config(config: Config, number: int, validation_parts: int = 1) -> Con
 
     Members differ in their seed, in their entry of ``augment.swap``, with ``train.member_parts`` in the videos that
     validate them, and with ``train.init`` in the member of that run that they start from.
-    :class:`fact_clip.inference.segmenter.Segmenter` averages their scores.
+    :class:`fact_clip.inference.scorer.Scorer` averages their scores.
     """
     swap = config.augment.swap[number % len(config.augment.swap)]
     part = config.data.validation_part

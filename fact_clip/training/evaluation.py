@@ -22,10 +22,9 @@ from fact_clip.core.paths import check_place, commit, inside, whole_file
 from fact_clip.core.values import write_value
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
-from fact_clip.decoding import Calibration, reliability
-from fact_clip.inference.candidates import Choice
-from fact_clip.inference.segmenter import Segmenter
-from fact_clip.run import Run, check_vocabulary
+from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliability, voter_labels
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import LoadedRun, Run, check_vocabulary
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run, learn_confidence
 from fact_clip.training.unused import warn_of_unused
@@ -73,12 +72,12 @@ def evaluate(
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
     segmenter, dataset = open_run(run_dir, overrides, device)
-    segmenter.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
+    segmenter.reader.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
     if actions is None and segmenter.run.config.model.is_open and any(map(_names_encoder, overrides)):
         logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
     run, config = segmenter.run, segmenter.run.config
     names, choice = split_names(dataset, split), segmenter.choose(actions)
-    vocabulary, column_of = choice.among(dataset.vocabulary)
+    vocabulary, column_of = choice.extend(dataset.vocabulary)
     processes, kind = Processes(segmenter.device), split if actions is None else f"{split}_actions"
     record, written = (
         inside(run.path, f"{evaluation_stem(split, actions is not None)}{ending}") for ending in (".npz", ".json")
@@ -89,17 +88,17 @@ def evaluate(
     dataset.check_descriptions(names)
     for name in paced(local_videos, "evaluating", logger, progress):
         features = dataset.features(name)
-        video = segmenter.voters(features, choice, given_transcript(dataset, name) if config.model.transcript else None)
-        labels, confidence = segmenter.decode(video, choice, len(features))
-        frame_rows = {"prediction": (labels, confidence), **segmenter.votes(video, choice, len(features))}
+        transcript = given_transcript(dataset, name) if config.model.transcript else None
+        scores = segmenter.score(features, choice, transcript=transcript)
+        frame_rows = {"prediction": decode_scores(scores, choice, segmenter.settings), **voter_labels(scores, choice)}
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
-        results.append((frame_rows, [voter.to("cpu") for voter in video] if dataset.holdout is not None else []))
+        results.append((frame_rows, scores.to("cpu") if dataset.holdout is not None else None))
     results = processes.gather(results, len(names))
     rows = [
         {row: (column_of[labels], shares) for row, (labels, shares) in frame_rows.items()} for frame_rows, _ in results
     ]
     prediction = [frame_rows["prediction"][0] for frame_rows in rows]
-    voters = [[voter.to(segmenter.device) for voter in video] for _, video in results]
+    scored = [scores.to(segmenter.device) for _, scores in results if scores is not None]
     if processes.is_main:
         for name, labels in zip(names, prediction, strict=True):
             lines = vocabulary.decode(labels)
@@ -108,15 +107,15 @@ def evaluate(
     truth = [dataset.labels(name) for name in names]
     if not any((labels >= 0).any() for labels in truth):
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
-    scored = score(config, vocabulary, truth, prediction)
-    result = {"run": str(run.path), "split": split, "videos": list(names), **scored}
+    figures = score(config, vocabulary, truth, prediction)
+    result = {"run": str(run.path), "split": split, "videos": list(names), **figures}
     result["reliability"] = _reliability(
         segmenter, truth, prediction, [frame_rows["prediction"][1] for frame_rows in rows]
     )
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
-        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, voters)
+        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, scored)
     if processes.is_main:
         _record(segmenter, dataset, vocabulary, names, rows).save(record)
         write_value(written, result)
@@ -133,7 +132,7 @@ def evaluation_stem(split: str, has_actions: bool = False) -> str:
 
 
 def _record(
-    segmenter: Segmenter, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
+    segmenter: Scorer, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
 ) -> Record:
     """What the report needs of each video; predictions have the confidences that `segment` gives them."""
     from fact_clip.report.record import Record, Video  # the room draws, and loads matplotlib
@@ -154,7 +153,7 @@ def _record(
     return Record(vocabulary, counts, versions, videos)
 
 
-def open_run(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Segmenter, Dataset]:
+def open_run(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Scorer, Dataset]:
     """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's.
 
     Raises:
@@ -179,7 +178,7 @@ def open_run(run_dir: str | Path, overrides: Sequence[str], device: str) -> tupl
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)
-    return Segmenter(run, loaded.models, torch_device, calibration, confidence=confidence), dataset
+    return Scorer(LoadedRun(run, loaded.models, calibration, confidence), torch_device), dataset
 
 
 def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:
@@ -232,7 +231,7 @@ def _decoding(config: Config) -> tuple[DecodeConfig, int]:
 
 
 def _reliability(
-    segmenter: Segmenter, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]], scores: list[Any]
+    segmenter: Scorer, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]], scores: list[Any]
 ) -> dict[str, Any]:
     """How scores, and the confidences made of them, agree with the share of labelled frames that is right."""
     true, guess, score = map(np.concatenate, (truth, prediction, scores))
@@ -241,7 +240,7 @@ def _reliability(
     return {"before": reliability(score, right), "after": after}
 
 
-def _candidates(choice: Choice, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]) -> dict[str, Any]:
+def _candidates(choice: CandidateSet, vocabulary: Vocabulary, truth: list[NDArray[np.int64]]) -> dict[str, Any]:
     """Which names were candidates, and the labelled frames whose label was none of them."""
     names = [name for name, out in zip(choice.vocabulary.names, choice.ruled_out, strict=True) if not out]
     left_out = [name for name in vocabulary if name not in names]
@@ -281,7 +280,7 @@ def score(
     }
 
 
-def validate(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
+def validate(segmenter: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
     """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10.
 
     Processes share the videos; each gets the figures of all.

@@ -28,8 +28,7 @@ from fact_clip.datasets.describe import guess_names
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
-from fact_clip.inference.segmenter import check_joint_space
-from fact_clip.inference.windows import cut_windows
+from fact_clip.inference.scorer import check_joint_space, cut_windows
 from fact_clip.models.heads import HEADS
 from fact_clip.run import Run
 from fact_clip.training.calibration import check_rules

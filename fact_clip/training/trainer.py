@@ -32,9 +32,9 @@ from fact_clip.core.pace import Pace
 from fact_clip.core.paths import inside, locked
 from fact_clip.datasets.dataset import IGNORED, Dataset
 from fact_clip.datasets.loader import Batch, TrainingLoader, TrainingVideos, draw
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import Run, remove_unfinished
+from fact_clip.run import LoadedRun, Run, remove_unfinished
 from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.ensemble import members_beside
 from fact_clip.training.evaluation import Progress, validate
@@ -338,7 +338,7 @@ class Trainer:
         return objects.swapped(features, self.text)
 
     def _validate(self) -> dict[str, float]:
-        segmenter = Segmenter(self.run, self.best_model, self.device)
+        segmenter = Scorer(LoadedRun(self.run, [self.best_model]), self.device)
         # Whole videos, each of another length, are not compiled for.
         with torch.compiler.set_stance("force_eager") if self.lengths else nullcontext():
             figures = validate(segmenter, self.dataset, self.dataset.validation)

@@ -14,8 +14,8 @@ from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import Level, levels
-from fact_clip.decoding import Calibration, Voters
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.decoding import Calibration, Scores
+from fact_clip.inference.scorer import Scorer
 from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated
 
 logger = logging.getLogger(__name__)
@@ -25,17 +25,17 @@ IN_USE = "in use"
 
 
 def report(
-    segmenter: Segmenter,
+    segmenter: Scorer,
     dataset: Dataset,
     names: Sequence[str],
     actions: Sequence[str] | None = None,
-    voters: Sequence[Sequence[Voters]] | None = None,
+    scores: Sequence[Scores] | None = None,
 ) -> dict[str, Any]:
     """The zero-shot figures of some videos: by way of calibration, the curve, by level, class and factor.
 
-    Names that the data set lacks are unseen classes without a true frame. `actions` and `voters` as in `Scored`.
+    Names that the data set lacks are unseen classes without a true frame. `actions` and `scores` as in `Scored`.
     """
-    scored = Scored(segmenter, dataset, names, actions, voters)
+    scored = Scored(segmenter, dataset, names, actions, scores)
     used, vocabulary = segmenter.calibration or uncalibrated(dataset), dataset.vocabulary
     rules = segmenter.run.config.evaluation.rules
     unseen = (*dataset.unseen, *range(len(vocabulary), len(scored.vocabulary)))

@@ -11,9 +11,9 @@ import pytest
 import fact_clip
 from fact_clip.app.edits import Shown, frame_names, joined, overlaid, read_corrections
 from fact_clip.core import Segment, Segmentation
+from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.formats import FORMATS
-from fact_clip.inference.prepared import Adjust
 
 from ..refusals import refused
 
@@ -109,11 +109,9 @@ def test_settings_decode_anew_and_show_their_command_line(user, text_run, rows, 
     user.ask("POST", "/api/settings", json={"actions": ["grasp shaft", "peel, cut", "tap shaft with mallet"]})
     shown = user.ask("POST", "/api/settings", json={"adjust": adjust, "video": video})["video"]
     segmenter = fact_clip.load(text_run, "cpu")
-    segmenter.adjust = Adjust(**adjust)
-    plain = fact_clip.load(text_run, "cpu")
     names = ["grasp shaft", "peel, cut", "tap shaft with mallet"]
-    assert segments(shown["shown"]) == of(segmenter.segment(rows, actions=names))
-    assert segments(shown["shown"]) != of(plain.segment(rows, actions=names))
+    assert segments(shown["shown"]) == of(segmenter.segment(rows, actions=names, settings=DecodeSettings(**adjust)))
+    assert segments(shown["shown"]) != of(segmenter.segment(rows, actions=names))
 
     monkeypatch.chdir(rows.parent)
     from fact_clip.cli import main
@@ -146,7 +144,7 @@ def test_what_a_head_cannot_take_changes_nothing(opened, tiny_run, rows):
         ({"adjust": {"threshold": 2}}, "threshold"),
         ({"adjust": {"threshold": "high"}}, "threshold"),
         ({"adjust": {"shortest": True}}, "shortest"),
-        ({"adjust": {"anything": 1}}, "adjust"),
+        ({"adjust": {"anything": 1}}, "settings"),
         ({"model": "other"}, "model"),
     ],
 )

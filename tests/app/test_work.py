@@ -17,8 +17,8 @@ from fact_clip.app.sessions import Limits, Session
 from fact_clip.app.training_set import adapt_command
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError
-from fact_clip.inference.prepared import Adjust
-from fact_clip.inference.training_free import TrainingFree
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.inference.segmenter import load_training_free
 from fact_clip.run import Run
 
 from ..films import numbered, write_video
@@ -150,7 +150,7 @@ def test_there_are_so_many_uploads_at_once(opened):
 
 def test_without_training(open_clip_folder, tmp_path):
     """Names are compared with pictures; before there are any the page asks for them."""
-    model = TrainingFree(f"clip:local-dir:{open_clip_folder}", ["something"], device="cpu")
+    model = load_training_free(f"clip:local-dir:{open_clip_folder}", ["something"], device="cpu")
     engine = Engine(model, lambda path: model, Limits())
     app = make_app(engine, Options(TOKEN, "127.0.0.1", ("fact-clip", "segment", "--training-free")))
     path = write_video(tmp_path / "a.mp4", numbered(60), rate=15)
@@ -170,8 +170,7 @@ def test_without_training(open_clip_folder, tmp_path):
         assert not any(each["unseen"] for each in shown["shown"])
         assert shown["command"] == """fact-clip segment a.mp4 --training-free --actions 'pour milk,"stir, slowly"'"""
         adjusted = user.ask("POST", "/api/settings", json={"adjust": {"threshold": 1.0}, "video": video})["video"]
-        model.adjust = Adjust(threshold=1.0)
-        expected = model.segment(path, actions=names)
+        expected = model.segment(path, actions=names, settings=DecodeSettings(threshold=1.0))
         assert "background" in expected.transcript
         assert [each["label"] for each in adjusted["shown"]] == list(expected.transcript)
         assert "--training-set DIR" in user.ask("POST", "/api/adapt", 400, json={})["error"]

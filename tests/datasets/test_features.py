@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tracemalloc
 
@@ -193,6 +194,31 @@ def test_layouts(tmp_path):
     kind, error = length_fault("v", stored, "TD", 60, config)
     assert kind == "length"
     assert error.problem.startswith("20 feature rows for 60 labels")
+
+
+def saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+ARRAY = saved(np.ones((40, 5), np.float32))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"not\nan array", b"PK\x03\x04broken", ARRAY[:-40]),
+        *(ARRAY.replace(b"(40, 5)", b"(40, 5 "), ARRAY.replace(b"(40, 5)", b"(4-, 5)")),
+        *(ARRAY.replace(b"(40, 5), }     ", b"(999999999999, 5"), ARRAY.replace(b"<f4", b"<q9")),
+        *map(saved, (np.ones(40), np.ones((1, 40, 5)), np.ones((0, 5)), np.ones((55, 0)))),
+        *map(saved, (np.full((40, 5), "x"), np.ones((40, 5), np.complex64), np.array([{"a": 1}]))),
+    ],
+)
+def test_files_that_are_no_features(content, tmp_path):
+    (tmp_path / "a.npy").write_bytes(content)
+    with refused("a.npy"):
+        load_features(tmp_path / "a.npy", "TD")
 
 
 def test_a_missing_file_is_told_as_missing(tmp_path):

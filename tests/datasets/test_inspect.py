@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fact_clip.config import DataConfig
+from fact_clip.core import InputError
 from fact_clip.datasets import inspect
+from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.inspect import Finding, Inspection
 
 from ..refusals import refused
@@ -184,6 +187,18 @@ def test_each_planted_fault_is_found_and_nothing_else(name, look, root):
     plant, expected = PLANTED[name]
     plant(root)
     assert places(look()) == [(kind, where.format(root=root)) for kind, where in expected]
+
+
+@pytest.mark.parametrize("name", [name for name in PLANTED if name not in ("NaN", "list missing")])
+def test_opening_and_checking_raise_the_first(name, root):
+    PLANTED[name][0](root)
+    config = DataConfig(root=str(root), validation=0.0)
+    try:
+        errors = [finding.error for finding in Inspection(config, "1") if not finding.is_note]
+    except InputError as error:
+        errors = [error]
+    with refused(errors[0].where, type(errors[0])) if errors else nullcontext():
+        Dataset.open(config).check()
 
 
 @pytest.mark.parametrize(("end", "encoding"), [("\n", "utf-8"), ("\r\n", "latin-1"), ("\r\n", "utf-8-sig")])

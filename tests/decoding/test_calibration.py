@@ -85,18 +85,6 @@ def test_rules_on_a_grid():
     assert choose_gamma_by_cost(coarse) == pytest.approx(choose_gamma_by_cost(exact), abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("seen", "cost", "place"),
-    [
-        ([90, 0], 1.0, "cost"),
-        ([90, 80], 0.15, "curve"),
-    ],
-)
-def test_bad_input_is_told(seen, cost, place):
-    with refused(place):
-        choose_gamma_by_cost(curve([0, 1], seen, [0, 1]), cost)
-
-
 def test_a_factor_that_nobody_has_heard_of_is_as_one_without_frames():
     more = WORDS.extended(["hold jar"], factors={"hold jar": ("hold", "jar", None)})
     prior = Calibration((), factor_frames(WORDS, FRAMES)).log_prior(more)

@@ -10,7 +10,7 @@ import torch
 
 from fact_clip.core import Vocabulary
 from fact_clip.decoding import Voters, with_factors
-from fact_clip.decoding.factors import FLOOR, factor_evidence
+from fact_clip.decoding.fusion import FLOOR, factor_evidence
 
 NAMES = {
     "idle": (None, None),

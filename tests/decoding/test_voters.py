@@ -97,7 +97,7 @@ def test_a_video_in_a_batch_has_the_voters_that_it_has_alone(blocks):
     alone = [output(0), output(1, null=True), output(2)]
     found = voters(batch(*alone), blocks)
     for place, of in enumerate(alone):
-        assert same(found.of_video(place, 6), voters(of, blocks))
+        assert same(found.unpadded(place, 6), voters(of, blocks))
     assert found.kept.tolist() == [[True] * 6, [False] * 6, [True] * 6]
     plain = replace(alone[0], blocks=tuple(replace(block, a2f_attention=None) for block in alone[0].blocks))
     assert voters(plain).tokens is None
@@ -116,7 +116,7 @@ def numbered(tokens: bool = True) -> Voters:
     """Two videos of 7 frames and 3 classes in which every number is another one; every third frame is kept."""
     values = torch.arange(2 * 7 * 3.0).reshape(2, 7, 3)
     kept = torch.arange(14).reshape(2, 7) % 3 == 0
-    return Voters(values, values + 100 if tokens else None, kept, similarity=values + 200)
+    return Voters(values, values + 100 if tokens else None, kept)
 
 
 def same(one: Voters, other: Voters) -> bool:
@@ -127,7 +127,7 @@ def same(one: Voters, other: Voters) -> bool:
 @pytest.mark.parametrize("tokens", [True, False])
 def test_rows_of_a_video(tokens):
     of = numbered(tokens)
-    only = of.of_video(1, 5)
+    only = of.unpadded(1, 5)
     assert only.frames.tolist() == of.frames[1:2, :5].tolist()
     assert only.kept.tolist() == [[False, False, True, False, False]]
     assert (only.tokens is None) if not tokens else only.tokens.tolist() == of.tokens[1:2, :5].tolist()
@@ -136,13 +136,12 @@ def test_rows_of_a_video(tokens):
     assert some.kept[0].tolist() == [False, True, False]
     assert (some.tokens is None) if not tokens else some.tokens[1].tolist() == of.tokens[1, 2:5].tolist()
     assert same(of.to("cpu"), of)
-    assert same(replace(of, similarity=None).to("cpu"), replace(of, similarity=None))
 
 
 @pytest.mark.parametrize("tokens", [True, False])
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_interleaved_rows_come_back_in_time(tokens, n):
-    whole = replace(numbered(tokens), aligned=True, similarity=None)
+    whole = replace(numbered(tokens), aligned=True)
     parts = [whole.rows(slice(start, None, n)) for start in range(n)]
     assert same(Voters.interleaved(parts), whole)
 

@@ -9,8 +9,9 @@ import pytest
 
 import fact_clip
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import Calibration, similarity_probabilities
+from fact_clip.decoding import class_scores, decode_gammas, decode_scores, similarity_probabilities
 from fact_clip.encoders.cache import class_texts
+from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
@@ -33,9 +34,7 @@ def run(tiny, tmp_path_factory):
 
 
 def opened(run, *overrides):
-    found = Run.read(run, overrides)
-    calibration = Calibration.read(found.path / "calibration.json", found.vocabulary)
-    return Segmenter(found, found.models(), "cpu", calibration)
+    return Segmenter(Scorer(Run.open(run, overrides), "cpu"))
 
 
 def test_the_order_of_typed_names_changes_nothing(run, workbench):
@@ -52,7 +51,7 @@ def test_frames_are_centred_by_the_training_videos(run, workbench):
     segmenter = fact_clip.load(run)
     names = Dataset.open(segmenter.run.config.data).train
     rows = np.concatenate([np.load(workbench / f"features/{name}.npy") for name in names]).astype(np.float64)
-    scale, shift = segmenter.model.similarity.space.numpy()
+    scale, shift = segmenter.scorer.model.similarity.space.numpy()
     inputs = segmenter.run.transform(rows)[:, :8]
     inside = (np.abs(inputs) < 5).all(1)  # not clipped
     np.testing.assert_allclose((inputs * scale - shift)[inside], (rows - rows.mean(0))[inside], atol=1e-3)
@@ -64,17 +63,17 @@ def test_frames_are_centred_where_columns_are_not_standardised(tiny, tmp_path, w
     train(config, tmp_path / "run")
     names = Dataset.open(config.data).train
     rows = np.concatenate([np.load(workbench / f"features/{name}.npy") for name in names]).astype(np.float64)
-    scale, shift = fact_clip.load(tmp_path / "run").model.similarity.space.numpy()
+    scale, shift = fact_clip.load(tmp_path / "run").scorer.model.similarity.space.numpy()
     assert (scale == 1).all()
     np.testing.assert_allclose(shift, rows.mean(0), atol=1e-4)
 
 
 def test_mixed_scores(run, workbench):
     features = np.load(workbench / "features" / "person1_video1.npy")
-    plain, mixed = opened(run), opened(run, "decode.training_free=0.25")
+    plain, mixed = opened(run).scorer, opened(run, "decode.training_free=0.25").scorer
     choice = mixed.choose()
-    trained = plain.scores(plain.voters(features, choice), choice).numpy()
-    found = mixed.scores(mixed.voters(features, choice), choice).numpy()
+    trained = class_scores(plain.score(features, choice), choice).numpy()
+    found = class_scores(mixed.score(features, choice), choice).numpy()
     assert found.shape == trained.shape == (len(features), 23)
     sentences = class_texts(mixed.run.config.text, mixed.vocabulary)[:, 0]
     q = similarity_probabilities(features, sentences[1:], 15, 0.01)  # class 0 is the background
@@ -85,11 +84,11 @@ def test_mixed_scores(run, workbench):
 
     # the curve of gammas decodes as `decode` does
     seen = np.array([name in mixed.calibration.seen for name in mixed.vocabulary])
-    of, gammas = mixed.voters(features, choice), [0.0, 1.5]
+    scores, gammas = mixed.score(features, choice), [0.0, 1.5]
     start = np.zeros(23)
-    labels = mixed.decode_gammas(of, replace(choice, offset=start), seen, gammas, len(features))
+    labels = decode_gammas(scores, replace(choice, offset=start), seen, gammas, mixed.settings)
     for gamma, own in zip(gammas, labels, strict=True):
-        alone = mixed.decode(of, replace(choice, offset=start - gamma * seen), len(features))[0]
+        alone = decode_scores(scores, replace(choice, offset=start - gamma * seen), mixed.settings)[0]
         assert (alone == own).mean() > 0.999
 
 

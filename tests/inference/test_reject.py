@@ -12,8 +12,8 @@ import pytest
 
 import fact_clip
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import over_segments
-from fact_clip.inference.prepared import NONE_OF_THESE
+from fact_clip.decoding import class_scores, over_segments
+from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 
@@ -47,15 +47,15 @@ def video(workbench) -> Path:
 
 def sure(segmenter: Segmenter, video: Path) -> tuple[np.ndarray, np.ndarray]:
     """Labels (T,), and for each frame the mean confidence of its segment, (T,)."""
-    labels, scores = segmenter.predict(np.load(video).astype(np.float32))
-    return labels, over_segments(labels, segmenter.confidence.calibrated(scores))
+    labels, scores = segmenter.scorer.predict(np.load(video).astype(np.float32))
+    return labels, over_segments(labels, segmenter.scorer.confidence.calibrated(scores))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 1.0])
 def test_segments_below_the_threshold_have_no_action(share, segmenter, video):
     labels, confidence = sure(segmenter, video)
     expected = np.array(segmenter.vocabulary.decode(labels), dtype=object)
-    expected[confidence < segmenter.least_confidence(share)] = NONE_OF_THESE
+    expected[confidence < segmenter.scorer.confidence.least(share)] = NONE_OF_THESE
     found = segmenter.segment(video, reject=share)
     assert found.to_frames() == expected.tolist()
     assert found.background == ("no action", NONE_OF_THESE)
@@ -82,7 +82,7 @@ def test_the_share_is_that_of_correctly_named_validation_frames(named):
         confidence.append(own)
     kept = np.concatenate(confidence)[np.concatenate(right)]
     for share in (0.1, 0.5):
-        least = segmenter.least_confidence(share)
+        least = segmenter.scorer.confidence.least(share)
         assert (kept < least).mean() <= share + 1e-9
         assert (kept <= least + 1e-9).mean() >= share - 0.01
 
@@ -97,12 +97,12 @@ def test_few_candidates_have_all_classes_as_rivals(named, video):
     assert set(plain.transcript) <= {absent, "no action"}
     found = segmenter.segment(video, [absent], reject=0.0)
     choice = segmenter.choose([*segmenter.vocabulary])
-    scores = segmenter.scores(segmenter.voters(np.load(video).astype(np.float32), choice), choice).numpy()
+    scores = class_scores(segmenter.scorer.score(np.load(video).astype(np.float32), choice), choice).numpy()
     index = np.minimum(np.arange(plain.n_frames) // segmenter.run.config.data.stride, len(scores) - 1)
     place = segmenter.vocabulary.encode(plain.to_frames())
-    among_all = segmenter.confidence.calibrated(scores[index, place])
+    among_all = segmenter.scorer.confidence.calibrated(scores[index, place])
     expected = np.array(plain.to_frames(), dtype=object)
-    expected[over_segments(place, among_all) < segmenter.least_confidence(0.0)] = NONE_OF_THESE
+    expected[over_segments(place, among_all) < segmenter.scorer.confidence.least(0.0)] = NONE_OF_THESE
     assert found.to_frames() == expected.tolist()
     assert NONE_OF_THESE in found.transcript
 
@@ -143,11 +143,11 @@ def test_reliability_is_that_of_the_labelled_frames(segmenter, tmp_path):
     dataset = Dataset.open(segmenter.run.config.data)
     right, scores = [], []
     for name in dataset.test:
-        labels, own = segmenter.predict(dataset.features(name))
+        labels, own = segmenter.scorer.predict(dataset.features(name))
         right.append(labels == dataset.labels(name))
         scores.append(own)
     right, scores = np.concatenate(right), np.concatenate(scores).astype(np.float64)
-    for key, values in (("before", scores), ("after", segmenter.confidence.calibrated(scores))):
+    for key, values in (("before", scores), ("after", segmenter.scorer.confidence.calibrated(scores))):
         error = 0.0
         for number in range(10):
             own = (values >= number / 10) & ((values < (number + 1) / 10) | (number == 9))
@@ -162,6 +162,6 @@ def test_other_decoding_has_other_confidences(tiny_run, tmp_path):
     plain = evaluate(run, overrides=["decode.switch_penalty=1000"])["reliability"]["after"]
     (run / "confidence.json").unlink()
     assert evaluate(run, overrides=["decode.switch_penalty=1000"])["reliability"]["after"] is None
-    kept = dataclasses.asdict(fact_clip.load(tiny_run).confidence)
+    kept = dataclasses.asdict(fact_clip.load(tiny_run).scorer.confidence)
     assert kept["frames"] > 0
     assert plain is not None

@@ -19,6 +19,7 @@ from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused
+from ..small import segmenter_of
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_array_and_path_give_the_same(segmenter, video):
     found = segmenter.segment(features)
     assert segmenter.segment(video) == segmenter.segment(str(video)) == found
     assert found.n_frames == len(features)
-    assert found.fps == segmenter.fps == 15.0
+    assert found.fps == segmenter.scorer.fps == 15.0
     assert set(found.transcript) <= set(segmenter.vocabulary.names)
     assert segmenter.segment(features.astype(np.float64)) == found
     assert features.tobytes() == np.load(video).tobytes()  # left as they were
@@ -45,13 +46,13 @@ def test_array_and_path_give_the_same(segmenter, video):
 def test_confidence_is_a_share(segmenter, video):
     segments = segmenter.segment(video).segments
     assert all(0 <= segment.confidence <= 1 for segment in segments)
-    _, scores = segmenter.predict(np.load(video))
+    _, scores = segmenter.scorer.predict(np.load(video))
     first = segments[0]
-    learned = segmenter.confidence
+    learned = segmenter.scorer.confidence
     logits = np.log(scores / (1 - scores))
     expected = 1 / (1 + np.exp(-(learned.slope * logits + learned.intercept)))
     assert first.confidence == pytest.approx(expected[: first.stop].mean(), abs=1e-6)
-    plain = Segmenter(segmenter.run, segmenter.model)  # as a run of before, without confidence.json
+    plain = segmenter_of(segmenter.run, segmenter.scorer.model)  # as a run of before, without confidence.json
     assert plain.segment(np.load(video))[0].confidence == pytest.approx(scores[: first.stop].mean(), abs=1e-6)
 
 
@@ -73,8 +74,8 @@ class Fixed(torch.nn.Module):
 
 def test_candidates_share_the_score_and_the_background_is_one_always(segmenter, video):
     logits = torch.randn(23, generator=torch.Generator().manual_seed(3))
-    fixed, chosen = Segmenter(segmenter.run, Fixed(logits)), ["screw nut with wrench", "place gear"]
-    labels, confidence = fixed.predict(np.load(video), actions=chosen)
+    fixed, chosen = segmenter_of(segmenter.run, Fixed(logits)), ["screw nut with wrench", "place gear"]
+    labels, confidence = fixed.scorer.predict(np.load(video), actions=chosen)
     index = segmenter.vocabulary.encode(["no action", *chosen])
     shares = np.exp(logits[index].numpy()) / np.exp(logits[index].numpy()).sum()
     assert set(labels.tolist()) == {index[shares.argmax()]}
@@ -87,7 +88,7 @@ def test_a_candidate_whose_score_has_vanished_is_still_named(segmenter, video):
     """Scores of 1 for one class and of exactly 0 in float32 for all others."""
     logits = torch.full((23,), -500.0)
     logits[segmenter.vocabulary.index("tap gear with mallet")] = 0.0
-    sure = Segmenter(segmenter.run, Fixed(logits))
+    sure = segmenter_of(segmenter.run, Fixed(logits))
     assert sure.segment(video).transcript == ("tap gear with mallet",)
     found = sure.segment(video, actions=["place gear", "grasp nut"])
     assert set(found.transcript) <= {"place gear", "grasp nut", "no action"}
@@ -100,7 +101,7 @@ def test_a_price_of_changes_gives_fewer_segments(segmenter, video):
         config = segmenter.run.config
         decode = config.decode.model_copy(update={"switch_penalty": penalty})
         run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"decode": decode}))
-        counts.append(len(Segmenter(run, segmenter.model).segment(video)))
+        counts.append(len(segmenter_of(run, segmenter.scorer.model).segment(video)))
     assert counts[0] >= counts[1] >= counts[2] == 1
 
 
@@ -120,7 +121,7 @@ def test_a_stride_gives_a_label_to_every_frame(n_frames, tiny, tmp_path_factory,
     if not folder.is_dir():
         train(tiny(data={"stride": 3}, train={"epochs": 1}), folder)
     segmenter, features = fact_clip.load(folder), np.load(video)[:n_frames]
-    labels, confidence = segmenter.predict(features)
+    labels, confidence = segmenter.scorer.predict(features)
     assert segmenter.segment(features).n_frames == len(labels) == len(confidence) == n_frames
     of_row = np.arange(n_frames) // 3 * 3  # what rows 0, 3, 6, ... get holds until the next one
     assert np.array_equal(labels, labels[of_row])
@@ -132,13 +133,13 @@ def test_interleaved_strides_give_each_frame_the_score_of_its_own_row(n_frames, 
     trained, features = fact_clip.load(tiny_run), np.load(video)[:n_frames]
     config = trained.run.config
     config = config.model_copy(update={"data": config.data.model_copy(update={"stride": 3, "interleave": True})})
-    segmenter = Segmenter(dataclasses.replace(trained.run, config=config), trained.model)
-    labels, confidence = segmenter.predict(features)
+    segmenter = segmenter_of(dataclasses.replace(trained.run, config=config), trained.scorer.model)
+    labels, confidence = segmenter.scorer.predict(features)
     assert len(labels) == len(confidence) == n_frames
     rows = torch.from_numpy(trained.run.transform(features))
     for start in range(min(3, n_frames)):
         with torch.no_grad():  # the tiny run has no price for a change, so each frame stands alone
-            scores = frame_scores(trained.model(rows[None, start::3]))[0]
+            scores = frame_scores(trained.scorer.model(rows[None, start::3]))[0]
         np.testing.assert_array_equal(labels[start::3], scores.argmax(-1))
         np.testing.assert_allclose(confidence[start::3], scores.amax(-1), atol=1e-6)
 
@@ -206,7 +207,7 @@ def test_models_of_every_head_and_block_segment_a_single_frame(tiny, tmp_path):
         train(tiny(model=model, train={"epochs": 1}), tmp_path / str(number))
         segmenter = fact_clip.load(tmp_path / str(number))
         assert segmenter.segment(np.zeros((1, 8), np.float32)).n_frames == 1
-        assert Run.read(tmp_path / str(number)).classes == segmenter.model.classes
+        assert Run.read(tmp_path / str(number)).classes == segmenter.scorer.model.classes
 
 
 def test_many_inputs_one_by_one(segmenter, workbench):
@@ -256,14 +257,14 @@ def test_a_closed_set_model_says_what_new_names_need(segmenter, video):
 
 
 def test_a_device_is_asked_for_by_name(tiny_run):
-    assert fact_clip.load(tiny_run, device="cpu").device == torch.device("cpu")
-    assert fact_clip.load(tiny_run).device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert fact_clip.load(tiny_run, device="cpu").scorer.device == torch.device("cpu")
+    assert fact_clip.load(tiny_run).scorer.device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with refused("device"):
         fact_clip.load(tiny_run, device="tpu")
 
 
 def test_a_rate_and_windows_are_given_in_seconds(tiny_run):
-    assert fact_clip.load(tiny_run, window=2.0).window == 30
+    assert fact_clip.load(tiny_run, window=2.0).scorer.window == 30
     with refused("--fps"):
         fact_clip.load(tiny_run, fps=5.0)
     with refused("--window"):

@@ -4,25 +4,27 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import smoothed
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, absorb_short, decode_scores, smoothed
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import OpenClip
-from fact_clip.inference.training_free import (
-    TrainingFree,
-    TrainingFreeSettings,
-    absorb_short,
-    decode_similarity,
-    probabilities,
-)
-from fact_clip.video.extract import Settings
+from fact_clip.inference.segmenter import load_training_free
+from fact_clip.inference.training_free import SimilaritySettings, probabilities
 
 from ..refusals import refused
 
-PLAIN = TrainingFreeSettings(smoothing=0, shortest=0)
+PLAIN = SimilaritySettings(templates="plain")
+WORDS = CandidateSet(Vocabulary.from_names(["a", "b", "c"]))
+
+
+def decoded(table, **settings):
+    """Labels and confidences of probabilities of three actions at 5 rows a second."""
+    scores = Scores(len(table), similarity=torch.from_numpy(table), rate=5.0)
+    return decode_scores(scores, WORDS, DecodeSettings(shortest=1.0, **settings))
 
 
 def test_smoothing_by_hand():
@@ -42,7 +44,7 @@ def test_smoothing_is_the_mean_over_the_rows_that_there_are(n, window):
 def test_probabilities_by_hand():
     features = np.array([[3.0, 0.0], [1.0, 1.0]])
     texts = np.eye(2, dtype=np.float32)
-    found = probabilities(features, texts, TrainingFreeSettings(temperature=0.5, smoothing=0), 5.0)
+    found = probabilities(features, texts, SimilaritySettings(temperature=0.5, smoothing=0), 5.0)
     first = 1 / (1 + np.exp(-2))
     np.testing.assert_allclose(found, [[first, 1 - first], [0.5, 0.5]], atol=1e-6)
 
@@ -70,7 +72,7 @@ def stepped(noise: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
 
 def test_an_unordered_list_of_which_not_all_occur():
     scores, labels = stepped(0.8)
-    found, confidence = decode_similarity(scores, TrainingFreeSettings(), fps=5)
+    found, confidence = decoded(scores)
     assert (found == labels).mean() > 0.95
     assert len(confidence) == 150
     assert (confidence[found == labels] > 0.5).mean() > 0.95
@@ -80,22 +82,22 @@ def test_an_unordered_list_of_which_not_all_occur():
 def test_the_threshold_makes_background_where_no_action_is_likely():
     scores, labels = stepped()
     scores[70:100] = 1 / 3
-    found, _ = decode_similarity(scores, TrainingFreeSettings(threshold=0.45), fps=5)
+    found, _ = decoded(scores, threshold=0.45)
     labels[70:100] = 3
     assert (found == labels).mean() > 0.93
     assert (found[75:95] == 3).all()
-    assert 3 not in decode_similarity(scores, TrainingFreeSettings(), fps=5)[0]
+    assert 3 not in decoded(scores)[0]
 
 
 def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     """Rows that are the vectors of the texts themselves come back as those actions."""
     spec = f"clip:local-dir:{open_clip_folder}"
     actions = ["crack an egg", "pour milk", "stir"]
-    segmenter = TrainingFree(spec, actions, TrainingFreeSettings(templates="plain"))
+    segmenter = load_training_free(spec, actions, settings=PLAIN)
     texts = embed(f"open_clip:local-dir:{open_clip_folder}", Vocabulary.from_names(actions), "plain").classes
     labels = np.repeat([1, 0, 2], [40, 30, 30])
     np.save(tmp_path / "x.npy", 5 * texts[labels].astype(np.float16))
-    facts = {"format": "fact-clip features 1", "encoder": segmenter.encoder.name, "fps": 10.0}
+    facts = {"format": "fact-clip features 1", "encoder": segmenter.scorer.encoder.name, "fps": 10.0}
     (tmp_path / "x.json").write_text(json.dumps(facts))
     found = segmenter.segment(tmp_path / "x.npy")
     assert found.transcript == ("pour milk", "crack an egg", "stir")
@@ -103,7 +105,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert found.fps == 10
     assert all(0 < each.confidence <= 1 for each in found)
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
-    alike = TrainingFree(spec, actions, TrainingFreeSettings(templates="plain"), Settings(fps=10))
+    alike = load_training_free(spec, actions, settings=PLAIN, fps=10)
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
     for shape in (
         (8,),
@@ -113,7 +115,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
             alike.segment(np.zeros(shape))
 
     (tmp_path / "x.json").write_text(json.dumps({**facts, "encoder": "grid"}))
-    with refused("x.npy"):
+    with refused("x.json"):
         segmenter.segment(tmp_path / "x.npy")
     (tmp_path / "x.json").write_text(json.dumps(facts))
     np.save(tmp_path / "x.npy", np.zeros((5, 3)))
@@ -128,24 +130,21 @@ def test_the_model_is_loaded_once_for_pictures_and_texts(open_clip_folder, video
     loads = []
     load = OpenClip._load
     monkeypatch.setattr(OpenClip, "_load", lambda self: loads.append(self.name) or load(self))
-    segmenter = TrainingFree(f"clip:local-dir:{open_clip_folder}", ["stir", "pour milk"], extraction=Settings(fps=2))
+    segmenter = load_training_free(f"clip:local-dir:{open_clip_folder}", ["stir", "pour milk"], fps=2)
     found = [segmenter.segment(video("a.mp4")), segmenter.segment(video("a.mkv"), ["stir", "crack an egg"])]
-    assert loads == [segmenter.encoder.name]
+    assert loads == [segmenter.scorer.encoder.name]
     assert [(each.n_frames, each.fps) for each in found] == [(10, 2), (10, 2)]
     assert found[0].media == str(video("a.mp4"))
-    assert (segmenter.fps, segmenter.vocabulary.names) == (2, ("stir", "pour milk"))
+    assert (segmenter.scorer.fps, segmenter.vocabulary.names) == (2, ("stir", "pour milk"))
 
 
 @pytest.mark.parametrize(
     ("make", "place"),
     [
-        (lambda: TrainingFree("grid", ["stir"]), "frame encoder 'grid'"),
-        (lambda: TrainingFree("timm:resnet18", ["stir"]), "frame encoder 'timm:resnet18'"),
-        (lambda: TrainingFree("clip:ViT-B-32/openai", []), "actions"),
-        (lambda: TrainingFree("clip:ViT-B-32/openai", ["stir", "stir"]), "names"),
-        (lambda: TrainingFreeSettings(threshold=2), "threshold"),
-        (lambda: TrainingFreeSettings(temperature=0), "temperature"),
-        (lambda: TrainingFreeSettings(shortest=-1), "shortest"),
+        (lambda: load_training_free("grid", ["stir"]), "frame encoder 'grid'"),
+        (lambda: load_training_free("timm:resnet18", ["stir"]), "frame encoder 'timm:resnet18'"),
+        (lambda: load_training_free("clip:ViT-B-32/openai", []), "actions"),
+        (lambda: load_training_free("clip:ViT-B-32/openai", ["stir", "stir"]), "names"),
     ],
 )
 def test_what_cannot_be_is_told_at_once(make, place):

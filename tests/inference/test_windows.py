@@ -14,15 +14,16 @@ import fact_clip
 from fact_clip import metrics
 from fact_clip.config import ModelConfig
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.inference import segmenter as segmenter_module
+from fact_clip.inference import scorer as scorer_module
+from fact_clip.inference.scorer import Window, cut_windows, overlap_of
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.windows import Window, cut_windows, overlap_of
 from fact_clip.models import FACT
 from fact_clip.models.blocks import convolution_reach, reach
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import validate
 
 from ..refusals import refused
+from ..small import segmenter_of
 
 
 def test_windows_by_hand():
@@ -89,7 +90,7 @@ def windowed(segmenter: Segmenter, window: int, overlap: int | None = None) -> S
     config = segmenter.run.config
     decode = config.decode.model_copy(update={"window": window, "overlap": overlap})
     run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"decode": decode}))
-    return Segmenter(run, segmenter.model, calibration=segmenter.calibration)
+    return segmenter_of(run, segmenter.scorer.model, calibration=segmenter.scorer.calibration)
 
 
 @pytest.fixture(
@@ -113,10 +114,10 @@ def test_windows_give_what_one_pass_gives(convolutions, workbench, window, n_fra
     stride = convolutions.run.config.data.stride
     rng = np.random.default_rng(n_frames)
     features = rng.normal(size=(n_frames, 8)).astype(np.float32).cumsum(0) / 4
-    labels, confidence = convolutions.predict(features)
+    labels, confidence = convolutions.scorer.predict(features)
     for overlap in (None, 6 * stride, 7 * stride):
         in_windows = windowed(convolutions, window * stride, overlap)
-        found, sure = in_windows.predict(features)
+        found, sure = in_windows.scorer.predict(features)
         np.testing.assert_allclose(sure, confidence, atol=1e-5)
         np.testing.assert_array_equal(found, labels)
         assert in_windows.segment(features).to_frames() == convolutions.segment(features).to_frames()
@@ -124,8 +125,8 @@ def test_windows_give_what_one_pass_gives(convolutions, workbench, window, n_fra
 
 def test_too_little_overlap_is_noticed_by_the_test_above(convolutions):
     features = np.random.default_rng(0).normal(size=(301, 8)).astype(np.float32)
-    _, confidence = convolutions.predict(features)
-    _, sure = windowed(convolutions, 12 * convolutions.run.config.data.stride, 0).predict(features)
+    _, confidence = convolutions.scorer.predict(features)
+    _, sure = windowed(convolutions, 12 * convolutions.run.config.data.stride, 0).scorer.predict(features)
     assert np.abs(sure - confidence).max() > 1e-4
 
 
@@ -134,7 +135,7 @@ def test_a_window_as_long_as_the_video_is_one_pass_for_any_model(tiny_run, workb
     segmenter = fact_clip.load(tiny_run)
     video = workbench / "features" / "person1_video1.npy"
     n_frames = len(np.load(video))
-    assert segmenter.window == 0
+    assert segmenter.scorer.window == 0
     assert windowed(segmenter, n_frames + length).segment(video) == segmenter.segment(video)
 
 
@@ -157,16 +158,16 @@ def test_a_long_file_is_never_held_at_once(tiny_run, tmp_path, monkeypatch):
     path = tmp_path / "long.npy"
     np.save(path, np.random.default_rng(0).normal(size=(20_000, 8)).astype(np.float16))
     long = windowed(segmenter, 400, 80)
-    long.models = [Counting(segmenter.model)]
+    long.scorer.models = [Counting(segmenter.scorer.model)]
     transform, given = type(segmenter.run.transform).__call__, []
     monkeypatch.setattr(
         type(segmenter.run.transform), "__call__", lambda self, x: given.append(len(x)) or transform(self, x)
     )
     assert long.segment(path).n_frames == 20_000
-    assert set(long.model.lengths) == {100}
-    assert len(long.model.lengths) == 63  # (5000 - 100) / 80 = 61.25, and the first and the last
+    assert set(long.scorer.model.lengths) == {100}
+    assert len(long.scorer.model.lengths) == 63  # (5000 - 100) / 80 = 61.25, and the first and the last
     assert max(given) == 410
-    assert long.model.at_once == [10] * 6 + [3]  # 1,024 rows
+    assert long.scorer.model.at_once == [10] * 6 + [3]  # 1,024 rows
 
 
 @pytest.mark.parametrize("interleave", [False, True])
@@ -177,14 +178,14 @@ def test_windows_read_together_are_each_alone(tiny, tmp_path, monkeypatch, inter
     train(tiny(**settings, train={"epochs": 2}), tmp_path / "run")
     features = np.random.default_rng(5).normal(size=(997, 8)).astype(np.float32).cumsum(0) / 4
     together, alone = fact_clip.load(tmp_path / "run"), fact_clip.load(tmp_path / "run")
-    together.models, alone.models = [Counting(together.model)], [Counting(alone.model)]
-    labels, confidence = together.predict(features)
-    monkeypatch.setattr(segmenter_module, "ROWS_AT_ONCE", 1)
-    one_by_one, sure = alone.predict(features)
-    assert set(alone.model.at_once) == {1}
-    assert max(together.model.at_once) > 20
-    assert len(together.model.lengths) == len(alone.model.lengths)
-    assert set(alone.model.lengths) == ({12, 13} if interleave else {13})
+    together.scorer.models, alone.scorer.models = [Counting(together.scorer.model)], [Counting(alone.scorer.model)]
+    labels, confidence = together.scorer.predict(features)
+    monkeypatch.setattr(scorer_module, "ROWS_AT_ONCE", 1)
+    one_by_one, sure = alone.scorer.predict(features)
+    assert set(alone.scorer.model.at_once) == {1}
+    assert max(together.scorer.model.at_once) > 20
+    assert len(together.scorer.model.lengths) == len(alone.scorer.model.lengths)
+    assert set(alone.scorer.model.lengths) == ({12, 13} if interleave else {13})
     np.testing.assert_array_equal(labels, one_by_one)
     np.testing.assert_allclose(confidence, sure, atol=1e-5)
 
@@ -216,12 +217,12 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
         found.append(dataset.vocabulary.encode(labels))
     background = dataset.vocabulary.background_indices
     assert result["metrics"] == metrics.evaluate(truth, found, background=background, count_background=True)
-    validated = validate(segmenter, dataset, dataset.test)
+    validated = validate(segmenter.scorer, dataset, dataset.test)
     assert validated["frame_accuracy"] == result["metrics"]["frame_accuracy"]
     assert validated["edit"] == result["metrics"]["edit"]
     assert set(lengths) == {16}
     features = dataset.features(result["videos"][0])
-    assert np.abs(whole.predict(features)[1] - segmenter.predict(features)[1]).max() > 1e-6
+    assert np.abs(whole.scorer.predict(features)[1] - segmenter.scorer.predict(features)[1]).max() > 1e-6
 
 
 def test_calibration_reads_the_same_windows(tiny, tmp_path, monkeypatch):

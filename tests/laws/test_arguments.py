@@ -16,9 +16,9 @@ from fact_clip.core import majority_stride, row_times
 from fact_clip.datasets.holdout import Holdout, rank, select
 from fact_clip.datasets.splits import Split, divide, write_splits
 from fact_clip.datasets.synthetic import write_workbench
-from fact_clip.decoding import Confidence, TransportSettings, Voters
+from fact_clip.decoding import Confidence, DecodeSettings, TransportSettings
 from fact_clip.encoders import frame_encoder, text_encoder
-from fact_clip.inference.training_free import TrainingFreeSettings
+from fact_clip.inference.training_free import SimilaritySettings
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.video.decode import frames
@@ -33,8 +33,6 @@ ABC = Vocabulary.from_names(["a", "b", "c"], ["a"])
 EYE = np.eye(4, dtype=np.float32)
 TIMED = Segmentation((Segment(0, 2, "a"),), times=(0, 0.1, 0.3))
 ONE = {"x": Segmentation.from_frames(["a", "b"], fps=5.0)}
-THIRDS = torch.full((1, 5, 3), 1 / 3)
-VOTERS = Voters(THIRDS, None, torch.ones(1, 5, dtype=torch.bool))
 STEPS = tuple(np.linspace(0, 1, 101).tolist())
 BLOCK = BlockConfig(hidden=8, action_dim=8, action_layers=1, frame_dim=8, frame_layers=1)
 MODEL = ModelConfig(blocks="iu", tokens=3, input=BLOCK)
@@ -68,15 +66,14 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
     "decoding": [
         (lambda: TransportSettings(steps=2.5), "transport.steps"),
         (lambda: decoding.transport([["a"]]), "similarity"),
-        (lambda: decoding.smoothed(EYE, -1), "window"),
-        (lambda: decoding.similarity_probabilities(EYE, EYE[:, :3], 1, 0.1), "texts"),
-        (lambda: decoding.mix(THIRDS, torch.ones(5, 3), 1.0), "weight"),
-        (lambda: decoding.reliability([5.0, 0.2], [True, False]), "confidence"),
         (lambda: Confidence(1.0, 0.0, STEPS[::-1], 1), "quantiles"),
         (lambda: decoding.decode_switching(EYE, NAN), "penalty"),
-        (lambda: decoding.fuse(VOTERS, 1.5), "frame_weight"),
-        (lambda: decoding.fuse(VOTERS, 0.5, torch.zeros(4)), "offset"),
-        (lambda: decoding.with_factors(VOTERS, ABC, 0.5, 0), "deviation"),
+        (lambda: decoding.decode_switching(EYE * NAN, 1.0), "scores"),
+        (lambda: decoding.decode_switching(EYE[0], 1.0), "scores"),
+        (lambda: DecodeSettings(threshold=1.5), "threshold"),
+        (lambda: DecodeSettings(gamma=NAN), "gamma"),
+        (lambda: DecodeSettings(reject=True), "reject"),
+        (lambda: DecodeSettings(anything=1), "settings"),
     ],
     "models and losses": [
         (lambda: FACT(MODEL, 0, Classes(3)), "input_dim"),
@@ -118,7 +115,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: training.train(Config.load("demo"), "nowhere", resume="yes"), "resume"),
         (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
         (lambda: compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
-        (lambda: TrainingFreeSettings(temperature=0), "temperature"),
+        (lambda: SimilaritySettings(templates="x"), "--prompts"),
     ],
 }
 
@@ -143,7 +140,5 @@ def test_bounds_themselves_are_in():
     assert metrics.harmonic_mean(100.0, 50) == pytest.approx(200 / 3)
     assert TransportSettings(steps=10_000, alpha=1).steps == 10_000
     assert decoding.smoothed(EYE, 0).tolist() == EYE.tolist()
-    assert decoding.reliability([0, 1], [False, True])["ece"] == 0
-    assert decoding.fuse(VOTERS, 1, torch.zeros(3)).shape == (1, 5, 3)
     assert [each.confidence for each in Segmentation.from_frames(["a", "b"], confidence=[0, 1])] == [0, 1]
     assert (TIMED.seconds(np.int64(2)), ONE["x"].seconds(2)) == (0.3, 0.4)

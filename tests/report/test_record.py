@@ -95,7 +95,7 @@ def evaluated(tiny_run, tmp_path_factory) -> Path:
 
 def test_evaluate_keeps_what_it_scored(evaluated):
     record, run = Record.load(evaluated / "evaluation.npz"), Run.read(evaluated)
-    dataset, segmenter = Dataset.open(run.config.data), load(evaluated)
+    dataset, segmenter = Dataset.open(run.config.data), load(evaluated).scorer
     assert record.training_frames.tolist() == dataset.class_counts().tolist()
     assert [video.name for video in record.videos] == list(dataset.test)
     for video in record.videos:
@@ -112,11 +112,12 @@ def test_voters_are_those_that_are_fused(evaluated):
     run = Run.read(evaluated)
     dataset = Dataset.open(run.config.data)
     kept = {video.name: video for video in Record.load(evaluated / "evaluation.npz").videos}
-    from fact_clip.inference.segmenter import Segmenter
+    from fact_clip.inference.scorer import Scorer
+    from fact_clip.run import LoadedRun
 
     for row, weight in (("frames", 1.0), ("tokens", 0.0)):
         told = Run.read(evaluated, [f"decode.frame_weight={weight}", "decode.switch_penalty=0"])
-        segmenter = Segmenter(told, told.models())
+        segmenter = Scorer(LoadedRun(told, told.models()))
         for name in dataset.test:
             labels, confidence = segmenter.predict(dataset.features(name))
             assert kept[name].labels[row].tolist() == labels.tolist()

@@ -20,8 +20,8 @@ def test_vectors_of_a_text_head_give_its_scores(tiny, tmp_path):
     stride, name = config.data.stride, dataset.test[0]
     rows = torch.from_numpy(segmenter.run.transform(dataset.features(name))[::stride]).unsqueeze(0)
     with torch.inference_mode():
-        last = segmenter.model(rows).blocks[-1]
-    head = segmenter.model.block_list[-1].frame_head
+        last = segmenter.scorer.model(rows).blocks[-1]
+    head = segmenter.scorer.model.block_list[-1].frame_head
     scale = head.log_scale.detach().exp().numpy()
     frames, text = spaces["frames"], spaces["frames"].text
     n_frames, shape = rows.shape[1], (len(scale), -1)

@@ -18,7 +18,8 @@ import torch
 import fact_clip
 from fact_clip.config import Config
 from fact_clip.decoding import frame_scores
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import LoadedRun
 from fact_clip.training import evaluate, train
 from fact_clip.training.ensemble import SEED_STEP, member_config, members_beside
 from fact_clip.training.plan import resolve
@@ -67,7 +68,7 @@ def test_members_take_the_shares_of_swap_in_turn(tiny):
 
 
 def test_scores_are_the_normalised_geometric_mean(pair, workbench):
-    segmenter, features = fact_clip.load(pair), np.load(workbench / "features" / "person1_video1.npy")
+    segmenter, features = fact_clip.load(pair).scorer, np.load(workbench / "features" / "person1_video1.npy")
     assert len(segmenter.models) == 2
     rows = torch.from_numpy(segmenter.run.transform(features)[:: segmenter.run.config.data.stride]).unsqueeze(0)
     with torch.no_grad():
@@ -79,10 +80,9 @@ def test_scores_are_the_normalised_geometric_mean(pair, workbench):
     np.testing.assert_array_equal(labels, expected.argmax(1).numpy()[rows_of])
     np.testing.assert_allclose(confidence, expected.amax(1).numpy()[rows_of], atol=1e-6)
     # of one model twice the mean is that model
-    twice = Segmenter(segmenter.run, [segmenter.model, segmenter.model])
-    np.testing.assert_array_equal(
-        twice.predict(features)[0], Segmenter(segmenter.run, segmenter.model).predict(features)[0]
-    )
+    twice = Scorer(LoadedRun(segmenter.run, [segmenter.model, segmenter.model]))
+    alone = Scorer(LoadedRun(segmenter.run, [segmenter.model]))
+    np.testing.assert_array_equal(twice.predict(features)[0], alone.predict(features)[0])
 
 
 def test_evaluate_scores_the_pair_as_segment_does(pair, workbench, tmp_path):
@@ -118,7 +118,7 @@ def test_resume_adds_members(pair, tiny, tmp_path):
     torch.set_num_threads(2)
     third = weights(tmp_path / "third")
     assert all(torch.equal(value, third[name]) for name, value in weights(run / "members/3").items())
-    assert len(fact_clip.load(run).models) == 3
+    assert len(fact_clip.load(run).scorer.models) == 3
 
 
 def test_members_are_stopped_where_the_first_fails(tiny, tmp_path):

@@ -60,7 +60,7 @@ def test_background_and_decoding_may_be_overridden(run):
     assert without["background_counted"] is False
     evaluate(run, overrides=["decode.switch_penalty=1000"])
     assert all(len(set(labels.tolist())) == 1 for labels in written(run, "test", names))
-    with refused("decode.switch_price=1"):
+    with refused("decode.switch_price"):
         evaluate(run, overrides=["decode.switch_price=1"])
 
 
@@ -114,7 +114,7 @@ def test_transcripts_are_given_with_the_data_and_never_read_off_scored_labels(ti
 
 
 def test_validation_is_the_evaluation_and_its_mean(run):
-    segmenter = load(run)
+    segmenter = load(run).scorer
     config, names = segmenter.run.config, ("person1_video1", "person3_video1")
     dataset = Dataset.open(config.data)
     figures = validate(segmenter, dataset, names)

@@ -127,10 +127,10 @@ def test_the_kscgr_recipe_that_finds_its_objects(shared, tmp_path, caplog):
     assert segmenter.run.objects.fixed == found.fixed
     ham = found.names.index("ham")
     text = segmenter.choose(["cut ham", "cut pan"]).text
-    assert segmenter.model.objects.objects_of(text)[0].argmax() == ham
+    assert segmenter.scorer.model.objects.objects_of(text)[0].argmax() == ham
     unnamed = [at for at, name in enumerate(found.names) if not name]
-    assert not segmenter.model.objects.names[unnamed].any()
-    labels, _ = segmenter.predict(dataset.features(dataset.test[0]), ["slice ham", "fetch pan"])
+    assert not segmenter.scorer.model.objects.names[unnamed].any()
+    labels, _ = segmenter.scorer.predict(dataset.features(dataset.test[0]), ["slice ham", "fetch pan"])
     assert len(labels) == len(dataset.labels(dataset.test[0]))
 
     caplog.clear()

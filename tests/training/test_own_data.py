@@ -106,7 +106,7 @@ def test_chosen_classes_are_told_and_kept(folder, tmp_path, told):
     found = evaluate(run)["zero_shot"]
     assert found["validation_unseen"] == chosen
     assert sorted(found["unseen"]) == sorted(UNSEEN)
-    assert fact_clip.load(run).calibration is not None
+    assert fact_clip.load(run).scorer.calibration is not None
 
 
 def test_a_list_is_taken_as_it_is(folder):

@@ -18,9 +18,9 @@ import fact_clip
 from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.decoding import factor_frames, frame_scores
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
-from fact_clip.run import Run
+from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
 from fact_clip.training.calibration import GAMMAS, Scored, calibrate, calibrate_run
 
@@ -43,8 +43,8 @@ def run(tiny, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def segmenter(run) -> Segmenter:
-    return fact_clip.load(run)
+def segmenter(run) -> Scorer:
+    return fact_clip.load(run).scorer
 
 
 @pytest.fixture
@@ -52,16 +52,16 @@ def dataset(segmenter):
     return Dataset.open(segmenter.run.config.data)
 
 
-def with_rule(segmenter: Segmenter, **keys) -> Segmenter:
+def with_rule(segmenter: Scorer, **keys) -> Scorer:
     config = segmenter.run.config
     decode = config.decode.model_copy(update=keys)
     run = dataclasses.replace(segmenter.run, config=config.model_copy(update={"decode": decode}))
-    return Segmenter(run, segmenter.model)
+    return Scorer(LoadedRun(run, [segmenter.model]))
 
 
 def predictions(segmenter, dataset, names, calibration) -> list[list[int]]:
     """What a segmenter with this calibration says."""
-    used = Segmenter(segmenter.run, segmenter.model, calibration=calibration)
+    used = Scorer(LoadedRun(segmenter.run, [segmenter.model], calibration))
     return [used.predict(dataset.features(name))[0].tolist() for name in names]
 
 
@@ -332,7 +332,7 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
 def test_the_posterior_is_that_of_validation_videos_and_the_frames_those_of_training(segmenter, dataset):
     asked = with_rule(segmenter, prior="frames+posterior", gamma_rule="none")
     found = calibrate([asked], [dataset])
-    plain, total, frames = Segmenter(segmenter.run, segmenter.model), 0.0, 0
+    plain, total, frames = Scorer(LoadedRun(segmenter.run, [segmenter.model])), 0.0, 0
     for name in dataset.validation:
         rows = torch.from_numpy(plain.run.transform(dataset.features(name))[::4]).unsqueeze(0)
         with torch.no_grad():
@@ -442,14 +442,14 @@ def test_members_with_parts_learn_every_video(parts):
 
 def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
     run, member = Run.read(parts), Run.read(parts / "members/2")
-    used = fact_clip.load(parts).calibration
+    used = fact_clip.load(parts).scorer.calibration
 
     def accuracy(gamma):
         truth, guesses = [], []
         for each in (run, member):
             dataset = Dataset.open(each.config.data)
             truth += [dataset.labels(name).tolist() for name in dataset.validation]
-            alone = Segmenter(each, each.model())
+            alone = Scorer(LoadedRun(each, [each.model()]))
             guesses += predictions(alone, dataset, dataset.validation, dataclasses.replace(used, gamma=gamma))
         seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
         return class_mean(truth, guesses, seen)
@@ -464,7 +464,7 @@ def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
 @pytest.mark.parametrize("folder", ["run", "parts"])
 def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     run = Path(shutil.copytree(request.getfixturevalue(folder), tmp_path / "run"))
-    stored = fact_clip.load(run).calibration
+    stored = fact_clip.load(run).scorer.calibration
     overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
@@ -472,4 +472,4 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
-    assert fact_clip.load(run).calibration == stored  # the run keeps its own
+    assert fact_clip.load(run).scorer.calibration == stored  # the run keeps its own

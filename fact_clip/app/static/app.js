@@ -1,13 +1,6 @@
 /* The page. What comes from names and files is shown by textContent alone. */
 
 const $ = (id) => document.getElementById(id);
-const SETTINGS = {
-	threshold: {label: "Background threshold", min: 0, max: 1, step: 0.01},
-	gamma: {label: "Gamma, against trained actions", min: -10, max: 10, step: 0.1},
-	switch_penalty: {label: "Price of a change", min: 0, max: 20, step: 0.1},
-	shortest: {label: "Shortest segment, s", min: 0, max: 10, step: 0.1},
-	reject: {label: "Reject the unsure, share", min: 0, max: 0.5, step: 0.01},
-};
 const HISTORY = 200;
 
 let state = null; // of the session
@@ -178,7 +171,7 @@ function videoRow(one) {
 
 function showSettings() {
 	const box = $("settings");
-	for (const [name, {label, min, max, step}] of Object.entries(SETTINGS)) {
+	for (const [name, {label, min, max, step}] of Object.entries(state.sliders)) {
 		let input = $(`set-${name}`);
 		if (!input) {
 			input = node("input", {type: "range", id: `set-${name}`, min, max, step});
@@ -515,7 +508,7 @@ $("actions").addEventListener("keydown", (event) => {
 
 function slide(name, value) {
 	$(`out-${name}`).textContent = value;
-	state.adjust[name] = ["threshold", "reject"].includes(name) && value === 0 ? null : value;
+	state.adjust[name] = state.sliders[name].off && value === 0 ? null : value;
 	clearTimeout(sliding);
 	sliding = setTimeout(() => {
 		sliding = null;

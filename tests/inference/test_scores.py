@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 
@@ -12,10 +11,18 @@ import pytest
 import fact_clip
 from fact_clip.core import runs
 from fact_clip.core.clock import Clock
-from fact_clip.decoding import Calibration, decode_switching
+from fact_clip.decoding import (
+    Calibration,
+    DecodeSettings,
+    absorb_short,
+    class_scores,
+    decode_scores,
+    decode_switching,
+    raise_background,
+)
 from fact_clip.inference import candidates
-from fact_clip.inference.prepared import Adjust, absorb_short, raise_background
-from fact_clip.inference.segmenter import Segmenter
+from fact_clip.inference.scorer import Scorer
+from fact_clip.run import LoadedRun
 
 from ..refusals import refused
 
@@ -57,73 +64,70 @@ def test_the_background_is_raised_or_added():
     assert scores.tolist() == [[0.7, 0.3], [0.2, 0.8]]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "place"),
-    [
-        ({"threshold": 1.5}, "threshold"),
-        ({"gamma": math.nan}, "gamma"),
-        ({"shortest": -1.0}, "shortest"),
-    ],
-)
-def test_settings_have_bounds(wrong, place):
-    with refused(place):
-        Adjust(**wrong)
-
-
 @pytest.fixture(scope="module")
-def prepared(tiny_run, workbench):
+def scored(tiny_run, workbench):
     """A video of the workbench with its scores, and the probabilities (T, C) of its rows."""
     segmenter = fact_clip.load(tiny_run, "cpu")
     rows = np.load(workbench / "features" / "person1_video1.npy")
-    ready = segmenter.prepare(rows, "rows", Clock(len(rows), 15.0))
-    return segmenter, ready, segmenter.scores(ready.voters, ready.choice).numpy()
+    candidates = segmenter.choose()
+    scores = segmenter.scorer.score(rows, candidates, Clock(len(rows), 15.0))
+    return segmenter, scores, class_scores(scores, candidates).numpy()
 
 
-def frames_of(prepared, adjust):
-    return prepared.choice.vocabulary.encode(prepared.segmentation(adjust).to_frames())
+def segmentation(scored, **settings):
+    segmenter, scores, _ = scored
+    return segmenter.decode(scores, segmenter.choose(), DecodeSettings(**settings))
 
 
-def test_nothing_set_is_what_segment_gives(prepared, workbench):
-    segmenter, ready, _ = prepared
-    assert ready.segmentation(Adjust()) == segmenter.segment(workbench / "features" / "person1_video1.npy")
-    assert ready.nbytes >= 2 * ready.n_frames // 4 * 23 * 4  # two voters, a row for 4 frames, 23 classes in float32
+def labels(scored, **settings):
+    return scored[0].vocabulary.encode(segmentation(scored, **settings).to_frames()).tolist()
 
 
-def test_a_threshold_gives_uncertain_frames_to_the_background(prepared):
-    _, ready, scores = prepared
-    background = ready.choice.vocabulary.background_indices[0]
-    threshold = float(np.median(scores.max(1)))
-    expected = np.where(scores.max(1) <= threshold, background, scores.argmax(1))
-    found = ready.segmentation(Adjust(threshold=threshold))
-    assert frames_of(ready, Adjust(threshold=threshold)).tolist() == expected.repeat(4)[: ready.n_frames].tolist()
-    assert found.background == ("no action",)
-    assert {each.label for each in ready.segmentation(Adjust(threshold=1.0))} == {"no action"}
+def test_nothing_set_is_what_segment_gives(scored, workbench):
+    segmenter, scores, _ = scored
+    assert segmentation(scored) == segmenter.segment(workbench / "features" / "person1_video1.npy")
+    assert scores.nbytes >= 2 * scores.n_frames // 4 * 23 * 4  # two voters, a row for 4 frames, 23 classes in float32
 
 
-def test_a_price_of_switching_is_that_of_the_configuration(prepared):
-    _, ready, scores = prepared
-    expected = decode_switching(np.log(scores), 3.0).repeat(4)[: ready.n_frames]
-    assert frames_of(ready, Adjust(switch_penalty=3.0)).tolist() == expected.tolist()
+def test_a_threshold_gives_uncertain_frames_to_the_background(scored):
+    segmenter, scores, table = scored
+    background = segmenter.vocabulary.background_indices[0]
+    threshold = float(np.median(table.max(1)))
+    expected = np.where(table.max(1) <= threshold, background, table.argmax(1))
+    assert labels(scored, threshold=threshold) == expected.repeat(4)[: scores.n_frames].tolist()
+    assert segmentation(scored, threshold=threshold).background == ("no action",)
+    assert {each.label for each in segmentation(scored, threshold=1.0)} == {"no action"}
 
 
-def test_the_shortest_duration_is_in_seconds(prepared):
-    _, ready, _ = prepared
-    found = ready.segmentation(Adjust(shortest=2.0))
+def test_a_penalty_is_that_of_the_configuration(scored):
+    _, scores, table = scored
+    expected = decode_switching(np.log(table), 3.0).repeat(4)[: scores.n_frames]
+    assert labels(scored, switch_penalty=3.0) == expected.tolist()
+
+
+def test_the_shortest_duration_is_in_seconds(scored):
+    found = segmentation(scored, shortest=2.0)
     assert min(each.duration for each in found) >= 28  # 8 rows of 4 frames at 15 fps; the last one may be cut off
-    assert len(found) < len(ready.segmentation(Adjust()))
+    assert len(found) < len(segmentation(scored))
 
 
-def test_gamma_takes_the_place_of_that_of_the_calibration(tiny_run, prepared):
-    plain, ready, _ = prepared
-    seen = ("no action", "grasp shaft")
-    frames = {slot: {"": 1} for slot in plain.vocabulary.slots}
-    calibration = Calibration(seen, frames, gamma=0.5)
-    calibrated = Segmenter(plain.run, plain.models, "cpu", calibration)
-    other = Segmenter(plain.run, plain.models, "cpu", replace(calibration, gamma=2.0))
-    expected = other.decode(ready.voters, other.choose(), ready.n_frames)
-    found = calibrated.decode(ready.voters, calibrated.choose(), ready.n_frames, Adjust(gamma=2.0))
+def test_gamma_takes_the_place_of_that_of_the_calibration(scored):
+    segmenter, scores, _ = scored
+    run, models = segmenter.run, segmenter.scorer.models
+    frames = {slot: {"": 1} for slot in segmenter.vocabulary.slots}
+    calibration = Calibration(("no action", "grasp shaft"), frames, gamma=0.5)
+    calibrated = Scorer(LoadedRun(run, models, calibration), "cpu")
+    other = Scorer(LoadedRun(run, models, replace(calibration, gamma=2.0)), "cpu")
+    expected = decode_scores(scores, other.choose())
+    found = decode_scores(scores, calibrated.choose(), DecodeSettings(gamma=2.0))
     assert found[0].tolist() == expected[0].tolist()
     assert found[1] == pytest.approx(expected[1], abs=1e-6)
+
+
+def test_settings_that_mean_nothing_to_a_run_are_refused(scored, workbench):
+    video = workbench / "features" / "person1_video1.npy"
+    with refused("gamma"):
+        scored[0].segment(video, settings=DecodeSettings(gamma=1.0))
 
 
 def test_each_new_name_is_embedded_once(tiny, tmp_path, workbench, monkeypatch):
@@ -142,3 +146,9 @@ def test_each_new_name_is_embedded_once(tiny, tmp_path, workbench, monkeypatch):
     assert embedded == [("peel apple",), ("cut ham",)]
     again = fact_clip.load(tmp_path / "run", "cpu").choose(["peel apple", "cut ham"])
     assert np.allclose(choice.text, again.text)
+
+
+def test_settings_take_the_place_of_others():
+    run = DecodeSettings(switch_penalty=2.0, shortest=1.0)
+    assert DecodeSettings(shortest=0.0).over(run) == DecodeSettings(switch_penalty=2.0, shortest=0.0)
+    assert DecodeSettings().over(run) == run

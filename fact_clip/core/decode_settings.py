@@ -1,0 +1,98 @@
+"""The settings of decoding: declared here once; options of the command line and sliders of the page are made from them.
+
+Light, since ``fact-clip segment --help`` imports it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fact_clip.core.errors import InputError
+
+SwitchPenalty = Annotated[float, Field(ge=0, le=1e6)]
+
+
+@dataclass(frozen=True)
+class Control:
+    """How people set a setting.
+
+    Args:
+        option: its name on the command line.
+        label: what it is called on the page.
+        min, max, step: of its slider there.
+        off: whether 0 on the page stands for None.
+    """
+
+    option: str
+    label: str
+    min: float
+    max: float
+    step: float
+    off: bool = False
+
+
+class DecodeSettings(BaseModel):
+    """Settings of decoding that need no new scores; None: as the model has them."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    threshold: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="Frames in which no action is likelier than this, 0 to 1, are background."),
+        Control("--background-threshold", "Background threshold", 0, 1, 0.01, off=True),
+    ] = None
+    gamma: Annotated[
+        float | None,
+        Field(ge=-1e3, le=1e3, description="Nats taken off the scores of trained actions. Default: the run's."),
+        Control("--gamma", "Gamma, against trained actions", -10, 10, 0.1),
+    ] = None
+    switch_penalty: Annotated[
+        SwitchPenalty | None,
+        Field(description="Penalty in nats for each change of action. Default: the run's."),
+        Control("--switch-penalty", "Penalty for switching actions", 0, 20, 0.1),
+    ] = None
+    shortest: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1e6,
+            description="Shorter segments, in seconds, go to a neighbour. Default: 0, or 1 with --training-free.",
+        ),
+        Control("--minimal-duration", "Shortest segment, s", 0, 10, 0.1),
+    ] = None
+    reject: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description='Label a segment "none of these" if it is less sure than this share, 0 to 1, of the frames that'
+            " the run named correctly in validation; 0.05 gives up one in twenty of these.",
+        ),
+        Control("--reject", "Reject the unsure, share", 0, 0.5, 0.01, off=True),
+    ] = None
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            name = str(fault["loc"][0])
+            if name not in CONTROLS:
+                raise InputError("settings", f"no setting {name!r}", f"choose {', '.join(CONTROLS)}") from None
+            reason = fault["msg"].removeprefix("Input should be ").replace("a valid", "a")
+            reason = reason.replace("less than or equal to", "at most").replace("greater than or equal to", "at least")
+            raise InputError(name, f"{fault['input']!r} is not {reason}") from None
+
+    def over(self, other: DecodeSettings) -> DecodeSettings:
+        """Return these settings, and those of the other where they are None."""
+        return other.model_copy(update=self.model_dump(exclude_none=True))
+
+
+CONTROLS: dict[str, Control] = {
+    name: next(entry for entry in field.metadata if isinstance(entry, Control))
+    for name, field in DecodeSettings.model_fields.items()
+}
+"""Name of a setting -> its control."""

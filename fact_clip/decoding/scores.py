@@ -1,0 +1,216 @@
+"""From the scores of a video to labels: `decode_scores`, the one way, for all that segments or scores videos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fact_clip.core import Vocabulary
+from fact_clip.core.clock import Clock
+from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.segments import NewWord
+from fact_clip.decoding.fusion import Voters, fuse, fuse_gammas
+from fact_clip.decoding.similarity import mix, transport
+from fact_clip.decoding.switching import absorb_short, decode_switching, raise_background
+
+Labels = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Index among the candidates and its score for each frame, (T,) and (T,)."""
+
+_VALUES = 4_000_000  # scores that are decoded at once where one video is decoded in several ways: 32 MB in float64
+
+
+@dataclass(frozen=True)
+class CandidateSet:
+    """The candidates that frames are named with.
+
+    Attributes:
+        vocabulary: the candidates; class indices refer to it.
+        text: (C, S, E) for a head that reads text; None: that of the training vocabulary.
+        offset: (C,) added to the log scores before the softmax (`decoding.Calibration`), -inf for a class that is no
+            candidate; None: nothing.
+        trained: (C,) the classes that gamma is subtracted from; None: all.
+        gamma: what `offset` subtracts from these.
+        new_words: words of the candidates that no trained class has.
+    """
+
+    vocabulary: Vocabulary
+    text: Tensor | None = None
+    offset: NDArray[np.float64] | None = None
+    trained: NDArray[np.bool_] | None = None
+    gamma: float = 0.0
+    new_words: tuple[NewWord, ...] = ()
+
+    @property
+    def ruled_out(self) -> NDArray[np.bool_]:
+        """(C,) classes of the vocabulary that are no candidates."""
+        return np.zeros(len(self.vocabulary), dtype=bool) if self.offset is None else np.isneginf(self.offset)
+
+    def with_gamma(self, gamma: float | None) -> CandidateSet:
+        """Return the same with another gamma; None: the same."""
+        if gamma is None:
+            return self
+        trained = np.ones(len(self.vocabulary), bool) if self.trained is None else self.trained
+        offset = np.zeros(len(trained)) if self.offset is None else self.offset
+        return replace(self, offset=offset - (gamma - self.gamma) * trained, gamma=gamma)
+
+    def extend(self, vocabulary: Vocabulary) -> tuple[Vocabulary, NDArray[np.int64]]:
+        """Return another vocabulary with the candidates that it lacks, and the index of each candidate in it."""
+        new = [name for name in self.vocabulary if name not in vocabulary]
+        factors = dict(zip(self.vocabulary.names, self.vocabulary.factors, strict=True))
+        if new:
+            vocabulary = vocabulary.extended(new, factors={name: factors[name] for name in new})
+        return vocabulary, vocabulary.encode(self.vocabulary.names)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was found about a video for some candidates: all that decoding needs, in O(T * C) numbers.
+
+    Attributes:
+        n_frames: T.
+        voters: of each model, with a row for each `stride` frames; empty without a trained one.
+        similarity: (T', C) training-free probabilities of the same rows; they stand alone where there are no voters.
+        frame_weight: of the frame voter (`fuse`).
+        similarity_weight: share of the similarities (`mix`).
+        stride: frames that a row stands for.
+        rate: rows a second.
+        clock: when the frames are.
+        rivals: the same video with all classes of the run beside the candidates, where that was asked for.
+    """
+
+    n_frames: int
+    voters: tuple[Voters, ...] = ()
+    similarity: Tensor | None = None
+    frame_weight: float = 1.0
+    similarity_weight: float = 0.0
+    stride: int = 1
+    rate: float = 1.0
+    clock: Clock = field(default_factory=Clock)
+    rivals: Scores | None = None
+
+    @property
+    def row_of_frame(self) -> NDArray[np.int64]:
+        """(T,) the row that each frame is named by."""
+        return np.arange(self.n_frames) // self.stride
+
+    @property
+    def nbytes(self) -> int:
+        """Main memory that they take."""
+        tensors = [self.similarity, *(part for each in self.voters for part in (each.frames, each.tokens, each.kept))]
+        total = sum(tensor.nbytes for tensor in tensors if tensor is not None)
+        return total + (0 if self.rivals is None else self.rivals.nbytes)
+
+    def to(self, device: torch.device | str) -> Scores:
+        """Return the same on another device."""
+        similarity = None if self.similarity is None else self.similarity.to(device)
+        return replace(self, voters=tuple(each.to(device) for each in self.voters), similarity=similarity)
+
+
+@torch.inference_mode()
+def decode_scores(scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None) -> Labels:
+    """Return the index among the candidates and its score for each frame, (T,) and (T,).
+
+    With a threshold and no background among the candidates, index C is the background. `reject` is left to
+    `Segmenter.decode`, which knows the confidences of the run.
+    """
+    settings = settings or DecodeSettings()
+    table, ruled_out = class_scores(scores, candidates.with_gamma(settings.gamma)), candidates.ruled_out
+    if settings.threshold is not None:
+        values, background = table.cpu().numpy(), candidates.vocabulary.background_indices
+        table = torch.from_numpy(raise_background(values, background, settings.threshold))
+        ruled_out = np.append(ruled_out, [False] * (table.shape[1] - len(ruled_out)))
+    if scores.voters:
+        labels = _switch(table.clone(), ruled_out, settings.switch_penalty)
+        shares = table.clamp(0, 1).cpu().numpy()  # the rounding of a mean may end a little above one
+    else:
+        shares = transport(table.numpy()) * np.float32(len(table))
+        labels = shares.argmax(axis=1)
+    if settings.shortest:
+        labels = absorb_short(labels, shares, math.ceil(settings.shortest * scores.rate - 1e-6))
+    confidence, index = shares[np.arange(len(labels)), labels].clip(0, 1), scores.row_of_frame
+    return labels[index], confidence[index]
+
+
+@torch.inference_mode()
+def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
+    """Return (T', C) class probabilities before decoding: of one model, or the mean over several."""
+    if not scores.voters:
+        assert scores.similarity is not None
+        return scores.similarity
+    offset = None
+    if candidates.offset is not None:
+        offset = torch.from_numpy(candidates.offset).float().to(scores.voters[0].frames.device)
+    means = _mean([fuse(voters, scores.frame_weight, offset)[0] for voters in scores.voters])
+    return _mixed(means, scores, candidates)
+
+
+@torch.inference_mode()
+def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
+    """Return what each voter alone says: "frames" and, where there are any, "tokens" -> as `decode_scores`.
+
+    Where all tokens are null the token voter has no say, and the row shows the frame voter.
+    """
+    weights = {"frames": 1.0} if scores.voters[0].tokens is None else {"frames": 1.0, "tokens": 0.0}
+    labels = {}
+    for name, weight in weights.items():
+        alone = replace(scores, frame_weight=weight, similarity=None)
+        best = class_scores(alone, candidates).max(-1)
+        index = scores.row_of_frame
+        labels[name] = best.indices.cpu().numpy()[index], best.values.clamp(0, 1).cpu().numpy()[index]
+    return labels
+
+
+@torch.inference_mode()
+def decode_gammas(
+    scores: Scores,
+    candidates: CandidateSet,
+    seen: NDArray[np.bool_],
+    gammas: Sequence[float],
+    settings: DecodeSettings | None = None,
+) -> NDArray[np.int64]:
+    """Return (G, T) the labels with each of G gammas subtracted from the scores of the `seen` classes (C,).
+
+    All are decoded together, as many at once as ``_VALUES`` scores allow. Of the settings only the penalty counts.
+    """
+    first, penalty = scores.voters[0], None if settings is None else settings.switch_penalty
+    if first.aligned:  # they use no offset
+        return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
+    n_rows, n_classes = first.frames.shape[1:]
+    offset = torch.from_numpy(np.zeros(n_classes) if candidates.offset is None else candidates.offset).float()
+    offset, subtracted = offset.to(first.frames.device), torch.from_numpy(seen).to(first.frames.device)
+    parts = []
+    for some in torch.tensor(gammas, device=first.frames.device).split(max(_VALUES // (n_rows * n_classes), 1)):
+        means = _mean([fuse_gammas(each, scores.frame_weight, offset, subtracted, some) for each in scores.voters])
+        parts.append(_switch(_mixed(means, scores, candidates), candidates.ruled_out, penalty))
+    return np.concatenate(parts)[:, scores.row_of_frame]
+
+
+def _mean(tables: Sequence[Tensor]) -> Tensor:
+    """The scores (..., C) of one model, or the mean of the logs over several, as probabilities."""
+    if len(tables) == 1:
+        return tables[0]
+    return torch.stack(list(tables)).clamp(min=torch.finfo(tables[0].dtype).tiny).log().mean(0).softmax(-1)
+
+
+def _mixed(table: Tensor, scores: Scores, candidates: CandidateSet) -> Tensor:
+    """The scores (..., T', C) mixed with the training-free ones, where there are any."""
+    if scores.similarity is None:
+        return table
+    allowed = torch.from_numpy(~candidates.ruled_out).to(scores.similarity.device)
+    return mix(table, scores.similarity * allowed, scores.similarity_weight)
+
+
+def _switch(table: Tensor, ruled_out: NDArray[np.bool_], penalty: float | None) -> NDArray[np.int64]:
+    """Scores (T', C) or (G, T', C), which are overwritten, to labels (T',) or (G, T'); `ruled_out` is (C,)."""
+    if penalty:
+        # A score that has become zero still stays above what is ruled out.
+        table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
+    if ruled_out.any():
+        table[..., torch.from_numpy(ruled_out)] = -math.inf
+    return decode_switching(table.cpu().numpy(), penalty or 0.0)
