@@ -52,8 +52,15 @@ class _Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The words that are left over."""
-        _, _, given = self.make_parser(ctx).parse_args(list(args))
-        twice = next((one for one in given if given.count(one) > 1 and not getattr(one, "multiple", False)), None)
+        _, _, parameters = self.make_parser(ctx).parse_args(list(args))
+        twice = next(
+            (
+                parameter
+                for parameter in parameters
+                if parameters.count(parameter) > 1 and not getattr(parameter, "multiple", False)
+            ),
+            None,
+        )
         if twice is not None:
             raise InputError(str(twice.opts[0]), "given twice; expected once")
         return super().parse_args(ctx, args)
@@ -133,8 +140,8 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"fact-clip {__version__}")
         raise typer.Exit
 

@@ -108,16 +108,16 @@ def _add_viz(parser: ArgumentParser) -> None:
     parser.add_argument("--videos", type=int, default=4, metavar="N", help="videos whose class scores are drawn")
 
 
-def _train(given: Namespace) -> None:
+def _train(arguments: Namespace) -> None:
     """Train what ``--cfg`` and ``--set`` say; with data.split=all each split, into a run of its own."""
     from fact_clip.compat.reference import read_settings
     from fact_clip.training.sweep import resolve_all, split_configs
 
-    config = read_settings(given.cfg, given.set)
+    config = read_settings(arguments.cfg, arguments.set)
     plans = resolve_all(split_configs(config))
     _warn(config)
     for split, plan in plans.items():
-        folder = LOGS / Path(given.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
+        folder = LOGS / Path(arguments.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
         taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
         _train_one(plan, folder / f"run{max(taken, default=0) + 1}")
 
@@ -160,58 +160,56 @@ def _link_best(run: Path) -> None:
         shutil.copyfile(run / "model.safetensors", best)
 
 
-def _eval_holdout(given: Namespace) -> None:
+def _eval_holdout(arguments: Namespace) -> None:
     """Score ``--ckpt`` and print the tables, that of seen and unseen classes included."""
-    show(_scored(given, with_unseen=True))
+    show(_scored(arguments, with_unseen=True))
 
 
-def _scored(given: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
+def _scored(arguments: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
     """The result of `training.evaluate` for the arguments of `_add_checkpoint`."""
     from fact_clip import training
     from fact_clip.compat.reference import device, overrides, read_settings
     from fact_clip.run import Run, run_folder
 
-    if given.output_dir is not None and given.output_dir.exists() and not given.output_dir.is_dir():
-        raise InputError(CommandOption("--output_dir"), f"{given.output_dir}, a file; expected a folder")
-    checkpoint = given.ckpt or newest(LOGS)
+    if arguments.output_dir is not None and arguments.output_dir.exists() and not arguments.output_dir.is_dir():
+        raise InputError(CommandOption("--output_dir"), f"{arguments.output_dir} is a file", "name a folder")
+    checkpoint = arguments.ckpt or newest(LOGS)
     run = run_folder(checkpoint)
     if not (run / "run.json").is_file():
-        run = _converted(checkpoint, given)
-    elif given.cfg:  # a run has its own configuration; --cfg must name the same data and split
-        own, asked = Run.read(run).config.data, read_settings(given.cfg, given.set).data
-        if (own.name, str(own.split)) != (asked.name, str(asked.split)):
-            found = f"{asked.name}, split {asked.split}"
-            raise InputError(
-                CommandOption("--cfg"), f"{found}; expected {own.name}, split {own.split}, which {run} was trained on"
+        run = _converted(checkpoint, arguments)
+    elif arguments.cfg:  # a run has its own configuration; --cfg must name the same data and split
+        trained, wanted = Run.read(run).config.data, read_settings(arguments.cfg, arguments.set).data
+        if (trained.name, str(trained.split)) != (wanted.name, str(wanted.split)):
+            problem = (
+                f"{run} was trained on {trained.name}, split {trained.split}, not on {wanted.name}, {wanted.split}"
             )
+            raise InputError(CommandOption("--cfg"), problem)
     if with_unseen and Run.read(run).config.data.holdout is None:
-        raise InputError(run, "a run without classes held out; expected one trained with data.holdout")
+        raise InputError(run, "this run holds no classes out", "train one with data.holdout")
     with progress("evaluating") as report:
-        changes = overrides(given.set, ("data", "decode", "evaluation"))
-        result = training.evaluate(run, given.part, changes, progress=report, device=device(given.set))
-    if given.output_dir is not None:
-        name = "evaluation.json" if given.part == "test" else f"evaluation_{given.part}.json"
-        given.output_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run / name, given.output_dir / name)
+        changes = overrides(arguments.set, ("data", "decode", "evaluation"))
+        result = training.evaluate(run, arguments.part, changes, progress=report, device=device(arguments.set))
+    if arguments.output_dir is not None:
+        name = "evaluation.json" if arguments.part == "test" else f"evaluation_{arguments.part}.json"
+        arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run / name, arguments.output_dir / name)
     return result
 
 
-def _converted(checkpoint: Path, given: Namespace) -> Path:
+def _converted(checkpoint: Path, arguments: Namespace) -> Path:
     """The run folder of published weights, ``FILE.run`` beside them; made anew where the weights are newer."""
     from fact_clip.compat.convert import convert_for
     from fact_clip.compat.reference import read_settings
     from fact_clip.run import Run
 
-    if not given.cfg:
+    if not arguments.cfg:
         todo = "give --cfg if these are weights of the published code"
-        raise InputError(checkpoint, "not in a run folder; expected a run of scripts/train.py or fact-clip train", todo)
-    config, out = read_settings(given.cfg, given.set), checkpoint.with_name(f"{checkpoint.name}.run")
+        raise InputError(checkpoint, "not in a run folder of scripts/train.py or fact-clip train", todo)
+    config, out = read_settings(arguments.cfg, arguments.set), checkpoint.with_name(f"{checkpoint.name}.run")
     weights = out / "model.safetensors"
     if weights.is_file() and checkpoint.is_file() and weights.stat().st_mtime >= checkpoint.stat().st_mtime:
         if Run.read(out).config.model != config.model:
-            raise InputError(
-                out, f"made with another configuration; expected that of {' + '.join(given.cfg)}", "remove it"
-            )
+            raise InputError(out, f"made with another configuration than {' + '.join(arguments.cfg)}", "remove it")
         return out
     return convert_for(checkpoint, config, out)
 
@@ -220,44 +218,43 @@ def newest(folder: Path) -> Path:
     """The run in a folder that was started last."""
     runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
     if not runs:
-        raise InputError(folder, "no run in it; expected a folder of runs", "train one first, or name a checkpoint")
+        raise InputError(folder, "no run in this folder", "train one first, or name a checkpoint")
     return runs[-1].parent
 
 
-def _select(given: Namespace) -> None:
+def _select(arguments: Namespace) -> None:
     from fact_clip.compat.reference import read_settings
 
-    source, number = source_of(read_settings(given.cfg, given.set).data), given.number
-    chosen = source.choose(number, given.validation_number, min_support=given.min_support, seed=given.seed)
-    written = None if given.output is None else chosen.save_json(given.output)
+    source, number = source_of(read_settings(arguments.cfg, arguments.set).data), arguments.number
+    chosen = source.choose(number, arguments.validation_number, min_support=arguments.min_support, seed=arguments.seed)
+    written = None if arguments.output is None else chosen.save_json(arguments.output)
     print(description_text(description(source, chosen)), file=sys.stderr)
     if written is None:
         print(json.dumps(chosen.to_dict(), indent=1))
     else:
-        print(f"written: {written}; train with data.holdout={given.output}")
+        print(f"written: {written}; train with data.holdout={arguments.output}")
 
 
-def _viz(given: Namespace) -> None:
+def _viz(arguments: Namespace) -> None:
     from fact_clip.report import draw_frames
     from fact_clip.run import Run, run_folder
     from fact_clip.training.evaluation import frame_states
 
-    if given.videos < 0:
-        raise InputError(CommandOption("--videos"), f"{given.videos}; expected 0 or more")
-    folder, part = run_folder(given.logdir), given.split
+    if arguments.videos < 0:
+        raise InputError(CommandOption("--videos"), f"{arguments.videos} is below 0")
+    folder, part = run_folder(arguments.logdir), arguments.split
     if not (folder / "run.json").is_file():
         inner = folder / f"split{part.removeprefix('split')}"
         folder = newest(inner if inner.is_dir() else folder)
     if part not in ("test", "validation", "train"):
-        asked, own = part.removeprefix("split"), str(Run.read(folder).config.data.split)
-        if asked != own:
+        wanted, trained = part.removeprefix("split"), str(Run.read(folder).config.data.split)
+        if wanted != trained:
             raise InputError(
-                CommandOption("--split"),
-                f"{part}; expected split{own}, of which {folder} is; or test, validation, train",
+                CommandOption("--split"), f"{folder} is a run on split{trained}", f"give split{trained} or test"
             )
         part = "test"
     vocabulary, states = frame_states(folder, part)
-    for path in draw_frames(states, vocabulary, given.outdir, title=str(folder), n_scores=given.videos):
+    for path in draw_frames(states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos):
         print(path)
 
 

@@ -22,7 +22,7 @@ import typer
 
 from fact_clip.cli.signals import InterruptedCommandError, interruptible
 from fact_clip.core.errors import InputError
-from fact_clip.core.messages import is_name, printable, shortened
+from fact_clip.core.messages import describe_invalid_name, is_name, printable, shortened
 
 if TYPE_CHECKING:
     from fact_clip.config import DataConfig
@@ -99,17 +99,17 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started this
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    told = ""
+    hint = ""
     with interruptible() as came:
         try:
             code = _answered(command)
         except InterruptedCommandError as error:
-            code, told = 128 + signal.SIGINT, f"; {error}"
+            code, hint = 128 + signal.SIGINT, f"; {error}"
         except KeyboardInterrupt:
             code = 128 + signal.SIGINT
         if code == 128 + signal.SIGINT:  # typer makes this code of an interruption that no command has caught
             if not is_secondary():
-                print(f"fact-clip: interrupted{told}", file=sys.stderr)
+                print(f"fact-clip: interrupted{hint}", file=sys.stderr)
             code = 128 + (came[0] if came else signal.SIGINT)
     if came and leave:
         sys.stdout.flush()
@@ -196,27 +196,27 @@ def data_config(data: str, overrides: list[str] | None) -> DataConfig:
     from fact_clip.config import Config, recipes
     from fact_clip.datasets.benchmarks import BENCHMARKS
 
-    given = overrides or []
+    settings = overrides or []
     if data in recipes():
-        return Config.load(data, given).data
+        return Config.load(data, settings).data
     if Path(data).is_dir():
-        own = Path(data) / "recipe.yaml"
-        known = any(override.startswith("data.name=") for override in given)
-        recipe = own if own.is_file() and not known else "folder"
-        if recipe == own:
-            root = Config.load(own).data.root
+        recipe_path = Path(data) / "recipe.yaml"
+        names_data = any(override.startswith("data.name=") for override in settings)
+        recipe = recipe_path if recipe_path.is_file() and not names_data else "folder"
+        if recipe == recipe_path:
+            root = Config.load(recipe_path).data.root
             if root is not None and Path(root).resolve() != Path(data).resolve():
-                told = f"{own}: data.root is {root}, not this folder"
-                warnings.warn(f"{told}; a training with this recipe reads that one", stacklevel=2)
-        return Config.load(recipe, [f"data.root={json.dumps(data)}", *given]).data
+                text = f"{recipe_path}: data.root is {root}, not this folder"
+                warnings.warn(f"{text}; a training with this recipe reads that one", stacklevel=2)
+        return Config.load(recipe, [f"data.root={json.dumps(data)}", *settings]).data
     if data in BENCHMARKS:
-        return Config.load("folder", [f"data.name={data}", *given]).data
+        return Config.load("folder", [f"data.name={data}", *settings]).data
     if not data.endswith((".yaml", ".yml")):
-        found = "a file" if Path(data).is_file() else "no such folder" if "/" in data else "no such folder or recipe"
+        problem = "a file" if Path(data).is_file() else "no such folder" if "/" in data else "no such folder or recipe"
         near = difflib.get_close_matches(data[:100], [*recipes(), *BENCHMARKS], n=1)
         expected = "a data set: mapping.txt, groundTruth, features, splits; or a recipe, by name or path"
-        raise InputError(data, f"{found}; expected {expected}", f"did you mean {near[0]!r}?" if near else "")
-    return Config.load(data, given).data
+        raise InputError(data, problem, f"did you mean {near[0]!r}?" if near else f"name {expected}")
+    return Config.load(data, settings).data
 
 
 Progress = Callable[[int, int, str], None]
@@ -273,20 +273,20 @@ def names(text: str | None, option: str) -> list[str] | None:
     try:
         (cells,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
     except (csv.Error, ValueError) as error:
-        raise InputError(option, f"{text!r} ({error}); expected {expected}") from None
-    found = [cell.strip() for cell in cells if cell.strip()]
-    if text and not found:
-        raise InputError(option, f"no names in {text!r}; expected {expected}")
-    check_names(found, option)
-    return found
+        raise InputError(option, f"{text!r} ({error})", f"write {expected}") from None
+    entries = [cell.strip() for cell in cells if cell.strip()]
+    if text and not entries:
+        raise InputError(option, f"no names in {text!r}", f"write {expected}")
+    check_names(entries, option)
+    return entries
 
 
 def check_names(listed: Sequence[str], where: str | Path) -> None:
     """An InputError for a name of signs that cannot be seen, and for a name twice."""
-    seen = set[str]()
+    earlier = set[str]()
     for name in listed:
         if not is_name(name):
-            raise InputError(where, f"{shortened(name)!r}; expected names of one line that can be printed")
-        if name in seen:
-            raise InputError(where, f"{name!r} twice; expected each name once")
-        seen.add(name)
+            raise InputError(where, describe_invalid_name(name))
+        if name in earlier:
+            raise InputError(where, f"{name!r} twice")
+        earlier.add(name)

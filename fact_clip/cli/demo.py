@@ -37,15 +37,15 @@ def demo(
     from fact_clip.datasets.synthetic import write_workbench
 
     if out.exists() and not out.is_dir():
-        raise InputError(out, "a file; expected a folder to write to")
+        raise InputError(out, "this is a file", "name a folder")
     data = out / "data"
     foreign = min(out.iterdir(), default=None) if out.is_dir() else None
     if foreign is not None and not (data / HOLDOUT).is_file():
-        raise InputError(foreign, "something that no demo has made; expected a new folder", "name another --out")
+        raise InputError(foreign, "this was not written by a demo", "name another --out")
     try:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(data, f"cannot be made ({error.strerror}); expected a folder to write to") from None
+        raise InputError(data, f"cannot be made ({error.strerror})") from None
     print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
     write_workbench(data)
     config = Config.load("demo")
@@ -86,10 +86,10 @@ def _comparison(results: dict[str, dict[str, Any]]) -> str:
     from fact_clip.metrics import figure_name
 
     keys = ("S", "U", "H", "ausuc", "frame_accuracy", "edit")
-    found = {name: result["zero_shot"] for name, result in results.items()}
-    figures = {name: {**each["ways"]["in use"], "ausuc": each["ausuc"]} for name, each in found.items()}
-    rows = [[name, *(f"{of[key]:.1f}" for key in keys)] for name, of in figures.items()]
-    chance = f"{next(iter(found.values()))['chance']:.1f}"
+    zero_shot = {name: result["zero_shot"] for name, result in results.items()}
+    figures = {name: {**report["ways"]["in use"], "ausuc": report["ausuc"]} for name, report in zero_shot.items()}
+    rows = [[name, *(f"{row[key]:.1f}" for key in keys)] for name, row in figures.items()]
+    chance = f"{next(iter(zero_shot.values()))['chance']:.1f}"
     rows.append(["chance", chance, chance, chance, "", chance, ""])
     return table(["model", *map(figure_name, keys)], rows, right=range(1, len(keys) + 1))
 

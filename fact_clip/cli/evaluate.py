@@ -57,17 +57,15 @@ def evaluate(
 
         check_suffix(plot)
         if Run.read(run, overrides or []).config.data.holdout is None:
-            raise InputError(
-                CommandOption("--plot"), "a run without unseen classes; expected one that was trained with data.holdout"
-            )
+            raise InputError(CommandOption("--plot"), f"{run} has no unseen classes", "train one with data.holdout")
     with progress("evaluating") as report:
         how: dict[str, Any] = {"actions": actions, "device": device, "trust_encoder": trust_encoder}
         result = training.evaluate(run, split, overrides or [], progress=report, **how)
     if is_secondary():
         return
     if plot is not None:
-        found = result["zero_shot"]
-        save_curve({f"AUSUC {found['ausuc']:.1f}": found["curve"]}, plot, used=found["ways"]["in use"])
+        zero_shot = result["zero_shot"]
+        save_curve({f"AUSUC {zero_shot['ausuc']:.1f}": zero_shot["curve"]}, plot, used=zero_shot["ways"]["in use"])
         print(f"written: {plot}", file=sys.stderr)
     if with_report:
         from fact_clip.cli.report import write
@@ -87,12 +85,12 @@ def show(result: Mapping[str, Any]) -> None:
     count = len(result["videos"])
     print(f"{result['run']}, {result['split']} split, {count} videos; background {background} in edit and F1")
     if "candidates" in result:
-        found = result["candidates"]
-        text = f"{len(found['names'])} candidates, {len(found['new'])} of them new to the data set"
-        if found["left_out"]:
-            share = found["frames_left_out"] / max(found["frames"], 1)
-            text += f"; {len(found['left_out'])} of its classes are no candidates, so that their"
-            text += f" {found['frames_left_out']} frames ({share:.1%}) count as errors"
+        candidates = result["candidates"]
+        text = f"{len(candidates['names'])} candidates, {len(candidates['new'])} of them new to the data set"
+        if candidates["left_out"]:
+            share = candidates["frames_left_out"] / max(candidates["frames"], 1)
+            text += f"; {len(candidates['left_out'])} of its classes are no candidates, so that their"
+            text += f" {candidates['frames_left_out']} frames ({share:.1%}) count as errors"
         print(text)
     print(metrics.format_table(result["metrics"]))
     print(_reliability(result["reliability"]))
@@ -100,11 +98,10 @@ def show(result: Mapping[str, Any]) -> None:
         print(f"\n{zero_shot_table(result['zero_shot'])}")
 
 
-def _reliability(found: Mapping[str, Any]) -> str:
+def _reliability(reliability: Mapping[str, Any]) -> str:
     """One line: how far confidences are from the share of frames that is right."""
-    before, after = found["before"]["ece"], found["after"]
-    learned = "of the scores as they are" if after is None else f"of the scores, {after['ece']:.1f} of the confidences"
-    return f"calibration error {before:.1f} {learned}"
+    before, after = reliability["before"]["ece"], reliability["after"]
+    return f"calibration error: {before:.1f} raw" + ("" if after is None else f", {after['ece']:.1f} calibrated")
 
 
 _GROUPS = tuple(f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50))
@@ -113,22 +110,23 @@ FIGURES = ("S", "U", "H", "frame_accuracy", "edit", "f1@10", "f1@25", "f1@50", *
 _FEWEST = 6  # factors of a slot that are all shown; of more, the best and the worst
 
 
-def zero_shot_table(found: Mapping[str, Any]) -> str:
+def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
     """The figures as in use and without corrections, AUSUC and gamma; then unseen classes, levels and factors."""
     parts = [
-        f"zero-shot: {len(found['seen'])} seen classes (background included), {len(found['unseen'])} unseen,"
-        f" {len(found['validation_unseen'])} validation-unseen\n"
+        f"zero-shot: {len(zero_shot['seen'])} seen classes (background included), {len(zero_shot['unseen'])} unseen,"
+        f" {len(zero_shot['validation_unseen'])} validation-unseen\n"
         "S, U: mean accuracy of the seen and of the unseen classes; H: their harmonic mean",
-        _figures(found["ways"]),
-        f"AUSUC {found['ausuc']:.1f}; in use: gamma {found['gamma']:g}, prior weight {found['prior_weight']:g};"
-        f" H* {found['best_harmonic_mean']:.1f} (an oracle: gamma chosen on the test videos);"
-        f" unseen labels only {found['unseen_labels_only']:.1f}; chance {found['chance']:.1f}",
-        _diagnostics(found["diagnostics"]),
-        _classes(found["unseen"]),
+        _figures(zero_shot["ways"]),
+        f"AUSUC {zero_shot['ausuc']:.1f}; in use: gamma {zero_shot['gamma']:g},"
+        f" prior weight {zero_shot['prior_weight']:g};"
+        f" H* {zero_shot['best_harmonic_mean']:.1f} (an oracle: gamma chosen on the test videos);"
+        f" unseen labels only {zero_shot['unseen_labels_only']:.1f}; chance {zero_shot['chance']:.1f}",
+        _diagnostics(zero_shot["diagnostics"]),
+        _classes(zero_shot["unseen"]),
     ]
-    if len(found["by_level"]) > 1:
-        parts.append(_figures({f"unseen: {level}": row for level, row in found["by_level"].items()}))
-    parts.append(_factors(found["by_factor"]))
+    if len(zero_shot["by_level"]) > 1:
+        parts.append(_figures({f"unseen: {level}": row for level, row in zero_shot["by_level"].items()}))
+    parts.append(_factors(zero_shot["by_factor"]))
     return "\n\n".join(parts)
 
 
@@ -156,9 +154,9 @@ def _classes(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return table(head, cells, right=(1, 2, 3))
 
 
-def _diagnostics(found: Mapping[str, float | None]) -> str:
+def _diagnostics(figures: Mapping[str, float | None]) -> str:
     """Where unseen classes are lost, in two lines."""
-    parts = {key: _percent(value) for key, value in found.items()}
+    parts = {key: _percent(value) for key, value in figures.items()}
     return (
         f"unseen frames told from seen ones: AUROC {parts['auroc']}; compositional gap {parts['compositional_gap']}"
         f" (seen classes {parts['compositional_gap_seen']})\n"

@@ -12,7 +12,7 @@ import typer
 
 from fact_clip.cli.console import Device, KeepGoing, bars
 from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core.errors import InputError
+from fact_clip.core.errors import CommandOption, InputError
 from fact_clip.core.paths import file_name, same_place
 
 
@@ -53,32 +53,28 @@ def extract(
     for video in listed:
         same = first.setdefault(file_name(video.stem), video)
         if same is not video:
-            raise InputError(
-                video, f"features of the same name as those of {same}; expected another name for one of them"
-            )
+            raise InputError(video, f"its features would have the same name as those of {same}", "rename one of them")
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
-    for option, given in (
+    for option, chosen in (
         ("--device", device not in ("auto", "cpu")),
         ("--precision", precision != "float32"),
         ("--compile", compiled),
     ):
-        if encoder == "grid" and given:
-            raise InputError(
-                option, "with --encoder grid; expected a pretrained encoder", "leave it out: grid has no model"
-            )
+        if encoder == "grid" and chosen:
+            raise InputError(CommandOption(option), "grid has no model that it could apply to", "leave it out")
     settings = Settings(fps, precision, batch, keep_going)
     try:
-        with bars("extracting", "") as (overall, each):
-            mine = extract_all(processes.share(listed), model, out, settings, progress=overall, within=each)
+        with bars("extracting", "") as (overall, within):
+            extracted = extract_all(processes.share(listed), model, out, settings, progress=overall, within=within)
     except KeyboardInterrupt:
         raise InterruptedCommandError("the same command goes on with what is left") from None
-    found = processes.gather([mine], processes.world)
-    failed = [error for each in found for error in each.failed]
+    parts = processes.gather([extracted], processes.world)
+    failed = [error for within in parts for error in within.failed]
     if failed and len(listed) == 1:
         raise failed[0]
-    made, current = sum(len(each.written) for each in found), sum(len(each.current) for each in found)
+    written, current = sum(len(within.written) for within in parts), sum(len(within.current) for within in parts)
     if processes.is_main:
-        print(f"{len(listed)} videos: {made} extracted, {current} current, {len(failed)} failed; {out}")
+        print(f"{len(listed)} videos: {written} extracted, {current} current, {len(failed)} failed; {out}")
         for error in failed:
             print(f"fact-clip: {error}", file=sys.stderr)
     if failed:
@@ -95,30 +91,28 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
     from fact_clip.video.decode import SUFFIXES
 
     wanted = (".npy", *SUFFIXES) if features else SUFFIXES
-    given: list[Path] = []
+    paths: list[Path] = []
     if sys.stdin is None and Path("-") in inputs:
-        raise InputError("-", "stdin is closed; expected a path a line")
+        raise InputError("-", "stdin is closed", "write a path a line to it")
     if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
         sys.stdin.reconfigure(errors="surrogateescape")
     for path in inputs:
-        given += [Path(line) for line in _listed()] if str(path) == "-" else [path]
-    if not given:
-        raise InputError("-", "no lines on stdin; expected a path a line")
-    found: dict[str, Path] = {}
-    for path in given:
+        paths += [Path(line) for line in _listed()] if str(path) == "-" else [path]
+    if not paths:
+        raise InputError("-", "no lines on stdin", "write a path a line to it")
+    by_stem: dict[str, Path] = {}
+    for path in paths:
         # a name with a dot is hidden, or a file that someone is still writing
-        seen = (each for each in path.iterdir() if each.suffix.lower() in wanted and each.name[0] != ".")
-        there = sorted(seen) if path.is_dir() else [path]
+        files = (each for each in path.iterdir() if each.suffix.lower() in wanted and each.name[0] != ".")
+        there = sorted(files) if path.is_dir() else [path]
         if not there:
-            raise InputError(
-                path,
-                f"a folder without videos{' or features' * features}; expected files that end in {', '.join(wanted)}",
-            )
+            fix = f"name a folder with files that end in {', '.join(wanted)}"
+            raise InputError(path, f"no videos{' or features' * features} in this folder", fix)
         for each in there:
-            same = found.setdefault(each.stem, each)
+            same = by_stem.setdefault(each.stem, each)
             if same is each:
                 continue
             if same_place(same, each):
-                raise InputError(each, "given twice; expected each video once")
-            raise InputError(each, f"the same name as {same}; expected a different name for each video")
-    return list(found.values())
+                raise InputError(each, "given twice")
+            raise InputError(each, f"the same name as {same}", "rename one of them")
+    return list(by_stem.values())

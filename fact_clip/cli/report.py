@@ -40,9 +40,9 @@ def report(
     from fact_clip.core.distributed import pick_device
 
     if plots is not None and out is not None:
-        raise InputError(CommandOption("--out"), "a page beside --plots; expected one of them")
+        raise InputError(CommandOption("--out"), "--plots writes no page", "give one of --out and --plots")
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(CommandOption("--out"), f"{out}; expected a page, NAME.html")
+        raise InputError(CommandOption("--out"), f"{out} is not a page", "name it NAME.html")
     pick_device(device, "--device")
     if plots is not None:
         _plot(runs, split, plots, device)
@@ -71,7 +71,7 @@ def write(
         out = folders[0] / name if len(folders) == 1 else Path(name)
     check_place(out)  # before a run is evaluated, which may take minutes
     _evaluate_missing(folders, split, stem, device)
-    sweeps = [found for found in map(sweep_of, runs) if found is not None]
+    sweeps = [sweep for sweep in map(sweep_of, runs) if sweep is not None]
     return save_report(read(folders, stem), out, sweeps=sweeps)
 
 
@@ -102,7 +102,7 @@ def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:
 
     folders, stem = evaluations(runs), evaluation_stem(split)
     _evaluate_missing(folders, split, stem, device)
-    for one, folder in zip(read(folders, stem), folders, strict=True):
+    for evaluated, folder in zip(read(folders, stem), folders, strict=True):
         vocabulary, spaces = embedding_spaces(folder, split, device)
-        for path in save_plots(one, spaces, vocabulary, out if len(folders) == 1 else out / one.title):
+        for path in save_plots(evaluated, spaces, vocabulary, out if len(folders) == 1 else out / evaluated.title):
             print(path)

@@ -25,11 +25,13 @@ def segment_table(segmentation: Segmentation) -> str:
     for word in segmentation.new_words:
         text = f"{'far from training' if word.far else 'new'}: {word.word}"
         words[word.action] = f"{words[word.action]}, {text}" if word.action in words else text
-    for each in segmentation:
-        start, stop = (segmentation.seconds(frame) for frame in (each.start, each.stop))
+    for segment in segmentation:
+        start, stop = (segmentation.seconds(frame) for frame in (segment.start, segment.stop))
         span = "" if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
-        confidence = "" if each.confidence is None else f"{each.confidence:.2f}"
-        rows.append([str(each.start), str(each.stop), span, each.label, confidence, words.get(each.label, "")])
+        confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
+        rows.append(
+            [str(segment.start), str(segment.stop), span, segment.label, confidence, words.get(segment.label, "")]
+        )
     header = ["start", "stop", "seconds", "action", "confidence", "words"]
     if not any(row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]

@@ -52,7 +52,7 @@ def interruptible() -> Iterator[list[int]]:
     try:
         yield came
     finally:
-        for each in clock:
-            each.cancel()
+        for signal_ in clock:
+            signal_.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -42,32 +42,28 @@ def train(
     from fact_clip import training
     from fact_clip.config import Config
     from fact_clip.core import InputError
-    from fact_clip.core.errors import CommandOption
+    from fact_clip.core.errors import CommandOption, ConfigKey
     from fact_clip.training.plan import with_values
     from fact_clip.training.sweep import read_axes
     from fact_clip.training.unused import warn_of_unused
 
     settings = Config.load(config, overrides or [])
     numbers = [] if seeds is None else seeds.split(",")
-    if (
-        len(numbers) > MOST_SEEDS
-        or not all(number.isascii() and number.isdecimal() and len(number) < 11 for number in numbers)
-        or len(set(numbers)) != len(numbers)
-    ):
-        raise InputError(
-            CommandOption("--seeds"), f"{seeds!r}; expected different whole numbers, as 0,1,2, and {MOST_SEEDS} at most"
-        )
-    asked = [*([f"train.seed={seeds}"] if numbers else []), *(sweeps or [])]
-    axes = read_axes(asked)
+    if not all(number.isascii() and number.isdecimal() and len(number) < 11 for number in numbers) or len(
+        set(numbers)
+    ) != len(numbers):
+        raise InputError(CommandOption("--seeds"), f"{seeds!r} is not a list of different whole numbers such as 0,1,2")
+    sweep_options = [*([f"train.seed={seeds}"] if numbers else []), *(sweeps or [])]
+    axes = read_axes(sweep_options)
     for override in overrides or []:
         if (key := override.partition("=")[0]) in axes:
-            raise InputError(override, f"{key}, which is swept too; expected either of them")
+            raise InputError(ConfigKey(key), "set to one value and swept", "give it once")
     if out.exists() and not out.is_dir():
-        raise InputError(out, "a file; expected a new folder", "name another --out")
+        raise InputError(out, "this is a file", "name a new folder")
     if not resume and out.exists() and any(out.iterdir()):
         todo = "give --resume to continue the run there, or another --out"
-        raise InputError(out, "already there and not empty; expected a new folder", todo)
-    combinations = islice(product(*axes.values()), MOST_SEEDS)  # a swept setting may be what another one needs
+        raise InputError(out, "the folder is not empty", todo)
+    combinations = islice(product(*axes.values()), MAX_COMBINATIONS)  # a swept setting may be what another one needs
     configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
     warn_of_unused(configs, [*(overrides or []), *(sweeps or [])])
     try:
@@ -85,10 +81,10 @@ def train(
             print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters{best}")
             print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")
     except KeyboardInterrupt:
-        raise InterruptedCommandError(how_to_continue(config, overrides or [], out, asked)) from None
+        raise InterruptedCommandError(how_to_continue(config, overrides or [], out, sweep_options)) from None
 
 
-MOST_SEEDS = 1000
+MAX_COMBINATIONS = 1000
 
 FIGURES = (
     "S",
@@ -123,6 +119,6 @@ def how_to_continue(config: str, overrides: list[str], out: Path, sweeps: Sequen
     """The message after an interruption: the command that continues."""
     if not any(out.rglob("last.safetensors")):
         return "no epoch was finished, so there is nothing to continue"
-    asked = [word for each in sweeps for word in ("--sweep", each)]
-    words = ["fact-clip", "train", config, *overrides, *asked, "--out", str(out), "--resume"]
+    sweep_words = [word for each in sweeps for word in ("--sweep", each)]
+    words = ["fact-clip", "train", config, *overrides, *sweep_words, "--out", str(out), "--resume"]
     return f"continue with: {shlex.join(words)}"

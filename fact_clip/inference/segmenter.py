@@ -131,6 +131,15 @@ class Segmenter:
         with extracted(path, encoder, self.extraction, progress) as file:
             return segmented(load_features(file, "TD"), f"{path} by {encoder.name}", read_clock(file, layout="TD"))
 
+    def predict(
+        self,
+        features: NDArray[np.floating],
+        actions: Sequence[str] | None = None,
+        transcript: Sequence[str] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the index among the candidates and its score for each of T frames of raw features (T, D)."""
+        return self.scorer.predict(features, actions, transcript)
+
     def segment_all(
         self,
         inputs: Iterable[Input],

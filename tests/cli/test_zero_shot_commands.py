@@ -195,9 +195,9 @@ def test_evaluate_tells_the_calibration_error(named, tmp_path, fact_clip):
     shown = fact_clip("evaluate", run)
     found = json.loads((run / "evaluation.json").read_text())["reliability"]
     before, after = found["before"]["ece"], found["after"]["ece"]
-    assert f"calibration error {before:.1f} of the scores, {after:.1f} of the confidences" in shown.out
+    assert f"calibration error: {before:.1f} raw, {after:.1f} calibrated" in shown.out
     (run / "confidence.json").unlink()
-    assert f"calibration error {before:.1f} of the scores as they are" in fact_clip("evaluate", run).out
+    assert f"calibration error: {before:.1f} raw" in fact_clip("evaluate", run).out
 
 
 def test_names_of_a_file(tmp_path):
