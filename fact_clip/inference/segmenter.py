@@ -138,6 +138,7 @@ class Segmenter:
         transcript: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the index among the candidates and its score for each of T frames of raw features (T, D)."""
+        assert isinstance(self.scorer, Scorer)
         return self.scorer.predict(features, actions, transcript)
 
     def segment_all(
