@@ -168,13 +168,3 @@ gone = _instead(lambda path: None)
 def link(target: str) -> Callable[[Path], None]:
     """A symbolic link, in place of what is there."""
     return _instead(lambda path: path.symlink_to(target))
-
-
-def sparse(size: int, start: bytes = b"") -> Callable[[Path], None]:
-    """A file of this size that takes no room on the disk."""
-
-    def make(path: Path) -> None:
-        path.write_bytes(start)
-        os.truncate(path, size)
-
-    return make

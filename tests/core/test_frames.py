@@ -79,13 +79,6 @@ def test_bad_labels_are_errors(call: object) -> None:
         call([0.5, 1.0])
 
 
-def test_bad_strides_are_errors() -> None:
-    with refused("stride"):
-        majority_stride([1], 0)
-    with refused("labels"):
-        stretch([1, 2, 3], 4, 13)
-
-
 def test_rows_start_with_the_picture_that_they_show():
     """5 rows a second of pictures at 0.04, 0.15 and 0.401 s; files round to ms, so the last is that of 0.4."""
     found = row_times([0.04, 0.15, 0.401, 0.401], 5.0)
@@ -104,9 +97,3 @@ def test_rows_of_any_clock_rise(gaps, fps):
     times = row_times(shown, fps, end=pictures[-1] + 0.04)
     assert (np.diff(times) > 0).all()
     assert (np.abs(times[:-1] - grid) <= 1 / fps).all()
-
-
-@pytest.mark.parametrize(("shown", "fps", "place"), [([0, 1], 0, "fps"), ([], 5, "shown"), (["a"], 5, "shown")])
-def test_row_times_of_no_rows_or_no_rate(shown, fps, place):
-    with refused(place):
-        row_times(shown, fps)

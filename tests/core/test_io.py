@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from fact_clip.core import InputError
-from fact_clip.core.io import check_file, parse_json, read_lines, read_mapping, read_text
+from fact_clip.core.io import parse_json, read_lines, read_mapping, read_text
 from fact_clip.core.paths import _new_file_mode, check_place, same_place, whole_file
 
 from ..refusals import refused
@@ -52,12 +52,6 @@ def test_a_failure_leaves_the_old_file(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_file_where_a_folder_should_be(tmp_path):
-    (tmp_path / "a").write_text("")
-    with refused("b.txt"), whole_file(tmp_path / "a" / "b.txt") as unfinished:
-        unfinished.write_text("")
-
-
 def test_a_name_that_no_text_takes(tmp_path):
     def write() -> None:
         with whole_file(tmp_path / "a.txt") as unfinished:
@@ -71,22 +65,6 @@ def test_a_name_that_no_text_takes(tmp_path):
 def test_nothing_takes_the_place_of_a_folder(tmp_path):
     with refused(tmp_path):
         whole_file(tmp_path).__enter__()
-
-
-def test_what_is_no_file(tmp_path):
-    (tmp_path / "a.txt").write_text("12345")
-    assert check_file(str(tmp_path / "a.txt"), "a list") == tmp_path / "a.txt"
-    with refused("b.txt"):
-        check_file(tmp_path / "b.txt", "a list")
-    with refused(tmp_path):
-        check_file(tmp_path, "a list")
-    with refused("b"):
-        check_file(tmp_path / "a.txt" / "b", "a list")
-    with refused("a\u0000b"):
-        check_file(tmp_path / "a\0b", "a list")
-    os.mkfifo(tmp_path / "pipe")
-    with refused("pipe"):
-        check_file(tmp_path / "pipe", "a list")
 
 
 def test_text_is_utf8_and_where_it_may_be_latin1(tmp_path, monkeypatch):
@@ -148,19 +126,6 @@ def test_what_is_json(tmp_path):
     text = '[9223372036854775807, -9223372036854775807, "\\ud83e\\udd44"]'
     assert parse_json(text, "f", "values") == [2**63 - 1, 1 - 2**63, "🥄"]
     assert parse_json("[Infinity]", "f", "values", finite=False) == [float("inf")]
-
-
-def test_a_key_twice_is_no_json():
-    text = '{"a": [{"b": 1, "c": 2, "b": 3}]}'
-    with refused("f"):
-        parse_json(text, "f", "an object")
-
-
-@pytest.mark.parametrize("start", [b"\xff\xfea\x00", b"\x1f\x8b\x08", b"PK\x03\x04"])
-def test_other_files_are_no_latin_text(start, tmp_path):
-    (tmp_path / "f").write_bytes(start)
-    with refused("f"):
-        read_text(tmp_path / "f", "labels", latin=True)
 
 
 def test_places_are_looked_at_before_anything_is_written(tmp_path):

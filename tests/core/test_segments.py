@@ -69,20 +69,6 @@ def test_numpy_frame_numbers_become_plain() -> None:
     assert json.dumps([segment.start, segment.stop]) == "[0, 3]"
 
 
-@pytest.mark.parametrize(
-    ("start", "stop"),
-    [(-1, 2), (3, 3), (3, 1), (0.5, 2)],
-)
-def test_bad_segments_are_errors(start: int, stop: int) -> None:
-    with refused("segment 'a'"):
-        Segment(start, stop, "a")
-
-
-def test_confidence_must_be_finite() -> None:
-    with refused("the confidence of segment 'a'"):
-        Segment(0, 1, "a", float("nan"))
-
-
 def test_bad_segmentations_are_errors() -> None:
     with refused("segments"):
         Segmentation(())
@@ -95,17 +81,6 @@ def test_bad_segmentations_are_errors() -> None:
     for fps in (0.0, -1.0, float("nan"), float("inf")):
         with refused("fps"):
             Segmentation((Segment(0, 1, "a"),), fps)
-
-
-def test_bad_frames_are_errors() -> None:
-    with refused("labels"):
-        Segmentation.from_frames([])
-    with refused("labels"):
-        Segmentation.from_frames("abc")
-    with refused("labels, frame 1"):
-        Segmentation.from_frames(["a", 3])  # type: ignore[list-item]
-    with refused("confidence"):
-        Segmentation.from_frames(["a", "a"], confidence=[0.5])
 
 
 UNEVEN = (0.0, 0.1, 0.5, 0.6, 1.0)

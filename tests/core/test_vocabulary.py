@@ -136,16 +136,11 @@ def test_errors_name_what_is_nearest() -> None:
         ({"names": []}, "names"),
         ({"names": "ab"}, "names"),
         ({"names": ["a", "a"]}, "names"),
-        ({"names": ["a", " "]}, "names"),
-        ({"names": ["a", 1]}, "names"),
         ({"names": ["a"], "background": ["a", "a"]}, "background"),
         ({"names": ["a", "b"], "factors": {"a": ("x",)}}, "class 'b'"),
         ({"names": ["a", "b"], "factors": {"a": ("x",), "b": ("x", "y")}}, "factors"),
         ({"names": ["a"], "factors": {"a": ("x",)}, "slots": ("v", "n")}, "class 'a'"),
         ({"names": ["a"], "factors": {"a": {"noun": "x"}}, "slots": ("v", "n")}, "class 'a'"),
-        ({"names": ["a"], "factors": {"a": ("", "x")}, "slots": ("v", "n")}, "class 'a'"),
-        ({"names": ["a"], "factors": {"a": (None, None)}, "slots": ("v", "n")}, "class 'a'"),
-        ({"names": ["a"], "factors": {"a": "xy"}, "slots": ("v", "n")}, "class 'a'"),
         ({"names": ["a"], "slots": ("v", "n")}, "factors"),
         ({"names": ["a"], "factors": {"a": ("x", "y")}, "slots": ("v", "v")}, "slots"),
     ],
@@ -153,11 +148,6 @@ def test_errors_name_what_is_nearest() -> None:
 def test_bad_vocabularies_are_errors(arguments: dict[str, object], place: str) -> None:
     with refused(place):
         Vocabulary.from_names(**arguments)  # type: ignore[arg-type]
-
-
-def test_each_class_has_factors() -> None:
-    with refused("factors"):
-        Vocabulary(("a", "b"), (), ("action",), (("a",),))
 
 
 def test_mapping_file(tmp_path: Path) -> None:
@@ -183,12 +173,8 @@ def test_mapping_file_in_utf8_and_latin1(tmp_path: Path) -> None:
         ("0 a\n0 b\n", "mapping.txt:2"),
         ("0 a\n1 a\n", "mapping.txt:2"),
         ("0 a\nb\n", "mapping.txt:2"),
-        ("0 a\n1\n", "mapping.txt:2"),
         ("-1 a\n", "mapping.txt:1"),
         ("0 a\n2 b\n", "mapping.txt"),
-        ("1 a\n2 b\n", "mapping.txt"),
-        ("\n", "mapping.txt"),
-        ("0 a\n" + "1" * 5000 + " b\n", "mapping.txt:2"),
         ("0 a\x1b[31m\n", "mapping.txt:1"),
     ],
 )
@@ -197,15 +183,6 @@ def test_bad_mapping_files_are_errors(tmp_path: Path, text: str, place: str) -> 
     file.write_text(text)
     with refused(place):
         Vocabulary.from_mapping(file)
-
-
-def test_mapping_file_faults_outside_its_lines(tmp_path: Path) -> None:
-    with refused("none.txt"):
-        Vocabulary.from_mapping(tmp_path / "none.txt")
-    file = tmp_path / "mapping.txt"
-    file.write_text("0 SIL\n")
-    with refused("mapping.txt"):
-        Vocabulary.from_mapping(file, background=["sil"])
 
 
 def test_names_that_look_the_same_are_one():
@@ -228,12 +205,6 @@ def test_what_can_name_a_class(name, fits):
     assert is_name(name) is fits
     assert is_name("a\x85\x0c", legacy=True)
     assert not is_name("a\t", legacy=True)
-
-
-@pytest.mark.parametrize("name", ["cut\nham", "\x1b", "  "])
-def test_a_name_is_one_line_that_can_be_seen(name):
-    with refused("names"):
-        Vocabulary.from_names(["cut egg", name])
 
 
 def test_the_nearest_name_is_another_spelling_of_it_if_there_is_one():

@@ -125,32 +125,20 @@ GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "
 
 
 @pytest.mark.parametrize(
-    "text",
+    "wrong",
     [
-        "",
-        "{",
-        "[]",
-        "\xff",
-        json.dumps({"seen": ["rest"]}),
-        json.dumps({**GOOD, "seen": "rest"}),
-        json.dumps({**GOOD, "seen": None}),
-        json.dumps({**GOOD, "gamma": "1"}),
-        json.dumps({**GOOD, "gamma": float("nan")}),
-        json.dumps({**GOOD, "frames": {"verb": 3}}),
-        json.dumps({**GOOD, "frames": {"verb": {"cut": "3"}}}),
-        json.dumps({**GOOD, "frames": {"verb": {}}}),
-        json.dumps({**GOOD, "prior": {"rest": "-1"}}),
-        json.dumps({**GOOD, "prior": ["rest"]}),
-        json.dumps({**GOOD, "shift": None}),
-        json.dumps({**GOOD, "gamma": 1e300}),
-        json.dumps({**GOOD, "prior_weight": -1}),
-        json.dumps({**GOOD, "frames": {"noun": {"egg": 3}}}),
-        json.dumps({**GOOD, "frames": {"verb": {"cut": 3.5}}}),
+        {"seen": "rest"},
+        {"gamma": "1"},
+        {"gamma": 1e300},
+        {"frames": {"verb": {"cut": "3"}}},
+        {"frames": {"noun": {"egg": 3}}},
+        {"prior": ["rest"]},
+        {"prior_weight": -1},
     ],
 )
-def test_a_damaged_calibration_is_one_line(text, tmp_path):
+def test_a_damaged_calibration_is_one_line(wrong, tmp_path):
     path = tmp_path / "calibration.json"
-    path.write_bytes(text.encode("latin-1"))
+    path.write_text(json.dumps({**GOOD, **wrong}))
     with refused() as caught:
         Calibration.read(path, VERBS)
     assert short(caught.value.where).startswith("calibration.json")

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from fact_clip.decoding import TransportSettings, decode_transport, transport
 
-from ..refusals import refused
-
 DEFAULT = TransportSettings()
 
 
@@ -218,35 +216,3 @@ def test_where_no_cost_is_positive_a_step_has_its_own_length():
 
 def test_integers_are_similarities_too():
     assert decode_transport([[1, 0], [0, 1]]).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    "similarity",
-    [
-        np.zeros(3),
-        np.zeros((1, 3, 2)),
-        np.zeros((0, 3)),
-        np.zeros((3, 0)),
-        [[0.1, 0.2], [0.3, np.nan]],
-        [[0.1, -np.inf]],
-        [["a", "b"]],
-    ],
-)
-def test_bad_similarities_are_told(similarity):
-    with refused("similarity"):
-        decode_transport(similarity)
-
-
-@pytest.mark.parametrize(
-    ("values", "place"),
-    [
-        ({"epsilon": -0.1}, "transport.epsilon"),
-        ({"lam": float("nan")}, "transport.lam"),
-        ({"alpha": 1.5}, "transport.alpha"),
-        ({"radius": 0.0}, "transport.radius"),
-        ({"steps": -1}, "transport.steps"),
-    ],
-)
-def test_bad_settings_are_told(values, place):
-    with refused(place):
-        TransportSettings(**values)

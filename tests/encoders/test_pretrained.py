@@ -92,19 +92,6 @@ def test_weights_that_are_nowhere_are_one_error_that_says_how_to_get_them(spec, 
         encoder.encode_texts(TEXTS)
 
 
-@pytest.mark.parametrize(
-    ("spec", "place"),
-    [
-        ("open_clip:no-model/openai", "text encoder 'open_clip:no-model/openai'"),
-        ("open_clip:ViT-B-32/no-tag", "text encoder 'open_clip:ViT-B-32/no-tag'"),
-    ],
-)
-def test_names_that_open_clip_has_not_are_no_matter_of_the_network(spec, place):
-    pytest.importorskip("open_clip")
-    with refused(place):
-        text_encoder(spec).encode_texts(TEXTS)
-
-
 def test_broken_and_foreign_open_clip_checkpoints(open_clip_folder, tmp_path):
     for name in ("broken.safetensors", "broken.pt"):
         (tmp_path / name).write_bytes(b"no weights")

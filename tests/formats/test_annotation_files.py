@@ -409,85 +409,31 @@ EPIC = "video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n"
 @pytest.mark.parametrize(
     ("kind", "text", "place"),
     [
-        ("eaf", "no xml", "f"),
         ("eaf", XML.format("klingon", "", ""), "f"),
-        ("eaf", '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><a>&e;</a>', "f"),
-        ("eaf", "<html/>", "f"),
         ("eaf", XML.format("UTF-8", "", ""), "f"),
-        (
-            "eaf",
-            XML.format("UTF-8", SLOTS.format(-5, 9), TIER.format("ts2")),
-            "f, time slot ts1",
-        ),
-        ("eaf", XML.format("UTF-8", SLOTS.format(50, 9), TIER.format("ts2")), "f, tier 't', annotation a1"),
+        ("eaf", XML.format("UTF-8", SLOTS.format(-5, 9), TIER.format("ts2")), "f, time slot ts1"),
         ("eaf", XML.format("UTF-8", SLOTS.format(5, 9), TIER.format("ts3")), "f, tier 't', annotation a1"),
-        (
-            "eaf",
-            XML.format("UTF-8", SLOTS.format("x", 9), TIER.format("ts2")),
-            "f, time slot ts1",
-        ),
-        ("eaf", XML.format("UTF-8", "", "<TIER/>"), "f"),
-        ("boris", "{", "f:1"),
-        ("boris", "[]", "f"),
         ("boris", '{"observations": {"x": 3}}', "f, observation 'x'"),
-        ("boris", "{}", "f"),
-        ("boris", project([[1, "", "eat"]]), "f, observation 'obs 1'"),
         ("boris", project([[-1, "", "eat"], [2, "", "eat"]]), "f, observation 'obs 1'"),
-        ("boris", project([["x", "", "eat"]]), "f, observation 'obs 1'"),
-        ("via", "[]", "f"),
-        ("via", "{}", "f"),
+        ("boris", project([[1, "", "eat"], [2, "", "eat"]], media_info={"length": {"a": -1}}), "f"),
         ("via", '{"attribute": {}, "file": {}, "metadata": {}, "view": {}}', "f"),
-        ("label-studio", "{}", "f"),
-        (
-            "label-studio",
-            '[{"data": {"video": "a"}, "annotations": 3}]',
-            "f, task 0",
-        ),
-        ("label-studio", "{", "f:1"),
+        ("label-studio", '[{"data": {"video": "a"}, "annotations": 3}]', "f, task 0"),
         ("label-studio", '[{"data": {}}]', "f, task 0"),
         ("label-studio", '[{"data": {"video": "a"}, "annotations": [{"result": []}]}]', "f, task 0"),
-        ("csv", "", "f"),
         ("csv", "start,stop\n0,1\n", "f"),
         ("csv", "begin,label\n0,a\n", "f"),
         ("csv", "start,stop,label\n0,1,a\n", "f"),
-        ("csv", "start_frame,stop_frame,label\n0,x,a\n", "f:2"),
-        ("csv", "start_frame,stop_frame,label\n0,1,a\n9,1,a\n", "f:3"),
-        ("csv", "start_frame,stop_frame,label\n-1,1,a\n", "f:2"),
-        (
-            "csv",
-            "start_frame,stop_frame,label\n0,2e9,a\n",
-            "f:2",
-        ),
-        ("csv", "start_frame,stop_frame,label\n0,inf,a\n", "f:2"),
-        ("boris", project([[1, "", "eat"], [2, "", "eat"]], media_info={"length": {"a": -1}}), "f"),
+        ("csv", "start_frame,stop_frame,label\n0,2e9,a\n", "f:2"),
         ("csv", "start_frame,stop_frame,label\n0,1\n", "f:2"),
-        ("csv", 'start_frame,stop_frame,label\n0,1,"a\n', "f:2"),
-        ("runs", '{"v": 3}', "f"),
-        ("runs", '{"../v": []}', "f"),
         ("runs", '{"a\\\\v": []}', "f"),
-        ("runs", "[]", "f"),
         ("runs", '{"v": [["a", 1], ["a", 1.5]]}', "f, 'v', run 1"),
-        ("runs", '{"v": [["a", 1, 2]]}', "f, 'v', run 0"),
         ("runs", '{"v": [[0, 5]]}', "f, 'v', run 0"),
-        ("runs", '{"v": [[null, 5]]}', "f, 'v', run 0"),
-        ("runs", '{"v": [["a", 0]]}', "f, 'v', run 0"),
-        ("epic", "a,b\n1,2\n", "f"),
-        ("epic", "video_id,start_timestamp\nstop_timestamp,1\n", "f"),
         ("epic", EPIC + "P,0:0,x,1,2\n", "f:2"),
     ],
 )
 def test_broken_files_are_one_plain_line(kind, text, place, tmp_path):
     (tmp_path / "f").write_text(text)
     with refused(place):
-        READERS[kind](tmp_path / "f", Options())
-
-
-@pytest.mark.parametrize("kind", READERS)
-def test_missing_files_and_unknown_encodings(kind, tmp_path):
-    with refused("none"):
-        READERS[kind](tmp_path / "none", Options())
-    (tmp_path / "f").write_bytes("start,stop,label\n0,1,Käse\n".encode("utf-16"))
-    with refused("f"):
         READERS[kind](tmp_path / "f", Options())
 
 

@@ -118,15 +118,6 @@ def test_what_cannot_be_brought_to_frames(annotation, clock):
         to_frames(annotation, clock, "-")
 
 
-def test_more_frames_than_any_video_has():
-    long = annotated((0, 9e6, "a"))
-    with refused("f"):
-        to_frames(long, Clock(fps=3), "-")
-    for background in ("", " ", "a\nb", 3):
-        with refused("f"):
-            Annotation("v", (), "frames", "f", background=background)
-
-
 def test_rates_and_lengths_have_bounds():
     for fps in (1e-6, 1e5):
         assert annotated(fps=fps).fps == fps
@@ -181,19 +172,6 @@ def test_frame_times_beside_the_features(times, tmp_path):
     clock = read_clock(features(tmp_path, (3, 7), {"times": times}))
     assert clock.times is not None
     assert clock.times.tolist() == [0, 0.5, 0.75, 1.125]  # the last frame lasts the median step
-
-
-@pytest.mark.parametrize(
-    ("told", "place"),
-    [("{", "v.json:1"),
-     ([], "v.json"), ({"times": [0, 1]}, "v.json"),
-     ({"times": [0, 1, 1]}, "v.json"),
-         ({"fps": "x"}, "v.json"), ({"fps": -1}, "v.json"),
-     ({"times": ["a"]}, "v.json")],
-)  # fmt: skip
-def test_broken_files_beside_the_features(told, place, tmp_path):
-    with refused(place):
-        read_clock(features(tmp_path, (3, 7), told))
 
 
 def test_a_clock_on_a_segmentation(tmp_path):

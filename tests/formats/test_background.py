@@ -187,8 +187,3 @@ def test_without_seconds_label_studio_counts_rows(tmp_path):
     (task,) = json.loads(video.save(tmp_path / "x.label-studio.json").read_text())
     assert "fps" not in task["data"]
     assert task["predictions"][0]["result"][1]["value"]["ranges"] == [{"start": 4, "end": 4}]
-
-
-def test_a_rate_of_the_video_is_a_rate():
-    with refused("video_fps"):
-        Segmentation((Segment(0, 1, "a"),), video_fps=0)

@@ -166,40 +166,21 @@ HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
     ("name", "text", "place"),
     [
         ("a.csv", "start,stop\n0,3\n", "a.csv"),
-        ("a.csv", "", "a.csv"),
         ("a.csv", HEADER, "a.csv"),
         ("a.csv", HEADER + "0,3,,,a,\n3,x,,,b,\n", "a.csv:3"),
-        ("a.csv", HEADER + "0,,,,a,\n", "a.csv:2"),
         ("a.csv", HEADER + "0\n", "a.csv:2"),
-        ("a.csv", HEADER + "0,2.5,,,a,\n", "a.csv:2"),
         ("a.csv", HEADER + "3,3,,,a,\n", "a.csv:2"),
         ("a.csv", HEADER + "0,3,,,a,\n4,5,,,b,\n", "a.csv"),
         ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:2"),
-        ("a.json", "{", "a.json:1"),
-        ("a.json", "[]", "a.json"),
-        ("a.json", "{}", "a.json"),
-        ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0"),
-        ("a.json", '{"fps": "x", "segments": []}', "a.json"),
-        ("a.json", '{"segments": [{"start": 0, "stop": 1.5, "action": "a"}]}', "a.json, segment 0"),
-        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "a.json"),
-        ("a.json", '{"segments": [], "times": "x"}', "a.json"),
-        ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2"),
-        (
-            "a.json",
-            '{"segments": [{"start": 0, "stop": 1, "action": "a", "confidence": "x"}]}',
-            "a.json, segment 0",
-        ),
-        (
-            "a.json",
-            '{"segments": [{"start": 0, "stop": 20000001, "action": "a"}]}',
-            "a.json, segment 0",
-        ),
         ("a.csv", HEADER + "0,3,,,a,x\n", "a.csv:2"),
         ("a.csv", HEADER + "0,3,0,y,a,\n", "a.csv:2"),
-        ("a.jsonl", "\n{", "a.jsonl:2"),
-        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": 3}]}', "a.json, segment 0"),
-        ("a.jsonl", "[]", "a.jsonl:1"),
-        ("a.txt", "\n\n", "a.txt"),
+        ("a.csv", "x" * 140_000, "a.csv:1"),
+        ("a.json", '{"segments": [{"start": 0}]}', "a.json, segment 0"),
+        ("a.json", '{"fps": "x", "segments": []}', "a.json"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "a.json"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a", "confidence": "x"}]}', "a.json, segment 0"),
+        ("a.json", '{"segments": [{"start": 0, "stop": 20000001, "action": "a"}]}', "a.json, segment 0"),
+        ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2"),
         ("a.txt", "a\n\nb\n", "a.txt:2"),
         ("a.xls", "", "a.xls"),
     ],
@@ -208,13 +189,6 @@ def test_bad_files_are_one_plain_line(name, text, place, tmp_path):
     path = tmp_path / name
     path.write_text(text)
     with refused(place):
-        load(path)
-
-
-def test_a_header_beyond_any_is_no_table(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("x" * 140_000)
-    with refused("a.csv:1"):
         load(path)
 
 
@@ -232,24 +206,9 @@ def test_the_length_of_a_video_has_bounds(tmp_path):
         load(path, background="x")
 
 
-def test_missing_and_binary_files_are_input_errors(tmp_path):
-    with refused("none.csv"):
-        load(tmp_path / "none.csv")
-    (tmp_path / "b.csv").write_bytes(b"\xff\xfe")
-    with refused("b.csv"):
-        load(tmp_path / "b.csv")
-
-
-@pytest.mark.parametrize(
-    ("ending", "place"),
-    [
-        (".vtt", "a.vtt"),
-        (".eaf", "a.eaf"),
-        (".boris.tsv", "a.boris.tsv"),
-    ],
-)
-def test_formats_without_frames_are_only_written(ending, place, tmp_path):
-    with refused(place):
+@pytest.mark.parametrize("ending", [".vtt", ".eaf", ".boris.tsv"])
+def test_formats_without_frames_are_only_written(ending, tmp_path):
+    with refused(f"a{ending}"):
         load(save(POUR, tmp_path / f"a{ending}"))
 
 

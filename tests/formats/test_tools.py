@@ -225,23 +225,6 @@ def test_any_name_of_one_line_is_kept(ending, tmp_path):
     assert [each.label for each in seen] == [ODD.replace(" ", "_") if ending == ".rttm" else ODD]
 
 
-def test_files_point_to_the_video(tmp_path):
-    def saved(ending: str) -> Path:
-        return save(EVEN, tmp_path / f"x{ending}")
-
-    assert Eaf(saved(".eaf")).get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "./a b.mp4"
-    project = json.loads(saved(".boris").read_text())
-    assert project["observations"]["a b"]["file"]["1"] == ["clips/a b.mp4"]
-    assert project["observations"]["a b"]["media_info"]["length"] == {"clips/a b.mp4": 2.001}
-    assert json.loads(saved(".label-studio.json").read_text())[0]["data"] == {"video": "clips/a b.mp4", "fps": 6.0}
-    assert json.loads(saved(".via.json").read_text())["file"]["1"]["src"] == "clips/a b.mp4"
-    assert saved(".rttm").read_text().split()[:2] == ["SPEAKER", "a_b"]
-    timeline = opentimelineio.adapters.read_from_file(str(saved(".otio")))
-    assert timeline.tracks[0][0].media_reference.target_url == "clips/a b.mp4"
-    assert saved(".vtt").read_text().startswith("WEBVTT - clips/a b.mp4\n\n")
-    assert json.loads(saved(".json").read_text())["media"] == load(saved(".json")).media == "clips/a b.mp4"
-
-
 def test_a_video_elsewhere_is_linked_by_its_address_and_by_the_way_there(tmp_path):
     video = replace(EVEN, media=str(tmp_path / "clips" / "a b.mp4"))
     (link,) = Eaf(save(video, tmp_path / "out" / "x.eaf")).get_linked_files()
@@ -269,12 +252,6 @@ def test_without_a_video_files_point_to_their_own_name(tmp_path):
     assert media_of(Segmentation((Segment(0, 1, "a"),))) == "video"  # where a writer is asked by itself
 
 
-def test_boris_knows_every_class_as_a_state(tmp_path):
-    project = json.loads(save(EVEN, tmp_path / "a.boris").read_text())
-    states = [(each["code"], each["type"]) for each in project["behaviors_conf"].values()]
-    assert states == [(code, "State event") for code in ("no_action", "pour", "take")]
-
-
 def test_boris_events_are_those_of_its_project(tmp_path):
     video = Segmentation(UNEVEN.segments, times=UNEVEN.times, media="d/a.mp4")  # no rate: the mean of the times
     with save(video, tmp_path / "a.boris.tsv").open(newline="") as file:
@@ -287,18 +264,6 @@ def test_boris_events_are_those_of_its_project(tmp_path):
         ("1.700", "7.228", "player #1:d/a.mp4")  # twelve frames in 1.6601 s
     }
     assert observation["media_info"]["fps"]["d/a.mp4"] == pytest.approx(12 / 1.6601)
-
-
-def test_label_studio_frames_are_counted_from_one(tmp_path):
-    (task,) = json.loads(save(EVEN, tmp_path / "a.label-studio.json").read_text())
-    ranges = [region["value"]["ranges"] for region in task["predictions"][0]["result"]]
-    assert ranges == [
-        [{"start": 1, "end": 3}],
-        [{"start": 4, "end": 4}],
-        [{"start": 5, "end": 10}],
-        [{"start": 11, "end": 12}],
-    ]
-    assert task["predictions"][0]["score"] == pytest.approx((0.5 + 1 / 3 + 1) / 3)
 
 
 @pytest.mark.parametrize("ending", READERS)

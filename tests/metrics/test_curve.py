@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from fact_clip.metrics import SeenUnseenCurve, ausuc, class_means, curve_of_predictions, seen_unseen_curve
 
-from ..refusals import refused
-
 INF = float("inf")
 
 
@@ -194,45 +192,3 @@ def test_a_short_curve_is_spread_evenly_over_the_way() -> None:
     assert both.to_dict(6)["gamma"] == [0, 2, 3, 4]  # 0, 1, 2, 6, 8 of the way; asked for 0, 2, 4, 6, 8
     long = SeenUnseenCurve(np.arange(-1.0, 1999), np.linspace(100, 0, 2000), np.zeros(2000))
     assert len(long.to_dict()["gamma"]) == 101
-
-
-@pytest.mark.parametrize(
-    ("truth", "scores", "groups", "place"),
-    [
-        ([], [], {}, "ground truth"),
-        ([[0]], [], {}, "scores"),
-        ([[0, 1]], [[[0.0, 1.0]]], {}, "scores of video 0"),
-        ([[0], [1]], [[[0.0, 1.0]], [[0.0, 1.0, 2.0]]], {}, "scores of video 1"),
-        ([[0]], [[0.0, 1.0]], {}, "scores of video 0"),
-        ([[0]], [[["a", "b"]]], {}, "scores of video 0"),
-        ([[0]], [[[0.0, np.nan]]], {}, "scores"),
-        ([[0]], [[[0.0, INF]]], {}, "scores"),
-        ([[0]], [[[0.0, -INF]]], {}, "scores"),
-        ([[0]], [[[-INF, 0.0]]], {}, "scores"),
-        ([[2]], [[[0.0, 0.0]]], {}, "scores"),
-        ([[0]], [[[0.0, 0.0]]], {"unseen": []}, "unseen"),
-        ([[0]], [[[0.0, 0.0]]], {"unseen": [2]}, "scores"),
-        ([[0]], [[[0.0, 0.0]]], {"background": [2]}, "scores"),
-        ([[0]], [[[0.0, 0.0]]], {"also_unseen": [2]}, "scores"),
-        ([[0]], [[[0.0, 0.0]]], {"also_unseen": ["cut"]}, "also_unseen"),
-        ([[0.5]], [[[0.0, 0.0]]], {}, "ground truth of video 0"),
-        ([[0]], [[[0.0, 0.0]]], {"unseen": [0, 1]}, "classes"),
-        ([[0]], [[[0.0, 0.0]]], {"background": [1]}, "unseen"),
-        ([[0]], [[[0.0, 0.0]]], {"also_unseen": [1]}, "also_unseen"),
-        ([[0]], [[[0.0, 0.0]]], {"background": [0], "also_unseen": [0]}, "also_unseen"),
-    ],
-)
-def test_bad_input_is_told(truth: list, scores: list, groups: dict, place: str) -> None:
-    with refused(place):
-        seen_unseen_curve(truth, scores, **{"unseen": [1], **groups})
-
-
-def test_a_grid_needs_zero_and_order() -> None:
-    with refused("gamma"):
-        curve_of_predictions([[0, 1]], {1.0: [[0, 1]]}, [1])
-    with refused("gamma"):
-        curve_of_predictions([[0, 1]], {}, [1])
-    with refused("gamma"):
-        SeenUnseenCurve(np.array([0.0, -1.0]), np.zeros(2), np.zeros(2))
-    with refused("curve"):
-        SeenUnseenCurve(np.zeros(1), np.zeros(2), np.zeros(2))

@@ -11,8 +11,6 @@ from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 
-from ..refusals import refused
-
 LENGTHS = (1, 2, 37, 900)
 SMALL = {
     "hidden": 24,
@@ -126,9 +124,3 @@ def test_forward_keeps_nothing():
     model(torch.zeros(2, 9, 6))
     assert torch.equal(model(first).blocks[-1].frame_logits, one)
     assert before == {k: set(vars(m)) for k, m in model.named_modules()}
-
-
-def test_wrong_width_is_told():
-    model, _ = build("iuUU m2")
-    with refused("model"):
-        model(torch.zeros(1, 9, 5))

@@ -10,8 +10,6 @@ from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.heads import Candidates, TextHead
 from fact_clip.models.objects import ObjectEvidence
 
-from ..refusals import refused
-
 SPEC = ObjectSpec(columns=((0, 4), (1, 5), (2, 6), (3, 7)), fixed=(3,), slot=1)
 BLOCK = BlockConfig(
     hidden=16, frame_dim=8, frame_layers=2, action_dim=8, action_layers=1, heads=2, feedforward=16, frame="m"
@@ -196,13 +194,3 @@ def test_a_word_without_an_object_is_scored_by_its_text_alone():
     one, other = (head(stream, built._candidates(text), built.objects(values)[1])[1] for values in (x, x.flip(1)))
     changed = (one != other).flatten(0, 1).any(0)
     assert changed.tolist() == [True, True, True, True, False, False]
-
-
-def test_what_is_missing_is_told():
-    classes = Classes(5, n_slots=2, text_width=12)
-    with refused("head 'text'"):
-        FACT(ModelConfig(head="text", input=BLOCK), 8, classes)
-    with refused("model"):
-        model(objects=False)(torch.randn(1, 4, 8), text=texts()[:, :1])
-    with refused("objects"):
-        FACT(ModelConfig(input=BLOCK.model_copy(update={"hidden": 16})), 8, Classes(5), None, SPEC)

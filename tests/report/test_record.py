@@ -52,36 +52,25 @@ def test_a_record_comes_back(tmp_path):
     assert "tokens" not in after.videos[1].labels
 
 
-def test_what_is_no_record_is_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("truth", np.full(6, 3)),
+        ("prediction", np.full(6, -1)),
+        ("frames_confidence", np.full(6, np.nan)),
+        ("lengths", np.array([4, -2])),
+        ("training_frames", np.zeros(2, int)),
+        ("about", np.array('{"format": 7}')),
+    ],
+)
+def test_what_is_no_record_is_refused(name, value, tmp_path):
     path = tmp_path / "evaluation.npz"
-    with refused("evaluation.npz"):
-        Record.load(path)
-    made().save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with refused("evaluation.npz"):
-        Record.load(path)
-    np.savez(path, about="{}")
-    with refused("evaluation.npz"):
-        Record.load(path)
     made().save(path)
     with np.load(path) as file:
         arrays = dict(file)
-    for name, value in (
-        ("truth", np.full(6, 3)),
-        ("prediction", np.full(6, -1)),
-        ("frames", np.zeros(3, int)),
-        ("frames_confidence", np.full(6, np.nan)),
-        ("times", np.zeros(5)),
-        ("lengths", np.array([4, -2])),
-        ("lengths", np.array([6])),
-        ("training_frames", np.zeros(2, int)),
-        ("training_frames", np.array([1, -1, 2])),
-        ("about", np.array('{"format": 7}')),
-    ):
-        np.savez(path, **{**arrays, name: value})
-        with refused("evaluation.npz"):
-            Record.load(path)
+    np.savez(path, **{**arrays, name: value})
+    with refused(path):
+        Record.load(path)
 
 
 @pytest.fixture(scope="module")

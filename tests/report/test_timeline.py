@@ -13,8 +13,6 @@ from fact_clip.core import Segment, Segmentation
 from fact_clip.report import save_timeline, timeline
 from fact_clip.report.colours import BACKGROUND, palette
 
-from ..refusals import refused
-
 SHORT = Segmentation((Segment(0, 30, "no action"), Segment(30, 40, "pour milk"), Segment(40, 60, "stir")), fps=10.0)
 
 
@@ -108,14 +106,6 @@ def test_a_name_without_end_is_shortened():
     figure = timeline({"r" * 90: Segmentation((Segment(0, 5, "long " * 60),))})
     assert len(figure.legends[0].get_texts()[0].get_text()) == 70
     assert figure.legends[0].get_window_extent().x1 <= figure.bbox.width
-
-
-def test_bad_input_is_one_line(tmp_path):
-    with refused("timeline"):
-        timeline({})
-    with refused("a.gif"):
-        save_timeline({"a": SHORT}, tmp_path / "a.gif")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_frame_times_place_the_bars():

@@ -7,8 +7,6 @@ from fact_clip.datasets.benchmarks import NO_ACTION, VERB_OBJECT_TOOL, verb_obje
 from fact_clip.text import havid
 from fact_clip.text.prompts import TEMPLATES, Templates, make_prompts, tidy
 
-from ..refusals import refused
-
 KITCHEN = Vocabulary.from_names(
     ["no action", "cut ham", "move ham with knife", "hold knife"], (NO_ACTION,), verb_object_tool, VERB_OBJECT_TOOL
 )
@@ -103,22 +101,6 @@ def test_a_synonym_replaces_whole_words_only():
 
 def test_equal_wordings_count_once():
     assert make_prompts(KITCHEN, synonyms={"cut ham": ["cut ham"]}).classes[1] == ("cut ham",)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "place"),
-    [
-        ({"templates": "plane"}, "templates"),
-        ({"phrase": "codes"}, "phrase"),
-        ({"synonyms": {"cut hem": ["x"]}}, "synonyms"),
-        ({"synonyms": {"cut ham": "slice ham"}}, "synonyms of 'cut ham'"),
-        ({"synonyms": {"cut ham": [" "]}}, "prompts of 'cut ham'"),
-        ({"phrase": "havid"}, "HA-ViD code 'no action', letter 1"),
-    ],
-)
-def test_bad_arguments(arguments, place):
-    with refused(place):
-        make_prompts(KITCHEN, **arguments)
 
 
 @pytest.mark.parametrize(("name", "phrase"), [("pour_milk", "pour milk"), ("take,plate", "take plate"), ("_", "_")])

@@ -212,17 +212,6 @@ def test_a_file_without_a_frame(video, tmp_path):
         list(frames(path, keep_going=True))
 
 
-@pytest.mark.parametrize(
-    ("how", "place"),
-    [({"fps": 0}, "fps"), ({"fps": float("nan")}, "fps"), ({"stride": 0}, "stride"), ({"start": -1}, "start"),
-     ({"start": 2.0, "stop": 2.0}, "stop"), ({"stride": 1.5}, "stride"), ({"stride": 2, "fps": 5}, "stride"),
-     ({"size": 0}, "size"), ({"size": (0, 9)}, "size"), ({"size": (9,)}, "size")],
-)  # fmt: skip
-def test_requests_that_cannot_be(video, how, place):
-    with refused(place):
-        list(frames(video("a.mp4"), **how))
-
-
 def test_one_frame(tmp_path):
     path = write_video(tmp_path / "one.mp4", [np.zeros((48, 64, 3), dtype=np.uint8)])
     assert [frame.time for frame in frames(path, fps=5)] == [0.0]

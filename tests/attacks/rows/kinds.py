@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..row import Content, Row, bytewise, fifo, folder, gone, link, sparse
+from ..row import Content, Row, bytewise, fifo, folder, gone, link
 
 VIDEO = "person2_video1"  # trained on in split 1
 TRAIN = "train {w}/tiny.yaml data.root=data train.epochs=1 --out out"
@@ -75,7 +75,6 @@ FAULTS: dict[str, dict[str, Content]] = {
         "an endless device": link("/dev/zero"),
         "a link to itself": lambda path: link(path.name)(path),
         "a link to nothing": link("nothing"),
-        "10 GB": sparse(10 << 30, b"{"),
         "empty": b"",
         "an image": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
         "cut in half": bytewise(lambda raw: raw[: len(raw) // 2]),
@@ -105,7 +104,6 @@ LINKS = ("missing", "a link to itself", "a link to nothing")
 ELSEWHERE = {  # what is found at another place than its file
     "recipe/empty": "folder",
     "mapping/cut in half": "class 'sc'",
-    "vectors/10 GB": "not enough memory for this input (no more is known); smaller train.batch_size",
     "object names/NUL": "data.objects.blocks",
     "object names/an escape": "data.objects.blocks",
     "database/a folder": "data.mdb",
