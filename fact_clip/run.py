@@ -180,8 +180,8 @@ class Run(RunFacts):
         try:
             model = self.new_model(*map(weights.get, ("text_embeddings", "objects.names", "similarity.space")))
         except InputError as error:
-            place = FileLocation(self.path / "config.yaml", part=str(error.where))
-            raise InputError(place, error.problem, error.fix or _COPY) from None
+            location = FileLocation(self.path / "config.yaml", part=str(error.where))
+            raise InputError(location, error.problem, error.fix or _COPY) from None
         load_strictly(model, weights, path)
         return model.eval()
 
@@ -316,7 +316,7 @@ def _convert_format_1(path: Path, facts: dict[str, Any], tree: dict[str, Any]) -
     if (value := _pop(tree, "data.holdout_mode")) is not None:
         set_key(tree, ["data", "holdout_mode"], "oracle" if value == "show" else value, str(path))
     facts["objects"] = facts.pop("channels", None)
-    used = [f"{key}={value}" for key, kept in _REMOVED.items() if (value := _pop(tree, key, kept)) != kept]
+    used = [f"{key}={value}" for key, default in _REMOVED.items() if (value := _pop(tree, key, default)) != default]
     if isinstance(tree.get("model"), dict) and tree["model"].get("head") == "factored":
         used.append("model.head=factored")
     if used:
