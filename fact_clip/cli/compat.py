@@ -238,7 +238,7 @@ def _select(arguments: Namespace) -> None:
 def _viz(arguments: Namespace) -> None:
     from fact_clip.report import draw_frames
     from fact_clip.run import Run, run_folder
-    from fact_clip.training.evaluation import frame_states
+    from fact_clip.training.embeddings import frame_states
 
     if arguments.videos < 0:
         raise InputError(CommandOption("--videos"), f"{arguments.videos} is below 0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of, path_of, table_of, whole_of
-from fact_clip.core.segments import frame_labels
+from fact_clip.core.arguments import table_of
 from fact_clip.report.colours import BACKGROUND, class_colours
-from fact_clip.report.timeline import check_suffix, save_figure
+from fact_clip.report.timeline import save_figure
 
 _MOST_POINTS = 5000  # more dots only hide each other
 _FLOOR = -10.0  # nats; what is less likely looks the same
@@ -42,27 +41,15 @@ def draw_frames(
     Returns:
         The files.
     """
-    listed, out = list(videos), path_of(out, "out")
-    whole_of(n_scores, "n_scores", 0, 1_000_000)
-    if not listed:
-        raise InputError("videos", "none; expected at least one")
-    for index, video in enumerate(listed):
-        if not isinstance(video, tuple | list) or len(video) != 5 or not isinstance(video[0], str):
-            raise InputError(
-                f"video {index}", f"{type(video).__name__}; expected name, input, features, log scores and labels"
-            )
-        for what, rows in zip(("input", "features"), video[1:3], strict=True):
-            if np.ndim(rows) != 2 or len(rows) != len(video[-1]):
-                raise InputError(f"{what} of {video[0]}", f"shape {np.shape(rows)}; expected ({len(video[-1])}, D)")
-    figures: dict[Path, Figure] = {}
+    listed, figures = list(videos), dict[Path, Figure]()
     for name, _, _, scores, labels in listed[:n_scores]:
         figures[out / f"scores_{name}.png"] = class_scores(scores, labels, vocabulary.names, title=f"{title}: {name}")
     labels = np.concatenate([video[-1] for video in listed])
     for what, index in (("input", 1), ("features", 2)):
         rows = np.concatenate([np.asarray(video[index], dtype=np.float32) for video in listed])
         over = f"{title}: {what}, {len(listed)} videos"
-        figures[out / f"{what}.png"] = embeddings(rows, labels, vocabulary, title=over)
-    return save_figures(figures)
+        figures[out / f"{what}.png"] = space(Space(rows, labels), vocabulary, title=over)
+    return [save_figure(figure, path, dpi=120) for path, figure in figures.items()]
 
 
 def principal_components(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -150,29 +137,6 @@ def _name_axes(figure: Figure, shares: NDArray[np.float64] | None) -> None:
     axes.set_ylabel(f"second ({shares[1]:.0%})")
 
 
-def embeddings(
-    rows: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    vocabulary: Vocabulary,
-    *,
-    title: str = "",
-) -> Figure:
-    """Frames as dots on two principal axes, coloured by class; background is grey and lies below.
-
-    Args:
-        rows: (N, D) features; of more than a few thousand every k-th is drawn.
-        labels: (N,) class indices, -1 where a frame is not drawn.
-        vocabulary: the classes; its background is grey.
-        title: a line above.
-    """
-    points, shares = principal_components(rows)
-    labels = _labels_of(labels, len(points), len(vocabulary))
-    step = -(-len(points) // _MOST_POINTS)
-    figure = _scatter(points[::step], labels[::step], vocabulary, title)
-    _name_axes(figure, shares)
-    return figure
-
-
 def _scatter(points: NDArray[np.float64], labels: NDArray[np.int64], vocabulary: Vocabulary, title: str) -> Figure:
     """Points (N, 2) in the colours of their classes (N,), and a legend."""
     there = [int(label) for label in np.unique(labels) if label >= 0]
@@ -193,17 +157,6 @@ def _scatter(points: NDArray[np.float64], labels: NDArray[np.int64], vocabulary:
     return figure
 
 
-def _labels_of(labels: ArrayLike, n_rows: int, n_classes: int) -> NDArray[np.int64]:
-    """Class indices (N,), -1 where there is none; an InputError for another length, and for classes that are not."""
-    labels_ = frame_labels(labels, "labels")
-    if len(labels_) != n_rows:
-        raise InputError("labels", f"{len(labels_)} of them; expected {n_rows}, one a row")
-    if len(labels_) and not -1 <= labels_.min() <= labels_.max() < n_classes:
-        wrong = labels_.min() if labels_.min() < -1 else labels_.max()
-        raise InputError("labels", f"class {wrong}; expected indices of the {n_classes} classes, or -1")
-    return labels_
-
-
 def class_scores(
     scores: NDArray[np.floating], truth: NDArray[np.int64], names: Sequence[str], *, title: str = ""
 ) -> Figure:
@@ -215,11 +168,6 @@ def class_scores(
         names: of the C classes.
         title: a line above.
     """
-    names = names_of(names, "names")
-    scores = table_of(scores, "scores", ("T", len(names)), finite=False)
-    if np.isnan(scores).any():
-        raise InputError("scores", f"NaN; expected log-probabilities, (T, {len(names)})")
-    truth = _labels_of(truth, len(scores), len(names))
     shown = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
     column_of = np.full(len(names) + 1, np.nan)  # the last one is for -1
     column_of[shown] = np.arange(len(shown))
@@ -232,11 +180,3 @@ def class_scores(
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     figure.colorbar(image, ax=axes, label="log p(class); white: truth")
     return figure
-
-
-def save_figures(figures: Mapping[Path, Figure]) -> list[Path]:
-    """Write each figure to its path, whole or not at all; the suffix names the format (.png, .svg, .pdf)."""
-    placed = {path_of(path, "figures"): figure for path, figure in figures.items()}
-    for path in placed:
-        check_suffix(path)
-    return [save_figure(figure, path, dpi=120) for path, figure in placed.items()]

@@ -1,8 +1,8 @@
-"""Where a model puts frames, tokens and the texts of classes, for the plots of a report."""
+"""What a model makes of frames, tokens and the texts of classes, for the plots of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fact_clip.core import Vocabulary
+from fact_clip.datasets.dataset import Dataset
+from fact_clip.inference.scorer import Scorer
 from fact_clip.models.heads import TextHead
-from fact_clip.report.embeddings import Space
+from fact_clip.models.output import Output
+from fact_clip.report.embeddings import Frames, Space
 from fact_clip.training.evaluation import given_transcript, open_run, split_names
 
 
@@ -25,8 +28,7 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
     class, tokens (without null) the one that they stand for.
     """
     segmenter, dataset = open_run(run_dir, (), device)
-    model, stride = segmenter.model, segmenter.run.config.data.stride
-    last, read = model.block_list[-1], dict[str, tuple[Tensor, Tensor]]()
+    last, read = segmenter.model.block_list[-1], dict[str, tuple[Tensor, Tensor]]()
 
     def listen(kind: str) -> Callable[..., None]:
         def keep(head: TextHead, inputs: tuple[Any, ...], _: Any) -> None:
@@ -41,21 +43,13 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         if isinstance(head, TextHead)
     ]
     pairs_of: dict[str, list[tuple[NDArray[np.floating], NDArray[np.int64]]]] = {}
-    for name in split_names(dataset, split):
-        raw = dataset.features(name)
-        rows = torch.from_numpy(segmenter.run.transform(raw)[::stride]).unsqueeze(0).to(segmenter.device)
-        order = None
-        if segmenter.run.config.model.transcript:
-            transcript = segmenter.vocabulary.encode(given_transcript(dataset, name))
-            order = torch.from_numpy(transcript).unsqueeze(0).to(segmenter.device)
-        with torch.inference_mode():
-            output = model(rows, transcript=order)
-        block, truth = output.blocks[-1], dataset.labels(name)[::stride]
+    for _, rows, output, truth in _outputs(segmenter, dataset, split):
+        block = output.blocks[-1]
         stands_for = block.token_logits[0].argmax(-1).cpu().numpy()
         stands_for = np.where(stands_for < len(segmenter.vocabulary), stands_for, -1)
         frames = read["frames"][0] if read else block.frame_features[0]
         tokens = read["tokens"][0] if read else block.token_features[0]
-        pairs_of.setdefault("features", []).append((rows[0].cpu().numpy(), truth))
+        pairs_of.setdefault("features", []).append((rows.cpu().numpy(), truth))
         pairs_of.setdefault("frames", []).append((frames.cpu().numpy(), truth))
         pairs_of.setdefault("tokens", []).append((tokens.cpu().numpy(), stands_for))
     for hook in hooks:
@@ -66,3 +60,34 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         rows_of, labels_of = zip(*pairs, strict=True)
         spaces[kind] = Space(np.concatenate(rows_of), np.concatenate(labels_of), texts.get(kind))
     return dataset.vocabulary, spaces
+
+
+def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
+    """Return the classes, and what the (first) model of a run makes of the videos of a split, for `draw_frames`."""
+    segmenter, dataset = open_run(run_dir, (), device)
+    stride = segmenter.run.config.data.stride
+
+    def states() -> Iterator[Frames]:
+        for name, _, output, truth in _outputs(segmenter, dataset, split):
+            last = output.blocks[-1]
+            scores = output.log_probs(last.frame_logits)[0].cpu().numpy()
+            yield name, dataset.features(name)[::stride], last.frame_features[0].cpu().numpy(), scores, truth
+
+    split_names(dataset, split)
+    return dataset.vocabulary, states()
+
+
+def _outputs(
+    segmenter: Scorer, dataset: Dataset, split: str
+) -> Iterator[tuple[str, Tensor, Output, NDArray[np.int64]]]:
+    """Yield the name, input (T', D), output and labels (T',) of each video of a split, at the stride of the run."""
+    stride, has_transcript = segmenter.run.config.data.stride, segmenter.run.config.model.transcript
+    for name in split_names(dataset, split):
+        rows = torch.from_numpy(segmenter.run.transform(dataset.features(name))[::stride]).to(segmenter.device)
+        order = None
+        if has_transcript:
+            transcript = segmenter.vocabulary.encode(given_transcript(dataset, name))
+            order = torch.from_numpy(transcript).unsqueeze(0).to(segmenter.device)
+        with torch.inference_mode():
+            output = segmenter.model(rows.unsqueeze(0), transcript=order)
+        yield name, rows, output, dataset.labels(name)[::stride]

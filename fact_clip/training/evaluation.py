@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ from fact_clip.video.extract import Progress
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from fact_clip.report.embeddings import Frames
     from fact_clip.report.record import Record
 
 Rows = dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
@@ -319,22 +318,3 @@ def given_transcript(dataset: Dataset, name: str) -> list[str]:
             path, "no such file; expected one action name a line, in order", "this model aligns a given transcript"
         )
     return [line for line in read_lines(path, "one action name a line, in order") if line]
-
-
-def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
-    """The classes, and what the (first) model of a run makes of the videos of a split, for `report.draw_frames`."""
-    segmenter, dataset = open_run(run_dir, (), device)
-    stride = segmenter.run.config.data.stride
-
-    def states() -> Iterator[Frames]:
-        for name in names:
-            raw = dataset.features(name)
-            rows = torch.from_numpy(segmenter.run.transform(raw)[::stride]).unsqueeze(0).to(segmenter.device)
-            with torch.inference_mode():
-                output = segmenter.model(rows)
-            last = output.blocks[-1]
-            scores = output.log_probs(last.frame_logits)[0].cpu().numpy()
-            yield name, raw[::stride], last.frame_features[0].cpu().numpy(), scores, dataset.labels(name)[::stride]
-
-    names = split_names(dataset, split)
-    return dataset.vocabulary, states()

@@ -17,7 +17,8 @@ ROWS = np.random.default_rng(0).normal(size=(5, 3))
 def test_labels_may_be_none():
     scores = np.log(np.full((3, 2), 0.5))
     assert report.class_scores(scores, np.array([-1, 0, 1]), ["a", "b"]).axes[0].get_title("left") == ""
-    assert report.embeddings(ROWS, np.array([-1, 0, 1, 0, -1]), AB, title="t").axes[0].get_title("left") == "t"
+    embedded = report.Space(ROWS, np.array([-1, 0, 1, 0, -1]))
+    assert report.space(embedded, AB, title="t").axes[0].get_title("left") == "t"
 
 
 @pytest.mark.parametrize("seed", range(20))
