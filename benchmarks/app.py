@@ -43,7 +43,7 @@ NAMES = ("grasp shaft", "rotate gear", "peel apple", "cut ham", "pour milk", "st
 @contextmanager
 def served(run: Path, *more: str) -> Iterator[tuple[str, int]]:
     """The address of a page, token included, and the process of its server."""
-    command = [sys.executable, "-m", "fact_clip.cli", "app", "--run", str(run), "--port", "0", "--device", "cpu", *more]
+    command = [sys.executable, "-m", "fact_clip", "app", "--run", str(run), "--port", "0", "--device", "cpu", *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""

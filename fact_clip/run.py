@@ -36,9 +36,8 @@ from fact_clip import __version__
 from fact_clip.config import Config, Rate, set_key, settings_of
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import ConfigKey, FileLocation
-from fact_clip.core.io import check_file, read_mapping
+from fact_clip.core.io import check_file, parse_value, read_mapping, read_value, write_value
 from fact_clip.core.paths import commit, inside, whole_file
-from fact_clip.core.values import parse_value, read_value, write_value
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence

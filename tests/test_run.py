@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 import fact_clip
 from fact_clip import Vocabulary
 from fact_clip.config import Config
+from fact_clip.core.io import write_value
 from fact_clip.core.paths import _new_file_mode
-from fact_clip.core.values import write_value
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import Classes
 from fact_clip.run import FORMAT, Run, check_vocabulary, classes_of

@@ -179,7 +179,7 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
     The process ends when the job is cancelled. A failure is an InputError with its last line.
     """
     job.report(0, epochs, "starting")
-    arguments = [sys.executable, "-m", "fact_clip.cli", *command[1:]]
+    arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
     environment = {**os.environ, PARENT: str(os.getpid())}  # however the page ends, its training ends with it
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told,

@@ -43,9 +43,8 @@ def train(
     from fact_clip.config import Config
     from fact_clip.core import InputError
     from fact_clip.core.errors import CommandOption, ConfigKey
-    from fact_clip.training.plan import with_values
+    from fact_clip.training.plan import warn_of_unused, with_values
     from fact_clip.training.sweep import read_axes
-    from fact_clip.training.unused import warn_of_unused
 
     settings = Config.load(config, overrides or [])
     numbers = [] if seeds is None else seeds.split(",")

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fact_clip.core.errors import ConfigKey, InputError
-from fact_clip.core.io import check_file, read_mapping
+from fact_clip.core.io import check_file, parse_yaml, read_mapping
 from fact_clip.core.messages import suggest
-from fact_clip.core.yaml_text import parse_yaml
 
 RECIPES = Path(__file__).parents[1] / "configs"
 

@@ -1,23 +1,34 @@
-"""Reading text, JSON and archives of arrays; a missing or damaged file is an InputError that names it."""
+"""Reading text, JSON, YAML, stored values and archives of arrays; a damaged file is an InputError that names it."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
 import os
+import re
 import stat
 import sys
 import tokenize
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
-from fact_clip.core.errors import FileLocation, InputError
+from fact_clip.core.errors import FileLocation, InputError, Location
+from fact_clip.core.paths import whole_file
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+T = TypeVar("T")
 
 
 def check_file(path: str | Path, expected: str) -> Path:
@@ -94,8 +105,6 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     if is_json:
         value = parse_json(text, path, expected)
     else:
-        from fact_clip.core.yaml_text import parse_yaml  # the command line makes file names and has no time for it
-
         value = parse_yaml(text, path)
     if value is None and may_be_empty:
         return {}
@@ -184,3 +193,87 @@ def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]
             return {name: arrays[name] for name in arrays.files}
     except _BROKEN_ARCHIVE as error:
         raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", fix) from None
+
+
+# --- YAML: each key once, numbers in decimal digits; nothing in it is executed --------------------------------------
+
+
+def parse_yaml(text: str, where: Location | str | Path, fix: str = "") -> Any:
+    """Return the value of a YAML text; an InputError that names `where` if it is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise InputError(where, "YAML that is nested too deeply", fix) from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
+        raise InputError(where, f"not YAML ({' '.join(str(error).split())})", fix) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML 1.1 reads in its own way: 1:30 as 90, 010 as 8, 1_5 as 15, and the last of two equal keys."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping with each key once."""
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"the key {twice!r} twice, line {node.start_mark.line + 1} and below")
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: Any) -> int:
+        """Return an integer in decimal digits."""
+        return int(_decimal(node.value, r"[-+]?(0|[1-9][0-9]*)"))
+
+    def construct_yaml_float(self, node: Any) -> float:
+        """Return a number in decimal digits."""
+        _decimal(node.value, r"[-+]?[0-9.eE+-]+|[-+]?\.(inf|nan)")
+        return super().construct_yaml_float(node)
+
+
+def _decimal(text: str, pattern: str) -> str:
+    if not re.fullmatch(pattern, text, re.IGNORECASE):
+        raise yaml.YAMLError(f"the number {text[:40]}, which YAML reads in its own way; in quotes it is a text")
+    return text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+
+
+# --- stored values: a dataclass as JSON, read back strictly by the types and bounds of its annotations ----------------
+
+
+def read_value(kind: type[T], path: Path, fix: str = "") -> T:
+    """Read a JSON file as a dataclass or a pydantic model.
+
+    Raises:
+        InputError: no such file, no JSON, or a value that does not fit; `fix` says what to do then.
+    """
+    text = read_text(path, "a JSON file")
+    parse_json(text, path, "JSON")  # each key once, finite numbers
+    return parse_value(kind, text, path, fix)
+
+
+def parse_value(kind: type[T], value: str | Mapping[str, Any], path: Path, fix: str = "") -> T:
+    """Check a JSON text, or what was parsed from one, as a value of this type; see `read_value`."""
+    from pydantic import TypeAdapter, ValidationError  # what only measures needs neither
+
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise invalid_value(error, path, fix) from None
+
+
+def invalid_value(error: ValidationError, path: Path, fix: str = "") -> InputError:
+    """Return the first fault that pydantic found in a file as an InputError."""
+    fault = error.errors()[0]
+    key = ".".join(map(str, fault["loc"]))
+    message = fault["msg"].removeprefix("Value error, ")
+    return InputError(FileLocation(path, part=key), message[:1].lower() + message[1:], fix)
+
+
+def write_value(path: Path, value: Any) -> None:
+    """Write a dataclass, or any JSON value, as JSON; whole or not at all."""
+    tree = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(tree, indent=1), encoding="utf-8")

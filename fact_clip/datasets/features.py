@@ -17,8 +17,7 @@ from fact_clip.config import DataConfig, Rate
 from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import ConfigKey, OrientationError
-from fact_clip.core.io import BROKEN_ARRAY, check_file, read_mapping
-from fact_clip.core.values import parse_value
+from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
 from fact_clip.datasets.benchmarks import Layout
 
 Array = NDArray[Any]

@@ -17,10 +17,9 @@ from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
 from fact_clip.core.errors import ConfigKey, FileLocation
-from fact_clip.core.io import parse_json
+from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
 from fact_clip.core.paths import whole_file
-from fact_clip.core.values import parse_value
 from fact_clip.datasets.layout import read_lines
 
 HOLDOUTS = RECIPES / "holdouts"  # NAME.json, those that come with the package

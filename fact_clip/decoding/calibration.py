@@ -22,8 +22,8 @@ from pydantic import Field
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of
+from fact_clip.core.io import read_value
 from fact_clip.core.messages import listed
-from fact_clip.core.values import read_value
 from fact_clip.metrics import SeenUnseenCurve
 
 Floats = NDArray[np.float64]

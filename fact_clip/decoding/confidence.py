@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from fact_clip.core import InputError, runs
-from fact_clip.core.values import read_value
+from fact_clip.core.io import read_value
 
 Floats = NDArray[np.float64]
 

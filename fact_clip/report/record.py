@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.io import parse_json, read_npz
+from fact_clip.core.io import parse_json, parse_value, read_npz
 from fact_clip.core.paths import whole_file
-from fact_clip.core.values import parse_value
 
 FORMAT = 1
 ROWS = ("truth", "prediction", "frames", "tokens")

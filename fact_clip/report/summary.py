@@ -17,9 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from fact_clip import metrics
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.io import read_mapping
+from fact_clip.core.io import parse_value, read_mapping
 from fact_clip.core.messages import listed
-from fact_clip.core.values import parse_value
 from fact_clip.report import analysis
 from fact_clip.report.colours import class_colours
 from fact_clip.report.record import ROWS, Record, Video

@@ -17,9 +17,9 @@ from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device
 from fact_clip.core.errors import CommandOption, ConfigKey
+from fact_clip.core.io import write_value
 from fact_clip.core.pace import paced
 from fact_clip.core.paths import check_place, commit, inside, whole_file
-from fact_clip.core.values import write_value
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
 from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliability, voter_labels
@@ -27,7 +27,7 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run, check_vocabulary
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate_run, learn_confidence
-from fact_clip.training.unused import warn_of_unused
+from fact_clip.training.plan import warn_of_unused
 from fact_clip.video.extract import Progress
 
 logger = logging.getLogger(__name__)

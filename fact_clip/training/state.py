@@ -17,8 +17,8 @@ from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.distributed import Processes
 from fact_clip.core.errors import ConfigKey
+from fact_clip.core.io import parse_value
 from fact_clip.core.paths import inside
-from fact_clip.core.values import parse_value
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.losses import Criterion

@@ -16,9 +16,8 @@ from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes
 from fact_clip.core.errors import CommandOption
+from fact_clip.core.io import parse_yaml, write_value
 from fact_clip.core.paths import file_name, inside, locked
-from fact_clip.core.values import write_value
-from fact_clip.core.yaml_text import parse_yaml
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.evaluation import Progress, evaluate

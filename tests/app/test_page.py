@@ -80,7 +80,7 @@ def served(folder: Path, *arguments: object, ending: signal.Signals = signal.SIG
     """`fact-clip app` in a process of its own; its address. Nothing of it is left after the signal that ends it."""
     scratch = folder / "tmp"
     scratch.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "fact_clip.cli", "app", *map(str, arguments), "--port", "0", "--device", "cpu"]
+    command = [sys.executable, "-m", "fact_clip", "app", *map(str, arguments), "--port", "0", "--device", "cpu"]
     environment = {**os.environ, "TMPDIR": str(scratch)}
     piped = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment, "preexec_fn": heed}
     with subprocess.Popen(command, **piped) as process:

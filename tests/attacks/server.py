@@ -241,7 +241,7 @@ def _child(row: Row, world: Path, work: Path, home: Path, streams: dict[str, Pat
     ):
         resource.setrlimit(what, (limit, limit))
     if row.fresh:
-        script = [argv[0] + ".py"] if argv[0].startswith("scripts/") else ["-m", "fact_clip.cli", argv[0]]
+        script = [argv[0] + ".py"] if argv[0].startswith("scripts/") else ["-m", "fact_clip", argv[0]]
         if argv[0].startswith("scripts/"):
             script = [str(HOME / script[0])]
         os.execv(sys.executable, [sys.executable, *script, *argv[1:]])

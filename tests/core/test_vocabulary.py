@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
+from fact_clip.core.io import parse_value
 from fact_clip.core.messages import is_name
-from fact_clip.core.values import parse_value
 
 from ..refusals import refused
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig, ModelConfig
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
-from fact_clip.core.values import parse_value
+from fact_clip.core.io import parse_value
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import make_vocabulary
 from fact_clip.decoding import (

@@ -192,14 +192,14 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
     """Same figures and files; what is printed, is printed once."""
     expected = evaluate(by_two)
     (by_two / "evaluation.json").unlink()
-    answer = launched(2, ["-m", "fact_clip.cli", "evaluate", str(by_two), "--json"])
+    answer = launched(2, ["-m", "fact_clip", "evaluate", str(by_two), "--json"])
     assert json.loads(answer.stdout) == json.loads(json.dumps(expected))
     assert json.loads((by_two / "evaluation.json").read_text()) == json.loads(json.dumps(expected))
     data = Path(Run.read(by_two).config.data.root)
     files = [str(data / "features" / f"{name}.npy") for name in expected["videos"]]
     out = tmp_path / "segments"
     answer = launched(
-        2, ["-m", "--", "fact_clip.cli", "segment", "--run", str(by_two), *files, "--out", str(out), "--json"]
+        2, ["-m", "--", "fact_clip", "segment", "--run", str(by_two), *files, "--out", str(out), "--json"]
     )
     assert [each["input"] for each in json.loads(answer.stdout)] == files
     assert sorted(path.stem for path in out.glob("*.csv")) == sorted(expected["videos"])
@@ -212,7 +212,7 @@ def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
     config = tiny(data={"holdout": "zero_shot/A.json"}, model={"head": "text"}, text=text, train={"epochs": 1})
     train(config, tmp_path / "run")
     expected = json.loads(json.dumps(evaluate(tmp_path / "run")))
-    answer = launched(2, ["-m", "fact_clip.cli", "evaluate", str(tmp_path / "run"), "--json"])
+    answer = launched(2, ["-m", "fact_clip", "evaluate", str(tmp_path / "run"), "--json"])
     assert json.loads(answer.stdout) == expected
     assert expected["zero_shot"]["ausuc"] >= 0
 

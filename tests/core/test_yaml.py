@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fact_clip.core.yaml_text import parse_yaml
+from fact_clip.core.io import parse_yaml
 
 from ..refusals import refused
 

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from fact_clip.config import Config
-from fact_clip.training.unused import NEEDS, warn_of_unused
+from fact_clip.training.plan import NEEDS, warn_of_unused
 
 FREE = {
     "model.head": "fact-clip",
