@@ -158,18 +158,6 @@ def test_verbs_and_nouns_come_from_their_files(shared, tmp_path):
 # --- strictness -------------------------------------------------------------------------------------
 
 
-def test_missing_and_unexpected_parameters(breakfast):
-    edit(breakfast, lambda state: state.pop("block_list.1.f2a_layer.X_K.weight"))
-    breakfast.refuses(breakfast.weights)
-    edit(breakfast, lambda state: state.update({"block_list.1.extra.weight": torch.zeros(2)}))
-    breakfast.refuses(breakfast.weights)
-
-
-def test_a_parameter_of_another_shape(breakfast):
-    edit(breakfast, lambda state: state.update(action_query=torch.zeros(10, 1, 32)))
-    breakfast.refuses(breakfast.weights)
-
-
 def test_position_buffers_are_left_out(breakfast):
     edit(breakfast, lambda state: state.update({"frame_pe.pe": torch.zeros(1, 3000, 48), "pe": torch.zeros(2)}))
     labels, _ = fact_clip.load(breakfast.convert()).predict(breakfast.tensors["input.features"].numpy())
@@ -212,14 +200,6 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(breakfast, tmp_path
     assert (tmp_path / "executed").exists()
 
 
-def test_more_or_less_than_a_state_dict(breakfast):
-    for value in ({"net": breakfast.state}, [torch.zeros(1)], torch.zeros(3), {"epoch": 3}):
-        torch.save(value, breakfast.weights)
-        breakfast.refuses(breakfast.weights)
-    torch.save({}, breakfast.weights)
-    breakfast.refuses(breakfast.weights)
-
-
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_broken_checkpoints(breakfast, tmp_path):
     """Cut off or overwritten at any place: readable, or one plain line."""
@@ -255,21 +235,6 @@ def test_unknown_data_sets_need_a_layout(breakfast):
     breakfast.yaml.write_text(yaml.safe_dump({**tree, "dataset": "cooking"}))
     breakfast.refuses(breakfast.yaml)
     assert Run.read(breakfast.convert(layout="TD")).layout == "TD"
-
-
-def test_other_files_that_do_not_fit(breakfast, tmp_path):
-    mapping = breakfast.mapping
-    breakfast.refuses(breakfast.mapping, background=["SIL"])
-    breakfast.mapping = tmp_path / "none.txt"
-    breakfast.refuses("none.txt")
-    breakfast.mapping = mapping
-    for text in ("Bi: {hid_dim", "- Bi", ""):
-        breakfast.yaml.write_text(text)
-        breakfast.refuses(breakfast.yaml)
-    breakfast.yaml.write_bytes(bytes(range(128, 256)))
-    breakfast.refuses(breakfast.yaml)
-    breakfast.yaml.unlink()
-    breakfast.refuses(breakfast.yaml)
 
 
 @pytest.mark.parametrize(

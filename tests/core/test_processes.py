@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.core import paths as processes
 from fact_clip.core.distributed import PARENT
 from fact_clip.core.paths import locked
 
@@ -40,33 +39,6 @@ def test_folders_that_were_made_for_nothing_are_removed(tmp_path):
     with locked(tmp_path / "empty", "a training"):
         pass
     assert (tmp_path / "empty").is_dir()
-
-
-def test_a_file_is_no_folder(tmp_path):
-    (tmp_path / "a").touch()
-    with refused("a"), locked(tmp_path / "a", "a training"):
-        pass
-
-
-def test_a_folder_that_is_removed_before_it_is_locked(tmp_path, monkeypatch):
-    """As by another process that made it, too, and found nothing to do."""
-    monkeypatch.setattr(processes, "lock", lambda opened: (tmp_path / "a").rmdir() is None)
-    with refused("a"):
-        locked(tmp_path / "a", "a training").__enter__()
-
-
-@pytest.mark.parametrize("system", ["Windows", "no locks"])
-def test_where_there_are_no_locks_nothing_is_held(system, tmp_path, monkeypatch):
-    def fail(opened: int, how: int) -> None:
-        raise OSError(95, "Operation not supported")
-
-    if system == "Windows":
-        monkeypatch.setattr(processes, "fcntl", None)
-    else:
-        monkeypatch.setattr(processes.fcntl, "flock", fail)
-    with locked(tmp_path / "a", "a training"), locked(tmp_path / "a", "a training"):
-        assert (tmp_path / "a").is_dir()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_lock_ends_with_its_owner(tmp_path):
@@ -126,17 +98,6 @@ def until(reached, seconds: float = 60) -> None:
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def test_a_child_whose_parent_is_gone_ends_at_once():
-    code = "from fact_clip.core.distributed import end_with_parent; end_with_parent(1 << 22); print('alive')"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, cwd=ROOT, env={**os.environ}, check=False
-    )
-    assert (answer.returncode, answer.stdout) == (
-        1 if sys.platform == "linux" else 0,
-        b"" if sys.platform == "linux" else b"alive\n",
-    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")

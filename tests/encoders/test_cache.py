@@ -61,17 +61,6 @@ def test_each_text_is_encoded_once(counting):
     assert len(texts) == len(set(texts)) == 9
 
 
-def test_vectors_that_cancel_out():
-    class Opposites:
-        name = "opposites"
-
-        def encode_texts(self, texts):
-            return np.array([[(-1.0) ** row] for row in range(len(texts))], np.float32)
-
-    with refused("text encoder 'opposites'"):
-        embed(Opposites(), Vocabulary.from_names(["cut ham"]), synonyms={"cut ham": ["slice ham"]})
-
-
 def test_the_background_has_no_vector():
     """Not even where its name could be read: as a whole phrase, or as an action that a run calls background."""
     config = TextConfig(encoder="hash:16", parts=("factors",))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fact_clip.encoders import FRAME_ENCODERS, Runtime, frame_encoder, pretrained
+from fact_clip.encoders import FRAME_ENCODERS, Runtime, frame_encoder
 
 from ..refusals import refused
 
@@ -163,19 +163,6 @@ def test_a_torchvision_backbone_from_a_file(tmp_path):
 def test_weights_that_are_nowhere_are_one_error(spec):
     with refused(f"frame encoder {spec!r}"):
         frame_encoder(spec).load()
-
-
-def test_torchvision_weights_that_cannot_be_fetched(monkeypatch, tmp_path):
-    import torch
-
-    def refuse(*_, **__):
-        raise OSError("no network")
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    monkeypatch.setattr(pretrained, "no_network", lambda url: "")
-    with refused("frame encoder 'torchvision:resnet18'"):
-        frame_encoder("torchvision:resnet18").load()
 
 
 @pytest.mark.parametrize(

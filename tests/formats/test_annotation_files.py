@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pympi.Elan import Eaf, to_eaf
 
-from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
+from fact_clip.core import Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Options, to_frames
@@ -130,21 +130,6 @@ def test_boris_events_name_their_video(columns, cells, name, subject, tmp_path):
     assert (annotation.name, annotation.unit, annotation.where) == (name, "seconds", str(path))
     assert annotation.background == ("idle" if columns == "Description" else None)
     assert [(span.start, span.stop, span.label) for span in annotation.spans] == [(1.5, 4.25, "=eat")]
-
-
-def test_boris_events_without_what_they_need(tmp_path):
-    path = tmp_path / "p.tsv"
-    path.write_text("Behavior\teat\n")
-    with refused("p.tsv"):
-        spans(path, "boris")
-    path.write_text("Behavior\tSubject\neat\tA\neat\tB\n")
-    with refused("p.tsv"):
-        spans(path, "boris")
-    with refused("p.tsv:2"):
-        spans(path, "boris", tier="A")
-    path.write_text("Behavior\tTime\tMedia file\neat\t3\tm.avi\n")
-    with refused("p.tsv, 'm'"):
-        spans(path, "boris")
 
 
 def test_epic_by_name_and_by_number(tmp_path):
@@ -435,39 +420,3 @@ def test_broken_files_are_one_plain_line(kind, text, place, tmp_path):
     (tmp_path / "f").write_text(text)
     with refused(place):
         READERS[kind](tmp_path / "f", Options())
-
-
-def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every part of a JSON tree."""
-    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
-
-
-def swapped(tree: Any, place: tuple[Any, ...], part: Any) -> Any:
-    """A copy with one part in another's place."""
-    if not place:
-        return part
-    copy = dict(tree) if isinstance(tree, dict) else list(tree)
-    copy[place[0]] = swapped(tree[place[0]], place[1:], part)
-    return copy
-
-
-@pytest.mark.parametrize("kind", ["boris", "via", "label-studio", "runs"])
-def test_a_part_of_another_form_is_one_plain_line(kind, tmp_path):
-    whole = tmp_path / "whole.json"
-    if kind == "runs":
-        whole.write_text('{"v": [["a", 3]]}')
-    else:
-        save(Segmentation(VIDEO.segments[:2], 5.0), tmp_path / f"v.{kind}{'' if kind == 'boris' else '.json'}").rename(
-            whole
-        )
-    tree, lines = json.loads(whole.read_text()), []
-    for place in places(tree):
-        for part in (None, "x", [[1]], {}):
-            (tmp_path / "f.json").write_text(json.dumps(swapped(tree, place, part)))
-            try:
-                READERS[kind](tmp_path / "f.json", Options())
-            except InputError as error:
-                lines.append(str(error))
-    assert len(lines) >= 10
-    assert all("f.json" in line and "\n" not in line for line in lines)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import opentimelineio
 import pytest
-from pympi.Elan import Eaf
 
 from fact_clip.core import Segment, Segmentation, Vocabulary
 from fact_clip.core.clock import Clock
@@ -47,13 +46,6 @@ def test_background_is_left_out_unless_asked_for(ending, tmp_path):
     assert "pour" in without
 
 
-@pytest.mark.parametrize("ending", [".json", ".jsonl", ".txt"])
-def test_formats_of_every_frame_keep_it(ending, tmp_path):
-    found = load(TAKE.save(tmp_path / f"take{ending}"))
-    assert found.to_frames() == TAKE.to_frames()
-    assert load(TAKE.save(tmp_path / f"all{ending}", with_background=True)).to_frames() == TAKE.to_frames()
-
-
 def test_json_says_what_background_is(tmp_path):
     tree = json.loads(replace(TAKE, video_fps=30.0).save(tmp_path / "a.json").read_text())
     assert (tree["background"], tree["video_fps"], len(tree["segments"])) == (["idle"], 30.0, 5)
@@ -66,25 +58,6 @@ def test_json_says_what_background_is(tmp_path):
         (tmp_path / "b.json").write_text(json.dumps({**tree, key: value}))
         with refused("b.json"):
             load(tmp_path / "b.json")
-
-
-def test_what_is_left_by_hand(tmp_path):
-    with TAKE.save(tmp_path / "take.csv").open(newline="") as file:
-        rows = [(row["start"], row["stop"], row["action"]) for row in csv.DictReader(file)]
-    assert rows == [("2", "5", "stir"), ("6", "9", "pour")]
-    assert Eaf(TAKE.save(tmp_path / "take.eaf")).get_annotation_data_for_tier("action") == [
-        (400, 1000, "stir"),
-        (1200, 1800, "pour"),
-    ]
-    (observation,) = json.loads(TAKE.save(tmp_path / "take.boris").read_text())["observations"].values()
-    assert [event[0] for event in observation["events"]] == [0.4, 1.0, 1.2, 1.8]
-    assert observation["media_info"]["length"] == {"take.mp4": 2.001}  # the whole video
-    (task,) = json.loads(TAKE.save(tmp_path / "take.label-studio.json").read_text())
-    assert [region["value"]["ranges"][0] for region in task["predictions"][0]["result"]] == [
-        {"start": 3, "end": 5},
-        {"start": 7, "end": 9},
-    ]
-    assert task["predictions"][0]["score"] == pytest.approx(0.85)
 
 
 def test_a_timeline_has_gaps_where_nothing_happens(tmp_path):
@@ -160,15 +133,6 @@ def test_boris_counts_the_pictures_of_the_video(tmp_path):
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert [row["Image index"] for row in rows] == ["12", "30", "36", "54"]
     assert {row["FPS"] for row in rows} == {"30.000"}
-
-
-def test_label_studio_counts_the_pictures_of_the_video(tmp_path):
-    (task,) = json.loads(FILM.save(tmp_path / "take.label-studio.json").read_text())
-    assert task["data"]["fps"] == 30.0
-    ranges = [region["value"]["ranges"] for region in task["predictions"][0]["result"]]
-    assert ranges == [[{"start": 13, "end": 30}], [{"start": 37, "end": 54}]]
-    (annotation,) = READERS["label-studio"](tmp_path / "take.label-studio.json", Options())
-    assert to_frames(annotation, Clock(10, 5.0)).labels == TAKE.to_frames()
 
 
 def test_pictures_follow_frame_times(tmp_path):

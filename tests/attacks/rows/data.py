@@ -32,7 +32,7 @@ RECIPES = {  # what is in r.yaml below its base, and where it is refused
 }  # fmt: skip
 
 OVERRIDES = {  # words after TRAIN, and where they are refused
-    "a window twice": ("data.context=[5,5]", "setting"),
+    "a window twice": ("data.context=[5,5]", "data.context"),
     "rivals without a hold-out": ("data.validation_unseen=[tap]", "data.validation_unseen"),
     "passes that share a whole window": ("decode.window=40 decode.overlap=40", "decode.overlap"),
     "matching by a transcript without one": ("loss.match=seq", "loss.match"),
