@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,3 +71,24 @@ def test_the_examples_of_the_reference_run(tiny, tiny_run, workbench, tmp_path, 
     names: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(compile(block, "docs/reference.md", "exec"), names)
+
+
+DEFINED = re.compile(r"`(?P<file>[\w/]+\.py):(?P<line>\d+)`,? `(?P<name>\w+)`")
+
+
+def test_the_tour_names_the_right_lines():
+    """``file.py:LINE` `name``: the line defines the name. FACT_CLIP_UPDATE=1 writes the lines anew."""
+    tour, package = ROOT / "docs/tour.md", ROOT / "fact_clip"
+
+    def right(match: re.Match[str]) -> str:
+        lines = (package / match["file"]).read_text(encoding="utf-8").splitlines()
+        named = re.compile(rf"\s*(?:def {match['name']}\(|class {match['name']}\b|{match['name']}\b.*=)")
+        line = next(number for number, text in enumerate(lines, start=1) if named.match(text))
+        return match[0].replace(f":{match['line']}`", f":{line}`")
+
+    text = tour.read_text(encoding="utf-8")
+    assert len(DEFINED.findall(text)) > 20
+    current = DEFINED.sub(right, text)
+    if os.environ.get("FACT_CLIP_UPDATE"):
+        tour.write_text(current, encoding="utf-8")
+    assert text == current or os.environ.get("FACT_CLIP_UPDATE"), "run it with FACT_CLIP_UPDATE=1"

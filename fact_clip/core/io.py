@@ -102,10 +102,7 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
     """Return the keys and values of a JSON file, by its suffix, or of a YAML file, which `may_be_empty`."""
     is_json = path.suffix == ".json"
     text = read_text(path, f"{expected}, {'JSON' if is_json else 'YAML'} in UTF-8")
-    if is_json:
-        value = parse_json(text, path, expected)
-    else:
-        value = parse_yaml(text, path)
+    value = parse_json(text, path, expected) if is_json else parse_yaml(text, path)
     if value is None and may_be_empty:
         return {}
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""How each published data set is read (docs/datasets.md, Benchmarks); a new one is an entry of `BENCHMARKS`."""
+"""How each published data set is read (docs/benchmarks.md, Benchmarks); a new one is an entry of `BENCHMARKS`."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ Setting = tuple[str, Value, str]
 """A key with dots, its value and the reason."""
 
 ROWS = 800_000
-"""Rows that a training reads over all epochs, after the stride; docs/results.md says how it was chosen."""
+"""Rows that a training reads over all epochs, after the stride; docs/experiments/own_data.md says how it was chosen."""
 
 FEWEST_EPOCHS, MOST_EPOCHS = 50, 300
 MOST_COLUMNS = 512
@@ -423,7 +423,7 @@ def _standardize(dataset: Dataset) -> tuple[bool, str]:
 def _objects(dataset: Dataset, measures: Measures) -> list[str]:
     """Return what to set for actions nobody trained, where columns look like objects and names have a slot for them.
 
-    With all classes trained, plain columns and a closed set learn faster (docs/results.md), so it is only proposed.
+    With all classes trained, plain columns and a closed set learn faster (docs/experiments/own_data.md): a proposal.
     """
     slot = ObjectData().slot
     if measures.objects < FEWEST_OBJECTS or measures.zeros < SPARSE or slot not in dataset.vocabulary.slots:

@@ -292,7 +292,7 @@ def load(
         fps: rows a second of features that are made from videos; None: those of the run, or 5.
         window: seconds of a video that the model reads in one pass; None: as ``decode.window`` of the run says.
         keep_going: take what decodes of a damaged video, with a warning.
-        trust_encoder: load an encoder that the run names by a path (docs/reliability.md).
+        trust_encoder: load an encoder that the run names by a path (docs/security.md).
 
     """
     extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)

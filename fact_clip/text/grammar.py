@@ -1,4 +1,4 @@
-"""How names get parts: patterns such as "{verb} {object} [with {tool}]" (docs/datasets.md, Factors)."""
+"""How names get parts: patterns such as "{verb} {object} [with {tool}]" (docs/names.md, Factors)."""
 
 from __future__ import annotations
 
