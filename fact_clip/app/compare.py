@@ -16,42 +16,34 @@ from fact_clip.metrics.segmental import OVERLAPS
 
 
 def read_labels(upload: Upload, clock: Clock, background: str | None) -> list[str]:
-    """One name a frame of a label file in any format that can be read; gaps are `background`.
-
-    An InputError names the file as its user does.
-    """
+    """Read one name a frame from a label file in any format that can be read; gaps are `background`."""
     known = next((each for each in FORMATS.values() if each.ending == upload.ending), None)
     if known is None or (known.read is None and known.annotations is None):
         readable = ", ".join(name for name, each in FORMATS.items() if each.read or each.annotations)
-        raise InputError(upload.name, f"a format that is only written; expected one of {readable}")
-    try:
-        if known.read is not None:
-            try:
-                return load(upload.path, background=background, n_frames=clock.n_frames).to_frames()
-            except InputError:
-                if known.annotations is None:
-                    raise
-        assert known.annotations is not None
-        annotations = known.annotations(upload.path, Options())
-        if len(annotations) != 1:
-            raise InputError(upload.path, f"{len(annotations)} videos; expected one")
-        return to_frames(annotations[0], clock, background).labels
-    except InputError as error:
-        where = str(error.where).replace(str(upload.path), upload.name)
-        raise InputError(where, error.problem) from None
+        raise InputError(upload.path, "a format that is only written", f"choose one of {readable}")
+    if known.read is not None:
+        try:
+            return load(upload.path, background=background, n_frames=clock.n_frames).to_frames()
+        except InputError:
+            if known.annotations is None:
+                raise
+    assert known.annotations is not None
+    annotations = known.annotations(upload.path, Options())
+    if len(annotations) != 1:
+        raise InputError(upload.path, f"{len(annotations)} videos", "give the labels of one")
+    return to_frames(annotations[0], clock, background).labels
 
 
 def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:
-    """How far two labellings (T,) agree, in percent but kappa, and where they differ.
+    """Return how far two labellings (T,) agree, in percent but kappa, and where they differ.
 
     Returns:
         ``{"figures": {"frame_accuracy", "f1@10", "f1@25", "f1@50", "edit", "kappa"}, "differences": [{"start", "stop",
         "label"}, ...]}``, differences in frames. Labellings of different length are an InputError.
     """
     if len(first) != len(second):
-        raise InputError(
-            "labels", f"{len(first)} frames against {len(second)}; expected labels of one video at one rate"
-        )
+        problem = f"{len(first)} frames against {len(second)}"
+        raise InputError("labels", problem, "compare labels of one video at one rate")
     vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
     one, other = vocabulary.encode(first), vocabulary.encode(second)
     left_out = [vocabulary.index(name) for name in background if name in vocabulary]
@@ -71,5 +63,5 @@ def compared(first: Sequence[str], second: Sequence[str], background: Sequence[s
 
 
 def as_segmentation(labels: Sequence[str], clock: Clock) -> Segmentation:
-    """Labels on the clock of their video."""
+    """Return labels on the clock of their video."""
     return replace(clock.put_on(Segmentation.from_frames(list(labels))))

@@ -42,7 +42,7 @@ class Job:
 
     Attributes:
         done, total, note: how far it is.
-        error: one line, once it failed.
+        error: why it failed, once it did.
     """
 
     owner: str
@@ -51,7 +51,7 @@ class Job:
     done: int = 0
     total: int = 0
     note: str = ""
-    error: str = ""
+    error: InputError | str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def report(self, done: int, total: int, note: str = "") -> None:
@@ -138,7 +138,7 @@ class Queue:
             except CancelledError:
                 job.state, job.error = "failed", "stopped"
             except InputError as error:
-                job.state, job.error = "failed", str(error)
+                job.state, job.error = "failed", error
             except Exception:  # the thread serves all sessions: a fault of one job is logged, and the next one runs
                 logger.exception("a job failed")
                 job.state, job.error = "failed", "an internal error; the log of the server has it"
