@@ -23,9 +23,11 @@ def overlaid(predicted: Segmentation, corrected: Sequence[Segment]) -> list[Show
         stop = predicted.n_frames if fixed is None else fixed.start
         if end < stop:
             shown += [
-                Shown(Segment(max(each.start, end), min(each.stop, stop), each.label, each.confidence), False)
-                for each in predicted
-                if each.stop > end and each.start < stop
+                Shown(
+                    Segment(max(segment.start, end), min(segment.stop, stop), segment.label, segment.confidence), False
+                )
+                for segment in predicted
+                if segment.stop > end and segment.start < stop
             ]
         if fixed is not None:
             shown.append(Shown(fixed, True))
@@ -40,20 +42,20 @@ def joined(shown: Iterable[Shown]) -> tuple[Segment, ...]:
     hand was in it there is none.
     """
     results = list[Shown]()
-    for each in shown:
+    for part in shown:
         last = results[-1] if results else None
-        if last is not None and last.segment.label == each.segment.label and not (last.corrected and each.corrected):
-            segment = Segment(last.segment.start, each.segment.stop, each.segment.label)
-            results[-1] = Shown(segment, last.corrected or each.corrected)
+        if last is not None and last.segment.label == part.segment.label and not (last.corrected and part.corrected):
+            segment = Segment(last.segment.start, part.segment.stop, part.segment.label)
+            results[-1] = Shown(segment, last.corrected or part.corrected)
         else:
-            results.append(each)
-    return tuple(each.segment for each in results)
+            results.append(part)
+    return tuple(part.segment for part in results)
 
 
 def frame_names(shown: Iterable[Shown], unlabelled: str | None = None) -> list[str]:
     """Return one name a frame; `unlabelled`, where given, for frames that nobody corrected."""
     return [
-        each.segment.label if each.corrected or unlabelled is None else unlabelled
-        for each in shown
-        for _ in range(each.segment.duration)
+        part.segment.label if part.corrected or unlabelled is None else unlabelled
+        for part in shown
+        for _ in range(part.segment.duration)
     ]

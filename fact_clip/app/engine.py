@@ -146,7 +146,7 @@ class Engine:
         with self._lock:
             self._scores[video.id] = ((*names, rivals), scores)
             self._scores.move_to_end(video.id)
-            total = sum(each.nbytes for _, each in self._scores.values())
+            total = sum(scores.nbytes for _, scores in self._scores.values())
             while total > KEPT_BYTES and len(self._scores) > 1:
                 total -= self._scores.popitem(last=False)[1][1].nbytes
         return scores

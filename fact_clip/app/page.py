@@ -14,25 +14,15 @@ from fact_clip.run import Run
 
 @dataclass(frozen=True)
 class Options:
-    """What the page was started with.
+    """What the page was started with."""
 
-    Args:
-        token: opens the page; part of the address.
-        host: name or address that it listens on.
-        command: ``fact-clip segment`` with the options that say which model it is; the page shows it with the rest.
-        training_set: folder that corrected videos may be added to; None: nowhere.
-        run: run folder of the model; None: it was not trained.
-        limits: what may be used.
-        actions: names that a session begins with; None: those of the model.
-    """
-
-    token: str
-    host: str
-    command: tuple[str, ...]
-    training_set: Path | None = None
-    run: Path | None = None
+    token: str  # opens the page; part of the address
+    host: str  # name or address that it listens on
+    command: tuple[str, ...]  # ``fact-clip segment`` with its model; the page shows it with the rest
+    training_set: Path | None = None  # folder that corrected videos may be added to
+    run: Path | None = None  # run folder of the model; None: it was not trained
     limits: Limits = field(default_factory=Limits)
-    actions: tuple[str, ...] | None = None
+    actions: tuple[str, ...] | None = None  # names that a session begins with; None: those of the model
 
 
 class Page:

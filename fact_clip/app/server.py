@@ -17,7 +17,7 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -26,7 +26,7 @@ from fact_clip.app import views
 from fact_clip.app.compare import compared, read_labels
 from fact_clip.app.edits import frame_names
 from fact_clip.app.engine import Engine
-from fact_clip.app.guard import Guard, answer_busy, answer_fault, answer_gone, answer_http, error_line, json_line
+from fact_clip.app.guard import Guard, answer_busy, answer_fault, answer_gone, answer_http, error_line
 from fact_clip.app.page import Options, Page
 from fact_clip.app.requests import (
     Adaptation,
@@ -128,7 +128,7 @@ class Server:
             page.uploads -= 1
         key = path.name.partition(".")[0]
         session.files[key] = Upload(path, name)
-        return json_line({"file": key, "name": name, "size": size})
+        return JSONResponse({"file": key, "name": name, "size": size})
 
     async def add_video(self, request: Request) -> Response:
         """Make a video of uploaded files; one without features waits to be encoded."""
@@ -152,7 +152,7 @@ class Server:
             _forget_files(session, keys)
             raise HTTPException(400, line) from None
         _forget_files(session, keys, keep=True)
-        return json_line({"video": video.id})
+        return JSONResponse({"video": video.id})
 
     async def remove_video(self, request: Request) -> Response:
         """Forget a video and its files."""
@@ -160,7 +160,7 @@ class Server:
         self.page.queue.cancel(lambda job: job is video.job)
         session.remove(video)
         self.page.engine.forget([video])
-        return json_line({})
+        return JSONResponse({})
 
     async def media(self, request: Request) -> Response:
         """Answer the video file, or a range of it."""
@@ -174,7 +174,7 @@ class Server:
 
     async def state(self, request: Request) -> Response:
         """Answer everything but the segments."""
-        return json_line(await self._state(self._session(request)))
+        return JSONResponse(await self._state(self._session(request)))
 
     async def _state(self, session: Session) -> dict[str, Any]:
         """In a thread, since an adapted model may have to be loaded."""
@@ -182,7 +182,7 @@ class Server:
 
     async def video(self, request: Request) -> Response:
         """Answer a video with its segments."""
-        return json_line(await self._shown(*self._video(request), with_times=True))
+        return JSONResponse(await self._shown(*self._video(request), with_times=True))
 
     async def _shown(self, session: Session, video: Video, *, with_times: bool = False) -> dict[str, Any]:
         if not video.ready:
@@ -212,7 +212,7 @@ class Server:
         video = session.videos.get(wish.video or "")
         if video is not None and video.features is not None:
             answer["video"] = await self._shown(session, video)
-        return json_line(answer)
+        return JSONResponse(answer)
 
     async def correct(self, request: Request) -> Response:
         """Keep the corrected segments of a video: the draft."""
@@ -221,7 +221,7 @@ class Server:
         if video.prediction is None:
             await self._shown(session, video)
         video.corrected = corrections.in_video(video.result.n_frames)
-        return json_line(views.video(self.page, session, video))
+        return JSONResponse(views.video(self.page, session, video))
 
     async def uncertain(self, request: Request) -> Response:
         """Answer the least certain segments of all videos."""
@@ -229,7 +229,7 @@ class Server:
         for video in [video for video in session.videos.values() if video.ready]:
             with suppress(InputError):
                 await self._predict(session, video)
-        return json_line({"segments": views.uncertain(session)})
+        return JSONResponse({"segments": views.uncertain(session)})
 
     # --- what is made of it ------------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class Server:
             return training_set.add(video.name, features, labels, views.facts_of(video), background, video.added)
 
         video.added = await anyio.to_thread.run_sync(add)
-        return json_line({"name": video.added, "folder": str(training_set.root)})
+        return JSONResponse({"name": video.added, "folder": str(training_set.root)})
 
     def _training_set(self) -> TrainingSet:
         if self.page.training_set is None:
@@ -279,7 +279,7 @@ class Server:
             session.adapted[out.name] = out
 
         session.training = self.page.queue.add(Job(session.id, run))
-        return json_line({"command": shlex.join(command)})
+        return JSONResponse({"command": shlex.join(command)})
 
     async def compare(self, request: Request) -> Response:
         """Compare two label files of a video, or one with what the page shows."""
@@ -292,7 +292,7 @@ class Server:
             agreement = compared(labels[0][1], labels[1][1], video.result.background)
             return views.comparison(video, labels, agreement)
 
-        return json_line(await anyio.to_thread.run_sync(compute))
+        return JSONResponse(await anyio.to_thread.run_sync(compute))
 
 
 def _labels(session: Session, video: Video, key: str) -> tuple[str, list[str]]:
@@ -329,7 +329,8 @@ def _rename(session: Session, old: str, new: str) -> None:
         session.colours[new] = session.colours.pop(old)
     for video in session.videos.values():
         video.corrected = tuple(
-            Segment(each.start, each.stop, new if each.label == old else each.label) for each in video.corrected
+            Segment(segment.start, segment.stop, new if segment.label == old else segment.label)
+            for segment in video.corrected
         )
 
 

@@ -22,7 +22,7 @@ from fact_clip.decoding import DecodeSettings
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
 
-LABELS = tuple(sorted((known.ending for known in FORMATS.values()), key=len, reverse=True))
+LABELS = tuple(sorted((file_format.ending for file_format in FORMATS.values()), key=len, reverse=True))
 """Endings of label files, the longest first."""
 
 FEATURES = ".npy"
@@ -32,33 +32,19 @@ _FACTS = ("format", "encoder", "precision", "fps", "times", "video_fps", "damage
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may use.
+    """What one page may use."""
 
-    Args:
-        file_bytes: size of an uploaded file.
-        label_bytes: size of a label or JSON file.
-        session_bytes: of all files of a session.
-        minutes: duration of a video.
-        videos: of a session.
-        sessions: at once.
-        uploads: at once, over all sessions.
-        waiting: long jobs that wait, over all sessions.
-        quick: short computations that wait, over all sessions.
-        patience: seconds in which the next part of an upload must arrive.
-        idle: seconds after which an unused session ends.
-    """
-
-    file_bytes: int = 2_000_000_000
-    label_bytes: int = 50_000_000
-    session_bytes: int = 8_000_000_000
-    minutes: float = 120.0
-    videos: int = 200
-    sessions: int = 100
-    uploads: int = 16
-    waiting: int = 8
-    quick: int = 32
-    patience: float = 30.0
-    idle: float = 12 * 3600.0
+    file_bytes: int = 2_000_000_000  # of an uploaded file
+    label_bytes: int = 50_000_000  # of a label or JSON file
+    session_bytes: int = 8_000_000_000  # of all files of a session
+    minutes: float = 120.0  # duration of a video
+    videos: int = 200  # of a session
+    sessions: int = 100  # at once
+    uploads: int = 16  # at once, over all sessions
+    waiting: int = 8  # long jobs that wait, over all sessions
+    quick: int = 32  # short computations that wait, over all sessions
+    patience: float = 30.0  # seconds in which the next part of an upload must arrive
+    idle: float = 12 * 3600.0  # seconds after which an unused session ends
 
 
 @dataclass(frozen=True)
@@ -161,19 +147,19 @@ class Session:
     def number_colours(self, names: Iterable[str]) -> dict[str, int]:
         """Return name -> number of its colour: names keep theirs, and new ones take the first that are free."""
         unique = dict.fromkeys(names)
-        kept = {name: number for name, number in self.colours.items() if name in unique}
-        free = iter(sorted(set(range(len(kept) + len(unique))) - set(kept.values())))
-        self.colours = kept | {name: next(free) for name in unique if name not in kept}
+        current = {name: number for name, number in self.colours.items() if name in unique}
+        free = iter(sorted(set(range(len(current) + len(unique))) - set(current.values())))
+        self.colours = current | {name: next(free) for name in unique if name not in current}
         return self.colours
 
     def add_video(self, uploads: Iterable[Upload]) -> Video:
         """Make a video of its files: a video, a feature file or both, and the JSON file beside features."""
         by_kind: dict[str, Upload] = {}
-        for each in uploads:
-            kind = "video" if each.ending in SUFFIXES else each.ending
+        for upload in uploads:
+            kind = "video" if upload.ending in SUFFIXES else upload.ending
             if kind not in ("video", FEATURES, ".json") or kind in by_kind:
-                raise InputError(each.path, "one file too many", "give a video, a feature file, and its .json")
-            by_kind[kind] = each
+                raise InputError(upload.path, "one file too many", "give a video, a feature file, and its .json")
+            by_kind[kind] = upload
         features, media = by_kind.get(FEATURES), by_kind.get("video")
         first = features or media
         if first is None or (features is None and ".json" in by_kind):
@@ -264,7 +250,7 @@ class Sessions:
     def end_idle(self) -> None:
         """Forget the sessions that nobody has used for long."""
         now = time.monotonic()
-        for session in [each for each in self._known.values() if now - each.used > self.limits.idle]:
+        for session in [session for session in self._known.values() if now - session.used > self.limits.idle]:
             self.end(session)
 
     def close(self) -> None:

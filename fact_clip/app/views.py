@@ -49,7 +49,7 @@ def state(page: Page, session: Session) -> dict[str, Any]:
             "gamma": 0.0 if scorer.calibration is None else scorer.calibration.gamma,
             "switch_penalty": scorer.settings.switch_penalty or 0.0,
         },
-        "videos": [_video_row(page, session, each) for each in session.videos.values()],
+        "videos": [_video_row(page, session, video) for video in session.videos.values()],
         "training_set": None if page.training_set is None else str(page.training_set.root),
         "can_adapt": page.training_set is not None and page.options.run is not None,
         "training": _job(page, session, session.training),
@@ -73,7 +73,7 @@ def _job(page: Page, session: Session, job: Job | None) -> dict[str, Any] | None
     if job is None:
         return None
     progress = {"state": job.state, "done": job.done, "total": job.total, "note": job.note}
-    return {**progress, "error": session.line(job.error), "place": page.queue.place(job)}
+    return {**progress, "error": session.line(job.error), "place": page.queue.position(job)}
 
 
 def video(page: Page, session: Session, video: Video, *, with_times: bool = False) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def video(page: Page, session: Session, video: Video, *, with_times: bool = Fals
     shown = video.shown
     times = {"times": frame_times(video.rows, video.result.n_frames)} if with_times else {}
     background = video.result.background
-    labels = [each.label for each in (*(one.segment for one in shown), *video.result)]
+    labels = [segment.label for segment in (*(part.segment for part in shown), *video.result)]
     names = list(dict.fromkeys([*page.engine.names(session), *labels]))
     unseen = page.engine.unseen(session, names) - set(background)
     return {
@@ -89,8 +89,8 @@ def video(page: Page, session: Session, video: Video, *, with_times: bool = Fals
         "name": video.name,
         "media": video.media is not None,
         **times,
-        "shown": [_segment(each.segment, each.corrected, unseen) for each in shown],
-        "predicted": [_segment(each, False, unseen) for each in video.result],
+        "shown": [_segment(part.segment, part.corrected, unseen) for part in shown],
+        "predicted": [_segment(segment, False, unseen) for segment in video.result],
         "background": list(background),
         "colours": _colours(session, names, background),
         "new_words": _far_words(video),
@@ -102,9 +102,9 @@ def video(page: Page, session: Session, video: Video, *, with_times: bool = Fals
 def _far_words(video: Video) -> list[str]:
     """A line for each word of the candidates that is far from what was trained."""
     lines = (
-        f"{each.word}: far from every trained {each.slot}{f', the nearest is {each.nearest}' if each.nearest else ''}"
-        for each in video.result.new_words
-        if each.far
+        f"{word.word}: far from every trained {word.slot}{f', the nearest is {word.nearest}' if word.nearest else ''}"
+        for word in video.result.new_words
+        if word.far
     )
     return list(dict.fromkeys(lines))
 
@@ -139,11 +139,11 @@ def frame_times(clock: Clock, n_frames: int) -> list[float]:
 def uncertain(session: Session) -> list[dict[str, Any]]:
     """Return the least certain predicted segments of all videos of a session, the least certain first."""
     segments = [
-        (each.segment, video, frame_times(video.rows, video.result.n_frames)[each.segment.start])
+        (part.segment, video, frame_times(video.rows, video.result.n_frames)[part.segment.start])
         for video in session.videos.values()
         if video.prediction is not None and video.clock is not None
-        for each in video.shown
-        if not each.corrected and each.segment.confidence is not None
+        for part in video.shown
+        if not part.corrected and part.segment.confidence is not None
     ]
     segments.sort(key=lambda entry: entry[0].confidence or 0.0)
     return [
@@ -171,7 +171,7 @@ def facts_of(video: Video) -> dict[str, Any]:
 def comparison(video: Video, labels: Sequence[tuple[str, list[str]]], agreement: Mapping[str, Any]) -> dict[str, Any]:
     """Return figures, and rows of a timeline: both labellings and where they differ."""
     rows = [
-        {"name": name, "segments": [_segment(each, False, ()) for each in as_segmentation(frames, video.rows)]}
+        {"name": name, "segments": [_segment(segment, False, ()) for segment in as_segmentation(frames, video.rows)]}
         for name, frames in labels
     ]
     rows.append({"name": "differences", "segments": list(agreement["differences"])})

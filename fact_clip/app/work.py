@@ -21,11 +21,11 @@ State = Literal["waiting", "running", "done", "failed"]
 
 
 class BusyError(Exception):
-    """There is too much to do already; `place` is where the request would have stood."""
+    """There is too much to do already; `position` is where the request would have stood."""
 
-    def __init__(self, place: int) -> None:
-        self.place = place
-        super().__init__(f"busy, place {place}")
+    def __init__(self, position: int) -> None:
+        self.position = position
+        super().__init__(f"busy, place {position}")
 
 
 class CancelledError(Exception):
@@ -65,11 +65,6 @@ class Job:
         self._stop.set()
 
     @property
-    def cancelled(self) -> bool:
-        """Whether it is not wanted any more."""
-        return self._stop.is_set()
-
-    @property
     def ended(self) -> bool:
         """Whether it is done or has failed."""
         return self.state in ("done", "failed")
@@ -100,7 +95,7 @@ class Queue:
     def _ahead(self) -> int:
         return len(self._waiting) + int(self._running is not None)
 
-    def place(self, job: Job) -> int:
+    def position(self, job: Job) -> int:
         """How many jobs come before it, and itself; 0 unless it is waiting."""
         with self._changed:
             if job not in self._waiting:

@@ -248,8 +248,8 @@ class Segmenter:
         everything = self.scorer.reader.with_run_classes(candidates)
         index = everything.vocabulary.encode(candidates.vocabulary)
         table = class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma)).cpu().numpy()  # (T', C')
-        known = np.minimum(labels, len(index) - 1)
-        among_all = np.clip(table[scores.row_of_frame, index[known]], 0, 1)
+        within = np.minimum(labels, len(index) - 1)
+        among_all = np.clip(table[scores.row_of_frame, index[within]], 0, 1)
         return self.scorer.calibrated(np.where(labels < len(index), among_all, shares))
 
 

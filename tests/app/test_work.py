@@ -46,11 +46,11 @@ def test_jobs_are_done_in_order_and_one_at_a_time():
     while jobs[0].state == "waiting":
         pass
     jobs += [queue.add(Job("me", work(name))) for name in "bcd"]
-    assert [queue.place(job) for job in jobs] == [0, 2, 3, 4]
+    assert [queue.position(job) for job in jobs] == [0, 2, 3, 4]
     with pytest.raises(BusyError):
         queue.add(Job("me", work("e")))
     queue.cancel(lambda job: job is jobs[2])
-    assert queue.place(jobs[3]) == 3
+    assert queue.position(jobs[3]) == 3
     free.set()
     queue.add(last := Job("me", work("f")))
     while not last.ended:
@@ -95,7 +95,7 @@ def test_short_computations_wait_in_a_line_of_limited_length():
             try:
                 await quick.run(lambda: free.wait(10))
             except BusyError as error:
-                places.append(error.place)
+                places.append(error.position)
 
         async with anyio.create_task_group() as group:
             for _ in range(4):
@@ -200,7 +200,7 @@ def test_a_training_that_fails_is_told_in_one_line(opened, tiny_run, rows, tmp_p
     assert "under way" in user.ask("POST", "/api/adapt", 400, json={"epochs": 1})["error"]
     training = user.settle()["training"]
     assert training["state"] == "failed"
-    assert training["error"].startswith("train.init: ")
-    assert "'peel apple' among them" in training["error"]
+    assert training["error"].startswith("fact-clip train: train.init: ")
+    assert "'peel apple'" in training["error"]
     assert not Path(tmp_path / "set/runs/adapted-1/model.safetensors").exists()
     assert user.ask("GET", "/api/state")["model"]["models"] == [""]
