@@ -112,17 +112,17 @@ def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> T
     return torch.where(voters.has_token.unsqueeze(-1), mixed, frames)
 
 
-def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, seen: Tensor, gammas: Tensor) -> Tensor:
-    """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * seen``.
+def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, trained: Tensor, gammas: Tensor) -> Tensor:
+    """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * trained``.
 
-    Within the seen classes, and within the others, gamma changes no share; it only moves probability from one group to
+    Within the trained classes, and within the others, gamma changes no share; it only moves probability from one group to
     the other. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and frame.
 
     Args:
         voters: not aligned ones, which use no offset.
         frame_weight: as in `fuse`.
         offset: (C,) as in `fuse`, at gamma 0.
-        seen: (C,) true at classes from which gamma is subtracted.
+        trained: (C,) true at classes from which gamma is subtracted.
         gammas: (G,) in nats.
     """
     frames = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)
@@ -132,8 +132,8 @@ def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, seen: Tenso
         pairs = [(voters.tokens[0], has_token * (1 - frame_weight)), (frames, 1 - has_token * (1 - frame_weight))]
     tables, weights = [], []
     for logs, weight in pairs:
-        groups = [(logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~seen, seen)]
-        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(-1)  # (T,) log of p(seen) / p(not seen) at gamma 0
+        groups = [(logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~trained, trained)]
+        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(-1)  # (T,) log of p(trained) / p(not trained) at gamma 0
         margin = margin.unsqueeze(-1) - gammas  # (T, G)
         for group, sign in zip(groups, (1, -1), strict=True):
             tables.append(group.softmax(-1).nan_to_num(0.0))  # a group without a candidate has no shares

@@ -173,11 +173,11 @@ def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
 def decode_gammas(
     scores: Scores,
     candidates: CandidateSet,
-    seen: NDArray[np.bool_],
+    trained: NDArray[np.bool_],
     gammas: Sequence[float],
     settings: DecodeSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return (G, T) the labels with each of G gammas subtracted from the scores of the `seen` classes (C,).
+    """Return (G, T) the labels with each of G gammas subtracted from the scores of the `trained` classes (C,).
 
     All are decoded together, as many at once as ``_VALUES`` scores allow. Of the settings only the penalty counts.
     """
@@ -186,7 +186,7 @@ def decode_gammas(
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
     n_rows, n_classes = first.frames.shape[1:]
     offset = torch.from_numpy(np.zeros(n_classes) if candidates.offset is None else candidates.offset).float()
-    offset, subtracted = offset.to(first.frames.device), torch.from_numpy(seen).to(first.frames.device)
+    offset, subtracted = offset.to(first.frames.device), torch.from_numpy(trained).to(first.frames.device)
     parts = []
     for some in torch.tensor(gammas, device=first.frames.device).split(max(_VALUES // (n_rows * n_classes), 1)):
         means = _mean([fuse_gammas(pair, scores.frame_weight, offset, subtracted, some) for pair in scores.voters])
