@@ -149,10 +149,7 @@ def test_epic_by_name_and_by_number(tmp_path):
     assert {(each.unit, each.path) for each in READERS["epic"](path, Options())} == {("seconds", path)}
     with refused("epic.csv"):
         spans(path, "epic", verbs=path, nouns=nouns)
-    for row in (
-        "P,0,1,0,3",
-        "P,0,1,2,4",
-    ):
+    for row in ("P,0,1,0,3", "P,0,1,2,4"):
         path.write_text(f"{EPIC}{row}\n")
         with refused("epic.csv:2"):
             spans(path, "epic", verbs=verbs, nouns=nouns)
@@ -296,8 +293,7 @@ def test_csv(text, options, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("unit", "times"),
-    [(None, ("seconds", 1, 2)), ("seconds", ("seconds", 1, 2)), ("frames", ("frames", 10, 20))],
+    ("unit", "times"), [(None, ("seconds", 1, 2)), ("seconds", ("seconds", 1, 2)), ("frames", ("frames", 10, 20))]
 )
 def test_csv_with_several_kinds_of_times(unit, times, tmp_path):
     """Seconds come first unless frames are asked for; rates are those of the options."""

@@ -103,15 +103,9 @@ def test_the_length_that_the_file_tells_counts():
     ("annotation", "clock"),
     [
         (annotated((0, 1, "a")), Clock()),
-        (
-            annotated((0, 30, "a")),
-            Clock(10, fps=1),
-        ),
+        (annotated((0, 30, "a")), Clock(10, fps=1)),
         (annotated(), Clock(fps=1)),
-        (
-            annotated((0, 1.5, "a"), unit="frames"),
-            Clock(fps=1),
-        ),
+        (annotated((0, 1.5, "a"), unit="frames"), Clock(fps=1)),
     ],
 )
 def test_what_cannot_be_brought_to_frames(annotation, clock):
@@ -137,14 +131,7 @@ def test_a_little_beyond_the_end_is_cut():
 
 
 @pytest.mark.parametrize(
-    "span",
-    [
-        (-0.5, 1.0, "a"),
-        (2.0, 1.0, "a"),
-        (0.0, float("nan"), "a"),
-        (0.0, 1.0, " "),
-        (0.0, 1.0, "a\nb"),
-    ],
+    "span", [(-0.5, 1.0, "a"), (2.0, 1.0, "a"), (0.0, float("nan"), "a"), (0.0, 1.0, " "), (0.0, 1.0, "a\nb")]
 )
 def test_spans_check_themselves(span):
     with refused("f"):

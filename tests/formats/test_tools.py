@@ -226,8 +226,7 @@ def test_names_that_xml_has_no_way_to_write(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ending", "module", "place"),
-    [(".eaf", "pympi.Elan", "a.eaf"), (".otio", "opentimelineio", "a.otio")],
+    ("ending", "module", "place"), [(".eaf", "pympi.Elan", "a.eaf"), (".otio", "opentimelineio", "a.otio")]
 )
 def test_a_missing_library_is_named(ending, module, place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
