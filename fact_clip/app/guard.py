@@ -71,15 +71,9 @@ class Guard:
         try:
             parts = urlsplit(f"//{host}")
             name, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
+            return name in ("localhost", self.host.lower()) or bool(ipaddress.ip_address(name))
         except ValueError:
             return False
-        if name in ("localhost", self.host.lower()):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
 
 def _place(origin: str) -> str:
@@ -90,26 +84,21 @@ def _place(origin: str) -> str:
         return ""
 
 
-def json_line(tree: Any) -> JSONResponse:
-    """What was asked for."""
-    return JSONResponse(tree)
-
-
 def error_line(status: int, message: str, **more: Any) -> JSONResponse:
-    """What is wrong, in one line."""
+    """Answer what is wrong, in one line."""
     return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
 
 
 async def answer_busy(request: Request, error: Exception) -> Response:
-    """Come back in two seconds."""
+    """Answer that the client may come back in two seconds."""
     assert isinstance(error, BusyError)
-    response = error_line(503, str(error), place=error.place)
+    response = error_line(503, str(error), place=error.position)
     response.headers["retry-after"] = "2"
     return response
 
 
 async def answer_http(request: Request, error: Exception) -> Response:
-    """A status with its reason."""
+    """Answer a status with its reason."""
     assert isinstance(error, HTTPException)
     return error_line(error.status_code, error.detail)
 
@@ -122,10 +111,10 @@ class Silence(Response):
 
 
 async def answer_gone(request: Request, error: Exception) -> Response:
-    """Nobody reads it."""
+    """Answer nothing, which nobody would read."""
     return Silence()
 
 
 async def answer_fault(request: Request, error: Exception) -> Response:
-    """A fault of ours; its details are in the log alone."""
+    """Answer that there was a fault of ours; its details are in the log alone."""
     return error_line(500, "an internal error; the log of the server has it")

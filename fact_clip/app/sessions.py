@@ -9,55 +9,42 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fact_clip.app.edits import Shown, overlaid
 from fact_clip.app.work import BusyError, Job
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.clock import Clock
+from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_mapping
 from fact_clip.decoding import DecodeSettings
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
 
-LABELS = tuple(sorted((known.ending for known in FORMATS.values()), key=len, reverse=True))
+LABELS = tuple(sorted((file_format.ending for file_format in FORMATS.values()), key=len, reverse=True))
 """Endings of label files, the longest first."""
 
 FEATURES = ".npy"
-_LONGEST = 150  # characters of a file's name that are kept
+_MAX_NAME = 150  # characters of a file's name that are kept
 _FACTS = ("format", "encoder", "precision", "fps", "times", "video_fps", "damage", "n_frames", "dim")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may use.
+    """What one page may use."""
 
-    Args:
-        file_bytes: size of an uploaded file.
-        label_bytes: size of a label or JSON file.
-        session_bytes: of all files of a session.
-        minutes: duration of a video.
-        videos: of a session.
-        sessions: at once.
-        uploads: at once, over all sessions.
-        waiting: long jobs that wait, over all sessions.
-        quick: short computations that wait, over all sessions.
-        patience: seconds in which the next part of an upload must arrive.
-        idle: seconds after which an unused session ends.
-    """
-
-    file_bytes: int = 2_000_000_000
-    label_bytes: int = 50_000_000
-    session_bytes: int = 8_000_000_000
-    minutes: float = 120.0
-    videos: int = 200
-    sessions: int = 100
-    uploads: int = 16
-    waiting: int = 8
-    quick: int = 32
-    patience: float = 30.0
-    idle: float = 12 * 3600.0
+    file_bytes: int = 2_000_000_000  # of an uploaded file
+    label_bytes: int = 50_000_000  # of a label or JSON file
+    session_bytes: int = 8_000_000_000  # of all files of a session
+    minutes: float = 120.0  # duration of a video
+    videos: int = 200  # of a session
+    sessions: int = 100  # at once
+    uploads: int = 16  # at once, over all sessions
+    waiting: int = 8  # long jobs that wait, over all sessions
+    quick: int = 32  # short computations that wait, over all sessions
+    patience: float = 30.0  # seconds in which the next part of an upload must arrive
+    idle: float = 12 * 3600.0  # seconds after which an unused session ends
 
 
 @dataclass(frozen=True)
@@ -74,22 +61,22 @@ class Upload:
 
 
 def ending_of(name: str) -> str:
-    """The ending that tells what a file is; an InputError for any other file."""
+    """Return the ending that tells what a file is; an InputError for any other file."""
     low = name.lower()
     for ending in (*LABELS, FEATURES, *SUFFIXES):
         if low.endswith(ending) and len(low) > len(ending):
             return ending
     raise InputError(
-        name or "a file", f"no video, feature file or label file; expected {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
+        name or "a file", "no video, feature file or label file", f"give {FEATURES}, {', '.join(SUFFIXES[:5])}, ..."
     )
 
 
 def shown_name(name: str) -> str:
-    """The last part of a file's name as a browser gave it, without control characters; it is never a path."""
+    """Return the last part of a file's name as a browser gave it, without control characters; it is never a path."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    clean = "".join(sign for sign in last if sign.isprintable()).strip(" .")
-    stem, ending = clean[: -len(found)] if (found := ending_of(clean)) else clean, clean[len(clean) - len(found) :]
-    return stem[:_LONGEST] + ending
+    clean = "".join(character for character in last if character.isprintable()).strip(" .")
+    length = len(ending_of(clean))
+    return clean[:-length][:_MAX_NAME] + clean[-length:]
 
 
 @dataclass(eq=False)
@@ -103,9 +90,14 @@ class Video:
     corrected: tuple[Segment, ...] = ()
     job: Job | None = None  # that encodes it
     clock: Clock | None = None  # once it is opened
-    made_for: tuple[object, ...] = ()  # what `prediction` depends on
+    basis: tuple[object, ...] = ()  # what `prediction` depends on
     prediction: Segmentation | None = None
     added: str | None = None  # its name in the training set
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has features, and nothing works on it."""
+        return self.features is not None and (self.job is None or self.job.ended)
 
     @property
     def result(self) -> Segmentation:
@@ -134,13 +126,13 @@ class Session:
     id: str
     folder: Path
     actions: tuple[str, ...] | None = None  # None: those of the model
-    adjust: DecodeSettings = field(default_factory=DecodeSettings)
+    settings: DecodeSettings = field(default_factory=DecodeSettings)
     model: str = ""  # key of `adapted`; "": what the page was started with
     adapted: dict[str, Path] = field(default_factory=dict)  # name -> run folder
     videos: dict[str, Video] = field(default_factory=dict)
     files: dict[str, Upload] = field(default_factory=dict)
     training: Job | None = None
-    places: dict[str, int] = field(default_factory=dict)  # name -> place of its colour, which it keeps
+    colours: dict[str, int] = field(default_factory=dict)  # name -> number of its colour, which it keeps
     used: float = field(default_factory=time.monotonic)
 
     @property
@@ -152,32 +144,26 @@ class Session:
         """A path in the folder that nobody can guess, of which no part comes from a user but the ending."""
         return self.folder / f"{secrets.token_hex(12)}{ending}"
 
-    def keep_places(self, names: Iterable[str]) -> dict[str, int]:
-        """Name -> place of its colour: names keep theirs, and new ones take the first that are free."""
-        listed = list(dict.fromkeys(names))
-        known = {name: place for name, place in self.places.items() if name in set(listed)}
-        free = iter(sorted(set(range(len(known) + len(listed))) - set(known.values())))
-        self.places = known | {name: next(free) for name in listed if name not in known}
-        return self.places
-
-    def video(self, key: str) -> Video:
-        """A video of this session; a KeyError for anybody else's."""
-        return self.videos[key]
+    def number_colours(self, names: Iterable[str]) -> dict[str, int]:
+        """Return name -> number of its colour: names keep theirs, and new ones take the first that are free."""
+        unique = dict.fromkeys(names)
+        current = {name: number for name, number in self.colours.items() if name in unique}
+        free = iter(sorted(set(range(len(current) + len(unique))) - set(current.values())))
+        self.colours = current | {name: next(free) for name in unique if name not in current}
+        return self.colours
 
     def add_video(self, uploads: Iterable[Upload]) -> Video:
-        """A video from its files: a video, a feature file or both, and the JSON file beside features."""
+        """Make a video of its files: a video, a feature file or both, and the JSON file beside features."""
         by_kind: dict[str, Upload] = {}
-        for each in uploads:
-            kind = "video" if each.ending in SUFFIXES else each.ending
+        for upload in uploads:
+            kind = "video" if upload.ending in SUFFIXES else upload.ending
             if kind not in ("video", FEATURES, ".json") or kind in by_kind:
-                raise InputError(
-                    each.name, "one file too many; expected a video, a feature file, and the .json beside it"
-                )
-            by_kind[kind] = each
+                raise InputError(upload.path, "one file too many", "give a video, a feature file, and its .json")
+            by_kind[kind] = upload
         features, media = by_kind.get(FEATURES), by_kind.get("video")
         first = features or media
         if first is None or (features is None and ".json" in by_kind):
-            raise InputError("files", "no feature file; expected a video, or NAME.npy with NAME.json")
+            raise InputError("files", "no feature file", "give a video, or NAME.npy with NAME.json")
         if media is not None:
             _check_binary(media)
         if features is not None and ".json" in by_kind:
@@ -196,16 +182,18 @@ class Session:
         for path in [*paths, *([] if video.media is None else [video.media.path])]:
             path.unlink(missing_ok=True)
 
-    def told(self, text: str) -> str:
-        """A message without paths of the server: files by the names that the user gave them."""
-        for each in [*self.files.values(), *(video.media for video in self.videos.values() if video.media)]:
-            text = text.replace(str(each.path), each.name)
-            text = text.replace(each.path.name.partition(".")[0], each.name.partition(".")[0])  # as a video is called
+    def line(self, error: InputError | str) -> str:
+        """Return an error as a line, with files of the session by the names that the user gave them."""
+        if isinstance(error, str) or not isinstance(error.where, FileLocation):
+            return str(error)
+        path = error.where.path
+        uploads = [*self.files.values(), *(video.media for video in self.videos.values() if video.media is not None)]
+        names = {upload.path: upload.name for upload in uploads}
         for video in self.videos.values():
             if video.features is not None:
-                text = text.replace(str(video.features), f"{video.name}{FEATURES}")
-                text = text.replace(str(video.features.with_suffix(".json")), f"{video.name}.json")
-        return " ".join(text.replace(f"{self.folder}/", "").split())
+                names |= {video.features.with_suffix(ending): video.name + ending for ending in (FEATURES, ".json")}
+        inside = path.name if path.is_relative_to(self.folder) else str(path)
+        return str(error.at(replace(error.where, path=Path(names.get(path, inside)))))
 
 
 def _check_binary(upload: Upload) -> None:
@@ -213,16 +201,13 @@ def _check_binary(upload: Upload) -> None:
     with upload.path.open("rb") as file:
         begin = file.read(4096)
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in begin):
-        raise InputError(upload.name, "not a video; expected a video file")
+        raise InputError(upload.path, "not a video")
 
 
-def _keep_facts(given: Upload, beside: Path) -> None:
+def _keep_facts(upload: Upload, json_path: Path) -> None:
     """Write what a JSON file says of features, without the path of a video, which could be any file."""
-    try:
-        known = read_mapping(given.path, "fps and times of the features")
-    except InputError as error:
-        raise InputError(given.name, error.problem) from None
-    beside.write_text(json.dumps({key: known[key] for key in _FACTS if key in known}), encoding="utf-8")
+    facts = read_mapping(upload.path, "fps and times of the features")
+    json_path.write_text(json.dumps({key: facts[key] for key in _FACTS if key in facts}), encoding="utf-8")
 
 
 class Sessions:
@@ -265,7 +250,7 @@ class Sessions:
     def end_idle(self) -> None:
         """Forget the sessions that nobody has used for long."""
         now = time.monotonic()
-        for session in [each for each in self._known.values() if now - each.used > self.limits.idle]:
+        for session in [session for session in self._known.values() if now - session.used > self.limits.idle]:
             self.end(session)
 
     def close(self) -> None:

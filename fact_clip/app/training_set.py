@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,29 +45,25 @@ class TrainingSet:
 
     def __init__(self, root: Path, run: Run | None) -> None:
         self.root, self.run = root, run
-        known = BENCHMARKS["folder" if run is None else run.config.data.name]
-        self._features, self._mapping = root / known.features, root / known.mapping
-        for place in (self._mapping, self._features / "video.npy", root / "groundTruth" / "video.txt"):
-            check_place(place)
+        entry = BENCHMARKS["folder" if run is None else run.config.data.name]
+        self._features, self._mapping = root / entry.features, root / entry.mapping
+        for path in (self._mapping, self._features / "video.npy", root / "groundTruth" / "video.txt"):
+            check_place(path)
         if self._mapping.is_file():
-            Vocabulary.from_mapping(self._mapping)  # what is wrong with it is told before anybody corrects a video
+            Vocabulary.from_mapping(self._mapping)  # a fault of it is an error before anybody corrects a video
         if run is not None:
             self._check_same_features(run.transform.input_dim, run.fps, f"{run.path} reads")
 
-    def _check_same_features(self, width: int, fps: float | None, whose: str) -> None:
-        """An InputError where the set has features of another width or rate already."""
-        known = next((path for path in sorted(self._features.glob("*.npy")) if path.name[0] != "."), None)
-        if known is None:
+    def _check_same_features(self, width: int, fps: float | None, origin: str) -> None:
+        """Raise an InputError where the set has features of another width or rate already."""
+        path = next((path for path in sorted(self._features.glob("*.npy")) if path.name[0] != "."), None)
+        if path is None:
             return
-        shape, rate, todo = (
-            open_array(known).shape,
-            read_sidecar(known).fps,
-            "a training set of features by one encoder",
-        )
+        shape, rate, fix = open_array(path).shape, read_sidecar(path).fps, "add features of one encoder"
         if width not in shape:
-            raise InputError(known, f"shape {shape}; expected {width} columns, as {whose}", todo)
+            raise InputError(path, f"shape {shape}, but {origin} {width} columns", fix)
         if None not in (rate, fps) and rate != fps:
-            raise InputError(known.with_suffix(".json"), f"{rate:g} rows a second; expected {fps:g}, as {whose}", todo)
+            raise InputError(path.with_suffix(".json"), f"{rate:g} rows a second, but {origin} {fps:g}", fix)
 
     def add(
         self,
@@ -84,9 +81,7 @@ class TrainingSet:
         `name`, or NAME-2, NAME-3, ... where it is taken.
         """
         if set(labels) == {UNLABELLED}:
-            raise InputError(
-                name, "no corrected segment; expected one or more", "correct one, or take the predicted ones too"
-            )
+            raise InputError(name, "no corrected segment", "correct one, or take the predicted ones too")
         self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
         chosen = replaces or self._free(re.sub(r"[^\w.-]+", "_", name).strip("._") or "video")
         layout = "TD" if self.run is None else self.run.layout
@@ -102,19 +97,16 @@ class TrainingSet:
         return chosen
 
     def _free(self, name: str) -> str:
-        number, free = 1, name
-        while (self.root / "groundTruth" / f"{free}.txt").exists():
-            number += 1
-            free = f"{name}-{number}"
-        return free
+        names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        return next(free for free in names if not (self.root / "groundTruth" / f"{free}.txt").exists())
 
     def _add_classes(self, labels: Sequence[str], background: Sequence[str]) -> None:
         """Classes of an existing mapping keep their numbers; a new one starts with those of the run."""
         if self._mapping.is_file():
-            known = list(Vocabulary.from_mapping(self._mapping))
+            classes = list(Vocabulary.from_mapping(self._mapping))
         else:
-            known = list(background) if self.run is None else list(self.run.vocabulary)
-        names = [*known, *(name for name in dict.fromkeys(labels) if name not in known and name != UNLABELLED)]
+            classes = list(background) if self.run is None else list(self.run.vocabulary)
+        names = [*classes, *(name for name in dict.fromkeys(labels) if name not in classes and name != UNLABELLED)]
         with whole_file(self._mapping) as path:
             path.write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)), encoding="utf-8")
         self._add_factors(names)
@@ -123,17 +115,19 @@ class TrainingSet:
         """Write factors.csv where names do not parse: they are whole phrases, in the first slot, as on the page."""
         if self.run is None or len(self.run.vocabulary.slots) < 2:
             return
-        own, path = self.run.vocabulary, self.root / FILE
-        parsed, phrases = new_factors(self.run.config.data, own, [name for name in names if name not in own])
+        vocabulary, path = self.run.vocabulary, self.root / FILE
+        parsed, phrases = new_factors(
+            self.run.config.data, vocabulary, [name for name in names if name not in vocabulary]
+        )
         if not phrases and not path.is_file():
             return
-        rows = dict(zip(own.names, own.factors, strict=True)) | parsed
+        rows = dict(zip(vocabulary.names, vocabulary.factors, strict=True)) | parsed
         if path.is_file():
             slots, listed, _ = parse_factors(path, names)
-            rows |= listed if slots == own.slots else {}
+            rows |= listed if slots == vocabulary.slots else {}
         with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["class", *own.slots])
+            writer.writerow(["class", *vocabulary.slots])
             writer.writerows([name, *(factor or "" for factor in rows[name])] for name in names)
 
     def _add_to_lists(self, name: str) -> None:
@@ -142,18 +136,16 @@ class TrainingSet:
         if not lists:
             with whole_file(self.root / "splits" / "test.split1.bundle") as path:
                 path.write_text("", encoding="utf-8")
-        for path in [each for each in lists if each] or [self.root / "splits" / "train.split1.bundle"]:
+        for path in [path for path in lists if path] or [self.root / "splits" / "train.split1.bundle"]:
             listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
             if name not in (line.strip().removesuffix(".txt") for line in listed):
                 with whole_file(path) as unfinished:
                     unfinished.write_text("".join(f"{line}\n" for line in [*listed, name]), encoding="utf-8")
 
     def new_run(self) -> Path:
-        """A run folder that does not exist yet."""
-        number = 1
-        while (self.root / ADAPTED / f"adapted-{number}").exists():
-            number += 1
-        return self.root / ADAPTED / f"adapted-{number}"
+        """Return a run folder that does not exist yet."""
+        folders = (self.root / ADAPTED / f"adapted-{number}" for number in count(1))
+        return next(folder for folder in folders if not folder.exists())
 
 
 def adapt_command(start: Path, run: Run, root: Path, out: Path, epochs: int) -> list[str]:
@@ -182,8 +174,8 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
     arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
     environment = {**os.environ, PARENT: str(os.getpid())}  # however the page ends, its training ends with it
     with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told,
-        subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as process,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
+        subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
     ):
         try:
             while process.poll() is None:
@@ -196,8 +188,8 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
             except subprocess.TimeoutExpired:
                 process.kill()
             raise
-        told.seek(0)
-        lines = [line for line in told.read().splitlines() if line.strip()]
+        output.seek(0)
+        lines = [line for line in output.read().splitlines() if line.strip()]
     if process.returncode:
         last = lines[-1].removeprefix("fact-clip: ") if lines else f"exit code {process.returncode}"
         raise InputError("fact-clip train", last)

@@ -21,11 +21,11 @@ State = Literal["waiting", "running", "done", "failed"]
 
 
 class BusyError(Exception):
-    """There is too much to do already; `place` is where the request would have stood."""
+    """There is too much to do already; `position` is where the request would have stood."""
 
-    def __init__(self, place: int) -> None:
-        self.place = place
-        super().__init__(f"busy, place {place}")
+    def __init__(self, position: int) -> None:
+        self.position = position
+        super().__init__(f"busy, place {position}")
 
 
 class CancelledError(Exception):
@@ -42,7 +42,7 @@ class Job:
 
     Attributes:
         done, total, note: how far it is.
-        error: one line, once it failed.
+        error: why it failed, once it did.
     """
 
     owner: str
@@ -51,7 +51,7 @@ class Job:
     done: int = 0
     total: int = 0
     note: str = ""
-    error: str = ""
+    error: InputError | str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def report(self, done: int, total: int, note: str = "") -> None:
@@ -63,11 +63,6 @@ class Job:
     def cancel(self) -> None:
         """Not wanted any more."""
         self._stop.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether it is not wanted any more."""
-        return self._stop.is_set()
 
     @property
     def ended(self) -> bool:
@@ -100,7 +95,7 @@ class Queue:
     def _ahead(self) -> int:
         return len(self._waiting) + int(self._running is not None)
 
-    def place(self, job: Job) -> int:
+    def position(self, job: Job) -> int:
         """How many jobs come before it, and itself; 0 unless it is waiting."""
         with self._changed:
             if job not in self._waiting:
@@ -138,7 +133,7 @@ class Queue:
             except CancelledError:
                 job.state, job.error = "failed", "stopped"
             except InputError as error:
-                job.state, job.error = "failed", str(error)
+                job.state, job.error = "failed", error
             except Exception:  # the thread serves all sessions: a fault of one job is logged, and the next one runs
                 logger.exception("a job failed")
                 job.state, job.error = "failed", "an internal error; the log of the server has it"

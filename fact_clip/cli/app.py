@@ -66,7 +66,8 @@ def app(
         import uvicorn
 
         from fact_clip.app.engine import Engine
-        from fact_clip.app.server import Options, make_app
+        from fact_clip.app.page import Options
+        from fact_clip.app.server import make_app
         from fact_clip.app.sessions import Limits
     except ModuleNotFoundError as error:
         raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None

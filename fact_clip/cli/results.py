@@ -113,14 +113,13 @@ class Results:
     def read(self, task: Task) -> Segmentation:
         """Return the result of a task that is done."""
         from fact_clip.core.io import parse_json, read_text
-        from fact_clip.formats.base import Gaps
         from fact_clip.formats.json_file import from_dict
 
         path = self.folder / RECORDS / f"{task.name}.json"
         tree = parse_json(read_text(path).partition("\n")[2], path, "a record of this command")
         if not isinstance(tree, dict):
             raise InputError(path, "not a record of this command", "use --overwrite")
-        return from_dict(path, tree, Gaps())
+        return from_dict(path, tree)
 
     def write(self, task: Task, segmentation: Segmentation) -> tuple[list[Path], InputError | None]:
         """Write the record of a task that is not done, and the files of any task that are not there.

@@ -145,7 +145,7 @@ def segment(
         return
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
-    segmented = {each.task.source: each.segmentation for each in outcomes if each.segmentation is not None}
+    segmented = {outcome.task.source: outcome.segmentation for outcome in outcomes if outcome.segmentation is not None}
     files = [path for outcome in outcomes for path in outcome.written]
     if plot is not None and segmented:
         files.append(draw_timelines(segmented, truths, model, plot))
@@ -154,9 +154,9 @@ def segment(
     if as_json:
         from fact_clip.formats.json_file import as_dict
 
-        print(json.dumps([{"input": str(path), **as_dict(each)} for path, each in segmented.items()], indent=2))
+        print(json.dumps([{"input": str(path), **as_dict(result)} for path, result in segmented.items()], indent=2))
     elif segmented:
-        print("\n\n".join(titled_table(path, each) for path, each in segmented.items()))
+        print("\n\n".join(titled_table(path, result) for path, result in segmented.items()))
     _report(outcomes, files, results.folder)
 
 

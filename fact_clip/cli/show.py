@@ -29,9 +29,8 @@ def segment_table(segmentation: Segmentation) -> str:
         start, stop = (segmentation.seconds(frame) for frame in (segment.start, segment.stop))
         span = "" if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
         confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
-        rows.append(
-            [str(segment.start), str(segment.stop), span, segment.label, confidence, words.get(segment.label, "")]
-        )
+        cells = [str(segment.start), str(segment.stop), span, segment.label, confidence]
+        rows.append([*cells, words.get(segment.label, "")])
     header = ["start", "stop", "seconds", "action", "confidence", "words"]
     if not any(row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]

@@ -27,6 +27,7 @@ from pydantic import (
 
 from fact_clip.config.recipes import read_recipe, settings_of, with_overrides
 from fact_clip.core.arguments import checked as check_arguments
+from fact_clip.core.decode_settings import SwitchPenalty
 from fact_clip.core.errors import ConfigKey, InputError, Location
 from fact_clip.core.messages import printable
 from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
@@ -313,7 +314,7 @@ class DecodeConfig(_Frozen):
 
     frame_weight: Share = Field(0.1, description="weight of the frame voter against the token voter (mwt)")
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
-    switch_penalty: Weight = Field(0.0, description="cost in nats of changing the action (0: each frame alone)")
+    switch_penalty: SwitchPenalty = Field(0.0, description="cost in nats of changing the action (0: each frame alone)")
     window: int = Field(
         0, ge=0, le=MOST_FRAMES, description="frames per pass over a long video (0: one pass); docs/long_videos.md"
     )

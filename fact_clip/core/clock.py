@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,7 +57,7 @@ class Clock:
         seconds = None if times is None else tuple(times.tolist())
         return replace(segmentation, fps=self.fps, times=seconds, media=self.media, video_fps=self.video_fps)
 
-    def frames(self, seconds: Sequence[float], where: str) -> NDArray[np.int64]:
+    def frames(self, seconds: Sequence[float], where: str | Path) -> NDArray[np.int64]:
         """The frame boundary nearest to each time; of two equally near the later."""
         values = np.asarray(seconds, dtype=np.float64)
         if self.times is not None:

@@ -295,7 +295,7 @@ def _clock(path: Path, sidecar: Sidecar, fps: float | None, layout: Layout | Non
     for name, stated, length in (("n_frames", sidecar.n_frames, n_frames), ("dim", sidecar.dim, features.shape[1])):
         if stated not in (None, length):
             fix = "it belongs to other features: extract the video again"
-            raise InputError(json_path, f"{name} is {stated}, but {path.name} has {length}", fix)
+            raise InputError(json_path, f"{name} is {stated}, but the features have {length}", fix)
     clock = Clock(n_frames, sidecar.fps or fps, None, sidecar.video, sidecar.video_fps)
     if sidecar.times is None:
         return clock

@@ -58,13 +58,13 @@ def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: fl
     `log_scores` are (T, C) for each video, before the softmax; `smoothing` is the share, in (0, 1], of an even
     distribution in the mean, so that no class has probability 0.
     """
-    posterior = torch.cat([torch.from_numpy(each.astype(np.float64)) for each in log_scores]).softmax(-1)
+    posterior = torch.cat([torch.from_numpy(table.astype(np.float64)) for table in log_scores]).softmax(-1)
     mean = posterior.mean(0)  # (C,)
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().numpy()
 
 
 @dataclass(frozen=True)
-class Known:
+class ClassFrequencies:
     """Sources for how frequent the C classes of a vocabulary are."""
 
     expected: Floats  # (C,) from `factor_log_shares`
@@ -85,11 +85,11 @@ class Known:
 
 
 # Name in `decode.prior` -> (C,) log p(c) from what is known of the classes.
-PRIORS: dict[str, Callable[[Known], Floats]] = {
-    "factors": lambda known: known.expected,
-    "frames": Known.of_frames,
-    "posterior": Known.of_posterior,
-    "frames+posterior": lambda known: (known.of_frames() + known.of_posterior()) / 2,
+PRIORS: dict[str, Callable[[ClassFrequencies], Floats]] = {
+    "factors": lambda classes: classes.expected,
+    "frames": ClassFrequencies.of_frames,
+    "posterior": ClassFrequencies.of_posterior,
+    "frames+posterior": lambda classes: (classes.of_frames() + classes.of_posterior()) / 2,
 }
 
 ASKS_MODEL = ("posterior", "frames+posterior")

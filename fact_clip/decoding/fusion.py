@@ -32,13 +32,13 @@ class Voters:
         frames: (B, T, C) probabilities of the frame voter.
         tokens: (B, T, C) scores of the token that each frame attends to most, null left out; with a transcript the
             attention of each class. None: a model without token attention.
-        kept: (B, T) whether there is a token that is not null; elsewhere the frame voter decides alone.
+        has_token: (B, T) whether there is a token that is not null; elsewhere the frame voter decides alone.
         aligned: a transcript was given, so the tokens are probabilities already and an offset is not used.
     """
 
     frames: Tensor
     tokens: Tensor | None
-    kept: Tensor
+    has_token: Tensor
     aligned: bool = False
 
     @classmethod
@@ -48,7 +48,7 @@ class Voters:
         return cls(
             torch.cat([part.frames for part in parts], 1),
             torch.cat(tokens, 1) if tokens else None,
-            torch.cat([part.kept for part in parts], 1),
+            torch.cat([part.has_token for part in parts], 1),
             parts[0].aligned,
         )
 
@@ -64,18 +64,18 @@ class Voters:
     def to(self, device: torch.device | str) -> Voters:
         """Return the same on another device."""
         tokens = None if self.tokens is None else self.tokens.to(device)
-        return replace(self, frames=self.frames.to(device), tokens=tokens, kept=self.kept.to(device))
+        return replace(self, frames=self.frames.to(device), tokens=tokens, has_token=self.has_token.to(device))
 
     def unpadded(self, index: int, length: int) -> Voters:
         """Return those of one video of a batch, without its padding."""
         video, frames = slice(index, index + 1), slice(0, length)
         tokens = None if self.tokens is None else self.tokens[video, frames]
-        return replace(self, frames=self.frames[video, frames], tokens=tokens, kept=self.kept[video, frames])
+        return replace(self, frames=self.frames[video, frames], tokens=tokens, has_token=self.has_token[video, frames])
 
     def rows(self, index: slice | Tensor) -> Voters:
         """Return those of some frames."""
         tokens = None if self.tokens is None else self.tokens[:, index]
-        return replace(self, frames=self.frames[:, index], tokens=tokens, kept=self.kept[:, index])
+        return replace(self, frames=self.frames[:, index], tokens=tokens, has_token=self.has_token[:, index])
 
 
 def voters(output: Output, blocks: str = "last") -> Voters:
@@ -87,11 +87,11 @@ def voters(output: Output, blocks: str = "last") -> Voters:
     if output.transcript is not None:
         return _aligned(output, output.transcript, last.a2f_attention, frames)
     n_classes = last.frame_logits.shape[-1]
-    kept = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
-    attention = last.a2f_attention.masked_fill(~kept.unsqueeze(1), -1.0)  # (B, T, M)
+    not_null = (last.token_logits.argmax(-1) != n_classes) & output.token_mask  # (B, M)
+    attention = last.a2f_attention.masked_fill(~not_null.unsqueeze(1), -1.0)  # (B, T, M)
     choice = attention.argmax(-1)  # (B, T)
     tokens = last.token_logits[..., :n_classes].gather(1, choice.unsqueeze(-1).expand(-1, -1, n_classes))  # (B, T, C)
-    return Voters(frames, tokens, kept.any(1, keepdim=True).expand_as(choice))
+    return Voters(frames, tokens, not_null.any(1, keepdim=True).expand_as(choice))
 
 
 def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> Tensor:
@@ -109,31 +109,31 @@ def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> T
         return frames
     tokens = (voters.tokens if offset is None else voters.tokens + offset).softmax(-1)
     mixed = (1 - frame_weight) * tokens + frame_weight * frames
-    return torch.where(voters.kept.unsqueeze(-1), mixed, frames)
+    return torch.where(voters.has_token.unsqueeze(-1), mixed, frames)
 
 
-def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, seen: Tensor, gammas: Tensor) -> Tensor:
-    """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * seen``.
+def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, trained: Tensor, gammas: Tensor) -> Tensor:
+    """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * trained``.
 
-    Within the seen classes, and within the others, gamma changes no share; it only moves probability from one group to
+    Within the trained classes, and within the others, gamma changes no share; it only moves probability from one group to
     the other. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and frame.
 
     Args:
         voters: not aligned ones, which use no offset.
         frame_weight: as in `fuse`.
         offset: (C,) as in `fuse`, at gamma 0.
-        seen: (C,) true at classes from which gamma is subtracted.
+        trained: (C,) true at classes from which gamma is subtracted.
         gammas: (G,) in nats.
     """
     frames = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)
-    kept = voters.kept[0].to(frames.dtype)  # (T,)
-    pairs = [(frames, torch.ones_like(kept))]
+    has_token = voters.has_token[0].to(frames.dtype)  # (T,)
+    pairs = [(frames, torch.ones_like(has_token))]
     if voters.tokens is not None:
-        pairs = [(voters.tokens[0], kept * (1 - frame_weight)), (frames, 1 - kept * (1 - frame_weight))]
+        pairs = [(voters.tokens[0], has_token * (1 - frame_weight)), (frames, 1 - has_token * (1 - frame_weight))]
     tables, weights = [], []
     for logs, weight in pairs:
-        groups = [(logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~seen, seen)]
-        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(-1)  # (T,) log of p(seen) / p(not seen) at gamma 0
+        groups = [(logs + offset).masked_fill(left_out, -torch.inf) for left_out in (~trained, trained)]
+        margin = groups[0].logsumexp(-1) - groups[1].logsumexp(-1)  # (T,) log of p(trained) / p(not trained) at gamma 0
         margin = margin.unsqueeze(-1) - gammas  # (T, G)
         for group, sign in zip(groups, (1, -1), strict=True):
             tables.append(group.softmax(-1).nan_to_num(0.0))  # a group without a candidate has no shares
@@ -228,7 +228,7 @@ def factor_evidence(
         deviation: see `with_factors`.
     """
     near = gaussian_filter1d(shares, deviation, axis=0, mode="nearest")  # (T, A)
-    whole = near.sum(1, keepdims=True) + _EPSILON
+    all_actions = near.sum(1, keepdims=True) + _EPSILON
     total = np.zeros_like(shares)
     for slot in vocabulary.slots:
         factors, factor_of_class = vocabulary.factor_indices(slot)
@@ -237,6 +237,6 @@ def factor_evidence(
         has = has[:, has.any(0)]
         if not has.size:
             continue
-        logs = np.log(near @ has / whole + FLOOR)  # (T, K)
+        logs = np.log(near @ has / all_actions + FLOOR)  # (T, K)
         total += np.where(index >= 0, logs[:, has.argmax(1)], logs.mean(1, keepdims=True))
     return total

@@ -102,14 +102,17 @@ class Scores:
     @property
     def nbytes(self) -> int:
         """Main memory that they take."""
-        tensors = [self.similarity, *(part for each in self.voters for part in (each.frames, each.tokens, each.kept))]
+        tensors = [
+            self.similarity,
+            *(part for pair in self.voters for part in (pair.frames, pair.tokens, pair.has_token)),
+        ]
         total = sum(tensor.nbytes for tensor in tensors if tensor is not None)
         return total + (0 if self.rivals is None else self.rivals.nbytes)
 
     def to(self, device: torch.device | str) -> Scores:
         """Return the same on another device."""
         similarity = None if self.similarity is None else self.similarity.to(device)
-        return replace(self, voters=tuple(each.to(device) for each in self.voters), similarity=similarity)
+        return replace(self, voters=tuple(pair.to(device) for pair in self.voters), similarity=similarity)
 
 
 @torch.inference_mode()
@@ -170,11 +173,11 @@ def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
 def decode_gammas(
     scores: Scores,
     candidates: CandidateSet,
-    seen: NDArray[np.bool_],
+    trained: NDArray[np.bool_],
     gammas: Sequence[float],
     settings: DecodeSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return (G, T) the labels with each of G gammas subtracted from the scores of the `seen` classes (C,).
+    """Return (G, T) the labels with each of G gammas subtracted from the scores of the `trained` classes (C,).
 
     All are decoded together, as many at once as ``_VALUES`` scores allow. Of the settings only the penalty counts.
     """
@@ -183,10 +186,10 @@ def decode_gammas(
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))
     n_rows, n_classes = first.frames.shape[1:]
     offset = torch.from_numpy(np.zeros(n_classes) if candidates.offset is None else candidates.offset).float()
-    offset, subtracted = offset.to(first.frames.device), torch.from_numpy(seen).to(first.frames.device)
+    offset, subtracted = offset.to(first.frames.device), torch.from_numpy(trained).to(first.frames.device)
     parts = []
     for some in torch.tensor(gammas, device=first.frames.device).split(max(_VALUES // (n_rows * n_classes), 1)):
-        means = _mean([fuse_gammas(each, scores.frame_weight, offset, subtracted, some) for each in scores.voters])
+        means = _mean([fuse_gammas(pair, scores.frame_weight, offset, subtracted, some) for pair in scores.voters])
         parts.append(_switch(_mixed(means, scores, candidates), candidates.ruled_out, penalty))
     return np.concatenate(parts)[:, scores.row_of_frame]
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import path_of, whole_of
-from fact_clip.core.messages import is_name
+from fact_clip.core.arguments import checked
+from fact_clip.core.errors import Location
+from fact_clip.core.messages import describe_invalid_name, is_name
 from fact_clip.core.paths import whole_file
-from fact_clip.core.segments import MOST_FRAMES
+from fact_clip.core.segments import MAX_FRAMES
 from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, players, via
 from fact_clip.formats.annotations import Reader
 from fact_clip.formats.base import Gaps
@@ -49,21 +50,22 @@ FORMATS: dict[str, Format] = {
 
 # What `fact-clip data convert --from` reads: the annotations of `FORMATS`, and two forms that are not written.
 READERS: dict[str, Reader] = {
-    **{name: known.annotations for name, known in FORMATS.items() if known.annotations is not None},
+    **{name: form.annotations for name, form in FORMATS.items() if form.annotations is not None},
     "runs": json_file.read_runs,
     "epic": csv_file.read_epic,
 }
 
 
-def ending_of(name: str, where: str = "format") -> str:
-    """The ending of a format's files, by its name or ending ("csv", ".CSV"); `where` is named in the error."""
-    asked = name.lower().removeprefix(".")
-    for known, each in FORMATS.items():
-        if asked in (known, each.ending.removeprefix(".")):
-            return each.ending
-    raise InputError(where, f"no format {name!r}; expected one of {', '.join(FORMATS)}")
+def ending_of(name: str, where: Location | str = "format") -> str:
+    """Return the ending of a format's files, by its name or ending ("csv", ".CSV"); errors name `where`."""
+    key = name.lower().removeprefix(".")
+    for other, form in FORMATS.items():
+        if key in (other, form.ending.removeprefix(".")):
+            return form.ending
+    raise InputError(where, f"no format {name!r}", f"use one of {', '.join(FORMATS)}")
 
 
+@checked
 def save(
     segmentation: Segmentation, path: str | Path, *, with_background: bool = False, kind: str | None = None
 ) -> Path:
@@ -71,56 +73,64 @@ def save(
 
     A file called `path` is always whole. Formats that must name a video name `segmentation.media`, else the file
     without its ending. Segments of `segmentation.background` are left out, unless the format has a label for every
-    frame or `with_background` is set. An InputError if the format is unknown, cannot hold a label or lacks its seconds
-    or library.
+    frame or `with_background` is set.
+
+    Raises:
+        InputError: the format is unknown, cannot hold a label, or lacks its seconds or library.
     """
-    path = path_of(path, "path")
+    path = Path(path)
     ending = FORMATS[_format_name(path)].ending if kind is None else ending_of(kind)
-    known = next(each for each in FORMATS.values() if each.ending == ending)
-    if with_background and not known.every_frame:
+    form = next(form for form in FORMATS.values() if form.ending == ending)
+    if with_background and not form.every_frame:
         segmentation = replace(segmentation, background=())
-    if segmentation.media is None and known.needs_media:
-        segmentation = replace(segmentation, media=path.name[: -len(known.ending)])
+    if segmentation.media is None and form.needs_media:
+        segmentation = replace(segmentation, media=path.name[: -len(form.ending)])
     elif segmentation.media is not None:  # the path of a video may be no UTF-8
-        segmentation = replace(
-            segmentation, media=segmentation.media.encode(errors="surrogatepass").decode(errors="replace")
-        )
+        media = segmentation.media.encode(errors="surrogatepass").decode(errors="replace")
+        segmentation = replace(segmentation, media=media)
     with whole_file(path) as unfinished:
         try:
-            known.write(segmentation, unfinished)
+            form.write(segmentation, unfinished)
         except InputError as error:  # it names the unfinished file
-            raise InputError(path, error.problem, error.fix) from None
+            raise error.at(path) from None
     return path
 
 
+@checked
 def load(path: str | Path, *, background: str | None = None, n_frames: int | None = None) -> Segmentation:
-    """Read a segmentation that :func:`save` wrote; an InputError if the format does not keep the frames.
+    """Read a segmentation that :func:`save` wrote.
 
-    `background` is the label of frames that the file leaves out; `n_frames` is the length of the video, which such a
-    file does not tell if the video ends with background; another length than that of the file is an InputError.
+    Args:
+        path: the file, in a format that keeps the frames.
+        background: label of the frames that the file leaves out.
+        n_frames: length of the video, which a file without background does not tell if the video ends with it.
+
+    Raises:
+        InputError: a file that does not fit its format, or has another length; a format that does not keep the frames.
     """
-    path = path_of(path, "path")
+    path = Path(path)
     name = _format_name(path)
     if background is not None and not is_name(background, legacy=True):
-        raise InputError("background", f"{background!r}; expected a name of one line that can be printed")
+        raise InputError("background", describe_invalid_name(background))
     read = FORMATS[name].read
     if read is None:
         kind = name.removesuffix(".tsv")
-        todo = f"`fact-clip data convert --from {kind}` reads its annotations" if kind in READERS else ""
-        readable = ", ".join(name for name, known in FORMATS.items() if known.read is not None)
-        raise InputError(path, f"a format that is only written; expected one of {readable}", todo)
-    if n_frames is not None:
-        whole_of(n_frames, "n_frames", 1, MOST_FRAMES)
-    found = read(path, Gaps(background, n_frames))
-    if n_frames is not None and found.n_frames != n_frames:
-        todo = "name the background that was left out: load(path, background=...)" if background is None else ""
-        raise InputError(path, f"{found.n_frames} frames; expected {n_frames}, as n_frames says", todo)
-    return found if background is None else replace(found, background=(background,))
+        readable = ", ".join(name for name, form in FORMATS.items() if form.read is not None)
+        fix = f"read it with fact-clip data convert --from {kind}" if kind in READERS else f"use one of {readable}"
+        raise InputError(path, "this format does not keep the frames", fix)
+    if n_frames is not None and not 1 <= n_frames <= MAX_FRAMES:
+        raise InputError("n_frames", f"{n_frames} is not between 1 and {MAX_FRAMES:,}")
+    segmentation = read(path, Gaps(background, n_frames))
+    if n_frames is not None and segmentation.n_frames != n_frames:
+        fix = "name the background that was left out: load(path, background=...)" if background is None else ""
+        raise InputError(path, f"{segmentation.n_frames} frames, but n_frames is {n_frames}", fix)
+    return segmentation if background is None else replace(segmentation, background=(background,))
 
 
 def _format_name(path: Path) -> str:
-    found = [name for name, known in FORMATS.items() if path.name.lower().endswith(known.ending)]
-    if not found:
-        endings = ", ".join(known.ending.removeprefix(".") for known in FORMATS.values())
-        raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}; expected one of {endings}")
-    return max(found, key=lambda name: len(FORMATS[name].ending))
+    """Return the name of the format with the longest ending that a file has."""
+    names = [name for name, form in FORMATS.items() if path.name.lower().endswith(form.ending)]
+    if not names:
+        endings = ", ".join(form.ending.removeprefix(".") for form in FORMATS.values())
+        raise InputError(path, f"no format for the suffix {path.suffix.lower()!r}", f"use one of {endings}")
+    return max(names, key=lambda name: len(FORMATS[name].ending))

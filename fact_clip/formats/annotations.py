@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.clock import Clock
-from fact_clip.core.io import is_number
-from fact_clip.core.messages import is_name, listed
-from fact_clip.core.segments import LEAST_FPS, MOST_FPS, MOST_FRAMES
+from fact_clip.core.errors import FileLocation, Location
+from fact_clip.core.messages import describe_invalid_name, is_name, listed
+from fact_clip.core.segments import LEAST_FPS, MAX_FRAMES, MOST_FPS
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ Unit = Literal["seconds", "frames"]
 LATEST = 1e9  # seconds (30 years) or frames; an end that is later is no end of a video
 OURS = "action"  # the tier, attribute or control that our writers use
 BACKGROUND = "background"  # label of gaps that nobody named
-_SAYS = "background: "  # begins the remark of our writers that names what they left out
+_REMARK = "background: "  # begins the remark of our writers that names what they left out
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,15 @@ class Span:
     start: float
     stop: float
     label: str
-    where: str = field(repr=False, compare=False)
+    where: FileLocation = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label.strip())
-        found = f"{self.label!r} from {self.start:g} to {self.stop:g}"
-        if not (0 <= self.start < math.inf and self.stop < math.inf):
-            raise InputError(self.where, f"{found}; expected times that are 0 or more")
-        if self.stop > LATEST:
-            raise InputError(self.where, f"{found}; expected times up to {LATEST:g}", "check the unit of the times")
-        if self.stop < self.start:
-            raise InputError(self.where, f"{found}; expected a stop after the start")
+        if not 0 <= self.start <= self.stop <= LATEST:  # NaN is not
+            problem = f"{self.label!r} from {self.start:g} to {self.stop:g}"
+            raise InputError(self.where, problem, f"give times from 0 to {LATEST:,.0f}, the start before the stop")
         if not is_name(self.label):
-            raise InputError(self.where, f"label {found}; expected a name of one line that can be printed")
+            raise InputError(self.where, describe_invalid_name(self.label))
 
 
 @dataclass(frozen=True)
@@ -68,20 +63,17 @@ class Annotation:
     name: str  # of the video, without folder and ending
     spans: tuple[Span, ...]  # in any order, with gaps and overlaps
     unit: Unit
-    where: str  # the file, for error messages
+    path: Path  # the file, for error messages
     fps: float | None = None  # of the frame numbers; None: they are frames of the features
     end: float | None = None  # length of the video in `unit`, if the file tells it
     background: str | None = None  # label of what lies between the spans, if the file tells it
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not (is_number(self.fps) and LEAST_FPS <= self.fps <= MOST_FPS):
-            found = f"{self.fps!r} frames per second"
-            raise InputError(
-                self.where, f"{found}; expected a number from {LEAST_FPS:g} to {MOST_FPS:g}", "set --source-fps"
-            )
-        if self.end is not None and not (is_number(self.end) and 0 <= self.end <= LATEST):
-            raise InputError(self.where, f"a length of {self.end!r}; expected a number from 0 to {LATEST:g}")
-        check_background(self.background, self.where)
+        if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
+            raise InputError(self.path, f"{self.fps:g} frames a second", "set --source-fps")
+        if self.end is not None and not 0 <= self.end <= LATEST:
+            raise InputError(self.path, f"the length of {self.name!r} is {self.end:g}")
+        check_background(self.background, self.path)
 
 
 @dataclass(frozen=True)
@@ -95,29 +87,27 @@ class Frames:
     background: str = BACKGROUND  # label of the gaps
 
 
-def check_background(name: object, where: str) -> None:
-    """An InputError where the label of the frames between segments is no name of one line; None is none."""
-    if name is None:
-        return
-    if not is_name(name):
-        raise InputError(where, f"the background {name!r}; expected a name of one line that can be printed")
+def check_background(name: str | None, where: Location | Path | str) -> None:
+    """Raise an InputError where the label of the frames between segments cannot be a name; None is no label."""
+    if name is not None and not is_name(name):
+        raise InputError(where, f"the background: {describe_invalid_name(name)}")
 
 
 Reader = Callable[[Path, Options], list[Annotation]]
 
 
 def remark(segmentation: Segmentation) -> str:
-    """What a file says of the background that it leaves out, for a place of free text; empty where there is none."""
-    return f"{_SAYS}{segmentation.background[0]}" if segmentation.background else ""
+    """Return what a file says of the background that it leaves out, for a field of free text; "" if there is none."""
+    return f"{_REMARK}{segmentation.background[0]}" if segmentation.background else ""
 
 
 def read_remark(text: object) -> str | None:
-    """The background of a `remark`; None for any other text."""
-    return text.removeprefix(_SAYS) if isinstance(text, str) and text.startswith(_SAYS) else None
+    """Return the background of a `remark`; None for any other text."""
+    return text.removeprefix(_REMARK) if isinstance(text, str) and text.startswith(_REMARK) else None
 
 
 def to_frames(annotation: Annotation, clock: Clock, background: str | None = None) -> Frames:
-    """One label per frame of the features.
+    """Return one label per frame of the features.
 
     A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap, the one that
     started last gets the frame; if they started together, the shorter one.** Frames without a segment are `background`;
@@ -129,28 +119,17 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     starts = _cuts(annotation, [span.start for span in spans], clock)
     stops = _cuts(annotation, [span.stop for span in spans], clock)
     reach = int(stops.max(initial=0))
-    n_frames, source = clock.n_frames, "features"
+    n_frames = clock.n_frames
     if n_frames is None:
-        end, source = int(_cuts(annotation, [annotation.end or 0], clock)[0]), "a video"
+        end = int(_cuts(annotation, [annotation.end or 0], clock)[0])
         # a stop may be a moment after the end that the file tells, but one far from it is a mistake
         n_frames = max(reach, end) if not end or reach <= _last(end) else end
-    if n_frames > MOST_FRAMES:
-        found = f"segments of {annotation.name!r} to frame {n_frames:,}"
-        raise InputError(
-            annotation.where,
-            f"{found}; expected {MOST_FRAMES:,} frames at most",
-            "check --fps and the unit of the times",
-        )
-    if n_frames == 0 and spans:
-        found = f"{len(spans)} segments of {annotation.name!r}, each shorter than a frame"
-        raise InputError(annotation.where, f"{found}; expected longer ones", "check --fps and the unit of the times")
     if n_frames == 0:
-        raise InputError(annotation.where, f"no segments for {annotation.name!r}; expected at least one, or a length")
-    if reach > _last(n_frames):
-        found = f"segments of {annotation.name!r} to frame {reach:,}, {source} of {n_frames:,} frames"
-        raise InputError(
-            annotation.where, f"{found}; expected segments within the video", "check --fps and --source-fps"
-        )
+        problem = f"no segment of {annotation.name!r} that is as long as a frame"
+        raise InputError(annotation.path, problem, "check --fps and the unit of the times")
+    if n_frames > MAX_FRAMES or reach > _last(n_frames):
+        problem = f"segments of {annotation.name!r} up to frame {reach:,} of {min(n_frames, MAX_FRAMES):,}"
+        raise InputError(annotation.path, problem, "check --fps, --source-fps and the unit of the times")
     owner = np.full(n_frames, -1, dtype=np.int64)
     contested = np.zeros(n_frames, dtype=bool)
     names = np.array([span.label for span in spans], dtype=object)
@@ -165,42 +144,42 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
 
 
 def _last(n_frames: int) -> int:
-    """The last frame to which the segments of a video may reach."""
+    """Return the last frame to which the segments of a video may reach."""
     return n_frames + max(n_frames // 100, 10)
 
 
 def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDArray[np.int64]:
-    """Frame boundaries of times in the annotation's unit."""
+    """Return the frame boundaries of times in the annotation's unit."""
     if annotation.unit == "seconds":
-        return clock.frames(values, annotation.where)
-    if annotation.fps is None or (clock.fps is None and clock.times is None):
-        broken = next((value for value in values if value != int(value)), None)
-        if broken is not None:
-            raise InputError(
-                annotation.where, f"frame {broken:g}; expected whole frame numbers", "or are these seconds?"
-            )
-        return np.asarray(values, dtype=np.int64)
-    return clock.frames([value / annotation.fps for value in values], annotation.where)
+        return clock.frames(values, annotation.path)
+    if annotation.fps is not None and (clock.fps is not None or clock.times is not None):
+        return clock.frames([value / annotation.fps for value in values], annotation.path)
+    fraction = next((value for value in values if value != int(value)), None)
+    if fraction is not None:
+        raise InputError(annotation.path, f"frame {fraction:g} is not a whole number", "or are these seconds?")
+    return np.asarray(values, dtype=np.int64)
 
 
-def choose(where: str | Path, kind: str, names: Iterable[str], tier: str | None) -> str:
-    """The `tier` if given, else the only one of `names`, else `OURS`; `kind` is what the tool calls a tier.
+def choose(where: Location | Path, kind: str, names: Iterable[str], tier: str | None) -> str:
+    """Return the `tier` if given, else the only one of `names`, else `OURS`; `kind` is what the tool calls a tier.
 
-    Where `OURS` is one of several, `tell_others` says what it leaves out.
+    Where `OURS` is one of several, `warn_of_others` says what it leaves out.
     """
-    every = list(dict.fromkeys(names))
-    if not every:
-        raise InputError(where, f"no {kind} with segments; expected at least one")
-    if tier is not None and tier not in every:
-        known = f"one of {listed([*map(repr, every)])}" if every != [""] else f"no --tier: no segment has a {kind}"
-        raise InputError(where, f"no {kind} {tier!r}; expected {known}")
-    if tier is None and len(every) > 1 and OURS not in every:
-        raise InputError(where, f"several: {listed([*map(repr, every)])}; expected one {kind}", "choose it with --tier")
-    return tier if tier is not None else OURS if OURS in every else every[0]
+    candidates = list(dict.fromkeys(names))
+    if not candidates:
+        raise InputError(where, f"no {kind} with segments")
+    if tier in candidates or (tier is None and len(candidates) == 1):
+        return candidates[0] if tier is None else tier
+    if tier is None and OURS in candidates:
+        return OURS
+    if candidates == [""]:
+        raise InputError(where, f"no segment has a {kind}", "leave --tier out")
+    problem = f"no {kind} {tier!r}" if tier is not None else f"segments of more than one {kind}"
+    raise InputError(where, problem, f"choose one with --tier: {listed(map(repr, candidates))}")
 
 
-def tell_others(path: Path, kind: str, names: Iterable[str], chosen: Iterable[str], tier: str | None) -> None:
-    """A warning where a file has segments under `names` that are not `chosen`, unless somebody chose a `tier`."""
+def warn_of_others(path: Path, kind: str, names: Iterable[str], chosen: Iterable[str], tier: str | None) -> None:
+    """Warn where a file has segments under `names` that are not `chosen`, unless somebody chose a `tier`."""
     others = [repr(name) for name in dict.fromkeys(names) if name not in chosen]
     if tier is None and others:
         text = "%s: the segments of %s %s are left out, since there is %r; --tier chooses another"

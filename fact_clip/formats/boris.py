@@ -5,25 +5,27 @@ from __future__ import annotations
 import csv
 import logging
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark, tell_others
+from fact_clip.core.errors import FileLocation
+from fact_clip.core.io import read_value
+from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark, warn_of_others
 from fact_clip.formats.base import (
-    length,
-    media_of,
+    Number,
     name_of,
     no_formula,
-    number,
     one_line,
     picture,
     picture_rate,
-    read_json,
+    second_of,
     seconds,
     timed,
-    typed,
     video_name,
     without_mark,
     write_json,
@@ -41,9 +43,9 @@ COLUMNS = (
 
 def write_project(segmentation: Segmentation, path: Path) -> None:
     """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event."""
-    video = media_of(segmentation)
+    video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events, end = _events(segmentation, path), length(path, segmentation)
+    events, end = _events(segmentation, path), second_of(path, segmentation, segmentation.n_frames)
     empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
     codes = sorted({code for _, _, code, _, _ in events})
     observation = {
@@ -86,22 +88,12 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
     """Write the table that BORIS 8 exports as tabular events: a row START and a row STOP per segment."""
-    video = media_of(segmentation)
+    video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     events = _events(segmentation, path)
-    end, rate = f"{length(path, segmentation):.3f}", f"{picture_rate(segmentation):.3f}"
-    fixed = (
-        Path(video).stem,
-        date,
-        remark(segmentation),
-        end,
-        "Media file(s)",
-        f"player #1:{video}",
-        "0.0",
-        end,
-        rate,
-        "",
-    )
+    end, rate = f"{second_of(path, segmentation, segmentation.n_frames):.3f}", f"{picture_rate(segmentation):.3f}"
+    source = ("Media file(s)", f"player #1:{video}", "0.0")
+    fixed = (Path(video).stem, date, remark(segmentation), end, *source, end, rate, "")
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
@@ -110,7 +102,7 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
 
 
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
-    """(seconds to the millisecond, START or STOP, class, comment, picture) in the order of time."""
+    """Return (seconds to the millisecond, START or STOP, class, comment, picture) in the order of time."""
     events = []
     for *times, segment in timed(path, segmentation):
         code = one_line(path, segment.label)
@@ -121,132 +113,145 @@ def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, st
     return events
 
 
+def _first_three(event: Any) -> Any:
+    return tuple(event[:3]) if isinstance(event, list) else event
+
+
+Event = Annotated[tuple[Number, str | None, str], BeforeValidator(_first_three)]
+"""Seconds, subject and behaviour; what else stands there (modifiers, comment, picture) is not read."""
+
+
+class _Behaviour(BaseModel):
+    """A behaviour of the ethogram, with a length ("State event") or without ("Point event")."""
+
+    code: Any = None
+    type: Any = ""
+
+
+class _MediaInfo(BaseModel):
+    """What BORIS has measured of the videos, by their paths."""
+
+    length: dict[str, Number] = {}
+
+
+class _Observation(BaseModel):
+    """What was coded of one video, or of several at a time: `file` has those of each player."""
+
+    events: list[Event] = []
+    file: dict[str, list[str]] = {}
+    media_info: _MediaInfo = _MediaInfo()
+    description: Any = None
+    offset: Number | None = Field(None, alias="time offset")
+
+
+class _Project(BaseModel):
+    """A project of BORIS."""
+
+    behaviors_conf: dict[str, _Behaviour] = {}
+    observations: dict[str, _Observation]
+
+
+@dataclass
+class _Video:
+    """What a file says of one video."""
+
+    name: str
+    where: FileLocation
+    background: str | None
+    lengths: set[float] = field(default_factory=set)
+    events: list[tuple[float, str, str]] = field(default_factory=list)  # seconds, behaviour, kind (see `_states`)
+    spans: list[Span] = field(default_factory=list)  # of rows with a start and a stop
+
+
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """The state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
+    """Read the state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
 
     A video is named after its media file, or after the observation if that has several. Point events and modifiers
     are left out; a start without a stop is an InputError.
     """
-    if path.suffix.lower() in (".tsv", ".csv"):
-        return _read_events(path, options)
-    project = read_json(path, "a BORIS project", dict)
-    where, found, left_out = str(path), list[Annotation](), 0
-    subjects, read = list[str](), set[str]()
-    behaviours = typed(project.get("behaviors_conf", {}), dict, where, "behaviors_conf")
-    kinds = [typed(each, dict, where, f"behaviour {key}") for key, each in behaviours.items()]
-    points = {each.get("code") for each in kinds if str(each.get("type", "")).lower().startswith("point")}
-    for name, content in typed(project.get("observations"), dict, where, "observations").items():
-        where = f"{path}, observation {name!r}"
-        observation = typed(content, dict, where, "it")
-        _check_offset(where, observation.get("time offset"))
-        rows = []
-        for place, event in enumerate(typed(observation.get("events", []), list, where, "events")):
-            what = f"event {place}"
-            if len(typed(event, list, where, what)) < 3:
-                raise InputError(where, f"{what} is {event}; expected [time, subject, behaviour, ...]")
-            code, subject = typed(event[2], str, where, f"{what}, behaviour"), event[1] or ""
-            rows.append(
-                (number(event[0], where, f"{what}, time"), typed(subject, str, where, f"{what}, subject"), code)
-            )
-        left_out += sum(row[2] in points for row in rows)
-        rows = [row for row in rows if row[2] not in points]
-        if not rows:  # not coded yet
+    is_table = path.suffix.lower() in (".tsv", ".csv")
+    videos, n_points = (_read_table if is_table else _read_project)(path, options.tier)
+    if n_points and not videos:
+        raise InputError(path, "only point events, which have no length", "make state events of them")
+    if n_points:
+        logger.warning("%s: %d point events are left out, since they have no length", path, n_points)
+    annotations = []
+    for video in videos:
+        spans = (*video.spans, *_states(video.where, video.events))
+        end = video.lengths.pop() if len(video.lengths) == 1 else None
+        annotations.append(Annotation(video.name, spans, "seconds", path, None, end, video.background))
+    return annotations
+
+
+def _read_project(path: Path, tier: str | None) -> tuple[list[_Video], int]:
+    """Return the videos of a project, and the number of point events."""
+    project = read_value(_Project, path, "give a BORIS project")
+    behaviours = project.behaviors_conf.values()
+    points = {behaviour.code for behaviour in behaviours if str(behaviour.type).lower().startswith("point")}
+    videos, n_points = list[_Video](), 0
+    subjects, chosen = list[str](), set[str]()
+    for name, observation in project.observations.items():
+        where = FileLocation(path, part=f"observation {name!r}")
+        _check_offset(where, observation.offset)
+        events = [(time, subject or "", code) for time, subject, code in observation.events if code not in points]
+        n_points += len(observation.events) - len(events)
+        if not events:  # not coded yet
             continue
-        chosen = choose(where, "subject", (subject for _, subject, _ in rows), options.tier)
-        subjects += [subject for _, subject, _ in rows]
-        read.add(chosen)
-        spans = _states(where, [(time, code, "") for time, subject, code in rows if subject == chosen])
-        background = read_remark(observation.get("description"))
-        video = _video(where, observation) or name
-        found.append(Annotation(video, spans, "seconds", str(path), None, _length(where, observation), background))
-    tell_others(path, "subject", subjects, read, options.tier)
-    _tell_points(path, left_out, bool(found))
-    return found
+        subjects += [subject for _, subject, _ in events]
+        subject_read = choose(where, "subject", (subject for _, subject, _ in events), tier)
+        chosen.add(subject_read)
+        media = [file for files in observation.file.values() for file in files]
+        video = _Video(video_name(media[0]) if len(media) == 1 else name, where, read_remark(observation.description))
+        video.lengths.update(observation.media_info.length.values())
+        video.events += [(time, code, "") for time, subject, code in events if subject == subject_read]
+        videos.append(video)
+    warn_of_others(path, "subject", subjects, chosen, tier)
+    return videos, n_points
 
 
-def _tell_points(path: Path, left_out: int, has_states: bool) -> None:
-    """A warning where point events are left out, and an InputError where there is nothing else."""
-    if left_out and not has_states:
-        raise InputError(
-            path, "only point events; expected state events, which start and stop", "make state events of them"
-        )
-    if left_out:
-        logger.warning("%s: %d point events are left out, since they have no length", path, left_out)
+def _check_offset(where: FileLocation, offset: float | None) -> None:
+    """Raise an InputError where the times are not those of the video, but later."""
+    if offset:
+        raise InputError(where, f"a time offset of {offset:g} s from the video", "set it to 0 in BORIS")
 
 
-def _check_offset(where: str, offset: object) -> None:
-    """An InputError where the times are not those of the video, but a stated while later."""
-    if offset not in (None, "", 0) and number(offset, where, "time offset") != 0:
-        todo = "set its time offset to 0 in BORIS"
-        raise InputError(where, f"a time offset of {offset} s; expected times of the video", todo)
-
-
-def _video(where: str, observation: dict[str, Any]) -> str | None:
-    """The name of the one video of an observation; None where it has none, or several."""
-    players = typed(observation.get("file", {}), dict, where, "file").items()
-    listed = [file for player, files in players for file in typed(files, list, where, f"file of player {player}")]
-    media = [typed(file, str, where, "a media file") for file in listed]
-    return video_name(media[0]) if len(media) == 1 else None
-
-
-def _length(where: str, observation: dict[str, Any]) -> float | None:
-    """Seconds of the one video of an observation."""
-    known = typed(observation.get("media_info", {}), dict, where, "media_info")
-    lengths = typed(known.get("length", {}), dict, where, "media_info.length").items()
-    found = [number(length, where, f"the length of {video!r}") for video, length in lengths]
-    return found[0] if len(found) == 1 else None
-
-
-def _read_events(path: Path, options: Options) -> list[Annotation]:
+def _read_table(path: Path, tier: str | None) -> tuple[list[_Video], int]:
+    """Return the videos of a table of events, and the number of point events."""
     rows = list(read_table(path, ("Behavior",)))
     subjects = [row.get("Subject", "") for _, row in rows]
-    subject = choose(path, "subject", subjects, options.tier)
-    tell_others(path, "subject", subjects, [subject], options.tier)
-    files = set[str]()
-    events: dict[str, list[tuple[float, str, str]]] = {}
-    spans: dict[str, list[Span]] = {}
-    background: dict[str, str | None] = {}
-    lengths: dict[str, set[float]] = {}
-    points = 0
-    for where, row in rows:
+    chosen = choose(path, "subject", subjects, tier)
+    warn_of_others(path, "subject", subjects, [chosen], tier)
+    videos: dict[str, _Video] = {}  # as they are written: a/x.mp4 and b/x.mp4 are two
+    n_points = 0
+    for (where, row), subject in zip(rows, subjects, strict=True):
         kind = (row.get("Behavior type") or row.get("Status") or "").upper()
-        points += kind == "POINT"
-        _check_offset(where, row.get("Time offset (s)"))
-        if row.get("Subject", "") != subject or kind == "POINT":
+        n_points += kind == "POINT"
+        if offset := row.get("Time offset (s)"):
+            _check_offset(where, seconds(where, offset, "Time offset (s)"))
+        if subject != chosen or kind == "POINT":
             continue
         if kind not in ("START", "STOP", "STATE", ""):
-            raise InputError(where, f"{kind!r}; expected START, STOP, STATE or POINT")
+            raise InputError(where, f"no kind of event {kind!r}", "give START, STOP, STATE or POINT")
         media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
-        # as it is written: a/x.mp4 and b/x.mp4 are two videos
-        name = media or row.get("Observation id") or name_of(path)
-        background[name] = read_remark(row.get("Description"))
-        stated = row.get("Media duration (s)") or row.get("Total length") or ""
-        if re.fullmatch(r"[0-9.]+", stated):  # of several files, or of none, it is no number
-            lengths.setdefault(name, set()).add(seconds(where, stated, "the length of the video"))
+        key = media or row.get("Observation id") or name_of(path)
+        name = video_name(media) if media else key
+        background = read_remark(row.get("Description"))
+        video = videos.setdefault(key, _Video(name, FileLocation(path, part=repr(name)), background))
+        length = row.get("Media duration (s)") or row.get("Total length") or ""
+        if re.fullmatch(r"[0-9.]+", length):  # of several files, or of none, it is no number
+            video.lengths.add(seconds(where, length, "the length of the video"))
+        label = without_mark(row["Behavior"])
         if row.get("Start (s)") and row.get("Stop (s)"):
             start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
-            spans.setdefault(name, []).append(Span(start, stop, without_mark(row["Behavior"]), where))
-        elif "Time" not in row:
-            raise InputError(
-                where, "no Time, and not both of Start (s) and Stop (s); expected when it starts and stops"
-            )
+            video.spans.append(Span(start, stop, label, where))
+        elif "Time" in row:
+            video.events.append((seconds(where, row["Time"], "Time"), label, kind))
         else:
-            time = seconds(where, row["Time"], "Time")
-            events.setdefault(name, []).append((time, without_mark(row["Behavior"]), kind))
-        if media:
-            files.add(name)
-    called = {name: video_name(name) if name in files else name for name in (*events, *spans)}
-    _tell_points(path, points, bool(called))
-    for name, found in events.items():
-        spans.setdefault(name, []).extend(_states(f"{path}, {called[name]!r}", found))
-    ends = {name: own.pop() for name, own in lengths.items() if len(own) == 1}
-    return [
-        Annotation(called[name], tuple(listed), "seconds", str(path), None, ends.get(name), background[name])
-        for name, listed in spans.items()
-    ]
+            raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
+    return list(videos.values()), n_points
 
 
-def _states(where: str, events: list[tuple[float, str, str]]) -> tuple[Span, ...]:
+def _states(where: FileLocation, events: list[tuple[float, str, str]]) -> tuple[Span, ...]:
     """Pair events (seconds, behaviour, kind): of a behaviour one starts it and the next one stops it.
 
     The kind is START, STOP, or anything else where the file does not say it.
@@ -255,12 +260,12 @@ def _states(where: str, events: list[tuple[float, str, str]]) -> tuple[Span, ...
     running: dict[str, float] = {}
     for time, code, kind in sorted(events, key=lambda event: event[0]):
         if kind == ("START" if code in running else "STOP"):
-            found = f"{code!r} {'starts again' if code in running else 'stops'} at {time:g} s"
-            raise InputError(where, f"{found}; expected a start and a stop in turn", "correct it in BORIS")
+            problem = f"{code!r} {'starts again' if code in running else 'stops without a start'} at {time:g} s"
+            raise InputError(where, problem, "correct it in BORIS")
         if code in running:
             spans.append(Span(running.pop(code), time, code, where))
         else:
             running[code] = time
     for code, start in running.items():
-        raise InputError(where, f"{code!r} starts at {start:g} s and never stops; expected a stop", "add it in BORIS")
+        raise InputError(where, f"{code!r} starts at {start:g} s and never stops", "add its stop in BORIS")
     return tuple(spans)

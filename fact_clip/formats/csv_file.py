@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import statistics
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.errors import CommandOption
+from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.messages import is_name, listed
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
 from fact_clip.formats.base import (
@@ -42,7 +41,7 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
     for where, row in read_table(path, COLUMNS):
         start, stop = (seconds(where, row[column], column) for column in ("start", "stop"))
         if not (start.is_integer() and stop.is_integer()):
-            raise InputError(where, f"frames {row['start']} to {row['stop']}; expected whole frame numbers")
+            raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
         confidence = seconds(where, row["confidence"], "confidence") if row["confidence"] else None
         segments.append(segment_at(where, int(start), int(stop), without_mark(row["action"]), confidence))
         if row["stop_seconds"]:
@@ -51,7 +50,7 @@ def read(path: Path, gaps: Gaps) -> Segmentation:
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """Rows of start, stop and label (or action), separated by commas, semicolons or tabs.
+    """Read rows of start, stop and label (or action), separated by commas, semicolons or tabs.
 
     The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or `start` and `stop` in
     `options.unit`. A time may be written 00:01:02.5. Without a column `video` the file is one video.
@@ -60,16 +59,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
-        found = f"no column 'label' among {listed([*map(repr, header)])}" if rows else "no rows"
-        raise InputError(path, f"{found}; expected columns start, stop, label")
+        problem = f"no column 'label' among {listed(map(repr, header))}" if rows else "no rows"
+        raise InputError(path, problem, "the columns are start, stop, label")
     start, stop, unit = _columns(path, rows, options.unit)
-    if unit == "seconds" and options.fps is not None and "start_frame" not in rows[0][1]:
-        raise InputError(
-            CommandOption("--source-fps"), f"for {path}, whose times are seconds; expected frames", "leave it out"
-        )
-    without = next((where for where, row in rows if not row.get("video", "").strip()), None)
-    if without is not None and any(row.get("video", "").strip() for _, row in rows):
-        raise InputError(without, "video is empty; expected the name of a video, as in other rows")
+    if unit == "seconds" and options.fps is not None and "start_frame" not in header:
+        raise InputError(CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out")
+    unnamed = [where for where, row in rows if not row.get("video", "").strip()]
+    if 0 < len(unnamed) < len(rows):
+        raise InputError(unnamed[0], "video is empty, but other rows name theirs")
     if options.unit is None:
         _check_seconds(rows)
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
@@ -77,105 +74,89 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         times = seconds(where, row[start], start), seconds(where, row[stop], stop)
         spans.setdefault(row.get("video", ""), []).append(Span(*times, without_mark(row[label]), where))
     return [
-        Annotation(video_name(video) if video else name_of(path), tuple(found), unit, str(path), options.fps)
-        for video, found in spans.items()
+        Annotation(video_name(video) if video else name_of(path), tuple(spans_of_video), unit, path, options.fps)
+        for video, spans_of_video in spans.items()
     ]
 
 
 def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
+    """Return the columns of start and stop, and their unit."""
     header = rows[0][1].keys()
     if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
-        empty = next((where for where, row in rows if not row["start_seconds"]), None)
-        if empty is None:
+        empty = [where for where, row in rows if not row["start_seconds"]]
+        if not empty:
             return "start_seconds", "stop_seconds", "seconds"
-        if any(row["start_seconds"] or row["stop_seconds"] for _, row in rows):
-            raise InputError(empty, "start_seconds is empty; expected seconds in all rows, or in none")
+        if len(empty) < len(rows):
+            raise InputError(empty[0], "start_seconds is empty, but not in other rows")
         unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"
     other = "seconds" if unit == "frames" else "frame"
-    if unit is not None and header >= {f"start_{other}", f"stop_{other}"} and not header >= {"start", "stop"}:
-        raise InputError(
-            CommandOption("--unit"),
-            f"{unit} for {path}, which has start_{other}; expected columns start, stop",
-            "leave it out",
-        )
+    if unit is not None and f"start_{other}" in header and not header >= {"start", "stop"}:
+        raise InputError(CommandOption("--unit"), f"{path} has start_{other}, not {unit}", "leave it out")
     if not header >= {"start", "stop"}:
-        raise InputError(path, f"columns {', '.join(header)}; expected columns start, stop, label")
+        raise InputError(path, f"the columns {', '.join(header)}", "give start, stop, label")
     if unit is None:
-        raise InputError(path, "columns 'start' and 'stop' without a unit; expected seconds or frames", "set --unit")
+        raise InputError(path, "'start' and 'stop' may be seconds or frames", "set --unit")
     return "start", "stop", unit
 
 
-_AGREE = 1.5  # frames; a frame may start a moment off the grid
-
-
 def _check_seconds(rows: Sequence[Row]) -> None:
-    """An InputError for a row whose frames and seconds are not the same time, where most other rows tell a rate."""
+    """Raise an InputError for a row whose frames and seconds are not the same time, if most rows have one rate."""
     header = rows[0][1].keys()
     names = ("start_frame", "stop_frame") if "start_frame" in header else ("start", "stop")
-    if not header >= {*names, "start_seconds", "stop_seconds"}:
+    columns = list(zip(names, ("start_seconds", "stop_seconds"), strict=True))
+    if not all(row.get(name, "").strip().isdecimal() and row.get(end) for _, row in rows for name, end in columns):
         return
-    found: dict[str, list[tuple[str, Row, float, float]]] = {}  # of each video: end, row, frame, second
-    for row in rows:
-        for end, name in zip(("start", "stop"), names, strict=True):
-            cell, other = row[1][name].strip(), row[1][f"{end}_seconds"].strip()
-            if not (cell.isdecimal() and other):
-                return  # no frames, or nothing to compare them with
-            time = seconds(row[0], other, f"{end}_seconds")
-            found.setdefault(row[1].get("video", ""), []).append((end, row, float(cell), time))
-    for ends in found.values():
-        rates = [frame / time for _, _, frame, time in ends if frame > 0 and time > 0]
-        rate = statistics.median(rates) if rates else 0.0
-        ends.sort(key=lambda end: end[2])
-        late = [time * rate - frame for _, _, frame, time in ends]  # in frames
-        off = [end for end, frames in zip(ends, late, strict=True) if abs(frames) > _AGREE]
-        # where a recorder paused, all that follows is late
-        follow = late[len(late) - len(off) :]
-        paused = len({end[2] for end in off}) > 1 and off == ends[len(ends) - len(off) :]
-        paused = paused and all(after >= before - _AGREE for before, after in pairwise(follow))
-        if off and 2 * len(off) < len(ends) and not paused:
-            end, (where, _), frame, time = off[0]
-            expected = f"frame {frame:g} at about {frame / rate:g} s, as other rows say"
-            todo = "correct one of them, or say which counts with --unit seconds or --unit frames"
-            raise InputError(
-                where, f"{end} is frame {frame:g}, but {end}_seconds is {time:g}; expected {expected}", todo
-            )
+    videos: dict[str, list[tuple[FileLocation, str, float, float]]] = {}
+    for where, row in rows:
+        ends = [(where, end, float(row[name]), seconds(where, row[end], end)) for name, end in columns]
+        videos.setdefault(row.get("video", ""), []).extend(ends)
+    for ends in videos.values():
+        rate = statistics.median([frame / time for _, _, frame, time in ends if frame and time] or [0.0])
+        # frames of a variable rate are a little off
+        wrong = [end for end in ends if abs(end[3] * rate - end[2]) > max(10, end[2] / 10)]
+        if rate and wrong and 2 * len(wrong) < len(ends):  # else the frames are not evenly spaced
+            where, name, frame, time = wrong[0]
+            problem = f"{name} is {time:g}, but frame {frame:g} is at about {frame / rate:g} s by the other rows"
+            raise InputError(where, problem, "correct one of them, or say with --unit which counts")
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:
-    """The annotation CSV of Epic-Kitchens: "verb,noun" per row, by name or (without class files) by number."""
-    needed = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
+    """Read the annotation CSV of Epic-Kitchens: "verb,noun" per row, by name or (without class files) by number."""
+    columns = ("video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     if (options.verbs is None) != (options.nouns is None):
-        raise InputError(CommandOption("--verbs and --nouns"), "only one of them; expected both or none")
+        raise InputError(CommandOption("--verbs and --nouns"), "one of them is missing", "give both or neither")
     verbs, nouns = _class_names(options.verbs), _class_names(options.nouns)
     spans: dict[str, list[Span]] = {}
-    for where, row in read_table(path, needed):
+    for where, row in read_table(path, columns):
         if not row["video_id"].strip():
-            raise InputError(where, "video_id is empty; expected the name of a video")
+            raise InputError(where, "video_id is empty")
         label = f"{_class_name(where, row, 'verb', verbs)},{_class_name(where, row, 'noun', nouns)}"
         start, stop = (seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
         spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
-    return [Annotation(name, tuple(found), "seconds", str(path)) for name, found in spans.items()]
+    return [Annotation(name, tuple(spans_of_video), "seconds", path) for name, spans_of_video in spans.items()]
 
 
 def _class_names(path: Path | None) -> dict[str, str] | None:
+    """Return the names of a class file by their number."""
     if path is None:
         return None
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for where, row in read_table(path, ("id", "key")):
-        if row["id"] in found or not is_name(row["key"]):
-            raise InputError(where, f"id {row['id']!r}, key {row['key']!r}; expected each id once, with a name")
-        found[row["id"]] = row["key"]
-    return found
+        if row["id"] in names or not is_name(row["key"]):
+            raise InputError(where, f"id {row['id']!r}, key {row['key']!r}", "give each id once, with a name")
+        names[row["id"]] = row["key"]
+    return names
 
 
-def _class_name(where: str, row: Mapping[str, str], kind: str, names: Mapping[str, str] | None) -> str:
+def _class_name(where: FileLocation, row: Mapping[str, str], kind: str, names: Mapping[str, str] | None) -> str:
+    """Return the name of a verb or noun, or its number where there are no class files."""
     number = row[f"{kind}_class"]
-    if names is None and not number.strip():
-        raise InputError(where, "an empty class; expected its number or name")
+    if not number.strip():
+        raise InputError(where, f"{kind}_class is empty")
     if names is None:
         return number
     if number not in names:
-        raise InputError(where, f"{kind}_class {number}; expected one of the {len(names)} ids of --{kind}s")
+        raise InputError(where, f"{kind}_class {number} is not among the {len(names)} ids of --{kind}s")
     return names[number]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import check_file
-from fact_clip.core.messages import listed
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, tell_others
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, warn_of_others
 from fact_clip.formats.base import library, milliseconds, name_of
 
 CONFIDENCE = "confidence"
@@ -37,7 +35,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
         eaf.add_linked_file(*_link(path, Path(segmentation.media)))
     for text in (segmentation.media or "", *segmentation.background, *segmentation.transcript):
         if _NO_XML.search(text):
-            raise InputError(path, f"{text!r}; expected a name whose signs XML allows", "write .csv or .json")
+            raise InputError(path, f"{text!r} has a character that XML cannot hold", "write .csv or .json")
     for start, stop, segment in milliseconds(path, segmentation):
         eaf.add_annotation(OURS, start, stop, segment.label)
         if segment.confidence is not None:
@@ -49,7 +47,10 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def _link(path: Path, video: Path) -> tuple[str, str, str]:
-    """Address of a video, its path relative to `path` (they may move together), its type; ELAN escapes nothing."""
+    """Return the address of a video, its path relative to `path` (they may move together), and its type.
+
+    ELAN escapes nothing.
+    """
     mime = _MIME.get(video.suffix.lower(), "unknown")
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
@@ -60,99 +61,65 @@ def _link(path: Path, video: Path) -> tuple[str, str, str]:
     return f"file://{'' if video.as_posix().startswith('/') else '/'}{video.as_posix()}", f"./{relative}", mime
 
 
-def _check_no_document_type(path: Path) -> None:
-    """An InputError for a document type, in which entities are declared that name other files, or multiply."""
-
-    def refuse(*_: object) -> None:
-        raise InputError(path, "a document type; expected an ELAN document, which has none", "save it again in ELAN")
-
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    try:
-        with path.open("rb") as file:
-            parser.ParseFile(file)
-    except InputError:
-        raise
-    except (expat.ExpatError, LookupError, ValueError, OSError):
-        return  # said where it is read
-
-
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """The aligned annotations of one tier, in seconds; the video is named after the file."""
+    """Read the aligned annotations of one tier, in seconds; the video is named after the file."""
     root = _document(path)
-    times = _times(path, root)
-    tiers: dict[str, list[ElementTree.Element]] = {}
-    for each in root.iter("TIER"):
-        name = _id(path, each, "TIER_ID", tiers)
-        tiers[name] = each.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
-    annotated = [name for name, aligned in tiers.items() if aligned]
+    slots = _by_id(path, root.iter("TIME_SLOT"), "TIME_SLOT_ID")
+    tiers = _by_id(path, root.iter("TIER"), "TIER_ID")
+    aligned = {name: tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION") for name, tier in tiers.items()}
     # ours is empty where a video is nothing but background
-    names = annotated or [name for name in tiers if name == OURS]
-    if options.tier in tiers and options.tier not in names:
-        expected = f"one of {listed([*map(repr, names)])}" if names else "a tier with some"
-        raise InputError(
-            path, f"the tier {options.tier!r} has no annotations with times of their own; expected {expected}"
-        )
+    names = [name for name in aligned if aligned[name]] or [name for name in aligned if name == OURS]
     tier = choose(path, "tier", names, options.tier)
-    tell_others(path, "tier", names, [tier], options.tier)
-    spans: dict[str, Span] = {}
-    for each in tiers[tier]:
-        key = _id(path, each, "ANNOTATION_ID", spans)
-        where = f"{path}, tier {tier!r}, annotation {key}"
-        start, stop = (times.get(each.get(f"TIME_SLOT_REF{end}", "")) for end in (1, 2))
-        if start is None or stop is None:
-            raise InputError(where, "an end without a time; expected an aligned annotation", "align it in ELAN")
-        spans[key] = Span(start / 1000, stop / 1000, each.findtext("ANNOTATION_VALUE") or "", where)
-    properties = {each.get("NAME"): each.text for each in root.iterfind("HEADER/PROPERTY")}
-    background = properties.get(BACKGROUND)
-    return [Annotation(name_of(path), tuple(spans.values()), "seconds", str(path), background=background)]
+    warn_of_others(path, "tier", names, [tier], options.tier)
+    spans = []
+    for key, annotation in _by_id(path, aligned[tier], "ANNOTATION_ID").items():
+        where = FileLocation(path, part=f"tier {tier!r}, annotation {key}")
+        start, stop = (_milliseconds(where, slots.get(annotation.get(f"TIME_SLOT_REF{end}", ""))) for end in (1, 2))
+        spans.append(Span(start / 1000, stop / 1000, annotation.findtext("ANNOTATION_VALUE") or "", where))
+    properties = {entry.get("NAME"): entry.text for entry in root.iterfind("HEADER/PROPERTY")}
+    return [Annotation(name_of(path), tuple(spans), "seconds", path, background=properties.get(BACKGROUND))]
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Refuses a document type, in which entities are declared that name other files, or multiply."""
+
+    def doctype(self, *_: object) -> None:
+        raise ValueError("it has a document type, which ELAN writes none of")
 
 
 def _document(path: Path) -> ElementTree.Element:
-    """An ELAN document whose times are milliseconds of its video."""
+    """Return the root of an ELAN document whose times are milliseconds of its video."""
     check_file(path, "an ELAN document")
-    _check_no_document_type(path)
     try:
-        root = ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror}); expected an ELAN document") from None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise InputError(path, f"not XML ({error}); expected an ELAN document") from None
+        root = ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:
+        raise InputError(path, f"not an ELAN document ({error})", "save it again in ELAN") from None
     if root.tag != "ANNOTATION_DOCUMENT":
-        raise InputError(path, f"XML of <{root.tag}>; expected an ELAN document, <ANNOTATION_DOCUMENT>")
+        raise InputError(path, f"XML of <{root.tag}>, not an ELAN document")
     for header in root.iterfind("HEADER"):
-        if header.get("TIME_UNITS", "milliseconds") != "milliseconds":
-            raise InputError(path, f"TIME_UNITS {header.get('TIME_UNITS')!r}; expected milliseconds", "save it in ELAN")
-        moved = [each.get("TIME_ORIGIN") for each in header.iterfind("MEDIA_DESCRIPTOR")][:1]
-        if moved not in ([], [None], ["0"]):
-            found = f"a video that begins {moved[0]} ms before the times (TIME_ORIGIN)"
-            raise InputError(path, f"{found}; expected times of the video", "set its offset to 0 in ELAN")
+        if (unit := header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
+            raise InputError(path, f"its times are {unit}", "save it in ELAN with times in milliseconds")
+        media = header.find("MEDIA_DESCRIPTOR")
+        if media is not None and media.get("TIME_ORIGIN", "0") != "0":
+            problem = f"the video begins {media.get('TIME_ORIGIN')} ms before the times (TIME_ORIGIN)"
+            raise InputError(path, problem, "set its offset to 0 in ELAN")
     return root
 
 
-def _times(path: Path, root: ElementTree.Element) -> dict[str, int]:
-    """Milliseconds of the time slots that have some."""
-    times: dict[str, int] = {}
-    seen = set[str]()
-    for slot in root.iter("TIME_SLOT"):
-        key = _id(path, slot, "TIME_SLOT_ID", seen)
-        seen.add(key)
-        text = slot.get("TIME_VALUE")
-        if text is None:
-            continue
-        if not re.fullmatch(r"[0-9]{1,12}", text.strip()):
-            raise InputError(
-                FileLocation(path, part=f"time slot {key}"),
-                f"TIME_VALUE {text!r}; expected whole milliseconds, 0 or more",
-            )
-        times[key] = int(text)
-    return times
+def _milliseconds(where: FileLocation, slot: ElementTree.Element | None) -> int:
+    """Return the time of a time slot."""
+    text = "" if slot is None else slot.get("TIME_VALUE", "").strip()
+    if not text:
+        raise InputError(where, "an end without a time", "align it in ELAN")
+    if not re.fullmatch(r"[0-9]{1,12}", text):
+        raise InputError(where, f"a time of {text!r}, not whole milliseconds")
+    return int(text)
 
 
-def _id(path: Path, element: ElementTree.Element, attribute: str, known: Container[str]) -> str:
-    """The identifier of an element, which is there and new."""
-    found = element.get(attribute)
-    if found is None or found in known:
-        problem = f"<{element.tag}> without {attribute}" if found is None else f"{attribute} {found!r} twice"
-        raise InputError(path, f"{problem}; expected each element with an identifier of its own")
-    return found
+def _by_id(path: Path, elements: Iterable[ElementTree.Element], attribute: str) -> dict[str, ElementTree.Element]:
+    """Return elements by their identifier, which no two share."""
+    by_id: dict[str, ElementTree.Element] = {}
+    for element in elements:
+        if by_id.setdefault(element.get(attribute, ""), element) is not element:
+            raise InputError(path, f"two elements with the {attribute} {element.get(attribute)!r}")
+    return by_id

@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fact_clip.core import InputError, Segment, Segmentation
-from fact_clip.core.io import is_number, parse_json, read_text
-from fact_clip.core.segments import MOST_FRAMES, NewWord
+from pydantic import BaseModel, Field
+
+from fact_clip.core import InputError, Segmentation
+from fact_clip.core.errors import FileLocation
+from fact_clip.core.io import parse_value, read_text, read_value
+from fact_clip.core.segments import MAX_FRAMES, NewWord
 from fact_clip.formats.annotations import Annotation, Options, Span
-from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, read_json, segment_at, write_json
+from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, segment_at, write_json
+
+
+class _Segment(BaseModel):
+    """A segment of our JSON."""
+
+    start: int
+    stop: int
+    action: str
+    confidence: float | None = None
+    stop_seconds: float | None = None
+
+
+class _File(BaseModel):
+    """Our JSON (docs/json.md)."""
+
+    segments: list[_Segment]
+    fps: float | None = None
+    n_frames: int | None = Field(None, ge=1, le=MAX_FRAMES)
+    times: tuple[float, ...] | None = None
+    media: str | None = None
+    video_fps: float | None = None
+    background: tuple[str, ...] = ()
+    new_words: tuple[NewWord, ...] = ()
 
 
 def as_dict(segmentation: Segmentation) -> dict[str, Any]:
-    """A segmentation as plain JSON: fps, n_frames, all segments, and what else is known (docs/json.md)."""
+    """Return a segmentation as plain JSON: fps, n_frames, all segments, and what else is known (docs/json.md)."""
     tree: dict[str, Any] = {"fps": segmentation.fps, "n_frames": segmentation.n_frames}
     if segmentation.media is not None:
         tree["media"] = segmentation.media
@@ -39,56 +65,36 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 def read(path: Path, gaps: Gaps) -> Segmentation:
     """Read what `write` wrote; n_frames and the seconds may be missing, as frames and fps decide."""
-    return from_dict(path, read_json(path, "an object with fps and segments", dict), gaps)
+    return _segmentation(path, read_value(_File, path, "give an object with fps and segments"), gaps)
 
 
-def from_dict(path: Path, tree: dict[str, Any], gaps: Gaps) -> Segmentation:
-    """The segmentation of which `as_dict` gave `tree`; `path` is named in errors."""
-    if not isinstance(tree.get("segments"), list):
-        raise InputError(path, "no list 'segments'; expected an object with fps and segments")
-    times, media, background = tree.get("times"), tree.get("media"), tree.get("background", [])
-    for key in ("fps", "video_fps"):
-        if not (tree.get(key) is None or is_number(tree[key])):
-            raise InputError(path, f"{key} {tree[key]!r}; expected a number or null")
-    if not (times is None or (isinstance(times, list) and all(map(is_number, times)))):
-        raise InputError(
-            path, "times that are not a list of numbers; expected seconds: the start of each frame, and the end"
-        )
-    if not (media is None or isinstance(media, str)):
-        raise InputError(path, f"media {media!r}; expected the path of a video or null")
-    if not (isinstance(background, list) and all(isinstance(name, str) for name in background)):
-        raise InputError(path, f"background {background!r}; expected a list of names")
-    length = tree.get("n_frames")
-    if not (length is None or (type(length) is int and 1 <= length <= MOST_FRAMES)):
-        raise InputError(path, f"n_frames {length!r}; expected a whole number, 1 to {MOST_FRAMES:,}, or null")
-    segments = [_read_segment(f"{path}, segment {number}", entry) for number, entry in enumerate(tree["segments"])]
+def from_dict(path: Path, tree: Mapping[str, Any]) -> Segmentation:
+    """Return the segmentation of which `as_dict` gave `tree`; `path` is named in errors."""
+    return _segmentation(path, parse_value(_File, tree, path), Gaps())
+
+
+def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
+    """Return the segmentation in a file."""
+    segments = [
+        segment_at(FileLocation(path, part=f"segment {number}"), row.start, row.stop, row.action, row.confidence)
+        for number, row in enumerate(file.segments)
+    ]
     if gaps.n_frames is None:
-        gaps = replace(gaps, n_frames=length)
-    found = gapless(path, segments, tree.get("fps"), gaps, times)
-    if length is not None and found.n_frames != length:
-        raise InputError(
-            path, f"segments to frame {found.n_frames}, and n_frames {length}; expected the same length twice"
-        )
-    new_words = _read_new_words(path, tree.get("new_words", []))
-    rate, own = tree.get("video_fps"), tuple(background)
-    return replace(found, media=media, video_fps=rate, background=own, new_words=new_words)
-
-
-_WORD_TYPES: dict[str, type | tuple[type, ...]] = {
-    "action": str,
-    "slot": str,
-    "word": str,
-    "nearest": str,
-    "similarity": (int, float),
-    "far": bool,
-}
-
-
-def _read_new_words(path: Path, rows: Any) -> tuple[NewWord, ...]:
-    for row in rows if isinstance(rows, list) else [rows]:
-        if not isinstance(row, dict) or not all(isinstance(row.get(key), _WORD_TYPES[key]) for key in _WORD_TYPES):
-            raise InputError(path, f"new_words with {row!r}; expected a list of objects with {', '.join(_WORD_TYPES)}")
-    return tuple(NewWord(**{key: row[key] for key in _WORD_TYPES}) for row in rows)
+        gaps = replace(gaps, n_frames=file.n_frames)
+    segmentation = gapless(
+        path,
+        segments,
+        file.fps,
+        gaps,
+        times=file.times,
+        media=file.media,
+        video_fps=file.video_fps,
+        background=file.background,
+        new_words=file.new_words,
+    )
+    if file.n_frames not in (None, segmentation.n_frames):
+        raise InputError(path, f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}")
+    return segmentation
 
 
 def write_lines(segmentation: Segmentation, path: Path) -> None:
@@ -102,47 +108,42 @@ def read_lines(path: Path, gaps: Gaps) -> Segmentation:
     segments, times = [], []
     # not splitlines: JSON may contain the other line ends of Unicode
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        where = f"{path}:{number}"
-        if not line.strip():
-            continue
-        entry = parse_json(line, where, "one segment per line")
-        segments.append(_read_segment(where, entry))
-        if is_number(entry.get("stop_seconds")):
-            times.append((segments[-1].stop, float(entry["stop_seconds"])))
+        if line.strip():
+            where = FileLocation(path, number)
+            try:
+                row = parse_value(_Segment, line, path, "give one segment per line")
+            except InputError as error:
+                raise error.at(where) from None
+            segments.append(segment_at(where, row.start, row.stop, row.action, row.confidence))
+            if row.stop_seconds is not None:
+                times.append((row.stop, row.stop_seconds))
     return gapless(path, segments, rate_of(times), gaps)
 
 
-def _read_segment(where: str, entry: Any) -> Segment:
-    if not isinstance(entry, dict) or not {"start", "stop", "action"} <= set(entry):
-        raise InputError(where, f"{entry!r}; expected an object with start, stop, action")
-    confidence = entry.get("confidence")
-    if not isinstance(entry["action"], str) or not (confidence is None or is_number(confidence)):
-        raise InputError(where, f"{entry!r}; expected a name as action, a number or null as confidence")
-    return segment_at(where, entry["start"], entry["stop"], entry["action"], confidence)
+_Runs = dict[str, list[tuple[Any, Annotated[int, Field(ge=1)]]]]
 
 
 def read_runs(path: Path, options: Options) -> list[Annotation]:
-    """Run-length labels: NAME -> [[class, frames], ...]; a class is a name or an index into `options.classes`."""
-    found = []
-    for name, runs in read_json(path, "NAME: [[class, frames], ...]", dict).items():
-        if not isinstance(runs, list) or "/" in name or "\\" in name:
-            raise InputError(path, f"{name!r}: {str(runs)[:40]}; expected a name and its list of [class, frames]")
+    """Read run-length labels: NAME -> [[class, frames], ...]; a class is a name or an index into `options.classes`."""
+    annotations = []
+    for name, runs in read_value(_Runs, path, "give NAME: [[class, frames], ...]").items():
+        if "/" in name or "\\" in name:
+            raise InputError(path, f"{name!r} is not the name of a video without folders")
         spans: list[Span] = []
         start = 0
-        for number, run in enumerate(runs):
-            where = f"{path}, {name!r}, run {number}"
-            if not isinstance(run, list) or len(run) != 2 or type(run[1]) is not int or run[1] < 1:
-                raise InputError(where, f"{run!r}; expected [class, frames]")
-            spans.append(Span(start, start + run[1], _class_name(where, run[0], options.classes), where))
-            start += run[1]
-        found.append(Annotation(name, tuple(spans), "frames", str(path), options.fps))
-    return found
+        for number, (value, n_frames) in enumerate(runs):
+            where = FileLocation(path, part=f"{name!r}, run {number}")
+            spans.append(Span(start, start + n_frames, _class_name(where, value, options.classes), where))
+            start += n_frames
+        annotations.append(Annotation(name, tuple(spans), "frames", path, options.fps))
+    return annotations
 
 
-def _class_name(where: str, value: Any, classes: Sequence[str]) -> str:
+def _class_name(where: FileLocation, value: Any, classes: Sequence[str]) -> str:
+    """Return the name of a class given by its name or index."""
     if isinstance(value, str):
         return value
     if type(value) is int and 0 <= value < len(classes):
         return classes[value]
-    indices, todo = (f" (0 to {len(classes) - 1})", "") if classes else ("", "give the names with --mapping")
-    raise InputError(where, f"class {value!r}; expected a name or an index into the mapping{indices}", todo)
+    fix = f"give an index of the mapping, 0 to {len(classes) - 1}" if classes else "give the names with --mapping"
+    raise InputError(where, f"no class {value!r}", fix)

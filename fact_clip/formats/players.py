@@ -9,30 +9,30 @@ from pathlib import Path
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_text
-from fact_clip.formats.base import Gaps, length, library, media_of, milliseconds, one_line, timed
+from fact_clip.formats.base import Gaps, library, milliseconds, one_line, second_of, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
-    """One label per line, one line per frame, as in MS-TCN's groundTruth folder; rate and confidence are lost."""
+    """Write one label per line, one line per frame, as in MS-TCN's groundTruth folder; rate and confidence are lost."""
     for label in segmentation.transcript:
         if not label or "\n" in label or "\r" in label:
-            raise InputError(path, f"label {label!r}; expected a name of one line", "write .csv or .json")
+            raise InputError(path, f"label {label!r} is not a name of one line", "write .csv or .json")
     _write(path, (f"{label}\n" for label in segmentation.to_frames()))
 
 
 def read_frames(path: Path, gaps: Gaps) -> Segmentation:
-    """Maximal runs of equal lines; CRLF is allowed, a blank line before the end is an InputError."""
+    """Read maximal runs of equal lines; CRLF is allowed, a blank line before the end is an InputError."""
     text = read_text(path).replace("\r\n", "\n").rstrip("\r\n")
     if not text:
-        raise InputError(path, "no frames; expected one label per line")
+        raise InputError(path, "no frames", "give one label per line")
     lines = text.split("\n")
     if "" in lines:
-        raise InputError(FileLocation(path, lines.index("") + 1), "a blank line; expected one label per line")
+        raise InputError(FileLocation(path, lines.index("") + 1), "a blank line", "give one label per line")
     return Segmentation.from_frames(lines)
 
 
 def write_vtt(segmentation: Segmentation, path: Path) -> None:
-    """WebVTT: one cue per segment, its confidence in a comment before it, the video in the first line."""
+    """Write WebVTT: one cue per segment, its confidence in a comment before it, the video in the first line."""
     media = " ".join((segmentation.media or "").split())
     # an arrow may only stand between times
     blocks = [f"WEBVTT - {media}\n" if media and "-->" not in media else "WEBVTT\n"]
@@ -45,7 +45,7 @@ def write_vtt(segmentation: Segmentation, path: Path) -> None:
 
 
 def write_srt(segmentation: Segmentation, path: Path) -> None:
-    """SubRip: one numbered subtitle per segment; the confidence is lost."""
+    """Write SubRip: one numbered subtitle per segment; the confidence is lost."""
     blocks = [
         f"{number}\n{_clock(start, ',')} --> {_clock(stop, ',')}\n{one_line(path, segment.label)}\n"
         for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1)
@@ -54,28 +54,26 @@ def write_srt(segmentation: Segmentation, path: Path) -> None:
 
 
 def _clock(time: int, point: str) -> str:
-    """Milliseconds as 00:00:00.000."""
+    """Return milliseconds as 00:00:00.000."""
     minutes, rest = divmod(time, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
 
 
 def write_audacity(segmentation: Segmentation, path: Path) -> None:
-    """Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost."""
+    """Write Audacity's label track: start, stop and label between tabs, to the microsecond; the confidence is lost."""
     cues = timed(path, segmentation)
-    _write(path, (f"{start:.6f}\t{stop:.6f}\t{one_line(path, each.label)}\n" for start, stop, each in cues))
+    _write(path, (f"{start:.6f}\t{stop:.6f}\t{one_line(path, segment.label)}\n" for start, stop, segment in cues))
 
 
 def write_rttm(segmentation: Segmentation, path: Path) -> None:
-    """NIST's RTTM: one SPEAKER line per segment with file, channel 1, start, duration, label, confidence.
+    """Write NIST's RTTM: one SPEAKER line per segment with file, channel 1, start, duration, label, confidence.
 
     Blanks end a field, so blanks in names become underscores; two labels that become one are an InputError.
     """
-    names = {each.label: "_".join(one_line(path, each.label).split()) for each in segmentation.foreground}
+    names = {segment.label: "_".join(one_line(path, segment.label).split()) for segment in segmentation.foreground}
     if len(set(names.values())) < len(names):
-        raise InputError(
-            path, "two labels that differ in blanks only; expected names that differ", "write .csv or .json"
-        )
-    video = "_".join(Path(media_of(segmentation)).stem.split()) or "video"
+        raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
+    video = "_".join(Path(segmentation.media or "").stem.split()) or "video"
     lines = []
     for *times, segment in timed(path, segmentation):
         start, stop = (round(time, 6) for time in times)
@@ -95,23 +93,24 @@ def write_otio(segmentation: Segmentation, path: Path) -> None:
     Its times are in frames, or in milliseconds if there are frame times.
     """
     otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
-    length(path, segmentation)  # refuses a segmentation without seconds
+    second_of(path, segmentation, 0)
     if segmentation.times is None:
         rate = segmentation.fps
         cuts = [(segment.start, segment.stop, segment) for segment in segmentation]
     else:
         rate, cuts = 1000.0, milliseconds(path, replace(segmentation, background=()))
-    video = Path(media_of(segmentation))
-    address = video.as_uri() if video.is_absolute() else media_of(segmentation)
+    media = segmentation.media or "video"
+    video = Path(media)
+    address = video.as_uri() if video.is_absolute() else media
     track = otio.schema.Track("action", kind=otio.schema.TrackKind.Video)
     for start, stop, segment in cuts:
         times = [otio.opentime.RationalTime(time, rate) for time in (start, stop - start)]
         if segment.label in segmentation.background:
             track.append(otio.schema.Gap(duration=times[1]))
             continue
-        media = otio.schema.ExternalReference(target_url=address)
+        reference = otio.schema.ExternalReference(target_url=address)
         metadata = {} if segment.confidence is None else {"fact_clip": {"confidence": segment.confidence}}
-        track.append(otio.schema.Clip(segment.label, media, otio.opentime.TimeRange(*times), metadata))
+        track.append(otio.schema.Clip(segment.label, reference, otio.opentime.TimeRange(*times), metadata))
     timeline = otio.schema.Timeline(video.stem)
     timeline.tracks.append(track)
     path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")

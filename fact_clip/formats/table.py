@@ -13,7 +13,7 @@ from fact_clip.core import InputError
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_text
 
-Row = tuple[str, Mapping[str, str]]  # file:line, and the cells by column
+Row = tuple[FileLocation, Mapping[str, str]]  # where it stands, and the cells by column
 Line = tuple[int, list[str]]  # its number, and its cells
 
 
@@ -32,11 +32,10 @@ def read_lines(path: Path, expected: str, *, latin: bool = False, comment: str |
     if comment is not None:
         numbered = [(number, line) for number, line in numbered if not line.lstrip().startswith(comment)]
     separator = find_separator(numbered[0][1]) if numbered else None
+    if separator is None:
+        return [(number, line.split()) for number, line in numbered]
     table: list[Line] = []
     for number, line in numbered:
-        if separator is None:
-            table.append((number, line.split()))
-            continue
         try:
             (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
         except csv.Error as error:
@@ -54,35 +53,31 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     if markup := re.match(r"\s*(?:\[\s*)?([<{])", text):
         raise InputError(path, f"{'XML' if markup[1] == '<' else 'JSON'}, not a table", "see --from")
     lines = io.StringIO(text, newline="")
-    header_line, missing = 0, list(columns)
+    number, missing = 0, list(columns)
     for header in lines:
-        header_line += 1
+        number += 1
         if re.match(r"\ufeff?sep=.\r?$", header):  # by which Excel is told the separator
             continue
         separator = find_separator(header) or ","
         try:
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-        except (csv.Error, StopIteration) as error:
-            raise InputError(FileLocation(path, header_line), f"not the header of a table ({error})") from None
+        except csv.Error as error:
+            raise InputError(FileLocation(path, number), f"not the header of a table ({error})") from None
         missing = min(missing, [column for column in columns if column not in names], key=len)
         if any(names) and not missing:
             break
     else:
         fix = f"the columns are {', '.join(columns)}" if columns else ""
         raise InputError(path, f"no column {missing[0]!r}" if missing else "no rows", fix)
-    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
-    if twice is not None:
-        raise InputError(FileLocation(path, header_line), f"the column {twice!r} twice", "name each once")
+    repeated = next((name for name, count in Counter(names).items() if name and count > 1), None)
+    if repeated is not None:
+        raise InputError(FileLocation(path, number), f"two columns {repeated!r}", "give each another name")
     rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
-        for row in rows:
-            where = f"{path}:{header_line + rows.line_num}"
-            if not any(row):
-                continue
+        for row in filter(any, rows):
+            where = FileLocation(path, number + rows.line_num)
             if len(row) != len(names):
-                line = FileLocation(path, header_line + rows.line_num)
-                raise InputError(line, f"{len(row)} cells, but {len(names)} in the header")
+                raise InputError(where, f"{len(row)} cells, but {len(names)} in the header")
             yield where, dict(zip(names, row, strict=True))
     except csv.Error as error:
-        line = FileLocation(path, header_line + rows.line_num)
-        raise InputError(line, f"not a row of a table ({error})") from None
+        raise InputError(FileLocation(path, number + rows.line_num), f"not a row of a table ({error})") from None

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark, tell_others
-from fact_clip.formats.base import media_of, number, read_json, timed, typed, video_name, write_json
+from fact_clip.core.errors import FileLocation
+from fact_clip.core.io import read_value
+from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark, warn_of_others
+from fact_clip.formats.base import Number, timed, video_name, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -19,15 +23,15 @@ TEMPORAL = "FILE1_Z2_XY0"  # what VIA calls an attribute of a stretch of time
 
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write one temporal segment per segment, in seconds; the action is a choice, the confidence a text beside it."""
-    video = media_of(segmentation)
+    video = segmentation.media or "video"
     classes = {label: label for label in sorted({segment.label for segment in segmentation.foreground})}
     attribute = {"anchor_id": TEMPORAL, "desc": "", "default_option_id": ""}
     metadata = {}
-    for place, (start, stop, segment) in enumerate(timed(path, segmentation)):
+    for number, (start, stop, segment) in enumerate(timed(path, segmentation)):
         values = {"1": segment.label}
         if segment.confidence is not None:
             values["2"] = repr(segment.confidence)
-        metadata[f"1_segment{place}"] = {"vid": "1", "flg": 0, "z": [start, stop], "xy": [], "av": values}
+        metadata[f"1_segment{number}"] = {"vid": "1", "flg": 0, "z": [start, stop], "xy": [], "av": values}
     project = {
         "project": {
             # the id placeholders of a project that was never shared on VIA's server
@@ -41,7 +45,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
             "vid_list": ["1"],
         },
         "config": {
-            "file": {"loc_prefix": {str(place): "" for place in range(1, 5)}},
+            "file": {"loc_prefix": {str(number): "" for number in range(1, 5)}},
             "ui": {
                 "file_content_align": "center",
                 "file_metadata_editor_visible": True,
@@ -69,81 +73,82 @@ def write(segmentation: Segmentation, path: Path) -> None:
     write_json(path, project)
 
 
+class _Attribute(BaseModel):
+    """What a segment has a value of; `options` are the values of a choice."""
+
+    aname: str = ""
+    anchor_id: str = ""
+    options: Annotated[dict[str, str], BeforeValidator(lambda options: options or {})] = {}
+    desc: Any = ""
+
+
+class _File(BaseModel):
+    """A video."""
+
+    fname: str
+
+
+class _View(BaseModel):
+    """What is shown at once: one video, as a rule."""
+
+    fid_list: list[str] = []
+
+
+class _Metadata(BaseModel):
+    """A stretch of time, a moment, or a region of one picture (`xy`), with its values by attribute."""
+
+    vid: str = ""
+    z: list[Number] = Field([], max_length=2)
+    xy: list[Any] = []
+    av: dict[str, str] = {}
+
+
+class _Project(BaseModel):
+    """A project of VIA 3."""
+
+    attribute: dict[str, _Attribute]
+    file: dict[str, _File]
+    metadata: dict[str, _Metadata]
+    view: dict[str, _View]
+
+
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
-    """The temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video."""
-    project = read_json(path, "a VIA 3 project", dict)
-    if not all(isinstance(project.get(key), dict) for key in ("attribute", "file", "metadata", "view")):
-        raise InputError(path, "no attribute, file, metadata and view; expected a VIA 3 project")
-    key, attribute = _attribute(path, project["attribute"], options.tier)
+    """Read the temporal segments of a VIA 3 project, labelled by one attribute; one annotation per video."""
+    project = read_value(_Project, path, "give a VIA 3 project")
+    temporal = [(key, attribute) for key, attribute in project.attribute.items() if attribute.anchor_id == TEMPORAL]
+    keys = {attribute.aname: key for key, attribute in temporal}
+    if len(keys) < len(temporal):
+        raise InputError(path, "two attributes of one name", "rename one in VIA")
+    tier = choose(path, "attribute", keys, options.tier)
+    key = keys[tier]
+    choices = project.attribute[key].options
     others, points = set[str](), 0  # keys of the attributes that segments have
-    tier, choices = attribute["aname"], typed(attribute.get("options") or {}, dict, str(path), "options")
     spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
-    for entry, content in project["metadata"].items():
-        where = f"{path}, segment {entry!r}"
-        found = typed(content, dict, where, "it")
-        times = typed(found.get("z", []), list, where, "z")
-        values = typed(found.get("av", {}), dict, where, "av")
-        points += len(times) == 1 and not found.get("xy")  # with a shape it is a region of one picture
-        if len(times) > 2:
-            raise InputError(where, f"z of {len(times)} times; expected start and stop")
-        if len(times) != 2:
+    for name, entry in project.metadata.items():
+        points += len(entry.z) == 1 and not entry.xy
+        if len(entry.z) != 2:
             continue
-        others.update(other for other, value in values.items() if value)
-        if values and key not in values:
+        where = FileLocation(path, part=f"segment {name!r}")
+        others.update(other for other, value in entry.av.items() if value)
+        if entry.av and key not in entry.av:
             continue
-        label = typed(values.get(key, ""), str, where, f"the value of {tier!r}")
+        label = entry.av.get(key, "")
         if label not in choices and not choices.keys().isdisjoint(label.split(",")):
-            raise InputError(
-                where, f"several options, {label}; expected one action at a time", "make a segment for each"
-            )
+            raise InputError(where, f"several options, {label}", "make a segment for each action")
         if choices and label.isdigit() and label not in (*choices, *choices.values()):
-            raise InputError(where, f"option {label!r}; expected one of those of {tier!r}: {', '.join(choices)}")
-        start, stop = (number(end, where, "z") for end in times)
-        file = _file(where, project, found.get("vid"))
-        spans.setdefault(file, []).append(Span(start, stop, str(choices.get(label, label)), where))
+            raise InputError(where, f"no option {label!r} of {tier!r}", f"choose one of {', '.join(choices)}")
+        files = project.view[entry.vid].fid_list if entry.vid in project.view else []
+        if not files or files[0] not in project.file:
+            raise InputError(where, f"no video {entry.vid!r} in the project")
+        spans.setdefault(files[0], []).append(Span(entry.z[0], entry.z[1], choices.get(label, label), where))
     if not spans:
-        raise InputError(path, f"no segments with attribute {tier!r}; expected at least one")
-    filled = [each for key, each in project["attribute"].items() if key in others]
-    names = [each["aname"] for each in filled if each.get("anchor_id") == TEMPORAL]
-    tell_others(path, "attribute", names, [tier, CONFIDENCE], options.tier)
+        raise InputError(path, f"no segments with the attribute {tier!r}")
+    names = [attribute.aname for key, attribute in temporal if key in others]
+    warn_of_others(path, "attribute", names, [tier, CONFIDENCE], options.tier)
     if points:
         logger.warning("%s: segments of one time, which have no length, are left out: %d", path, points)
-    background = read_remark(attribute.get("desc"))
+    background = read_remark(project.attribute[key].desc)
     return [
-        Annotation(_name(path, project["file"][file]), tuple(listed), "seconds", str(path), background=background)
-        for file, listed in spans.items()
+        Annotation(video_name(project.file[file].fname), tuple(spans_of_file), "seconds", path, background=background)
+        for file, spans_of_file in spans.items()
     ]
-
-
-def _attribute(path: Path, attributes: dict[str, Any], tier: str | None) -> tuple[str, dict[str, Any]]:
-    """The key and the content of the attribute whose name is chosen."""
-    keys: dict[str, str] = {}
-    for key, content in attributes.items():
-        where = f"{path}, attribute {key!r}"
-        each = typed(content, dict, where, "it")
-        if each.get("anchor_id") != TEMPORAL:
-            continue
-        name = typed(each.get("aname"), str, where, "aname")
-        if name in keys:
-            raise InputError(where, f"the name {name!r} again; expected each once")
-        keys[name] = key
-    key = keys[choose(path, "attribute", keys, tier)]
-    return key, attributes[key]
-
-
-def _file(where: str, project: dict[str, Any], view: object) -> str:
-    """The key of the file that a view shows."""
-    try:
-        found = project["view"][view]["fid_list"][0]
-        if isinstance(project["file"][found], dict):
-            return str(found)
-    except (KeyError, IndexError, TypeError):
-        pass
-    raise InputError(where, f"video {view!r}; expected one of the files of the project")
-
-
-def _name(path: Path, file: dict[str, Any]) -> str:
-    name = video_name(typed(file.get("fname"), str, str(path), "fname of a file"))
-    if not name:
-        raise InputError(path, "a file without a name; expected fname: the name of the video")
-    return name

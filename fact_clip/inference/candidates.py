@@ -43,12 +43,8 @@ class CandidateReader:
     """
 
     def __init__(self, loaded: LoadedRun, device: torch.device, *, trust_encoder: bool) -> None:
-        self.run, self.calibration, self.device, self.trust_encoder = (
-            loaded.run,
-            loaded.calibration,
-            device,
-            trust_encoder,
-        )
+        self.run, self.calibration = loaded.run, loaded.calibration
+        self.device, self.trust_encoder = device, trust_encoder
         self.model: FACT = loaded.models[0]
         self.vocabulary = loaded.run.vocabulary
         self._read = lru_cache(_MAX_SETS)(self._read_actions)
@@ -76,16 +72,16 @@ class CandidateReader:
                 new_words(candidates.vocabulary, self.vocabulary, phrases, str(self.device))
 
     def _read_actions(self, actions: tuple[str, ...] | None) -> CandidateSet:
-        known = self.vocabulary
+        classes = self.vocabulary
         if actions is None:
-            return self._candidates(known, None)
-        check_actions(actions, known.background)
+            return self._candidates(classes, None)
+        check_actions(actions, classes.background)
         actions = self._as_trained(actions)
         if not self.run.config.model.is_open:
-            return replace(self._candidates(known, None), offset=self._only(actions))
+            return replace(self._candidates(classes, None), offset=self._only(actions))
         candidates, phrases = self._open_set(actions)
         self._warn_of_unmatched(candidates)
-        trained = known if self.calibration is None else known.subset(self.calibration.seen)
+        trained = classes if self.calibration is None else classes.subset(self.calibration.seen)
         words = new_words(candidates.vocabulary, trained, phrases, str(self.device))
         if words:
             reason = describe_new_words(words)
@@ -114,15 +110,14 @@ class CandidateReader:
 
     def _open_set(self, actions: Sequence[str]) -> tuple[CandidateSet, Sequence[str]]:
         """These names and the background for a head that reads text, and those that did not parse."""
-        known, text, phrases = self.vocabulary, self.model.text, list[str]()
+        vocabulary, text, phrases = self.vocabulary, self.model.text, list[str]()
         assert text is not None
-        names = dict.fromkeys([*actions, *known.background])
-        new = [name for name in names if name not in known]
-        vocabulary = known
+        names = dict.fromkeys([*actions, *vocabulary.background])
+        new = [name for name in names if name not in vocabulary]
         if new:
-            factors, phrases = new_factors(self.run.config.data, known, new)
-            vocabulary = known.extended(new, factors=factors)
-            # Known names keep the vectors that they were trained with.
+            factors, phrases = new_factors(self.run.config.data, vocabulary, new)
+            vocabulary = vocabulary.extended(new, factors=factors)
+            # Trained names keep the vectors that they were trained with.
             text = torch.cat([text, torch.stack(self._vectors(new)).to(text)])
         chosen = vocabulary.subset(names)
         return self._candidates(chosen, text[vocabulary.encode(names).tolist()]), phrases

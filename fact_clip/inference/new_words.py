@@ -79,7 +79,7 @@ def new_words(
         device: of the sentence encoder, which is loaded only if there is something to compare.
     """
     actions = [name for name in trained if name not in trained.background]
-    known = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots} | {PHRASE: actions}
+    words_of_slot = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots} | {PHRASE: actions}
     words = list[tuple[str, str, str]]()  # action, slot, word
     for name, factors in zip(candidates.names, candidates.factors, strict=True):
         if name in trained or name in candidates.background:
@@ -88,30 +88,30 @@ def new_words(
             words.append((name, PHRASE, name))
             continue
         pairs = zip(candidates.slots, factors, strict=True)
-        words += [(name, slot, word) for slot, word in pairs if word is not None and word not in known[slot]]
+        words += [(name, slot, word) for slot, word in pairs if word is not None and word not in words_of_slot[slot]]
     if not words:
         return ()
     encode, results = _judge(device), dict[tuple[str, str, str], NewWord]()
     for slot in dict.fromkeys(slot for _, slot, _ in words):
         entries = [entry for entry in words if entry[1] == slot]
         template = ACTION if slot in ("verb", PHRASE) else OBJECT
-        texts = [*known[slot], *dict.fromkeys(word for _, _, word in entries)]
+        texts = [*words_of_slot[slot], *dict.fromkeys(word for _, _, word in entries)]
         vectors = dict(zip(texts, encode([template.format(tidy(word)) for word in texts]), strict=True))
-        results |= {entry: _compared(*entry, known[slot], vectors) for entry in entries}
+        results |= {entry: _compared(*entry, words_of_slot[slot], vectors) for entry in entries}
     in_order = [results[entry] for entry in words]
     return tuple(word for word in in_order if word.far or candidates.slots != WHOLE_NAME)
 
 
 def _compared(
-    action: str, slot: str, word: str, known: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]
+    action: str, slot: str, word: str, trained: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]
 ) -> NewWord:
-    """The word beside the most similar of the known ones."""
-    if not known:
+    """The word beside the most similar of the trained ones."""
+    if not trained:
         return NewWord(action, slot, word, "", 0.0, True)
-    cosines = np.stack([vectors[name] for name in known]) @ vectors[word]
+    cosines = np.stack([vectors[name] for name in trained]) @ vectors[word]
     best = int(cosines.argmax())
     similarity = round(min(float(cosines[best]), 1.0), 3)
-    return NewWord(action, slot, word, known[best], similarity, similarity < FAR)
+    return NewWord(action, slot, word, trained[best], similarity, similarity < FAR)
 
 
 def describe_new_words(words: Iterable[NewWord]) -> str:

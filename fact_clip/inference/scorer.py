@@ -154,7 +154,7 @@ class Scorer:
         if not read[0].aligned:
             if decode.factor_weight:
                 deviation = decode.factor_frames * rows_per_pass / config.data.stride
-                read = [with_factors(each, candidates.vocabulary, decode.factor_weight, deviation) for each in read]
+                read = [with_factors(voter, candidates.vocabulary, decode.factor_weight, deviation) for voter in read]
             if decode.training_free:
                 similarity = self._similarity(features, candidates).to(self.device)
         everything = self.reader.with_run_classes(candidates) if rivals else candidates
@@ -196,14 +196,16 @@ class Scorer:
                 for (index, _), result in zip(group, results, strict=True):
                     of_model[index].append(result)
         scale = config.data.stride if config.data.interleave else 1  # rows of scores for a row of a window
-        kept = [
+        kept_rows = [
             slice(scale * (window.first - window.start), scale * (window.last - window.start)) for window in windows
         ]
         joined = [
-            Voters.joined([Voters.interleaved(starts).rows(rows) for starts, rows in zip(of_model, kept, strict=True)])
+            Voters.joined(
+                [Voters.interleaved(starts).rows(rows) for starts, rows in zip(of_model, kept_rows, strict=True)]
+            )
             for of_model in parts
         ]
-        tables = [table for each in joined for table in (each.frames, each.tokens) if table is not None]
+        tables = [table for pair in joined for table in (pair.frames, pair.tokens) if table is not None]
         if not all((table < math.inf).all() for table in tables):  # NaN is not below it either
             problem = "scores that are not finite for these features"
             raise InputError(self.run.path / "model.safetensors", problem, "train the model again")

@@ -15,7 +15,7 @@ from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
 from fact_clip.core.arguments import checked, number_of, path_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device
-from fact_clip.core.errors import CommandOption
+from fact_clip.core.errors import CommandOption, FileLocation, Location
 from fact_clip.core.io import check_file
 from fact_clip.core.pace import Pace
 from fact_clip.datasets.features import load_features, read_clock
@@ -33,6 +33,7 @@ BACKGROUND = "background"
 """What frames under a threshold are called where the vocabulary has no background."""
 
 Input = TypeVar("Input", str, Path)
+Where = Location | str | Path
 
 logger = logging.getLogger(__name__)
 
@@ -110,26 +111,25 @@ class Segmenter:
         settings = _with_reject(settings, reject)
         candidates = self.choose(actions, settings)
 
-        def segmented(features: Any, where: str, clock: Clock) -> Segmentation:
-            scorer = self.scorer
-            features = check_features(features, where, scorer.width, scorer.needs.origin)
+        def cut(features: Any, where: Where, clock: Clock) -> Segmentation:
             rivals = settings.reject is not None
-            scores = scorer.score(features, candidates, clock, transcript, rivals=rivals)
+            scores = self.score(features, where, candidates, clock, transcript, rivals=rivals)
             return self.decode(scores, candidates, settings)
 
         if not isinstance(source, str | Path):
-            return segmented(source, "features", Clock(fps=self.scorer.fps))
+            return cut(source, "features", Clock(fps=self.scorer.fps))
         path = Path(source)
         suffix = path.suffix.lower()
         if suffix == FEATURES:
             features, clock = self.open(path)
-            return segmented(features, str(path), clock)
+            return cut(features, path, clock)
         check_file(path, KINDS)
         if suffix not in SUFFIXES:
             raise InputError(path, f"the ending {path.suffix!r}", f"give {KINDS}")
         encoder = self.encoder_for(path)
         with extracted(path, encoder, self.extraction, progress) as file:
-            return segmented(load_features(file, "TD"), f"{path} by {encoder.name}", read_clock(file, layout="TD"))
+            where = FileLocation(path, part=f"features by {encoder.name}")
+            return cut(load_features(file, "TD"), where, read_clock(file, layout="TD"))
 
     def predict(
         self,
@@ -179,6 +179,20 @@ class Segmenter:
                 failed(source, error)
                 continue
             yield source, result
+
+    def score(
+        self,
+        features: Any,
+        where: Where,
+        candidates: CandidateSet,
+        clock: Clock,
+        transcript: Sequence[str] | None = None,
+        *,
+        rivals: bool = False,
+    ) -> Scores:
+        """Score features (T, D), which errors call `where`; see `Scorer.score`."""
+        features = check_features(features, where, self.scorer.width, self.scorer.needs.origin)
+        return self.scorer.score(features, candidates, clock, transcript, rivals=rivals)
 
     def decode(self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None) -> Segmentation:
         """Cut a scored video into segments; settings that are None are those of the run.
@@ -234,8 +248,8 @@ class Segmenter:
         everything = self.scorer.reader.with_run_classes(candidates)
         index = everything.vocabulary.encode(candidates.vocabulary)
         table = class_scores(scores.rivals or scores, everything.with_gamma(settings.gamma)).cpu().numpy()  # (T', C')
-        known = np.minimum(labels, len(index) - 1)
-        among_all = np.clip(table[scores.row_of_frame, index[known]], 0, 1)
+        within = np.minimum(labels, len(index) - 1)
+        among_all = np.clip(table[scores.row_of_frame, index[within]], 0, 1)
         return self.scorer.calibrated(np.where(labels < len(index), among_all, shares))
 
 

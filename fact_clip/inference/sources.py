@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError
 from fact_clip.core.arguments import array_of
 from fact_clip.core.clock import Clock
+from fact_clip.core.errors import Location
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, load_features, read_clock, read_sidecar
 from fact_clip.video.decode import SUFFIXES, probe
@@ -52,15 +53,18 @@ class FeatureSpec:
         return features, _with_video_rate(clock)
 
 
-def check_features(features: Any, where: str, width: int, origin: str) -> NDArray[Any]:
+def check_features(features: Any, where: Location | str | Path, width: int, origin: str) -> NDArray[Any]:
     """Return features as an array; an InputError unless these are finite rows (T, `width`), as `origin` has them."""
-    features = array_of(features, where, f"an array of numbers, (T, {width})")
-    if features.ndim != 2 or not len(features):
-        raise InputError(where, f"an array of shape {features.shape}", f"give (T, {width}), at least one frame")
-    if features.shape[1] != width:
-        raise InputError(where, f"{features.shape[1]} columns (of {len(features)} frames), but {origin} {width}")
-    check_finite(where, features)
-    return features
+    try:
+        rows = array_of(features, "features", f"an array of numbers, (T, {width})")
+        if rows.ndim != 2 or not len(rows):
+            raise InputError("features", f"an array of shape {rows.shape}", f"give (T, {width}), at least one frame")
+        if rows.shape[1] != width:
+            raise InputError("features", f"{rows.shape[1]} columns (of {len(rows)} frames), but {origin} {width}")
+        check_finite("features", rows)
+    except InputError as error:
+        raise error.at(where) from None
+    return rows
 
 
 def _with_video_rate(clock: Clock) -> Clock:

@@ -24,8 +24,8 @@ from fact_clip.decoding import (
     ASKS_MODEL,
     PRIORS,
     Calibration,
+    ClassFrequencies,
     Confidence,
-    Known,
     Scores,
     choose_gamma_by_cost,
     choose_gamma_by_harmonic_mean,
@@ -228,7 +228,7 @@ def _with_prior(start: Calibration, dataset: Dataset, rule: str, scored: Sequenc
     expected, posterior = start.log_prior(dataset.vocabulary), None
     if rule in ASKS_MODEL:
         posterior = log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
-    log_prior = PRIORS[rule](Known(expected, dataset.class_counts(), posterior))
+    log_prior = PRIORS[rule](ClassFrequencies(expected, dataset.class_counts(), posterior))
     named = dict(zip(dataset.vocabulary.names, log_prior.tolist(), strict=True))
     return replace(start, prior=named, shift=float((log_prior - expected).mean()))
 

@@ -19,7 +19,8 @@ pytest.importorskip("av")
 from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
-from fact_clip.app.server import Options, Page, make_app
+from fact_clip.app.page import Options, Page
+from fact_clip.app.server import make_app
 from fact_clip.app.sessions import Limits
 
 TOKEN = "a-token-of-the-tests"

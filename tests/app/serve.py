@@ -8,7 +8,8 @@ from pathlib import Path
 import uvicorn
 
 from fact_clip.app.engine import Engine
-from fact_clip.app.server import Options, make_app
+from fact_clip.app.page import Options
+from fact_clip.app.server import make_app
 from fact_clip.app.sessions import Limits
 from fact_clip.inference.segmenter import load
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import fact_clip
-from fact_clip.app.edits import Shown, frame_names, joined, overlaid, read_corrections
+from fact_clip.app.edits import Shown, frame_names, joined, overlaid
+from fact_clip.app.requests import Corrections, parse
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.datasets.dataset import Dataset
@@ -63,20 +64,20 @@ def test_a_file_joins_what_nobody_cut():
     ("entries", "place"),
     [
         ({}, "segments"),
-        ([{"start": 0, "stop": 2}], "segments[0]"),
-        ([{"start": 0, "stop": 11, "label": "a"}], "segments[0]"),
-        ([{"start": 0.0, "stop": 2, "label": "a"}], "segments[0]"),
-        ([{"start": True, "stop": 2, "label": "a"}], "segments[0]"),
-        ([{"start": 2, "stop": 2, "label": "a"}], "segments[0]"),
-        ([{"start": 0, "stop": 2, "label": "a\nb"}], "segments[0]"),
-        ([{"start": 0, "stop": 2, "label": " "}], "segments[0]"),
-        ([{"start": 0, "stop": 2, "label": "x" * 201}], "segments[0]"),
+        ([{"start": 0, "stop": 2}], "segments 1, label"),
+        ([{"start": 0, "stop": 11, "label": "a"}], "segments 1"),
+        ([{"start": 0.0, "stop": 2, "label": "a"}], "segments 1, start"),
+        ([{"start": True, "stop": 2, "label": "a"}], "segments 1, start"),
+        ([{"start": 2, "stop": 2, "label": "a"}], "segments 1"),
+        ([{"start": 0, "stop": 2, "label": "a\nb"}], "segments 1, label"),
+        ([{"start": 0, "stop": 2, "label": " "}], "segments 1, label"),
+        ([{"start": 0, "stop": 2, "label": "x" * 201}], "segments 1, label"),
         ([{"start": 0, "stop": 3, "label": "a"}, {"start": 2, "stop": 4, "label": "a"}], "segments"),
     ],
 )
 def test_a_correction_that_cannot_be_is_refused(entries, place):
     with refused(place):
-        read_corrections(entries, 10)
+        parse(Corrections, json.dumps({"segments": entries})).in_video(10)
 
 
 # --- names and settings --------------------------------------------------------------------------------------
@@ -139,8 +140,8 @@ def test_what_a_head_cannot_take_changes_nothing(opened, tiny_run, rows):
     [
         ({"actions": []}, "actions"),
         ({"actions": "stir"}, "actions"),
-        ({"actions": ["a\nb"]}, "name 1"),
-        ({"actions": ["a", 3]}, "name 2"),
+        ({"actions": ["a\nb"]}, "actions 1"),
+        ({"actions": ["a", 3]}, "actions 2"),
         ({"adjust": {"threshold": 2}}, "threshold"),
         ({"adjust": {"threshold": "high"}}, "threshold"),
         ({"adjust": {"shortest": True}}, "shortest"),

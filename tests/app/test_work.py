@@ -12,7 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
-from fact_clip.app.server import Options, make_app
+from fact_clip.app.page import Options
+from fact_clip.app.server import make_app
 from fact_clip.app.sessions import Limits, Session
 from fact_clip.app.training_set import adapt_command
 from fact_clip.app.work import BusyError, Job, Queue, Quick
@@ -45,11 +46,11 @@ def test_jobs_are_done_in_order_and_one_at_a_time():
     while jobs[0].state == "waiting":
         pass
     jobs += [queue.add(Job("me", work(name))) for name in "bcd"]
-    assert [queue.place(job) for job in jobs] == [0, 2, 3, 4]
+    assert [queue.position(job) for job in jobs] == [0, 2, 3, 4]
     with pytest.raises(BusyError):
         queue.add(Job("me", work("e")))
     queue.cancel(lambda job: job is jobs[2])
-    assert queue.place(jobs[3]) == 3
+    assert queue.position(jobs[3]) == 3
     free.set()
     queue.add(last := Job("me", work("f")))
     while not last.ended:
@@ -76,7 +77,7 @@ def test_a_job_that_fails_stops_no_other():
     jobs = [queue.add(Job("me", work)) for work in (refuse, break_down, stop, lambda job: job.report(2, 2, "all"))]
     while not jobs[-1].ended:
         pass
-    told = [(job.state, job.error) for job in jobs]
+    told = [(job.state, str(job.error)) for job in jobs]
     assert told[0] == ("failed", "a.mp4: not a video")
     assert told[1] == ("failed", "an internal error; the log of the server has it")
     assert told[2] == ("failed", "stopped")
@@ -94,7 +95,7 @@ def test_short_computations_wait_in_a_line_of_limited_length():
             try:
                 await quick.run(lambda: free.wait(10))
             except BusyError as error:
-                places.append(error.place)
+                places.append(error.position)
 
         async with anyio.create_task_group() as group:
             for _ in range(4):
@@ -108,9 +109,9 @@ def test_short_computations_wait_in_a_line_of_limited_length():
 
 def test_names_keep_their_colours_while_the_list_changes(tmp_path):
     session = Session("key", tmp_path)
-    assert session.keep_places(["a", "b", "c"]) == {"a": 0, "b": 1, "c": 2}
-    assert session.keep_places(["c", "a"]) == {"a": 0, "c": 2}
-    assert session.keep_places(["c", "d", "a", "e"]) == {"a": 0, "c": 2, "d": 1, "e": 3}
+    assert session.number_colours(["a", "b", "c"]) == {"a": 0, "b": 1, "c": 2}
+    assert session.number_colours(["c", "a"]) == {"a": 0, "c": 2}
+    assert session.number_colours(["c", "d", "a", "e"]) == {"a": 0, "c": 2, "d": 1, "e": 3}
 
 
 def test_a_stalled_upload_is_dropped(opened):
@@ -199,7 +200,7 @@ def test_a_training_that_fails_is_told_in_one_line(opened, tiny_run, rows, tmp_p
     assert "under way" in user.ask("POST", "/api/adapt", 400, json={"epochs": 1})["error"]
     training = user.settle()["training"]
     assert training["state"] == "failed"
-    assert training["error"].startswith("train.init: ")
-    assert "'peel apple' among them" in training["error"]
+    assert training["error"].startswith("fact-clip train: train.init: ")
+    assert "'peel apple'" in training["error"]
     assert not Path(tmp_path / "set/runs/adapted-1/model.safetensors").exists()
     assert user.ask("GET", "/api/state")["model"]["models"] == [""]

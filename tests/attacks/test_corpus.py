@@ -27,13 +27,13 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     command = [sys.executable, "-m", "tests.attacks.server", str(tmp_path_factory.mktemp("attacks")), str(os.cpu_count() or 1)]  # fmt: skip
     done = subprocess.run(command, input="\n".join(asked), capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    return {found["name"]: found for found in map(json.loads, done.stdout.splitlines())}
+    return {answer["name"]: answer for answer in map(json.loads, done.stdout.splitlines())}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row(row: Row, answers: dict[str, dict[str, Any]]) -> None:
-    found = answers[row.name]
-    if found["signal"] == NO_MOUNT:
+    answer = answers[row.name]
+    if answer["signal"] == NO_MOUNT:
         pytest.skip(NO_MOUNT)
-    assert not faults(row, found), f"{row.command}\n{found['err'][-2000:]}"
+    assert not faults(row, answer), f"{row.command}\n{answer['err'][-2000:]}"

@@ -42,20 +42,6 @@ def test_training_stops_at_what_data_check_lists(kind, place, broken, recipe, fa
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("override", "place"),
-    [
-        ("data.root=nowhere", "nowhere"),
-        ("data.split=9", "train.split9.bundle"),
-        ("train.epoch=2", "train.epoch"),
-        ("model.tokens=4", "model.tokens"),
-    ],
-)
-def test_train_refuses_settings_before_it_writes(override, place, recipe, fact_clip, tmp_path):
-    refused_line(fact_clip("train", recipe, override, "--out", tmp_path / "run"), place)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_train_does_not_touch_a_folder_in_use(recipe, fact_clip, tmp_path):
     (tmp_path / "thesis.tex").write_text("all of it")
     refused_line(fact_clip("train", recipe, "--out", tmp_path), tmp_path)
@@ -64,60 +50,9 @@ def test_train_does_not_touch_a_folder_in_use(recipe, fact_clip, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "all of it"
 
 
-def test_resume_needs_a_run(recipe, fact_clip, tmp_path):
-    refused_line(fact_clip("train", recipe, "--out", tmp_path / "none", "--resume"), "none")
-
-
-def test_evaluate_needs_a_run_and_a_split(tiny_run, fact_clip, tmp_path):
-    refused_line(fact_clip("evaluate", tmp_path), tmp_path)
-    refused_line(fact_clip("evaluate", tiny_run, "--split", "tests"), "split")
-    refused_line(fact_clip("evaluate", tiny_run, f"data.root={tmp_path}/moved"), "moved")
-
-
-def test_evaluate_refuses_another_vocabulary(tiny_run, broken, fact_clip):
-    mapping = broken / "mapping.txt"
-    mapping.write_text(mapping.read_text() + "23 polish gear\n")
-    refused_line(fact_clip("evaluate", tiny_run, f"data.root={broken}"), broken)
-
-
 def test_segment_refuses_features_before_it_writes(tiny_run, fact_clip, tmp_path):
     path = tmp_path / "video.npy"
     np.save(path, np.zeros((40, 7), np.float32))
     answer = fact_clip("segment", "--run", tiny_run, path, "--out", tmp_path / "out", "--plot", tmp_path / "p.png")
     refused_line(answer, path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["video.npy"]
-
-
-def test_segment_refuses_arguments(tiny_run, workbench, fact_clip, tmp_path):
-    video = workbench / "features" / f"{VIDEO}.npy"
-    same = tmp_path / video.name
-    shutil.copy(video, same)
-    refused_line(fact_clip("segment", video, "--run", tmp_path), tmp_path)
-    assert "'screw nut with wrench'" in refused_line(
-        fact_clip("segment", video, "--run", tiny_run, "--actions", "screw nutt"), "vocabulary"
-    )
-    refused_line(
-        fact_clip("segment", video, "--run", tiny_run, "--out", tmp_path / "o", "--format", "csv,xls"), "--format"
-    )
-    refused_line(fact_clip("segment", video, "--run", tiny_run, "--plot", tmp_path / "p.gif"), "p.gif")
-    refused_line(fact_clip("segment", video, same, "--run", tiny_run, "--out", tmp_path / "o"), same)
-    refused_line(fact_clip("segment", video, "--run", tiny_run, "--out", same), same)
-    assert [path.name for path in tmp_path.iterdir()] == [same.name]
-
-
-@pytest.mark.parametrize(
-    ("argv", "word"),
-    [
-        (["trian"], "'train'"),
-        (["train"], "CONFIG"),
-        (["train", "kscgr"], "--out"),
-        (["data"], "fact-clip data --help"),
-        (["segment", "--run", "r"], "INPUT"),
-        (["demo", "--loud"], "--loud"),
-        (["data", "init", "d", "--fps", "15fps"], "--fps"),
-        (["data", "sample", "d", "--videos", "5"], "--videos"),
-        (["data", "init", "d", "--layout", "td"], "--layout"),
-    ],
-)
-def test_faults_of_usage(argv, word, fact_clip):
-    assert word in refused_line(fact_clip(*argv))

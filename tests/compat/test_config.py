@@ -141,12 +141,7 @@ def test_unknown_keys_are_reported():
 
 
 def test_values_of_the_wrong_kind_are_told():
-    for keys in (
-        {"Bi": {"hid_dim": "wide"}},
-        {"Loss": {"match": "o3o"}},
-        {"optimizer": "Lion"},
-        {"lr_decay": "late"},
-    ):
+    for keys in ({"Bi": {"hid_dim": "wide"}}, {"Loss": {"match": "o3o"}}, {"optimizer": "Lion"}, {"lr_decay": "late"}):
         with refused("reference configuration"):
             read_config(keys)
 

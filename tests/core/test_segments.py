@@ -99,15 +99,7 @@ def test_the_name_of_the_video_does_not_part_equals() -> None:
     assert Segmentation(segments, media="a.mp4") == Segmentation(segments, media="b.mp4")
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
-        (0.0, 1.0),
-        (0.0, 1.0, 1.0),
-        (-1.0, 1.0, 2.0),
-        (0.0, 1.0, math.inf),
-    ],
-)
+@pytest.mark.parametrize("times", [(0.0, 1.0), (0.0, 1.0, 1.0), (-1.0, 1.0, 2.0), (0.0, 1.0, math.inf)])
 def test_bad_frame_times_are_errors(times: tuple[float, ...]) -> None:
     with refused("times"):
         Segmentation.from_frames(["a", "b"], times=times)

@@ -20,14 +20,7 @@ def test_values_as_yaml_means_them():
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "[" * 5000 + "]" * 5000,
-        "9" * 5000,
-        "2024-99-99",
-        "a: [",
-        "!!python/object/apply:os.getcwd []",
-        "{[1]: 2}",
-    ],
+    ["[" * 5000 + "]" * 5000, "9" * 5000, "2024-99-99", "a: [", "!!python/object/apply:os.getcwd []", "{[1]: 2}"],
 )
 def test_what_is_refused_in_one_line(text):
     with refused("r"):

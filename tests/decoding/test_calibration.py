@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import (
-    Calibration,
-    choose_gamma_by_cost,
-    choose_gamma_by_harmonic_mean,
-    factor_frames,
-)
+from fact_clip.decoding import Calibration, choose_gamma_by_cost, choose_gamma_by_harmonic_mean, factor_frames
 from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
 
 from ..refusals import refused, short

@@ -93,7 +93,7 @@ def test_background_keeps_its_share_and_no_weight_changes_nothing():
     same = with_factors(of, KITCHEN, 0.0, 3.0)
     torch.testing.assert_close(same.frames, of.frames)
     torch.testing.assert_close(same.tokens, of.tokens)
-    assert with_factors(Voters(of.frames, None, of.kept), KITCHEN, 0.5, 1.0).tokens is None
+    assert with_factors(Voters(of.frames, None, of.has_token), KITCHEN, 0.5, 1.0).tokens is None
 
 
 def test_a_word_nearby_decides_between_equal_actions():

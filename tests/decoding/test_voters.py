@@ -66,14 +66,14 @@ def test_all_gammas_at_once_are_each_alone(tokens, seen, ruled_out):
     The slow way is in float64, since 1000 takes four digits from a score in float32.
     """
     of = Voters.joined([voters(output(1)), voters(output(2, null=True))])
-    of = of if tokens else Voters(of.frames, None, of.kept)
+    of = of if tokens else Voters(of.frames, None, of.has_token)
     offset, group = torch.tensor([0.0, 1.5, -2.0, 0.3]), torch.zeros(4)
     offset[ruled_out] = -torch.inf
     group[seen] = 1.0
     gammas = torch.tensor([-1000.0, -3.0, -0.5, 0.0, 0.5, 2.0, 30.0, 1000.0])
     found = fuse_gammas(of, 0.3, offset, group > 0, gammas)
     assert found.shape == (8, 12, 4)
-    exact = Voters(of.frames.double(), None if of.tokens is None else of.tokens.double(), of.kept)
+    exact = Voters(of.frames.double(), None if of.tokens is None else of.tokens.double(), of.has_token)
     for gamma, scores in zip(gammas.double(), found, strict=True):
         expected = fuse(exact, 0.3, offset.double() - gamma * group)[0].float()
         torch.testing.assert_close(scores, expected, atol=1e-7, rtol=1e-5)
@@ -98,10 +98,10 @@ def test_a_video_in_a_batch_has_the_voters_that_it_has_alone(blocks):
     found = voters(batch(*alone), blocks)
     for place, of in enumerate(alone):
         assert same(found.unpadded(place, 6), voters(of, blocks))
-    assert found.kept.tolist() == [[True] * 6, [False] * 6, [True] * 6]
+    assert found.has_token.tolist() == [[True] * 6, [False] * 6, [True] * 6]
     plain = replace(alone[0], blocks=tuple(replace(block, a2f_attention=None) for block in alone[0].blocks))
     assert voters(plain).tokens is None
-    assert voters(plain).kept is plain.mask
+    assert voters(plain).has_token is plain.mask
 
 
 def test_all_blocks_have_an_equal_say():
@@ -129,11 +129,11 @@ def test_rows_of_a_video(tokens):
     of = numbered(tokens)
     only = of.unpadded(1, 5)
     assert only.frames.tolist() == of.frames[1:2, :5].tolist()
-    assert only.kept.tolist() == [[False, False, True, False, False]]
+    assert only.has_token.tolist() == [[False, False, True, False, False]]
     assert (only.tokens is None) if not tokens else only.tokens.tolist() == of.tokens[1:2, :5].tolist()
     some = of.rows(slice(2, 5))
     assert some.frames[1].tolist() == of.frames[1, 2:5].tolist()
-    assert some.kept[0].tolist() == [False, True, False]
+    assert some.has_token[0].tolist() == [False, True, False]
     assert (some.tokens is None) if not tokens else some.tokens[1].tolist() == of.tokens[1, 2:5].tolist()
     assert same(of.to("cpu"), of)
 
@@ -176,7 +176,7 @@ def test_a_transcript_gives_each_class_its_best_entry(log):
         assert found.tokens[0, frame].tolist() == pytest.approx(expected)
         assert found.frames[0, frame].tolist() == pytest.approx(expected if log else own)
     assert found.aligned
-    assert found.kept is mask
+    assert found.has_token is mask
     expected = found.tokens if log else 0.75 * found.tokens + 0.25 * found.frames
     torch.testing.assert_close(fuse(found, 0.25, torch.tensor([9.0, 0.0, 0.0, 0.0])), expected)
 
@@ -184,5 +184,5 @@ def test_a_transcript_gives_each_class_its_best_entry(log):
 def test_voters_keep_no_more_than_a_score_a_frame_and_class():
     """Not the features or the attention of the output that they were made from."""
     of = voters(output(0, n_frames=50))
-    for kept in (of.frames, of.tokens, of.kept):
+    for kept in (of.frames, of.tokens, of.has_token):
         assert kept.untyped_storage().nbytes() <= 50 * 4 * 4

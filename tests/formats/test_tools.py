@@ -20,7 +20,6 @@ from pympi.Elan import Eaf
 
 from fact_clip.core import Segment, Segmentation
 from fact_clip.formats import FORMATS, load, save
-from fact_clip.formats.base import media_of
 
 from ..refusals import refused
 
@@ -174,7 +173,6 @@ def test_json_names_no_video_where_there_is_none(tmp_path):
 def test_without_a_video_files_point_to_their_own_name(tmp_path):
     text = save(Segmentation((Segment(0, 1, "a"),), 1.0), tmp_path / "subj5.via.json").read_text()
     assert json.loads(text)["file"]["1"]["fname"] == "subj5"
-    assert media_of(Segmentation((Segment(0, 1, "a"),))) == "video"  # where a writer is asked by itself
 
 
 def test_boris_events_are_those_of_its_project(tmp_path):
@@ -228,8 +226,7 @@ def test_names_that_xml_has_no_way_to_write(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ending", "module", "place"),
-    [(".eaf", "pympi.Elan", "a.eaf"), (".otio", "opentimelineio", "a.otio")],
+    ("ending", "module", "place"), [(".eaf", "pympi.Elan", "a.eaf"), (".otio", "opentimelineio", "a.otio")]
 )
 def test_a_missing_library_is_named(ending, module, place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)

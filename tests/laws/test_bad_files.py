@@ -21,6 +21,7 @@ from fact_clip.weights import read_weights
 
 from ..attacks.row import Content, array
 from ..attacks.rows.kinds import FAULTS
+from ..attacks.rows.runs import RUN
 from ..attacks.rows.tools import FILES
 from ..refusals import refused, short
 
@@ -115,6 +116,17 @@ def test_a_file_of_a_run_with_a_fault_is_refused_at_its_path(name, fault, tiny_r
         Run.open(run)
     missing = name == "run.json" and not (run / name).is_file()
     assert short(caught.value.where).startswith("run" if missing else name)
+
+
+@pytest.mark.parametrize("what", RUN)
+def test_parts_of_a_run_that_do_not_belong_together_are_refused(what, tiny_run, tmp_path):
+    """The rows of `attacks` for run folders, in this process."""
+    name, content, place = RUN[what]
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    put(run / name, content)
+    with refused() as caught:
+        Run.open(run)
+    assert short(caught.value.where).startswith(place)
 
 
 @pytest.mark.parametrize(("kind", "fault"), [(kind, fault) for kind in FILES for fault in FILES[kind][2]])

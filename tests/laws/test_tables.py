@@ -48,7 +48,15 @@ RNG = np.random.default_rng(11)
 
 # --- heads ------------------------------------------------------------------------------------------------
 
-SMALL = {"hidden": 24, "frame_dim": 16, "frame_layers": 3, "action_dim": 16, "action_layers": 1, "heads": 2, "feedforward": 16}  # fmt: skip
+SMALL = {
+    "hidden": 24,
+    "frame_dim": 16,
+    "frame_layers": 3,
+    "action_dim": 16,
+    "action_layers": 1,
+    "heads": 2,
+    "feedforward": 16,
+}
 _VERB, _NOUN = (0, 0, 1, 1, 2), (0, 1, 0, 2, 1)
 CLASSES: dict[str, Classes] = {
     "closed": Classes(C),
@@ -208,10 +216,11 @@ def test_figures_depend_on_no_order(profile):
 FPS = 10.0
 NAMES = (
     "=cmd|'/c calc'!A1", "+1+1", "-1", "@SUM(A1)", "'=1", "''+1", "'", "' quoted'", '"double"', "a;b", "a,b", "a|b",
-    "<b>bold</b>", "&amp;", "&lt;", "&xxe;", "]]>", "<!-- no -->", "<?php ?>", "{{ 7 * 7 }}", "${HOME}", "%s %d %n", "{0}",
-    "$(touch x)", "`id`", "../../x", "/etc/passwd", "C:\\x", "nul", "a\\nb", "\\u0000", "\\x00", "null", "true", "NaN",
-    "1e5", "0x10", "12:34", "2024-01-01", "~", "- a", "# a", "a: b", "[a]", "{a}", "*a", "&a", "!a", "0 idle", "?",
-    "-->", "00:00:01.000 --> 00:00:02.000", "NOTE x", "WEBVTT", "混ぜる 🥄", "e\u0301", "אבג", "ﬁ", "İ", "a" * 500,
+    "<b>bold</b>", "&amp;", "&lt;", "&xxe;", "]]>", "<!-- no -->", "<?php ?>", "{{ 7 * 7 }}", "${HOME}", "%s %d %n",
+    "{0}", "$(touch x)", "`id`", "../../x", "/etc/passwd", "C:\\x", "nul", "a\\nb", "\\u0000", "\\x00", "null",
+    "true", "NaN", "1e5", "0x10", "12:34", "2024-01-01", "~", "- a", "# a", "a: b", "[a]", "{a}", "*a", "&a", "!a",
+    "0 idle", "?", "-->", "00:00:01.000 --> 00:00:02.000", "NOTE x", "WEBVTT", "混ぜる 🥄", "e\u0301", "אבג", "ﬁ", "İ",
+    "a" * 500,
 )  # fmt: skip
 
 

@@ -12,11 +12,7 @@ EPSILON = 1e-5
 def levenshtein(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     if not a or not b:
         return len(a) + len(b)
-    return min(
-        levenshtein(a[1:], b) + 1,
-        levenshtein(a, b[1:]) + 1,
-        levenshtein(a[1:], b[1:]) + (a[0] != b[0]),
-    )
+    return min(levenshtein(a[1:], b) + 1, levenshtein(a, b[1:]) + 1, levenshtein(a[1:], b[1:]) + (a[0] != b[0]))
 
 
 def segments(labels: list[int], background: set[int], legacy: bool) -> list[tuple[int, set[int]]]:

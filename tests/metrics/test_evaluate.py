@@ -70,10 +70,7 @@ def videos(draw: st.DrawFn) -> tuple[list[list[int]], list[list[int]]]:
 @SEEDED
 @given(videos(), st.sampled_from([(), (0,), (0, 2)]), st.sampled_from([(), (3,), (1, 3)]), st.sampled_from([*PROFILES]))
 def test_equals_slow_version(
-    pair: tuple[list[list[int]], list[list[int]]],
-    background: tuple[int, ...],
-    unseen: tuple[int, ...],
-    profile: str,
+    pair: tuple[list[list[int]], list[list[int]]], background: tuple[int, ...], unseen: tuple[int, ...], profile: str
 ) -> None:
     truth, guess = pair
     got = evaluate(truth, guess, background=background, unseen=unseen, profile=profile)

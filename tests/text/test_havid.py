@@ -74,10 +74,7 @@ def test_codes(code, sentence, factors):
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        (
-            "sspg3dp",
-            "a person screws a Phillips screw into the hole for the worm gear with a Phillips screwdriver",
-        ),
+        ("sspg3dp", "a person screws a Phillips screw into the hole for the worm gear with a Phillips screwdriver"),
         ("isbn3", "a person inserts a bolt into the hole for the bolt"),
         ("sntn5", "a person screws a nut into the stud for the nut"),
         # four holes for the same screws: the number is all that tells them apart
@@ -92,16 +89,7 @@ def test_functional_names(code, sentence):
 
 @pytest.mark.parametrize(
     ("code", "letter"),
-    [
-        ("", 1),
-        ("Sshc1", 1),
-        ("sc1", 2),
-        ("ss", 2),
-        ("ssh dh", 4),
-        ("sshc1c2", 6),
-        ("sshc1dhx", 8),
-        ("ww", 1),
-    ],
+    [("", 1), ("Sshc1", 1), ("sc1", 2), ("ss", 2), ("ssh dh", 4), ("sshc1c2", 6), ("sshc1dhx", 8), ("ww", 1)],
 )
 def test_codes_that_do_not_parse(code, letter):
     with refused(f"HA-ViD code {code!r}, letter {letter}"):

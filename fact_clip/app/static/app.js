@@ -183,7 +183,7 @@ function showSettings() {
 		if (document.activeElement === input && sliding) continue;
 		const value = state.adjust[name];
 		input.value = value ?? state.defaults[name] ?? 0;
-		$(`out-${name}`).textContent = value ?? "as the model";
+		$(`out-${name}`).textContent = value ?? "model default";
 	}
 }
 
@@ -364,7 +364,7 @@ async function keep(segments, at) {
 		if (at !== undefined) chosen = found.shown.findIndex(({start, stop}) => start <= at && at < stop);
 		showVideo(found);
 		if (chosen !== null) timeline.select(0, chosen);
-		$("draft").textContent = `Draft kept, ${segments.length} corrected segments.`;
+		$("draft").textContent = `${segments.length} corrections saved.`;
 		await refresh();
 		await listUncertain();
 	});
@@ -614,7 +614,7 @@ await tried(async () => {
 	await refresh();
 	$("format").replaceChildren(...state.formats.map((value) => node("option", {value, textContent: value})));
 	const {megabytes, minutes} = state.limits;
-	note(`Files of at most ${Math.round(megabytes)} MB and ${minutes} minutes. They stay on this computer and go when the program ends.`);
+	note(`Files of at most ${Math.round(megabytes)} MB and ${minutes} minutes. Nothing leaves this computer; uploads are removed when the program ends.`);
 	choose(null);
 	listSides();
 	const first = state.videos.find((one) => one.ready);

@@ -113,11 +113,7 @@ ELSEWHERE = {  # what is found at another place than its file
     **{f"training set/{fault}": "--training-set" for fault in LINKS},
 }
 
-LEAVES = {
-    "input video": ("out",),
-    "state": ("run/*",),
-    "log": ("run/*",),
-}
+LEAVES = {"input video": ("out",), "state": ("run/*",), "log": ("run/*",)}
 
 
 def _rows() -> Iterator[Row]:
