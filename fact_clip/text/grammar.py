@@ -76,7 +76,7 @@ class Grammar:
                 # two groups of one slot fit, and nothing says which one is meant
                 factors[slot] = "" if slot in factors else self.words.get(part, part)
         if not factors or not all(factors.values()):
-            raise InputError(f"class {name!r}", f"a name that does not parse; expected {self.pattern}")
+            raise InputError(f"class {name!r}", f"its name is not of the form {self.pattern}")
         return tuple(factors.get(slot) for slot in self.slots)
 
     @cached_property
@@ -140,7 +140,7 @@ def _check(pattern: str) -> None:
     """An InputError for a stray or nested bracket, no slot, two parts side by side, or a slot that occurs twice."""
 
     def fault(problem: str, expected: str) -> InputError:
-        return InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}; expected {expected}, {EXAMPLE}")
+        return InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}", f"give {expected}, {EXAMPLE}")
 
     slots, inside, before, required = _slots(pattern), False, "", list[str]()
     if len(pattern) > _LONGEST or len(slots) > _MOST_SLOTS or pattern.count("[") > _MOST_GROUPS:

@@ -131,7 +131,7 @@ def _misfit(code: str, index: int, expected: str) -> InputError:
     width = 2 if index else 1  # a verb has one letter, all else two
     rest = f"{code[index : index + width]!r}" if code[index:] else "the end"
     todo = "see the tables of fact_clip/text/havid.py"
-    return InputError(f"HA-ViD code {code!r}, letter {index + 1}", f"{rest}; expected {expected}", todo)
+    return InputError(f"HA-ViD code {code!r}, letter {index + 1}", f"{rest}, not {expected}", todo)
 
 
 def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:

@@ -151,7 +151,7 @@ def make_prompts(
 def _fill(what: str, templates: Iterable[str], phrases: Iterable[str]) -> tuple[str, ...]:
     listed = list(phrases)
     if not all(phrase.strip() for phrase in listed):
-        raise InputError(f"prompts of {what!r}", "a blank phrase; expected at least one word")
+        raise InputError(f"prompts of {what!r}", "a blank phrase")
     # two wordings may give the same text, which would count twice in the mean
     return tuple(
         dict.fromkeys(
@@ -167,9 +167,9 @@ def _synonyms(vocabulary: Vocabulary, synonyms: Mapping[str, Sequence[str]]) -> 
     for key, words in synonyms.items():
         if key not in names:
             nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
-            raise InputError("synonyms", f"{key!r}; expected a class or a factor of one", f"the nearest is {nearest!r}")
+            raise InputError("synonyms", f"{key!r} is not a class or a factor of one", f"did you mean {nearest!r}?")
         if isinstance(words, str):
-            raise InputError(f"synonyms of {key!r}", f"one text, {words!r}; expected a list of texts")
+            raise InputError(f"synonyms of {key!r}", f"one text, {words!r}, not a list of texts")
     return {key: tuple(words) for key, words in synonyms.items()}
 
 
@@ -178,5 +178,5 @@ T = TypeVar("T")
 
 def _entry(where: str, table: Mapping[str, T], name: str) -> T:
     if name not in table:
-        raise InputError(where, f"{name!r}; expected one of {', '.join(table)}")
+        raise InputError(where, f"{name!r}, not one of {', '.join(table)}")
     return table[name]
