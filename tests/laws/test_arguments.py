@@ -23,7 +23,7 @@ from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.video.decode import frames
 from fact_clip.video.extract import Settings, extract_all
-from fact_clip.video.write import write_video
+from fact_clip.video.overlay import write_video
 
 from ..refusals import refused
 
