@@ -86,7 +86,7 @@ def _option_of(where: str) -> str | None:
 
     if where in CONTROLS:
         return CONTROLS[where].option
-    return f"--{where}" if where in ("device", "smoothing", "fps", "batch") else None
+    return f"--{where}" if where in ("device", "prompts", "smoothing", "fps", "batch") else None
 
 
 def answered(command: Callable[[], object], *, leave: bool = False) -> int:

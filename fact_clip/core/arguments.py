@@ -32,6 +32,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     @functools.cache
     def adapters() -> dict[str, Any]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+        from pydantic_core import SchemaError
 
         checks = {}
         for name, hint in typing.get_type_hints(function).items():
@@ -39,7 +40,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 try:
                     config = None if hasattr(hint, "model_config") else ConfigDict(arbitrary_types_allowed=True)
                     checks[name] = TypeAdapter(hint, config=config)
-                except (PydanticUserError, TypeError):  # protocols, and names for type checkers alone
+                except (PydanticUserError, SchemaError, TypeError):  # protocols, and names for type checkers alone
                     continue
         return checks
 
