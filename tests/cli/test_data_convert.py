@@ -127,10 +127,7 @@ def test_variable_rate_stays_in_sync_there_and_back(tmp_path):
     ("arguments", "place"),
     [
         (["--from", "csv", "takes.csv", "--unit", "seconds"], "takes.csv"),
-        (
-            ["--from", "csv", "takes.csv", "takes.csv", "--unit", "seconds", "--fps", "5"],
-            "takes.csv",
-        ),
+        (["--from", "csv", "takes.csv", "takes.csv", "--unit", "seconds", "--fps", "5"], "takes.csv"),
         (["--from", "csv", "takes.csv", "--unit", "seconds", "--fps", "5", "--features", "."], "a.npy"),
         (["--from", "csv", "takes.csv", "--unit", "frames"], "takes.csv"),
         (["--from", "xls", "takes.csv"], None),

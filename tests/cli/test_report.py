@@ -76,10 +76,7 @@ def test_plots_are_png_and_svg(fact_clip, run, tmp_path):
 
 
 def test_what_cannot_be_reported_is_one_line(fact_clip, run, tmp_path):
-    for arguments, place in (
-        ((tmp_path,), tmp_path),
-        ((run, "--split", "all"), "split"),
-    ):
+    for arguments, place in (((tmp_path,), tmp_path), ((run, "--split", "all"), "split")):
         answer = fact_clip("report", *arguments)
         refused_line(answer, place)
     (run / "evaluation.npz").write_bytes(b"nothing")
