@@ -27,11 +27,10 @@ from fact_clip.config import Config
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.synthetic import FACTORS, write_workbench
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores, similarity_probabilities
 from fact_clip.encoders.cache import embed
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.inference.training_free import SimilaritySettings, probabilities
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
@@ -158,7 +157,7 @@ def figures(result: dict[str, Any]) -> dict[str, float]:
 
 def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
     """`fact-clip segment --training-free` with all actions as candidates; the background is never named."""
-    known, settings = dataset.vocabulary, SimilaritySettings()
+    known = dataset.vocabulary
     actions = [name for name in known if name not in known.background]
     texts, place = embed(encoder, Vocabulary.from_names(actions)).classes, known.encode(actions)
     left_out = (*known.background_indices, *dataset.validation_unseen)
@@ -172,8 +171,8 @@ def training_free(dataset: Dataset, encoder: str) -> dict[str, float]:
     for name in dataset.test:
         rows = dataset.features(name)
         truth.append(dataset.labels(name))
-        found.append(place[decoded(probabilities(rows, texts, settings, FPS))])
-        alone.append(place[unseen[decoded(probabilities(rows, texts[unseen], settings, FPS))]])
+        found.append(place[decoded(similarity_probabilities(rows, texts, round(FPS)))])
+        alone.append(place[unseen[decoded(similarity_probabilities(rows, texts[unseen], round(FPS)))]])
     seen_mean, unseen_mean = metrics.class_means(truth, found, dataset.unseen, left_out)
     only = [np.where(np.isin(labels, dataset.unseen), labels, -1) for labels in truth]
     return {

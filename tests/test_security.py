@@ -408,7 +408,7 @@ def test_a_list_of_other_files_is_no_video(name, film, tmp_path, monkeypatch, ca
 
 
 def test_what_is_written_is_a_file_too(tmp_path, monkeypatch):
-    from fact_clip.video.write import write_video
+    from fact_clip.video.overlay import write_video
 
     monkeypatch.chdir(tmp_path)
     pictures = [np.zeros((16, 16, 3), dtype=np.uint8)] * 3

@@ -101,16 +101,14 @@ class Video:
 
     @property
     def result(self) -> Segmentation:
-        """The prediction; a ValueError before there is one."""
-        if self.prediction is None:
-            raise ValueError(f"{self.name} has not been segmented yet")
+        """The prediction, once there is one."""
+        assert self.prediction is not None
         return self.prediction
 
     @property
     def rows(self) -> Clock:
-        """The times of its frames; a ValueError before it was opened."""
-        if self.clock is None:
-            raise ValueError(f"{self.name} has not been opened yet")
+        """The times of its frames, once it is opened."""
+        assert self.clock is not None
         return self.clock
 
     @property

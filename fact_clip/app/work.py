@@ -86,17 +86,13 @@ class Queue:
         """Put a job at the end."""
         with self._changed:
             if self._closed or len(self._waiting) >= self.limit:
-                raise BusyError(self._ahead + 1)
+                raise BusyError(len(self._waiting) + int(self._running is not None) + 1)
             self._waiting.append(job)
             self._changed.notify()
         return job
 
-    @property
-    def _ahead(self) -> int:
-        return len(self._waiting) + int(self._running is not None)
-
     def position(self, job: Job) -> int:
-        """How many jobs come before it, and itself; 0 unless it is waiting."""
+        """Return how many jobs come before it, and itself; 0 unless it is waiting."""
         with self._changed:
             if job not in self._waiting:
                 return 0

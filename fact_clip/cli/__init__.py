@@ -53,16 +53,9 @@ class _Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The words that are left over."""
         _, _, parameters = self.make_parser(ctx).parse_args(list(args))
-        twice = next(
-            (
-                parameter
-                for parameter in parameters
-                if parameters.count(parameter) > 1 and not getattr(parameter, "multiple", False)
-            ),
-            None,
-        )
-        if twice is not None:
-            raise InputError(str(twice.opts[0]), "given twice; expected once")
+        for parameter in parameters:
+            if parameters.count(parameter) > 1 and not getattr(parameter, "multiple", False):
+                raise InputError(str(parameter.opts[0]), "given twice")
         return super().parse_args(ctx, args)
 
 
@@ -104,15 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> object:
         _check_words(arguments)
-        word = os.environ.get("COMP_CWORD", "0")  # which completion by bash reads as a number
-        if "_FACT_CLIP_COMPLETE" in os.environ and not word.isdecimal():
-            raise InputError("COMP_CWORD", f"{word!r}; expected a number, as the shell sets it")
         try:
             Path.cwd()
         except FileNotFoundError:
-            raise InputError(
-                "the current folder", "it is no longer there; expected a folder", "cd to another one"
-            ) from None
+            raise InputError("the current folder", "it was removed", "cd to another one") from None
         return make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False)
 
     return answered(command, leave=argv is None)
@@ -127,9 +115,9 @@ def _check_words(words: Sequence[str]) -> None:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         where = option or (before if before.startswith("--") else "argument")
         if not value and (equals or not option) and where != "--background":
-            raise InputError(where, "an empty value; expected a value", "leave the option out where there is none")
+            raise InputError(where, "an empty value", "leave the option out if there is none")
         if value.startswith("~/") or value == "~":
-            raise InputError(where, f"{value!r}, which the shell has not replaced; expected a path", "use $HOME")
+            raise InputError(where, f"the shell has not replaced {value!r}", "use $HOME")
 
 
 def _open_streams() -> None:

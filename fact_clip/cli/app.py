@@ -132,7 +132,7 @@ def _listening(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or "no such address"
         todo = "name another --port, or 0 for a free one" if port else ""
         raise InputError(
-            CommandOption("--host"), f"{host}, port {port} ({reason}); expected an address of this machine", todo
+            CommandOption("--host"), f"{host}, port {port} ({reason})", todo or "name an address of this machine"
         ) from None
 
 

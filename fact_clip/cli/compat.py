@@ -261,8 +261,8 @@ def _viz(arguments: Namespace) -> None:
 _SCORE = "Score a run, or weights of the published code."
 
 train = _script("Train into logs/RECIPE/SPLIT/RUN.", lambda parser: _add_settings(parser, required=True), _train)
-run_eval = _script(_SCORE, _add_checkpoint, lambda given: show(_scored(given)))
-evaluate = _script(_SCORE, lambda parser: _add_checkpoint(parser, False), lambda given: show(_scored(given)))
+run_eval = _script(_SCORE, _add_checkpoint, lambda arguments: show(_scored(arguments)))
+evaluate = _script(_SCORE, lambda parser: _add_checkpoint(parser, False), lambda arguments: show(_scored(arguments)))
 eval_holdout = _script("Score held-out classes.", _add_checkpoint, _eval_holdout)
 select_holdout_classes = _script("Choose classes to hold out, so that every word is trained.", _add_select, _select)
 visualise = _script("Draw the input, features and class scores of a run.", _add_viz, _viz)

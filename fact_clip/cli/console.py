@@ -86,7 +86,7 @@ def _option_of(where: str) -> str | None:
 
     if where in CONTROLS:
         return CONTROLS[where].option
-    return f"--{where}" if where in ("device", "smoothing", "fps", "batch") else None
+    return f"--{where}" if where in ("device", "prompts", "smoothing", "fps", "batch") else None
 
 
 def answered(command: Callable[[], object], *, leave: bool = False) -> int:
@@ -96,9 +96,6 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
     the library logs, where no progress bar is shown there. With `leave` a signal ends the process here, because the
     libraries take a while to say goodbye.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started this
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     hint = ""
     with interruptible() as came:
         try:

@@ -103,16 +103,16 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
     by_stem: dict[str, Path] = {}
     for path in paths:
         # a name with a dot is hidden, or a file that someone is still writing
-        files = (each for each in path.iterdir() if each.suffix.lower() in wanted and each.name[0] != ".")
-        there = sorted(files) if path.is_dir() else [path]
-        if not there:
+        files = (file for file in path.iterdir() if file.suffix.lower() in wanted and file.name[0] != ".")
+        present = sorted(files) if path.is_dir() else [path]
+        if not present:
             fix = f"name a folder with files that end in {', '.join(wanted)}"
             raise InputError(path, f"no videos{' or features' * features} in this folder", fix)
-        for each in there:
-            same = by_stem.setdefault(each.stem, each)
-            if same is each:
+        for file in present:
+            same = by_stem.setdefault(file.stem, file)
+            if same is file:
                 continue
-            if same_place(same, each):
-                raise InputError(each, "given twice")
-            raise InputError(each, f"the same name as {same}", "rename one of them")
+            if same_place(same, file):
+                raise InputError(file, "given twice")
+            raise InputError(file, f"the same name as {same}", "rename one of them")
     return list(by_stem.values())

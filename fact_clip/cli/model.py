@@ -60,10 +60,9 @@ def open_model(
     An InputError where these or the settings do not fit it. `more` are names beside those of the run.
     """
     from fact_clip.inference.segmenter import check_settings, load, load_training_free
-    from fact_clip.inference.training_free import SimilarityScorer, SimilaritySettings
+    from fact_clip.inference.training_free import SimilarityScorer
 
     settings = settings or DecodeSettings()
-    similarity = SimilaritySettings(prompts, smoothing=smoothing)
     if run is not None:
         for option, default in (("--prompts", prompts == "ensemble"), ("--smoothing", smoothing == 1.0)):
             if not default:
@@ -82,7 +81,9 @@ def open_model(
     if window is not None:
         raise InputError(CommandOption("--window"), "only a trained run reads windows", "leave it out")
     check_settings(SimilarityScorer, settings)
-    model = load_training_free(encoder, actions, device, settings=similarity, fps=fps, keep_going=keep_going)
+    model = load_training_free(
+        encoder, actions, device, prompts=prompts, smoothing=smoothing, fps=fps, keep_going=keep_going
+    )
     model.choose(actions, settings)
     return model, actions
 

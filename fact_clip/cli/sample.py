@@ -46,7 +46,7 @@ def sample(
 def _write_videos(folder: Path) -> int:
     """Draw the videos of the labels; return their number, 0 without the package that writes them."""
     from fact_clip.datasets.synthetic import draw_actions
-    from fact_clip.video.write import can_write, write_video
+    from fact_clip.video.overlay import can_write, write_video
 
     if not can_write():
         print("no videos are written: the package av is missing; pip install 'fact-clip[video]'", file=sys.stderr)

@@ -162,7 +162,7 @@ def segment(
 
 def _request(model: Segmenter, encoder: str | None, settings: DecodeSettings) -> dict[str, Any]:
     """What results depend on, apart from names and inputs; as earlier versions recorded it."""
-    from fact_clip.decoding import TransportSettings
+    from fact_clip.decoding.similarity import TEMPERATURE, TransportSettings
     from fact_clip.inference.scorer import Scorer
 
     scorer = model.scorer
@@ -170,8 +170,9 @@ def _request(model: Segmenter, encoder: str | None, settings: DecodeSettings) ->
         run = fingerprint(scorer.run.path)
         return {"run": run, "encoder": encoder, "window": scorer.window, "adjust": settings.model_dump()}
     used, transport = settings.over(scorer.settings), asdict(TransportSettings())
-    similarity = {**asdict(scorer.similarity), "threshold": used.threshold, "shortest": used.shortest}
-    return {"encoder": encoder, "settings": {**similarity, "background": "background", "transport": transport}}
+    similarity = {"templates": scorer.prompts, "temperature": TEMPERATURE, "smoothing": scorer.smoothing}
+    decoding = {"threshold": used.threshold, "shortest": used.shortest, "background": "background"}
+    return {"encoder": encoder, "settings": {**similarity, **decoding, "transport": transport}}
 
 
 class Outcome(NamedTuple):

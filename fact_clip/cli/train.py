@@ -118,6 +118,6 @@ def how_to_continue(config: str, overrides: list[str], out: Path, sweeps: Sequen
     """The message after an interruption: the command that continues."""
     if not any(out.rglob("last.safetensors")):
         return "no epoch was finished, so there is nothing to continue"
-    sweep_words = [word for each in sweeps for word in ("--sweep", each)]
+    sweep_words = [word for axis in sweeps for word in ("--sweep", axis)]
     words = ["fact-clip", "train", config, *overrides, *sweep_words, "--out", str(out), "--resume"]
     return f"continue with: {shlex.join(words)}"

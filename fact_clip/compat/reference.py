@@ -101,7 +101,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if not prefix and key in _GROUPS and not isinstance(value, Mapping):
-            raise InputError(key, f"{value!r}; expected a group of keys, as {key}.{_GROUPS[key]}")
+            raise InputError(key, f"{value!r} is not a group of keys, as {key}.{_GROUPS[key]}")
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
@@ -139,7 +139,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
     if "TM.use" in flat:
         ours["augment.time_spans"] = ours.get("augment.time_spans", 5) if flat["TM.use"] else 0
     if not isinstance(flat.get("use_clip"), bool | int | None):
-        raise InputError("use_clip", repr(flat["use_clip"]) + "; expected true or false")
+        raise InputError("use_clip", f"{flat['use_clip']!r}, not true or false")
     if flat.get("use_clip"):
         ours["model.head"] = "fact-clip"
     elif verb_noun or ours.get("data.name") == "epic":
@@ -149,7 +149,7 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
     if flat.get("holdout_mode") and flat.get("holdout_classes"):
         classes = flat["holdout_classes"]
         if not (isinstance(classes, list) and all(isinstance(entry, str | int) for entry in classes)):
-            raise InputError("holdout_classes", f"{classes!r}; expected a list of classes, by number or name")
+            raise InputError("holdout_classes", f"{classes!r}, not a list of classes, by number or name")
         ours["data.holdout"] = named_holdout(flat["holdout_classes"])
     if str(ours.get("train.optimizer")).lower() in ("adam", "adamw", "sgd"):
         ours["train.optimizer"] = str(ours["train.optimizer"]).lower()
@@ -212,7 +212,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flat reference keys, and the tree of our keys, in the words of ``--set``: KEY VALUE KEY VALUE ..."""
     if len(pairs) % 2:
         joined = next((word for word in pairs[::2] if "=" in word), pairs[-1])
-        raise InputError(CommandOption("--set"), f"{joined!r} without a value; expected KEY VALUE KEY VALUE ...")
+        raise InputError(CommandOption("--set"), f"{joined!r} has no value", "write KEY VALUE KEY VALUE ...")
     flat, ours = dict[str, Any](), dict[str, Any]()
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
         value = value_of(key, text, f"--set {key}")
@@ -225,8 +225,7 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             group, _, rest = key.partition(".")
             if group not in _GROUPS and group.lower() in _OURS:
                 near = f"{group.lower()}.{rest}"
-            expected = f"a reference key, or a key of ours such as train.epochs ({', '.join(_OURS)})"
-            raise InputError(CommandOption("--set"), f"unknown key {key}; expected {expected}", f"did you mean {near}?")
+            raise InputError(CommandOption("--set"), f"unknown key {key}", f"did you mean {near}?")
     return flat, ours
 
 
@@ -246,11 +245,11 @@ def device(pairs: Sequence[str]) -> str:
 
 def _device(gpu: Any) -> str:
     if not isinstance(gpu, int) or isinstance(gpu, bool):
-        raise InputError(_GPU, f"{gpu!r}; expected the number of a GPU, or -1 for the CPU")
+        raise InputError(_GPU, f"{gpu!r} is not the number of a GPU, or -1 for the CPU")
     if gpu < 0:
         return "cpu"
     if not torch.cuda.is_available():
         return "auto"  # scripts/train.py warns
     if gpu >= torch.cuda.device_count():
-        raise InputError(_GPU, f"{gpu}; expected 0 to {torch.cuda.device_count() - 1}, the GPUs of this machine")
+        raise InputError(_GPU, f"{gpu}, but this machine has {torch.cuda.device_count()} GPUs")
     return f"cuda:{gpu}"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core.errors import InputError
-from fact_clip.core.messages import is_name
+from fact_clip.core.messages import describe_invalid_name, is_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,6 +32,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     @functools.cache
     def adapters() -> dict[str, Any]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+        from pydantic_core import SchemaError
 
         checks = {}
         for name, hint in typing.get_type_hints(function).items():
@@ -39,7 +40,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 try:
                     config = None if hasattr(hint, "model_config") else ConfigDict(arbitrary_types_allowed=True)
                     checks[name] = TypeAdapter(hint, config=config)
-                except (PydanticUserError, TypeError):  # protocols, and names for type checkers alone
+                except (PydanticUserError, SchemaError, TypeError):  # protocols, and names for type checkers alone
                     continue
         return checks
 
@@ -63,7 +64,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 def path_of(value: Any, where: str) -> Path:
     """A text or a path as a path; an InputError that names `where` for anything else, and for an empty text."""
     if not isinstance(value, str | os.PathLike) or isinstance(path := os.fspath(value), bytes) or not path:
-        raise InputError(where, f"{value!r}; expected a path")
+        raise InputError(where, f"{value!r}, not a path")
     return Path(path)
 
 
@@ -77,21 +78,21 @@ def number_of(
     except OverflowError:  # a whole number beyond all floats
         number = math.inf
     if not math.isfinite(number) or not least <= number <= most:
-        raise InputError(where, f"{_shown(value)}; expected {expected}")
+        raise InputError(where, f"{_shown(value)}, not {expected}")
     return number
 
 
 def flag_of(value: Any, where: str) -> bool:
     """True or false; an InputError for anything else, since "no" and 0.0 would be taken for one of them."""
     if not isinstance(value, bool | np.bool_):
-        raise InputError(where, f"{value!r}; expected true or false")
+        raise InputError(where, f"{value!r}, not true or false")
     return bool(value)
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(where, f"{_shown(value)}; expected a whole number, {least:,} to {most:,}")
+        raise InputError(where, f"{_shown(value)}, not a whole number, {least:,} to {most:,}")
     return int(value)
 
 
@@ -110,15 +111,13 @@ def is_list(value: Any) -> bool:
 def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]:
     """Several names; an InputError for one text, for what is no text, and, if `typed`, for what no person can type."""
     if isinstance(values, str | bytes) or not is_list(values):
-        raise InputError(
-            where, (f"one text, {values!r}" if isinstance(values, str) else repr(values)) + "; expected a list of names"
-        )
+        raise InputError(where, f"{values!r}, not a list of names")
     listed = tuple(values)
     for value in listed:
         if not isinstance(value, str):
-            raise InputError(where, f"{value!r}; expected a name")
+            raise InputError(where, f"{value!r}, not a name")
         if typed and not is_name(value, legacy=True):
-            raise InputError(where, f"{value!r}; expected a name of one line that can be read")
+            raise InputError(where, describe_invalid_name(value))
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 
@@ -127,9 +126,9 @@ def any_array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # as of a tensor with gradients
-        raise InputError(where, " ".join(str(error).split()) + f"; expected {expected}") from None
+        raise InputError(where, f"{' '.join(str(error).split())}; give {expected}") from None
     if np.ma.is_masked(value):  # np.asarray gives what lies under the mask
-        raise InputError(where, f"an array with masked entries; expected {expected}")
+        raise InputError(where, f"an array with masked entries, not {expected}")
     return array
 
 
@@ -137,7 +136,7 @@ def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
     """The same of numbers, true and false among them."""
     array = any_array_of(value, where, expected)
     if array.dtype.kind not in "fiub":
-        raise InputError(where, f"{type(value).__name__} of type {array.dtype}; expected {expected}")
+        raise InputError(where, f"{type(value).__name__} of type {array.dtype}, not {expected}")
     return array
 
 
@@ -152,7 +151,7 @@ def table_of(value: Any, where: str, shape: tuple[int | str, ...], *, finite: bo
         n > 0 if isinstance(wanted, str) else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        raise InputError(where, f"an array of shape {array.shape}; expected {wanted_shape}")
+        raise InputError(where, f"an array of shape {array.shape}, not {wanted_shape}")
     if finite and not np.isfinite(array).all():
-        raise InputError(where, f"NaN or an infinity; expected finite numbers, {wanted_shape}")
+        raise InputError(where, f"NaN or an infinity among the numbers, {wanted_shape}")
     return array

@@ -25,13 +25,12 @@ def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray
     """
     times = array_of(shown, "shown", "seconds").astype(np.float64)
     if times.ndim != 1 or not times.size:
-        raise InputError("shown", f"an array of shape {times.shape}; expected the seconds of at least one row, (T,)")
+        raise InputError("shown", f"an array of shape {times.shape}, not the seconds of at least one row, (T,)")
     if not np.isfinite(times).all():
-        raise InputError("shown", "NaN or an infinity; expected seconds")
+        raise InputError("shown", "NaN or an infinity among the seconds")
     if end is not None:
         number_of(end, "end", "seconds, 0 or more, or None", 0)
-    if number_of(fps, "fps") <= 0:
-        raise InputError("fps", f"{fps}; expected rows per second, more than 0")
+    number_of(fps, "fps", "rows per second, more than 0", 5e-324)
     grid = np.arange(len(times) + 1) / fps
     new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
     starts = np.where(new, np.maximum(times, 0.0), grid[:-1])
@@ -69,8 +68,6 @@ class Clock:
             frames: NDArray[np.int64] = within + np.floor(beyond + 0.5).astype(np.int64)
             return frames
         if self.fps is None:
-            raise InputError(
-                where, "times in seconds and no frame rate; expected frames a second", "set --fps or --features"
-            )
+            raise InputError(where, "times in seconds, but no frame rate is known", "set --fps or --features")
         # the rounding of a rate and of its division must not decide on a half
         return np.floor(values * self.fps + 0.5 + 1e-9).astype(np.int64)

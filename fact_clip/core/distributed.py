@@ -34,13 +34,13 @@ def place_in_launch() -> tuple[int, int]:
     todo = "start several processes with torchrun, or unset RANK and WORLD_SIZE"
     for name, text in values.items():
         if text and not (text.isascii() and text.isdecimal() and len(text) < 7):
-            raise InputError(name, f"{text!r}; expected a whole number, as torchrun sets it", todo)
+            raise InputError(name, f"{text!r}, not a whole number, as torchrun sets it", todo)
     rank, world = int(values["RANK"] or 0), int(values["WORLD_SIZE"] or 1)
     if rank >= world:
-        raise InputError("RANK", f"{rank} of {world} processes (WORLD_SIZE); expected 0 to {max(world - 1, 0)}", todo)
+        raise InputError("RANK", f"{rank}, but there are {world} processes (WORLD_SIZE)", todo)
     lacking = [name for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK") if world > 1 and not os.environ.get(name)]
     if lacking:
-        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}; expected what torchrun sets", todo)
+        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}, which torchrun sets", todo)
     return rank, world
 
 
@@ -52,7 +52,7 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
     import torch
 
     if not isinstance(name, str | torch.device):
-        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps")
+        raise InputError(where, f"{name!r}, not auto, cpu, cuda, cuda:N or mps")
     name = str(name)
     if name == "auto":
         if torch.cuda.is_available():
@@ -61,11 +61,11 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(name.split(":")[0], False):
-        raise InputError(where, f"{name!r} is not on this machine; expected auto, cpu, cuda, cuda:N or mps")
+        raise InputError(where, f"this machine has no {name!r}", "choose auto, cpu, cuda, cuda:N or mps")
     try:
         return torch.device(name)
     except (RuntimeError, ValueError, OverflowError):
-        raise InputError(where, f"{name!r}; expected auto, cpu, cuda, cuda:N or mps") from None
+        raise InputError(where, f"{name!r}, not auto, cpu, cuda, cuda:N or mps") from None
 
 
 class Processes:

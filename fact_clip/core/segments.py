@@ -20,11 +20,11 @@ def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
     array = any_array_of(labels, where, "one label per frame, shape (T,)")
     if array.ndim != 1:
-        raise InputError(where, f"an array of shape {array.shape}; expected one label per frame, shape (T,)")
+        raise InputError(where, f"an array of shape {array.shape}, not one label per frame, shape (T,)")
     if array.size and array.dtype.kind not in "iu":
-        raise InputError(where, f"labels of type {array.dtype}; expected integer class indices")
+        raise InputError(where, f"labels of type {array.dtype}, not integer class indices")
     if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
-        raise InputError(where, f"class {array.max()}; expected integer class indices of 64 bits")
+        raise InputError(where, f"class {array.max()} is beyond 64 bits")
     return array.astype(np.int64, copy=False)
 
 
@@ -32,7 +32,7 @@ def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
     stride = whole_of(stride, "stride", 1, 1 << 62)
     array = frame_labels(labels, "labels")
     if array.size == 0:
-        raise InputError("labels", "no frames; expected at least one frame")
+        raise InputError("labels", "no frames")
     return array
 
 
@@ -69,7 +69,7 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     expected = -(-n_frames // stride)
     if array.size != expected:
         problem = f"{array.size} labels at stride {stride} for {n_frames} frames"
-        raise InputError("labels", f"{problem}; expected {expected} labels")
+        raise InputError("labels", f"{problem}, not {expected}")
     return array[np.arange(n_frames) // stride]
 
 
@@ -285,7 +285,7 @@ def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:
     values = array_of(times if isinstance(times, np.ndarray) else list(times), "times", "seconds").astype(np.float64)
     if values.shape != (n_frames + 1,):
         expected = f"({n_frames + 1},): the start of each of {n_frames} frames, and the end"
-        raise InputError("times", f"shape {values.shape}; expected {expected}")
+        raise InputError("times", f"shape {values.shape}, not {expected}")
     if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) <= 0).any():
-        raise InputError("times", "negative, not finite or not rising; expected seconds, each more than the one before")
+        raise InputError("times", "negative, not finite or not rising")
     return tuple(values.tolist())

@@ -129,7 +129,7 @@ class Vocabulary:
     def index(self, name: str) -> int:
         """Class index of a name; an unknown one is an InputError that says the nearest."""
         if not isinstance(name, str):
-            raise InputError("vocabulary", f"{name!r}; expected a name")
+            raise InputError("vocabulary", f"{name!r}, not a name")
         if name not in self._index_of:
             raise InputError("vocabulary", f"no class {name!r} among {len(self)}", suggest(name, self.names))
         return self._index_of[name]
@@ -154,7 +154,7 @@ class Vocabulary:
         array = frame_labels(indices, "indices")
         wrong = array[(array < 0) | (array >= len(self))]
         if wrong.size:
-            raise InputError("indices", f"class {wrong[0]}; expected 0 to {len(self) - 1}")
+            raise InputError("indices", f"class {wrong[0]}, but there are {len(self)}")
         return [self.names[index] for index in array.tolist()]
 
     @property
@@ -165,7 +165,7 @@ class Vocabulary:
     def factor_indices(self, slot: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """The K factors of one slot in order of appearance, and for each class the index of its factor or -1, (C,)."""
         if slot not in self.slots:
-            raise InputError("vocabulary", f"no slot {slot!r}; expected one of {self.slots}")
+            raise InputError("vocabulary", f"no slot {slot!r} among {self.slots}")
         column = [entry[self.slots.index(slot)] for entry in self.factors]
         factors = list(dict.fromkeys(factor for factor in column if factor is not None))
         indices = [-1 if factor is None else factors.index(factor) for factor in column]

@@ -115,8 +115,8 @@ def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> T
 def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, trained: Tensor, gammas: Tensor) -> Tensor:
     """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * trained``.
 
-    Within the trained classes, and within the others, gamma changes no share; it only moves probability from one group to
-    the other. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and frame.
+    Within the trained classes, and within the others, gamma changes no share; it only moves probability between the two
+    groups. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and frame.
 
     Args:
         voters: not aligned ones, which use no offset.

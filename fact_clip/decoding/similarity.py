@@ -21,11 +21,16 @@ from fact_clip.core.arguments import number_of, table_of, whole_of
 
 Matrix = NDArray[np.float32]
 
+TEMPERATURE = 0.01
+"""Divides cosines before the softmax over actions; CLIP was trained at it."""
+
 _ROWS = 4096  # compared at once, so that a long file is never in memory whole
 _RARE = 1e-30  # share of frames below which a class counts as gone, so that its logarithm stays finite
 
 
-def similarity_probabilities(features: NDArray[np.floating], texts: Matrix, window: int, temperature: float) -> Matrix:
+def similarity_probabilities(
+    features: NDArray[np.floating], texts: Matrix, window: int, temperature: float = TEMPERATURE
+) -> Matrix:
     """Return (T, K) softmax over K actions of the cosines of (T, D) and (K, D) in unit rows, smoothed over `window`."""
     cosines = np.empty((len(features), len(texts)), dtype=np.float32)
     for start in range(0, len(features), _ROWS):
@@ -138,11 +143,6 @@ def transport(similarity: ArrayLike, settings: TransportSettings | None = None) 
         share /= share.sum(axis=0)
     share /= np.float32(n_frames)
     return np.ascontiguousarray(share.T)
-
-
-def decode_transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> NDArray[np.int64]:
-    """Return (N,) the index of each frame's action in the plan of :func:`transport`; arguments and errors as there."""
-    return transport(similarity, settings).argmax(axis=1)
 
 
 class _TemporalTerm:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
+from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.image import GridEncoder, Timm, Torchvision
@@ -47,10 +48,10 @@ class FrameEncoder(Protocol):
         """Load the weights now; an InputError says how to get missing ones."""
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """(H, W, 3) -> the model's input for one picture. Runs in another thread than `encode_images`."""
+        """Prepare (H, W, 3) -> the model's input for one picture. Runs in another thread than `encode_images`."""
 
     def encode_images(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
-        """`context` + N prepared pictures -> (N, D), the rows of the last N."""
+        """Encode `context` + N prepared pictures -> (N, D), the rows of the last N."""
 
 
 class TextEncoder(Protocol):
@@ -61,7 +62,7 @@ class TextEncoder(Protocol):
         """Stands for the content: equal names mean equal vectors. Cached vectors are found by it."""
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """N texts -> (N, E), each row of length 1."""
+        """Encode N texts -> (N, E), each row of length 1."""
 
 
 Encoder = TypeVar("Encoder", covariant=True)
@@ -104,8 +105,9 @@ TEXT_ENCODERS: dict[str, Entry[TextEncoder]] = {
 }
 
 
+@checked
 def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
-    """The frame encoder of a name, PREFIX or PREFIX:REST with a prefix of `FRAME_ENCODERS`. Nothing is loaded yet.
+    """Return the frame encoder of a name, PREFIX or PREFIX:REST (see `FRAME_ENCODERS`). Nothing is loaded yet.
 
     Raises:
         InputError: an unknown prefix, a rest that does not fit it, or a missing package or local file.
@@ -113,8 +115,9 @@ def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 
+@checked
 def text_encoder(name: str, device: str = "auto") -> TextEncoder:
-    """The text encoder of a name, PREFIX or PREFIX:REST with a prefix of `TEXT_ENCODERS`. Nothing is loaded yet.
+    """Return the text encoder of a name, PREFIX or PREFIX:REST (see `TEXT_ENCODERS`). Nothing is loaded yet.
 
     Args:
         name: as "minilm" or "open_clip:ViT-B-32/openai".
@@ -143,13 +146,10 @@ def is_local(name: str) -> bool:
 
 
 def _build(table: Mapping[str, Entry[Encoder]], kind: str, name: str, runtime: Runtime) -> Encoder:
-    if not isinstance(name, str):
-        raise InputError(kind, f"{name!r}; expected the name of one")
-    if not isinstance(runtime, Runtime):
-        raise InputError("runtime", f"{runtime!r}; expected a Runtime")
     prefix, _, rest = name.partition(":")
     if prefix not in table:
-        raise InputError(kind, f"{name!r}; expected one such as {', '.join(entry.example for entry in table.values())}")
+        examples = ", ".join(entry.example for entry in table.values())
+        raise InputError(kind, f"there is none called {name!r}", f"give one such as {examples}")
     where = f"{kind} {name!r}"
     for package, install in table[prefix].packages.items():
         if importlib.util.find_spec(package) is None:

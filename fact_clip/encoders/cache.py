@@ -46,7 +46,7 @@ class TextMatrix:
     slots: Mapping[str, NDArray[np.float32]]
 
     def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
-        """(C, S, E): what the text head reads; zero for a background class and for factors that a class does not have.
+        """Return (C, S, E), which the text head reads; zero for background classes and for factors that a class lacks.
 
         Args:
             vocabulary: the one that was embedded.
@@ -111,7 +111,7 @@ def embed(
 def embed_as(
     config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
 ) -> TextMatrix:
-    """`embed` with the settings of a recipe; `encoder` is its encoder where that is loaded already."""
+    """Run `embed` with the settings of a recipe; `encoder` is its encoder where that is loaded already."""
     chosen = encoder or config.encoder
     return embed(chosen, vocabulary, config.templates, phrase=config.phrase, cache_dir=config.cache, device=device)
 
@@ -119,7 +119,7 @@ def embed_as(
 def class_texts(
     config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
 ) -> NDArray[np.float32]:
-    """(C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed_as`.
+    """Return (C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed_as`.
 
     The background is not embedded, so that stored vectors need none for it.
     """
@@ -133,25 +133,25 @@ def class_texts(
 
 
 def class_vectors(config: TextConfig, vocabulary: Vocabulary, device: str = "auto") -> NDArray[np.float32]:
-    """(C, E): one vector per class, from its whole name; background classes have one like any other."""
+    """Return (C, E): one vector per class, from its whole name; background classes have one like any other."""
     return embed_as(config, Vocabulary.from_names(vocabulary.names, vocabulary.background), device).classes
 
 
 def _mean(name: str, texts: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of unit rows (N, E), scaled to length 1."""
     if len(rows) == 1:
         return rows[0]
     mean = rows.astype(np.float64).mean(axis=0)
     length = np.linalg.norm(mean)
     if length < 1e-6:
-        result = f"vectors that cancel out for {list(texts)}"
-        raise InputError(f"text encoder {name!r}", f"{result}; expected a mean of some length")
+        raise InputError(f"text encoder {name!r}", f"vectors that cancel out for {list(texts)}")
     return (mean / length).astype(np.float32)
 
 
 def encode_cached(
     encoder: TextEncoder, texts: Sequence[str], cache_dir: str | Path | None = None
 ) -> NDArray[np.float32]:
-    """Embeddings (N, E) of N texts, from the cache where it has them.
+    """Return embeddings (N, E) of N texts, from the cache where it has them.
 
     A cache file belongs to one encoder and one list of texts. A file that is damaged or holds something else is
     replaced, with a warning.

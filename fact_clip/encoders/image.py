@@ -30,10 +30,10 @@ class Backbone(PictureModel):
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         self._model_name, _, weights = rest.partition("/")
         if not self._model_name:
-            raise InputError(where, f"{rest!r}; expected {self.library}:MODEL or {self.library}:MODEL/FILE")
+            raise InputError(where, "no model", f"give {self.library}:MODEL or {self.library}:MODEL/FILE")
         self._file = expanded(weights) if weights else None
         if self._file is not None and not self._file.is_file():
-            raise InputError(where, f"no file {self._file}; expected a checkpoint")
+            raise InputError(where, f"no file {self._file}")
         name = self._model_name if self._file is None else f"{self._model_name}/{content_name(self._file)}"
         super().__init__(f"{self.library}:{name}", where, runtime, is_local=self._file is not None)
 
@@ -56,7 +56,7 @@ class Timm(Backbone):
         import timm
 
         if ":" not in self._model_name and not timm.is_model(self._model_name):
-            raise InputError(self._where, f"no model {self._model_name!r}; expected one of timm.list_models()")
+            raise InputError(self._where, f"no model {self._model_name!r}", "use one of timm.list_models()")
         model: Any = timm.create_model(self._model_name, pretrained=self._file is None, num_classes=0)
         if self._file is not None:
             head = model.pretrained_cfg.get("classifier") or ()
@@ -80,8 +80,8 @@ class Torchvision(Backbone):
         from torchvision import models
 
         if self._model_name not in models.list_models(module=models):
-            todo = "torchvision.models.list_models() names the models"
-            raise InputError(self._where, f"no classifier {self._model_name!r}", todo)
+            fix = "use one of torchvision.models.list_models()"
+            raise InputError(self._where, f"no classifier {self._model_name!r}", fix)
         return models.get_model_weights(self._model_name).DEFAULT
 
     def _copy(self) -> str:
@@ -141,20 +141,19 @@ class GridEncoder:
 
     def __init__(self, rest: str = "") -> None:
         if rest:
-            raise InputError(f"frame encoder 'grid:{rest}'", f"{rest!r} after the colon; expected grid by itself")
+            raise InputError(f"frame encoder 'grid:{rest}'", "nothing may follow the name", "use grid")
 
     def load(self) -> None:
-        """Nothing to load."""
+        """Do nothing; there are no weights."""
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture, of `size`, as it is."""
+        """Return the picture, of `size`, as it is."""
         return image
 
     def encode_images(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(1 + N, 48, 64, 3) -> (N, 384) float32; the first picture only serves the motion of the second."""
-        shape, kind = getattr(prepared, "shape", ()), getattr(prepared, "dtype", None)
-        if len(shape) != 4 or shape[1:] != (48, 64, 3) or kind != np.uint8:
-            raise InputError("prepared", f"{kind} of shape {shape}; expected pictures, (1 + N, 48, 64, 3) in uint8")
+        """Encode (1 + N, 48, 64, 3) -> (N, 384) float32; the first picture only serves the motion of the second."""
+        if prepared.shape[1:] != (48, 64, 3) or prepared.dtype != np.uint8:
+            raise InputError("prepared", f"{prepared.dtype} of shape {prepared.shape}, not uint8 of (1 + N, 48, 64, 3)")
         colour = _cells(prepared[1:].astype(np.float32) / np.float32(255))  # (N, 6, 8, 3)
         # luma of BT.601 in 1/256, so that the sum stays whole
         grey = (prepared @ np.array([77, 150, 29], dtype=np.float32)) / np.float32(256 * 255)  # (1 + N, 48, 64)
@@ -174,6 +173,6 @@ class GridEncoder:
 
 
 def _cells(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, 48, 64, C) -> means over cells, (N, 6, 8, C)."""
+    """Average over cells: (N, 48, 64, C) -> (N, 6, 8, C)."""
     n, _, _, channels = planes.shape
     return planes.reshape(n, _ROWS, _CELL, _COLUMNS, _CELL, channels).mean(axis=(2, 4))

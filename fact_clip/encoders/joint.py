@@ -47,22 +47,18 @@ class OpenClip(ImageTextModel):
         else:
             self._model_name, _, weights = rest.partition("/")
             if not self._model_name or not weights:
-                form = f"{prefix}:MODEL/TAG or {prefix}:MODEL/FILE"
-                raise InputError(
-                    where, f"{rest!r}; expected {form}", "open_clip.list_pretrained() names models and tags"
-                )
+                fix = f"give {prefix}:MODEL/TAG (open_clip.list_pretrained() names them) or {prefix}:MODEL/FILE"
+                raise InputError(where, "no model and weights", fix)
             file = expanded(weights)
             is_local = file.is_file() or looks_local(weights)
             if is_local and not file.is_file():
-                raise InputError(
-                    where, f"no file {file}; expected a checkpoint", f"a folder is {prefix}:local-dir:FOLDER"
-                )
+                raise InputError(where, f"no file {file}", f"a folder is {prefix}:local-dir:FOLDER")
             self._weights = str(file) if is_local else weights
             name = f"{self._model_name}/{content_name(file) if is_local else weights}"
         super().__init__(f"{prefix}:{name}", where, runtime, is_local)
 
     def _known(self) -> dict[str, Any]:
-        """What the library knows of a tag."""
+        """Return what the library knows of a tag."""
         import open_clip
 
         return dict(open_clip.get_pretrained_cfg(self._model_name, self._weights)) if self._weights else {}
@@ -79,15 +75,14 @@ class OpenClip(ImageTextModel):
         return f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE"
 
     def _check_known(self) -> None:
-        """A name that the library has not is no matter of the network."""
+        """Raise an InputError for a name that the library does not have, which is no matter of the network."""
         import open_clip
 
-        todo = "open_clip.list_pretrained() names models and tags"
         if ":" not in self._model_name and self._model_name not in open_clip.list_models():
-            raise InputError(self._where, f"no model {self._model_name!r}; expected a model of open_clip", todo)
+            raise InputError(self._where, f"no model {self._model_name!r}", "use one of open_clip.list_models()")
         if self._weights and not self._is_local and not self._known():
-            expected = f"a tag of it, or {self._prefix}:{self._model_name}/FILE"
-            raise InputError(self._where, f"no weights {self._weights!r} of this model; expected {expected}", todo)
+            fix = f"use a tag of open_clip.list_pretrained(), or {self._prefix}:{self._model_name}/FILE"
+            raise InputError(self._where, f"no weights {self._weights!r} of this model", fix)
 
     def _load(self) -> Any:
         import open_clip
@@ -124,7 +119,7 @@ class Transformers(ImageTextModel):
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if not rest:
-            raise InputError(where, "nothing after the colon; expected transformers:FOLDER or transformers:OWNER/NAME")
+            raise InputError(where, "no model", "give transformers:FOLDER or transformers:OWNER/NAME")
         is_local = expanded(rest).is_dir() or looks_local(rest)
         self._source = str(local_folder(rest, where)) if is_local else rest
         name = content_name(Path(self._source)) if is_local else rest

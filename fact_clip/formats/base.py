@@ -51,16 +51,14 @@ def second_of(path: Path, segmentation: Segmentation, frame: int) -> float:
     return time
 
 
-def mean_rate(segmentation: Segmentation) -> float | None:
-    """Return the frames per second: `fps`, else the mean over the frame times; None if neither is known."""
-    if segmentation.fps is None and segmentation.times is not None:
-        return segmentation.n_frames / (segmentation.times[-1] - segmentation.times[0])
-    return segmentation.fps
-
-
 def picture_rate(segmentation: Segmentation) -> float | None:
-    """Return the pictures per second of the video; where they, or the seconds, are unknown, `mean_rate`."""
-    rate = mean_rate(segmentation)
+    """Return the pictures per second of the video, if its seconds are known.
+
+    Where its rate is unknown, that of the frames, or the mean over the frame times.
+    """
+    rate = segmentation.fps
+    if rate is None and segmentation.times is not None:
+        rate = segmentation.n_frames / (segmentation.times[-1] - segmentation.times[0])
     return rate if rate is None else segmentation.video_fps or rate
 
 
@@ -147,17 +145,17 @@ class Gaps:
         """Return the segments of a file, in order, with background between them and up to the end of the video."""
         if self.background is None:
             return tuple(segments)
-        gapless, end = list[Segment](), 0
+        filled, end = list[Segment](), 0
         for segment in segments:
             if segment.start > end:
-                gapless.append(Segment(end, segment.start, self.background))
-            gapless.append(segment)
+                filled.append(Segment(end, segment.start, self.background))
+            filled.append(segment)
             end = segment.stop
         if self.n_frames is not None and end > self.n_frames:
             raise InputError(path, f"segments up to frame {end}, but the video has {self.n_frames} frames")
         if self.n_frames is not None and end < self.n_frames:
-            gapless.append(Segment(end, self.n_frames, self.background))
-        return tuple(gapless)
+            filled.append(Segment(end, self.n_frames, self.background))
+        return tuple(filled)
 
 
 def gapless(path: Path, segments: Sequence[Segment], fps: float | None, gaps: Gaps, **values: Any) -> Segmentation:

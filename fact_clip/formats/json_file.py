@@ -81,17 +81,8 @@ def _segmentation(path: Path, file: _File, gaps: Gaps) -> Segmentation:
     ]
     if gaps.n_frames is None:
         gaps = replace(gaps, n_frames=file.n_frames)
-    segmentation = gapless(
-        path,
-        segments,
-        file.fps,
-        gaps,
-        times=file.times,
-        media=file.media,
-        video_fps=file.video_fps,
-        background=file.background,
-        new_words=file.new_words,
-    )
+    values = {name: getattr(file, name) for name in ("times", "media", "video_fps", "background", "new_words")}
+    segmentation = gapless(path, segments, file.fps, gaps, **values)
     if file.n_frames not in (None, segmentation.n_frames):
         raise InputError(path, f"segments up to frame {segmentation.n_frames}, but n_frames is {file.n_frames}")
     return segmentation

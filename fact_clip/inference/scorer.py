@@ -42,9 +42,6 @@ from fact_clip.video.extract import Settings
 ROWS_AT_ONCE, ROWS_AT_ONCE_GPU = 1024, 16_384
 """Rows of windows that go through a model together, at most; a longer window goes alone. More is no faster on a CPU."""
 
-TEMPERATURE = 0.01
-"""Divides cosines before the softmax over actions; CLIP was trained at it."""
-
 Rows = NDArray[np.float32]
 
 
@@ -221,7 +218,7 @@ class Scorer:
         table = np.zeros((-(-len(features) // stride), len(vectors)), dtype=np.float32)
         if named.any():
             window = round((self.fps or Settings().fps) / stride)  # a second
-            shares = similarity_probabilities(np.asarray(features)[::stride], vectors[named], window, TEMPERATURE)
+            shares = similarity_probabilities(np.asarray(features)[::stride], vectors[named], window)
             table[:, named] = np.maximum(shares, np.finfo(np.float32).tiny)
         return torch.from_numpy(table)
 

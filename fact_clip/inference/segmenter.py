@@ -24,7 +24,7 @@ from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
 from fact_clip.inference.candidates import NONE_OF_THESE, check_trust
 from fact_clip.inference.scorer import Scorer
 from fact_clip.inference.sources import FEATURES, KINDS, check_features
-from fact_clip.inference.training_free import SimilarityScorer, SimilaritySettings
+from fact_clip.inference.training_free import SimilarityScorer
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Progress, Settings, extracted
@@ -338,7 +338,8 @@ def load_training_free(
     actions: Sequence[str],
     device: str = "auto",
     *,
-    settings: SimilaritySettings | None = None,
+    prompts: str = "ensemble",
+    smoothing: float = 1.0,
     fps: float | None = None,
     keep_going: bool = False,
 ) -> Segmenter:
@@ -348,10 +349,11 @@ def load_training_free(
         encoder: the model, as "clip:ViT-B-32/openai" or "transformers:FOLDER".
         actions: the names; :meth:`Segmenter.segment` takes others.
         device: auto, cpu, cuda, cuda:N or mps.
-        settings: how they are compared.
+        prompts: how names are put into sentences, plain, person or ensemble.
+        smoothing: seconds over which similarities are averaged.
         fps: rows a second of features that are made from videos; None: 5.
         keep_going: take what decodes of a damaged video, with a warning.
     """
     extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
-    scorer = SimilarityScorer(encoder, actions, settings, extraction.fps, device)
+    scorer = SimilarityScorer(encoder, actions, prompts, smoothing, extraction.fps, device)
     return Segmenter(scorer, scorer.encoder, extraction)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import names_of, number_of
 from fact_clip.core.clock import Clock
-from fact_clip.core.errors import CommandOption
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, similarity_probabilities
 from fact_clip.encoders import Runtime, frame_encoder
@@ -26,27 +24,6 @@ from fact_clip.text.prompts import TEMPLATES
 Vectors = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class SimilaritySettings:
-    """How pictures are compared with names.
-
-    Args:
-        templates: entry of `text.prompts.TEMPLATES`: how names are put into sentences.
-        temperature: divides cosines before the softmax over actions; CLIP was trained at 0.01.
-        smoothing: seconds over which similarities are averaged.
-    """
-
-    templates: str = "ensemble"
-    temperature: float = 0.01
-    smoothing: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.templates not in TEMPLATES:
-            problem = f"no wording {self.templates!r} of names"
-            raise InputError(CommandOption("--prompts"), problem, f"choose one of {', '.join(TEMPLATES)}")
-        number_of(self.smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
-
-
 class SimilarityScorer:
     """Compares frames with the names of actions; used as a `Scorer` is, without having been trained on any.
 
@@ -56,7 +33,8 @@ class SimilarityScorer:
     Args:
         encoder: a model of images and texts, as "clip:ViT-B-32/openai" or "transformers:FOLDER"; loaded once for both.
         actions: their names.
-        settings: how they are compared.
+        prompts: entry of `text.prompts.TEMPLATES`: how names are put into sentences.
+        smoothing: seconds over which similarities are averaged.
         fps: rows a second of features whose files do not say it.
         device: where the model runs: auto, cpu, cuda, cuda:N or mps.
     """
@@ -70,17 +48,21 @@ class SimilarityScorer:
         self,
         encoder: str,
         actions: Sequence[str],
-        settings: SimilaritySettings | None = None,
+        prompts: str = "ensemble",
+        smoothing: float = 1.0,
         fps: float = 5.0,
         device: str = "auto",
     ) -> None:
+        if prompts not in TEMPLATES:
+            raise InputError("prompts", f"no wording {prompts!r} of names", f"choose one of {', '.join(TEMPLATES)}")
+        self.prompts, self.smoothing = prompts, number_of(smoothing, "smoothing", "seconds, 0 or more", 0, 1e6)
         model = frame_encoder(encoder, Runtime(device))
         if not isinstance(model, ImageTextModel):
             fix = "use a model of images and texts, clip:... or transformers:..."
             raise InputError(f"frame encoder {encoder!r}", "no text side", fix)
-        self.encoder, self.similarity, self.fps = model, settings or SimilaritySettings(), fps
+        self.encoder, self.fps = model, fps
         self._vectors = KeptVectors[Vectors](
-            lambda names: embed(self.encoder, Vocabulary.from_names(names), self.similarity.templates).classes
+            lambda names: embed(self.encoder, Vocabulary.from_names(names), prompts).classes
         )
         self.vocabulary = self.choose(actions).vocabulary
 
@@ -125,17 +107,5 @@ class SimilarityScorer:
             raise InputError("transcript", "nothing was trained to align one", "leave it out")
         clock = clock or Clock()
         rate, texts = clock.fps or self.fps, np.stack(self._vectors(candidates.vocabulary.names))
-        return Scores(
-            len(features),
-            (),
-            torch.from_numpy(probabilities(features, texts, self.similarity, rate)),
-            rate=rate,
-            clock=clock,
-        )
-
-
-def probabilities(
-    features: NDArray[np.floating], texts: Vectors, settings: SimilaritySettings, fps: float
-) -> NDArray[np.float32]:
-    """Return (T, K) softmax over K actions of the smoothed cosines of (T, D) and (K, D) in unit rows."""
-    return similarity_probabilities(features, texts, round(settings.smoothing * fps), settings.temperature)
+        table = similarity_probabilities(features, texts, round(self.smoothing * rate))
+        return Scores(len(features), similarity=torch.from_numpy(table), rate=rate, clock=clock)

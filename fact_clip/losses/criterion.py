@@ -130,10 +130,10 @@ class Criterion:
         mask = output.mask if mask is None else mask
         shape = labels.labels.shape if isinstance(labels, Truth) else torch.atleast_2d(labels).shape
         if shape != mask.shape:
-            raise InputError("loss", f"labels are {tuple(shape)}; expected {tuple(mask.shape)}, one per frame")
+            raise InputError("loss", f"labels are {tuple(shape)}, not {tuple(mask.shape)}, one per frame")
         if not isinstance(labels, Truth):
             if labels.dtype != torch.int64:
-                raise InputError("loss", f"labels of type {labels.dtype}; expected class indices, torch.int64")
+                raise InputError("loss", f"labels of type {labels.dtype}, not class indices, torch.int64")
             labels = Truth.of(torch.atleast_2d(labels).masked_fill(~mask, -1))
         largest = max((int(transcript.max()) for transcript in labels.transcripts if len(transcript)), default=-1)
         if largest >= self.classes.count:
@@ -193,14 +193,12 @@ class Criterion:
         if self.config.null_weight >= 0:
             return self.config.null_weight
         if self.mean_transcript_length is None:
-            problem = "-1 (automatic), which needs the mean transcript length"
-            raise InputError(ConfigKey("loss.null_weight"), f"{problem}; expected a weight, or mean_transcript_length")
+            problem = "-1 (automatic) needs the mean transcript length"
+            raise InputError(ConfigKey("loss.null_weight"), problem, "give it, or a weight")
         spare = n_tokens - self.mean_transcript_length
         if spare <= 0:
             problem = f"{n_tokens} tokens for {self.mean_transcript_length:.1f} segments per video on average"
-            raise InputError(
-                ConfigKey("model.tokens"), f"{problem}; expected more", "raise model.tokens, or give loss.null_weight"
-            )
+            raise InputError(ConfigKey("model.tokens"), problem, "raise model.tokens, or give loss.null_weight")
         return n_tokens / (spare * self.classes.null_divisor)
 
     def _block(self, output: Output, block: BlockOutput, target: _Target) -> BlockTerms:
@@ -317,8 +315,9 @@ def class_weights(
     weights = torch.ones(count)
     if config.balance:
         if frames is None:
-            problem = "above 0, which needs the training frames of each class"
-            raise InputError(ConfigKey("loss.balance"), f"{problem}; expected frames, one number a class")
+            raise InputError(
+                ConfigKey("loss.balance"), "above 0 needs the training frames of each class", "give frames"
+            )
         actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
         weights = balanced_weights(actions, config.balance)
     weights[list(background)] = config.background_weight

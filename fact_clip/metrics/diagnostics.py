@@ -28,7 +28,7 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
     pair = [array_of(values, "values", "numbers").ravel() for values in (positive, negative)]
     high, low = pair
     if np.isnan(high).any() or np.isnan(low).any():
-        raise InputError("values", "NaN; expected numbers")
+        raise InputError("values", "NaN is not a number to compare")
     if not high.size or not low.size:
         return None
     ordered = np.sort(low)
@@ -92,7 +92,7 @@ def confusions(
     _check_within(vocabulary, wanted | trained)
     counted = table_of(frames, "frames", (len(vocabulary),))
     if (counted < 0).any():
-        raise InputError("frames", f"{counted.min()}; expected numbers of frames, 0 or more")
+        raise InputError("frames", f"{counted.min()} is below 0")
     actions = trained - set(vocabulary.background_indices)
     near = {label: sharing(vocabulary, label, frequent_classes(counted, actions)) for label in wanted}
     pairs = Counter[tuple[int, int]]()
@@ -140,11 +140,8 @@ def compositional_gap(
 
 def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
     """An InputError for a class index that a vocabulary does not have."""
-    for label in classes:
-        if not label < len(vocabulary):
-            raise InputError(
-                "classes", f"class {label}; expected indices of the {len(vocabulary)} classes of the vocabulary"
-            )
+    if max(classes, default=-1) >= len(vocabulary):
+        raise InputError("classes", f"class {max(classes)}, but the vocabulary has {len(vocabulary)}")
 
 
 def _factor_hits(
@@ -167,11 +164,10 @@ def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> 
     an H of 0.
     """
     if not len(harmonic_means) or len(harmonic_means) != len(oracle):
-        problem = f"{len(harmonic_means)} and {len(oracle)} runs"
-        raise InputError("openness ratio", f"{problem}; expected as many runs with classes hidden as without")
+        raise InputError("openness ratio", f"{len(harmonic_means)} runs with classes hidden, {len(oracle)} without")
     for value in (*harmonic_means, *oracle):
         number_of(value, "openness ratio", "harmonic means, 0 or more", 0)
     below = float(np.mean(oracle))
     if below <= 0:
-        raise InputError("openness ratio", f"an oracle with H {below:g}; expected above 0")
+        raise InputError("openness ratio", f"an oracle with H {below:g}")
     return float(np.mean(harmonic_means)) / below

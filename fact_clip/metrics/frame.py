@@ -36,17 +36,15 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
     ground_truth, prediction = _videos("ground truth", ground_truth), _videos("prediction", prediction)
     n_videos = len(ground_truth)
     if n_videos == 0:
-        raise InputError("ground truth", "no videos; expected at least one")
+        raise InputError("ground truth", "no videos")
     if n_videos != len(prediction):
-        raise InputError(
-            "prediction", f"{len(prediction)} videos; expected {n_videos}, one for each in the ground truth"
-        )
+        raise InputError("prediction", f"{len(prediction)} videos, but the ground truth has {n_videos}")
     return [_pair(index, ground_truth[index], prediction[index], stride) for index in range(n_videos)]
 
 
 def _videos(where: str, labellings: Labellings) -> list[ArrayLike]:
     if isinstance(labellings, str | Mapping) or not is_list(labellings):
-        raise InputError(where, f"{labellings!r}; expected a list of labellings, one for each video")
+        raise InputError(where, f"{labellings!r} is not a list of labellings, one for each video")
     return list(labellings)
 
 
@@ -54,15 +52,15 @@ def _pair(index: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
     where = f"prediction of video {index}"
     true, predicted = frame_labels(truth, f"ground truth of video {index}"), frame_labels(guess, where)
     if true.size == 0:
-        raise InputError(f"ground truth of video {index}", "no frames; expected at least one")
+        raise InputError(f"ground truth of video {index}", "no frames")
     if stride != 1:
         predicted = stretch(predicted, stride, true.size)
     if predicted.size != true.size:
-        todo = "declare the stride if predictions have one"
-        raise InputError(where, f"{predicted.size} frames; expected {true.size}, as many as the ground truth has", todo)
+        problem = f"{predicted.size} frames, but the ground truth has {true.size}"
+        raise InputError(where, problem, "declare the stride if predictions have one")
     true, predicted = true[true >= 0], predicted[true >= 0]
     if (predicted < 0).any():
-        raise InputError(where, f"class {predicted.min()}; expected class indices, 0 or more")
+        raise InputError(where, f"class {predicted.min()} is below 0")
     return true, predicted
 
 
@@ -77,9 +75,7 @@ def class_set(where: str, classes: Classes) -> frozenset[int]:
     indices: list[Any] = list(classes) if is_list(classes) and not isinstance(classes, str | bytes) else [classes]
     for value in indices:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise InputError(
-                where, f"{value!r}; expected class indices, 0 or more", "look names up with Vocabulary.index"
-            )
+            raise InputError(where, f"{value!r} is not a class index", "look names up with Vocabulary.index")
     return frozenset(map(int, indices))
 
 

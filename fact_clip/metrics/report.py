@@ -133,7 +133,7 @@ def per_class(
     n_classes, videos = whole_of(n_classes, "n_classes", 1, 1_000_000), paired(ground_truth, prediction)
     highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)
     if highest >= n_classes:
-        raise InputError("labels", f"class {highest}; expected below n_classes = {n_classes}")
+        raise InputError("labels", f"class {highest} is not below n_classes = {n_classes}")
     frames, counts = FrameCounts.of(videos), count_segments(videos, overlap)
     return [
         {

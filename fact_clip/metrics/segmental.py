@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from fact_clip.core import InputError, runs
+from fact_clip.core import runs
 from fact_clip.core.arguments import number_of
 from fact_clip.metrics.frame import Classes, Labellings, Labels, Video, class_set, paired, percent
 
@@ -178,10 +178,9 @@ def boundary_scores(
     Returns:
         "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
     """
-    expected = "frames (or seconds, with fps), 0 or more"
-    number_of(tolerance, "tolerance", expected, 0)
-    if fps is not None and not number_of(fps, "fps", "frames per second, more than 0") > 0:
-        raise InputError("fps", f"{fps}; expected frames per second, more than 0")
+    number_of(tolerance, "tolerance", "frames (or seconds, with fps), 0 or more", 0)
+    if fps is not None:
+        number_of(fps, "fps", "frames per second, more than 0", math.ulp(0))
     # 0.29 s at 100 fps are 29 frames, not 28.999...
     reach = math.floor(min(tolerance if fps is None else tolerance * fps + 1e-9, 1e18))
     hits = n_true = n_predicted = 0

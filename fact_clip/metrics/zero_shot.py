@@ -30,7 +30,7 @@ def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[i
     held_out, left_out = class_set("unseen", unseen), class_set("background", background)
     both = held_out & left_out
     if both:
-        raise InputError("unseen", f"class {min(both)}, which is background too; expected unseen actions only")
+        raise InputError("unseen", f"class {min(both)} is background too")
     return held_out, left_out
 
 
@@ -110,15 +110,14 @@ class SeenUnseenCurve:
         for name in ("gamma", "seen", "unseen"):
             object.__setattr__(self, name, array_of(getattr(self, name), name, "numbers, (J,)").astype(np.float64))
         if not (self.gamma.ndim == 1 and self.gamma.shape == self.seen.shape == self.unseen.shape):
-            shapes = f"shapes {self.gamma.shape}, {self.seen.shape}, {self.unseen.shape}"
-            raise InputError("curve", f"{shapes}; expected three arrays of one length")
+            raise InputError("curve", "gamma, seen and unseen are not of one length")
         # The middle of two neighbouring floats is one of them, so two gammas may be equal.
         if not (np.diff(self.gamma) >= 0).all() or 0 not in self.gamma:
-            raise InputError("gamma", "values out of order or without 0; expected increasing values, 0 among them")
+            raise InputError("gamma", "its values must increase, 0 among them")
         for name in ("seen", "unseen"):
             values = getattr(self, name)
             if not ((values >= -_ROUNDING) & (values <= 100 + _ROUNDING)).all():  # NaN is neither
-                raise InputError(name, "values that are no percentages; expected numbers from 0 to 100")
+                raise InputError(name, "its values must be percentages")
 
     @property
     def harmonic_mean(self) -> Floats:
@@ -204,7 +203,7 @@ def _compared(
     n_classes = table.shape[1]
     for label in held_out | left_out | others | set(true.tolist()):
         if label >= n_classes:
-            raise InputError("scores", f"{n_classes} columns; expected one for class {label} too")
+            raise InputError("scores", f"{n_classes} columns, none for class {label}")
     free = np.isin(np.arange(n_classes), sorted(held_out | others))
     seen_guess, seen_best = _best(table, ~free, "seen")
     unseen_guess, unseen_best = _best(table, free, "unseen")
@@ -269,38 +268,33 @@ def _groups(
     held_out, left_out = class_groups(unseen, background)
     others = class_set("also_unseen", also_unseen)
     if not held_out:
-        raise InputError("unseen", "no class; expected at least one")
+        raise InputError("unseen", "no class")
     for where, group in (("unseen", held_out), ("background", left_out)):
         if group & others:
-            raise InputError(
-                "also_unseen", f"class {min(group & others)}, which is in {where} too; expected each class once"
-            )
+            raise InputError("also_unseen", f"class {min(group & others)} is in {where} too")
     return held_out, left_out, others
 
 
 def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64], Floats]:
     """True class (n,) and scores (n, C) of all frames whose label is not negative."""
     if len(ground_truth) == 0:
-        raise InputError("ground truth", "no videos; expected at least one")
+        raise InputError("ground truth", "no videos")
     if len(ground_truth) != len(scores):
-        raise InputError(
-            "scores", f"{len(scores)} videos; expected {len(ground_truth)}, one for each in the ground truth"
-        )
+        raise InputError("scores", f"{len(scores)} videos, but the ground truth has {len(ground_truth)}")
     labels: list[NDArray[np.int64]] = []
     tables: list[Floats] = []
     for index, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
         where = f"scores of video {index}"
         values, true = array_of(table, where, "numbers, (T, C)"), frame_labels(truth, f"ground truth of video {index}")
         if values.ndim != 2 or values.dtype.kind == "b":
-            raise InputError(where, f"an array of {values.dtype}, shape {values.shape}; expected numbers, (T, C)")
+            raise InputError(where, f"an array of {values.dtype}, shape {values.shape}, is not (T, C) of numbers")
         if len(values) != true.size or (tables and values.shape[1] != tables[0].shape[1]):
-            width = tables[0].shape[1] if tables else "C"
-            raise InputError(where, f"shape {values.shape}; expected ({true.size}, {width})")
+            raise InputError(where, f"shape {values.shape} does not fit {true.size} frames, or the other videos")
         labels.append(true[true >= 0])
         tables.append(values[true >= 0].astype(np.float64))
     joined = np.concatenate(tables)
     if np.isnan(joined).any() or np.isposinf(joined).any():
-        raise InputError("scores", "NaN or inf; expected finite numbers, or -inf to rule a class out")
+        raise InputError("scores", "NaN or inf; only -inf is allowed, which rules a class out")
     return np.concatenate(labels), joined
 
 
@@ -308,12 +302,10 @@ def _best(table: Floats, among: NDArray[np.bool_], name: str) -> tuple[NDArray[n
     """The best of some classes in each frame: class (n,) and score (n,)."""
     classes = np.flatnonzero(among)
     if not len(classes):
-        raise InputError("classes", f"none is {name}; expected seen and unseen ones")
+        raise InputError("classes", f"none is {name}")
     best = table[:, classes].max(axis=1)
     if np.isneginf(best).any():
-        raise InputError(
-            "scores", f"a frame whose {name} classes are all ruled out; expected candidates of both groups"
-        )
+        raise InputError("scores", f"all {name} classes of a frame are ruled out")
     return classes[table[:, classes].argmax(axis=1)], best
 
 

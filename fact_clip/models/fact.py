@@ -53,7 +53,7 @@ class FACT(nn.Module):
         super().__init__()
         keep_freed_memory()
         if config.head not in HEADS:
-            raise InputError(ConfigKey("model.head"), f"{config.head!r}; expected one of {', '.join(HEADS)}")
+            raise InputError(ConfigKey("model.head"), f"no head {config.head!r}", f"choose {', '.join(HEADS)}")
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         reads_text = config.reads_text
@@ -61,7 +61,7 @@ class FACT(nn.Module):
             shape = "(C, slots, E)" if config.is_open else "(C, E)"
             raise InputError(f"head {config.head!r}", f"needs text vectors {shape}; none were given")
         if reads_text and text is not None and (text.dim() not in (2, 3) or len(text) != classes.count):
-            raise InputError("text", f"shape {tuple(text.shape)}; expected vectors of {classes.count} classes")
+            raise InputError("text", f"shape {tuple(text.shape)}, not vectors of {classes.count} classes")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
         self.frame_weight = frame_weight
@@ -69,7 +69,7 @@ class FACT(nn.Module):
         if config.transcript:
             self.action_embed = nn.Embedding(classes.count, config.input.action_dim)
         elif config.tokens < 1:
-            raise InputError("model", "model.tokens is 0; expected a token count, or model.transcript=true")
+            raise InputError("model", "model.tokens is 0", "give a token count, or model.transcript=true")
         else:
             self.action_query = nn.Parameter(torch.randn(config.tokens, 1, config.input.action_dim))
         # Before the objects: the states of optimisers are stored in the order of the parameters.
@@ -113,13 +113,13 @@ class FACT(nn.Module):
             transcript: (B, M) classes in order, -1 at padding; needed exactly when ``model.transcript`` is on.
         """
         if features.dim() != 3 or features.shape[-1] != self.input_dim:
-            raise InputError("model", f"features are {tuple(features.shape)}; expected (B, T, {self.input_dim})")
+            raise InputError("model", f"features are {tuple(features.shape)}, not (B, T, {self.input_dim})")
         if not features.is_floating_point() or 0 in features.shape:
             problem = f"features of type {features.dtype} and shape {tuple(features.shape)}"
-            raise InputError("model", f"{problem}; expected floating point numbers of at least one frame")
+            raise InputError("model", problem, "give floating-point numbers of at least one frame")
         if mask is not None and (mask.shape != features.shape[:2] or mask.dtype != torch.bool):
             problem = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
-            raise InputError("model", f"{problem}; expected true and false, {tuple(features.shape[:2])}")
+            raise InputError("model", f"{problem}, not booleans, {tuple(features.shape[:2])}")
         padded = mask is not None
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
@@ -163,7 +163,7 @@ class FACT(nn.Module):
             text = text.unsqueeze(1)
         if text.shape[1:] != (self.classes.n_slots, self.classes.text_width):
             expected = f"(C, {self.classes.n_slots}, {self.classes.text_width})"
-            raise InputError("model", f"text is {tuple(text.shape)}; expected {expected}")
+            raise InputError("model", f"text is {tuple(text.shape)}, not {expected}")
         objects = None if self.objects is None else self.objects.objects_of(text)
         return Candidates(text, objects, self.config.similarity.text)
 
@@ -182,13 +182,9 @@ class FACT(nn.Module):
             frame_position = sinusoidal_positions(frames, self.config.input.hidden, mask.device).unsqueeze(0)
         if self.config.transcript:
             if transcript is None:
-                raise InputError(
-                    "model", "reads a transcript (model.transcript); none was given; expected transcript=(B, M)"
-                )
+                raise InputError("model", "it reads a transcript (model.transcript), and none was given")
             if transcript.shape[:1] != (batch,) or transcript.dim() != 2 or not transcript.shape[1]:
-                raise InputError(
-                    "transcript", f"shape {tuple(transcript.shape)}; expected ({batch}, M), one entry at least"
-                )
+                raise InputError("transcript", f"shape {tuple(transcript.shape)}, not ({batch}, M), one entry at least")
             token_mask: Tensor | None = transcript >= 0
             content = self.action_embed(transcript.clamp(min=0))  # (B, M, A)
             content = content + sinusoidal_positions(transcript.shape[1], content.shape[2], mask.device)

@@ -76,7 +76,7 @@ class Head(nn.Module):
 
 def _too_narrow(scores: int, width: int) -> InputError:
     problem = f"{scores} class scores do not fit in {width} channels"
-    return InputError("head", f"{problem}; expected more than {scores}", "raise model.input.hidden")
+    return InputError("head", problem, "raise model.input.hidden")
 
 
 class ClosedSetHead(Head):
@@ -104,9 +104,7 @@ class VerbNounHead(Head):
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
         if not classes.verb:
-            raise InputError(
-                "head 'verb-noun'", "classes without verbs and nouns; expected a vocabulary with these factors"
-            )
+            raise InputError("head 'verb-noun'", "the vocabulary has no verbs and nouns")
         self.sizes = (classes.n_verbs + int(null), classes.n_nouns + int(null))
         if sum(self.sizes) >= width:
             raise _too_narrow(sum(self.sizes), width)
@@ -150,7 +148,7 @@ class TextHead(Head):
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
         if text is None:
-            raise InputError("text", "none for a head that reads it; expected (C, slots, width)")
+            raise InputError("text", "none for a head that reads it")
         with torch.autocast(x.device.type, enabled=False):  # a cosine times 100 needs more digits than bfloat16 has
             return self._forward(x.float(), text, None if evidence is None else evidence.float())
 

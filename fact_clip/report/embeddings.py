@@ -61,7 +61,7 @@ def principal_components(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64
     centred = centred - centred.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)  # (K,), (K, D)
     if len(strength) < 2:
-        raise InputError("embeddings", f"an array of shape {centred.shape}; expected two rows of two columns at least")
+        raise InputError("embeddings", f"an array of shape {centred.shape}, less than two rows of two columns")
     axes = axes[:2]
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     total = float((strength**2).sum()) or 1.0

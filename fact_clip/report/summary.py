@@ -80,11 +80,11 @@ def evaluations(folders: Sequence[Path], stem: str = "evaluation") -> list[Path]
             continue
         result = read_mapping(path, "the result of a sweep")
         if not isinstance(result.get("runs"), dict):
-            raise InputError(path, "no runs; expected the result of a sweep, or a run folder")
+            raise InputError(path, "no runs")
         run_folders += [folder / name for name in result["runs"]]
     twice = next((folder for index, folder in enumerate(run_folders) if folder in run_folders[:index]), None)
     if twice is not None:
-        raise InputError(twice, "given twice; expected each run once")
+        raise InputError(twice, "given twice")
     return run_folders
 
 
@@ -144,9 +144,7 @@ def _checked(evaluated: Evaluated, build: Callable[[Evaluated], dict[str, Any]])
     except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         where = evaluated.run.path / "evaluation.json"
-        raise InputError(
-            where, f"damaged ({reason}); expected as it was written", "run fact-clip evaluate again"
-        ) from None
+        raise InputError(where, f"damaged ({reason})", _EVALUATE) from None
 
 
 def _classes(names: Sequence[str], evaluations_: Sequence[Evaluated]) -> list[dict[str, Any]]:
@@ -314,7 +312,7 @@ def _video(name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int
         if len(video) != entry["frames"]:
             found_frames = f"{len(video)} frames of {name}"
             raise InputError(
-                evaluated.run.path, f"{found_frames}; expected {entry['frames']}, as in {evaluations_[0].run.path}"
+                evaluated.run.path, f"{found_frames}, not {entry['frames']}, as in {evaluations_[0].run.path}"
             )
         rows = {
             row[0]: packed_rows(_placed(video.labels[row], index_of), video.confidence[row])

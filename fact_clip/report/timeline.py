@@ -58,9 +58,7 @@ def check_suffix(path: str | Path) -> None:
     path = path_of(path, "path")
     check_place(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            path, f"no picture format for the suffix {path.suffix!r}; expected one of {', '.join(SUFFIXES)}"
-        )
+        raise InputError(path, f"no picture format for the suffix {path.suffix!r}", f"choose {', '.join(SUFFIXES)}")
 
 
 def timeline(
@@ -84,7 +82,7 @@ def timeline(
             None: those that occur here, by first appearance.
     """
     if not rows:
-        raise InputError("timeline", "no rows; expected at least one segmentation")
+        raise InputError("timeline", "no rows")
     background = names_of(background, "background")
     names = () if names is None else names_of(names, "names")
     labels = list(dict.fromkeys(segment.label for row in rows.values() for segment in row))
@@ -210,7 +208,7 @@ def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = No
         used: {"S", "U"} of the gamma in use, drawn as a dot.
     """
     if not curves:
-        raise InputError("curve", "none; expected at least one seen-unseen curve")
+        raise InputError("curve", "no seen-unseen curve")
     lines = {name: _line(name, points) for name, points in curves.items()}
     dot = {} if used is None else {key: number_of(used.get(key), f"used, {key}", _PERCENT, 0, 100) for key in "US"}
     figure = Figure(figsize=(5.0, 4.5), layout="constrained")
@@ -233,7 +231,7 @@ def _line(name: str, points: Points) -> tuple[NDArray[Any], NDArray[Any]]:
     """U and S of a curve, each (J,); an InputError for a list that lacks, of another length, or of other numbers."""
     where = f"curve {name!r}"
     if not isinstance(points, Mapping) or not {"unseen", "seen"} <= set(points):
-        raise InputError(where, f"{type(points).__name__} {reprlib.repr(points)}; expected lists 'unseen' and 'seen'")
+        raise InputError(where, f"{type(points).__name__} {reprlib.repr(points)}, not lists 'unseen' and 'seen'")
     unseen = table_of(points["unseen"], f"{where}, unseen", ("J",))
     seen = table_of(points["seen"], f"{where}, seen", (len(unseen),))
     return unseen, seen

@@ -12,14 +12,14 @@ _DOUBLES = re.compile(r"[^aeiou]+[aeiou][^aeiouwxy]|[aeiou][^aeiouwxy]")
 
 
 def article(noun: str) -> str:
-    """A noun with "a" or "an", by its sound: "a rod", "an egg", "a USB male"."""
+    """Return a noun with "a" or "an", by its sound: "a rod", "an egg", "a USB male"."""
     start = noun.lower()
     vowel = start[:1] in "aeiou" and not _VOWEL_LETTER_NOT_SOUND.match(start)
     return f"{'an' if vowel or _SILENT_H.match(start) else 'a'} {noun}"
 
 
 def third_person(phrase: str) -> str:
-    """A phrase that starts with a verb, in the third person: "cut ham" -> "cuts ham"."""
+    """Return a phrase that starts with a verb, in the third person: "cut ham" -> "cuts ham"."""
     verb, space, rest = phrase.partition(" ")
     if verb in _IRREGULAR:
         form = _IRREGULAR[verb]
@@ -33,7 +33,7 @@ def third_person(phrase: str) -> str:
 
 
 def gerund(phrase: str) -> str:
-    """A phrase that starts with a verb, as a gerund: "cut ham" -> "cutting ham"."""
+    """Return a phrase that starts with a verb, as a gerund: "cut ham" -> "cutting ham"."""
     verb, space, rest = phrase.partition(" ")
     if verb.endswith("ie"):
         form = f"{verb[:-2]}ying"

@@ -12,14 +12,11 @@ from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.vocabulary import Factors
 
-EXAMPLE = 'as in "{verb} {object} [with {tool}]"'
-
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
 """Words that belong to the verb before them, unless they are words of the pattern."""
 
-# Each optional group doubles the ways in which a name may be read.
-_LONGEST, _MOST_SLOTS, _MOST_GROUPS = 400, 16, 8
-_LONGEST_NAME = 400
+_MAX_GROUPS = 8  # each optional group doubles the ways in which a name may be read
+_MAX_NAME = 400  # characters
 
 _SLOT = "\0"  # stands for a slot where the words of a pattern are looked at
 
@@ -53,7 +50,7 @@ class Grammar:
 
     @classmethod
     def of(cls, pattern: str, actions: Iterable[str]) -> Grammar:
-        """The grammar of some names: where none of them has a blank, their underscores are blanks."""
+        """Return the grammar of some names: where none of them has a blank, their underscores are blanks."""
         return cls(pattern, underscores=not any(" " in name for name in actions))
 
     @cached_property
@@ -62,12 +59,12 @@ class Grammar:
         return tuple(dict.fromkeys(filter(None, _slots(self.pattern))))
 
     def __call__(self, name: str) -> Factors:
-        """One factor per slot; an InputError for a name that does not parse."""
+        """Return one factor per slot; an InputError for a name that does not parse."""
         if name in self.none:
             return (None,) * len(self.slots)
         blank = self.underscores or _has_underscores_alone(self.pattern)
         words = " ".join((name.replace("_", " ") if blank else name).split())
-        match = self._expression.fullmatch(words) if len(words) <= _LONGEST_NAME else None
+        match = self._expression.fullmatch(words) if len(words) <= _MAX_NAME else None
         factors: dict[str, str] = {}
         parts = () if match is None else zip(_slots(self.pattern), match.groups(), strict=True)
         for slot, text in parts:
@@ -76,7 +73,7 @@ class Grammar:
                 # two groups of one slot fit, and nothing says which one is meant
                 factors[slot] = "" if slot in factors else self.words.get(part, part)
         if not factors or not all(factors.values()):
-            raise InputError(f"class {name!r}", f"a name that does not parse; expected {self.pattern}")
+            raise InputError(f"class {name!r}", f"this name does not fit {self.pattern}")
         return tuple(factors.get(slot) for slot in self.slots)
 
     @cached_property
@@ -103,12 +100,12 @@ class Grammar:
 
 
 def _tokens(pattern: str) -> list[str]:
-    """Slots with their braces, brackets, and the text between them."""
+    """Return slots with their braces, brackets, and the text between them."""
     return [token for token in re.split(r"(\{[^{}]*\}|[\[\]])", pattern) if token]
 
 
 def _slots(pattern: str) -> list[str]:
-    """The name of each part, "" for one that is dropped."""
+    """Return the name of each part, "" for one that is dropped."""
     return [token[1:-1] for token in _tokens(pattern) if token[0] == "{"]
 
 
@@ -118,7 +115,7 @@ def _has_underscores_alone(pattern: str) -> bool:
 
 
 def _with_blanks_inside(pattern: str) -> str:
-    """The pattern with blanks for its underscores, and with blanks moved into the group that goes missing with them."""
+    """Return the pattern with blanks for underscores, and blanks moved into the group that goes missing with them."""
     if _has_underscores_alone(pattern):
         pattern = "".join(token if token[0] == "{" else token.replace("_", " ") for token in _tokens(pattern))
     pattern = re.sub(r" +\[ *", "[ ", " ".join(pattern.split()))
@@ -137,37 +134,38 @@ def _stands_beside_a_slot(tokens: Sequence[str], index: int) -> bool:
 
 
 def _check(pattern: str) -> None:
-    """An InputError for a stray or nested bracket, no slot, two parts side by side, or a slot that occurs twice."""
+    """Raise an InputError for a stray or nested bracket, no slot, two parts side by side, or a slot twice."""
 
-    def fault(problem: str, expected: str) -> InputError:
-        return InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}; expected {expected}, {EXAMPLE}")
+    def fault(problem: str) -> InputError:
+        return InputError(
+            ConfigKey("data.grammar"), f"{problem} in {pattern!r}", 'write it as "{verb} {object} [with {tool}]"'
+        )
 
     slots, inside, before, required = _slots(pattern), False, "", list[str]()
-    if len(pattern) > _LONGEST or len(slots) > _MOST_SLOTS or pattern.count("[") > _MOST_GROUPS:
-        size = f"{len(pattern)} signs, {len(slots)} slots and {pattern.count('[')} optional groups"
-        raise fault(size, f"at most {_LONGEST} signs, {_MOST_SLOTS} slots and {_MOST_GROUPS} optional groups")
+    if pattern.count("[") > _MAX_GROUPS:
+        raise fault(f"more than {_MAX_GROUPS} optional groups")
     for token in _tokens(pattern):
         if token in "[]":
             if inside == (token == "["):
-                raise fault(repr(token), "optional groups in [...]")
+                raise fault(f"a stray {token!r}")
             inside = not inside
             continue
         if token[0] == "{" and token[-1] == "}":
             if token != "{}" and not re.fullmatch(r"\w+", token[1:-1]):
-                raise fault(f"the slot {token}", "a word in braces")
+                raise fault(f"the slot {token}, which is not a word,")
             if before.startswith("{"):
-                raise fault(f"{before}{token}", "something between two parts")
+                raise fault(f"nothing between {before} and {token}")
             required += [] if inside else [token[1:-1]]
         elif "{" in token or "}" in token:
-            raise fault("a stray brace", "slots in braces")
+            raise fault("a stray brace")
         before = token
     if inside:
-        raise fault("'[' without ']'", "optional groups in [...]")
+        raise fault("'[' without ']'")
     if not any(slots):
-        raise fault("no slot", "slots in braces")
+        raise fault("no slot")
     for slot in required:
         if slot and slots.count(slot) > 1:
-            raise fault(f"{{{slot}}} twice", "a slot once, or in optional groups alone")
+            raise fault(f"{{{slot}}} twice, not in optional groups alone,")
 
 
 # --- a guess for names of unknown grammar ---
@@ -186,7 +184,7 @@ PREPOSITIONS = {
 
 
 def propose(actions: Sequence[str]) -> str | None:
-    """A pattern that all of these names fit, guessed: a verb, an object, and what follows a preposition.
+    """Guess a pattern that all of these names fit: a verb, an object, and what follows a preposition.
 
     A preposition counts where it stands inside at least two names. None where no two names share a word in one slot,
     or where nothing parts the words.
@@ -201,7 +199,7 @@ def propose(actions: Sequence[str]) -> str | None:
 
 
 def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | None:
-    """A grammar that reads each of these names as the table does, for further names; None where none is found."""
+    """Return a grammar that reads each of these names as the table does, for further names; None if none is found."""
     for least in (2, 1):
         for pattern in _candidates(list(table), least):
             grammar = Grammar.of(_renamed(pattern, slots), table)
@@ -212,7 +210,7 @@ def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | No
 
 
 def _renamed(pattern: str, slots: Sequence[str]) -> str:
-    """The pattern with other names for its slots, where these are as many and not the same."""
+    """Return the pattern with other names for its slots, where these are as many and not the same."""
     grammar_slots = Grammar(pattern).slots
     if set(grammar_slots) <= set(slots) or len(grammar_slots) != len(slots):
         return pattern
@@ -220,13 +218,13 @@ def _renamed(pattern: str, slots: Sequence[str]) -> str:
 
 
 def in_slots(grammar: Grammar, slots: Sequence[str], factors: Factors) -> Factors:
-    """Factors in the slots of a grammar, put into others; None in those that the grammar lacks."""
+    """Return factors in the slots of a grammar, put into others; None in those that the grammar lacks."""
     by_slot = dict(zip(grammar.slots, factors, strict=True))
     return tuple(by_slot.get(slot) for slot in slots)
 
 
 def _candidates(actions: Sequence[str], least: int) -> list[str]:
-    """Patterns of a verb and an object, with and without what follows a preposition that `least` names have inside."""
+    """Return patterns of a verb and an object, with and without what follows a preposition in `least` names."""
     marks = Counter({mark: sum(mark in name for name in actions) for mark in (" ", "_", "-", ",")})
     mark, count = marks.most_common(1)[0]
     if not count:
@@ -243,7 +241,7 @@ def _candidates(actions: Sequence[str], least: int) -> list[str]:
 
 
 def read_all(grammar: Grammar, names: Iterable[str]) -> dict[str, Factors]:
-    """The factors of those names that parse."""
+    """Return the factors of those names that parse."""
     factors: dict[str, Factors] = {}
     for name in names:
         try:

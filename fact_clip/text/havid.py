@@ -128,14 +128,13 @@ def parse(code: str) -> Action | None:
 
 
 def _misfit(code: str, index: int, expected: str) -> InputError:
-    width = 2 if index else 1  # a verb has one letter, all else two
-    rest = f"{code[index : index + width]!r}" if code[index:] else "the end"
-    todo = "see the tables of fact_clip/text/havid.py"
-    return InputError(f"HA-ViD code {code!r}, letter {index + 1}", f"{rest}; expected {expected}", todo)
+    """Return the error for the letters of a code at an index: a verb has one, all else two."""
+    problem = f"{code[index : index + (2 if index else 1)] or 'the end'!r} is not {expected}"
+    return InputError(f"HA-ViD code {code!r}, letter {index + 1}", problem, "see the tables of fact_clip/text/havid.py")
 
 
 def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:
-    """The words of a code by slot (`SLOTS`), None for an empty slot; `null` has no words.
+    """Return the words of a code by slot (`SLOTS`), None for an empty slot; `null` has no words.
 
     Args:
         code: an action code.
@@ -157,7 +156,7 @@ def _target(code: str, functional: bool) -> str:
 
 
 def phrase(code: str, functional: bool = False) -> str:
-    """A code in words, verb first: "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
+    """Return a code in words, verb first: "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
 
     Parts and tools get an article, numbered holes none, and places that exist once get "the". Arguments and errors
     as in `factors`.
@@ -180,7 +179,7 @@ def phrase(code: str, functional: bool = False) -> str:
 
 
 def sentence(code: str, functional: bool = False) -> str:
-    """A code as a sentence: "a person screws a hex screw into cylinder plate hole 1 with a hex screwdriver".
+    """Return a code as a sentence: "a person screws a hex screw into cylinder plate hole 1 with a hex screwdriver".
 
     Arguments and errors as in `factors`.
     """

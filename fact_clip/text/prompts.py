@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.messages import suggest
 from fact_clip.text import gerund, havid, third_person
 
 WHOLE_PHRASE = "phrase"
@@ -67,7 +67,7 @@ TEMPLATES: dict[str, Templates] = {
 
 
 def tidy(name: str) -> str:
-    """A class name as a phrase: underscores, commas and slashes are spaces ("pour_milk" -> "pour milk")."""
+    """Return a class name as a phrase: underscores, commas and slashes are spaces ("pour_milk" -> "pour milk")."""
     return " ".join(re.sub(r"[_,/\s]+", " ", name).split()) or name
 
 
@@ -92,7 +92,7 @@ class Prompts:
     slots: Mapping[str, tuple[tuple[str, ...], ...]]
 
     def texts(self) -> list[str]:
-        """Every prompt once, in order of appearance."""
+        """Return every prompt once, in order of appearance."""
         groups = (self.classes, *self.slots.values())
         return list(dict.fromkeys(text for group in groups for entry in group for text in entry))
 
@@ -104,7 +104,7 @@ def make_prompts(
     phrase: str | Callable[[str], str] = "name",
     synonyms: Mapping[str, Sequence[str]] | None = None,
 ) -> Prompts:
-    """Prompts of every class and of every factor.
+    """Make prompts of every class and of every factor.
 
     Args:
         vocabulary: the classes.
@@ -151,7 +151,7 @@ def make_prompts(
 def _fill(what: str, templates: Iterable[str], phrases: Iterable[str]) -> tuple[str, ...]:
     listed = list(phrases)
     if not all(phrase.strip() for phrase in listed):
-        raise InputError(f"prompts of {what!r}", "a blank phrase; expected at least one word")
+        raise InputError(f"prompts of {what!r}", "a blank phrase")
     # two wordings may give the same text, which would count twice in the mean
     return tuple(
         dict.fromkeys(
@@ -166,10 +166,9 @@ def _synonyms(vocabulary: Vocabulary, synonyms: Mapping[str, Sequence[str]]) -> 
     names = [*vocabulary.names, *(factor for entry in vocabulary.factors for factor in entry if factor is not None)]
     for key, words in synonyms.items():
         if key not in names:
-            nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
-            raise InputError("synonyms", f"{key!r}; expected a class or a factor of one", f"the nearest is {nearest!r}")
+            raise InputError("synonyms", f"no class or factor {key!r}", suggest(key, names))
         if isinstance(words, str):
-            raise InputError(f"synonyms of {key!r}", f"one text, {words!r}; expected a list of texts")
+            raise InputError(f"synonyms of {key!r}", f"one text, {words!r}, not a list of texts")
     return {key: tuple(words) for key, words in synonyms.items()}
 
 
@@ -178,5 +177,5 @@ T = TypeVar("T")
 
 def _entry(where: str, table: Mapping[str, T], name: str) -> T:
     if name not in table:
-        raise InputError(where, f"{name!r}; expected one of {', '.join(table)}")
+        raise InputError(where, f"no entry {name!r}", f"use one of {', '.join(table)}")
     return table[name]

@@ -203,12 +203,10 @@ def _choose_gamma(scored: Sequence[Scored], start: Calibration, groups: Groups, 
 def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
     """An InputError where ``decode.prior`` or ``decode.gamma_rule`` asks for what the validation videos do not show."""
     if config.prior in ASKS_MODEL and not datasets[0].validation:
-        raise InputError(
-            ConfigKey("decode.prior"), f"{config.prior}, and no validation videos; expected data.validation above 0"
-        )
+        raise InputError(ConfigKey("decode.prior"), f"{config.prior} needs validation videos", "set data.validation")
     if config.gamma_rule == "harmonic" and datasets[0].validation and not any(map(_show_unseen, datasets)):
         raise InputError(
-            ConfigKey("decode.gamma_rule"), "harmonic; expected frames of validation-unseen classes", "use cost"
+            ConfigKey("decode.gamma_rule"), "harmonic needs frames of validation-unseen classes", "use cost"
         )
 
 

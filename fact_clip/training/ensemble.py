@@ -63,7 +63,7 @@ def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[],
                 said[folder].seek(0)
                 last = (said[folder].read().decode(errors="replace").splitlines() or [""])[-1]
                 problem = f"the training of this member ended with exit code {process.returncode}"
-                raise InputError(folder, f"{problem}; expected 0", last.removeprefix("fact-clip: "))
+                raise InputError(folder, problem, last.removeprefix("fact-clip: "))
 
     try:
         torch.set_num_threads(share)

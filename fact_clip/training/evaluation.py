@@ -214,7 +214,9 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     leaked = next((name for name in dataset.test if name in learned), None)
     if leaked is not None:
         problem = f"{split}, whose test video {leaked!r} the run was trained on"
-        raise InputError(ConfigKey("data.split"), f"{problem}; expected {trained_split}", "train a run on that split")
+        raise InputError(
+            ConfigKey("data.split"), problem, f"evaluate split {trained_split}, or train a run on that one"
+        )
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")
@@ -257,9 +259,9 @@ def split_names(dataset: Dataset, split: str) -> tuple[str, ...]:
     """Video names of a split; an InputError where there are none."""
     parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
     if not isinstance(split, str) or split not in parts:
-        raise InputError("split", f"{split!r}; expected one of {', '.join(parts)}")
+        raise InputError("split", f"{split!r}, not one of {', '.join(parts)}")
     if not parts[split]:
-        raise InputError(dataset.root, f"the {split} split has no videos; expected at least one")
+        raise InputError(dataset.root, f"the {split} split has no videos")
     return parts[split]
 
 
@@ -314,7 +316,5 @@ def given_transcript(dataset: Dataset, name: str) -> list[str]:
     """A transcript that came with the data; it is never read off the labels that are scored."""
     path = dataset.root / "transcripts" / f"{name}.txt"
     if not path.is_file():
-        raise InputError(
-            path, "no such file; expected one action name a line, in order", "this model aligns a given transcript"
-        )
+        raise InputError(path, "no such file", "this model aligns a transcript: write one action name a line, in order")
     return [line for line in read_lines(path, "one action name a line, in order") if line]

@@ -42,7 +42,7 @@ class FileLog:
             except InputError:  # the run was cut off while it wrote its last line
                 break
             if not isinstance(row, dict) or not is_number(row.get("epoch")):
-                raise InputError(self.path, f"{line!r}; expected a row of numbers an epoch", "remove the file")
+                raise InputError(self.path, f"{line!r} is not a row of the log", "remove the file")
             if row["epoch"] <= last_epoch:
                 rows.append(row)
         return rows
@@ -54,7 +54,7 @@ class FileLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise InputError(self.path, f"cannot be written ({error.strerror}); expected a place to write to") from None
+            raise InputError(self.path, f"cannot be written ({error.strerror})") from None
         self._write_table()
 
     def _write_table(self) -> None:
@@ -94,7 +94,7 @@ def check_loggers(names: Iterable[str]) -> None:
     """An InputError where a name is not in the table or its package is not installed."""
     for name in names:
         if name not in LOGGERS:
-            raise InputError(ConfigKey("train.loggers"), f"no logger {name!r}; expected one of {', '.join(LOGGERS)}")
+            raise InputError(ConfigKey("train.loggers"), f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
         if importlib.util.find_spec(name) is None:
             raise InputError(ConfigKey("train.loggers"), f"{name} is not installed", f"pip install 'fact-clip[{name}]'")
 

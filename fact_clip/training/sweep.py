@@ -37,13 +37,11 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
     for text in texts:
         key, _, listed = text.partition("=")
         if not key:
-            raise InputError(CommandOption("--sweep"), f"{text!r}; expected KEY=VALUE,VALUE, as train.seed=0,1,2")
+            raise InputError(CommandOption("--sweep"), f"{text!r}", "write KEY=VALUE,VALUE, as train.seed=0,1,2")
         values = [parse_yaml(part, f"--sweep {key}") for part in listed.split(",")]
         if not values or None in values or len(set(map(str, values))) != len(values) or key in axes:
-            raise InputError(
-                CommandOption("--sweep"),
-                f"{text!r}; expected KEY=VALUE,VALUE with each key and value once, as train.seed=0,1,2",
-            )
+            fix = "write each key and value once, as train.seed=0,1,2"
+            raise InputError(CommandOption("--sweep"), f"{text!r}", fix)
         axes[key] = values
     return axes
 

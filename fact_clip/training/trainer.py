@@ -316,9 +316,7 @@ class Trainer:
                     f"values up to {largest:.3g}, {error} in epoch {self.epoch + 1}",
                     "set data.standardize=true",
                 )
-                raise InputError(
-                    self.dataset.root / "features", f"{problem}; expected features of some units", todo
-                ) from None
+                raise InputError(self.dataset.root / "features", problem, todo) from None
             raise InputError(ConfigKey("train.lr"), f"{error} in epoch {self.epoch + 1}", "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
         (terms.total * batch.share).backward()

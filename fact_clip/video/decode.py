@@ -17,13 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import flag_of, number_of, path_of, whole_of
+from fact_clip.core.arguments import checked
 from fact_clip.core.io import check_file
-from fact_clip.core.segments import MOST_FRAMES
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -44,14 +42,11 @@ _CONTAINERS = (
 )  # fmt: skip
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 
-LONGEST_SHOWN = 3600.0
-"""Seconds for which one picture may be shown; a longer time is a mistake, and would give millions of equal rows."""
-
-LONGEST_BACK = 0.5
-"""Seconds by which the times of pictures may go back, as some recorders number them; more is another recording."""
-
 _ROUNDING = 1e-3  # seconds; Matroska rounds times to milliseconds
+_MAX_FPS = 1000
 _UNKNOWN = 0.04  # seconds that a frame is shown if the file does not say
+_MAX_SHOWN = 3600.0  # seconds that one picture is shown; more is a mistake, and would give millions of equal rows
+_MAX_BACK = 0.5  # seconds that times go back, as some recorders number them; more is another recording
 _SHORT = 0.5  # seconds that a file may end before its declared end; many recorders round up
 
 
@@ -105,18 +100,20 @@ class DamagedVideoError(InputError):
         return type(self), self._given
 
 
+@checked
 def probe(path: str | Path) -> VideoInfo:
-    """What a video file says of itself; decodes its first frame.
+    """Return what a video file says of itself; decodes its first frame.
 
     Raises:
         InputError: see `frames`.
     """
-    with _opened(path_of(path, "path")) as source:
+    with _opened(Path(path)) as source:
         _, frame = next(iter(source))
         height, width = _Converter(None)(frame).shape[:2]
         return VideoInfo(width, height, source.rate, source.declared)
 
 
+@checked
 def frames(
     path: str | Path,
     *,
@@ -127,7 +124,7 @@ def frames(
     size: tuple[int, int] | None = None,
     keep_going: bool = False,
 ) -> Iterator[Frame]:
-    """Pictures of a video in order, one in memory at a time.
+    """Yield the pictures of a video in order, one in memory at a time.
 
     Args:
         path: video file.
@@ -143,20 +140,15 @@ def frames(
             stride or range out of bounds.
         DamagedVideoError: a file that is cut or has faults, after all that decodes was given.
     """
-    if fps is not None:
-        most = 1 / _ROUNDING
-        number_of(fps, "fps", f"pictures a second, more than 0 and at most {most:.0f}", math.ulp(0), most)
-    if whole_of(stride, "stride", 1, MOST_FRAMES) > 1 and fps is not None:
-        raise InputError("stride", f"{stride} beside fps; expected one of them")
-    if size is not None and not (isinstance(size, tuple) and len(size) == 2):
-        raise InputError("size", f"{size!r}; expected (width, height), or None")
-    for side in size or ():
-        whole_of(side, "size", 1, 1 << 15)
-    number_of(start, "start", "seconds, 0 or more", 0)
-    if stop is not None and not number_of(stop, "stop", f"seconds after the start, {start:g}") > start:
-        raise InputError("stop", f"{stop}; expected seconds after the start, {start:g}")
-    flag_of(keep_going, "keep_going")
-    with _opened(path_of(path, "path"), start) as source:
+    if fps is not None and not 0 < fps <= _MAX_FPS:
+        raise InputError("fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}")
+    if stride < 1 or (stride > 1 and fps is not None):
+        raise InputError("stride", f"{stride}", "give 1 or more, and not beside fps")
+    if size is not None and min(size) < 1:
+        raise InputError("size", f"{size}", "give (width, height) in pixels")
+    if not (0 <= start < math.inf and (stop is None or start < stop)):
+        raise InputError("start and stop", f"{start:g} to {stop}", "give seconds from 0, the start before the stop")
+    with _opened(Path(path), start) as source:
         convert = _Converter(size)
         chosen = _strided(source, stride, start, stop) if fps is None else _on_grid(source, fps, start, stop)
         for shown_at, frame in chosen:
@@ -196,7 +188,7 @@ def _on_grid(source: _Source, fps: float, start: float, stop: float | None) -> I
 
 
 class _Converter:
-    """Decoded frames to RGB arrays, scaled and rotated."""
+    """Turns decoded frames into RGB arrays, scaled and rotated."""
 
     def __init__(self, size: tuple[int, int] | None) -> None:
         from av.video.reformatter import VideoReformatter
@@ -219,36 +211,34 @@ class _Converter:
 
 
 def file_url(path: Path) -> str:
-    """What FFmpeg is given for a file: never taken for an option, or for a protocol such as "concat:" or "http:"."""
+    """Return what FFmpeg is given for a file: never taken for an option, or a protocol as "concat:" or "http:"."""
     return f"file:{path.absolute()}"
 
 
 @contextmanager
 def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
-    """The video stream of a file; an InputError where there is none."""
+    """Open the video stream of a file; an InputError where there is none."""
     if importlib.util.find_spec("av") is None:
         raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
     import av
     import av.stream
 
-    expected = "a video file"
-    if check_file(path, expected).stat().st_size == 0:
-        raise InputError(path, f"an empty file; expected {expected}")
+    check_file(path, "a video file")
     try:
         container = av.open(file_url(path), options=_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
         if error.errno == errno.EINVAL:  # what FFmpeg says of a format that is not in the list
             is_picture = path.suffix.lower() in PICTURES
-            what = "a picture" if is_picture else "not a video, but a list of files or a container of something else"
-            raise InputError(path, f"{what}; expected {expected}") from None
-        raise InputError(path, f"not a video, or its index is cut off ({reason}); expected {expected}") from None
+            kind = "a picture" if is_picture else "a list of files, or a container of something else"
+            raise InputError(path, f"not a video, but {kind}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(path, f"not a video, or its index is cut off ({reason})") from None
     with container:
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
-            kinds = ", ".join(sorted({_kind(stream) for stream in container.streams})) or "nothing"
-            raise InputError(path, f"no video stream (only {kinds}); expected {expected}")
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+            raise InputError(path, f"no video stream, only {kinds.replace('video', 'a cover picture')}")
         streams[0].thread_type = "AUTO"
         try:
             yield _Source(path, container, streams[0], start)
@@ -258,13 +248,8 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
             streams[0].codec_context.flush_buffers()
 
 
-def _kind(stream: Stream) -> str:
-    """What a stream that is no film holds."""
-    return "a cover picture" if stream.type == "video" else str(stream.type)
-
-
 class _Source:
-    """(time, frame) of every frame from the last key frame before `start` on; counts what does not decode."""
+    """Gives (time, frame) from the last key frame before `start` on, and counts what does not decode."""
 
     def __init__(self, path: Path, container: InputContainer, stream: VideoStream, start: float) -> None:
         self.path, self._container, self._stream, self._start = path, container, stream, start
@@ -295,12 +280,12 @@ class _Source:
         for frame in chain([first], decoded):
             at = self._time(frame, last)
             if at <= last:
-                if at < last - LONGEST_BACK and self._jump is None:
+                if at < last - _MAX_BACK and self._jump is None:
                     self._jump = last
                 continue
             length = (frame.duration or 0) * self._unit or (1 / self.rate if self.rate else _UNKNOWN)
             shown = max(length, at - last if last > -math.inf else at)
-            if shown > LONGEST_SHOWN:
+            if shown > _MAX_SHOWN:
                 raise DamagedVideoError(self.path, f"a picture that lasts {shown:.0f} s", self.end, self.declared)
             self.end, last = at + length, at
             self._sum = (self._sum or max(at, 0.0)) + length
@@ -347,11 +332,11 @@ class _Source:
         if stamp is None and self.rate and last >= 0:
             return last + 1 / self.rate
         if stamp is None:
-            raise InputError(self.path, "frames without a time; expected times", "write it anew: ffmpeg -i IN OUT.mkv")
+            raise InputError(self.path, "frames without a time", "write it anew: ffmpeg -i IN OUT.mkv")
         return stamp * self._unit - self._origin
 
     def damage(self) -> DamagedVideoError | None:
-        """What is wrong with the part that was read, or None."""
+        """Return what is wrong with the part that was read, or None."""
         if self._faults:
             fault = "one part does not decode" if self._faults == 1 else f"{self._faults} parts do not decode"
             return DamagedVideoError(self.path, fault, min(self.end, self._sum), self.declared)
@@ -367,7 +352,7 @@ class _Source:
 
 @contextmanager
 def _complaints() -> Iterator[list[Any]]:
-    """What FFmpeg reports meanwhile: (level, part of FFmpeg, text).
+    """Collect what FFmpeg reports meanwhile: (level, part of FFmpeg, text).
 
     Not to be used while decoding: FFmpeg's threads would have to wait for Python's lock to report something.
     """
@@ -392,7 +377,7 @@ def _complaints() -> Iterator[list[Any]]:
 
 
 def _declared(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds from the start of the file to its declared end."""
+    """Return the seconds from the start of the file to its declared end."""
     origin = (container.start_time or 0) / 1_000_000
     if container.format.name == "avi" and stream.frames and stream.average_rate:
         # FFmpeg corrects the duration of a cut AVI file, but leaves the count of frames as it was written

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, row_times
-from fact_clip.core.arguments import flag_of, number_of, path_of, whole_of
+from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.io import read_mapping
 from fact_clip.core.pace import Pace
 from fact_clip.core.paths import check_place, file_name, inside, lock, whole_file
@@ -32,7 +32,7 @@ from fact_clip.video.decode import DamagedVideoError, frames, probe
 logger = logging.getLogger(__name__)
 
 FORMAT = "fact-clip features 1"
-_MOST_ROWS = 1000  # a second; times in files are in milliseconds
+_MAX_FPS = 1000  # rows a second; times in files are in milliseconds
 Progress = Callable[[int, int, str], None]
 T = TypeVar("T")
 
@@ -57,10 +57,8 @@ class Settings:
     keep_going: bool = False
 
     def __post_init__(self) -> None:
-        expected = f"rows a second, from {LEAST_FPS:g} to {_MOST_ROWS:g}"
-        number_of(self.fps, "fps", expected, LEAST_FPS, _MOST_ROWS)
+        number_of(self.fps, "fps", f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}", LEAST_FPS, _MAX_FPS)
         whole_of(self.batch, "batch", 1, 10_000)
-        flag_of(self.keep_going, "keep_going")
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,7 @@ class Extracted:
     failed: list[InputError] = field(default_factory=list)
 
 
+@checked
 def extract_all(
     videos: Sequence[str | Path],
     encoder: FrameEncoder,
@@ -81,21 +80,18 @@ def extract_all(
     progress: Progress | None = None,
     within: Progress | None = None,
 ) -> Extracted:
-    """`extract` each video, unless its features are current. A faulty video does not stop the others.
+    """Run `extract` on each video, unless its features are current. A faulty video does not stop the others.
 
     `progress` is called with (videos done, videos, name) before each video, `within` with (rows done, rows expected,
     name) during one. An encoder that does not load is an InputError.
     """
     chosen, extracted, pace = settings or Settings(), Extracted(), Pace()
-    if isinstance(videos, str):
-        raise InputError("videos", f"one text, {videos!r}; expected a list of paths")
-    listed = [path_of(video, "videos") for video in videos]
-    _check_encoder(encoder)
-    for done, video in enumerate(listed):
+    paths = [Path(video) for video in videos]
+    for done, video in enumerate(paths):
         if progress is not None:
-            progress(done, len(listed), video.name)
-        if pace.is_due(done, len(listed)):
-            logger.info("%d of %d videos, %s left", done, len(listed), pace.left(done, len(listed)))
+            progress(done, len(paths), video.name)
+        if pace.is_due(done, len(paths)):
+            logger.info("%d of %d videos, %s left", done, len(paths), pace.left(done, len(paths)))
         if is_current(video, encoder, out, chosen):
             logger.debug("%s: current, skipped", video)
             extracted.current.append(video)
@@ -105,18 +101,13 @@ def extract_all(
             extract(video, encoder, out, chosen, within)
             extracted.written.append(video)
         except InputError as error:
-            if len(listed) > 1:  # the caller, who gets the error, can tell which one otherwise
+            if len(paths) > 1:  # the caller, who gets the error, can tell which one otherwise
                 logger.info("%s: failed", video)
             extracted.failed.append(error)
     return extracted
 
 
-def _check_encoder(encoder: FrameEncoder) -> None:
-    if not hasattr(encoder, "encode_images"):
-        todo = "make one with fact_clip.encoders.frame_encoder"
-        raise InputError("encoder", f"{repr(encoder)[:80]}; expected a frame encoder", todo)
-
-
+@checked
 def extract(
     video: str | Path,
     encoder: FrameEncoder,
@@ -146,7 +137,6 @@ def extract(
         DamagedVideoError: a damaged file, without `keep_going`; nothing is left.
     """
     chosen, video, began = settings or Settings(), Path(video), time.monotonic()
-    _check_encoder(encoder)
     target = inside(Path(out), f"{file_name(video.stem)}.npy")
     info = probe(video)
     expected = round((info.seconds or 0) * chosen.fps)
@@ -184,39 +174,37 @@ def extract(
 
 
 def _check_own(target: Path, part: Path) -> None:
-    """An InputError where a file that something else made would be replaced; a damaged description is made anew."""
-    beside = target.with_suffix(".json")
+    """Raise an InputError where a file of something else would be replaced; a damaged description is made anew."""
+    sidecar = target.with_suffix(".json")
     if part.is_file():
         return
-    foreign = target if target.is_file() and not beside.is_file() else None
+    foreign = target if target.is_file() and not sidecar.is_file() else None
     with suppress(InputError):
-        if beside.is_file() and read_mapping(beside, "a description").get("format") != FORMAT:
-            foreign = beside
+        if sidecar.is_file() and read_mapping(sidecar, "a description").get("format") != FORMAT:
+            foreign = sidecar
     if foreign is not None:
-        problem, todo = "a file that fact-clip extract has not made", "move it, or name another --out"
-        raise InputError(foreign, f"{problem}; expected a new name", todo)
+        raise InputError(foreign, "fact-clip extract did not make this file", "move it, or name another --out")
 
 
 @contextmanager
 def extracted(
     video: str | Path, encoder: FrameEncoder, settings: Settings | None = None, progress: Progress | None = None
 ) -> Iterator[Path]:
-    """NAME.npy of `extract` in a temporary folder ($TMPDIR), which is removed at the end of the context."""
+    """Give NAME.npy of `extract` in a temporary folder ($TMPDIR), which is removed at the end of the context."""
     with TemporaryDirectory(prefix="fact-clip-", ignore_cleanup_errors=True) as folder:
         yield extract(video, encoder, folder, settings, progress)
 
 
 def describe(features: str | Path) -> dict[str, Any]:
-    """What `extract` wrote beside a feature file.
+    """Return what `extract` wrote beside a feature file.
 
     Raises:
         InputError: there is no such file, or a different one.
     """
     path = Path(features).with_suffix(".json")
-    expected, todo = "what fact-clip extract writes beside features", "extract the video again"
-    facts: dict[str, Any] = read_mapping(path, expected)
+    facts: dict[str, Any] = read_mapping(path, "what fact-clip extract writes beside features")
     if facts.get("format") != FORMAT:
-        raise InputError(path, f"another kind of file; expected {expected}", todo)
+        raise InputError(path, "fact-clip extract did not write this file", "extract the video again")
     return facts
 
 
@@ -254,7 +242,7 @@ def _same_file(video: Path, recorded: dict[str, Any]) -> bool:
 def _encoded(
     video: Path, encoder: FrameEncoder, settings: Settings, first: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float16]]]:
-    """(times, rows) of each batch from row `first` on."""
+    """Yield (times, rows) of each batch from row `first` on."""
     encoder.load()
     lead = min(encoder.context, first)
     times: list[float] = []
@@ -263,7 +251,7 @@ def _encoded(
     def rows() -> tuple[NDArray[np.float64], NDArray[np.float16]]:
         features = encoder.encode_images(np.stack(held))
         if not np.isfinite(features).all():
-            raise InputError(video, f"features by {encoder.name} that are not finite; expected finite numbers")
+            raise InputError(video, f"the encoder {encoder.name} gives NaN or infinities")
         limit = np.finfo(np.float16).max
         return np.array(times), np.clip(features, -limit, limit).astype(np.float16)
 
@@ -293,7 +281,7 @@ def _encoded(
 
 
 def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
-    """The same items, made by a thread that is up to `depth` ahead; an error is raised in its place in the order."""
+    """Yield the same items, made by a thread that is up to `depth` ahead; an error keeps its place in the order."""
     end = object()
     pool = ThreadPoolExecutor(1)
     try:
@@ -310,11 +298,10 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
 
 
 _ROWS = 4096  # copied at once when a file is finished
-_WIDEST = 10_000_000  # columns
 
 
 class PartialRows:
-    """A file of (time, row) records after a line of JSON that says what they come from.
+    """Keeps (time, row) records in a file, after a line of JSON that says what they come from.
 
     Args:
         path: the file. One that is damaged or has another identity is overwritten.
@@ -331,10 +318,10 @@ class PartialRows:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
         except OSError as error:
-            raise InputError(path, f"cannot be written ({error.strerror}); expected a folder for features") from None
+            raise InputError(path, f"cannot be written ({error.strerror})") from None
         if not lock(self._file.fileno()):
             self._file.close()
-            raise InputError(path, "another extraction is writing it; expected one at a time", "wait for it")
+            raise InputError(path, "another extraction is writing it", "wait for it")
         self._resume()
 
     def _resume(self) -> None:
@@ -344,9 +331,9 @@ class PartialRows:
         try:
             facts = json.loads(line)
             dim = int(facts.pop("dim"))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return
-        if facts != self._identity or not 1 <= dim <= _WIDEST:
+        if facts != self._identity or dim < 1:
             return
         size = _record(dim).itemsize
         self.dim, self._offset = dim, len(line)
@@ -376,9 +363,7 @@ class PartialRows:
             self._file.write(records.tobytes())
             self._file.flush()
         except OSError as error:
-            raise InputError(
-                self.path, f"cannot be written ({error.strerror}); expected a folder for features"
-            ) from None
+            raise InputError(self.path, f"cannot be written ({error.strerror})") from None
         self.count += len(times)
 
     def discard(self) -> None:
@@ -390,7 +375,7 @@ class PartialRows:
         return np.memmap(self.path, _record(self.dim), mode="r", offset=self._offset, shape=(self.count,))
 
     def times(self) -> NDArray[np.float64]:
-        """(T,) of the rows so far."""
+        """Return the times (T,) of the rows so far."""
         return np.array(self._records()["time"])
 
     def finish(self, target: Path, facts: Mapping[str, Any]) -> None:

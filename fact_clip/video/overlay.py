@@ -1,9 +1,10 @@
-"""A video with its segmentation burned in: the name of the action, and a timeline with the current moment."""
+"""Videos are written here: pictures to a file, and a video with its segmentation burned in."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segmentation
-from fact_clip.core.arguments import path_of
+from fact_clip.core.arguments import checked, number_of
 from fact_clip.core.paths import same_place, whole_file
 from fact_clip.video.decode import Image, file_url, frames, probe
 
@@ -24,6 +25,49 @@ _UNIT = Fraction(1, 90_000)  # seconds; finer than any frame rate, and MPEG's ow
 _OTHER = "#d9d9d9"  # labels without a colour of their own
 
 
+def can_write() -> bool:
+    """Whether PyAV, which writes videos, is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+def write_video(path: Path, images: Iterable[Image], fps: float) -> Path:
+    """Encode pictures (H, W, 3), uint8, RGB, with even sides, as H.264 at a constant rate.
+
+    Returns `path`, whose suffix says which container. Raises InputError without PyAV, without a picture, for a rate out
+    of bounds, and for pictures of other numbers, of odd sides or of several sizes.
+    """
+    exact = Fraction(number_of(fps, "fps", "pictures a second, 0.001 to 1,000", 1e-3, 1000)).limit_denominator(1001)
+    if not can_write():
+        raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
+    import av
+
+    path = Path(path)
+    with whole_file(path) as unfinished, av.open(file_url(unfinished), "w") as container:
+        stream = None
+        for number, image in enumerate(images):
+            if (
+                image.dtype != np.uint8
+                or image.ndim != 3
+                or image.shape[2] != 3
+                or image.shape[0] % 2
+                or image.shape[1] % 2
+            ):
+                problem = f"{image.dtype} of shape {image.shape}, not uint8 of (H, W, 3) with even sides"
+                raise InputError(f"picture {number}", problem)
+            if stream is None:
+                stream = container.add_stream("libx264", rate=exact)
+                stream.height, stream.width, stream.pix_fmt = image.shape[0], image.shape[1], "yuv420p"
+                stream.options = {"crf": "23", "preset": "veryfast"}
+            if image.shape[:2] != (stream.height, stream.width):
+                raise InputError(f"picture {number}", f"shape {image.shape}, unlike the first picture")
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        if stream is None:
+            raise InputError(path, "no picture")
+        container.mux(stream.encode(None))
+    return path
+
+
+@checked
 def overlay(
     video: str | Path,
     segmentation: Segmentation,
@@ -51,14 +95,14 @@ def overlay(
     """
     import av
 
-    out, video = check_suffix(out), path_of(video, "video")
+    out, video = check_suffix(out), Path(video)
     if same_place(out, video):
-        raise InputError(out, "the video itself; expected another file")
+        raise InputError(out, "this is the video itself", "name another file")
     for label, colour in colours.items():
-        if not isinstance(colour, str) or not re.fullmatch("#[0-9a-fA-F]{6}", colour):
-            raise InputError("colours", f"{colour!r} for {label!r}; expected a colour as #1f77b4")
+        if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+            raise InputError("colours", f"{colour!r} for {label!r}", "give a colour as #1f77b4")
     if segmentation.seconds(0) is None:
-        raise InputError(out, "segments without a frame rate; expected rows a second", "set data.fps when training")
+        raise InputError(out, "the segments have no frame rate", "set data.fps when training")
     info = probe(video)
     expected = round((info.seconds or 0) * (info.fps or 0))
     # H.264 only takes even sides
@@ -79,10 +123,10 @@ def overlay(
 
 
 def check_suffix(out: str | Path) -> Path:
-    """The path; an InputError if its suffix is not one of `SUFFIXES`."""
-    path = path_of(out, "out")
+    """Return the path; an InputError if its suffix is not one of `SUFFIXES`."""
+    path = Path(out)
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(path, f"the suffix {path.suffix!r}; expected one of {', '.join(SUFFIXES)}")
+        raise InputError(path, f"no video has the suffix {path.suffix!r}", f"use one of {', '.join(SUFFIXES)}")
     return path
 
 
@@ -99,7 +143,7 @@ class _Painter:
         self._strips: dict[str, NDArray[np.uint8]] = {}
 
     def __call__(self, image: Image, time: float) -> Image:
-        """A copy of (H, W, 3) with the action at `time` seconds."""
+        """Return a copy of (H, W, 3) with the action at `time` seconds."""
         painted = image[: self.height, : self.width].copy()
         label = self._segments.segments[self._at(np.array([time + 1e-3]))[0]].label
         if label not in self._strips:
@@ -112,12 +156,12 @@ class _Painter:
         return painted
 
     def _at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The segment of each moment."""
+        """Return the segment of each moment."""
         rows = np.searchsorted(self._starts, times, side="right") - 1
         return self._owner[np.clip(rows, 0, len(self._owner) - 1)]
 
     def _draw_bar(self) -> NDArray[np.uint8]:
-        """(bar height, W, 3); each column has the colour of its moment."""
+        """Return (bar height, W, 3); each column has the colour of its moment."""
         colours = np.array(
             [_rgb(self._colours.get(segment.label, _OTHER)) for segment in self._segments], dtype=np.uint8
         )
@@ -125,7 +169,7 @@ class _Painter:
         return np.repeat(colours[self._at(moments)][None], self._bar_height, axis=0)
 
     def _draw_strip(self, label: str) -> NDArray[np.uint8]:
-        """The name in white on black, beside a patch of its colour."""
+        """Return the name in white on black, beside a patch of its colour."""
         from PIL import Image as Pictures
         from PIL import ImageDraw
 

@@ -24,7 +24,7 @@ from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.datasets.synthetic import FACTORS, draw_actions
 from fact_clip.encoders import frame_encoder
 from fact_clip.video.extract import Settings, extract
-from fact_clip.video.write import write_video
+from fact_clip.video.overlay import write_video
 
 from ..browser import shoot
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fact_clip.decoding import mix
+from fact_clip.decoding.similarity import mix
 
 
 def test_the_geometric_mean_shares_out_what_the_actions_have():

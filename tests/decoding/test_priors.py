@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from fact_clip.config import DecodeConfig
-from fact_clip.decoding import (
-    ASKS_MODEL,
-    PRIORS,
-    ClassFrequencies,
-    factor_frames,
-    factor_log_shares,
-    log_mean_posterior,
-)
+from fact_clip.decoding import ASKS_MODEL, PRIORS, ClassFrequencies, factor_frames, log_mean_posterior
+from fact_clip.decoding.calibration import factor_log_shares
 
 from .words import FRAMES, WORDS
 

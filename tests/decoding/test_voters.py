@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from fact_clip.decoding import Voters, decode, frame_scores, fuse, fuse_gammas, voters
+from fact_clip.decoding import Voters, decode, frame_scores, voters
+from fact_clip.decoding.fusion import fuse, fuse_gammas
 from fact_clip.models import BlockOutput, Output
 
 

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.core import Vocabulary
-from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, absorb_short, decode_scores, smoothed
+from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, decode_scores
+from fact_clip.decoding.similarity import smoothed
+from fact_clip.decoding.switching import absorb_short
 from fact_clip.encoders.cache import embed
 from fact_clip.encoders.joint import OpenClip
 from fact_clip.inference.segmenter import load_training_free
-from fact_clip.inference.training_free import SimilaritySettings, probabilities
 
 from ..refusals import refused
 
-PLAIN = SimilaritySettings(templates="plain")
 WORDS = CandidateSet(Vocabulary.from_names(["a", "b", "c"]))
 
 
@@ -39,14 +39,6 @@ def test_smoothing_is_the_mean_over_the_rows_that_there_are(n, window):
     half = max(window, 1) // 2
     expected = [values[max(row - half, 0) : row + half + 1].mean(axis=0, dtype=np.float64) for row in range(n)]
     np.testing.assert_allclose(smoothed(values, window), expected, rtol=0, atol=1e-12)
-
-
-def test_probabilities_by_hand():
-    features = np.array([[3.0, 0.0], [1.0, 1.0]])
-    texts = np.eye(2, dtype=np.float32)
-    found = probabilities(features, texts, SimilaritySettings(temperature=0.5, smoothing=0), 5.0)
-    first = 1 / (1 + np.exp(-2))
-    np.testing.assert_allclose(found, [[first, 1 - first], [0.5, 0.5]], atol=1e-6)
 
 
 def test_short_segments_go_to_the_likelier_neighbour():
@@ -93,7 +85,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     """Rows that are the vectors of the texts themselves come back as those actions."""
     spec = f"clip:local-dir:{open_clip_folder}"
     actions = ["crack an egg", "pour milk", "stir"]
-    segmenter = load_training_free(spec, actions, settings=PLAIN)
+    segmenter = load_training_free(spec, actions, prompts="plain")
     texts = embed(f"open_clip:local-dir:{open_clip_folder}", Vocabulary.from_names(actions), "plain").classes
     labels = np.repeat([1, 0, 2], [40, 30, 30])
     np.save(tmp_path / "x.npy", 5 * texts[labels].astype(np.float16))
@@ -105,7 +97,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert found.fps == 10
     assert all(0 < each.confidence <= 1 for each in found)
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
-    alike = load_training_free(spec, actions, settings=PLAIN, fps=10)
+    alike = load_training_free(spec, actions, prompts="plain", fps=10)
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
     for shape in ((8,), (4, 3)):
         with refused("features"):

@@ -18,12 +18,12 @@ from fact_clip.datasets.splits import Split, divide, write_splits
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings, TransportSettings
 from fact_clip.encoders import frame_encoder, text_encoder
-from fact_clip.inference.training_free import SimilaritySettings
+from fact_clip.inference.segmenter import load_training_free
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes
 from fact_clip.video.decode import frames
 from fact_clip.video.extract import Settings, extract_all
-from fact_clip.video.write import write_video
+from fact_clip.video.overlay import write_video
 
 from ..refusals import refused
 
@@ -115,7 +115,7 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: training.train(Config.load("demo"), "nowhere", resume="yes"), "resume"),
         (lambda: training.evaluate("nowhere", trust_encoder="no"), "trust_encoder"),
         (lambda: compat.convert("a", "no.yaml", "c", "d"), "no.yaml"),
-        (lambda: SimilaritySettings(templates="x"), "--prompts"),
+        (lambda: load_training_free("grid", ["a"], prompts="x"), "prompts"),
     ],
 }
 
@@ -139,6 +139,5 @@ def test_bounds_themselves_are_in():
     assert metrics.harmonic_mean(0, 0) == 0
     assert metrics.harmonic_mean(100.0, 50) == pytest.approx(200 / 3)
     assert TransportSettings(steps=10_000, alpha=1).steps == 10_000
-    assert decoding.smoothed(EYE, 0).tolist() == EYE.tolist()
     assert [each.confidence for each in Segmentation.from_frames(["a", "b"], confidence=[0, 1])] == [0, 1]
     assert (TIMED.seconds(np.int64(2)), ONE["x"].seconds(2)) == (0.3, 0.4)

@@ -22,17 +22,9 @@ from fact_clip.core.clock import Clock
 from fact_clip.core.io import parse_value
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.layout import make_vocabulary
-from fact_clip.decoding import (
-    Voters,
-    decode_switching,
-    decode_transport,
-    fuse,
-    fuse_gammas,
-    mix,
-    similarity_probabilities,
-    transport,
-    with_factors,
-)
+from fact_clip.decoding import Voters, decode_switching, similarity_probabilities, transport, with_factors
+from fact_clip.decoding.fusion import fuse, fuse_gammas
+from fact_clip.decoding.similarity import mix
 from fact_clip.encoders import FRAME_ENCODERS, TEXT_ENCODERS, Runtime, frame_encoder, text_encoder
 from fact_clip.formats import FORMATS, READERS, load, save
 from fact_clip.formats.annotations import Options, to_frames
@@ -155,7 +147,7 @@ _FEATURES = np.random.default_rng(9).normal(size=(T, C)).astype(np.float32)
 DECODERS: dict[str, Callable[[list[int]], NDArray[Any]]] = {
     "switching": lambda order: decode_switching(np.log(some_scores()[:, order]), 2.0),
     "switching, no price": lambda order: decode_switching(np.log(some_scores()[:, order]), 0.0),
-    "transport": lambda order: decode_transport(some_scores()[:, order]),
+    "transport": lambda order: transport(some_scores()[:, order]).argmax(1),
     "transport, plan": lambda order: transport(some_scores()[:, order]),
     "fuse": lambda order: fuse(voters_of(order), 0.3).numpy(),
     "fuse, offset": lambda order: fuse(voters_of(order), 0.3, torch.tensor([0.5, 0, -1, 0, 2.0])[order]).numpy(),
