@@ -203,13 +203,7 @@ def test_a_word_of_held_out_classes_alone_is_new(segmenter):
     assert [(each.action, each.slot, each.word) for each in choice.new_words] == [("grasp nut", "object", "nut")]
 
 
-@pytest.mark.parametrize(
-    "actions",
-    [
-        [],
-        "polish nut",
-    ],
-)
+@pytest.mark.parametrize("actions", [[], "polish nut"])
 def test_candidates_that_are_no_list(segmenter, actions):
     with refused("actions"):
         segmenter.choose(actions)

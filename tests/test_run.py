@@ -198,11 +198,7 @@ def test_another_vocabulary(run, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        lambda names: names[:2],
-        lambda names: [names[1], names[0], *names[2:]],
-        lambda names: [*names[:-1], "else"],
-    ],
+    [lambda names: names[:2], lambda names: [names[1], names[0], *names[2:]], lambda names: [*names[:-1], "else"]],
     ids=["two", "swapped", "another"],
 )
 def test_weights_of_other_classes_than_the_run_names(change, run):

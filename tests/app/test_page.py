@@ -27,9 +27,8 @@ from fact_clip.video.extract import Settings, extract
 from fact_clip.video.overlay import write_video
 
 from ..browser import shoot
-from ..training.test_kills import heed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 
 ROOT = Path(__file__).parents[2]
 FPS, ROWS = 15.0, 5.0  # pictures and rows a second
@@ -82,7 +81,7 @@ def served(folder: Path, *arguments: object, ending: signal.Signals = signal.SIG
     scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "fact_clip", "app", *map(str, arguments), "--port", "0", "--device", "cpu"]
     environment = {**os.environ, "TMPDIR": str(scratch)}
-    piped = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment, "preexec_fn": heed}
+    piped = {"stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment}
     with subprocess.Popen(command, **piped) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""

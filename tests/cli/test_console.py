@@ -115,12 +115,3 @@ def test_the_shell_completes_commands_and_recipes(begun, words):
     place = str(len(begun.split()) - 1)
     answer = program(_FACT_CLIP_COMPLETE="complete_bash", COMP_WORDS=begun, COMP_CWORD=place)
     assert answer.stdout.split() == words
-
-
-def test_ctrl_c_is_exit_code_130(fact_clip, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("fact_clip.cli.data.data_config", interrupted)
-    answer = fact_clip("data", "summary", "kscgr")
-    assert (answer.code, answer.out) == (130, "")

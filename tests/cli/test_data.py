@@ -52,7 +52,6 @@ def test_check_prints_one_line_a_finding(fact_clip, copy):
     assert [finding["kind"] for finding in result["findings"]] == ["features", "not finite"]
     assert (result["errors"], result["notes"], result["findings"][0]["severity"]) == (2, 0, "error")
     assert result["findings"][1]["where"] == str(copy / "features" / "person2_video1.npy")
-    assert fact_clip("data", "check", copy / "nowhere").code == 2
 
 
 def test_notes_are_no_errors(fact_clip, copy):
@@ -94,8 +93,6 @@ def test_summary_prints_tables_or_json(fact_clip, copy):
     some = fact_clip("data", "summary", copy, "data.unlabelled=[grasp nut]").out.splitlines()
     assert some[0] == f"{copy}: 18 videos, 22 classes, 3 splits"
     assert some[1].endswith(f"; {labels.count('grasp nut'):,} unlabelled")
-    refused = fact_clip("data", "summary", copy.parent / "nowhere")
-    refused_line(refused, "nowhere")
 
 
 def test_init_writes_a_recipe_that_trains(fact_clip, copy, tmp_path):
@@ -184,43 +181,18 @@ def test_init_takes_what_a_person_knows(fact_clip, copy, tmp_path):
 
 def test_init_says_how_it_reads_names(fact_clip, copy, tmp_path):
     answer = fact_clip("data", "init", copy, "--out", tmp_path / "a.yaml")
-    assert (
-        '  data.grammar = "{verb} {object} [with {tool}]"  (GUESSED: all 22 actions fit; see what it reads)'
-        in answer.out
-    )
+    guess = '  data.grammar = "{verb} {object} [with {tool}]"  (GUESSED: all 22 actions fit; see what it reads)'
+    assert guess in answer.out
     rows = [" ".join(line.split()) for line in answer.out.splitlines()]
     assert "name verb object tool" in rows
     assert "screw hex screw with hex screwdriver screw hex screw hex screwdriver" in rows
     assert "\nand 10 more names\n" in answer.out
     data = Config.load(tmp_path / "a.yaml").data
     assert (data.grammar, data.unlabelled) == ("{verb} {object} [with {tool}]", ())
-    fact_clip(
-        "data",
-        "init",
-        copy,
-        "--out",
-        tmp_path / "b.yaml",
-        "--grammar",
-        "{what}",
-        "--unlabelled",
-        "tap gear with mallet",
-    )
+    command = ("data", "init", copy, "--out", tmp_path / "b.yaml")
+    fact_clip(*command, "--grammar", "{what}", "--unlabelled", "tap gear with mallet")
     data = Config.load(tmp_path / "b.yaml").data
     assert (data.grammar, data.unlabelled) == ("{what}", ("tap gear with mallet",))
     refused = fact_clip("data", "init", copy, "--out", tmp_path / "c.yaml", "--grammar", "{verb} the {object}")
     command = f"fact-clip data check {shlex.quote(str(copy))} 'data.grammar={{verb}} the {{object}}'"
     assert command in refused_line(refused, "mapping.txt, class 'grasp shaft'")
-
-
-def test_init_refuses_faulty_data(fact_clip, copy):
-    (copy / "features" / "person1_video1.npy").unlink()
-    answer = fact_clip("data", "init", copy)
-    refused_line(answer, "test.split1.bundle:1")
-    assert not (copy / "recipe.yaml").exists()
-
-
-def test_init_needs_a_split(fact_clip, copy):
-    for path in (copy / "splits").iterdir():
-        path.unlink()
-    answer = fact_clip("data", "init", copy)
-    refused_line(answer, "train.split1.bundle")

@@ -110,14 +110,9 @@ def test_a_file_under_the_root_of_the_data(shared, fact_clip):
 @pytest.mark.parametrize(
     ("options", "place"),
     [
-        (["--unseen", "grasp nutt"], "holdout.unseen"),
         (["--unseen", "no action"], "holdout.unseen"),
         (["--unseen", "grasp nut", "--count", 2], "data holdout"),
-        (["--validation-unseen", "grasp nut"], "--validation-unseen"),
-        (["--unseen", ""], "--unseen"),
         (["--count", 40], "holdout"),
-        (["--file", "none.json"], "none.json"),
-        (["--out", "x.json"], "--out"),
     ],
 )
 def test_what_cannot_be_held_out(options, place, workbench, fact_clip):

@@ -85,11 +85,8 @@ def test_folds_and_a_share(fact_clip, data):
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
-        ([], "data split"),
         (["--folds", 2, "--test", 0.5], "data split"),
-        (["--test", 1.5], "--test"),
         (["--folds", 9], "--folds"),
-        (["--leave-out", "person", "--pattern", "person"], "--pattern"),
         (["--leave-out", "day", "--pattern", r"day(\d)"], "--pattern"),
     ],
 )
@@ -97,11 +94,3 @@ def test_what_cannot_be_divided(arguments, place, fact_clip, data):
     answer = fact_clip("data", "split", data, *arguments)
     refused_line(answer, place)
     assert not (data / "splits").exists()
-
-
-def test_names_that_show_nobody_need_a_pattern(fact_clip, data):
-    for person in (1, 2, 10):
-        for path in [*data.glob(f"*/subj{person}_*")]:
-            path.rename(path.with_name(path.name.replace("subj", "take")))
-    answer = fact_clip("data", "split", data, "--leave-out", "subject")
-    refused_line(answer, "--pattern")

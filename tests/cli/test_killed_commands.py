@@ -18,20 +18,18 @@ pytest.importorskip("av")
 from fact_clip.cli import main
 
 from ..films import numbered, write_video
+from ..training.runs import PROGRAM, ROOT
 from ..training.test_ensemble import wait_until
-from ..training.test_kills import KILLS, PROGRAM, heed
+from ..training.test_kills import KILLS
 
-ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 
 
 def cut_off(words: list[str], number: int, begun: Path, pattern: str) -> tuple[int, str]:
     """Start a command, send a signal a moment after the first file is there; exit code and stderr."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*PROGRAM, *words], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment, preexec_fn=heed
-    )
+    process = subprocess.Popen([*PROGRAM, *words], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     wait_until(lambda: any(begun.glob(pattern)) or process.poll() is not None, 300)
     time.sleep(random.uniform(0, 0.3))
     process.send_signal(number)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ..refusals import refused_line
-
 
 @pytest.fixture(scope="module")
 def run(tiny_run, tmp_path_factory) -> Path:
@@ -73,15 +71,3 @@ def test_plots_are_png_and_svg(fact_clip, run, tmp_path):
     assert found >= {f"{name}{suffix}" for name in names for suffix in (".png", ".svg")}
     assert all((tmp_path / "plots" / name).stat().st_size > 1000 for name in found)
     assert not (tmp_path / "plots" / "curve.png").exists()  # no class was held out
-
-
-def test_what_cannot_be_reported_is_one_line(fact_clip, run, tmp_path):
-    for arguments, place in (
-        ((tmp_path,), tmp_path),
-        ((run, "--split", "all"), "split"),
-    ):
-        answer = fact_clip("report", *arguments)
-        refused_line(answer, place)
-    (run / "evaluation.npz").write_bytes(b"nothing")
-    answer = fact_clip("report", run)
-    refused_line(answer, "evaluation.npz")

@@ -15,8 +15,6 @@ import pytest
 from fact_clip.formats import load
 from fact_clip.inference.segmenter import Segmenter
 
-from ..refusals import refused_line
-
 ROOT = Path(__file__).parents[2]
 NAMES = ["person1_video1", "person1_video2", "person2_video1"]
 
@@ -60,16 +58,6 @@ def test_bad_inputs_are_told_at_the_end(features, tiny_run, fact_clip, tmp_path)
     assert broken.startswith(f"fact-clip: {features / 'broken.npy'}: ")
     assert narrow.startswith(f"fact-clip: {features / 'narrow.npy'}: ")
     assert last == "fact-clip: 2 of 5 inputs failed"
-
-
-def test_what_is_wrong_with_the_command_stops_it(features, tiny_run, fact_clip, tmp_path):
-    how = ("segment", "--run", tiny_run, features, "--out", tmp_path / "out")
-    answer = fact_clip(*how, "--actions", "screw nutt")
-    refused_line(answer, "vocabulary")
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "file").write_text("")
-    answer = fact_clip(*how[:-1], tmp_path / "file")
-    refused_line(answer, "file")
 
 
 def test_an_interrupted_batch_goes_on(features, tiny_run, fact_clip, tmp_path, monkeypatch):

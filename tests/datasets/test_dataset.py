@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset, carve_validation
 from fact_clip.datasets.features import FeatureTransform
+from fact_clip.datasets.inspect import Inspection
 
 from ..refusals import refused
 
@@ -65,6 +65,7 @@ def test_line_ends_and_encodings(open_set, root, end, encoding, last):
     dataset.check()
     assert dataset.train == ("a", "b", "c")
     assert dataset.labels("a").tolist() == [1] * 39 + [0]
+    assert {finding.kind for finding in Inspection(dataset.config)} == {"never trained"}  # "stir"
 
 
 def test_labels_cut_neither_at_next_line_nor_at_form_feed(open_set, root):
@@ -84,17 +85,12 @@ def test_lengths_within_the_tolerance_are_cut_with_one_warning(open_set, root, r
     with pytest.warns(UserWarning, match=rf"a\.npy: {rows} feature rows for {labels} labels; cut to {kept}"):
         features = dataset.features("a")
     assert features.shape == (kept, 5)
+    with pytest.warns(UserWarning, match=f"cut to {kept}"):
+        assert open_set(layout="TD").labels("a").shape == (kept,)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert dataset.labels("a").shape == (kept,)
         assert dataset.features("a").shape == (kept, 5)
-
-
-def test_labels_asked_first_are_cut_as_well(open_set, root):
-    np.save(root / "features" / "a.npy", np.ones((35, 5), np.float32))
-    dataset = open_set(layout="TD")
-    with pytest.warns(UserWarning, match="cut to 35"):
-        assert dataset.labels("a").shape == (35,)
 
 
 def test_tolerance_is_the_larger_of_share_and_frames(open_set, root):
@@ -155,22 +151,6 @@ def test_validation_is_a_fixed_part_of_training(open_set):
     assert dataset.test == ("d",)
 
 
-def test_a_validation_part_that_is_none(open_set):
-    assert {*open_set(validation=0.34, validation_part=1).validation} <= {"a", "b", "c"}
-    with refused("data.validation_part"):
-        open_set(validation=0.34, validation_part=3)
-    with refused("data.validation_part"):
-        open_set(validation=0.0, validation_part=1)
-
-
-def test_no_splits_and_no_test_videos(open_set, root):
-    (root / "splits/test.split1.bundle").write_text("")
-    assert open_set().test == ()
-    shutil.rmtree(root / "splits")
-    with refused(root):
-        Dataset.splits(DataConfig(root=str(root)))
-
-
 def test_seconds_come_from_the_file_beside_the_features_or_the_rate(open_set, root):
     dataset = open_set(fps=4.0, layout="TD")
     assert dataset.times("a").tolist() == [frame / 4 for frame in range(41)]
@@ -202,22 +182,6 @@ def test_carving_depends_on_names_alone():
 def test_carving_leaves_someone_on_each_side(count, share, held):
     train, validation = carve_validation([str(number) for number in range(count)], share)
     assert (len(train), len(validation)) == (count - held, held)
-
-
-def test_root_from_the_environment(root, tmp_path, monkeypatch):
-    monkeypatch.setenv("FACT_CLIP_DATA", str(tmp_path.parent))
-    renamed = tmp_path.parent / "workbench"
-    tmp_path.rename(renamed)
-    (renamed / "mapping.txt").write_text("0 no action\n1 pour milk\n2 stir tea with spoon\n")
-    for name, length in {"a": 40, "b": 55, "c": 61, "d": 38}.items():
-        (renamed / "groundTruth" / f"{name}.txt").write_text("no action\n" * length)
-    dataset = Dataset.open(DataConfig(name="workbench"))
-    assert dataset.root == renamed
-    assert (dataset.fps, dataset.layout, dataset.vocabulary.background) == (15.0, "TD", ("no action",))
-    assert dataset.vocabulary.factors == ((None, None, None), ("pour", "milk", None), ("stir", "tea", "spoon"))
-    # without its background flag "no action" is an action like any other
-    plain = Dataset.open(DataConfig(name="workbench", background=()))
-    assert plain.vocabulary.factors[0] == ("no action", None, None)
 
 
 def test_labels_cannot_be_written_to(open_set):
@@ -265,27 +229,6 @@ def test_not_finite(open_set, root, bad):
         dataset.transformed("c", FeatureTransform((), None, None, 5))
 
 
-def test_missing_files_without_check(open_set, root):
-    dataset = open_set(layout="TD")
-    (root / "features" / "a.npy").unlink()
-    with refused("a.npy"):
-        dataset.features("a")
-    (root / "groundTruth" / "b.txt").unlink()
-    with refused("b.txt"):
-        dataset.labels("b")
-
-
-def test_missing_folders(open_set, root, tmp_path, monkeypatch):
-    with refused("nowhere"):
-        open_set(root=str(tmp_path / "nowhere"))
-    monkeypatch.setenv("FACT_CLIP_DATA", str(tmp_path))
-    with refused("kscgr"):
-        Dataset.open(DataConfig(name="kscgr"))
-    (root / "groundTruth").rename(root / "labels")
-    with refused("groundTruth"):
-        open_set()
-
-
 def test_each_file_is_read_once(open_set, root, monkeypatch):
     reads = Counter[str]()
     read_bytes = Path.read_bytes
@@ -296,27 +239,3 @@ def test_each_file_is_read_once(open_set, root, monkeypatch):
     dataset.with_holdout(None).check()
     text_files = [path.name for path in root.rglob("*") if path.suffix in (".txt", ".bundle")]
     assert reads == dict.fromkeys(text_files, 1)
-
-
-def test_unknown_split(open_set, root):
-    (root / "splits" / "train.split2.bundle").write_text("a\n")
-    with refused("train.split7.bundle"):
-        open_set(split=7)
-    with refused("test.split2.bundle"):
-        open_set(split=2)
-    with refused("data.split"):
-        open_set(split="all")
-
-
-def test_faulty_splits(open_set, root):
-    train, test = (root / "splits" / f"{part}.split1.bundle" for part in ("train", "test"))
-    test.write_text("d\nb\n")
-    with refused("test.split1.bundle:2"):
-        open_set()
-    test.write_text("\n\n")
-    with refused("test.split1.bundle"):
-        open_set()
-    test.write_text("d\n")
-    train.write_text("a\nb\na.txt\n")
-    with refused("train.split1.bundle:3"):
-        open_set()

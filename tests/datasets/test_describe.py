@@ -41,15 +41,13 @@ def counted(root):
     return summarize(DataConfig(root=str(root), background=("idle",), fps=2.0))
 
 
-def test_totals(counted):
+def test_counts_by_hand(counted):
     assert (counted["videos"], counted["classes"], counted["frames"], counted["segments"]) == (2, 3, 20, 4)
     assert (counted["fps"], counted["background"], counted["splits"]) == (2.0, ["idle"], ["1"])
     assert counted["video_frames"] == {"mean": 10, "median": 10, "least": 8, "most": 12}
     assert counted["segment_frames"] == {"mean": 5, "median": 5, "least": 2, "most": 8}
     assert counted["transcript_length"] == {"mean": 2, "median": 2, "least": 1, "most": 3}
 
-
-def test_each_class(counted):
     idle, milk, stir = counted["per_class"]
     assert (idle["name"], idle["background"], idle["videos"], idle["frames"]) == ("idle", True, 1, 6)
     assert (idle["share"], idle["segments"], idle["segments_per_video"]) == (0.3, 2, 2)
@@ -59,8 +57,6 @@ def test_each_class(counted):
     assert stir["transcript_length"] == {"mean": 2, "median": 2, "least": 1, "most": 3}
     assert (milk["videos"], milk["frames"], milk["segment_frames"]["most"]) == (0, 0, 0)
 
-
-def test_balance_transitions_and_what_follows(counted):
     entropy = -(0.3 * math.log(0.3) + 0.7 * math.log(0.7))
     assert counted["balance"]["evenness"] == pytest.approx(entropy / math.log(3))
     assert counted["balance"]["most_over_least"] == pytest.approx(14 / 6)
@@ -78,13 +74,6 @@ def test_without_splits_all_labels_count_and_without_videos_none(root):
     assert summarize(DataConfig(root=str(root)))["videos"] == 4
     for path in (root / "groundTruth").glob("*.txt"):
         path.unlink()
-    with refused("groundTruth"):
-        summarize(DataConfig(root=str(root)))
-
-
-def test_no_labelled_frame(root):
-    for path in (root / "groundTruth").glob("*.txt"):
-        path.write_text("?\n" * 40)
     with refused("groundTruth"):
         summarize(DataConfig(root=str(root)))
 
@@ -166,39 +155,22 @@ def settings_of(root: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("segment", "windows"),
-    [(1, [5, 25]), (7, [5, 25]), (9, [5, 25]), (12, [7, 35]), (30, [15, 83]), (800, [401, 2201])],
-)
-def test_windows_are_half_a_segment_and_nearly_three(segment, windows):
-    assert context_windows(segment) == windows
-
-
-@pytest.mark.parametrize(
-    ("frames", "segment", "stride"),
+    ("rule", "expected"),
     [
-        (10_000, 9, 1),  # 500,000 rows in 50 epochs, of 800,000
-        (30_000, 7, 2),
-        (30_000, 5, 1),  # a segment keeps three rows
-        (300_000, 800, 19),
-        (6_000_000, 800, 266),
+        # half a segment and nearly three
+        (context_windows, {1: [5, 25], 9: [5, 25], 12: [7, 35], 30: [15, 83], 800: [401, 2201]}),
+        (epochs_of, {1000: 300, 10_000: 80, 14_000: 57, 300_000: 50}),
+        (penalty_of, {1: 0.4, 7: 1.6, 9: 1.9, 36: 4.9, 1024: 51.2}),
+        (tokens_of, {1: 10, 9: 10, 10: 20, 18: 20, 19: 30}),
+        # frames and segment: 500,000 rows in 50 epochs, of 800,000; at (30_000, 5) a segment keeps three rows
+        (
+            lambda sizes: stride_of(*sizes),
+            {(10_000, 9): 1, (30_000, 7): 2, (30_000, 5): 1, (300_000, 800): 19, (6_000_000, 800): 266},
+        ),
     ],
 )
-def test_the_stride_makes_long_videos_affordable(frames, segment, stride):
-    assert stride_of(frames, segment) == stride
-
-
-@pytest.mark.parametrize(("rows", "epochs"), [(1000, 300), (10_000, 80), (14_000, 57), (300_000, 50)])
-def test_epochs_read_a_number_of_rows(rows, epochs):
-    assert epochs_of(rows) == epochs
-
-
-@pytest.mark.parametrize(("segment", "price"), [(1, 0.4), (7, 1.6), (9, 1.9), (36, 4.9), (1024, 51.2)])
-def test_a_change_costs_more_where_segments_are_long(segment, price):
-    assert penalty_of(segment) == price
-
-
-def test_tokens():
-    assert [tokens_of(segments) for segments in (1, 9, 10, 18, 19)] == [10, 10, 20, 20, 30]
+def test_rules_by_hand(rule, expected):
+    assert {measured: rule(measured) for measured in expected} == expected
 
 
 def test_short_videos_of_short_segments(tmp_path):
@@ -230,8 +202,9 @@ def test_long_videos_of_long_segments(tmp_path):
 
 
 def test_wide_features_get_no_context(tmp_path):
-    assert settings_of(made_up(tmp_path / "wide", videos=3, segments=4, frames=10, columns=513))["data.context"] == []
-    assert settings_of(made_up(tmp_path / "less", videos=3, segments=4, frames=10, columns=512))["data.context"]
+    for columns, is_wide in ((513, True), (512, False)):
+        root = made_up(tmp_path / str(columns), videos=3, segments=4, frames=10, columns=columns)
+        assert (settings_of(root)["data.context"] == []) is is_wide
 
 
 def test_test_videos_play_no_part(tmp_path):
@@ -258,17 +231,3 @@ def test_columns_of_a_detector_are_found(tmp_path):
     assert len(ObjectColumns.find(config.data.objects, Dataset.open(config.data)).names) == 3
     # without a slot of objects in the names, nothing ties words to columns
     assert propose(DataConfig(root=str(root), layout="TD", grammar="{verb} {thing}")).hints == ()
-
-
-def test_groups_that_are_given_stay(tmp_path):
-    root = made_up(tmp_path / "d", 4, 6, 9)
-    found = propose(DataConfig(root=str(root), fps=10.0, layout="TD", groups="v(.)"))
-    assert ("data.groups", "v(.)", "as given") in found.settings
-
-
-def test_no_labelled_frame_to_train_on(tmp_path):
-    root = made_up(tmp_path / "data", videos=3, segments=2, frames=10)
-    for path in (root / "groundTruth").iterdir():
-        path.write_text("?\n" * 20)
-    with refused("data"):
-        measure(Dataset.open(DataConfig(root=str(root), layout="TD")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from fact_clip.config import Config, DataConfig
@@ -228,10 +227,3 @@ def test_a_suggestion_names_the_grammar_and_reads_the_classes(kitchen):
     assert found.vocabulary.factors == ((None,), ("ham",), ("egg",))
     with refused("data.grammar"):
         propose(config(kitchen, grammar="{verb} {object}"))
-
-
-def test_arrays_stay_read_only(open_set, root):
-    mark(root, "a", slice(0, 3), "?")
-    labels = open_set().labels("a")
-    assert not labels.flags.writeable
-    assert labels.dtype == np.int64

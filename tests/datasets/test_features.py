@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tracemalloc
 
@@ -128,45 +127,6 @@ def test_arrays_there_and_back(standardize):
     np.testing.assert_array_equal(again(features), transform(features))
 
 
-def test_transform_refuses():
-    transform = FeatureTransform((), None, None, 4)
-    with refused("features"):
-        transform(np.ones((10, 5)))
-    with refused("data.context"):
-        FeatureTransform((5, 0), None, None, 4)
-    with refused("feature transform, mean"):
-        FeatureTransform((), np.zeros(3, np.float32), np.ones(3, np.float32), 4)
-    with refused("feature transform"):
-        FeatureTransform((), np.zeros(4, np.float32), None, 4)
-    with refused("training videos"):
-        FeatureTransform.fit([])
-    with refused("features"):
-        FeatureTransform.fit([np.ones((3, 4)), np.ones((3, 5))], standardize=True)
-    with refused("feature transform, input_dim"):
-        FeatureTransform.from_arrays({"context": np.zeros(0, np.int64)})
-
-
-ONES = np.ones(2, np.float32)
-COUNTS = {"context": np.array([5]), "input_dim": np.array([2])}
-
-
-@pytest.mark.parametrize(
-    ("change", "place"),
-    [
-        ({"input_dim": np.array([2, 3])}, "feature transform, input_dim"),
-        ({"input_dim": np.array([2.0])}, "feature transform, input_dim"),
-        ({"input_dim": np.array([0])}, "feature transform, input_dim"),
-        ({"mean": ONES, "std": ONES}, "feature transform, mean"),
-        ({"context": COUNTS["context"][:0], "mean": ONES * np.inf, "std": ONES}, "feature transform, mean"),
-        ({"context": COUNTS["context"][:0], "mean": ONES, "std": ONES - [0, 1]}, "feature transform, std"),
-    ],
-)
-def test_arrays_of_no_transform(change, place):
-    assert FeatureTransform.from_arrays(COUNTS).width == 6
-    with refused(place):
-        FeatureTransform.from_arrays(COUNTS | change)
-
-
 @pytest.mark.parametrize(
     ("rows", "labels", "agree"), [(990, 1000, True), (989, 1000, False), (2020, 2000, True), (2021, 2000, False)]
 )
@@ -194,39 +154,6 @@ def test_layouts(tmp_path):
     kind, error = length_fault("v", stored, "TD", 60, config)
     assert kind == "length"
     assert error.problem.startswith("20 feature rows for 60 labels")
-
-
-def saved(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=True)
-    return file.getvalue()
-
-
-ARRAY = saved(np.ones((40, 5), np.float32))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(b"", b"not\nan array", b"PK\x03\x04broken", ARRAY[:-40]),
-        *(ARRAY.replace(b"(40, 5)", b"(40, 5 "), ARRAY.replace(b"(40, 5)", b"(4-, 5)")),
-        *(ARRAY.replace(b"(40, 5), }     ", b"(999999999999, 5"), ARRAY.replace(b"<f4", b"<q9")),
-        *map(saved, (np.ones(40), np.ones((1, 40, 5)), np.ones((0, 5)), np.ones((55, 0)))),
-        *map(saved, (np.full((40, 5), "x"), np.ones((40, 5), np.complex64), np.array([{"a": 1}]))),
-    ],
-)
-def test_files_that_are_no_features(content, tmp_path):
-    (tmp_path / "a.npy").write_bytes(content)
-    with refused("a.npy"):
-        load_features(tmp_path / "a.npy", "TD")
-
-
-def test_a_missing_file_is_told_as_missing(tmp_path):
-    """Not as one without a layout."""
-    path = tmp_path / "none.npy"
-    for call in (lambda: load_features(path, None), lambda: read_clock(path), lambda: read_clock(path, 5.0, "TD")):
-        with refused("none.npy"):
-            call()
 
 
 def test_large_files_stay_on_disk(tmp_path):

@@ -79,61 +79,26 @@ class TestHoldout:
             assert Holdout.read(tmp_path / name) == Holdout(("cut ham", "hold egg"))
 
     @pytest.mark.parametrize(
-        "holdout",
-        [
-            Holdout(("cut jalapeño",)),
-            Holdout(("a", "b"), ("c",), "drop", ("u", "v"), ("x",)),
-        ],
+        "holdout", [Holdout(("cut jalapeño",)), Holdout(("a", "b"), ("c",), "drop", ("u", "v"), ("x",))]
     )
     def test_what_is_saved_is_read_back(self, holdout, tmp_path):
         assert Holdout.read(holdout.save_json(tmp_path / "holdout.json")) == holdout
         assert "train_videos" not in Holdout(("a",)).to_dict()
 
     @pytest.mark.parametrize(
-        ("text", "place"),
+        "text",
         [
-            ("{", "holdout.json:1"),
-            ("3", "holdout.json"),
-            ('{"seen": []}', "holdout.json"),
-            ('{"unseen": []}', "holdout.json"),
-            ('{"unseen": "cut ham"}', "holdout.json"),
-            ('{"unseen": [1]}', "holdout.json"),
-            ('{"unseen": ["a"], "validation_unsen": ["b"]}', "holdout.json"),
-            ('{"unseen": ["a"], "mode": "hide"}', "holdout.json"),
-            (
-                '{"unseen": ["a"], "mode": "show"}',
-                "holdout.json",
-            ),
-            ('{"unseen": ["a", "a"]}', "holdout.json"),
-            (
-                '{"unseen": ["a"], "validation_unseen": ["a"]}',
-                "holdout.json",
-            ),
-            (
-                '{"unseen": ["a"], "train_videos": ["v"], "test_videos": ["v"]}',
-                "holdout.json",
-            ),
+            '{"unseen": "cut ham"}',
+            '{"unseen": ["a"], "validation_unsen": ["b"]}',
+            '{"unseen": ["a"], "mode": "hide"}',
+            '{"unseen": ["a"], "validation_unseen": ["a"]}',
+            '{"unseen": ["a"], "train_videos": ["v"], "test_videos": ["v"]}',
         ],
     )
-    def test_faulty_files(self, text, place, tmp_path):
+    def test_faulty_files(self, text, tmp_path):
         (tmp_path / "holdout.json").write_text(text)
-        with refused(place):
+        with refused("holdout.json"):
             Holdout.read(tmp_path / "holdout.json")
-        with refused("none.json"):
-            Holdout.read(tmp_path / "none.json")
-
-    @pytest.mark.parametrize(
-        ("holdout", "place"),
-        [
-            (Holdout(("cut hem",)), "holdout.unseen"),
-            (Holdout(("cut ham",), ("egg",)), "holdout.validation_unseen"),
-            (Holdout(("rest",)), "holdout.unseen"),
-            (Holdout(NAMES[1:]), "holdout"),
-        ],
-    )
-    def test_names_are_held_to_the_vocabulary(self, holdout, place):
-        with refused(place):
-            holdout.check(Vocabulary.from_names(NAMES, ("rest",)))
 
 
 class TestHeldOutClasses:
@@ -193,12 +158,6 @@ class TestHeldOutClasses:
         (batch,) = training_batches(held, held.train, transform, AugmentConfig(), 3, 0, 0, 1)
         assert set(batch.labels.unique().tolist()) == {-1, 0, 2, 3}
 
-    def test_what_does_not_depend_on_classes_is_the_data_set_s(self, kitchen):
-        dataset = kitchen(fps=7)
-        held = dataset.with_holdout(Holdout(("cut ham",)))
-        assert (held.root, held.fps, held.layout, held.input_dim) == (dataset.root, 7.0, "TD", 3)
-        held.check()
-
     def test_videos_are_dealt_out_anew(self, kitchen):
         held = kitchen().with_holdout(Holdout(("cut ham",), train_videos=("x", "v"), test_videos=("u",)))
         assert (held.train, held.test) == (("x", "v"), ("u",))
@@ -209,7 +168,6 @@ class TestHeldOutClasses:
         ("videos", "place"),
         [
             ({"train_videos": ("u", "vv")}, "holdout.train_videos"),
-            ({"test_videos": ("y",)}, "holdout.test_videos"),
             ({"test_videos": ("u",)}, "holdout.test_videos"),
             ({"train_videos": ("x",)}, "holdout.test_videos"),
         ],
@@ -231,13 +189,7 @@ def test_a_leak_names_video_and_frame(kitchen):
 
 class TestCarving:
     def test_covers_validation_unseen_classes_first_then_spares_seen_ones(self):
-        frames = {
-            "a": {0: 9, 5: 1},
-            "b": {0: 9, 6: 2},
-            "c": {0: 9, 5: 3, 6: 1, 1: 1},
-            "d": {0: 9, 2: 1},
-            "e": {0: 9},
-        }
+        frames = {"a": {0: 9, 5: 1}, "b": {0: 9, 6: 2}, "c": {0: 9, 5: 3, 6: 1, 1: 1}, "d": {0: 9, 2: 1}, "e": {0: 9}}
         names = tuple(frames)
         # c has both; then only d would take a seen class away; of a, b and e, b has most of the group
         assert carve_covering(names, 0.2, frames, {0, 1, 2}, {5, 6}) == ("c",)
@@ -281,28 +233,12 @@ def test_kscgr_settings_are_sound(shared, setting):
     assert held.class_counts(held.test)[list(held.unseen)].min() > 0
 
 
-NOT_COMPOSITIONAL = [
-    "sshc1dh",
-    "sshc2dh",
-    "sshc3dh",
-    "sshc4dh",
-    "sftg1",
-    "sftg1ws",
-    "sftg2",
-    "sntn5wn",
-    "iglft",
-    "isbn3",
-]
 COMPOSITIONAL = ["sntft", "sntn5", "sshc2", "sshc4", "sntsbwn"]
+SCREWS = ("sshc1dh", "sshc2dh", "sshc3dh", "sshc4dh")
 LOST = {
-    "sshc1dh": (("tool", "hex screwdriver"),),
-    "sshc2dh": (("tool", "hex screwdriver"),),
-    "sshc3dh": (("tool", "hex screwdriver"),),
-    "sshc4dh": (("tool", "hex screwdriver"),),
-    "sftg1": (("target", "gear plate hole 1"),),
-    "sftg1ws": (("target", "gear plate hole 1"),),
-    "sftg2": (),
-    "sntn5wn": (),
+    **dict.fromkeys(SCREWS, (("tool", "hex screwdriver"),)),
+    **dict.fromkeys(("sftg1", "sftg1ws"), (("target", "gear plate hole 1"),)),
+    **dict.fromkeys(("sftg2", "sntn5wn"), ()),
     "iglft": (("object", "large gear"),),
     "isbn3": (("target", "general plate hole 3"),),
 }
@@ -315,22 +251,16 @@ def tasks(shared: Path) -> Vocabulary:
     return Vocabulary.from_names([line.split()[1] for line in lines], ("null",), havid.factors, havid.SLOTS)
 
 
-def test_published_havid_holdout_is_not_compositional(tasks):
-    assert lost_factors(tasks, NOT_COMPOSITIONAL) == LOST
-
-
-def test_later_havid_holdout_is_compositional(tasks):
+def test_the_published_havid_holdout_is_not_compositional_and_the_later_one_is(tasks):
+    assert lost_factors(tasks, list(LOST)) == LOST
     assert lost_factors(tasks, COMPOSITIONAL) == dict.fromkeys(COMPOSITIONAL, ())
-
-
-def test_alone_each_of_the_screws_would_be_compositional(tasks):
-    for code in NOT_COMPOSITIONAL[:4]:
+    for code in SCREWS:  # each alone would be
         assert lost_factors(tasks, [code]) == {code: ()}
 
 
 def test_levels_name_the_new_word(tasks):
     # the validation group is as little seen as the other: together they lose the hex screwdriver
-    found = levels(tasks, Holdout(tuple(NOT_COMPOSITIONAL[:3]), (NOT_COMPOSITIONAL[3], "sntn5")))
+    found = levels(tasks, Holdout(SCREWS[:3], (SCREWS[3], "sntn5")))
     assert found["sshc1dh"] == found["sshc4dh"] == Level((("tool", "hex screwdriver"),))
     assert found["sntn5"] == Level()
     assert (found["sshc1dh"].kind, found["sntn5"].kind) == ("new factor", "compositional")
@@ -347,23 +277,6 @@ def test_a_class_without_training_frames_shows_nothing():
     assert lost_factors(KITCHEN, ["cut ham"], [9, 9, 9, 0, 9, 9, 9]) == {"cut ham": (("object", "ham"),)}
     # an unseen class has none either, and is judged all the same
     assert lost_factors(KITCHEN, ["cut ham"], [0, 9, 9, 9, 9, 9, 9]) == {"cut ham": ()}
-
-
-@pytest.mark.parametrize(
-    ("call", "place"),
-    [
-        (lambda: lost_factors(KITCHEN, ["cut hem"]), "vocabulary"),
-        (lambda: lost_factors(KITCHEN, ["cut hem"], np.ones(7)), "vocabulary"),
-        (lambda: lost_factors(KITCHEN, ["cut ham"], [1, 2]), "counts"),
-        (lambda: select(KITCHEN, 1, candidates=["cut hem"]), "vocabulary"),
-        (lambda: select(KITCHEN, 3), "holdout"),
-        (lambda: select(KITCHEN, 1, min_support=2), "holdout"),
-        (lambda: select(KITCHEN, 1, candidates=["rest", "cut roe"]), "holdout"),
-    ],
-)
-def test_bad_arguments(call, place):
-    with refused(place):
-        call()
 
 
 def test_rank_counts_the_other_classes_that_show_the_rarest_factor():
@@ -403,6 +316,8 @@ def test_no_larger_set_is_possible_where_it_is_refused():
     actions = WORDS[:6]
     assert any(not any(lost_factors(KITCHEN, pair).values()) for pair in combinations(actions, 2))
     assert all(any(lost_factors(KITCHEN, triple).values()) for triple in combinations(actions, 3))
+    with refused("holdout"):
+        select(KITCHEN, 3)
 
 
 def test_selection_among_the_havid_tasks(tasks):

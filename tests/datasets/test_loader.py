@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 import torch
 
 from fact_clip.config import AugmentConfig
-from fact_clip.datasets import dataset as dataset_module
 from fact_clip.datasets.features import LIMIT, FeatureTransform
 from fact_clip.datasets.loader import (
     TrainingLoader,
@@ -57,21 +54,6 @@ def test_collate_pads_with_zeros_and_ignored_labels():
     assert batch.labels.tolist() == [[0, 1, -1], [2, -1, -1]]
     assert (batch.features.dtype, batch.mask.dtype, batch.labels.dtype) == (torch.float32, torch.bool, torch.int64)
     assert batch.names == ("long", "short")
-
-
-def test_collate_refuses():
-    with refused("batch"):
-        collate([])
-    with refused("video 'b'"):
-        collate([("a", torch.ones(3, 5), torch.zeros(3)), ("b", torch.ones(3, 4), torch.zeros(3))])
-    with refused("video 'a'"):
-        collate([("a", torch.ones(3, 5), torch.zeros(4))])
-
-
-def test_batch_moves():
-    batch = collate([("a", torch.ones(3, 5), torch.zeros(3, dtype=torch.int64))]).to("meta")
-    assert {batch.features.device.type, batch.mask.device.type, batch.labels.device.type} == {"meta"}
-    assert batch.names == ("a",)
 
 
 def test_a_longer_batch_is_padded():
@@ -126,15 +108,6 @@ def test_a_span_of_length_zero_ends_it():
     counts = [int((mask_time(features, 9, 2, 1.0, generator(seed)) == 0).sum()) for seed in range(400)]
     assert 0.42 < np.mean([count == 0 for count in counts]) < 0.58
     assert 0.18 < np.mean([count == 1 for count in counts]) < 0.32
-
-
-def test_masking_returns_new_tensors():
-    features = torch.randn(50, 8, generator=generator())
-    before = features.clone()
-    for masked in (drop_channels(features, 0.5, generator()), mask_time(features, 5, 30, 0.5, generator())):
-        masked.fill_(7.0)
-        assert torch.equal(features, before)
-    assert mask_time(features, 0, 30, 0.5, generator()).data_ptr() != features.data_ptr()
 
 
 def test_training_never_writes_into_cached_features(open_set):
@@ -236,33 +209,6 @@ def test_cache_follows_the_transform(open_set):
     double = FeatureTransform((), np.zeros(5, np.float32), np.full(5, 0.5, np.float32), 5)
     np.testing.assert_array_equal(dataset.transformed("a", double), np.clip(2 * first, -LIMIT, LIMIT))
     np.testing.assert_array_equal(dataset.transformed("a", IDENTITY), first)
-
-
-def test_a_large_set_stays_on_disk(open_set, root, monkeypatch):
-    # each video is 4 MB as float16, and the cache holds one of them
-    for name in TRAIN:
-        features = np.lib.format.open_memmap(
-            root / "features" / f"{name}.npy", mode="w+", dtype=np.float16, shape=(10_000, 200)
-        )
-        features[:] = ord(name)
-        (root / "groundTruth" / f"{name}.txt").write_text("stir\n" * 10_000)
-    monkeypatch.setattr(dataset_module, "CACHE_BYTES", 6_000_000)
-    dataset = open_set(layout="TD")
-    transform = FeatureTransform((), None, None, 200)
-    for name in TRAIN:
-        assert isinstance(dataset.features(name).base, np.memmap)
-        dataset.labels(name)
-    tracemalloc.start()
-    for epoch in range(2):
-        for batch in training_batches(dataset, TRAIN, transform, PLAIN, 1, 0, epoch):
-            assert batch.features.dtype == torch.float16
-            assert (batch.features == ord(batch.names[0])).all()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    kept = [dataset.transformed(name, transform) is dataset.transformed(name, transform) for name in TRAIN]
-    assert sum(kept) == 1
-    # one kept, one at work, two in batches (the one that is left and the next)
-    assert peak < 20e6
 
 
 def test_speed_takes_the_nearest_frames():
@@ -423,12 +369,6 @@ def test_segments_are_runs_of_one_label_within_a_video() -> None:
     assert truth.segment.tolist() == [[0, 0, 3, 1, 2, 2], [0, 0, 0, 1, 3, 3], [3] * 6]
     assert truth.classes.tolist() == [[2, 2, 0], [1, 3, -1], [-1, -1, -1]]
     assert [each.tolist() for each in truth.transcripts] == [[2, 2, 0], [1, 3], []]
-
-
-def test_no_label_at_all_gives_no_segment() -> None:
-    truth = Truth.of(torch.full((2, 3), -1))
-    assert truth.classes.shape == (2, 0)
-    assert truth.to("cpu").segment.tolist() == [[0] * 3] * 2
 
 
 def test_frames_behind_the_end_are_padding() -> None:

@@ -35,10 +35,6 @@ def read(root, **keys):
     return ObjectColumns.read(ObjectData(file="objects.txt", **keys), root, KITCHEN)
 
 
-def test_no_file_is_no_columns(root):
-    assert ObjectColumns.read(ObjectData(), root, KITCHEN) is None
-
-
 def test_blocks_by_hand(root):
     found = read(root, blocks=(1, 2), fixed=("person",))
     assert found.names == ("ham", "baked egg", "knife", "person")
@@ -48,17 +44,11 @@ def test_blocks_by_hand(root):
     assert found.slot == 1
     assert found.check(12) is found
     assert found.kinds().tolist() == [0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 1, 2]
-
-
-def test_one_block_unless_told(root):
-    found = read(root)
-    assert found.columns == ((0,), (1,), (2,), (3,))
-    assert found.kinds().tolist() == [0, 0, 0, 0]
-
-
-def test_another_slot_changes_who_is_fixed(root):
-    found = read(root, slot="tool")
-    assert (found.slot, found.fixed) == (2, (0, 1))
+    with refused("data.objects.blocks"):
+        found.check(10)
+    alone = read(root, slot="tool")
+    assert alone.columns == ((0,), (1,), (2,), (3,))
+    assert (alone.slot, alone.fixed) == (2, (0, 1))
 
 
 def test_context_columns_stand_behind_as_whole_copies(root):
@@ -83,32 +73,6 @@ def test_kscgr(shared):
     width = np.load(next((root / "features").glob("*.npy")), mmap_mode="r").shape[1]
     assert found.check(width).kinds().shape == (width,)
     assert {found.names[at] for at in found.fixed} == {"person", "knife"}
-
-
-@pytest.mark.parametrize(
-    ("keys", "place"),
-    [
-        ({"slot": "noun"}, "data.objects.slot"),
-        ({"fixed": ("table",)}, "data.objects.fixed"),
-    ],
-)
-def test_settings_that_do_not_fit(root, keys, place):
-    with refused(place):
-        read(root, **keys)
-
-
-def test_files_that_do_not_fit(root):
-    with refused("data.objects.blocks"):
-        read(root, blocks=(1, 2)).check(10)
-    (root / "objects.txt").write_text("ham\nbaked egg\nbaked_egg\n")
-    with refused("objects.txt"):
-        read(root)
-    (root / "objects.txt").write_text("\n")
-    with refused("objects.txt"):
-        read(root)
-    (root / "objects.txt").unlink()
-    with refused("objects.txt"):
-        read(root)
 
 
 def test_the_example_of_the_docs(tmp_path):

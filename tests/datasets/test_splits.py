@@ -21,16 +21,7 @@ def test_groups_are_what_the_parentheses_find():
 
 
 @pytest.mark.parametrize(
-    "pattern",
-    [
-        r"subj\d+",
-        r"subj(\d+",
-        "(" * 500 + ")" * 500,
-        r"(a+)+",
-        r"(a|b*)*",
-        r"(a*)b*c*d*",
-        r"person(\d+)",
-    ],
+    "pattern", [r"subj\d+", r"subj(\d+", "(" * 500 + ")" * 500, r"(a+)+", r"(a|b*)*", r"(a*)b*c*d*", r"person(\d+)"]
 )
 def test_patterns_that_do_not_fit(pattern):
     with refused("data.groups"):
@@ -97,31 +88,6 @@ def test_a_share_for_the_test():
     (people,) = divide(read_groups(NAMES, r"subj(\d+)"), "test", 0.3)
     assert len(people.tested) == 1
     assert len(people.test) == 2
-
-
-@pytest.mark.parametrize(
-    ("groups", "way", "amount", "place"),
-    [
-        (
-            {"a": "1", "b": "2"},
-            "test",
-            0.01,
-            "--test",
-        ),
-        (
-            {"a": "1", "b": "2"},
-            "test",
-            0.99,
-            "--test",
-        ),
-        ({"a": "1", "b": "1"}, "leave-out", 0, "--leave-out"),
-        ({"a": "1", "b": "2"}, "folds", 3, "--folds"),
-        ({"a": "1"}, "test", 0.2, "--test"),
-    ],
-)
-def test_too_few_groups(groups, way, amount, place):
-    with refused(place):
-        divide(groups, way, amount)
 
 
 def test_written_lists_replace_others_only_if_asked(tmp_path):

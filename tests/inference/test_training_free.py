@@ -99,10 +99,7 @@ def test_features_go_with_their_encoder_and_text(open_clip_folder, tmp_path):
     assert set(segmenter.segment(tmp_path / "x.npy", actions=["stir", "pour milk"]).transcript) <= {"stir", "pour milk"}
     alike = load_training_free(spec, actions, prompts="plain", fps=10)
     assert alike.segment(np.load(tmp_path / "x.npy")) == found
-    for shape in (
-        (8,),
-        (4, 3),
-    ):
+    for shape in ((8,), (4, 3)):
         with refused("features"):
             alike.segment(np.zeros(shape))
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +14,15 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip.config import Config
 from fact_clip.decoding import frame_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun
 from fact_clip.training import evaluate, train
 from fact_clip.training.ensemble import SEED_STEP, member_config, members_beside
 from fact_clip.training.plan import resolve
-from fact_clip.weights import read_weights
 
 from ..refusals import refused
-
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
+from .runs import PROGRAM, ROOT, assert_same, weights
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,17 +41,11 @@ def pair(two_threads, tiny, tmp_path_factory) -> Path:
     return folder
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return read_weights(folder / "model.safetensors")[0]
-
-
 def test_each_member_is_the_run_of_its_seed(pair, tiny, tmp_path):
     torch.set_num_threads(1)
     for seed, folder in ((3, pair), (3 + SEED_STEP, pair / "members" / "2")):
         train(tiny(train={"epochs": 1, "seed": seed}), tmp_path / str(seed))
-        alone, member = weights(tmp_path / str(seed)), weights(folder)
-        assert alone.keys() == member.keys()
-        assert all(torch.equal(value, member[name]) for name, value in alone.items())
+        assert_same(weights(tmp_path / str(seed)), weights(folder))
     torch.set_num_threads(2)
 
 
@@ -104,20 +92,18 @@ def test_resume_continues_all_members(pair, tiny, tmp_path):
     train(tiny(train={"epochs": 2, "members": 2, "seed": 3}), run, resume=True)
     train(tiny(train={"epochs": 2, "members": 2, "seed": 3}), tmp_path / "whole")
     for folder in (Path(), Path("members/2")):
-        resumed, whole = weights(run / folder), weights(tmp_path / "whole" / folder)
-        assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
+        assert_same(weights(run / folder), weights(tmp_path / "whole" / folder))
 
 
 def test_resume_adds_members(pair, tiny, tmp_path):
     run = Path(shutil.copytree(pair, tmp_path / "run"))
     first = weights(run)
     train(tiny(train={"epochs": 1, "members": 3, "seed": 3}), run, resume=True)
-    assert all(torch.equal(value, first[name]) for name, value in weights(run).items())
+    assert_same(weights(run), first)
     torch.set_num_threads(1)
     train(tiny(train={"epochs": 1, "seed": 3 + 2 * SEED_STEP}), tmp_path / "third")
     torch.set_num_threads(2)
-    third = weights(tmp_path / "third")
-    assert all(torch.equal(value, third[name]) for name, value in weights(run / "members/3").items())
+    assert_same(weights(run / "members/3"), weights(tmp_path / "third"))
     assert len(fact_clip.load(run).scorer.models) == 3
 
 
@@ -134,28 +120,19 @@ def test_a_member_that_fails_stops_the_training_at_once(tiny, tmp_path):
     run = tmp_path / "run"
     (run / "members" / "2").mkdir(parents=True)
     (run / "members" / "2" / "taken").touch()
-    config = tiny(train={"epochs": 1_000_000, "members": 2})
-    with refused("2"):
-        steps_beside(config, run, seconds=120)
+    plan = resolve(tiny(train={"epochs": 1_000_000, "members": 2}))
+    with refused("2"), members_beside(plan, run, resume=False) as after_step:
+        wait_until(after_step, 120)
 
 
-def steps_beside(config: Config, run: Path, seconds: float) -> None:
-    """What the first member does while the others train: steps, and a look at the others after each."""
-    with members_beside(resolve(config), run, resume=False) as after_step:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            after_step()
-            time.sleep(0.05)
-
-
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_member_outlives_the_training(tiny, tmp_path, number):
     """However the training ends, its members end with it."""
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(tiny(train={"epochs": 1_000_000, "members": 3}).to_yaml())
     command = [*PROGRAM, "train", str(recipe), "--out", str(tmp_path / "run")]
-    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT, preexec_fn=heed)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
     try:
         wait_until(lambda: (tmp_path / "run/members/3/last.safetensors").is_file(), 120)
         assert len(members_of(tmp_path)) == 2

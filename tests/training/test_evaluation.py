@@ -60,23 +60,12 @@ def test_background_and_decoding_may_be_overridden(run):
     assert without["background_counted"] is False
     evaluate(run, overrides=["decode.switch_penalty=1000"])
     assert all(len(set(labels.tolist())) == 1 for labels in written(run, "test", names))
-    with refused("decode.switch_price"):
-        evaluate(run, overrides=["decode.switch_price=1"])
-
-
-def test_the_device_is_asked_for_by_name(run, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert evaluate(run, device="cpu") == evaluate(run)
-    with refused("device"):
-        evaluate(run, device="cuda:1")
 
 
 def test_data_that_has_moved(run, workbench, tmp_path):
     expected = evaluate(run)
     copy = shutil.copytree(workbench, tmp_path / "moved")
     assert evaluate(run, overrides=[f"data.root={copy}"]) == expected
-    with refused("gone"):
-        evaluate(run, overrides=[f"data.root={tmp_path / 'gone'}"])
 
 
 def test_data_of_another_vocabulary(run, workbench, tmp_path):

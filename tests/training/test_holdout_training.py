@@ -15,9 +15,9 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
-from fact_clip.weights import read_weights
 
 from ..refusals import refused
+from .runs import assert_same, assert_same_runs, weights
 
 ZERO_SHOT = {
     "data": {"holdout": "zero_shot/A.json"},
@@ -29,15 +29,6 @@ ZERO_SHOT = {
 
 def joined(**groups):
     return {key: {**ZERO_SHOT.get(key, {}), **groups.get(key, {})} for key in {*ZERO_SHOT, *groups}}
-
-
-def weights(run: Path, name: str = "model") -> dict[str, torch.Tensor]:
-    return read_weights(run / f"{name}.safetensors")[0]
-
-
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 @pytest.mark.parametrize("head", ["text", "closed"])
@@ -55,8 +46,7 @@ def test_frames_of_unseen_classes_have_no_say(head, tiny, workbench, tmp_path):
     assert changed > 100
     for name, root in (("one", workbench), ("other", copy)):
         train(tiny(**joined(data={"root": str(root)}, model={"head": head})), tmp_path / name)
-    assert_same(weights(tmp_path / "one", "last"), weights(tmp_path / "other", "last"))
-    assert_same(weights(tmp_path / "one"), weights(tmp_path / "other"))
+    assert_same_runs(tmp_path / "one", tmp_path / "other")
     if head == "text":
         one, other = ((tmp_path / name / "calibration.json").read_text() for name in ("one", "other"))
         assert one == other
@@ -80,8 +70,7 @@ def test_a_resumed_run_is_the_run_without_a_break(tiny, tmp_path):
     train(tiny(**joined(train={"epochs": 2})), tmp_path / "whole")
     train(tiny(**joined(train={"epochs": 1})), tmp_path / "cut")
     train(tiny(**joined(train={"epochs": 2})), tmp_path / "cut", resume=True)
-    assert_same(weights(tmp_path / "whole", "last"), weights(tmp_path / "cut", "last"))
-    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert_same_runs(tmp_path / "whole", tmp_path / "cut")
     whole, cut = (json.loads((tmp_path / name / "calibration.json").read_text()) for name in ("whole", "cut"))
     assert whole == cut
     assert "insert bolt" not in whole["seen"]
@@ -152,9 +141,3 @@ def test_a_hold_out_that_lies_in_the_current_folder_is_found_from_any(tiny, work
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Run.read(tmp_path / "run").config.data.holdout == str(tmp_path / "mine.json")
     assert "zero_shot" in evaluate(tmp_path / "run")
-
-
-def test_progress_is_a_function(tiny, tmp_path):
-    with refused("progress"):
-        train(tiny(), tmp_path / "run", progress=3)
-    assert not (tmp_path / "run").exists()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from fact_clip.run import Run
 from fact_clip.training import train
 from fact_clip.training.ensemble import member_config
 
 from ..refusals import refused
+from .runs import assert_same, log_of, weights
 
 STANDING = {"epochs": 1, "lr": 1e-12}  # an epoch that moves no weight by more than 1e-10
 TEXT = {"model": {"head": "text"}, "text": {"encoder": "hash:16"}}
@@ -42,10 +41,6 @@ def other_data(workbench, tmp_path) -> Path:
     return root
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
 def test_the_weights_and_statistics_are_those_of_the_run(tiny, start, other_data, tmp_path):
     settings = {**STANDING, "init": str(start)}
     train(tiny(**TEXT, data={"standardize": True, "root": str(other_data)}, train=settings), tmp_path / "run")
@@ -65,11 +60,8 @@ def test_it_goes_on_where_the_run_stood(tiny, start, tmp_path):
     """On the same videos the first epoch is better than the first one of a new model."""
     for name, settings in (("new", {"epochs": 1}), ("on", {"epochs": 1, "init": str(start)})):
         train(tiny(**TEXT, data={"standardize": True}, train=settings), tmp_path / name)
-    first = {
-        name: json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[0])["total"] for name in ("new", "on")
-    }
-    last = json.loads((start / "log.jsonl").read_text().splitlines()[-1])["total"]
-    assert first["on"] < last < first["new"]
+    new, on = (log_of(tmp_path / name)[0]["total"] for name in ("new", "on"))
+    assert on < log_of(start)[-1]["total"] < new
 
 
 def test_a_head_with_an_output_a_class_keeps_its_classes(tiny, tiny_run, other_data, tmp_path):
@@ -102,28 +94,13 @@ def test_what_does_not_fit_is_told_in_one_line(tiny, start, tmp_path, change):
     assert not (tmp_path / "run").exists()
 
 
-def test_features_of_other_columns_are_refused(tiny, start, other_data, tmp_path):
-    for path in (other_data / "features").glob("*.npy"):
-        np.save(path, np.load(path)[:, :6])
-    data = {"standardize": True, "root": str(other_data)}
-    config = tiny(**TEXT, data=data, train={"init": str(start)})
-    with refused("train.init"):
-        train(config, tmp_path / "run")
-
-
-def test_no_run_is_an_error(tiny, tmp_path):
-    with refused("none"):
-        train(tiny(train={"init": str(tmp_path / "none")}), tmp_path / "run")
-
-
 def test_a_run_that_was_cut_off_goes_on_from_its_own_weights(tiny, start, tmp_path):
     settings = {"epochs": 2, "init": str(start)}
     whole = tiny(**TEXT, data={"standardize": True}, train=settings)
     train(whole, tmp_path / "whole")
     train(tiny(**TEXT, data={"standardize": True}, train={**settings, "epochs": 1}), tmp_path / "cut")
     train(whole, tmp_path / "cut", resume=True)
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
 def test_members_start_from_the_members_of_the_run(tiny, tmp_path):

@@ -5,7 +5,6 @@ Kills come at random times, so that no two runs of this file are alike; the seed
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -18,34 +17,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from fact_clip.core import InputError
 from fact_clip.training import train
 from fact_clip.weights import read_weights
 
+from .runs import PROGRAM, RANDOM, ROOT, assert_same_runs, log_of
 from .test_ensemble import members_of, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("KILLS", "3"))
-PROGRAM = [sys.executable, "-c", "import sys; from fact_clip.cli import main; sys.exit(main())"]
 # The same, but the state is saved after each step, so that a run goes on inside an epoch.
 OFTEN = [*PROGRAM[:2], f"from fact_clip.training import trainer; trainer.SAVE_SECONDS = -1; {PROGRAM[2]}"]
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node"]
-RANDOM = {
-    "data": {"standardize": True, "context": [5]},
-    "model": {"input": {"dropout": 0.2}},
-    "augment": {"channels": 0.3, "time_spans": 5},
-}
 EPOCHS = 12
-
-
-def heed() -> None:
-    """Take the signals that whoever runs the tests may ignore, as nohup and background jobs do."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Training:
@@ -56,15 +42,8 @@ class Training:
         if processes > 1:
             command = [*LAUNCHER, str(processes), "--", *command]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            command,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=environment,
-            preexec_fn=heed,
-        )
+        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 
     def kill(self, number: int = signal.SIGKILL) -> tuple[int, str]:
         """Send a signal; the exit code and what was on stderr."""
@@ -114,21 +93,12 @@ def whole(request, threads, tiny, tmp_path_factory) -> tuple[Path, Path, int]:
     return folder / "recipe.yaml", folder / "run", processes
 
 
-def rows_of(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
 def same(one: Path, other: Path) -> None:
     """Weights, optimiser, facts and log of two run folders, and of their members, bit for bit."""
     folders = [path.parent.relative_to(one) for path in one.rglob("last.safetensors")]
     assert folders == [path.parent.relative_to(other) for path in other.rglob("last.safetensors")]
     for folder in folders:
-        assert rows_of(one / folder) == rows_of(other / folder)
-        for name in ("model.safetensors", "last.safetensors"):
-            left, right = load_file(one / folder / name), load_file(other / folder / name)
-            assert left.keys() == right.keys()
-            assert all(torch.equal(left[key], right[key]) for key in left), name
-            assert read_weights(one / folder / name)[1] == read_weights(other / folder / name)[1]
+        assert_same_runs(one / folder, other / folder)
 
 
 def saved(run: Path) -> bool:
@@ -210,7 +180,7 @@ def test_a_signal_ends_a_training_with_one_line(number, code, members, tiny, sta
     assert lines == [f"fact-clip: interrupted; continue with: fact-clip train {recipe} --out {run} --resume"]
     assert members_of(tmp_path) == []
     _, facts = read_weights(run / "last.safetensors")
-    rows = rows_of(run)
+    rows = log_of(run)
     assert facts["step"] == 0  # the last whole epoch
     assert len(rows) - facts["epoch"] in (0, 1)  # its row is written before it counts
 
@@ -223,7 +193,7 @@ def test_a_resume_beside_a_live_training_is_refused(tiny, started, tmp_path):
     code, said = started(recipe, run, "--resume").end()
     assert (code, said.count("\n")) == (2, 1)
     assert f"{run}: a training is under way here" in said
-    epochs = [row["epoch"] for row in rows_of(run)]
+    epochs = [row["epoch"] for row in log_of(run)]
     assert epochs == sorted(set(epochs))
 
 
@@ -258,8 +228,7 @@ def test_processes_that_read_videos_end_with_the_training(number, tiny, started,
     recipe.write_text(tiny(train={"epochs": 1_000_000, "workers": 2}).to_yaml())
     training = started(recipe, run)
     wait_until(lambda: (run / "last.safetensors").is_file(), 300)
-    own = training.process.pid
-    readers = [int(word) for word in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
+    readers = children_of(training.process.pid)
     assert len(readers) == 2
     training.kill(number)
     wait_until(lambda: not any(Path(f"/proc/{reader}/cmdline").is_file() for reader in readers), 5)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from fact_clip.config import TrainConfig
 from fact_clip.datasets.loader import Truth
@@ -17,14 +15,15 @@ from fact_clip.losses import Criterion
 from fact_clip.training import train
 from fact_clip.training.trainer import numerics, padded_lengths
 
+from .runs import assert_same, log_of, weights
+
 
 def trained(
     tiny: Any, out: Path, dropout: float = 0.3, blocks: str = "iuU", **settings: Any
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """The weights and the losses of two epochs."""
     train(tiny(model={"blocks": blocks, "input": {"dropout": dropout}}, train={"epochs": 2, **settings}), out)
-    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return load_file(out / "model.safetensors"), [row["total"] for row in rows]
+    return weights(out), [row["total"] for row in log_of(out)]
 
 
 def test_checkpointing_changes_nothing(tiny: Any, tmp_path: Path) -> None:
@@ -32,7 +31,7 @@ def test_checkpointing_changes_nothing(tiny: Any, tmp_path: Path) -> None:
     plain, losses = trained(tiny, tmp_path / "plain")
     again, same = trained(tiny, tmp_path / "again", checkpointing=True)
     assert same == losses
-    assert all(torch.equal(again[name], value) for name, value in plain.items())
+    assert_same(again, plain)
 
 
 def test_deterministic_operations_are_for_the_training_alone(tiny: Any, tmp_path: Path) -> None:

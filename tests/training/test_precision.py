@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 from fact_clip.training import optimizer, train
 from fact_clip.training.optimizer import pick_precision
+
+from .runs import log_of, weights
 
 CPU = torch.device("cpu")
 HEADS = {
@@ -32,9 +33,9 @@ def test_a_training_in_bf16_starts_where_that_in_float32_starts(head, tiny, tmp_
     for precision in ("float32", "bf16"):
         one = dict(HEADS[head], train={"epochs": 2, "precision": precision})
         train(tiny(**one), tmp_path / precision)
-        rows = [json.loads(line) for line in (tmp_path / precision / "log.jsonl").read_text().splitlines()]
-        losses[precision] = [row["total"] for row in rows]
-        assert all(math.isfinite(loss) for loss in losses[precision])
+        losses[precision] = [row["total"] for row in log_of(tmp_path / precision)]
+        assert np.isfinite(losses[precision]).all()
+        assert {value.dtype for value in weights(tmp_path / precision).values()} == {torch.float32}
     assert losses["bf16"] != losses["float32"]
     assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.05)
 

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from fact_clip.config import Config
 from fact_clip.datasets.synthetic import write_workbench
@@ -21,8 +20,7 @@ from fact_clip.training import ensemble, evaluate, train, trainer
 from fact_clip.weights import read_weights
 
 from ..refusals import refused
-
-ROOT = Path(__file__).parents[2]
+from .runs import RANDOM, ROOT, Cut, assert_same_runs, cut_at, log_of, weights
 
 # Trains, notes the videos of each step, saves after each step, and kills its first process at step number CUT.
 SCRIPT = """
@@ -89,21 +87,14 @@ def by_two(trained) -> Path:
     return trained("two", 2)
 
 
-def log_of(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
 def assert_close(one: Path, other: Path) -> None:
     """Losses, validations and weights agree to 1e-5."""
     rows, expected = log_of(one), log_of(other)
     assert [row.keys() for row in rows] == [row.keys() for row in expected]
     for row, right in zip(rows, expected, strict=True):
         assert row == pytest.approx(right, rel=1e-5, abs=1e-5)
-    for name in ("model.safetensors", "last.safetensors"):
-        left, right = load_file(one / name), load_file(other / name)
-        assert left.keys() == right.keys()
-        for key, value in left.items():
-            torch.testing.assert_close(value, right[key], rtol=1e-5, atol=1e-5)
+    for name in ("model", "last"):
+        torch.testing.assert_close(weights(one, name), weights(other, name), rtol=1e-5, atol=1e-5)
 
 
 def order_of(run: Path) -> list[list[str]]:
@@ -140,42 +131,22 @@ def test_a_run_of_two_processes_goes_on_in_new_ones(config, by_two, trained, cut
         trained(name, count, "--resume")
         assert order_of(run) == order_of(by_two)[cut - 1 :]
     same, alone = (by_two.parent / name for name in names)
-    assert log_of(same) == log_of(by_two)
-    for file in ("model.safetensors", "last.safetensors"):
-        left, right = load_file(same / file), load_file(by_two / file)
-        assert all(torch.equal(left[key], right[key]) for key in left)
+    assert_same_runs(same, by_two)
     assert_close(alone, by_two)
 
 
 def test_a_run_of_one_process_goes_on_inside_an_epoch(tiny, tmp_path, monkeypatch):
     """With everything random that there is; the step before the cut counts in the log."""
-    config = tiny(
-        data={"context": [5]},
-        model={"input": {"dropout": 0.2}},
-        augment={"channels": 0.3, "time_spans": 5},
-        train={"epochs": 2, "batch_size": 1, "average": 0.9, "similar_lengths": True},
-    )
+    config = tiny(**RANDOM, train={"epochs": 2, "batch_size": 1, "average": 0.9, "similar_lengths": True})
     train(config, tmp_path / "whole")
-    step, calls = trainer.Trainer._step, []
-
-    def failing(self, batch):
-        calls.append(batch.names)
-        if len(calls) == 6:  # the last step of the second epoch
-            raise KeyboardInterrupt
-        return step(self, batch)
-
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "SAVE_SECONDS", -1)
-        patch.setattr(trainer.Trainer, "_step", failing)
-        with pytest.raises(KeyboardInterrupt):
+        calls = cut_at(patch, 6)  # the last step of the second epoch
+        with pytest.raises(Cut):
             train(config, tmp_path / "parts")
         train(config, tmp_path / "parts", resume=True)
-    assert calls[5] == calls[6]
     assert len(calls) == 7
-    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
-    for name in ("model.safetensors", "last.safetensors"):
-        left, right = load_file(tmp_path / "parts" / name), load_file(tmp_path / "whole" / name)
-        assert all(torch.equal(left[key], right[key]) for key in left)
+    assert_same_runs(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_the_videos_of_a_step_stay_those_the_run_began_with(tiny, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -11,27 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from fact_clip import load, weights
 from fact_clip.run import Run
 from fact_clip.training import train, trainer
 from fact_clip.training.logs import FileLog
-from fact_clip.weights import read_weights
 
 from ..refusals import refused
-
-# Everything random that there is: dropout, channel and time masking.
-RANDOM = {
-    "data": {"standardize": True, "context": [5]},
-    "model": {"input": {"dropout": 0.2}},
-    "augment": {"channels": 0.3, "time_spans": 5},
-}
-
-
-class Cut(Exception):  # noqa: N818
-    """Stands for whatever ends a run before its time."""
+from .runs import RANDOM, ROOT, Cut, assert_same, assert_same_runs, cut_at, log_of
+from .runs import weights as weights_of
 
 
 def cut_after(epoch: int):
@@ -40,31 +27,6 @@ def cut_after(epoch: int):
             raise Cut
 
     return progress
-
-
-def fail_at_step(patch: pytest.MonkeyPatch, number: int) -> None:
-    """Let a training end in the middle of its step of this number."""
-    step, calls = trainer.Trainer._step, []
-
-    def failing(self, batch):
-        calls.append(batch.names)
-        if len(calls) == number:
-            raise Cut
-        return step(self, batch)
-
-    patch.setattr(trainer.Trainer, "_step", failing)
-
-
-def log_of(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
-def assert_same_files(one: Path, other: Path) -> None:
-    for name in ("model.safetensors", "last.safetensors"):
-        left, right = load_file(one / name), load_file(other / name)
-        assert left.keys() == right.keys()
-        assert all(torch.equal(left[key], right[key]) for key in left), name
-        assert read_weights(one / name)[1] == read_weights(other / name)[1]
 
 
 # --- resuming ---------------------------------------------------------------------------------------
@@ -90,8 +52,7 @@ def test_resuming_is_exact(settings, tiny, tmp_path):
         assert load(parts).vocabulary.names  # whatever was cut off can be used
     result = train(config, parts, resume=True)
     assert result["epoch"] == 3
-    assert log_of(parts) == log_of(whole)
-    assert_same_files(parts, whole)
+    assert_same_runs(parts, whole)
 
 
 def test_epochs_differ_from_each_other_and_seeds_too(tiny, tmp_path):
@@ -103,28 +64,16 @@ def test_epochs_differ_from_each_other_and_seeds_too(tiny, tmp_path):
     assert len({plain[0]["total"], random[0]["total"], seed[0]["total"]}) == 3
 
 
-def test_a_run_cut_off_inside_an_epoch_does_that_epoch_again(tiny, tmp_path, monkeypatch):
-    config = tiny(**RANDOM)
-    train(config, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        fail_at_step(patch, 4)  # two batches an epoch
-        with pytest.raises(Cut):
-            train(config, tmp_path / "parts")
-    train(config, tmp_path / "parts", resume=True)
-    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
-    assert_same_files(tmp_path / "parts", tmp_path / "whole")
-
-
 def test_a_run_cut_off_in_its_first_epoch_begins_anew(tiny, tmp_path, monkeypatch):
     config = tiny(train={"epochs": 1})
     train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        fail_at_step(patch, 1)
+        cut_at(patch, 1)
         with pytest.raises(Cut):
             train(config, tmp_path / "parts")
     assert Run.read(tmp_path / "parts").videos_a_step == 2
     train(config, tmp_path / "parts", resume=True)
-    assert_same_files(tmp_path / "parts", tmp_path / "whole")
+    assert_same_runs(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_weights_without_a_training_are_not_trained_over(tiny, tiny_run, tmp_path):
@@ -157,13 +106,12 @@ def test_a_killed_run_can_be_used_and_resumed(tiny, workbench, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(config.to_yaml())
     command = [sys.executable, "-c", KILLED, str(recipe), str(tmp_path / "parts")]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    killed = subprocess.run(command, cwd=ROOT, check=False)
     assert killed.returncode == -9
     features = workbench / "features" / "person1_video1.npy"
     assert load(tmp_path / "parts").segment(features).n_frames == len(np.load(features))
     train(config, tmp_path / "parts", resume=True)
-    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
-    assert_same_files(tmp_path / "parts", tmp_path / "whole")
+    assert_same_runs(tmp_path / "parts", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "last.safetensors"])
@@ -191,8 +139,7 @@ def test_a_save_that_fails_leaves_the_file_before_it(name, tiny, tmp_path, monke
     load(run)
     train(config, run, resume=True)
     assert [row["total"] for row in log_of(run)] == [row["total"] for row in log_of(tmp_path / "whole")]
-    last, expected = (load_file(path / "last.safetensors") for path in (run, tmp_path / "whole"))
-    assert all(torch.equal(last[key], expected[key]) for key in expected)
+    assert_same(weights_of(run, "last"), weights_of(tmp_path / "whole", "last"))
 
 
 def test_more_epochs_may_be_asked_for_but_nothing_else(tiny, tmp_path):

@@ -14,6 +14,7 @@ from fact_clip.training import evaluate, sweep, trainer
 from fact_clip.training.sweep import main_figures, read_axes
 
 from ..refusals import refused
+from .runs import Cut, cut_at
 
 ZERO_SHOT = {
     "data": {"holdout": "zero_shot/A.json"},
@@ -21,23 +22,6 @@ ZERO_SHOT = {
     "text": {"encoder": "hash:32", "parts": ["factors"]},
     "train": {"epochs": 1},
 }
-
-
-class CutError(Exception):
-    """Raised in the middle of a training."""
-
-
-def fail_at_epoch(patch, number: int) -> None:
-    """Make the training of epoch `number`, counted over all runs, raise."""
-    real, done = trainer.Trainer._train_epoch, []
-
-    def counted(self):
-        done.append(None)
-        if len(done) == number:
-            raise CutError
-        return real(self)
-
-    patch.setattr(trainer.Trainer, "_train_epoch", counted)
 
 
 def test_mean_and_deviation_of_each_figure(tiny, tmp_path):
@@ -87,8 +71,8 @@ def test_continues_where_it_was_cut_off(tiny, tmp_path, monkeypatch):
     config, axes = tiny(data={"split": "all"}, train={"epochs": 1}), {}
     whole = sweep(config, tmp_path / "whole", axes)
     with monkeypatch.context() as patch:
-        fail_at_epoch(patch, 2)
-        with pytest.raises(CutError):
+        cut_at(patch, 2, "_train_epoch")
+        with pytest.raises(Cut):
             sweep(config, tmp_path / "cut", axes)
     assert not (tmp_path / "cut/evaluation.json").exists()
     before = (tmp_path / "cut/split1/last.safetensors").read_bytes()
@@ -143,9 +127,3 @@ def test_axes_are_read_as_recipes_are():
     }
     with refused("--sweep"):
         read_axes(["train.seed=1", "train.seed=2"])
-
-
-def test_an_unknown_key_is_refused(tiny, tmp_path):
-    with refused("train.sed"):
-        sweep(tiny(), tmp_path / "runs", {"train.sed": [1]})
-    assert not (tmp_path / "runs").exists()

@@ -354,13 +354,6 @@ def test_the_posterior_is_that_of_validation_videos_and_the_frames_those_of_trai
     np.testing.assert_allclose(list(only.prior.values()), posterior, atol=1e-4)
 
 
-def test_a_rule_that_asks_the_model_needs_validation_videos(tiny, tmp_path):
-    settings = {**SETTINGS, "train": {**SETTINGS["train"], "epochs": 1}, "decode": {"prior": "posterior"}}
-    settings["data"] = {**SETTINGS["data"], "validation": 0}
-    with refused("decode.prior"):
-        train(tiny(**settings), tmp_path / "run")
-
-
 def test_test_labels_have_no_say(run, segmenter, workbench, tmp_path):
     """Other labels in the test videos, and other test-unseen labels elsewhere, leave the calibration as it is."""
     copy = Path(shutil.copytree(workbench, tmp_path / "data"))
