@@ -46,7 +46,7 @@ lowest-any: $(READY)
 	$(BIN)/python tests/lowest.py any > $(LOW)/lowest.txt
 	$(LOW)/bin/python -m pip install --disable-pip-version-check --quiet --constraint $(LOW)/lowest.txt --editable ".[$(USERS)]"
 	$(LOW)/bin/python -m pytest -q -p no:cacheprovider -m "not slow" tests/core tests/formats tests/encoders tests/video tests/app \
-		tests/losses tests/report/test_plots.py tests/test_checkpoint.py tests/test_security.py
+		tests/losses tests/report/test_plots.py tests/test_run.py tests/test_security.py
 USERS := clip,annotation,otio,lmdb,video,backbones,docs,app
 
 slow: $(READY)

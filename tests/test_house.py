@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import fact_clip
+from fact_clip import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fact_clip"
@@ -47,6 +49,21 @@ def test_public_name_exists(name):
 def test_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fact_clip.nothing
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("fact_clip.checkpoint", "read_weights"), ("fact_clip.decoding", "fuse"), ("fact_clip.decoding", "Known")],
+)
+def test_former_names_warn(module, name):
+    with pytest.warns(DeprecationWarning, match=f"{name} is fact_clip"):
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_an_error_has_its_former_parts():
+    error = InputError("data.root", "no such folder", "set data.root")
+    with pytest.warns(DeprecationWarning, match="InputError"):
+        assert (error.found, error.todo) == (error.problem, error.fix)
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=lambda path: path.name)
