@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from fact_clip.inference.segmenter import Segmenter
@@ -31,6 +33,35 @@ TINY: dict[str, dict[str, Any]] = {
     "decode": {"frame_weight": 0.5},
     "train": {"epochs": 2, "batch_size": 2, "lr": 1e-3, "device": "cpu"},
 }
+
+
+ZERO_SHOT: dict[str, dict[str, Any]] = {
+    "data": {"holdout": "zero_shot/A.json"},
+    "model": {"head": "text"},
+    "text": {"encoder": "hash:32", "parts": ["factors"]},
+    "train": {"epochs": 1},
+}
+"""What a model that reads names adds to it, with the classes of setting A held out."""
+
+
+def write_dataset(
+    root: Path,
+    names: Sequence[str],
+    labels: Mapping[str, Sequence[str]],
+    features: Mapping[str, Any] | None = None,
+    **splits: Sequence[str],
+) -> Path:
+    """Write a folder in the common layout; ``train=("a",), test=("b",)`` are the lists of split 1."""
+    for folder in ("groundTruth", "features", "splits"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)))
+    for video, frames in labels.items():
+        (root / "groundTruth" / f"{video}.txt").write_text("".join(f"{name}\n" for name in frames))
+    for video, rows in (features or {}).items():
+        np.save(root / "features" / f"{video}.npy", rows)
+    for part, videos in splits.items():
+        (root / "splits" / f"{part}.split1.bundle").write_text("".join(f"{video}\n" for video in videos))
+    return root
 
 
 def write_clip_tokeniser(folder: Path, tokens: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from fact_clip.config import RECIPES, Config, ModelConfig, recipes
 
+from .laws.test_settings import leaves
 from .refusals import refused
 
 # --- recipes and files ------------------------------------------------------------------------------
@@ -32,35 +32,6 @@ def test_kscgr_is_as_its_file_says():
     assert config.data.name == "kscgr"
     assert config.data.standardize is True
     assert config.evaluation.count_background is False
-
-
-def test_unknown_recipe_names_the_nearest(tmp_path):
-    with refused("kscg"):
-        Config.load("kscg")
-    with refused("12/34"):
-        Config.load("12/34")
-    with refused("zzzzzzzz"):
-        Config.load("zzzzzzzz")
-    with refused("none.yaml"):
-        Config.load(tmp_path / "none.yaml")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "train: {epochs: 2",
-        "- train",
-        "train: 3",
-        "trian: {epochs: 2}",
-        "model: {input: {hiden: 3}}",
-        "model: {alignment: {temp: 3}}",
-    ],
-)
-def test_files_that_do_not_read(text, tmp_path):
-    path = tmp_path / "recipe.yaml"
-    path.write_text(text)
-    with refused("recipe.yaml"):
-        Config.load(path)
 
 
 def test_an_empty_file_is_the_defaults(tmp_path):
@@ -137,12 +108,6 @@ def test_data_is_named_from_the_recipe(tmp_path, monkeypatch):
     assert Config.load(recipe).data.holdout == "mine.json"
 
 
-def test_a_file_that_is_no_text(tmp_path):
-    (tmp_path / "noise.yaml").write_bytes(bytes(range(128, 256)))
-    with refused("noise.yaml"):
-        Config.load(tmp_path / "noise.yaml")
-
-
 def test_havid_names_are_plain_files():
     """One for each data set, where the published README says it is; they differ in the name of the data alone."""
     names = [f"havid_view{view}_{hand}_{kind}" for view in (0, 1, 2) for hand in ("lh", "rh") for kind in ("pt", "aa")]
@@ -178,23 +143,16 @@ def test_an_override_changes_its_key_alone():
 @pytest.mark.parametrize(
     ("override", "place"),
     [
-        ("train.epochs", "train.epochs"),
         ("train.epoch=3", "train.epoch"),
-        ("trian.epochs=3", "trian"),
         ("epoch=3", "epoch"),
-        ("dataset=breakfast", "dataset"),
-        ("train.epochs=soon", "train.epochs"),
-        ("train.epochs=0", "train.epochs"),
         ("train.epochs=2.5", "train.epochs"),
         ("train.optimizer=adamm", "train.optimizer"),
         ("model.blocks=ui", "model.blocks"),
-        ("train.lr=-1", "train.lr"),
-        ("decode.frame_weight=1.5", "decode.frame_weight"),
         ("data.validation=1", "data.validation"),
-        ("train.epochs.more=3", "train.epochs.more=3"),
-        ("train=3", "train"),
-        ("data.context=[5", "data.context"),
-        ("model.input.frame_dim=-3", "model.input.frame_dim"),
+        # names of earlier versions
+        ("data.channels.file=objects.txt", "data.channels"),
+        ("model.channels={hidden: 8}", "model.channels"),
+        ("model.frame_weight=0.9", "model.frame_weight"),
     ],
 )
 def test_overrides_that_are_wrong(override, place):
@@ -202,39 +160,11 @@ def test_overrides_that_are_wrong(override, place):
         Config.load("kscgr", [override])
 
 
-@pytest.mark.parametrize(
-    ("override", "place"),
-    [
-        ("data.channels.file=objects.txt", "data.channels"),
-        ("model.channels={hidden: 8}", "model.channels"),
-        ("model.frame_weight=0.9", "model.frame_weight"),
-        ("data.holdout_mode=show", "data.holdout_mode"),
-    ],
-)
-def test_earlier_names_are_told_their_new_ones(override, place):
-    with refused(place):
-        Config.load("kscgr", [override])
-
-
 # --- keys -------------------------------------------------------------------------------------------
 
 
-def leaves(model=Config, prefix=""):
-    """(key, field) of each single setting."""
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from leaves(field.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field
-
-
-@pytest.mark.parametrize(("key", "field"), list(leaves()), ids=[key for key, _ in leaves()])
-def test_every_key_is_described_and_every_number_has_a_bound(key, field):
-    assert field.description
-    numbers = re.search(r"\b(int|float)\b", str(field.annotation)) and key != "data.split"  # a name
-    if numbers and not str(field.annotation).startswith("str | tuple"):  # data.holdout: names
-        bounds = str(field.metadata) + str(field.annotation)
-        assert "Ge(ge=" in bounds or "Gt(gt=" in bounds
+def test_every_key_is_described():
+    assert [key for key, field in leaves() if not field.description] == []
 
 
 def test_the_page_of_keys_is_current():

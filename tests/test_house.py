@@ -40,15 +40,6 @@ def test_import_is_light(module):
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
 
-def test_help_is_light():
-    code = (
-        "import sys; from fact_clip.cli import main; code = main(['--help'])\n"
-        f"print([name for name in {(*HEAVY, 'matplotlib')} if name in sys.modules], code)"
-    )
-    result = run_python(code)
-    assert result.stdout.splitlines()[-1] == "[] 0", result.stdout + result.stderr
-
-
 @pytest.mark.parametrize("name", fact_clip.__all__)
 def test_public_name_exists(name):
     assert getattr(fact_clip, name) is not None

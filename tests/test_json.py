@@ -15,6 +15,8 @@ from fact_clip import Segment, Segmentation, training
 from fact_clip.cli import main
 from fact_clip.core.segments import NewWord
 
+from .small import ZERO_SHOT
+
 FOLDER = Path(__file__).parents[1] / "docs" / "schema"
 SCHEMAS = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 
@@ -104,13 +106,7 @@ def test_evaluation_of_all_classes(tiny_run, tmp_path, capsys):
 
 
 def test_evaluation_of_held_out_classes_and_of_a_sweep(tiny, tmp_path):
-    config = tiny(
-        data={"holdout": "zero_shot/A.json"},
-        model={"head": "text"},
-        text={"encoder": "hash:32", "parts": ["factors"]},
-        train={"epochs": 1},
-    )
-    training.sweep(config, tmp_path / "runs", {"train.seed": [0, 1]})
+    training.sweep(tiny(**ZERO_SHOT), tmp_path / "runs", {"train.seed": [0, 1]})
     value = json.loads((tmp_path / "runs/evaluation.json").read_text())
     assert list(value["runs"]) == ["seed0", "seed1"]
     check("evaluation.json", value)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import fact_clip
 from fact_clip import Vocabulary
@@ -78,9 +78,6 @@ def test_verb_noun_classes_by_hand():
     assert classes_of(vocabulary, "closed") == Classes(4)
     without = vocabulary.subset(["cut onion", "cut leek"])
     assert classes_of(without, "verb-noun") == Classes(2, (0, 0), (0, 1), 1, 2)
-    plain = Vocabulary.from_names(["a", "b"])
-    with refused("model.head"):
-        classes_of(plain, "verb-noun")
 
 
 def test_the_umask_decides_who_may_read_a_run(tiny, tmp_path):
@@ -98,11 +95,7 @@ def test_the_umask_decides_who_may_read_a_run(tiny, tmp_path):
 
 
 def test_weights_come_back(tmp_path):
-    tensors = {
-        "a": torch.arange(6.0).reshape(2, 3).T,
-        "b": torch.tensor(3.5),
-        "c": torch.tensor([1], dtype=torch.int64),
-    }
+    tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(3.5), "c": torch.tensor([1])}
     facts = {"epoch": 3, "best": float("-inf"), "text": "é"}
     save_weights(tmp_path / "w.safetensors", tensors, facts)
     read, told = read_weights(tmp_path / "w.safetensors")
@@ -150,28 +143,6 @@ def test_a_pickle_in_place_of_weights_is_not_executed(run, tmp_path):
 # --- strictness -------------------------------------------------------------------------------------
 
 
-def rewritten(run: Path, change) -> None:
-    weights = load_file(run / "model.safetensors")
-    change(weights)
-    save_file(weights, run / "model.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "place"),
-    [
-        ("model.tokens", 41, "model.safetensors"),
-        ("model.blocks", "iuU", "model.safetensors"),
-        ("model.blocks", "i", "model.safetensors"),
-        ("model.input.heads", 3, "config.yaml"),
-    ],
-)
-def test_a_configuration_of_another_model(key, value, place, run):
-    config = Config.load(run / "config.yaml", [f"{key}={value}"])
-    (run / "config.yaml").write_text(config.to_yaml())
-    with refused(place):
-        load(run)
-
-
 def test_statistics_of_another_run(run):
     ones = np.ones(8, dtype=np.float32)
     for transform in (FeatureTransform((5,), None, None, 8), FeatureTransform((), ones, ones, 8)):
@@ -185,12 +156,10 @@ def test_another_vocabulary(run, tmp_path):
     ours = description.vocabulary
     check_vocabulary(description, ours, "data")
     swapped = ours.subset([ours.names[1], ours.names[0], *ours.names[2:]])
-    check = check_vocabulary
-    with refused("data"):
-        check(description, swapped, "data")
     shorter = ours.subset(ours.names[:-1])
-    with refused("data"):
-        check(description, shorter, "data")
+    for other in (swapped, shorter):
+        with refused("data"):
+            check_vocabulary(description, other, "data")
     edit_json(run / "vocabulary.json", **shorter.to_dict())
     with refused("vocabulary.json"):
         load(run)

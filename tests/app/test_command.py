@@ -20,10 +20,7 @@ def refuses(capsys, place: str | Path, *arguments: object) -> str:
 def test_a_model_is_needed(capsys, tiny_run, tmp_path):
     refuses(capsys, "app")
     refuses(capsys, "app", "--run", tiny_run, "--training-free")
-    refuses(capsys, "--training-free", "--training-free")
     refuses(capsys, tmp_path, "--run", tmp_path)
-    refuses(capsys, "--window", "--training-free", "--encoder", "grid", "--window", 3)
-    refuses(capsys, "frame encoder 'grid'", "--training-free", "--encoder", "grid")
 
 
 def test_names_that_the_run_cannot_take_are_told_at_once(capsys, tiny_run):

@@ -13,6 +13,7 @@ from fact_clip.app.work import Job
 
 from ..films import numbered, write_video
 from ..refusals import refused
+from ..small import write_dataset
 
 
 @pytest.mark.parametrize(
@@ -64,13 +65,6 @@ def test_a_file_that_is_too_large_is_refused_and_removed(opened, is_declared):
     assert list(session.folder.iterdir()) == []
 
 
-def test_a_label_file_is_small(opened):
-    user = opened(limits=Limits(label_bytes=100))()
-    assert user.client.post("/api/files", params={"name": "a.npy"}, content=bytes(200)).status_code == 200
-    for name in ("a.json", "a.eaf", "a.txt"):
-        assert user.client.post("/api/files", params={"name": name}, content=bytes(200)).status_code == 413
-
-
 def test_a_feature_file_may_not_be_too_long(opened, rows):
     n_rows = len(np.load(rows))
     user = opened(limits=Limits(minutes=n_rows / 15 / 60 - 0.001))()
@@ -78,20 +72,9 @@ def test_a_feature_file_may_not_be_too_long(opened, rows):
     assert answer["error"].startswith("person1_video1.npy: ")
 
 
-def test_a_session_has_room_for_so_much(opened):
-    user = opened(limits=Limits(file_bytes=100, session_bytes=150))()
-    assert user.client.post("/api/files", params={"name": "a.npy"}, content=bytes(100)).status_code == 200
-    assert user.client.post("/api/files", params={"name": "b.npy"}, content=bytes(60)).status_code == 413
-    assert user.client.post("/api/files", params={"name": "b.npy"}, content=bytes(50)).status_code == 200
-
-
 @pytest.mark.parametrize(
     "content",
-    [
-        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
-        b"ffconcat version 1.0\nfile /etc/passwd\n",
-        bytes(range(256)) * 40,
-    ],
+    [b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", b"ffconcat version 1.0\nfile /etc/passwd\n", bytes(range(256)) * 40],
 )
 def test_what_is_no_video_is_told_in_one_line_without_paths(user, tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
@@ -109,12 +92,6 @@ def test_features_that_do_not_fit_are_refused(user, tmp_path):
     assert [path for path in session.folder.rglob("*") if path.is_file()] == []
 
 
-def test_a_pickle_is_not_opened(user, tmp_path):
-    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / "objects.npy")]})
-    assert answer["error"].startswith("objects.npy: ")
-
-
 def test_a_video_that_the_json_beside_features_names_is_not_opened(user, rows, tmp_path):
     facts = {"fps": 15.0, "video": "/etc/passwd", "encoder": "grid", "anything": 1}
     (tmp_path / f"{rows.stem}.json").write_text(json.dumps(facts))
@@ -127,10 +104,6 @@ def test_a_video_that_the_json_beside_features_names_is_not_opened(user, rows, t
     assert session.videos[video].clock.media is None
 
 
-def film(path, seconds=4):
-    return write_video(path, numbered(15 * seconds), rate=15)
-
-
 @pytest.fixture(scope="module")
 def pixel_run(tiny, tmp_path_factory):
     """A run on features of the encoder `grid`, and a film."""
@@ -138,15 +111,12 @@ def pixel_run(tiny, tmp_path_factory):
     from fact_clip.encoders import frame_encoder
     from fact_clip.video.extract import Settings, extract
 
+    labels = dict.fromkeys(("one", "two", "three"), ["rest"] * 8 + ["wander"] * 12)
     root = tmp_path_factory.mktemp("pixels")
-    for folder in ("groundTruth", "splits"):
-        (root / folder).mkdir()
-    for name in ("one", "two", "three"):
-        extract(film(root / f"{name}.mp4"), frame_encoder("grid"), root / "features", Settings(fps=5.0))
-        (root / "groundTruth" / f"{name}.txt").write_text("rest\n" * 8 + "wander\n" * 12)
-    (root / "mapping.txt").write_text("0 rest\n1 wander\n")
-    (root / "splits" / "train.split1.bundle").write_text("one\ntwo\n")
-    (root / "splits" / "test.split1.bundle").write_text("three\n")
+    write_dataset(root, ("rest", "wander"), labels, train=("one", "two"), test=("three",))
+    for name in labels:
+        film = write_video(root / f"{name}.mp4", numbered(60), rate=15)
+        extract(film, frame_encoder("grid"), root / "features", Settings(fps=5.0))
     data = {"name": "folder", "root": str(root), "fps": 5.0, "layout": "TD", "stride": 1}
     fact_clip.training.train(tiny(data=data, train={"epochs": 1}), root / "run")
     return root / "run", root / "one.mp4"

@@ -11,19 +11,16 @@ from fact_clip.config import Config
 from fact_clip.datasets.dataset import Dataset
 
 from ..refusals import refused_line
+from ..small import write_dataset
 
 
 @pytest.fixture
 def data(tmp_path):
     """Three people with two takes each; subject 2 alone stirs."""
-    for folder in ("groundTruth", "features"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "mapping.txt").write_text("0 idle\n1 pour\n2 stir\n")
-    for person in (1, 2, 10):
-        for take in "ab":
-            labels = ["idle"] * 10 + ["stir" if person == 2 else "pour"] * 10
-            (tmp_path / f"groundTruth/subj{person}_{take}.txt").write_text("\n".join(labels) + "\n")
-            np.save(tmp_path / f"features/subj{person}_{take}.npy", np.ones((20, 3)))
+    acts = {1: "pour", 2: "stir", 10: "pour"}
+    labels = {f"subj{person}_{take}": ["idle"] * 10 + [act] * 10 for person, act in acts.items() for take in "ab"}
+    write_dataset(tmp_path, ("idle", "pour", "stir"), labels, dict.fromkeys(labels, np.ones((20, 3))))
+    (tmp_path / "splits").rmdir()
     return tmp_path
 
 

@@ -9,6 +9,8 @@ import pytest
 from fact_clip.cli import main
 from fact_clip.datasets.synthetic import FACTORS, draw_actions
 
+from ..small import write_dataset
+
 PLANS = [
     ["no action", "grasp bolt", "insert bolt", "no action"],
     ["grasp nut", "no action", "screw nut with wrench", "grasp bolt"],
@@ -29,16 +31,11 @@ def test_film_to_features_to_a_trained_head_to_other_names(tmp_path, capsys):
     weights = tmp_path / "vit.safetensors"
     state = open_clip.create_model("ViT-B-32").state_dict()
     save_file({key: value.contiguous() for key, value in state.items()}, weights)
-    root = tmp_path / "data"
-    for name in ("videos", "groundTruth", "splits", "features"):
-        (root / name).mkdir(parents=True)
-    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(FACTORS)))
-    for number, plan in enumerate(PLANS):
-        labels = [name for name in plan for _ in range(SECONDS * FPS)]
-        write_video(root / f"videos/v{number}.mp4", draw_actions(labels, FPS, number), FPS)
-        (root / f"groundTruth/v{number}.txt").write_text("\n".join(labels) + "\n")
-    (root / "splits/train.split1.bundle").write_text("v0\n")
-    (root / "splits/test.split1.bundle").write_text("v1\n")
+    labels = {f"v{place}": [name for name in plan for _ in range(SECONDS * FPS)] for place, plan in enumerate(PLANS)}
+    root = write_dataset(tmp_path / "data", FACTORS, labels, train=("v0",), test=("v1",))
+    (root / "videos").mkdir()
+    for number, (video, names) in enumerate(labels.items()):
+        write_video(root / f"videos/{video}.mp4", draw_actions(names, FPS, number), FPS)
 
     videos, encoder = root / "videos", f"clip:ViT-B-32/{weights}"
     assert main(["extract", str(videos), "--encoder", encoder, "--fps", str(FPS), "--out", str(root / "features")]) == 0

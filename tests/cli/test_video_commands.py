@@ -21,6 +21,7 @@ from fact_clip.video.extract import Settings, extract
 
 from ..films import write_video
 from ..refusals import refused_line
+from ..small import write_dataset
 
 
 def wandering(seconds: int) -> Iterator[np.ndarray]:
@@ -76,16 +77,9 @@ def test_processes_share_a_list_from_stdin(films, tmp_path):
 
 
 def test_segment_a_video_with_a_run(films, fact_clip, tmp_path, tiny):
-    root = tmp_path / "data"
-    for folder in ("groundTruth", "splits", "features"):
-        (root / folder).mkdir(parents=True)
-    for name in ("one", "two", "three"):
-        write_video(tmp_path / f"{name}.mp4", wandering(4), rate=15)
-        (root / "groundTruth" / f"{name}.txt").write_text("rest\n" * 8 + "wander\n" * 12)
-    (root / "mapping.txt").write_text("0 rest\n1 wander\n")
-    (root / "splits" / "train.split1.bundle").write_text("one\ntwo\n")
-    (root / "splits" / "test.split1.bundle").write_text("three\n")
-    videos = [tmp_path / f"{name}.mp4" for name in ("one", "two", "three")]
+    labels = dict.fromkeys(("one", "two", "three"), ["rest"] * 8 + ["wander"] * 12)
+    root = write_dataset(tmp_path / "data", ("rest", "wander"), labels, train=("one", "two"), test=("three",))
+    videos = [write_video(tmp_path / f"{name}.mp4", wandering(4), rate=15) for name in labels]
     assert fact_clip("extract", *videos, "--encoder", "grid", "--out", root / "features").code == 0
     data = {"name": "folder", "root": str(root), "fps": 5.0, "layout": "TD", "stride": 1}
     training.train(tiny(data=data, train={"epochs": 1}), tmp_path / "run")
@@ -177,17 +171,12 @@ def uneven(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def pixel_run(tiny, tmp_path_factory) -> Path:
     """A run that tells dark (rest) from bright (wander) by the grid encoder's features at 10 rows a second."""
-    root = tmp_path_factory.mktemp("pixels")
-    for folder in ("groundTruth", "splits", "features"):
-        (root / folder).mkdir()
+    root, labels = tmp_path_factory.mktemp("pixels"), {}
     for seed, name in enumerate(("one", "two", "three")):
         bright = flicker(root / f"{name}.mkv", seed, range(0, 4000, 40))
         extract(root / f"{name}.mkv", frame_encoder("grid"), root / "features", Settings(fps=10))
-        rows = ["wander" if bright[5 * row // 2] else "rest" for row in range(40)]
-        (root / "groundTruth" / f"{name}.txt").write_text("\n".join(rows) + "\n")
-    (root / "mapping.txt").write_text("0 rest\n1 wander\n")
-    (root / "splits" / "train.split1.bundle").write_text("one\ntwo\n")
-    (root / "splits" / "test.split1.bundle").write_text("three\n")
+        labels[name] = ["wander" if bright[5 * row // 2] else "rest" for row in range(40)]
+    write_dataset(root, ("rest", "wander"), labels, train=("one", "two"), test=("three",))
     data = {"name": "folder", "root": str(root), "fps": 10.0, "layout": "TD", "stride": 1, "standardize": True}
     training.train(tiny(data=data, model={"blocks": "i"}, train={"epochs": 20, "lr": 0.01}), root / "run")
     return root / "run"

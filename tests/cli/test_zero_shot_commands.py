@@ -14,19 +14,14 @@ from fact_clip.cli.evaluate import zero_shot_table
 from fact_clip.cli.segment import given_actions
 from fact_clip.config import Config
 
-SETTINGS = {
-    "data": {"holdout": "zero_shot/A.json"},
-    "model": {"head": "text"},
-    "text": {"encoder": "hash:32", "parts": ["factors"]},
-    "train": {"epochs": 1},
-}
+from ..small import ZERO_SHOT
 
 
 @pytest.fixture(scope="module")
 def named(tiny, tmp_path_factory) -> Path:
     """A run that reads names, and its scores; tests copy it to write."""
     folder = tmp_path_factory.mktemp("named") / "run"
-    training.train(tiny(**SETTINGS), folder)
+    training.train(tiny(**ZERO_SHOT), folder)
     training.evaluate(folder)
     return folder
 
@@ -34,7 +29,7 @@ def named(tiny, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def named_recipe(tiny, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "named.yaml"
-    path.write_text(tiny(**SETTINGS).to_yaml())
+    path.write_text(tiny(**ZERO_SHOT).to_yaml())
     return path
 
 
@@ -189,7 +184,7 @@ def test_train_with_several_seeds(named_recipe, fact_clip, tmp_path):
 
 
 def test_demo_shows_both_models_and_chance(fact_clip, tiny, tmp_path, monkeypatch):
-    quick = tiny(model=SETTINGS["model"], text=SETTINGS["text"], train={"epochs": 1})
+    quick = tiny(model=ZERO_SHOT["model"], text=ZERO_SHOT["text"], train={"epochs": 1})
     monkeypatch.setattr(Config, "load", lambda name: quick)
     answer = fact_clip("demo", "--out", tmp_path)
     assert answer.code == 0

@@ -252,10 +252,6 @@ def test_eval_holdout(line, clone, aligned):
     assert "new factor: object large gear" in next(text for text in out.splitlines() if text.startswith("iglft"))
 
 
-def test_eval_holdout_of_a_run_without(line, closed):
-    refused_line(line(f"scripts/eval_holdout.py --checkpoint_path {closed}"), closed.parents[1])
-
-
 # --- weights of the published code ------------------------------------------------------------------
 
 FLAT = {
@@ -297,17 +293,6 @@ def test_a_published_aligned_checkpoint_gets_its_text(line, clone, aligned, vect
     assert line(f"scripts/eval_holdout.py --cfg {HOLDOUT} --checkpoint_path bare/best.net --set {settings}")[0] == 0
     found, _ = read_weights(clone / "bare/best.net.run/model.safetensors")
     torch.testing.assert_close(found["text_embeddings"], expected)
-
-
-def test_weights_that_hold_more_than_weights(line, clone):
-    class Bomb:
-        def __reduce__(self):
-            return Path.touch, (clone / "executed",)
-
-    torch.save({"weight": Bomb()}, clone / "bomb.net")
-    refused_line(line("scripts/run_eval.py --cfg fact_clip/configs/havid_view0_lh_pt.yaml --ckpt bomb.net"), "bomb.net")
-    assert not (clone / "executed").exists()
-    assert "--cfg" in refused_line(line("scripts/eval.py --ckpt bomb.net"), "bomb.net")
 
 
 # --- choosing classes, pictures ---------------------------------------------------------------------
@@ -368,22 +353,6 @@ def test_single_reference_keys_leave_the_rest_of_a_recipe():
     held = read_settings(["havid_view0_lh_pt"], ["holdout_mode", "true", "holdout_classes", "[9, iglft]"])
     assert held.data.holdout == (9, "iglft")
     assert read_settings(["havid_view0_lh_pt_holdout"], ["use_clip", "true"]).model.head == "fact-clip"
-
-
-@pytest.mark.parametrize(
-    ("pairs", "place"),
-    [
-        (["epoch"], "--set"),
-        (["epochs", "3"], "--set"),
-        (["Loss.pcc", "3"], "--set"),
-        (["train.epoch", "3"], "gtea + --set"),
-        (["aux.gpu", "first"], "aux.gpu"),
-        (["epoch", "soon"], "gtea + --set"),
-    ],
-)
-def test_settings_that_are_wrong(pairs, place):
-    with refused(place):
-        read_settings(["gtea"], pairs)
 
 
 def test_the_gpu_that_is_asked_for(monkeypatch):

@@ -11,8 +11,6 @@ from fact_clip.compat.reference import flatten, read_config
 from fact_clip.config import Config
 from fact_clip.models.blocks import block_configs
 
-from ..refusals import refused
-
 
 def read(**keys: Any):
     """Our configuration of reference keys; a double underscore stands for the dot."""
@@ -78,41 +76,16 @@ def test_defaults():
 
 
 def test_every_key_finds_its_place():
-    config = read(
-        FACT__ntoken=7,
-        FACT__mwt=0.25,
-        FACT__fpos=True,
-        FACT__trans=True,
-        FACT__cmr=0.4,
-        Loss__pc=0.3,
-        Loss__a2fc=0.6,
-        Loss__match="o2m",
-        Loss__bgw=0.5,
-        Loss__nullw=0.05,
-        Loss__sw=2.5,
-        TM__use=True,
-        TM__t=60,
-        TM__p=0.1,
-        TM__m=3,
-        use_clip=True,
-        CLIP__temp=0.1,
-        CLIP__projection_hidden_dim=40,
-        CLIP__projection_dropout=0.3,
-        CLIP__fact_loss_weight=0.7,
-        CLIP__contrastive_weight=0.3,
-        lr=0.02,
-        epoch=9,
-        lr_decay=4,
-        clip_grad_norm=5.0,
-        batch_size=3,
-        weight_decay=0.01,
-        sr=4,
-        eval_bg=False,
-        optimizer="SGD",
-        split="split3",
-        Bi__f_ngp=2,
-        BU__s_layers=3,
-    )
+    text = """
+        {Bi: {f_ngp: 2}, BU: {s_layers: 3}, FACT: {ntoken: 7, mwt: 0.25, fpos: true, trans: true, cmr: 0.4},
+        Loss: {pc: 0.3, a2fc: 0.6, match: o2m, bgw: 0.5, nullw: 0.05, sw: 2.5},
+        TM: {use: true, t: 60, p: 0.1, m: 3}, use_clip: true,
+        CLIP: {temp: 0.1, projection_hidden_dim: 40, projection_dropout: 0.3},
+        CLIP.fact_loss_weight: 0.7, CLIP.contrastive_weight: 0.3,
+        lr: 0.02, epoch: 9, lr_decay: 4, clip_grad_norm: 5.0, batch_size: 3, weight_decay: 0.01, optimizer: SGD,
+        sr: 4, eval_bg: false, split: split3}
+    """
+    config, _ = read_config(yaml.safe_load(text))
     model, loss, augment, settings = config.model, config.loss, config.augment, config.train
     assert (model.tokens, config.decode.frame_weight, model.frame_positions, model.transcript) == (7, 0.25, True, True)
     assert (model.input.frame_groups, model.pooled.segment_layers, model.head) == (2, 3, "fact-clip")
@@ -140,12 +113,6 @@ def test_unknown_keys_are_reported():
     assert read_config({"lr": 0.1, "dataset": "gtea", "use_clip": False, "holdout_mode": False})[1] == ()
 
 
-def test_values_of_the_wrong_kind_are_told():
-    for keys in ({"Bi": {"hid_dim": "wide"}}, {"Loss": {"match": "o3o"}}, {"optimizer": "Lion"}, {"lr_decay": "late"}):
-        with refused("reference configuration"):
-            read_config(keys)
-
-
 def test_nested_yaml_equals_flat_keys():
     nested = yaml.safe_load("""
         Bi: {hid_dim: 48, f: m, a_dim: 24}
@@ -154,27 +121,14 @@ def test_nested_yaml_equals_flat_keys():
         TM: {use: true, t: 30}
         lr: 0.01
     """)
-    flat = {
-        "Bi.hid_dim": 48,
-        "Bi.f": "m",
-        "Bi.a_dim": 24,
-        "BU.f_layers": 3,
-        "BU.a_dim": None,
-        "BU.dropout": None,
-        "FACT.block": "iuU",
-        "FACT.ntoken": 12,
-        "TM.use": True,
-        "TM.t": 30,
-        "lr": 0.01,
-    }
+    flat = yaml.safe_load("""
+        {Bi.hid_dim: 48, Bi.f: m, Bi.a_dim: 24, BU.f_layers: 3, BU.a_dim: null, BU.dropout: null,
+        FACT.block: iuU, FACT.ntoken: 12, TM.use: true, TM.t: 30, lr: 0.01}
+    """)
     assert flatten(nested) == flatten(flat) == flat
     assert read_config(nested) == read_config(flat)
-    half = {
-        "Bi": {"hid_dim": 48, "f": "m"},
-        "Bi.a_dim": 24,
-        **{k: v for k, v in flat.items() if not k.startswith("Bi")},
-    }
-    assert read_config(half) == read_config(flat)
+    rest = {key: value for key, value in flat.items() if not key.startswith("Bi")}
+    assert read_config({"Bi": {"hid_dim": 48, "f": "m"}, "Bi.a_dim": 24, **rest}) == read_config(flat)
 
 
 # --- the table of recipes ---------------------------------------------------------------------------

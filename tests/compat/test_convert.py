@@ -16,9 +16,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import fact_clip
-from fact_clip import InputError
 from fact_clip.compat import convert
-from fact_clip.compat.convert import read_state
 from fact_clip.run import Run
 from fact_clip.weights import read_weights
 
@@ -200,33 +198,6 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(breakfast, tmp_path
     assert (tmp_path / "executed").exists()
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_broken_checkpoints(breakfast, tmp_path):
-    """Cut off or overwritten at any place: readable, or one plain line."""
-    whole = breakfast.weights.read_bytes()
-    for content in (b"", b"GIF89a", bytes(range(256)), whole[: len(whole) // 2], whole[:100], whole[:-30]):
-        breakfast.weights.write_bytes(content)
-        breakfast.refuses(breakfast.weights)
-    torch.save({"a": torch.zeros(3, 4)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    old, rng, messages = (tmp_path / "old.pth").read_bytes(), np.random.default_rng(0), []
-    for _ in range(100):
-        damaged = bytearray(old)
-        for place in rng.integers(0, len(old), size=3):
-            damaged[place] = rng.integers(256)
-        (tmp_path / "old.pth").write_bytes(damaged)
-        try:
-            read_state(tmp_path / "old.pth")
-        except InputError as error:
-            messages.append(str(error))
-    assert len(messages) > 10
-    assert not any("\n" in message for message in messages)
-    breakfast.weights = tmp_path / "weights.safetensors"
-    breakfast.weights.write_bytes(whole)
-    breakfast.refuses(breakfast.weights)
-    breakfast.weights = tmp_path / "none.pth"
-    breakfast.refuses("none.pth")
-
-
 # --- what is around it ------------------------------------------------------------------------------
 
 
@@ -246,18 +217,6 @@ def test_a_mapping_with_other_classes_than_the_weights_have_rows(name, rows, cha
     count = given.facts["n_classes"]
     given.mapping.write_text(numbered([f"action {index}" for index in range(count + change)]))
     given.refuses(given.mapping)
-
-
-def test_verb_noun_names_that_do_not_fit(shared, tmp_path):
-    given = published("epic_verb_noun_IUU", shared, tmp_path)
-    names = given.mapping.read_text()
-    given.mapping.write_text(names.replace("verb 2,noun 4", "verb 2 noun 4"))
-    given.refuses(given.mapping)
-    given.mapping.write_text(names.replace("verb 2,noun 4", "verb 9,noun 4"))
-    given.refuses("vocabulary")
-    given.mapping.write_text(names)
-    (tmp_path / "noun_mapping.txt").unlink()
-    given.refuses("noun_mapping.txt")
 
 
 def test_a_folder_in_use_is_left_alone(breakfast):

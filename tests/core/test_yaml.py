@@ -18,10 +18,7 @@ def test_values_as_yaml_means_them():
     assert parse_yaml("# nothing\n", "r") is None
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["[" * 5000 + "]" * 5000, "9" * 5000, "2024-99-99", "a: [", "!!python/object/apply:os.getcwd []", "{[1]: 2}"],
-)
+@pytest.mark.parametrize("text", ["2024-99-99", "a: [", "!!python/object/apply:os.getcwd []"])
 def test_what_is_refused_in_one_line(text):
     with refused("r"):
         parse_yaml(text, "r")

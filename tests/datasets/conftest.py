@@ -11,6 +11,8 @@ import pytest
 from fact_clip.config import DataConfig
 from fact_clip.datasets.dataset import Dataset
 
+from ..small import write_dataset
+
 NAMES = ("idle", "pour milk", "stir")
 # Frames of each video; none is near the 5 columns of the features.
 LENGTHS = {"a": 40, "b": 55, "c": 61, "d": 38}
@@ -31,15 +33,8 @@ def features_of(name: str) -> np.ndarray:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Folder of the data set, features stored time first."""
-    for folder in ("groundTruth", "features", "splits"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(NAMES)))
-    for name in LENGTHS:
-        (tmp_path / "groundTruth" / f"{name}.txt").write_text("\n".join(labels_of(name)) + "\n")
-        np.save(tmp_path / "features" / f"{name}.npy", features_of(name))
-    (tmp_path / "splits" / "train.split1.bundle").write_text("\n".join(TRAIN) + "\n")
-    (tmp_path / "splits" / "test.split1.bundle").write_text("\n".join(TEST) + "\n")
-    return tmp_path
+    labels, features = ({name: of(name) for name in LENGTHS} for of in (labels_of, features_of))
+    return write_dataset(tmp_path, NAMES, labels, features, train=TRAIN, test=TEST)
 
 
 @pytest.fixture

@@ -26,18 +26,16 @@ from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.objects import ObjectColumns
 
 from ..refusals import refused
+from ..small import write_dataset
 
 
 @pytest.fixture
 def counted(root):
     """a: idle 4, stir 6, idle 2; b: stir 8; of three classes, at 2 frames a second."""
-    texts = {"a": ["idle"] * 4 + ["stir"] * 6 + ["idle"] * 2, "b": ["stir"] * 8}
     for path in (root / "groundTruth").glob("*.txt"):
         path.unlink()
-    for name, lines in texts.items():
-        (root / "groundTruth" / f"{name}.txt").write_text("\n".join(lines))
-    (root / "splits/train.split1.bundle").write_text("a")
-    (root / "splits/test.split1.bundle").write_text("b")
+    labels = {"a": ["idle"] * 4 + ["stir"] * 6 + ["idle"] * 2, "b": ["stir"] * 8}
+    write_dataset(root, ("idle", "pour milk", "stir"), labels, train="a", test="b")
     return summarize(DataConfig(root=str(root), background=("idle",), fps=2.0))
 
 
@@ -129,23 +127,18 @@ ACTIONS = ("move ham", "move pan", "move egg", "cut ham", "cut egg")
 
 def made_up(root: Path, videos: int, segments: int, frames: int, columns: int = 3, detector: bool = False) -> Path:
     """Videos of segments that are all `frames` long, the last video the test; with a detector's columns or noise."""
-    for folder in ("groundTruth", "features", "splits"):
-        (root / folder).mkdir(parents=True)
-    names = ("idle", *ACTIONS)
-    (root / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)))
-    rng = np.random.default_rng(0)
+    names, rng = ("idle", *ACTIONS), np.random.default_rng(0)
+    labels, features = {}, {}
     for video in range(videos):
-        labels = [names[(video + place) % len(names)] for place in range(segments) for _ in range(frames)]
-        (root / f"groundTruth/v{video}.txt").write_text("\n".join(labels))
-        rows = rng.standard_normal((len(labels), columns)).astype(np.float32)
+        labels[f"v{video}"] = [names[(video + place) % len(names)] for place in range(segments) for _ in range(frames)]
+        rows = rng.standard_normal((segments * frames, columns)).astype(np.float32)
         if detector:  # three values of each object, which is there in every third segment
-            there = np.arange(len(labels)) // frames % 3
+            there = np.arange(len(rows)) // frames % 3
             for object_ in range(columns // 3):
                 rows[there != object_ % 3, 3 * object_ : 3 * object_ + 3] = 0
-        np.save(root / f"features/v{video}.npy", rows)
-    (root / "splits/train.split1.bundle").write_text("".join(f"v{video}\n" for video in range(videos - 1)))
-    (root / "splits/test.split1.bundle").write_text(f"v{videos - 1}\n")
-    return root
+        features[f"v{video}"] = rows
+    *train, test = labels
+    return write_dataset(root, names, labels, features, train=train, test=[test])
 
 
 def settings_of(root: Path) -> dict[str, object]:

@@ -30,35 +30,28 @@ from fact_clip.datasets.holdout import (
 from fact_clip.text import havid
 
 from ..refusals import refused
-from ..small import training_batches
+from ..small import training_batches, write_dataset
 
 NAMES = ("rest", "cut ham", "cut egg", "hold ham", "hold egg")
-# Runs of class indices, and the part of the split, of each video.
+# Runs of class indices of each video; the last one is the test.
 VIDEOS = {
-    "u": ([(0, 3), (1, 4), (0, 2)], "train"),
-    "v": ([(2, 5), (4, 5)], "train"),
-    "w": ([(3, 6), (1, 1), (2, 4)], "train"),
-    "x": ([(1, 2), (2, 2), (3, 2), (4, 2)], "test"),
+    "u": [(0, 3), (1, 4), (0, 2)],
+    "v": [(2, 5), (4, 5)],
+    "w": [(3, 6), (1, 1), (2, 4)],
+    "x": [(1, 2), (2, 2), (3, 2), (4, 2)],
 }
 
 
 def frames_of(name: str) -> list[int]:
-    return [label for label, length in VIDEOS[name][0] for _ in range(length)]
+    return [label for label, length in VIDEOS[name] for _ in range(length)]
 
 
 @pytest.fixture
 def kitchen(tmp_path: Path) -> Callable[..., Dataset]:
     """Open a data set of four videos; keys of DataConfig as arguments."""
-    for folder in ("groundTruth", "features", "splits"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(NAMES)))
-    for name in VIDEOS:
-        labels = frames_of(name)
-        (tmp_path / "groundTruth" / f"{name}.txt").write_text("\n".join(NAMES[label] for label in labels))
-        np.save(tmp_path / "features" / f"{name}.npy", np.eye(len(labels), 3, dtype=np.float32))
-    for part in ("train", "test"):
-        names = [name for name, (_, own) in VIDEOS.items() if own == part]
-        (tmp_path / "splits" / f"{part}.split1.bundle").write_text("\n".join(names))
+    labels = {name: [NAMES[label] for label in frames_of(name)] for name in VIDEOS}
+    features = {name: np.eye(len(frames), 3, dtype=np.float32) for name, frames in labels.items()}
+    write_dataset(tmp_path, NAMES, labels, features, train="uvw", test="x")
     common = {"root": str(tmp_path), "layout": "TD", "validation": 0.0, "background": ("rest",)}
     return lambda **keys: Dataset.open(DataConfig.model_validate({**common, **keys}))
 

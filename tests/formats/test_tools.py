@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -216,19 +215,3 @@ def test_rttm_refuses_names_that_become_one(tmp_path):
 def test_a_segment_below_a_millisecond_is_refused(ending, tmp_path):
     with refused(f"a{ending}"):
         save(Segmentation((Segment(0, 1, "a"), Segment(1, 9, "b")), 9000.0), tmp_path / f"a{ending}")
-
-
-def test_names_that_xml_has_no_way_to_write(tmp_path):
-    for label in ("a\x00b", "a\ufffe"):
-        video = Segmentation((Segment(0, 3, label),), 3.0)
-        with refused("a.eaf"):
-            save(video, tmp_path / "a.eaf")
-
-
-@pytest.mark.parametrize(
-    ("ending", "module", "place"), [(".eaf", "pympi.Elan", "a.eaf"), (".otio", "opentimelineio", "a.otio")]
-)
-def test_a_missing_library_is_named(ending, module, place, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    with refused(place):
-        save(EVEN, tmp_path / f"a{ending}")

@@ -18,20 +18,13 @@ from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused
+from ..small import ZERO_SHOT
 
 
 @pytest.fixture(scope="module")
 def named(tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("named") / "run"
-    train(
-        tiny(
-            data={"holdout": "zero_shot/A.json"},
-            model={"head": "text"},
-            text={"encoder": "hash:32", "parts": ["factors"]},
-            train={"epochs": 4},
-        ),
-        folder,
-    )
+    train(tiny(**{**ZERO_SHOT, "train": {"epochs": 4}}), folder)
     return folder
 
 

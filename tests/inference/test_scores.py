@@ -13,11 +13,8 @@ from fact_clip.core import runs
 from fact_clip.core.clock import Clock
 from fact_clip.decoding import Calibration, DecodeSettings, class_scores, decode_scores, decode_switching
 from fact_clip.decoding.switching import absorb_short, raise_background
-from fact_clip.inference import candidates
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun
-
-from ..refusals import refused
 
 
 def absorbed_slowly(labels, scores, least):
@@ -115,30 +112,6 @@ def test_gamma_takes_the_place_of_that_of_the_calibration(scored):
     found = decode_scores(scores, calibrated.choose(), DecodeSettings(gamma=2.0))
     assert found[0].tolist() == expected[0].tolist()
     assert found[1] == pytest.approx(expected[1], abs=1e-6)
-
-
-def test_settings_that_mean_nothing_to_a_run_are_refused(scored, workbench):
-    video = workbench / "features" / "person1_video1.npy"
-    with refused("gamma"):
-        scored[0].segment(video, settings=DecodeSettings(gamma=1.0))
-
-
-def test_each_new_name_is_embedded_once(tiny, tmp_path, workbench, monkeypatch):
-    config = tiny(model={"head": "text"}, text={"encoder": "hash:16"}, train={"epochs": 1})
-    fact_clip.training.train(config, tmp_path / "run")
-    segmenter, embedded = fact_clip.load(tmp_path / "run", "cpu"), []
-    original = candidates.class_texts
-
-    def counted(settings, vocabulary, *more):
-        embedded.append(vocabulary.names)
-        return original(settings, vocabulary, *more)
-
-    monkeypatch.setattr(candidates, "class_texts", counted)
-    segmenter.choose(["peel apple", "grasp shaft"])
-    choice = segmenter.choose(["peel apple", "cut ham"])
-    assert embedded == [("peel apple",), ("cut ham",)]
-    again = fact_clip.load(tmp_path / "run", "cpu").choose(["peel apple", "cut ham"])
-    assert np.allclose(choice.text, again.text)
 
 
 def test_settings_take_the_place_of_others():

@@ -157,18 +157,13 @@ def test_features_stored_channels_first(tiny, workbench, video, tmp_path):
 
 
 def test_features_that_do_not_fit(segmenter, tiny_run, tmp_path):
-    with refused("features"):
-        segmenter.segment(np.zeros((40, 7), np.float32))
-    with refused("features"):
-        segmenter.segment(np.zeros(8, np.float32))
-    with refused("features"):
-        segmenter.segment(np.zeros((0, 8), np.float32))
+    for shape in ((40, 7), (8,), (0, 8)):
+        with refused("features"):
+            segmenter.segment(np.zeros(shape, np.float32))
     path = tmp_path / "wide.npy"
     np.save(path, np.zeros((40, 9)))
     with refused("wide.npy"):
         segmenter.segment(path)
-    with refused("none.npy"):
-        segmenter.segment(tmp_path / "none.npy")
 
 
 def test_features_that_are_not_finite(segmenter, tmp_path):
@@ -180,13 +175,6 @@ def test_features_that_are_not_finite(segmenter, tmp_path):
     np.save(path, features)
     with refused("holes.npy"):
         segmenter.segment(path)
-
-
-def test_actions_that_are_unknown_or_none(segmenter, video):
-    with refused("vocabulary"):
-        segmenter.segment(video, actions=["screw nutt with wrench"])
-    with refused("actions"):
-        segmenter.segment(video, actions=[])
 
 
 def test_a_transcript_is_given_exactly_where_it_is_read(segmenter, video, tiny, tmp_path):
@@ -220,13 +208,6 @@ def test_many_inputs_one_by_one(segmenter, workbench):
     assert calls == [(done, 3, path.name) for done, path in enumerate(paths)]
 
 
-def test_inputs_before_a_bad_one_are_there(segmenter, video, tmp_path):
-    results = segmenter.segment_all([video, tmp_path / "none.npy"])
-    assert next(results) == (video, segmenter.segment(video))
-    with refused("none.npy"):
-        next(results)
-
-
 def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_path, caplog):
     failed: list[tuple[Path, fact_clip.InputError]] = []
     paths = [tmp_path / "none.npy", video, tmp_path / "neither.npy"]
@@ -238,12 +219,6 @@ def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_p
     assert [message.split(",")[0] for message in caplog.messages] == ["1 of 3 inputs", "2 of 3 inputs"]
 
 
-def test_an_unknown_encoder_is_the_fault_of_no_video(segmenter, tmp_path):
-    (tmp_path / "a.mp4").write_text("no video, but it would need an encoder first")
-    with refused("a.mp4"):
-        list(segmenter.segment_all([tmp_path / "a.mp4"], failed=lambda *_: None))
-
-
 def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
     found = segmenter.segment(video)
     assert found.background == segmenter.vocabulary.background == ("no action",)
@@ -251,21 +226,12 @@ def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):
     assert [each.label for each in found.foreground] == [each for each in found.transcript if each != "no action"]
 
 
-def test_a_closed_set_model_says_what_new_names_need(segmenter, video):
-    with refused("vocabulary"):
-        segmenter.segment(video, actions=["slice ham"])
-
-
 def test_a_device_is_asked_for_by_name(tiny_run):
     assert fact_clip.load(tiny_run, device="cpu").scorer.device == torch.device("cpu")
     assert fact_clip.load(tiny_run).scorer.device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with refused("device"):
-        fact_clip.load(tiny_run, device="tpu")
 
 
 def test_a_rate_and_windows_are_given_in_seconds(tiny_run):
     assert fact_clip.load(tiny_run, window=2.0).scorer.window == 30
     with refused("--fps"):
         fact_clip.load(tiny_run, fps=5.0)
-    with refused("--window"):
-        fact_clip.load(tiny_run, window=-1.0)

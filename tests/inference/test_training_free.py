@@ -125,17 +125,3 @@ def test_the_model_is_loaded_once_for_pictures_and_texts(open_clip_folder, video
     assert [(each.n_frames, each.fps) for each in found] == [(10, 2), (10, 2)]
     assert found[0].media == str(video("a.mp4"))
     assert (segmenter.scorer.fps, segmenter.vocabulary.names) == (2, ("stir", "pour milk"))
-
-
-@pytest.mark.parametrize(
-    ("make", "place"),
-    [
-        (lambda: load_training_free("grid", ["stir"]), "frame encoder 'grid'"),
-        (lambda: load_training_free("timm:resnet18", ["stir"]), "frame encoder 'timm:resnet18'"),
-        (lambda: load_training_free("clip:ViT-B-32/openai", []), "actions"),
-        (lambda: load_training_free("clip:ViT-B-32/openai", ["stir", "stir"]), "names"),
-    ],
-)
-def test_what_cannot_be_is_told_at_once(make, place):
-    with refused(place):
-        make()

@@ -23,7 +23,7 @@ from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import validate
 
 from ..refusals import refused
-from ..small import segmenter_of
+from ..small import ZERO_SHOT, segmenter_of
 
 
 def test_windows_by_hand():
@@ -228,14 +228,8 @@ def test_evaluate_validate_and_segment_read_the_same_windows(tiny, workbench, tm
 def test_calibration_reads_the_same_windows(tiny, tmp_path, monkeypatch):
     """With classes held out, gamma and every way of the report come from windows too."""
     lengths, real = [], FACT.forward
-    zero_shot = {
-        "data": {"holdout": "zero_shot/A.json"},
-        "model": {"head": "text"},
-        "text": {"encoder": "hash:32", "parts": ["factors"]},
-        "decode": {"window": 64, "overlap": 16, "prior": "frames+posterior", "prior_weight": 0.3},
-        "train": {"epochs": 1},
-    }
-    train(tiny(**zero_shot), tmp_path / "run")
+    decode = {"window": 64, "overlap": 16, "prior": "frames+posterior", "prior_weight": 0.3}
+    train(tiny(**ZERO_SHOT, decode=decode), tmp_path / "run")
     monkeypatch.setattr(
         FACT, "forward", lambda self, x, *rest, **how: lengths.append(x.shape[1]) or real(self, x, *rest, **how)
     )

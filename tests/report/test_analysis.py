@@ -14,6 +14,7 @@ from fact_clip.report.analysis import (
     factor_confusions,
     histogram,
     least_certain,
+    segments,
     step_of,
 )
 from fact_clip.report.record import Video
@@ -64,20 +65,12 @@ def test_confusions_by_factor():
         ("000111", "000111", Cuts(2, 2, 0, 0, 2)),
         ("000000", "010101", Cuts(1, 6, 1, 0, 0)),  # six predicted segments in one true one
         ("010101", "000000", Cuts(6, 1, 0, 1, 0)),  # and the reverse: the predicted one lies in none by half
-        (
-            "000111",
-            "002211",
-            Cuts(2, 3, 1, 0, 1),
-        ),  # the second lies in both by half its length: it counts for the first
+        ("000111", "002211", Cuts(2, 3, 1, 0, 1)),  # the second lies by half in both: it counts for the first
         ("..0000", "112222", Cuts(1, 2, 0, 0, 1)),  # what is predicted before the first label lies nowhere
     ],
 )
 def test_cuts(truth, prediction, expected):
     assert Cuts.of(labels(truth), labels(prediction)) == expected
-
-
-def test_cuts_add_up():
-    assert Cuts(1, 2, 3, 4, 5) + Cuts(1, 1, 1, 1, 1) == Cuts(2, 3, 4, 5, 6)
 
 
 def test_boundaries_of_evenly_timed_videos_are_in_seconds():
@@ -132,3 +125,16 @@ def test_least_certain_segments_come_first():
         {"video": 1, "index": 1, "start": 2, "stop": 4, "label": 2, "confidence": 0.25, "true": -1},
         {"video": 0, "index": 0, "start": 0, "stop": 3, "label": 0, "confidence": 0.75, "true": 0},
     ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_nearest_boundary_is_that_of_all_pairs(seed):
+    rng = np.random.default_rng(seed)
+    rows = {row: np.repeat(rng.integers(0, 3, 12), 5)[rng.integers(0, 4) :][:50] for row in ("truth", "prediction")}
+    rows = {row: np.where(rng.random(50) < 0.1, 3, own[:50]) for row, own in rows.items()}
+    edges, guesses = ([run[0] for run in segments(rows[row])[1:]] for row in ("truth", "prediction"))
+    expected = []
+    for edge in edges:
+        distances = [abs(guess - edge) for guess in guesses]
+        expected.append(guesses[distances.index(min(distances))] - edge)  # of two equally near the earlier
+    assert boundaries([Video("v", rows, {}, None)])["offsets"] == sorted(expected)

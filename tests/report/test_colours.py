@@ -16,9 +16,6 @@ def test_sixty_colours_stay_apart():
     # 0.02 is about the least that is seen side by side
     assert min(distances) > 0.08
     assert len(set(palette(300))) == 300
-
-
-def test_palettes_begin_alike():
     assert palette(60)[:7] == palette(7)
     assert palette(0) == ()
 
@@ -30,8 +27,5 @@ def test_a_class_has_the_colour_and_the_number_of_its_place_among_the_actions():
         "no action": {"colour": None, "number": None, "index": 1},
         "stir": {"colour": palette(2)[1], "number": 2, "index": 2},
     }
-
-
-def test_more_names_leave_the_colours_of_the_first_ones():
     few, more = class_colours(["a", "b"]), class_colours(["a", "b", "c"])
     assert {name: more[name] for name in few} == few

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,9 @@ import pytest
 from fact_clip import load, training
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
+from fact_clip.inference.scorer import Scorer
 from fact_clip.report.record import ROWS, Record, Video
-from fact_clip.run import Run
-
-from ..refusals import refused
+from fact_clip.run import LoadedRun, Run
 
 NAMES = Vocabulary.from_names(["no action", "pour", "stir"], background=["no action"])
 
@@ -52,31 +52,8 @@ def test_a_record_comes_back(tmp_path):
     assert "tokens" not in after.videos[1].labels
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("truth", np.full(6, 3)),
-        ("prediction", np.full(6, -1)),
-        ("frames_confidence", np.full(6, np.nan)),
-        ("lengths", np.array([4, -2])),
-        ("training_frames", np.zeros(2, int)),
-        ("about", np.array('{"format": 7}')),
-    ],
-)
-def test_what_is_no_record_is_refused(name, value, tmp_path):
-    path = tmp_path / "evaluation.npz"
-    made().save(path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    np.savez(path, **{**arrays, name: value})
-    with refused(path):
-        Record.load(path)
-
-
 @pytest.fixture(scope="module")
 def evaluated(tiny_run, tmp_path_factory) -> Path:
-    import shutil
-
     run = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("record") / "run"))
     training.evaluate(run)
     return run
@@ -101,9 +78,6 @@ def test_voters_are_those_that_are_fused(evaluated):
     run = Run.read(evaluated)
     dataset = Dataset.open(run.config.data)
     kept = {video.name: video for video in Record.load(evaluated / "evaluation.npz").videos}
-    from fact_clip.inference.scorer import Scorer
-    from fact_clip.run import LoadedRun
-
     for row, weight in (("frames", 1.0), ("tokens", 0.0)):
         told = Run.read(evaluated, [f"decode.frame_weight={weight}", "decode.switch_penalty=0"])
         segmenter = Scorer(LoadedRun(told, told.models()))

@@ -146,11 +146,3 @@ def test_the_folder_of_a_sweep_stands_for_its_runs(tmp_path):
     (tmp_path / "evaluation.json").write_text("{}")
     with refused("evaluation.json"):
         evaluations([tmp_path])
-
-
-@pytest.mark.parametrize("key", ["per_class", "metrics", "background_counted"])
-def test_a_damaged_result_is_one_line(evaluated, key):
-    one = evaluated([rows_of([1], [1])])
-    del one.result[key]
-    with refused("evaluation.json"):
-        summary([one])

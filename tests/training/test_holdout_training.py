@@ -10,25 +10,19 @@ import pytest
 import torch
 
 import fact_clip
-from fact_clip.config import Config
+from fact_clip.config import Config, merged
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.run import Run
 from fact_clip.training import evaluate, train
 
 from ..refusals import refused
+from ..small import ZERO_SHOT
 from .runs import assert_same, assert_same_runs, weights
-
-ZERO_SHOT = {
-    "data": {"holdout": "zero_shot/A.json"},
-    "model": {"head": "text"},
-    "text": {"encoder": "hash:32", "parts": ["factors"]},
-    "train": {"epochs": 1},
-}
 
 
 def joined(**groups):
-    return {key: {**ZERO_SHOT.get(key, {}), **groups.get(key, {})} for key in {*ZERO_SHOT, *groups}}
+    return merged(ZERO_SHOT, groups)
 
 
 @pytest.mark.parametrize("head", ["text", "closed"])

@@ -17,6 +17,7 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.training import train, trainer
 
 from ..refusals import refused
+from ..small import write_dataset
 
 
 @pytest.fixture
@@ -93,14 +94,10 @@ print(json.dumps(peaks))
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 def test_many_videos_train_in_little_memory(tiny, tmp_path):
     """320 MB of features add less than 100 MB to the peak of a training on 16 MB of them."""
-    (root := tmp_path / "data").mkdir()
-    for folder in ("groundTruth", "features", "splits"):
-        (root / folder).mkdir()
-    (root / "mapping.txt").write_text("".join(f"{index} action {index}\n" for index in range(8)))
-    labels = "".join(f"action {frame // 128}\n" for frame in range(1024))
-    names = [f"v{number}" for number in range(41)]
+    actions, names = [f"action {index}" for index in range(8)], [f"v{number}" for number in range(41)]
+    labels = [actions[frame // 128] for frame in range(1024)]
+    root = write_dataset(tmp_path / "data", actions, dict.fromkeys(names, labels))
     for name in names:
-        (root / "groundTruth" / f"{name}.txt").write_text(labels)
         # a file with a hole for its zeros: nothing is written, all of it can be read
         rows = np.lib.format.open_memmap(
             root / "features" / f"{name}.npy", mode="w+", dtype=np.float32, shape=(1024, 2048)

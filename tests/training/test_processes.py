@@ -20,6 +20,7 @@ from fact_clip.training import ensemble, evaluate, train, trainer
 from fact_clip.weights import read_weights
 
 from ..refusals import refused
+from ..small import ZERO_SHOT
 from .runs import RANDOM, ROOT, Cut, assert_same_runs, cut_at, log_of, weights
 
 # Trains, notes the videos of each step, saves after each step, and kills its first process at step number CUT.
@@ -179,9 +180,7 @@ def test_two_processes_score_and_segment_as_one(by_two, tmp_path):
 @pytest.mark.slow
 def test_two_processes_score_unseen_classes_as_one(tiny, tmp_path):
     """What the model says of each video is gathered, and decoded with every gamma."""
-    text = {"encoder": "hash:32", "parts": ["factors"]}
-    config = tiny(data={"holdout": "zero_shot/A.json"}, model={"head": "text"}, text=text, train={"epochs": 1})
-    train(config, tmp_path / "run")
+    train(tiny(**ZERO_SHOT), tmp_path / "run")
     expected = json.loads(json.dumps(evaluate(tmp_path / "run")))
     answer = launched(2, ["-m", "fact_clip", "evaluate", str(tmp_path / "run"), "--json"])
     assert json.loads(answer.stdout) == expected

@@ -14,14 +14,8 @@ from fact_clip.training import evaluate, sweep, trainer
 from fact_clip.training.sweep import main_figures, read_axes
 
 from ..refusals import refused
+from ..small import ZERO_SHOT
 from .runs import Cut, cut_at
-
-ZERO_SHOT = {
-    "data": {"holdout": "zero_shot/A.json"},
-    "model": {"head": "text"},
-    "text": {"encoder": "hash:32", "parts": ["factors"]},
-    "train": {"epochs": 1},
-}
 
 
 def test_mean_and_deviation_of_each_figure(tiny, tmp_path):

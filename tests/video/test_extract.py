@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 
@@ -178,20 +177,6 @@ def test_a_faulty_encoder_stops_all(video, tmp_path):
 
     with refused("frame encoder 'x'"):
         extract_all([video("a.mp4"), video("a.mkv")], Faulty(0), tmp_path)
-
-
-def test_faults_are_told(video, tmp_path):
-    with refused("batch"):
-        extract(video("a.mp4"), GRID, tmp_path, Settings(batch=0))
-    (tmp_path / "file").touch()
-    with refused("a.npy"):
-        extract(video("a.mp4"), GRID, tmp_path / "file" / "below")
-    with refused("none.json"):
-        describe(tmp_path / "none.npy")
-    for content, place in (("{", "bad.json:1"), (json.dumps({"fps": 5}), "bad.json")):
-        (tmp_path / "bad.json").write_text(content)
-        with refused(place):
-            describe(tmp_path / "bad.npy")
 
 
 def test_two_extractions_of_one_video_do_not_write_one_file(tmp_path):
