@@ -35,6 +35,17 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
+SIZES = {
+    "hidden": 24,
+    "frame_dim": 16,
+    "frame_layers": 3,
+    "action_dim": 16,
+    "action_layers": 1,
+    "heads": 2,
+    "feedforward": 16,
+}
+"""Blocks of models that compute in a moment."""
+
 ZERO_SHOT: dict[str, dict[str, Any]] = {
     "data": {"holdout": "zero_shot/A.json"},
     "model": {"head": "text"},

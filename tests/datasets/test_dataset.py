@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,15 +225,3 @@ def test_not_finite(open_set, root, bad):
         assert "frame 17, column 3" in caught.message
     with refused("c.npy"):
         dataset.transformed("c", FeatureTransform((), None, None, 5))
-
-
-def test_each_file_is_read_once(open_set, root, monkeypatch):
-    reads = Counter[str]()
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.update([path.name]) or read_bytes(path))
-    dataset = open_set(validation=0.34, holdout=["stir"], background=["idle"])
-    dataset.check()
-    dataset.with_config(dataset.config.model_copy(update={"validation_part": 1})).check()
-    dataset.with_holdout(None).check()
-    text_files = [path.name for path in root.rglob("*") if path.suffix in (".txt", ".bundle")]
-    assert reads == dict.fromkeys(text_files, 1)

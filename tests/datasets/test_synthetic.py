@@ -8,16 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from fact_clip.config import AugmentConfig, DataConfig
+from fact_clip.config import DataConfig
 from fact_clip.core import Vocabulary, runs
 from fact_clip.datasets.benchmarks import BENCHMARKS, verb_object_tool
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.synthetic import FACTORS, UNSEEN, VALIDATION_UNSEEN, draw_actions, write_workbench
-
-from ..small import training_batches
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +38,6 @@ def test_layout_and_sizes(dataset):
     assert max(lengths) < 1100
     for names in (dataset.train, dataset.test):
         assert dataset.class_counts(names).min() > 0
-
-
-def test_durations_in_seconds(dataset):
-    seconds = [(stop - start) / 15 for name in dataset.train for start, stop, _ in runs(dataset.labels(name))]
-    assert min(seconds) == 1.0
-    assert max(seconds) <= 2 * 8.0  # two actions of one name may stand side by side
-    assert 1.5 < np.median(seconds) < 2.5
-    assert np.mean(seconds) > np.median(seconds)  # skewed to the right
 
 
 def test_persons_stay_on_one_side_and_every_video_is_tested_once(dataset):
@@ -104,58 +92,6 @@ def test_other_sizes(tmp_path):
     assert (dataset.train, dataset.test) == (("person2_video1",), ("person1_video1",))
     assert dataset.input_dim == 16
     assert min(stop - start for start, stop, _ in runs(dataset.labels("person1_video1"))) >= 10
-
-
-def columns(dataset: Dataset, names: tuple[str, ...], transform: FeatureTransform) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.concatenate([dataset.transformed(name, transform) for name in names]).astype(np.float64)
-    return np.c_[rows, np.ones(len(rows))], np.concatenate([dataset.labels(name) for name in names])
-
-
-def test_frames_alone_are_not_enough(dataset):
-    transform = FeatureTransform.fit((dataset.features(name) for name in dataset.train), standardize=True)
-    rows, labels = columns(dataset, dataset.train, transform)
-    targets = np.eye(len(dataset.vocabulary))[labels]
-    weights = np.linalg.solve(rows.T @ rows + 10 * np.eye(rows.shape[1]), rows.T @ targets)
-    rows, labels = columns(dataset, dataset.test, transform)
-    assert 0.5 < ((rows @ weights).argmax(axis=1) == labels).mean() < 0.75
-
-
-class Dilated(torch.nn.Module):
-    """Five dilated convolutions with residuals: a small model that looks about two seconds around."""
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.first = torch.nn.Conv1d(width, 48, 1)
-        self.layers = torch.nn.ModuleList(
-            torch.nn.Conv1d(48, 48, 3, padding=2**level, dilation=2**level) for level in range(5)
-        )
-        self.last = torch.nn.Conv1d(48, classes, 1)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        x = self.first(features.transpose(1, 2))
-        for layer in self.layers:
-            x = x + torch.relu(layer(x))
-        return self.last(x)
-
-
-def test_a_small_temporal_model_does_it(dataset):
-    transform = FeatureTransform.fit((dataset.features(name) for name in dataset.train), standardize=True)
-    torch.manual_seed(0)
-    model = Dilated(transform.width, len(dataset.vocabulary))
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    for epoch in range(15):
-        for batch in training_batches(dataset, dataset.train, transform, AugmentConfig(channels=0.1), 4, 0, epoch):
-            loss = torch.nn.functional.cross_entropy(model(batch.features), batch.labels, ignore_index=-1)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    right = total = 0
-    with torch.no_grad():
-        for name in dataset.test:
-            features, labels = torch.tensor(dataset.transformed(name, transform)), dataset.labels(name)
-            right += int((model(features[None])[0].argmax(dim=0).numpy() == labels).sum())
-            total += len(labels)
-    assert right / total > 0.8
 
 
 def test_pictures_show_the_action():

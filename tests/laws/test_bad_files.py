@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,12 +78,6 @@ def put(path: Path, content: Content) -> None:
 
 def faults(form: str) -> dict[str, Content]:
     return {**FAULTS["any"], **FAULTS[form]}
-
-
-def pairs(forms: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Files, each with every fault that does harm."""
-    found = [(name, fault) for name, form in forms.items() for fault in faults(form)]
-    return [pair for pair in found if pair not in HARMLESS]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ from fact_clip.metrics.report import PROFILES
 from fact_clip.models import FACT, Classes
 from fact_clip.models.heads import HEADS
 
+from ..small import SIZES
+
 C, T, WIDTH = 5, 40, 6
 ORDER = [3, 0, 4, 1, 2]  # of the classes
 RNG = np.random.default_rng(11)
@@ -40,15 +42,6 @@ RNG = np.random.default_rng(11)
 
 # --- heads ------------------------------------------------------------------------------------------------
 
-SMALL = {
-    "hidden": 24,
-    "frame_dim": 16,
-    "frame_layers": 3,
-    "action_dim": 16,
-    "action_layers": 1,
-    "heads": 2,
-    "feedforward": 16,
-}
 _VERB, _NOUN = (0, 0, 1, 1, 2), (0, 1, 0, 2, 1)
 CLASSES: dict[str, Classes] = {
     "closed": Classes(C),
@@ -70,7 +63,7 @@ def model_of(head: str, order: list[int] | None = None) -> FACT:
     if classes.verb:
         verb, noun = (tuple(own[place] for place in order) for own in (_VERB, _NOUN))
         classes = Classes(C, verb, noun, 3, 3)
-    values: dict[str, Any] = {"blocks": "iuU", "tokens": 6, "head": head, "input": SMALL}
+    values: dict[str, Any] = {"blocks": "iuU", "tokens": 6, "head": head, "input": SIZES}
     if head == "similarity":
         values["similarity"] = {"channels": 8, "layers": 2}
     more: dict[str, torch.Tensor] = {}

@@ -11,16 +11,10 @@ from fact_clip.config import LossConfig, ModelConfig
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 
+from ..small import SIZES
+
 LENGTHS = (1, 2, 37, 900)
-SMALL = {
-    "hidden": 24,
-    "frame_dim": 16,
-    "frame_layers": 4,
-    "action_dim": 16,
-    "action_layers": 2,
-    "heads": 2,
-    "feedforward": 16,
-}
+SMALL = {**SIZES, "frame_layers": 4, "action_layers": 2}
 VERB_NOUN = Classes(5, (0, 0, 1, 1, 2), (0, 1, 0, 2, 1), 3, 3)
 CASES = {
     "iuUU m2": ({"blocks": "iuUU"}, Classes(5)),

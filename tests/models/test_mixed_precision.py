@@ -14,15 +14,8 @@ from fact_clip.models.branches import cut_segments, pool_segments
 from fact_clip.models.kernels import BidirectionalGRU
 from fact_clip.models.objects import ObjectEvidence
 
-SIZES = {
-    "hidden": 24,
-    "frame_dim": 16,
-    "frame_layers": 3,
-    "action_dim": 16,
-    "action_layers": 1,
-    "heads": 2,
-    "feedforward": 16,
-}
+from ..small import SIZES
+
 HEADS = {
     "closed": Classes(5),
     "verb-noun": Classes(5, (0, 0, 1, 1, 2), (0, 1, 0, 2, 1), 3, 3),

@@ -52,8 +52,3 @@ def test_three_videos_stand_for_all(tiny, monkeypatch):
     validated = sum(frames[name] for name in dataset.validation) / frames[seen["validation"][0]]
     assert found.validation == pytest.approx(2 * 0.5 * validated)
     assert found.videos == 3
-
-
-def test_real_steps_take_time(tiny):
-    found = estimate(tiny())
-    assert min(found.start, found.epoch, found.validation) > 0

@@ -22,19 +22,9 @@ from fact_clip.training.plan import resolve
 
 sweep_module = import_module("fact_clip.training.sweep")  # the package has a function of that name
 
-SMALL = [
-    "data.stride=4",
-    "model.input.hidden=32",
-    "model.input.frame_dim=8",
-    "model.input.frame_layers=2",
-    "model.input.action_dim=8",
-    "model.input.heads=2",
-    "model.input.feedforward=8",
-    "model.update.frame_layers=1",
-    "text.encoder=hash:32",
-    "train.epochs=1",
-    "train.device=cpu",
-]
+SIZES = ("hidden=32", "frame_dim=8", "frame_layers=2", "action_dim=8", "heads=2", "feedforward=8")
+SMALL = [*(f"model.input.{size}" for size in SIZES), "model.update.frame_layers=1", "data.stride=4"]
+SMALL += ["text.encoder=hash:32", "train.epochs=1", "train.device=cpu"]
 UNSEEN = ["insert bolt", "screw nut with wrench"]
 
 

@@ -55,16 +55,8 @@ class Copies(TorchFunctionMode):
 def test_the_count_sees_what_waits() -> None:
     found, x = Counter[str](), torch.tensor([1.0, -1.0])
     with Operations(found), Copies(found):
-        (
-            x.sum().item(),
-            bool((x > 0).any()),
-            x[x > 0],
-            x.nonzero(),
-            x.cpu(),
-            x.tolist(),
-            x.to("cpu"),
-            x.to(torch.float64),
-        )
+        x.sum().item(), bool((x > 0).any()), x[x > 0], x.nonzero()
+        x.cpu(), x.tolist(), x.to("cpu"), x.to(torch.float64)
         x + 1, x[torch.tensor([0])], torch.where(x > 0, x, 0)
     assert found == {"_local_scalar_dense": 2, "mask": 1, "nonzero": 1, "cpu": 1, "tolist": 1, "to": 1}
 

@@ -73,10 +73,6 @@ def test_a_range_is_its_part_of_the_whole(video, name, start, stop):
     assert numbers(path, fps=10, start=start, stop=stop) == grid
 
 
-def test_a_range_beyond_the_end_is_empty(video):
-    assert numbers(video("a.mkv"), start=60.0) == []
-
-
 def test_times_count_from_the_start_of_the_file(video):
     path = video("late.mp4", 120, times=[time + 171 for time in TIMES])
     assert next(frames(path)).time == pytest.approx(0, abs=1e-3)
@@ -191,10 +187,6 @@ BAD = {
     "no video stream (only audio)": audio_only,
     "not a video": lambda folder, video: (folder / "bad.mp4").write_text("hello\n" * 100),
     "its index is cut off": lambda folder, video: cut(video("bad.mp4"), folder),
-    "an empty file": lambda folder, video: (folder / "bad.mp4").touch(),
-    "no such file": lambda folder, video: None,
-    "a folder": lambda folder, video: (folder / "bad.mp4").mkdir(),
-    "not a video, or": lambda folder, video: (folder / "bad.mp4").write_bytes(np.random.default_rng(0).bytes(9999)),
 }
 
 
@@ -204,12 +196,6 @@ def test_what_is_no_video_is_one_error(video, tmp_path, found):
     for look in (probe, lambda path: list(frames(path, keep_going=True))):
         with refused("bad.mp4"):
             look(tmp_path / "bad.mp4")
-
-
-def test_a_file_without_a_frame(video, tmp_path):
-    path = cut(video("a.mkv"), tmp_path, 0.01)
-    with refused("a.mkv"):
-        list(frames(path, keep_going=True))
 
 
 def test_one_frame(tmp_path):
