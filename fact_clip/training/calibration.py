@@ -71,21 +71,21 @@ class Scored:
 
     def __init__(
         self,
-        segmenter: Scorer,
+        scorer: Scorer,
         dataset: Dataset,
         names: Sequence[str],
         actions: Sequence[str] | None = None,
         scores: Sequence[Scores] | None = None,
     ) -> None:
-        self.segmenter, self.choice = segmenter, segmenter.choose(actions)
+        self.scorer, self.choice = scorer, scorer.choose(actions)
         self.vocabulary, self.column_of = self.choice.extend(dataset.vocabulary)
-        self.scores = scores or [segmenter.score(dataset.features(name), self.choice) for name in names]
+        self.scores = scores or [scorer.score(dataset.features(name), self.choice) for name in names]
         self.truth = [dataset.labels(name) for name in names]
 
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
         """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
-        return [self.column_of[decode_scores(scores, choice, self.segmenter.settings)[0]] for scores in self.scores]
+        return [self.column_of[decode_scores(scores, choice, self.scorer.settings)[0]] for scores in self.scores]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -98,7 +98,7 @@ class Scored:
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         seen = np.array([name in calibration.seen for name in names])
         for scores in paced(self.scores, "decoding with each gamma", logger):
-            yield self.column_of[decode_gammas(scores, choice, seen, gammas, self.segmenter.settings)]
+            yield self.column_of[decode_gammas(scores, choice, seen, gammas, self.scorer.settings)]
 
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
@@ -154,32 +154,32 @@ def judges(
     """
     if not run.config.train.member_parts:
         return [Scorer(LoadedRun(run, run.models(), calibration), device)], [dataset]
-    segmenters, datasets = [Scorer(LoadedRun(run, [run.model()], calibration), device)], [dataset]
+    scorers, datasets = [Scorer(LoadedRun(run, [run.model()], calibration), device)], [dataset]
     for member in map(Run.read, member_folders(run.path, run.config.train.members)):
         # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
         data = run.config.data.model_copy(update={"validation_part": member.config.data.validation_part})
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
-        segmenters.append(Scorer(loaded, device))
+        scorers.append(Scorer(loaded, device))
         datasets.append(dataset.with_config(data))
-    return segmenters, datasets
+    return scorers, datasets
 
 
-def calibrate(segmenters: Sequence[Scorer], datasets: Sequence[Dataset]) -> Calibration:
+def calibrate(scorers: Sequence[Scorer], datasets: Sequence[Dataset]) -> Calibration:
     """Gamma by the rule and the prior of the configuration, from validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes
     all classes without training frames as rivals of the seen ones, since it reads S alone.
 
     Args:
-        segmenters: the segmenter that is used later; or the members of an ensemble with validation videos of their own.
+        scorers: the scorer that is used later; or the members of an ensemble with validation videos of their own.
         datasets: for each the data with its validation videos.
     """
-    dataset, config = datasets[0], segmenters[0].run.config.decode
+    dataset, config = datasets[0], scorers[0].run.config.decode
     check_rules(config, datasets)
     needs_model = config.gamma_rule != "none" or config.prior in ASKS_MODEL
-    pairs = zip(segmenters, datasets, strict=True) if needs_model else ()
-    scored = [Scored(segmenter, data, data.validation) for segmenter, data in pairs]
+    pairs = zip(scorers, datasets, strict=True) if needs_model else ()
+    scored = [Scored(scorer, data, data.validation) for scorer, data in pairs]
     start = _with_prior(uncalibrated(dataset, config.prior_weight), dataset, config.prior, scored)
     if config.gamma_rule == "none" or not dataset.validation:
         return start
@@ -253,10 +253,10 @@ def learn_confidence(
     if run.config.model.transcript or not dataset.validation:
         return None
     labels, scores, truth = list[NDArray[np.int64]](), list[NDArray[np.float64]](), list[NDArray[np.int64]]()
-    segmenters, datasets = judges(run, dataset, device, calibration)
-    for segmenter, data in zip(segmenters, datasets, strict=True):
+    scorers, datasets = judges(run, dataset, device, calibration)
+    for scorer, data in zip(scorers, datasets, strict=True):
         for name in paced(data.validation, "confidences of validation videos", logger):
-            predicted, score = segmenter.predict(data.features(name))
+            predicted, score = scorer.predict(data.features(name))
             labels.append(predicted)
             scores.append(score.astype(np.float64))
             truth.append(data.labels(name))

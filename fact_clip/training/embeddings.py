@@ -27,13 +27,13 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
     the unit vectors that the last block compares; else frames and tokens are its features. Frames have their true
     class, tokens (without null) the one that they stand for.
     """
-    segmenter, dataset = open_run(run_dir, (), device)
-    last, read = segmenter.model.block_list[-1], dict[str, tuple[Tensor, Tensor]]()
+    scorer, dataset = open_run(run_dir, (), device)
+    last, read = scorer.model.block_list[-1], dict[str, tuple[Tensor, Tensor]]()
 
     def listen(kind: str) -> Callable[..., None]:
         def keep(head: TextHead, inputs: tuple[Any, ...], _: Any) -> None:
             queries, keys = head.compared(*inputs[:2])
-            read[kind] = queries[0].flatten(1), keys[: len(segmenter.vocabulary)].flatten(1)  # (N, S*P), (C, S*P)
+            read[kind] = queries[0].flatten(1), keys[: len(scorer.vocabulary)].flatten(1)  # (N, S*P), (C, S*P)
 
         return keep
 
@@ -43,10 +43,10 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         if isinstance(head, TextHead)
     ]
     pairs_of: dict[str, list[tuple[NDArray[np.floating], NDArray[np.int64]]]] = {}
-    for _, rows, output, truth in _outputs(segmenter, dataset, split):
+    for _, rows, output, truth in _outputs(scorer, dataset, split):
         block = output.blocks[-1]
         stands_for = block.token_logits[0].argmax(-1).cpu().numpy()
-        stands_for = np.where(stands_for < len(segmenter.vocabulary), stands_for, -1)
+        stands_for = np.where(stands_for < len(scorer.vocabulary), stands_for, -1)
         frames = read["frames"][0] if read else block.frame_features[0]
         tokens = read["tokens"][0] if read else block.token_features[0]
         pairs_of.setdefault("features", []).append((rows.cpu().numpy(), truth))
@@ -64,11 +64,11 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
 
 def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, Iterator[Frames]]:
     """Return the classes, and what the (first) model of a run makes of the videos of a split, for `draw_frames`."""
-    segmenter, dataset = open_run(run_dir, (), device)
-    stride = segmenter.run.config.data.stride
+    scorer, dataset = open_run(run_dir, (), device)
+    stride = scorer.run.config.data.stride
 
     def states() -> Iterator[Frames]:
-        for name, _, output, truth in _outputs(segmenter, dataset, split):
+        for name, _, output, truth in _outputs(scorer, dataset, split):
             last = output.blocks[-1]
             scores = output.log_probs(last.frame_logits)[0].cpu().numpy()
             yield name, dataset.features(name)[::stride], last.frame_features[0].cpu().numpy(), scores, truth
@@ -77,17 +77,15 @@ def frame_states(run_dir: str | Path, split: str, device: str = "auto") -> tuple
     return dataset.vocabulary, states()
 
 
-def _outputs(
-    segmenter: Scorer, dataset: Dataset, split: str
-) -> Iterator[tuple[str, Tensor, Output, NDArray[np.int64]]]:
+def _outputs(scorer: Scorer, dataset: Dataset, split: str) -> Iterator[tuple[str, Tensor, Output, NDArray[np.int64]]]:
     """Yield the name, input (T', D), output and labels (T',) of each video of a split, at the stride of the run."""
-    stride, has_transcript = segmenter.run.config.data.stride, segmenter.run.config.model.transcript
+    stride, has_transcript = scorer.run.config.data.stride, scorer.run.config.model.transcript
     for name in split_names(dataset, split):
-        rows = torch.from_numpy(segmenter.run.transform(dataset.features(name))[::stride]).to(segmenter.device)
+        rows = torch.from_numpy(scorer.run.transform(dataset.features(name))[::stride]).to(scorer.device)
         order = None
         if has_transcript:
-            transcript = segmenter.vocabulary.encode(given_transcript(dataset, name))
-            order = torch.from_numpy(transcript).unsqueeze(0).to(segmenter.device)
+            transcript = scorer.vocabulary.encode(given_transcript(dataset, name))
+            order = torch.from_numpy(transcript).unsqueeze(0).to(scorer.device)
         with torch.inference_mode():
-            output = segmenter.model(rows.unsqueeze(0), transcript=order)
+            output = scorer.model(rows.unsqueeze(0), transcript=order)
         yield name, rows, output, dataset.labels(name)[::stride]

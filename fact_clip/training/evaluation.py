@@ -70,14 +70,14 @@ def evaluate(
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
-    segmenter, dataset = open_run(run_dir, overrides, device)
-    segmenter.reader.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
-    if actions is None and segmenter.run.config.model.is_open and any(map(_names_encoder, overrides)):
+    scorer, dataset = open_run(run_dir, overrides, device)
+    scorer.reader.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
+    if actions is None and scorer.run.config.model.is_open and any(map(_names_encoder, overrides)):
         logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
-    run, config = segmenter.run, segmenter.run.config
-    names, choice = split_names(dataset, split), segmenter.choose(actions)
+    run, config = scorer.run, scorer.run.config
+    names, choice = split_names(dataset, split), scorer.choose(actions)
     vocabulary, column_of = choice.extend(dataset.vocabulary)
-    processes, kind = Processes(segmenter.device), split if actions is None else f"{split}_actions"
+    processes, kind = Processes(scorer.device), split if actions is None else f"{split}_actions"
     record, written = (
         inside(run.path, f"{evaluation_stem(split, actions is not None)}{ending}") for ending in (".npz", ".json")
     )
@@ -88,8 +88,8 @@ def evaluate(
     for name in paced(local_videos, "evaluating", logger, progress):
         features = dataset.features(name)
         transcript = given_transcript(dataset, name) if config.model.transcript else None
-        scores = segmenter.score(features, choice, transcript=transcript)
-        frame_rows = {"prediction": decode_scores(scores, choice, segmenter.settings), **voter_labels(scores, choice)}
+        scores = scorer.score(features, choice, transcript=transcript)
+        frame_rows = {"prediction": decode_scores(scores, choice, scorer.settings), **voter_labels(scores, choice)}
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
         results.append((frame_rows, scores.to("cpu") if dataset.holdout is not None else None))
     results = processes.gather(results, len(names))
@@ -97,7 +97,7 @@ def evaluate(
         {row: (column_of[labels], shares) for row, (labels, shares) in frame_rows.items()} for frame_rows, _ in results
     ]
     prediction = [frame_rows["prediction"][0] for frame_rows in rows]
-    scored = [scores.to(segmenter.device) for _, scores in results if scores is not None]
+    scored = [scores.to(scorer.device) for _, scores in results if scores is not None]
     if processes.is_main:
         for name, labels in zip(names, prediction, strict=True):
             lines = vocabulary.decode(labels)
@@ -109,14 +109,14 @@ def evaluate(
     figures = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **figures}
     result["reliability"] = _reliability(
-        segmenter, truth, prediction, [frame_rows["prediction"][1] for frame_rows in rows]
+        scorer, truth, prediction, [frame_rows["prediction"][1] for frame_rows in rows]
     )
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
-        result["zero_shot"] = zero_shot.report(segmenter, dataset, names, actions, scored)
+        result["zero_shot"] = zero_shot.report(scorer, dataset, names, actions, scored)
     if processes.is_main:
-        _record(segmenter, dataset, vocabulary, names, rows).save(record)
+        _record(scorer, dataset, vocabulary, names, rows).save(record)
         write_value(written, result)
     return result
 
@@ -131,7 +131,7 @@ def evaluation_stem(split: str, has_actions: bool = False) -> str:
 
 
 def _record(
-    segmenter: Scorer, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
+    scorer: Scorer, dataset: Dataset, vocabulary: Vocabulary, names: Sequence[str], rows: Sequence[Rows]
 ) -> Record:
     """What the report needs of each video; predictions have the confidences that `segment` gives them."""
     from fact_clip.report.record import Record, Video  # the room draws, and loads matplotlib
@@ -143,7 +143,7 @@ def _record(
             name,
             {"truth": dataset.labels(name)} | {row: labels for row, (labels, _) in frame_rows.items()},
             {row: shares.astype(np.float16) for row, (_, shares) in frame_rows.items()}
-            | {"prediction": segmenter.calibrated(frame_rows["prediction"][1]).astype(np.float16)},
+            | {"prediction": scorer.calibrated(frame_rows["prediction"][1]).astype(np.float16)},
             dataset.times(name),
         )
         for name, frame_rows in zip(names, rows, strict=True)
@@ -232,12 +232,12 @@ def _decoding(config: Config) -> tuple[DecodeConfig, int]:
 
 
 def _reliability(
-    segmenter: Scorer, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]], scores: list[Any]
+    scorer: Scorer, truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]], scores: list[Any]
 ) -> dict[str, Any]:
     """How scores, and the confidences made of them, agree with the share of labelled frames that is right."""
     true, guess, score = map(np.concatenate, (truth, prediction, scores))
     score, right = score[true >= 0].astype(np.float64), (guess == true)[true >= 0]
-    after = None if segmenter.confidence is None else reliability(segmenter.confidence.calibrated(score), right)
+    after = None if scorer.confidence is None else reliability(scorer.confidence.calibrated(score), right)
     return {"before": reliability(score, right), "after": after}
 
 
@@ -281,20 +281,20 @@ def score(
     }
 
 
-def validate(segmenter: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
+def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
     """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10.
 
     Processes share the videos; each gets the figures of all.
     """
-    config = segmenter.run.config
+    config = scorer.run.config
     truth = [dataset.labels(name) for name in names]
 
     def predicted(name: str) -> NDArray[np.int64]:
         # Validation videos are training videos, so their labels may give the transcript.
         transcript = _transcript(dataset, dataset.labels(name)) if config.model.transcript else None
-        return segmenter.predict(dataset.features(name), transcript=transcript)[0]
+        return scorer.predict(dataset.features(name), transcript=transcript)[0]
 
-    prediction = Processes(segmenter.device).map(predicted, names)
+    prediction = Processes(scorer.device).map(predicted, names)
     return _figures(config, dataset.vocabulary.background_indices, truth, prediction)
 
 

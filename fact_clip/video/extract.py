@@ -285,6 +285,7 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[T]:
     end = object()
     pool = ThreadPoolExecutor(1)
     try:
+        pool.submit(int).result()  # a thread that a signal catches while it starts is not waited for below
         waiting = deque(pool.submit(next, items, end) for _ in range(depth))
         while True:
             item = waiting.popleft().result()

@@ -73,7 +73,7 @@ def test_three_processes(tmp_path):
         "each": [0, 1, 4, 9, 16, 25, 36],
         "few": ["5", "6"],
         "first": "of 0",
-        "summed": {"a": 1.5, "b": 1.5},
+        "sum": {"a": 1.5, "b": 1.5},
         "gradients": [[4.0, 8.0], [[111.0, 3.0]], None],
     }
     assert found == [expected] * 3
