@@ -27,6 +27,7 @@ from fact_clip.video.extract import Settings, extract
 from fact_clip.video.overlay import write_video
 
 from ..browser import shoot
+from ..small import write_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("heard")]
 
@@ -49,18 +50,12 @@ def film(path: Path, plan, seed: int) -> list[str]:
 def bench(tiny, tmp_path_factory):
     """A data set of rendered films, a run that was trained on it without `NEW`, and a film that shows it."""
     folder = tmp_path_factory.mktemp("bench")
-    data = folder / "data"
-    for part in ("groundTruth", "splits"):
-        (data / part).mkdir(parents=True)
-    rng = np.random.default_rng(0)
+    data, shown, rng = folder / "data", {}, np.random.default_rng(0)
     for number in range(4):
         order = [TRAINED[place] for place in rng.permutation(len(TRAINED))]
-        labels = film(folder / f"v{number}.mp4", [(3 + number % 2, name) for name in order], number)
+        shown[f"v{number}"] = film(folder / f"v{number}.mp4", [(3 + number % 2, name) for name in order], number)
         extract(folder / f"v{number}.mp4", frame_encoder("grid"), data / "features", Settings(fps=ROWS))
-        (data / "groundTruth" / f"v{number}.txt").write_text("".join(f"{name}\n" for name in labels))
-    (data / "mapping.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(FACTORS)))
-    (data / "splits" / "train.split1.bundle").write_text("v0\nv1\nv2\n")
-    (data / "splits" / "test.split1.bundle").write_text("v3\n")
+    write_dataset(data, FACTORS, shown, train=("v0", "v1", "v2"), test=("v3",))
     settings = {
         "data": {"root": str(data), "fps": ROWS, "stride": 1, "standardize": True, "validation": 0.0},
         "model": {"head": "text", "blocks": "i", "input": {"frame_dim": 32, "frame_layers": 4}},

@@ -9,11 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from fact_clip.core import Vocabulary
 from fact_clip.decoding import Calibration, choose_gamma_by_cost, choose_gamma_by_harmonic_mean, factor_frames
 from fact_clip.metrics import SeenUnseenCurve, class_means, curve_of_predictions, harmonic_mean, seen_unseen_curve
 
-from ..refusals import refused, short
 from .words import FRAMES, WORDS
 
 
@@ -113,29 +111,3 @@ def test_calibration_there_and_back(tmp_path):
     calibration = Calibration(("rest", "cut ham"), factor_frames(WORDS, FRAMES), 0.5, 1.25, {"rest": -0.25}, 0.1)
     path.write_text(json.dumps(dataclasses.asdict(calibration)))
     assert Calibration.read(path, WORDS) == calibration
-
-
-VERBS = Vocabulary.from_names(("rest", "cut"), ("rest",), {"rest": (None,), "cut": ("cut",)}, ("verb",))
-GOOD = {"seen": ["rest"], "frames": {"verb": {"cut": 3}}, "prior_weight": 0.5, "gamma": 1.0}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"seen": "rest"},
-        {"gamma": "1"},
-        {"gamma": 1e300},
-        {"frames": {"verb": {"cut": "3"}}},
-        {"frames": {"noun": {"egg": 3}}},
-        {"prior": ["rest"]},
-        {"prior_weight": -1},
-    ],
-)
-def test_a_damaged_calibration_is_one_line(wrong, tmp_path):
-    path = tmp_path / "calibration.json"
-    path.write_text(json.dumps({**GOOD, **wrong}))
-    with refused() as caught:
-        Calibration.read(path, VERBS)
-    assert short(caught.value.where).startswith("calibration.json")
-    path.write_text(json.dumps(GOOD))
-    assert Calibration.read(path, VERBS) == Calibration(("rest",), {"verb": {"cut": 3}}, 0.5, 1.0)

@@ -169,13 +169,6 @@ def test_a_file_and_damaged_ones(tmp_path):
     assert Confidence.read(path) is None
     path.write_text(json.dumps(asdict(found)))
     assert Confidence.read(path) == found
-    for wrong in ({"slope": None}, {"quantiles": [0.5]}):
-        path.write_text(json.dumps(asdict(found) | wrong))
-        with refused("confidence.json"):
-            Confidence.read(path)
-    path.write_text(json.dumps(asdict(found) | {"intercept": float("nan")}))
+    path.write_text(json.dumps(asdict(found) | {"quantiles": [0.5]}))
     with refused("confidence.json"):
-        Confidence.read(path)
-    path.write_text("{")
-    with refused("confidence.json:1"):
         Confidence.read(path)

@@ -13,7 +13,7 @@ import torch
 from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, decoding, load, metrics, report, training
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.core import majority_stride, row_times
-from fact_clip.datasets.holdout import Holdout, rank, select
+from fact_clip.datasets.holdout import Holdout, lost_factors, rank, select
 from fact_clip.datasets.splits import Split, divide, write_splits
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings, TransportSettings
@@ -51,6 +51,17 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: row_times([NAN], 5.0), "shown"),
         (lambda: Vocabulary("ab", (), ("s",), (("a",), ("b",))), "names"),
         (lambda: Vocabulary.from_mapping(3), "mapping"),
+        (lambda: Vocabulary.from_names([]), "names"),
+        (lambda: Vocabulary.from_names(["a", "a"]), "names"),
+        (lambda: Vocabulary.from_names(["a"], ["a", "a"]), "background"),
+        (lambda: Vocabulary.from_names(["a", "b"], factors={"a": ("x",)}), "class 'b'"),
+        (lambda: Vocabulary.from_names(["a", "b"], factors={"a": ("x",), "b": ("x", "y")}), "factors"),
+        (lambda: Vocabulary.from_names(["a"], factors={"a": ("x",)}, slots=("v", "n")), "class 'a'"),
+        (lambda: Vocabulary.from_names(["a"], factors={"a": {"noun": "x"}}, slots=("v", "n")), "class 'a'"),
+        (lambda: ABC.decode([3]), "indices"),
+        (lambda: Segmentation.from_frames([]), "labels"),
+        (lambda: Segmentation(TIMED.segments, -1.0), "fps"),
+        (lambda: majority_stride([], 2), "labels"),
     ],
     "metrics": [
         (lambda: metrics.f1([[0]], [[0]], 0.5), "overlap"),
@@ -61,6 +72,10 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: metrics.compositional_gap([[0, 1]], [[0, 9]], ABC, (1,)), "classes"),
         (lambda: metrics.SeenUnseenCurve([0], [1], [-4]), "unseen"),
         (lambda: metrics.frame_accuracy([np.ma.masked_greater([0, 1], 0)], [[0, 1]]), "ground truth of video 0"),
+        (lambda: metrics.evaluate([[0]], [[0]], profile="ms-tcn"), "profile"),
+        (lambda: metrics.evaluate([], []), "ground truth"),
+        (lambda: metrics.evaluate([[0]], [[-1]]), "prediction of video 0"),
+        (lambda: metrics.evaluate([[0]], [[0]], unseen=[1], background=[1]), "unseen"),
         (lambda: metrics.ausuc([[0, 1]], [[["x", "y"]] * 2], [1]), "scores of video 0"),
     ],
     "decoding": [
@@ -102,6 +117,11 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: write_splits(Path(), [Split(("../x",), ("a",), ("a",))]), "splits"),
         (lambda: Holdout(("a",), train_videos="v"), "holdout.train_videos"),
         (lambda: rank(ABC, "cut ham"), "held_out"),
+        (lambda: Holdout(()), "holdout.unseen"),
+        (lambda: Holdout(("a",), mode="hide"), "holdout.mode"),
+        (lambda: Holdout(("d",)).check(ABC), "holdout.unseen"),
+        (lambda: Holdout(("b", "c")).check(ABC), "holdout"),
+        (lambda: lost_factors(ABC, ["b"], [1, 2]), "counts"),
         (lambda: select(ABC, 1, candidates="ab"), "candidates"),
         (lambda: write_workbench("nowhere", fps=NAN), "workbench, fps"),
     ],

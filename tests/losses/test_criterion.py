@@ -15,16 +15,9 @@ from fact_clip.losses.matching import match, matching_cost
 from fact_clip.models import FACT, Classes
 
 from ..refusals import refused
+from ..small import SIZES
 
-SMALL = {
-    "hidden": 16,
-    "frame_dim": 8,
-    "frame_layers": 3,
-    "action_dim": 8,
-    "action_layers": 1,
-    "heads": 2,
-    "feedforward": 8,
-}
+SMALL = {**SIZES, "hidden": 16, "frame_dim": 8, "action_dim": 8, "feedforward": 8}
 
 
 def model_of(tokens: int, blocks: str = "iuU", classes: int = 4) -> FACT:
