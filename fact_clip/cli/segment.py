@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from fact_clip.cli.console import (
-    AsJson,
-    Device,
-    KeepGoing,
-    TrustEncoder,
-    bars,
-    names,
-    with_decode_options,
-)
+from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars, names, with_decode_options
 from fact_clip.cli.extract import collect
 from fact_clip.cli.model import (
     Actions,

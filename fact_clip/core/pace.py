@@ -46,10 +46,7 @@ class Pace:
 
 
 def paced(
-    items: Collection[Item],
-    what: str,
-    logger: logging.Logger,
-    progress: Callable[[int, int, str], None] | None = None,
+    items: Collection[Item], what: str, logger: logging.Logger, progress: Callable[[int, int, str], None] | None = None
 ) -> Iterator[Item]:
     """The items one by one; before each, `progress` is called with (done, total, item).
 

@@ -19,13 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from fact_clip.core.arguments import names_of, path_of
 from fact_clip.core.errors import FileLocation, InputError
 from fact_clip.core.io import read_lines
-from fact_clip.core.messages import (
-    describe_invalid_name,
-    is_name,
-    normalize,
-    spelling_key,
-    suggest,
-)
+from fact_clip.core.messages import describe_invalid_name, is_name, normalize, spelling_key, suggest
 from fact_clip.core.segments import frame_labels
 
 Factors: TypeAlias = tuple[str | None, ...]

@@ -39,9 +39,7 @@ verb_object_tool = Grammar("{verb} {object} [with {tool}]", none=(NO_ACTION,))
 VERB_OBJECT_TOOL = verb_object_tool.slots
 # Breakfast appends the target to the object: "put_egg2plate", "put_toppingOnTop".
 breakfast_factors = Grammar(
-    "{verb}_{object}[2{}][OnTop][Together]",
-    none=("SIL",),
-    words={"eggs": "egg", "saltnpepper": "salt and pepper"},
+    "{verb}_{object}[2{}][OnTop][Together]", none=("SIL",), words={"eggs": "egg", "saltnpepper": "salt and pepper"}
 )
 salads_factors = Grammar("{verb}_{object}[_into_{target}][_onto_{target}]", none=("action_start", "action_end"))
 verb_and_noun = Grammar("{verb},{noun}", none=("background,background",))

@@ -35,14 +35,7 @@ from fact_clip.datasets.features import (
 )
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
 from fact_clip.datasets.inspect import Inspection
-from fact_clip.datasets.layout import (
-    EXPECTED,
-    WRITE_SPLITS,
-    DataFolder,
-    find_root,
-    overlaps,
-    split_names,
-)
+from fact_clip.datasets.layout import EXPECTED, WRITE_SPLITS, DataFolder, find_root, overlaps, split_names
 from fact_clip.datasets.splits import by_hash, read_groups, together
 
 IGNORED = -1

@@ -19,10 +19,7 @@ from fact_clip.datasets.layout import SPLIT_FILES, split_names
 Way = Literal["leave-out", "folds", "test"]
 
 # How names of videos say who is in them: subj3_boil, person1_video2, P03_cam01, U0209_S0500, S1_Cheese.
-_WHO = (
-    r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)",
-    r"^([PpUuSs])(\d+)",
-)
+_WHO = (r"(?i)((?:subject|subj|sub|person|participant|user|actor|operator|volunteer)[-_ ]?)(\d+)", r"^([PpUuSs])(\d+)")
 
 
 GROUPS = ConfigKey("data.groups")

@@ -50,10 +50,7 @@ class Segmenter:
     """
 
     def __init__(
-        self,
-        scorer: Scorer | SimilarityScorer,
-        encoder: FrameEncoder | None = None,
-        extraction: Settings | None = None,
+        self, scorer: Scorer | SimilarityScorer, encoder: FrameEncoder | None = None, extraction: Settings | None = None
     ) -> None:
         self.scorer, self._encoder = scorer, encoder
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)

@@ -259,12 +259,7 @@ class _TokenLayer(nn.Module):
 
 
 def _multi_head(
-    attention: nn.MultiheadAttention,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    dropout: Dropout,
+    attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: Dropout
 ) -> Tensor:
     """What ``attention`` gives for (B, N, A), (B, K, D) and (B, K, D), with the dropout of this package."""
     if attention.in_proj_weight is None:

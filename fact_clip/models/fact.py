@@ -168,12 +168,7 @@ class FACT(nn.Module):
         return Candidates(text, objects, self.config.similarity.text)
 
     def _scene(
-        self,
-        mask: Tensor,
-        padded: bool,
-        text: Candidates | None,
-        evidence: Tensor | None,
-        transcript: Tensor | None,
+        self, mask: Tensor, padded: bool, text: Candidates | None, evidence: Tensor | None, transcript: Tensor | None
     ) -> Scene:
         """Positions, and the tokens that the first block starts from (docs/method.md, 'Inputs')."""
         batch, frames = mask.shape

@@ -118,11 +118,7 @@ class Record:
 
 
 def _video(
-    name: str,
-    arrays: Mapping[str, NDArray[Any]],
-    frames: slice,
-    times: NDArray[np.float64] | None,
-    n_classes: int,
+    name: str, arrays: Mapping[str, NDArray[Any]], frames: slice, times: NDArray[np.float64] | None, n_classes: int
 ) -> Video:
     """A video from the arrays of all; a ValueError where they do not fit."""
     length = frames.stop - frames.start
