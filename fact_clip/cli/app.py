@@ -130,9 +130,9 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no such address"
-        todo = "name another --port, or 0 for a free one" if port else ""
+        fix = "name another --port, or 0 for a free one" if port else ""
         raise InputError(
-            CommandOption("--host"), f"{host}, port {port} ({reason})", todo or "name an address of this machine"
+            CommandOption("--host"), f"{host}, port {port} ({reason})", fix or "name an address of this machine"
         ) from None
 
 

@@ -203,8 +203,8 @@ def _converted(checkpoint: Path, arguments: Namespace) -> Path:
     from fact_clip.run import Run
 
     if not arguments.cfg:
-        todo = "give --cfg if these are weights of the published code"
-        raise InputError(checkpoint, "not in a run folder of scripts/train.py or fact-clip train", todo)
+        fix = "give --cfg if these are weights of the published code"
+        raise InputError(checkpoint, "not in a run folder of scripts/train.py or fact-clip train", fix)
     config, out = read_settings(arguments.cfg, arguments.set), checkpoint.with_name(f"{checkpoint.name}.run")
     weights = out / "model.safetensors"
     if weights.is_file() and checkpoint.is_file() and weights.stat().st_mtime >= checkpoint.stat().st_mtime:

@@ -149,8 +149,8 @@ def _answered(command: Callable[[], object]) -> int:
         said = (str(error).splitlines() or [""])[0]
         if isinstance(error, RuntimeError) and "allocate" not in said:  # torch has no class for it on the CPU
             raise
-        todo = "smaller train.batch_size, model.tokens or decode.window take less"
-        return _refuse(f"not enough memory for this input ({shortened(said) or 'no more is known'}); {todo}")
+        fix = "smaller train.batch_size, model.tokens or decode.window take less"
+        return _refuse(f"not enough memory for this input ({shortened(said) or 'no more is known'}); {fix}")
     finally:
         logger.removeHandler(lines)
         logger.setLevel(before[0])

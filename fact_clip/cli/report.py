@@ -89,8 +89,8 @@ def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: st
             with progress(f"evaluating {folder.name}") as bar:
                 training.evaluate(folder, split, progress=bar, device=device)
         except MissingDataError as error:
-            todo = f"evaluate it where its data are: fact-clip evaluate {folder} data.root=FOLDER"
-            raise InputError(error.where, error.problem, todo) from None
+            fix = f"evaluate it where its data are: fact-clip evaluate {folder} data.root=FOLDER"
+            raise InputError(error.where, error.problem, fix) from None
 
 
 def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:

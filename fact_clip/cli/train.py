@@ -60,8 +60,8 @@ def train(
     if out.exists() and not out.is_dir():
         raise InputError(out, "this is a file", "name a new folder")
     if not resume and out.exists() and any(out.iterdir()):
-        todo = "give --resume to continue the run there, or another --out"
-        raise InputError(out, "the folder is not empty", todo)
+        fix = "give --resume to continue the run there, or another --out"
+        raise InputError(out, "the folder is not empty", fix)
     combinations = islice(product(*axes.values()), MAX_COMBINATIONS)  # a swept setting may be what another one needs
     configs = [with_values(settings, dict(zip(axes, values, strict=True))) for values in combinations]
     warn_of_unused(configs, [*(overrides or []), *(sweeps or [])])

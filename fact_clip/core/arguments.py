@@ -82,13 +82,6 @@ def number_of(
     return number
 
 
-def flag_of(value: Any, where: str) -> bool:
-    """True or false; an InputError for anything else, since "no" and 0.0 would be taken for one of them."""
-    if not isinstance(value, bool | np.bool_):
-        raise InputError(where, f"{value!r}, not true or false")
-    return bool(value)
-
-
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:

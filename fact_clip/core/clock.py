@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import array_of, number_of
+from fact_clip.core.arguments import number_of, table_of
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
 
@@ -23,11 +23,7 @@ def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray
     several rows show the same picture, the later ones start at n / fps, and so does a row before the first picture. So
     the times rise. The last row ends with the video, at `end` seconds, or at T / fps if that is sooner.
     """
-    times = array_of(shown, "shown", "seconds").astype(np.float64)
-    if times.ndim != 1 or not times.size:
-        raise InputError("shown", f"an array of shape {times.shape}, not the seconds of at least one row, (T,)")
-    if not np.isfinite(times).all():
-        raise InputError("shown", "NaN or an infinity among the seconds")
+    times = table_of(shown, "shown", ("T",)).astype(np.float64)
     if end is not None:
         number_of(end, "end", "seconds, 0 or more, or None", 0)
     number_of(fps, "fps", "rows per second, more than 0", 5e-324)

@@ -31,16 +31,16 @@ _PATIENCE = timedelta(days=1)
 def place_in_launch() -> tuple[int, int]:
     """Number of this process, and how many there are, as the launcher says; an InputError where they cannot be."""
     values = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")}
-    todo = "start several processes with torchrun, or unset RANK and WORLD_SIZE"
+    fix = "start several processes with torchrun, or unset RANK and WORLD_SIZE"
     for name, text in values.items():
         if text and not (text.isascii() and text.isdecimal() and len(text) < 7):
-            raise InputError(name, f"{text!r}, not a whole number, as torchrun sets it", todo)
+            raise InputError(name, f"{text!r}, not a whole number, as torchrun sets it", fix)
     rank, world = int(values["RANK"] or 0), int(values["WORLD_SIZE"] or 1)
     if rank >= world:
-        raise InputError("RANK", f"{rank}, but there are {world} processes (WORLD_SIZE)", todo)
+        raise InputError("RANK", f"{rank}, but there are {world} processes (WORLD_SIZE)", fix)
     lacking = [name for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK") if world > 1 and not os.environ.get(name)]
     if lacking:
-        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}, which torchrun sets", todo)
+        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}, which torchrun sets", fix)
     return rank, world
 
 

@@ -29,33 +29,23 @@ class FileLocation(Location):
 
 
 @dataclass(frozen=True)
-class ConfigKey(Location):
+class _Named(Location):
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ConfigKey(_Named):
     """A key of the configuration, as "data.root"."""
 
-    name: str
 
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True)
-class CommandOption(Location):
+class CommandOption(_Named):
     """An option of the command line, as "--run"."""
 
-    name: str
 
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True)
-class Argument(Location):
+class Argument(_Named):
     """An argument of a function, or a value in it ("labels", "class 'pour'")."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class InputError(ValueError):

@@ -22,7 +22,7 @@ FORMAT = 1
 ROWS = ("truth", "prediction", "frames", "tokens")
 """Labellings of a video: the labels, what decoding made of the scores, and the best class of each of the two voters."""
 
-_EXPECTED, _TODO = "what fact-clip evaluate keeps for the report", "run fact-clip evaluate again"
+_EXPECTED, _FIX = "what fact-clip evaluate keeps for the report", "run fact-clip evaluate again"
 
 Labels = NDArray[np.int64]
 Shares = NDArray[np.float16]
@@ -90,12 +90,12 @@ class Record:
     def load(cls, path: Path) -> Record:
         """Read a file of `save`; an InputError where there is none, or where it is damaged."""
         if not path.exists():
-            raise InputError(path, "no such file", _TODO)
-        arrays = read_npz(path, _EXPECTED, _TODO)
+            raise InputError(path, "no such file", _FIX)
+        arrays = read_npz(path, _EXPECTED, _FIX)
         try:
             about = parse_json(str(arrays["about"]), path, _EXPECTED)
             if about["format"] != FORMAT:
-                raise InputError(path, f"format {about['format']}, not {FORMAT}", _TODO)
+                raise InputError(path, f"format {about['format']}, not {FORMAT}", _FIX)
             vocabulary, lengths = parse_value(Vocabulary, about["vocabulary"], path), arrays["lengths"].tolist()
             counts = arrays["training_frames"]
             if counts.dtype.kind not in "iu" or not ((counts >= 0) & (counts < 1e15)).all():
@@ -113,7 +113,7 @@ class Record:
             if isinstance(error, InputError) and error.path == path:
                 raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(path, f"damaged ({reason})", _TODO) from None
+            raise InputError(path, f"damaged ({reason})", _FIX) from None
         return cls(vocabulary, counts, versions, videos)
 
 

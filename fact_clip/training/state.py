@@ -135,8 +135,8 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
     width, transform = run.classes.text_width, run.transform
     if dataset.input_dim != width:
         problem = f"similarity, features of {dataset.input_dim} columns and text vectors of {width}"
-        todo = "extract the features with a model of images and texts, and name its text side in text.encoder"
-        raise InputError(ConfigKey("model.head"), problem, todo)
+        fix = "extract the features with a model of images and texts, and name its text side in text.encoder"
+        raise InputError(ConfigKey("model.head"), problem, fix)
     if transform.std is not None:  # the columns are centred already
         rows = (transform.std[:width], np.zeros_like(transform.std[:width]))
     else:

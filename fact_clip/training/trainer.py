@@ -312,11 +312,11 @@ class Trainer:
         except FloatingPointError as error:
             largest = float(batch.features.abs().max())
             if largest > UNUSUAL:  # the rate of learning is not to blame
-                problem, todo = (
+                problem, fix = (
                     f"values up to {largest:.3g}, {error} in epoch {self.epoch + 1}",
                     "set data.standardize=true",
                 )
-                raise InputError(self.dataset.root / "features", problem, todo) from None
+                raise InputError(self.dataset.root / "features", problem, fix) from None
             raise InputError(ConfigKey("train.lr"), f"{error} in epoch {self.epoch + 1}", "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
         (terms.total * batch.share).backward()
