@@ -126,7 +126,9 @@ class DataConfig(_Frozen):
         None, description="names of background classes; unset: the benchmark's; own data, head 'text': by their names"
     )
     unlabelled: tuple[str, ...] = Field((), description="names of labels that are ignored, beside '?'; no classes")
-    grammar: str | None = Field(None, description="how names are read: '{verb} {object} [with {tool}]'; docs/names.md")
+    grammar: str | None = Field(
+        None, description="how names are read: a pattern as '{verb} {object} [with {tool}]', or english; docs/names.md"
+    )
     stride: Count = Field(1, description="temporal stride; labels by majority, predictions stretched back")
     interleave: bool = Field(False, description="with a stride: train from any first row; predict from each and merge")
     standardize: bool = Field(False, description="scale columns to mean 0 and variance 1 over the training videos")

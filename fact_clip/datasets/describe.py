@@ -33,6 +33,7 @@ from fact_clip.datasets.layout import DataFolder, split_names, unlabelled
 from fact_clip.datasets.objects import find_objects
 from fact_clip.datasets.splits import guess_groups, read_groups
 from fact_clip.text import grammar
+from fact_clip.text.english import ENGLISH, are_sentences
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def guess_names(
     no_actions = (*(config.background or ()), *unlabelled(config))
     actions = [name for name in names if name not in no_actions]
     if config.grammar is None and not (root is not None and os.path.lexists(root / FILE)):
-        config = config.model_copy(update={"grammar": grammar.propose(actions)})
+        config = config.model_copy(update={"grammar": ENGLISH if are_sentences(actions) else grammar.propose(actions)})
         reasons["grammar"] = f"GUESSED: all {len(actions)} actions fit; see what it reads"
     return config, reasons
 

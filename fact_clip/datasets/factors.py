@@ -15,6 +15,7 @@ from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import find_benchmark
 from fact_clip.formats.table import read_lines
+from fact_clip.text.english import ENGLISH, Sentences
 from fact_clip.text.grammar import Grammar, agreeing, in_slots
 
 FILE = "factors.csv"
@@ -63,7 +64,7 @@ def class_factors(
         if faults:
             raise faults[0]
     elif config.grammar is not None:
-        slots = Grammar(config.grammar).slots
+        slots = _reader(config.grammar, actions).slots
     else:
         benchmark = find_benchmark(config.name)
         if benchmark.slots is None:
@@ -73,15 +74,20 @@ def class_factors(
     return ClassFactors(slots, tuple(background), table, grammar)
 
 
+def _reader(grammar: str, actions: Iterable[str]) -> Grammar | Sentences:
+    """Return what ``data.grammar`` names: a pattern, or the reader of sentences."""
+    return Sentences(actions) if grammar == ENGLISH else Grammar.of(grammar, actions)
+
+
 def _grammar_in_slots(pattern: str, actions: Iterable[str], slots: tuple[str, ...]) -> Callable[[str], Factors]:
-    """Return a pattern as a function from a name, such as the `actions`, to its factors in these slots."""
-    grammar = Grammar.of(pattern, actions)
+    """Return ``data.grammar`` as a function from a name, such as the `actions`, to its factors in these slots."""
+    grammar = _reader(pattern, actions)
     for slot in grammar.slots:
         if slot not in slots:
             problem = f"no slot {slot!r} among those of the classes"
             raise InputError(ConfigKey("data.grammar"), problem, f"use {', '.join(slots)}")
 
-    return lambda name: in_slots(grammar, slots, grammar(name))
+    return lambda name: in_slots(grammar.slots, slots, grammar(name))
 
 
 def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Factors], list[InputError]]:
@@ -134,7 +140,7 @@ def new_factors(
         grammar = benchmark.factors
     elif len(slots) > 1:
         common = agreeing({name: vocabulary.factors[vocabulary.index(name)] for name in actions}, slots)
-        grammar = None if common is None else lambda name: in_slots(common, slots, common(name))
+        grammar = None if common is None else lambda name: in_slots(common.slots, slots, common(name))
     factors, phrases = dict[str, Factors](), list[str]()
     for name in names:
         parsed = None if grammar is None else _parse(grammar, name)

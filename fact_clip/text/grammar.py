@@ -203,7 +203,9 @@ def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | No
     for least in (2, 1):
         for pattern in _candidates(list(table), least):
             grammar = Grammar.of(_renamed(pattern, slots), table)
-            readings = {name: in_slots(grammar, slots, factors) for name, factors in read_all(grammar, table).items()}
+            readings = {
+                name: in_slots(grammar.slots, slots, factors) for name, factors in read_all(grammar, table).items()
+            }
             if set(grammar.slots) <= set(slots) and readings == dict(table):
                 return grammar
     return None
@@ -217,9 +219,9 @@ def _renamed(pattern: str, slots: Sequence[str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: f"{{{slots[grammar_slots.index(match[1])]}}}", pattern)
 
 
-def in_slots(grammar: Grammar, slots: Sequence[str], factors: Factors) -> Factors:
+def in_slots(slots_of: Sequence[str], slots: Sequence[str], factors: Factors) -> Factors:
     """Return factors in the slots of a grammar, put into others; None in those that the grammar lacks."""
-    by_slot = dict(zip(grammar.slots, factors, strict=True))
+    by_slot = dict(zip(slots_of, factors, strict=True))
     return tuple(by_slot.get(slot) for slot in slots)
 
 

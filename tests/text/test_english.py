@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fact_clip.text import article, gerund, third_person
+from fact_clip.text.english import Sentences, are_sentences, base_form, read_sentence, singular
+
+from ..refusals import refused
 
 
 def test_article_goes_by_sound():
@@ -37,3 +42,77 @@ def test_article_goes_by_sound():
 def test_verb_forms(phrase, does, doing):
     assert third_person(phrase) == does
     assert gerund(phrase) == doing
+
+
+def _table() -> list[list[str | None]]:
+    """Name, verb, object, target and tool as a person reads them."""
+    lines = (Path(__file__).parent / "sentences.txt").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines if not line.startswith("#")]
+    return [[None if cell == "-" else cell for cell in row] for row in rows]
+
+
+def test_most_sentences_are_read_as_a_person_reads_them():
+    rows = _table()
+    readings = [read_sentence(str(row[0])) for row in rows]
+
+    def heads(phrases: list[str | None]) -> list[str]:
+        return [(phrase or "-").split()[-1] for phrase in phrases]
+
+    def right(guesses: list, truths: list) -> int:
+        return sum(guess == truth for guess, truth in zip(guesses, truths, strict=True))
+
+    verbs, objects, targets, tools = (
+        ([reading[slot] for reading in readings], [row[1 + slot] for row in rows]) for slot in range(4)
+    )
+    assert len(rows) == 128
+    assert right(*verbs) == 128
+    assert right(*map(heads, objects)) >= 125
+    assert right(*targets) >= 123
+    assert right(*tools) == 128
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("dry gently dry it with a paper/tea towel", ("dry", None, None, "tea towel")),
+        ("microwave continue to microwave for 15-30 more seconds", ("microwave", None, None, None)),
+        ("Pick_up_the_Box", ("pick up", "box", None, None)),
+        ("put rice cooker down in the sink", ("put down", "rice cooker", "sink", None)),
+        ("take plate off the rack", ("take", "plate", "rack", None)),
+        ("pour washing up liquid", ("pour", "washing up liquid", None, None)),
+        ("turn it on", ("turn on", None, None, None)),
+        ("stir", ("stir", None, None, None)),
+    ],
+)
+def test_what_a_sentence_says(name, factors):
+    assert read_sentence(name) == factors
+
+
+def test_words_are_compared_by_their_base_forms():
+    nouns = ("knives", "leaves", "tomatoes", "boxes", "glasses", "dishes", "berries", "cookies", "gas", "tongs", "eggs")
+    singulars = ["knife", "leaf", "tomato", "box", "glass", "dish", "berry", "cookie", "gas", "tongs", "egg"]
+    assert [singular(noun) for noun in nouns] == singulars
+    verbs = (
+        "cutting",
+        "wiping",
+        "opening",
+        "placing",
+        "rinsing",
+        "rolling",
+        "stirring",
+        "frying",
+        "bring",
+        "sprinkling",
+    )
+    bases = ["cut", "wipe", "open", "place", "rinse", "roll", "stir", "fry", "bring", "sprinkle"]
+    assert [base_form(verb) for verb in verbs] == bases
+
+
+def test_a_reader_of_sentences_has_the_slots_that_names_fill():
+    reader = Sentences(["add the salt", "stir the soup with a spoon"])
+    assert reader.slots == ("verb", "object", "tool")
+    assert reader("pour the milk into a bowl") == ("pour", "milk", None)
+    assert are_sentences(["stir", "add the salt"])
+    assert not are_sentences(["stir", "add salt", "the end", "pick_up item"])
+    with refused("class '?'"):
+        reader("?")
