@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,15 +29,28 @@ _HEADERS = {
 }
 
 
+WILDCARDS = ("0.0.0.0", "::")
+"""Hosts that mean every address of this machine."""
+
+
+def machine_names() -> set[str]:
+    """Return the names of this machine, in lower case, as others may call it."""
+    name = socket.gethostname().lower()
+    return {name, name.partition(".")[0], f"{name.partition('.')[0]}.local", socket.getfqdn().lower()}
+
+
 class Guard:
     """Outermost: which hosts and pages may ask, and headers that let the browser run nothing else.
 
-    A request must name a host that no foreign page can make its own name for (DNS rebinding): an address, localhost or
-    the host of the server. What changes something must come from the page itself.
+    A request must name a host that no foreign page can make its own name for (DNS rebinding): an address, localhost,
+    the host of the server or, where that is a wildcard, a name of this machine. What changes something must come from
+    the page itself.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
-        self.app, self.host = app, host
+        self.app, self.hosts = app, {"localhost", host.lower()}
+        if host in WILDCARDS:
+            self.hosts |= machine_names()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -71,7 +85,7 @@ class Guard:
         try:
             parts = urlsplit(f"//{host}")
             name, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
-            return name in ("localhost", self.host.lower()) or bool(ipaddress.ip_address(name))
+            return name in self.hosts or bool(ipaddress.ip_address(name))
         except ValueError:
             return False
 

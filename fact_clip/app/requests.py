@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from fact_clip.app.sessions import Limits
 from fact_clip.core import InputError, Segment
 from fact_clip.core.decode_settings import DecodeSettings
 
@@ -134,18 +136,21 @@ def _fault(fault: Any) -> Exception:
     return InputError(where, f"{shown}{message[:1].lower()}{message[1:]}")
 
 
-async def receive_file(request: Request, path: Path, name: str, room: int, patience: float) -> int:
-    """Write the body of a request to a file; its size. Too much, or too long without any, is refused."""
-    size, parts = 0, request.stream()
+async def receive_file(request: Request, path: Path, name: str, room: int, limits: Limits) -> int:
+    """Write the body of a request to a file; its size. Too much, too slow or too long is refused."""
+    size, parts, began = 0, request.stream(), time.monotonic()
     async with await anyio.open_file(path, "wb") as file:
         while True:
-            with anyio.move_on_after(patience) as waiting:
+            with anyio.move_on_after(limits.patience) as waiting:
                 part = await anext(parts, None)
             if waiting.cancelled_caught:
-                raise HTTPException(408, f"{name}: nothing came for {patience:g} s")
+                raise HTTPException(408, f"{name}: nothing came for {limits.patience:g} s")
             if part is None:
                 return size
             size += len(part)
+            spent = time.monotonic() - began
+            if spent > limits.upload_seconds or (spent > limits.patience and size < spent * limits.upload_rate):
+                raise HTTPException(408, f"{name}: too slow, {size} bytes in {spent:.0f} s")
             if size > room:
                 raise too_large(name, room)
             await file.write(part)

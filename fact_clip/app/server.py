@@ -118,14 +118,21 @@ class Server:
             raise too_large(name, room)
         if page.uploads >= self.limits.uploads:
             raise BusyError(page.uploads - self.limits.uploads + 1)
+        if session.uploads >= self.limits.uploads_each:
+            raise BusyError(session.uploads - self.limits.uploads_each + 1)
         page.uploads += 1
+        session.uploads += 1
         try:
-            size = await receive_file(request, path, name, room, self.limits.patience)
+            size = await receive_file(request, path, name, room, self.limits)
+        except OSError as error:  # a full disk
+            path.unlink(missing_ok=True)
+            raise HTTPException(507, f"{name}: cannot be stored ({error.strerror})") from None
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         finally:
             page.uploads -= 1
+            session.uploads -= 1
         key = path.name.partition(".")[0]
         session.files[key] = Upload(path, name)
         return JSONResponse({"file": key, "name": name, "size": size})
@@ -252,7 +259,7 @@ class Server:
             names = frame_names(video.shown, UNLABELLED if only_corrected else None)
             labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
             background = [name for name in video.result.background if name != NONE_OF_THESE]
-            return training_set.add(video.name, features, labels, views.facts_of(video), background, video.added)
+            return training_set.add(video.name, features, labels, views.facts_of(video), background)
 
         video.added = await anyio.to_thread.run_sync(add)
         return JSONResponse({"name": video.added, "folder": str(training_set.root)})
@@ -278,7 +285,11 @@ class Server:
             train(command, out, epochs, job)
             session.adapted[out.name] = out
 
-        session.training = self.page.queue.add(Job(session.id, run))
+        try:
+            session.training = self.page.queue.add(Job(session.id, run))
+        except BusyError:
+            out.rmdir()
+            raise
         return JSONResponse({"command": shlex.join(command)})
 
     async def compare(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_mapping
+from fact_clip.core.paths import lock, unlock
 from fact_clip.decoding import DecodeSettings
 from fact_clip.formats import FORMATS
 from fact_clip.video.decode import SUFFIXES
@@ -26,6 +28,7 @@ LABELS = tuple(sorted((file_format.ending for file_format in FORMATS.values()), 
 """Endings of label files, the longest first."""
 
 FEATURES = ".npy"
+_PREFIX = "fact-clip-app-"
 _MAX_NAME = 150  # characters of a file's name that are kept
 _FACTS = ("format", "encoder", "precision", "fps", "times", "video_fps", "damage", "n_frames", "dim")
 
@@ -40,10 +43,13 @@ class Limits:
     minutes: float = 120.0  # duration of a video
     videos: int = 200  # of a session
     sessions: int = 100  # at once
-    uploads: int = 16  # at once, over all sessions
+    uploads: int = 32  # at once, over all sessions
+    uploads_each: int = 4  # at once, of a session
     waiting: int = 8  # long jobs that wait, over all sessions
     quick: int = 32  # short computations that wait, over all sessions
     patience: float = 30.0  # seconds in which the next part of an upload must arrive
+    upload_seconds: float = 6 * 3600.0  # of a whole upload
+    upload_rate: float = 4096.0  # bytes a second of an upload after `patience`, at least
     idle: float = 12 * 3600.0  # seconds after which an unused session ends
 
 
@@ -130,6 +136,7 @@ class Session:
     videos: dict[str, Video] = field(default_factory=dict)
     files: dict[str, Upload] = field(default_factory=dict)
     training: Job | None = None
+    uploads: int = 0  # that are under way
     colours: dict[str, int] = field(default_factory=dict)  # name -> number of its colour, which it keeps
     used: float = field(default_factory=time.monotonic)
 
@@ -190,8 +197,7 @@ class Session:
         for video in self.videos.values():
             if video.features is not None:
                 names |= {video.features.with_suffix(ending): video.name + ending for ending in (FEATURES, ".json")}
-        inside = path.name if path.is_relative_to(self.folder) else str(path)
-        return str(error.at(replace(error.where, path=Path(names.get(path, inside)))))
+        return str(error.at(replace(error.where, path=Path(names.get(path, path.name)))))
 
 
 def _check_binary(upload: Upload) -> None:
@@ -208,12 +214,29 @@ def _keep_facts(upload: Upload, json_path: Path) -> None:
     json_path.write_text(json.dumps({key: facts[key] for key in _FACTS if key in facts}), encoding="utf-8")
 
 
+def _remove_dead() -> None:
+    """Remove the folders of pages that were killed, which nobody holds any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*") if os.name == "posix" else ():
+        try:
+            opened = os.open(folder, os.O_RDONLY)
+        except OSError:  # of somebody else
+            continue
+        try:
+            if folder.stat().st_uid == os.getuid() and lock(opened):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(opened)
+
+
 class Sessions:
     """All sessions, in one temporary folder that goes with `close`."""
 
     def __init__(self, limits: Limits, ended: Callable[[Session], None] = lambda session: None) -> None:
         self.limits, self._ended = limits, ended
-        self.folder = Path(tempfile.mkdtemp(prefix="fact-clip-app-"))
+        _remove_dead()
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._held = os.open(self.folder, os.O_RDONLY)
+        lock(self._held)  # until the process ends, however that is
         self._known: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -225,7 +248,10 @@ class Sessions:
         self.end_idle()
         with self._lock:
             if len(self._known) >= self.limits.sessions:
-                raise BusyError(len(self._known) - self.limits.sessions + 1)
+                empty = [session for session in self._known.values() if not session.videos and not session.files]
+                if not empty:
+                    raise BusyError(len(self._known) - self.limits.sessions + 1)
+                self.end(min(empty, key=lambda session: session.used))
             key = secrets.token_urlsafe(32)
             folder = self.folder / secrets.token_hex(12)
             folder.mkdir()
@@ -256,3 +282,7 @@ class Sessions:
         for session in list(self._known.values()):
             self.end(session)
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._held >= 0:
+            unlock(self._held)
+            os.close(self._held)
+            self._held = -1

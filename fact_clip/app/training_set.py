@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from fact_clip.app.work import CancelledError, Job
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.distributed import PARENT
-from fact_clip.core.paths import check_place, whole_file
+from fact_clip.core.paths import check_place, locked, whole_file
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
 from fact_clip.datasets.features import open_array, read_sidecar
@@ -32,6 +33,7 @@ ADAPTED = "runs"
 """Folder inside the training set with the adapted runs."""
 
 _POLL = 0.5  # seconds between looks at the log of a training
+_PATIENCE = 60.0  # seconds to wait for others who write to a training set
 
 
 class TrainingSet:
@@ -72,33 +74,40 @@ class TrainingSet:
         labels: Sequence[str],
         facts: dict[str, Any],
         background: Sequence[str] = (),
-        replaces: str | None = None,
     ) -> str:
         """Write features (T, D), one label a frame, the classes and the list of training videos.
 
-        Labels of frames that nobody has named are "?". `facts` go to the JSON file beside the features. `replaces` is
-        what this method gave back for an earlier state of the video. Returns the name in the training set, which is
-        `name`, or NAME-2, NAME-3, ... where it is taken.
+        Labels of frames that nobody has named are "?". `facts` go to the JSON file beside the features. A video with
+        the same features takes the place of its earlier state. Returns the name in the training set, which is `name`,
+        or with a digest of the features where another video has that name. Several processes may add videos at once:
+        each waits for the one before.
         """
         if set(labels) == {UNLABELLED}:
             raise InputError(name, "no corrected segment", "correct one, or take the predicted ones too")
         self._check_same_features(features.shape[1], facts.get("fps"), f"{name} has")
-        chosen = replaces or self._free(re.sub(r"[^\w.-]+", "_", name).strip("._") or "video")
         layout = "TD" if self.run is None else self.run.layout
-        with whole_file(self._features / f"{chosen}.npy") as path:
-            np.save(path, features if layout == "TD" else features.T)
-        if layout == "TD":
-            with whole_file(self._features / f"{chosen}.json") as path:
-                path.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        self._add_classes(labels, background)
-        with whole_file(self.root / "groundTruth" / f"{chosen}.txt") as path:
-            path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-        self._add_to_lists(chosen)
+        stored = features if layout == "TD" else features.T
+        with locked(self.root, "a change of the training set", _PATIENCE):
+            chosen = self._name_for(re.sub(r"[^\w.-]+", "_", name).strip("._") or "video", stored)
+            with whole_file(self._features / f"{chosen}.npy") as path:
+                np.save(path, stored)
+            if layout == "TD":
+                with whole_file(self._features / f"{chosen}.json") as path:
+                    path.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+            self._add_classes(labels, background)
+            with whole_file(self.root / "groundTruth" / f"{chosen}.txt") as path:
+                path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+            self._add_to_lists(chosen)
         return chosen
 
-    def _free(self, name: str) -> str:
-        names = (name if number == 1 else f"{name}-{number}" for number in count(1))
-        return next(free for free in names if not (self.root / "groundTruth" / f"{free}.txt").exists())
+    def _name_for(self, name: str, features: NDArray[Any]) -> str:
+        """Return the name where it is free or that of the same features, else the name with a digest of these."""
+        path = self._features / f"{name}.npy"
+        if not path.exists() and not (self.root / "groundTruth" / f"{name}.txt").exists():
+            return name
+        if path.exists() and np.array_equal(open_array(path), features):
+            return name
+        return f"{name}-{hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()[:12]}"
 
     def _add_classes(self, labels: Sequence[str], background: Sequence[str]) -> None:
         """Classes of an existing mapping keep their numbers; a new one starts with those of the run."""
@@ -131,21 +140,29 @@ class TrainingSet:
             writer.writerows([name, *(factor or "" for factor in rows[name])] for name in names)
 
     def _add_to_lists(self, name: str) -> None:
-        """Put the video into the training list of every split; a new folder gets split 1, without test videos."""
+        """Put the video into the training list of every split that does not test it; a new folder gets split 1."""
         lists = [find_split(self.root, "train", split) for split in split_names(self.root)]
         if not lists:
             with whole_file(self.root / "splits" / "test.split1.bundle") as path:
                 path.write_text("", encoding="utf-8")
         for path in [path for path in lists if path] or [self.root / "splits" / "train.split1.bundle"]:
             listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-            if name not in (line.strip().removesuffix(".txt") for line in listed):
+            test = path.with_name(path.name.replace("train", "test"))
+            tested = test.read_text(encoding="utf-8").splitlines() if test.is_file() else []
+            if name not in (line.strip().removesuffix(".txt") for line in [*listed, *tested]):
                 with whole_file(path) as unfinished:
                     unfinished.write_text("".join(f"{line}\n" for line in [*listed, name]), encoding="utf-8")
 
     def new_run(self) -> Path:
-        """Return a run folder that does not exist yet."""
-        folders = (self.root / ADAPTED / f"adapted-{number}" for number in count(1))
-        return next(folder for folder in folders if not folder.exists())
+        """Make a run folder that nobody else gets, and return it."""
+        for number in count(1):
+            folder = self.root / ADAPTED / f"adapted-{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return folder
+        raise AssertionError
 
 
 def adapt_command(start: Path, run: Run, root: Path, out: Path, epochs: int) -> list[str]:

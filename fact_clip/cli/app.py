@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,7 @@ def app(
 
         from fact_clip.app.engine import Engine
         from fact_clip.app.page import Options
+        from fact_clip.app.protocol import Protocol
         from fact_clip.app.server import make_app
         from fact_clip.app.sessions import Limits
     except ModuleNotFoundError as error:
@@ -102,10 +104,21 @@ def app(
     page = make_app(engine, options)
     # The address holds the token, so that requests are not logged.
     config = uvicorn.Config(
-        page, host, port, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+        page,
+        host,
+        port,
+        http=Protocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
     )
-    shown = f"[{host}]" if ":" in host else host
-    print(f"open http://{shown}:{listening.getsockname()[1]}/?token={options.token}", flush=True)
+    for number, name in enumerate(_reachable(host)):
+        shown = f"[{name}]" if ":" in name else name
+        address = f"http://{shown}:{listening.getsockname()[1]}/?token={options.token}"
+        print(f"{'or' if number else 'open'} {address}", flush=True)
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        print("others on the network can read what is sent, since this is not HTTPS", file=sys.stderr)
     print("Ctrl-C ends it and removes what was uploaded", file=sys.stderr)
     if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends the page as Ctrl-C does
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -119,6 +132,18 @@ def _can_grow(folder: Path) -> bool:
     """Whether a folder can be a training set: it is one, or empty."""
     parts = ("mapping.txt", "groundTruth", "features")
     return folder.is_dir() and (any((folder / part).exists() for part in parts) or not any(folder.iterdir()))
+
+
+def _reachable(host: str) -> list[str]:
+    """Return the names and addresses under which a page on this host can be opened, from this machine first."""
+    from fact_clip.app.guard import WILDCARDS
+
+    if host not in WILDCARDS:
+        return [host]
+    addresses = ["127.0.0.1" if host == "0.0.0.0" else "::1", socket.gethostname().lower()]
+    with suppress(OSError):
+        addresses += [str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None)]
+    return list(dict.fromkeys(address for address in addresses if "%" not in address))
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -6,9 +6,11 @@ import functools
 import hashlib
 import os
 import re
+import secrets
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -116,10 +118,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
         raise InputError(path, "not the name of a file")
-    # the number of the process keeps two writers of one file apart; the suffix stays, as writers look at it
-    mark = f".{os.getpid()}-"
+    # the random part keeps two writers of one file apart; the suffix stays, as writers look at it
+    mark = f".{os.getpid()}-{secrets.token_hex(4)}-"
     check_place(path)
-    unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 230 else path.name[-50:]))
+    unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 220 else path.name[-50:]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -152,7 +154,7 @@ def _new_file_mode() -> int:
 
 
 @contextmanager
-def locked(folder: Path, holder: str) -> Iterator[None]:
+def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
     """Hold a folder, which is made, while the block runs; an InputError where another process holds it.
 
     The lock is the kernel's, on the open folder, and leaves no file: it ends with the process, however that ends. Where
@@ -162,6 +164,7 @@ def locked(folder: Path, holder: str) -> Iterator[None]:
     Args:
         folder: what to hold.
         holder: what the holder does, for the error: "a training".
+        patience: seconds to wait for another holder, in this process or another.
     """
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -170,7 +173,10 @@ def locked(folder: Path, holder: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(folder, f"cannot be written ({error.strerror})") from None
     try:
-        if not lock(opened) or not _is_still(opened, folder):
+        until = time.monotonic() + patience
+        while not (is_free := lock(opened)) and time.monotonic() < until:
+            time.sleep(0.01)
+        if not is_free or not _is_still(opened, folder):
             raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
         yield
     finally:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from starlette.testclient import TestClient
 
+from fact_clip.app.guard import Guard
 from fact_clip.app.sessions import Limits
 
 from .conftest import ADDRESS, TOKEN
@@ -102,10 +105,13 @@ def test_sessions_do_not_see_each_other(opened, rows):
     assert "peel apple" not in one.ask("GET", "/api/state")["actions"]
 
 
-def test_there_are_not_more_sessions_than_allowed(opened):
+def test_there_are_not_more_sessions_than_allowed(opened, rows):
     enter = opened(limits=Limits(sessions=2))
-    first = enter()
-    enter()
+    first, second = enter(), enter()
+    first.upload(rows)
+    enter()  # takes the place of the second one, which has nothing
+    assert second.ask("GET", "/api/state", 403)["error"].startswith("no session")
+    enter().upload(rows)
     answer = TestClient(first.client.app, base_url=ADDRESS).get("/", params={"token": TOKEN})
     assert (answer.status_code, answer.json()) == (503, {"error": "busy, place 1", "place": 1})
     assert answer.headers["retry-after"] == "2"
@@ -121,6 +127,25 @@ def test_an_unused_session_ends_with_its_files(opened, rows):
     enter()
     assert not session.folder.exists()
     assert user.ask("GET", "/api/state", 403)["error"].startswith("no session")
+
+
+def test_the_folder_of_a_page_that_was_killed_goes_at_the_next_start(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "fact-clip-app-dead" / "x").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    running = opened()().page.sessions.folder
+    assert not (tmp_path / "fact-clip-app-dead").exists()
+    opened()
+    assert running.is_dir()
+    assert (tmp_path / "other").is_dir()
+
+
+def test_the_names_of_this_machine_are_served_where_it_listens_everywhere():
+    guard = Guard(None, "0.0.0.0")
+    assert guard._is_ours(f"{socket.gethostname()}:8000")
+    assert guard._is_ours("10.0.0.7:8000")
+    assert not guard._is_ours("evil.example:8000")
+    assert not Guard(None, "127.0.0.1")._is_ours(f"{socket.gethostname()}.example")
 
 
 def test_all_files_go_at_the_end(opened, rows):

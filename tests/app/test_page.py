@@ -303,7 +303,7 @@ def test_how_it_looks(bench, browser, tmp_path):
             (tmp_path / "no_video.mp4").write_text("nothing to see")
             page.set_input_files("#files", tmp_path / "no_video.mp4")
             page.locator("#fault").wait_for()
-            assert page.locator("#fault").text_content().startswith("no_video.mp4: ")
+            assert page.locator("#fault-text").text_content().startswith("no_video.mp4: ")
             picture(page, "app-error")
             page.context.clear_cookies()
             page.goto(address.partition("?")[0])

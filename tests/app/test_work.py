@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
 import numpy as np
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
 from fact_clip.app.page import Options
+from fact_clip.app.protocol import Protocol
 from fact_clip.app.server import make_app
 from fact_clip.app.sessions import Limits, Session
 from fact_clip.app.training_set import adapt_command
@@ -140,6 +146,66 @@ def test_a_stalled_upload_is_dropped(opened):
     assert answers[1]["body"] == b'{"error":"a.mp4: nothing came for 0.1 s"}'
     assert user.page.uploads == 0
     assert [path for path in user.page.sessions.folder.rglob("*") if path.is_file()] == []
+
+
+def test_an_upload_that_drips_is_dropped(opened):
+    user = opened(limits=Limits(patience=0.05, upload_rate=1e6))()
+
+    def drops():
+        for _ in range(100):
+            time.sleep(0.02)
+            yield b"x"
+
+    answer = user.ask("POST", "/api/files", 408, params={"name": "a.mp4"}, content=drops())
+    assert answer["error"].startswith("a.mp4: too slow")
+
+
+def test_a_client_has_few_uploads_at_once(opened):
+    enter = opened(limits=Limits(uploads_each=1))
+    user, other = enter(), enter()
+    (session, _) = user.page.sessions._known.values()
+    session.uploads = 1
+    statuses = [
+        one.client.post("/api/files", params={"name": "a.npy"}, content=b"x").status_code for one in (user, other)
+    ]
+    assert statuses == [503, 200]
+
+
+def test_a_full_disk_has_a_reason(user, monkeypatch):
+    async def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fact_clip.app.server.receive_file", full)
+    answer = user.ask("POST", "/api/files", 507, params={"name": "a.mp4"}, content=b"x")
+    assert answer["error"].startswith("a.mp4: ")
+
+
+def test_headers_must_come_soon(monkeypatch):
+    """Of two connections that never say all, the silent one and the one in the middle of its headers are closed."""
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def main():
+        monkeypatch.setattr("fact_clip.app.protocol.HEADER_SECONDS", 0.2)
+        server = uvicorn.Server(uvicorn.Config(answer, port=0, http=Protocol, lifespan="off", log_level="error"))
+        listening = socket.create_server(("127.0.0.1", 0))
+        task = asyncio.create_task(server.serve([listening]))
+        ends = []
+        for sent in (b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(sent)
+            ends.append(await asyncio.wait_for(reader.read(), 10))
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        ends.append((await asyncio.wait_for(reader.read(), 10))[:15])
+        server.should_exit = True
+        await task
+        return ends
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(asyncio.run, main()).result() == [b"", b"", b"HTTP/1.1 200 OK"]
 
 
 def test_there_are_so_many_uploads_at_once(opened):

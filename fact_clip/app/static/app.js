@@ -62,14 +62,13 @@ function note(text) {
 	$("note").textContent = text;
 }
 
-function fault(text) {
-	$("fault").textContent = text;
+function fault(text) { // stays until it is dismissed, or another one comes
+	$("fault-text").textContent = text;
 	$("fault").hidden = !text;
 }
 
 async function tried(work) {
 	try {
-		fault("");
 		return await work();
 	} catch (error) {
 		if (!(error instanceof Refused)) throw error;
@@ -127,7 +126,7 @@ async function take(files) {
 		}
 	}
 	note("");
-	fault(faults.join(" — "));
+	if (faults.length) fault(faults.join(" — "));
 	poll();
 }
 
@@ -471,7 +470,6 @@ async function change(settings, where) {
 	try {
 		const found = await ask("/api/settings", "POST", {...settings, video: video?.id ?? ""});
 		if (where) $(where).textContent = "";
-		fault("");
 		show(found.state);
 		if (found.video && found.video.id === video?.id) {
 			if (video.shown) showVideo(found.video);
@@ -586,6 +584,7 @@ $("compare").onclick = () => tried(async () => {
 
 const BUTTONS = {split, merge, delete: remove, restore, undo, redo, apply};
 for (const [id, run] of Object.entries(BUTTONS)) $(id).onclick = run;
+$("dismiss").onclick = () => fault("");
 $("label").addEventListener("keydown", (event) => { if (event.key === "Enter") apply(); });
 
 document.addEventListener("keydown", (event) => {
