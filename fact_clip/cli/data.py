@@ -98,7 +98,9 @@ def init(
     split: Annotated[str, typer.Option(help="Split to train on; where there is no split 1, the first.")] = "1",
     grammar: Annotated[
         str | None,
-        typer.Option(help='How names are read: "{verb} {object} [with {tool}]", or english; unset: guessed by the names.'),
+        typer.Option(
+            help='How names are read: "{verb} {object} [with {tool}]", or english; unset: guessed by the names.'
+        ),
     ] = None,
     unlabelled: Annotated[
         str | None, typer.Option(help='Labels that stand for no class, "a, b": their frames are ignored.')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,9 @@ def holdout(
     min_support: Annotated[
         int, typer.Option(help="With --count: seen classes that must have each factor of a chosen class.", min=1)
     ] = 1,
+    any_class: Annotated[
+        bool, typer.Option("--any", help="With --count: also classes with a factor that no seen class has.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="With --count: breaks ties.")] = 0,
     mode: Annotated[
         Literal["mask", "drop"], typer.Option(help="In training, mask frames of these classes or drop their videos.")
@@ -53,11 +57,11 @@ def holdout(
 ) -> None:
     """Choose classes to hold out, or look at a choice.
 
-    Without a choice: ranks the classes by how many others have their rarest factor. With --unseen, --file or --count:
-    says whether the choice as a whole is compositional, which factors no seen class has, and what remains for training
-    if unseen frames are masked or their videos dropped. A mapping.txt has names only; data.name=NAME says how to read
-    them, and so does data.grammar=PATTERN. The folder of an own data set is read as its recipe.yaml says; without one
-    the grammar is guessed as init does.
+    Without a choice: ranks the classes by how many others have their rarest factor, well filled with ten training
+    frames in three segments. With --unseen, --file or --count: says whether the choice as a whole is compositional,
+    which factors no seen class has, or a single one, and what remains for training if unseen frames are masked or their
+    videos dropped. A mapping.txt has names only; data.name=NAME says how to read them, or data.grammar=PATTERN. The
+    folder of an own data set is read as its recipe.yaml says; without one the grammar is guessed as init does.
 
     \b
     Example:
@@ -74,9 +78,12 @@ def holdout(
         ("--validation-unseen", validation_unseen is not None, "--unseen", unseen is not None),
         ("--validation-count", validation_count > 0, "--count", count is not None),
         ("--min-support", min_support > 1, "--count", count is not None),
+        ("--any", any_class, "--count", count is not None),
     ):
         if is_used and not has_needed:
             raise InputError(CommandOption(option), f"it needs {needed}", f"give {needed} too")
+    if any_class and min_support > 1:
+        raise InputError(CommandOption("--any"), "it takes classes without support", "leave out --min-support")
     if seed and (unseen is not None or file is not None):
         raise InputError(CommandOption("--seed"), "it has no effect on classes that are named", "leave it out")
     if out is not None and out.suffix != ".json":
@@ -91,10 +98,15 @@ def holdout(
         in_root = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
         chosen = Holdout.read(in_root if in_root is not None and in_root.is_file() else file)
     elif count is not None:
-        chosen = source.choose(count, validation_count, min_support=min_support, seed=seed, mode=mode)
+        chosen = source.choose(
+            count, validation_count, min_support=0 if any_class else min_support, seed=seed, mode=mode
+        )
     elif out is not None:
         raise InputError(CommandOption("--out"), "nothing is chosen", "give --unseen, --file or --count with it")
     result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
+    if any_class and not result["compositional"]:
+        lost = ", ".join(map(_factor, result["lost_factors"]))
+        warnings.warn(f"no seen class has {lost}: these words are known by the text encoder alone", stacklevel=2)
     written = None if chosen is None or out is None else chosen.save_json(out)
     for guess in source.guesses:
         print(guess, file=sys.stderr)
@@ -113,6 +125,7 @@ class Source:
     vocabulary: Vocabulary
     dataset: Dataset | None = None
     counts: NDArray[Any] | None = None  # training frames of each class, (C,)
+    segments: NDArray[Any] | None = None  # and segments
     tested: list[str] | None = None  # classes that occur in the test videos
     guesses: tuple[str, ...] = ()  # what was read off the names, in words
 
@@ -120,7 +133,7 @@ class Source:
         """Choose classes that stay compositional when they are held out together; `rules` as of `holdout.select`."""
         from fact_clip.datasets.holdout import select
 
-        rules |= {"counts": self.counts, "candidates": self.tested}
+        rules |= {"counts": self.counts, "segments": self.segments, "candidates": self.tested}
         return select(self.vocabulary, count, validation_count, **rules)
 
 
@@ -174,7 +187,7 @@ def source_of(config: DataConfig, folder: DataFolder | None = None) -> Source:
     counts = dataset.class_counts(dataset.learning)
     tests = dataset.class_counts(dataset.test) if dataset.test else counts
     tested = [name for name, frames in zip(dataset.vocabulary, tests.tolist(), strict=True) if frames]
-    return Source(dataset.vocabulary, dataset, counts, tested)
+    return Source(dataset.vocabulary, dataset, counts, dataset.segment_counts(dataset.learning), tested)
 
 
 def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
@@ -182,9 +195,12 @@ def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
 
 
 def _ranking_text(source: Source, ranking: list[dict[str, Any]]) -> str:
-    rows = [[row["name"], str(row["support"]), _factor(row["rarest"]), _count(row["frames"])] for row in ranking]
+    rows = [
+        [row["name"], str(row["support"]), str(row["well_filled"]), _factor(row["rarest"]), _count(row["frames"])]
+        for row in ranking
+    ]
     head = f"{len(source.vocabulary)} classes with {', '.join(source.vocabulary.slots)}"
-    columns = table(["class", "support", "rarest factor", "training frames"], rows, right=(1, 3))
+    columns = table(["class", "support", "well filled", "rarest factor", "training frames"], rows, right=(1, 2, 4))
     return f"{head}; support: other classes with the rarest factor\n{columns}"
 
 
@@ -192,25 +208,34 @@ def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
     from fact_clip.datasets.holdout import rank
 
     frames = _frames(source, source.counts)
+    rows = rank(source.vocabulary, (), source.counts, seed, source.segments)
     return [
-        {"name": row.name, "support": row.classes, "rarest": row.rarest, "frames": frames.get(row.name)}
-        for row in rank(source.vocabulary, (), source.counts, seed)
+        {
+            "name": row.name,
+            "support": row.classes,
+            "well_filled": row.well_filled,
+            "rarest": row.rarest,
+            "frames": frames.get(row.name),
+        }
+        for row in rows
     ]
 
 
 def description(source: Source, chosen: Holdout) -> dict[str, Any]:
     """Describe a choice: whether it is compositional, each class with its frames and new factors, and what remains."""
-    from fact_clip.datasets.holdout import levels
+    from fact_clip.datasets.holdout import levels, resting_on_one
 
     dataset = source.dataset
     counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
     frames, level_of = _frames(source, counts), levels(source.vocabulary, chosen, counts)
+    resting = resting_on_one(source.vocabulary, chosen.hidden, counts, source.segments)
     lost = list(dict.fromkeys(factor for level in level_of.values() for factor in level.new))
     classes = []
     for name, level in level_of.items():
         group = "unseen" if name in chosen.unseen else "validation-unseen"
         row = {"name": name, "group": group, "frames": frames.get(name), "level": level.kind}
-        classes.append({**row, "new": [list(factor) for factor in level.new]})
+        on_one = [{"factor": list(factor), "class": other} for factor, other in resting[name].items()]
+        classes.append({**row, "new": [list(factor) for factor in level.new], "on_one_class": on_one})
     return {
         "holdout": chosen.to_dict(),
         "compositional": not lost,
@@ -227,6 +252,14 @@ def description_text(description: Mapping[str, Any]) -> str:
         for row in description["classes"]
     ]
     parts = [table(["class", "group", "training frames", "level", "factors that no seen class has"], rows, right=(2,))]
+    resting = {
+        f"{_factor(rest['factor'])}: {rest['class']}": None
+        for row in description["classes"]
+        for rest in row["on_one_class"]
+    }
+    if resting:
+        lines = "\n".join(f"  {text}" for text in resting)
+        parts.append(f"factors that rest on one seen class, whose other factors they may be taken for:\n{lines}")
     if description["compositional"]:
         parts.append("compositional as a whole: a seen class has every factor of every class")
     else:

@@ -376,6 +376,14 @@ class Dataset:
             counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
         return counts
 
+    def segment_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
+        """Count the segments of each class, (C,), as `class_counts` counts frames."""
+        counts = np.zeros(len(self.vocabulary), dtype=np.int64)
+        for name in self.train if names is None else names:
+            for _, _, label in runs(self.labels(name)):
+                counts[label] += label != IGNORED
+        return counts
+
 
 def carve_validation(
     names: Sequence[str], share: float, part: int = 0, groups: Mapping[str, str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -203,32 +203,92 @@ def levels(vocabulary: Vocabulary, holdout: Holdout, counts: ArrayLike | None = 
     return {name: Level(new) for name, new in lost.items()}
 
 
+WELL_FILLED = 10, 3
+"""Training frames and segments from which on a class shows a factor well."""
+
+
 @dataclass(frozen=True)
 class Support:
-    """How many other classes have the rarest factor of a class; with 0 it cannot stay compositional."""
+    """How many other classes have the rarest factor of a class; with 0 it cannot stay compositional.
+
+    With one, nothing tells this factor from the other factors of that class.
+    """
 
     name: str
     classes: int
     rarest: Factor | None  # None for a class without factors
+    well_filled: int = 0  # of these classes
 
 
 def rank(
-    vocabulary: Vocabulary, held_out: Iterable[str] = (), counts: ArrayLike | None = None, seed: int = 0
+    vocabulary: Vocabulary,
+    held_out: Iterable[str] = (),
+    counts: ArrayLike | None = None,
+    seed: int = 0,
+    segments: ArrayLike | None = None,
 ) -> list[Support]:
     """Rank actions that could be held out next, best supported first; `counts` as in `lost_factors`.
 
-    Classes in `held_out` are held out already and support nothing. `seed` orders classes of equal support.
+    The rarest factor is the one with the fewest well-filled other classes, up to two of these, then with the fewest
+    other classes; well-filled is a class with `WELL_FILLED` training frames and `segments`, (C,). A class comes last if
+    another one has all of its factors. Classes in `held_out` support nothing. `seed` orders classes of equal support.
     """
     out = set(names_of(held_out, "held_out"))
-    occurring = _occurring(vocabulary, out, counts)
-    having = Counter(factor for name in occurring if name not in out for factor in _factors(occurring, name))
+    having, filled = _supporters(vocabulary, out, counts, segments)
     ranked = []
-    for name in occurring:
+    for name in _occurring(vocabulary, out, counts):
         if name not in out and name not in vocabulary.background:
-            others = {factor: having[factor] - 1 for factor in _factors(occurring, name)}
-            rarest = min(others, key=others.__getitem__, default=None)
-            ranked.append(Support(name, 0 if rarest is None else others[rarest], rarest))
-    return sorted(ranked, key=lambda row: (-row.classes, hashlib.sha256(f"{seed}\n{row.name}".encode()).digest()))
+            of_class = [
+                (min(len(filled[factor] - {name}), 2), len(having[factor] - {name}), factor)
+                for factor in _factors(vocabulary, name)
+            ]
+            *_, classes, rarest = min(of_class, key=lambda row: row[:2], default=(0, 0, None))
+            others = 0 if rarest is None else len(filled[rarest] - {name})
+            ranked.append(Support(name, classes, rarest, others))
+    order = {row.name: hashlib.sha256(f"{seed}\n{row.name}".encode()).digest() for row in ranked}
+    twins = _twins(vocabulary)
+    return sorted(ranked, key=lambda row: (row.name in twins, -min(row.well_filled, 2), -row.classes, order[row.name]))
+
+
+def _twins(vocabulary: Vocabulary) -> set[str]:
+    """Return the classes whose factors another class has too, all of them, so that only sentences tell them apart."""
+    times = Counter(vocabulary.factors)
+    return {name for name, factors in zip(vocabulary, vocabulary.factors, strict=True) if times[factors] > 1}
+
+
+def _supporters(
+    vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayLike | None, segments: ArrayLike | None
+) -> tuple[dict[Factor, set[str]], dict[Factor, set[str]]]:
+    """Return factor -> the classes with frames that are not held out and have it, and those of them well-filled."""
+    rich = np.ones(len(vocabulary), dtype=bool)
+    for values, bound in ((counts, WELL_FILLED[0]), (segments, WELL_FILLED[1])):
+        rich &= np.True_ if values is None else np.asarray(values) >= bound
+    having, filled = defaultdict[Factor, set[str]](set), defaultdict[Factor, set[str]](set)
+    for name in _occurring(vocabulary, held_out, counts):
+        for factor in _factors(vocabulary, name) if name not in held_out else ():
+            having[factor].add(name)
+            if rich[vocabulary.index(name)]:
+                filled[factor].add(name)
+    return having, filled
+
+
+def resting_on_one(
+    vocabulary: Vocabulary, held_out: Iterable[str], counts: ArrayLike | None = None, segments: ArrayLike | None = None
+) -> dict[str, dict[Factor, str]]:
+    """Return, for each held-out class, its factors that a single well-filled seen class has, and that class.
+
+    If no well-filled class has the factor, a class with fewer frames counts.
+    """
+    out = tuple(held_out)
+    having, filled = _supporters(vocabulary, out, counts, segments)
+    return {
+        name: {
+            factor: min(filled[factor] or having[factor])
+            for factor in _factors(vocabulary, name)
+            if having[factor] and len(filled[factor]) < 2 and (len(filled[factor]) == 1 or len(having[factor]) == 1)
+        }
+        for name in out
+    }
 
 
 def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
@@ -242,6 +302,7 @@ def select(
     n_validation_unseen: int = 0,
     *,
     counts: ArrayLike | None = None,
+    segments: ArrayLike | None = None,
     candidates: Iterable[str] | None = None,
     min_support: int = 1,
     seed: int = 0,
@@ -249,9 +310,10 @@ def select(
 ) -> Holdout:
     """Choose classes to hold out such that the whole set stays compositional.
 
-    Classes are taken one by one: the one that the remaining classes support best, counted anew each time. Held-out
-    classes support nothing, so no two choices can rely on each other, and choices spread over factors. At least
-    `min_support` seen classes have each factor of each chosen class; an InputError where too few classes allow that.
+    Classes are taken one by one: the one with which most factors of all that are taken stay in two well-filled seen
+    classes (`rank`), then the one that the remaining classes support best. Held-out classes support nothing, so no two
+    choices can rely on each other, and choices spread over factors. At least `min_support` seen classes have each
+    factor of each chosen class, 0 to take any; an InputError where too few classes allow that.
 
     Classes without training frames (`counts`, (C,)) support nothing and are not chosen. Only `candidates` are chosen,
     for example classes of the test videos; None: all actions. `seed` breaks ties.
@@ -260,18 +322,28 @@ def select(
     for name in allowed:
         vocabulary.index(name)
     chosen: list[str] = []
-    count = n_unseen + n_validation_unseen
+    count, twins = n_unseen + n_validation_unseen, _twins(vocabulary)
     if n_unseen < 1 or n_validation_unseen < 0:
         problem = f"{n_unseen} unseen and {n_validation_unseen} validation-unseen classes"
         raise InputError("holdout", problem, "choose at least one unseen class")
     while len(chosen) < count:
-        possible = [row for row in rank(vocabulary, chosen, counts, seed) if row.name in allowed]
-        best = next((row for row in possible if row.classes >= min_support), None)
-        if best is None:
+        possible = [row for row in rank(vocabulary, chosen, counts, seed, segments) if row.name in allowed]
+        supported = [row for row in possible if row.classes >= min_support]
+        if not supported:
             has_parts = any(row.classes for row in possible)
             fix = "choose fewer, or lower min_support" if has_parts else "give the names parts (data.grammar)"
             raise InputError("holdout", f"only {len(chosen)} of {count} classes can be held out together", fix)
-        chosen.append(best.name)
+        *_, filled = _supporters(vocabulary, chosen, counts, segments)
+
+        def lasting(row: Support, filled: Mapping[Factor, set[str]] = filled) -> tuple[bool, int]:
+            """Whether its factors are no other class's; well-filled classes, up to two, of the rarest of each class."""
+            least = (
+                min((len(filled[factor] - {row.name}) for factor in _factors(vocabulary, name)), default=0)
+                for name in (*chosen, row.name)
+            )
+            return row.name not in twins, sum(min(others, 2) for others in least)
+
+        chosen.append(max(supported, key=lasting).name)  # of equally good ones the first
     # in turn, so that both groups have well and less well supported classes
     turns = [number * n_validation_unseen // count for number in range(count + 1)]
     validation = tuple(name for number, name in enumerate(chosen) if turns[number + 1] > turns[number])
@@ -300,8 +372,9 @@ def choose_validation_unseen(
     Half as many as unseen classes, at least two, and at most an eighth of the seen actions (at least one), one by one.
     A class can be taken if, with all others out, each of its factors is in a class that stays seen; if no unseen class
     loses a factor by it; and if it has some frames, in two groups of videos or more, but not too many. Of these the one
-    is taken whose rarest factor is in two other classes or more, then that of most groups, then the smallest. Test
-    videos and frames of unseen classes are not looked at.
+    is taken that differs from all others by its factors, whose rarest factor is in two other well-filled classes or
+    more, then in two others, then that of most groups, then the smallest. Test videos and frames of unseen classes are
+    not looked at.
 
     Args:
         vocabulary: all classes.
@@ -311,26 +384,30 @@ def choose_validation_unseen(
     """
     hidden = set(vocabulary.encode(unseen).tolist())
     counts, groups_of = np.zeros(len(vocabulary), np.int64), dict[int, set[str]]()  # of each class
+    videos = np.zeros(len(vocabulary), np.int64)  # no fewer segments than videos
     for video, by_class in frames.items():
         for index, count in by_class.items():
             if count and index >= 0 and index not in hidden:
                 counts[index] += count
+                videos[index] += 1
                 groups_of.setdefault(index, set()).add(video if groups is None else groups[video])
     actions = [index for index in groups_of if index not in vocabulary.background_indices]
     n_chosen = min(max(2, round(len(unseen) / 2)), max(1, len(actions) // 8))
     budget = MAX_FRAMES * counts[actions].sum()
-    lost = lost_factors(vocabulary, unseen, counts)
+    lost, twins = lost_factors(vocabulary, unseen, counts), _twins(vocabulary)
     chosen: list[str] = []
     while len(chosen) < n_chosen:
         possible = []
-        for support in rank(vocabulary, (*unseen, *chosen), counts):
+        for support in rank(vocabulary, (*unseen, *chosen), counts, segments=videos):
             index, all_out = vocabulary.index(support.name), (*unseen, *chosen, support.name)
             if support.classes < 1 or len(groups_of[index]) < MIN_GROUPS or counts[index] < MIN_FRAMES:
                 continue
             left = lost_factors(vocabulary, all_out, counts)
             fits = counts[index] <= budget and not any(left[name] for name in (*chosen, support.name))
             if fits and all(left[name] == lost[name] for name in unseen):
-                possible.append((-min(support.classes, 2), -len(groups_of[index]), int(counts[index]), support.name))
+                supports = (-min(support.well_filled, 2), -min(support.classes, 2))
+                size = (-len(groups_of[index]), int(counts[index]))
+                possible.append((support.name in twins, *supports, *size, support.name))
         if not possible:
             break
         *_, count, name = min(possible)

@@ -70,6 +70,21 @@ def test_a_choice_is_written_and_can_be_trained_with(workbench, fact_clip, tmp_p
     assert Holdout.read(out) == holdout
 
 
+def test_classes_without_support_are_taken_where_that_is_said(tmp_path, fact_clip):
+    mapping = tmp_path / "mapping.txt"
+    mapping.write_text("0 cut ham\n1 cut egg\n2 hold ham\n3 hold jar\n")
+    command = ["data", "holdout", mapping, "data.grammar={verb} {object}", "--count", 2, "--json"]
+    refused_line(fact_clip(*command), "holdout")
+    answer = fact_clip(*command, "--any")
+    result = json.loads(answer.out)
+    assert (answer.code, len(result["classes"]), result["compositional"]) == (0, 2, False)
+    assert answer.err.startswith("fact-clip: warning: ")
+    rests = [rest for row in result["classes"] for rest in row["on_one_class"]]
+    assert {"factor": ["object", "ham"], "class": "hold ham"} in rests
+    refused_line(fact_clip(*command, "--any", "--min-support", 2), "--any")
+    refused_line(fact_clip("data", "holdout", mapping, "--any"), "--any")
+
+
 def test_an_own_folder_is_ranked_as_a_known_set(workbench, fact_clip, tmp_path):
     """By its recipe, by a grammar on the command line, by factors.csv, or by a guess that is told."""
     known = json.loads(fact_clip("data", "holdout", workbench, "data.name=workbench", "--json").out)["ranking"]

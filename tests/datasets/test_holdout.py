@@ -25,6 +25,7 @@ from fact_clip.datasets.holdout import (
     levels,
     lost_factors,
     rank,
+    resting_on_one,
     select,
 )
 from fact_clip.text import havid
@@ -275,10 +276,10 @@ def test_a_class_without_training_frames_shows_nothing():
 def test_rank_counts_the_other_classes_that_show_the_rarest_factor():
     supports = {support.name: support for support in rank(KITCHEN)}
     assert supports == {
-        "cut ham": Support("cut ham", 1, ("object", "ham")),
-        "cut egg": Support("cut egg", 1, ("object", "egg")),
-        "hold ham": Support("hold ham", 1, ("object", "ham")),
-        "hold egg": Support("hold egg", 1, ("object", "egg")),
+        "cut ham": Support("cut ham", 1, ("object", "ham"), 1),
+        "cut egg": Support("cut egg", 1, ("object", "egg"), 1),
+        "hold ham": Support("hold ham", 1, ("object", "ham"), 1),
+        "hold egg": Support("hold egg", 1, ("object", "egg"), 1),
         "cut roe": Support("cut roe", 0, ("object", "roe")),
         "hold jar": Support("hold jar", 0, ("object", "jar")),
     }
@@ -289,6 +290,41 @@ def test_rank_counts_the_other_classes_that_show_the_rarest_factor():
     }  # fmt: skip
     # nor what was never trained
     assert next(s for s in rank(KITCHEN, counts=[1, 1, 1, 0, 1, 1, 1]) if s.name == "cut ham").classes == 0
+
+
+def test_support_counts_well_filled_classes():
+    rich, poor = [50] * 7, [50, 50, 50, 9, 50, 50, 50]  # "hold ham" has too few frames
+    assert [row.well_filled for row in rank(KITCHEN, counts=poor, segments=rich) if row.name == "cut ham"] == [0]
+    assert [row.well_filled for row in rank(KITCHEN, counts=rich, segments=poor) if row.name == "cut ham"] == [1]
+    assert resting_on_one(KITCHEN, ["cut ham", "cut roe"], rich, rich) == {
+        "cut ham": {("verb", "cut"): "cut egg", ("object", "ham"): "hold ham"},
+        "cut roe": {("verb", "cut"): "cut egg"},  # no class has "roe"
+    }
+    assert resting_on_one(KITCHEN, ["cut egg"], poor, rich) == {"cut egg": {("object", "egg"): "hold egg"}}
+    assert resting_on_one(KITCHEN, ["cut ham"], poor, rich) == {"cut ham": {("object", "ham"): "hold ham"}}
+
+
+def test_factors_that_last_in_two_classes_are_preferred():
+    names = [f"{verb} {noun}" for noun in ("a", "b", "c") for verb in ("cut", "hold", "wash")] + ["cut d", "hold d"]
+    words = Vocabulary.from_names(names, factors=lambda name: tuple(name.split()), slots=("verb", "object"))
+    for seed in range(5):
+        chosen = select(words, 3, seed=seed).unseen  # one of each noun, so that two classes have each word
+        assert {name.split()[1] for name in chosen} == {"a", "b", "c"}
+        assert not any(resting_on_one(words, chosen).values())
+
+
+def test_a_class_with_a_twin_is_the_last_to_be_held_out():
+    table = {"cut ham": ("cut", "ham"), "cut more ham": ("cut", "ham"), "cut egg": ("cut", "egg")}
+    table |= {"hold egg": ("hold", "egg"), "hold ham": ("hold", "ham")}
+    words = Vocabulary.from_names(list(table), factors=table, slots=("verb", "object"))
+    assert {row.name for row in rank(words)[3:]} == {"cut ham", "cut more ham"}
+    assert not {"cut ham", "cut more ham"} & set(select(words, 1).unseen)
+
+
+def test_any_class_can_be_taken():
+    holdout = select(KITCHEN, 5, min_support=0)
+    assert len(holdout.unseen) == 5
+    assert any(lost_factors(KITCHEN, holdout.unseen).values())
 
 
 @given(st.integers(0, 50))
