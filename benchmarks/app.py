@@ -1,6 +1,7 @@
-"""The page: how quickly names and settings change a result, and 50 users at once.
+"""The page: how quickly names, settings and labels are answered, and 50 users at once.
 
     PYTHONPATH=. python benchmarks/app.py answers --run RUN            a 10-minute video, one user
+    PYTHONPATH=. python benchmarks/app.py labels                       60 segments of it, and a project of 500 videos
     PYTHONPATH=. python benchmarks/app.py users --run RUN              50 clients for 2 minutes
 
 RUN is a run whose head reads names. The server is `fact-clip app` in a process of its own, on loopback. Features are
@@ -18,6 +19,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from fact_clip.app.project import Project
 from fact_clip.run import Run
 
 MINUTES = 10.0
@@ -41,9 +44,11 @@ NAMES = ("grasp shaft", "rotate gear", "peel apple", "cut ham", "pour milk", "st
 
 
 @contextmanager
-def served(run: Path, *more: str) -> Iterator[tuple[str, int]]:
+def served(run: Path | None, project: Path | None = None) -> Iterator[tuple[str, int]]:
     """The address of a page, token included, and the process of its server."""
-    command = [sys.executable, "-m", "fact_clip", "app", "--run", str(run), "--port", "0", "--device", "cpu", *more]
+    project = project or Path(tempfile.mkdtemp()) / "project"
+    command = [sys.executable, "-m", "fact_clip", "app", str(project), "--port", "0", "--device", "cpu"]
+    command += [] if run is None else ["--run", str(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
@@ -85,10 +90,10 @@ def answers(run: Path, minutes: float, repeats: int) -> bool:
         client.get(address).raise_for_status()
         key = client.post("/api/files", params={"name": "long.npy"}, content=features(run, minutes)).json()["file"]
         video = client.post("/api/videos", json={"files": [key]}).json()["video"]
-        names = client.get("/api/state").json()["actions"]
+        names = [action["name"] for action in client.get("/api/state").json()["actions"]]
         tried = {
-            "a name more": lambda turn: {"actions": [*names, f"{NAMES[turn % len(NAMES)]} {turn}"]},
-            "another order": lambda turn: {"actions": names[turn:] + names[:turn]},
+            "a name more": lambda turn: [*names, f"{NAMES[turn % len(NAMES)]} {turn}"],
+            "another order": lambda turn: names[turn:] + names[:turn],
             "price of a change": lambda turn: {"adjust": {"switch_penalty": 0.5 * turn}},
             "all four settings": lambda turn: {
                 "adjust": {"threshold": 0.2, "gamma": 0.1 * turn, "switch_penalty": 2.0, "shortest": 1.0}
@@ -100,12 +105,55 @@ def answers(run: Path, minutes: float, repeats: int) -> bool:
             walls, before = [], cpu_seconds(process)
             for turn in range(1, repeats + 1):
                 began = time.perf_counter()
-                client.post("/api/settings", json={**change(turn), "video": video}).raise_for_status()
+                body = change(turn)
+                if isinstance(body, list):
+                    actions = {"actions": [{"name": name} for name in body]}
+                    client.put("/api/actions", json=actions).raise_for_status()
+                else:
+                    client.post("/api/settings", json=body).raise_for_status()
+                client.get(f"/api/videos/{video}").raise_for_status()
                 walls.append(time.perf_counter() - began)
             spent = (cpu_seconds(process) - before) / repeats
             slowest = max(slowest, statistics.median(walls))
             print(f"| {name} | {statistics.median(walls):.2f} | {max(walls):.2f} | {spent:.2f} |")
     return slowest < ANSWER
+
+
+LABEL, OPEN = 0.1, 1.0
+"""Targets: median seconds until an edit is stored and answered, and until a project of 500 videos is there."""
+
+
+def labels(repeats: int) -> bool:
+    """Whether the targets are met: 60 segments of a 10-minute video of 25 pictures a second are drawn and undone."""
+    folder = Path(tempfile.mkdtemp())
+    project = Project(folder / "project")
+    times = np.arange(600 * 25 + 1) / 25
+    keys = [project.add_video(f"video {number}", None, None, times) for number in range(500)]
+    track = next(iter(project.tracks(keys[0])))
+    project.close()
+    walls: dict[str, list[float]] = {"draw": [], "undo": [], "redo": [], "open": []}
+    with served(None, folder / "project") as (address, _), httpx.Client(base_url=address.partition("/?")[0]) as client:
+
+        def ask(what: str, method: str, path: str, body: object) -> None:
+            began = time.perf_counter()
+            client.request(method, path, json=body).raise_for_status()
+            walls[what].append(time.perf_counter() - began)
+
+        client.get(address).raise_for_status()
+        path, drawn = f"/api/videos/{keys[0]}", []
+        for number in range(60):
+            drawn.append({"start": 240 * number, "stop": 240 * number + 200, "label": NAMES[number % len(NAMES)]})
+            ask("draw", "PUT", f"{path}/segments", {"track": track, "revision": number, "segments": drawn})
+        for what in ("undo", "redo"):
+            for _ in range(repeats):
+                ask(what, "POST", f"{path}/{what}", {})
+        for _ in range(repeats):
+            ask("open", "GET", "/api/state", None)
+    print("| | median s | longest s |\n|---|---|---|")
+    for what, values in walls.items():
+        print(f"| {what} | {statistics.median(values):.3f} | {max(values):.3f} |")
+    medians = {what: statistics.median(values) for what, values in walls.items()}
+    return max(medians[what] for what in ("draw", "undo", "redo")) < LABEL and medians["open"] < OPEN
 
 
 async def _user(number: int, address: str, content: bytes, until: float, seen: Counter[str], faults: list[str]) -> None:
@@ -142,10 +190,12 @@ async def _user(number: int, address: str, content: bytes, until: float, seen: C
             video = made.json()["video"]
             for turn in range(6):
                 names = [f"{name} {rng.integers(1000)}" for name in rng.choice(NAMES, 4, replace=False)]
-                await ask("POST", "/api/settings", json={"actions": names, "video": video})
-                await ask("POST", "/api/settings", json={"adjust": {"switch_penalty": float(turn)}, "video": video})
-                draft = [{"start": 5 * turn, "stop": 5 * turn + 4, "label": names[0]}]
-                await ask("PUT", f"/api/videos/{video}/corrections", json={"segments": draft})
+                await ask("PUT", "/api/actions", json={"actions": [{"name": name} for name in names]})
+                await ask("POST", "/api/settings", json={"adjust": {"switch_penalty": float(turn)}})
+                shown = await ask("GET", f"/api/videos/{video}")
+                track = shown.json()["tracks"][0]["id"] if shown else 0
+                drawn = {"segments": [{"start": 5 * turn, "stop": 5 * turn + 4, "label": names[0]}]}
+                await ask("PUT", f"/api/videos/{video}/segments", json={**drawn, "track": track, "revision": None})
                 await ask("GET", f"/api/videos/{video}/export", params={"format": "eaf"})
                 await ask("GET", "/api/uncertain")
                 await ask("GET", "/api/state")
@@ -182,8 +232,8 @@ async def _users(address: str, process: int, content: bytes, clients: int, secon
 def main() -> int:
     """Run one of the two parts; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("part", choices=("answers", "users"))
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("part", choices=("answers", "labels", "users"))
+    parser.add_argument("--run", type=Path)
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--clients", type=int, default=CLIENTS)
@@ -191,6 +241,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.part == "answers":
         return int(not answers(given.run, given.minutes, given.repeats))
+    if given.part == "labels":
+        return int(not labels(given.repeats))
     with served(given.run) as (address, process):
         content = features(given.run, 1.0)
         return int(not asyncio.run(_users(address, process, content, given.clients, given.seconds)))

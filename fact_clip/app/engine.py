@@ -5,51 +5,84 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fact_clip.app.sessions import Limits, Session, Video
+import numpy as np
+from numpy.typing import NDArray
+
+from fact_clip.app.edits import Draft, drafts_of
+from fact_clip.app.project import Project, VideoEntry
+from fact_clip.app.uploads import Limits
 from fact_clip.app.work import Job
 from fact_clip.core import InputError, Segmentation
+from fact_clip.core.clock import Clock
 from fact_clip.core.decode_settings import DecodeSettings
+from fact_clip.core.paths import file_name
+from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, Scores
+from fact_clip.encoders import FrameEncoder
 from fact_clip.inference.segmenter import Segmenter
-from fact_clip.video.decode import probe
-from fact_clip.video.extract import extract
+from fact_clip.inference.sources import check_features
+from fact_clip.video.decode import picture_times, probe
+from fact_clip.video.extract import Settings, extract
 
 KEPT_BYTES = 256 << 20
-"""Scores of videos that are kept, over all sessions; what is dropped is computed again when it is needed."""
+"""Scores of videos that are kept; what is dropped is computed again when it is needed."""
 
 KEPT_MODELS = 3
-"""Adapted models that are kept loaded."""
+"""Trained models that are kept loaded."""
 
 UNKNOWN_RATE = 30.0
 """Rows a second that are assumed where nobody says, to limit the length of a feature file."""
 
+_Basis = tuple[str, tuple[str, ...] | None, DecodeSettings]  # model, names, settings
+
+
+@dataclass(eq=False)
+class Work:
+    """What is computed of a video."""
+
+    job: Job | None = None  # that encodes it
+    basis: _Basis | None = None  # what `prediction` depends on
+    prediction: Segmentation | None = None
+    clock: Clock | None = None  # of the rows of `prediction`
+
 
 class Engine:
-    """One model, or one a session where it was adapted.
+    """The model that the page was started with, if any, and those that were trained in the project.
 
     Args:
-        base: what the page was started with.
-        load: opens the run folder of an adapted model.
+        project: holds the videos, names and settings.
+        base: what the page was started with; None: nothing.
+        load: opens a run folder.
         limits: what a video may take.
     """
 
-    def __init__(self, base: Segmenter, load: Callable[[Path], Segmenter], limits: Limits) -> None:
-        self.base, self._load, self._limits = base, load, limits
+    def __init__(
+        self, project: Project, base: Segmenter | None, load: Callable[[Path], Segmenter], limits: Limits
+    ) -> None:
+        self.project, self.base, self._load, self._limits = project, base, load, limits
         self._models: OrderedDict[Path, Segmenter] = OrderedDict()
-        self._scores: OrderedDict[str, tuple[tuple[object, ...], Scores]] = (
-            OrderedDict()
-        )  # video -> model, names; scores
+        self._scores: OrderedDict[str, tuple[tuple[object, ...], Scores]] = OrderedDict()  # video -> model, names
+        self._work: dict[str, Work] = {}
         self._lock = threading.Lock()
 
-    def model(self, session: Session, name: str | None = None) -> Segmenter:
-        """Return the model of that name, of a session, or the one that it uses."""
-        name = session.model if name is None else name
+    @property
+    def chosen(self) -> str:
+        """The name of the run that is in use; "" for what the page was started with."""
+        name = str(self.project.setting("model", ""))
+        return name if name in self.project.runs() else ""
+
+    def model(self, name: str | None = None) -> Segmenter | None:
+        """Return the model of that name, or the one in use."""
+        name = self.chosen if name is None else name
         if name == "":
             return self.base
-        path = session.adapted[name]
+        return self.open(self.project.runs()[name][0])
+
+    def open(self, path: Path) -> Segmenter:
+        """Return the model of a run folder."""
         with self._lock:
             if path not in self._models:
                 self._models[path] = self._load(path)
@@ -59,78 +92,131 @@ class Engine:
             return self._models[path]
 
     @property
-    def reads_text(self) -> bool:
-        """Whether any name can be a candidate."""
-        return self.base.scorer.run is None or self.base.run.config.model.is_open
+    def settings(self) -> DecodeSettings:
+        """The settings of decoding that were made on the page."""
+        return DecodeSettings(**self.project.setting("adjust", {}))
 
-    def names(self, session: Session) -> tuple[str, ...]:
-        """Return the candidates of a session, without background."""
-        model = self.model(session)
-        if session.actions is not None or model.scorer.run is None:
-            return session.actions or ()
-        return tuple(name for name in model.vocabulary if name not in model.vocabulary.background)
+    def names(self) -> tuple[str, ...] | None:
+        """Return the candidates: the actions that the model can take; None: its own classes. () where there is none."""
+        model, names = self.model(), tuple(action.name for action in self.project.actions())
+        if model is None:
+            return ()
+        if model.scorer.run is None or model.run.config.model.is_open:
+            chosen = tuple(name for name in names if name not in model.vocabulary.background)
+        else:
+            chosen = tuple(
+                name for name in names if name in model.vocabulary and name not in model.vocabulary.background
+            )
+        return chosen or (() if model.scorer.run is None else None)
 
-    def unseen(self, session: Session, names: Iterable[str]) -> set[str]:
+    def unseen(self, names: Iterable[str]) -> set[str]:
         """Return those of some names that the model was not trained on; none where it was not trained at all."""
-        model = self.model(session)
-        if model.scorer.run is None:
+        model = self.model()
+        if model is None or model.scorer.run is None:
             return set()
         calibration = model.scorer.calibration
-        return set(names) - set(model.vocabulary.names if calibration is None else calibration.seen)
+        trained = model.vocabulary.names if calibration is None else calibration.seen
+        return set(names) - set(trained) - set(model.vocabulary.background)
 
-    def choose(self, session: Session, names: tuple[str, ...] | None) -> None:
-        """Take other candidates; an InputError for names that the model cannot take, which changes nothing."""
-        if names is not None:
-            self.model(session).choose(names)
-        session.actions = names
+    def work(self, video: str) -> Work:
+        """Return what is computed of a video."""
+        return self._work.setdefault(video, Work())
 
-    def check_video(self, session: Session, video: Video) -> None:
-        """Refuse what cannot be segmented, before it waits: a video that is too long, features that do not fit."""
-        model = self.model(session)
-        if video.media is not None:
-            seconds = probe(video.media.path).seconds or 0.0
-            self._check_length(video.media.path, seconds, f"{seconds / 60:.1f} minutes")
-            if video.features is None:
-                model.encoder_for(video.media.path)
-        if video.features is not None:
-            features, clock = model.open(video.features)
-            seconds = len(features) / (clock.fps or model.scorer.fps or UNKNOWN_RATE)
-            self._check_length(video.features, seconds, f"{len(features)} rows, {seconds / 60:.1f} minutes")
-            self.predict(session, video)
+    # --- videos -----------------------------------------------------------------------------------------------------
+
+    def frame_times(self, media: Path | None, features: Path | None) -> NDArray[np.float64]:
+        """Return when the frames of a new video start, (N + 1,): its pictures, or rows where there is no video.
+
+        An InputError for what cannot be read or labelled, or is too long.
+        """
+        if media is not None:
+            seconds = probe(media).seconds or 0.0
+            self._check_length(media, seconds, f"{seconds / 60:.1f} minutes")
+            times = picture_times(media)
+            self._check_length(media, times[-1], f"{times[-1] / 60:.1f} minutes")
+        if features is not None:
+            rows, clock = self._opened(features)
+            seconds = len(rows) / (clock.fps or UNKNOWN_RATE)
+            self._check_length(features, seconds, f"{len(rows)} rows, {seconds / 60:.1f} minutes")
+        return times if media is not None else row_starts(clock, len(rows))
+
+    def _opened(self, features: Path) -> tuple[NDArray[np.float32], Clock]:
+        model = self.model()
+        if model is not None:
+            rows, clock = model.open(features)
+            return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
+        return load_features(features, "TD"), read_clock(features, layout="TD")
 
     def _check_length(self, path: Path, seconds: float, problem: str) -> None:
         if seconds > 60 * self._limits.minutes:
             raise InputError(path, problem, f"cut it to {self._limits.minutes:g} minutes at most")
 
-    def encode(self, session: Session, video: Video, job: Job) -> None:
-        """Make the features of a video, beside it in the folder of the session."""
+    def features(self, video: VideoEntry, model: Segmenter | None = None) -> Path | None:
+        """Return the features of a video for a model, the one in use; None where there are none yet."""
+        if video.features is not None or video.media is None:
+            return video.features
+        model = self.model() if model is None else model
+        if model is None:
+            return None
+        try:
+            return self.features_by(video, model.encoder_for(video.media), model.extraction)
+        except InputError:  # the run does not say which encoder it needs; the job of the video has the reason
+            return None
+
+    def features_by(self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings) -> Path | None:
+        """Return the features of a video by an encoder; None where there are none yet."""
+        if video.features is not None:
+            return video.features
+        return next(iter(sorted(self._folder(video, encoder, extraction).glob("[!.]*.npy"))), None)
+
+    def _folder(self, video: VideoEntry, encoder: FrameEncoder, extraction: Settings) -> Path:
+        return self.project.folder / "features" / file_name(f"{encoder.name}, {extraction.fps:g}") / video.id
+
+    def encode(self, video: VideoEntry, job: Job, encoder: FrameEncoder, extraction: Settings) -> Path:
+        """Make the features of a video, in the folder of the project."""
         assert video.media is not None
-        model, path = self.model(session), video.media.path
-        rate = model.extraction.fps
+        path, rate = video.media, extraction.fps
 
         def report(done: int, total: int, _: str) -> None:
             self._check_length(path, (done - 1) / rate, "a longer video than it says")
-            job.report(done, total)
+            job.report(done, total, video.name)
 
         report(0, 0, "")
-        video.features = extract(path, model.encoder_for(path), session.folder / "features", model.extraction, report)
+        return extract(path, encoder, self._folder(video, encoder, extraction), extraction, report)
 
-    def predict(self, session: Session, video: Video) -> Segmentation:
-        """Return the prediction for a video with the names and settings of its session; only changes are computed."""
-        basis = name, actions, chosen = session.model, session.actions, session.settings
-        if video.prediction is None or video.basis != basis:
-            model = self.model(session, name)
-            if actions is None and model.scorer.run is None:
-                raise InputError("actions", "no names", "type some, one a line")
-            # A model that was chosen later may not know a setting that was made before.
-            settings = DecodeSettings(**{key: value for key, value in chosen if key in model.scorer.adjustable})
+    def drafts(self, video: VideoEntry) -> list[Draft]:
+        """Return what the model predicts, in frames of the video; empty where nothing can be predicted yet."""
+        prediction = self.predict(video)
+        clock = self.work(video.id).clock
+        if prediction is None or clock is None:
+            return []
+        return drafts_of(prediction, row_starts(clock, prediction.n_frames), video.times)
+
+    def predict(self, video: VideoEntry) -> Segmentation | None:
+        """Return the prediction for a video with the names and settings of the project; only changes are computed."""
+        work, model, actions = self.work(video.id), self.model(), self.names()
+        if model is None or actions == () or (features := self.features(video, model)) is None:
+            work.prediction = work.basis = None
+            return None
+        # A model that was chosen later may not know a setting that was made before.
+        settings = DecodeSettings(**{key: value for key, value in self.settings if key in model.scorer.adjustable})
+        basis = self.chosen, actions, settings
+        if work.prediction is None or work.basis != basis:
             candidates = model.choose(actions, settings)
-            scores = self._score(video, model, candidates, (name, actions), rivals=settings.reject is not None)
-            video.prediction, video.basis = model.decode(scores, candidates, settings), basis
-        return video.prediction
+            rivals = settings.reject is not None
+            scores = self._score(video, features, model, candidates, basis[:2], rivals=rivals)
+            work.prediction, work.basis = model.decode(scores, candidates, settings), basis
+        return work.prediction
 
     def _score(
-        self, video: Video, model: Segmenter, candidates: CandidateSet, names: tuple[object, ...], *, rivals: bool
+        self,
+        video: VideoEntry,
+        path: Path,
+        model: Segmenter,
+        candidates: CandidateSet,
+        names: tuple[object, ...],
+        *,
+        rivals: bool,
     ) -> Scores:
         """The scores of a video for a model and some candidates, named by `names`; the latest ones alone are kept."""
         with self._lock:
@@ -138,11 +224,11 @@ class Engine:
             if scores is not None and key in ((*names, rivals), (*names, True)):
                 self._scores.move_to_end(video.id)
                 return scores
-        assert video.features is not None
-        features, clock = model.open(video.features)
-        media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media.path).fps)
-        video.clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
-        scores = model.score(features, video.features, candidates, video.clock, rivals=rivals)
+        features, clock = model.open(path)
+        media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media).fps)
+        clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
+        self.work(video.id).clock = clock
+        scores = model.score(features, path, candidates, clock, rivals=rivals)
         with self._lock:
             self._scores[video.id] = ((*names, rivals), scores)
             self._scores.move_to_end(video.id)
@@ -151,8 +237,7 @@ class Engine:
                 total -= self._scores.popitem(last=False)[1][1].nbytes
         return scores
 
-    def forget(self, videos: Iterable[Video]) -> None:
-        """Drop what is kept of some videos."""
-        with self._lock:
-            for video in videos:
-                self._scores.pop(video.id, None)
+
+def row_starts(clock: Clock, n_rows: int) -> NDArray[np.float64]:
+    """Return the seconds where rows start, and the end, (T + 1,); without a rate a row counts as a second."""
+    return np.arange(n_rows + 1) / (clock.fps or 1.0) if clock.times is None else clock.times

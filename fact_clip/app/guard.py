@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import reprlib
 import socket
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fact_clip.app.work import BusyError
+from fact_clip.core import InputError
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -39,6 +44,10 @@ def machine_names() -> set[str]:
     return {name, name.partition(".")[0], f"{name.partition('.')[0]}.local", socket.getfqdn().lower()}
 
 
+BODY_BYTES = 4 << 20
+"""Size of a request that is no upload, at most."""
+
+
 class Guard:
     """Outermost: which hosts and pages may ask, and headers that let the browser run nothing else.
 
@@ -47,8 +56,8 @@ class Guard:
     the page itself.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self.app, self.hosts = app, {"localhost", host.lower()}
+    def __init__(self, app: ASGIApp, host: str, patience: float = 30.0) -> None:
+        self.app, self.hosts, self.patience = app, {"localhost", host.lower()}, patience
         if host in WILDCARDS:
             self.hosts |= machine_names()
 
@@ -70,7 +79,8 @@ class Guard:
         answer: ASGIApp = self.app if refusal is None else error_line(403, refusal)
         if "\0" in scope["path"]:  # which no file name can have; starlette before 1.0 fails
             answer = error_line(404, "Not Found")
-        await answer(scope, receive, send_with_headers)
+        limited = receive if scope["path"] == "/api/files" else _limited(receive, self.patience)
+        await answer(scope, limited, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host = headers.get("host", "")
@@ -88,6 +98,26 @@ class Guard:
             return name in self.hosts or bool(ipaddress.ip_address(name))
         except ValueError:
             return False
+
+
+def _limited(receive: Receive, patience: float) -> Receive:
+    """Receive a body of at most `BODY_BYTES`, all of which must come in `patience` seconds."""
+    size, until, complete = 0, time.monotonic() + patience, False
+
+    async def receive_part() -> Message:
+        nonlocal size, complete
+        if complete:  # what comes now says that the client is gone, whenever that is
+            return await receive()
+        with anyio.move_on_after(until - time.monotonic()):
+            message = await receive()
+            size += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if size > BODY_BYTES:
+                raise HTTPException(413, "a request that is too large")
+            return message
+        raise HTTPException(408, f"the request was not complete after {patience:g} s")
+
+    return receive_part
 
 
 def _place(origin: str) -> str:
@@ -109,6 +139,20 @@ async def answer_busy(request: Request, error: Exception) -> Response:
     response = error_line(503, str(error), place=error.position)
     response.headers["retry-after"] = "2"
     return response
+
+
+async def answer_invalid(request: Request, error: Exception) -> Response:
+    """Answer the first fault of a request, with its key and the number in a list."""
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    reason = fault.get("ctx", {}).get("error")
+    first, *rest = [part for part in fault["loc"] if part not in ("body", "query", "path")] or ["request"]
+    if isinstance(reason, InputError):
+        return error_line(400, str(reason))
+    where = str(first) + "".join(f" {part + 1}" if isinstance(part, int) else f", {part}" for part in rest)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    shown = "" if fault["type"] == "missing" else f"{reprlib.repr(fault.get('input'))}: "
+    return error_line(400, str(InputError(where, f"{shown}{message[:1].lower()}{message[1:]}")))
 
 
 async def answer_http(request: Request, error: Exception) -> Response:

@@ -1,14 +1,25 @@
-"""The page without its answers: what it was started with, its sessions and its queue."""
+"""The page without its answers: what it was started with, its project, files that came in, and the work it does."""
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from fact_clip.app.edits import Draft, overlaid
 from fact_clip.app.engine import Engine
-from fact_clip.app.sessions import Limits, Session, Sessions
+from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.training_set import TrainingSet
-from fact_clip.app.work import Queue, Quick
+from fact_clip.app.uploads import Limits, Upload, sorted_by_kind
+from fact_clip.app.work import BusyError, Job, Queue, Quick
+from fact_clip.core import InputError
+from fact_clip.core.errors import FileLocation
 from fact_clip.run import Run
 
 
@@ -16,31 +27,107 @@ from fact_clip.run import Run
 class Options:
     """What the page was started with."""
 
-    token: str  # opens the page; part of the address
     host: str  # name or address that it listens on
-    command: tuple[str, ...]  # ``fact-clip segment`` with its model; the page shows it with the rest
-    training_set: Path | None = None  # folder that corrected videos may be added to
-    run: Path | None = None  # run folder of the model; None: it was not trained
+    command: tuple[str, ...] = ()  # ``fact-clip segment`` with its model; the page shows it with the rest
+    training_set: Path | None = None  # folder that labelled videos may be added to
+    run: Path | None = None  # run folder of the model; None: it was not trained, or there is none
     limits: Limits = field(default_factory=Limits)
-    actions: tuple[str, ...] | None = None  # names that a session begins with; None: those of the model
+    recent: Sequence[str] = ()  # folders of projects that were opened before
 
 
 class Page:
-    """The models, the sessions and the work of a page."""
+    """The project, the models and the work of a page."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
-        self.engine, self.options, self.limits = engine, options, options.limits
+        self.engine, self.options, self.limits, self.project = engine, options, options.limits, engine.project
         run = None if options.run is None else Run.read(options.run)
         self.training_set = None if options.training_set is None else TrainingSet(options.training_set, run)
         self.queue, self.quick = Queue(self.limits.waiting), Quick(self.limits.quick)
-        self.sessions = Sessions(self.limits, self._ended)
-        self.uploads = 0
+        self.training: Job | None = None
+        self.lock = threading.Lock()  # held where a training is begun
+        self.files: dict[str, Upload] = {}
+        self.uploads = Counter[str]()  # that are under way, by address
+        self.incoming = self.project.folder / "incoming"  # what has not become a video yet
+        shutil.rmtree(self.incoming, ignore_errors=True)
 
-    def _ended(self, session: Session) -> None:
-        self.queue.cancel(lambda job: job.owner == session.id)
-        self.engine.forget(session.videos.values())
+    @property
+    def cookie(self) -> str:
+        """What stands for the token in a browser that was let in."""
+        return hashlib.sha256(f"cookie {self.project.token}".encode()).hexdigest()
+
+    def new_path(self, ending: str) -> Path:
+        """Return a path for a file that comes in, of which no part comes from a user but the ending."""
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        return self.incoming / f"{secrets.token_hex(12)}{ending}"
+
+    def add_video(self, uploads: Sequence[Upload]) -> VideoEntry:
+        """Make a video of files that came in, which are moved into the project."""
+        media, features = sorted_by_kind(uploads)
+        first = features or media
+        assert first is not None
+        self.engine.frame_times(None if media is None else media.path, None if features is None else features.path)
+        folder = self.project.folder / "videos"
+        folder.mkdir(exist_ok=True)
+        key = secrets.token_hex(8)
+        moved: list[Path | None] = []
+        for upload in (media, features):
+            moved.append(None if upload is None else folder / f"{key}{upload.ending}")
+            if upload is not None:
+                upload.path.rename(folder / f"{key}{upload.ending}")
+        if features is not None and features.path.with_suffix(".json").exists():
+            features.path.with_suffix(".json").rename(folder / f"{key}.json")
+        return self.refer(first.name[: -len(first.ending)], *moved)
+
+    def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:
+        """Add a video by reference, and begin to encode it where a model needs that."""
+        times = self.engine.frame_times(media, features)
+        key = self.project.add_video(name, media, features, times, self.engine.model() is None)
+        entry = self.project.video(key)
+        assert entry is not None
+        self.encode([entry])
+        return entry
+
+    def encode(self, videos: Iterable[VideoEntry]) -> None:
+        """Queue the videos whose features the model in use needs; where too much waits, the rest comes later."""
+        engine, model = self.engine, self.engine.model()
+        for video in videos:
+            work = engine.work(video.id)
+            is_busy = work.job is not None and not work.job.ended
+            has_failed = work.job is not None and work.job.state == "failed"
+            if model is None or video.media is None or video.features is not None or is_busy or has_failed:
+                continue
+            try:
+                encoder = model.encoder_for(video.media)
+                if engine.features(video, model) is None:
+                    make = partial(engine.encode, video, encoder=encoder, extraction=model.extraction)
+                    work.job = self.queue.add(Job(video.id, lambda job, make=make: make(job)))  # type: ignore[misc]
+            except BusyError:
+                return
+            except InputError as error:  # a run that does not say which encoder it needs
+                work.job = Job(video.id, lambda job: None, state="failed", error=error)
+
+    def shown(self, video: VideoEntry) -> dict[int, list[Draft | Label]]:
+        """Return what is shown on each track: labels, and on the first one drafts between them."""
+        labels = self.project.labels(video.id)
+        return {
+            track: overlaid(self.engine.drafts(video) if place == 0 else [], labels[track])
+            for place, track in enumerate(labels)
+        }
+
+    def line(self, error: InputError | str) -> str:
+        """Return an error as a line, with files by the names that the user gave them and no folder."""
+        if isinstance(error, str) or not isinstance(error.where, FileLocation):
+            return str(error)
+        path = error.where.path
+        names = {upload.path: upload.name for upload in self.files.values()}
+        for video in self.project.videos():
+            for file in (video.media, video.features):
+                if file is not None:
+                    names |= {file: video.name + file.suffix, file.with_suffix(".json"): f"{video.name}.json"}
+        where = FileLocation(Path(names.get(path, path.name)), error.where.line, error.where.part)
+        return str(error.at(where))
 
     def close(self) -> None:
-        """Stop all work and remove all files."""
+        """Stop all work; what is in the project stays."""
         self.queue.close()
-        self.sessions.close()
+        self.project.close()

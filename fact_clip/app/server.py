@@ -4,46 +4,47 @@ from __future__ import annotations
 
 import hmac
 import shlex
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import tempfile
+import time
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import anyio
-from starlette.applications import Starlette
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
-from starlette.datastructures import QueryParams
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.exceptions import HTTPException as BaseHTTPException
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from fact_clip import report
-from fact_clip.app import views
-from fact_clip.app.compare import compared, read_labels
-from fact_clip.app.edits import frame_names
-from fact_clip.app.engine import Engine
-from fact_clip.app.guard import Guard, answer_busy, answer_fault, answer_gone, answer_http, error_line
-from fact_clip.app.page import Options, Page
-from fact_clip.app.requests import (
-    Adaptation,
-    Comparison,
-    Corrections,
-    NewSettings,
-    NewTrainingVideo,
-    NewVideo,
-    read_json,
-    receive_file,
-    too_large,
+from fact_clip.app import requests, views
+from fact_clip.app.compare import compared
+from fact_clip.app.edits import BACKGROUND, Draft, row_labels
+from fact_clip.app.engine import Engine, row_starts
+from fact_clip.app.guard import (
+    Guard,
+    answer_busy,
+    answer_fault,
+    answer_gone,
+    answer_http,
+    answer_invalid,
+    error_line,
 )
-from fact_clip.app.sessions import FEATURES, Session, Upload, Video, ending_of, shown_name
+from fact_clip.app.imports import frame_names, read_tracks
+from fact_clip.app.page import Options, Page
+from fact_clip.app.project import ConflictError, Label, VideoEntry
 from fact_clip.app.training_set import TrainingSet, adapt_command, train
+from fact_clip.app.uploads import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 from fact_clip.app.work import BusyError, Job
-from fact_clip.core import InputError, Segment
+from fact_clip.core import InputError
+from fact_clip.core.paths import file_name
 from fact_clip.datasets.layout import UNLABELLED
+from fact_clip.formats import ending_of as format_ending
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
@@ -57,351 +58,415 @@ _MEDIA_TYPES = {
     ".webm": "video/webm",
     ".ogv": "video/ogg",
 }
+Answer = dict[str, Any]
 
 
 class Server:
     """Answers the requests of a page."""
 
     def __init__(self, page: Page) -> None:
-        self.page, self.limits = page, page.limits
+        self.page, self.limits, self.project, self.engine = page, page.limits, page.project, page.engine
+
+    # --- who asks ----------------------------------------------------------------------------------------------------
 
     def _cookie(self, request: Request) -> str:
         return f"fact_clip_{request.url.port or 80}"  # cookies are shared by all ports of a host
 
-    def _find_session(self, request: Request) -> Session | None:
-        return self.page.sessions.find(request.cookies.get(self._cookie(request), ""))
+    def _is_let_in(self, request: Request) -> bool:
+        return hmac.compare_digest(request.cookies.get(self._cookie(request), "").encode(), self.page.cookie.encode())
 
-    def _session(self, request: Request) -> Session:
-        session = self._find_session(request)
-        if session is None:
-            raise HTTPException(403, "no session; open the address that the command line printed")
-        return session
+    def let_in(self, request: Request) -> None:
+        """Refuse a browser that has not opened the address with the token."""
+        if not self._is_let_in(request):
+            raise HTTPException(403, "not let in; open the address that the command line printed")
 
-    def _video(self, request: Request) -> tuple[Session, Video]:
-        session = self._session(request)
-        video = session.videos.get(request.path_params["video"])
-        if video is None:
-            raise HTTPException(404, "no such video")
-        return session, video
+    def index(self, request: Request, token: str = "") -> Response:
+        """Answer the page itself; with the token in the address it lets a browser in."""
+        answer = FileResponse(STATIC / "index.html", media_type="text/html")
+        if self._is_let_in(request):
+            return answer
+        if not hmac.compare_digest(token.encode(), self.project.token.encode()):
+            return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
+        answer.set_cookie(self._cookie(request), self.page.cookie, httponly=True, samesite="strict", path="/")
+        return answer
 
     async def answer_input(self, request: Request, error: Exception) -> Response:
         """Answer what is wrong with a request, files by the names that the user gave them."""
         assert isinstance(error, InputError)
-        session = self._find_session(request)
-        return error_line(400, str(error) if session is None else session.line(error))
+        return error_line(400, self.page.line(error))
 
-    async def index(self, request: Request) -> Response:
-        """Answer the page itself; with the token in the address it begins a session."""
-        token = request.query_params.get("token", "")
-        if self._find_session(request) is not None:
-            return FileResponse(STATIC / "index.html", media_type="text/html")
-        if not hmac.compare_digest(token.encode(), self.page.options.token.encode()):
-            return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
-        session = self.page.sessions.new()
-        session.actions = self.page.options.actions
-        response = FileResponse(STATIC / "index.html", media_type="text/html")
-        response.set_cookie(self._cookie(request), session.id, httponly=True, samesite="strict", path="/")
-        return response
+    # --- files and videos --------------------------------------------------------------------------------------------
 
-    # --- files and videos ------------------------------------------------------------------------------------------
-
-    async def upload(self, request: Request) -> Response:
+    async def upload(self, request: Request, name: str) -> Answer:
         """Take a file; its body is the request's."""
-        session, page = self._session(request), self.page
-        name = shown_name(request.query_params.get("name", ""))
-        path = session.new_path(ending_of(name))
-        is_large = ending_of(name) in (FEATURES, *SUFFIXES)
-        most = self.limits.file_bytes if is_large else min(self.limits.label_bytes, self.limits.file_bytes)
-        room = min(most, self.limits.session_bytes - session.bytes)
+        page, limits = self.page, self.limits
+        name, client = shown_name(name), "" if request.client is None else request.client.host
+        path, is_large = page.new_path(ending_of(name)), ending_of(name) in (FEATURES, *SUFFIXES)
+        room = limits.file_bytes if is_large else min(limits.label_bytes, limits.file_bytes)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > room:
             raise too_large(name, room)
-        if page.uploads >= self.limits.uploads:
-            raise BusyError(page.uploads - self.limits.uploads + 1)
-        if session.uploads >= self.limits.uploads_each:
-            raise BusyError(session.uploads - self.limits.uploads_each + 1)
-        page.uploads += 1
-        session.uploads += 1
+        for count, most in ((page.uploads.total(), limits.uploads), (page.uploads[client], limits.uploads_each)):
+            if count >= most:
+                raise BusyError(count - most + 1)
+        page.uploads[client] += 1
         try:
-            size = await receive_file(request, path, name, room, self.limits)
-        except OSError as error:  # a full disk
+            size = await receive_file(request, path, name, room, limits)
+        except BaseException as error:
             path.unlink(missing_ok=True)
-            raise HTTPException(507, f"{name}: cannot be stored ({error.strerror})") from None
-        except BaseException:
-            path.unlink(missing_ok=True)
+            if isinstance(error, OSError):  # a full disk
+                raise HTTPException(507, f"{name}: cannot be stored ({error.strerror})") from None
             raise
         finally:
-            page.uploads -= 1
-            session.uploads -= 1
+            page.uploads[client] -= 1
         key = path.name.partition(".")[0]
-        session.files[key] = Upload(path, name)
-        return JSONResponse({"file": key, "name": name, "size": size})
+        page.files[key] = Upload(path, name)
+        return {"file": key, "name": name, "size": size}
 
-    async def add_video(self, request: Request) -> Response:
-        """Make a video of uploaded files; one without features waits to be encoded."""
-        session, engine = self._session(request), self.page.engine
-        keys = (await read_json(request, NewVideo, self.limits.patience)).files
-        if not all(key in session.files for key in keys):
+    def _uploads(self, keys: list[str]) -> list[Upload]:
+        if not all(key in self.page.files for key in keys):
             raise InputError("files", "no such file; upload it first")
-        if len(session.videos) >= self.limits.videos:
-            raise InputError("videos", f"{len(session.videos)} already", f"remove one of {self.limits.videos}")
-        video = session.add_video([session.files[key] for key in keys])
+        return [self.page.files[key] for key in keys]
+
+    def add_video(self, body: requests.NewVideo) -> Answer:
+        """Make a video of uploaded files."""
+        uploads = self._uploads(body.files)
+        if len(self.project.videos()) >= self.limits.videos:
+            raise InputError("videos", f"{len(self.project.videos())} already", "begin another project")
         try:
-            await self.page.quick.run(lambda: engine.check_video(session, video))
-            if video.features is None:
-                video.job = self.page.queue.add(Job(session.id, lambda job: engine.encode(session, video, job)))
-        except BusyError:  # the files stay, so that the page can ask again
-            session.videos.pop(video.id, None)
-            raise
+            video = self.page.quick.run(lambda: self.page.add_video(uploads))
         except InputError as error:
-            line = session.line(error)
-            session.remove(video)
-            _forget_files(session, keys)
+            line = self.page.line(error)
+            for key in body.files:
+                self.page.files.pop(key).path.unlink(missing_ok=True)
             raise HTTPException(400, line) from None
-        _forget_files(session, keys, keep=True)
-        return JSONResponse({"video": video.id})
+        for key in body.files:
+            self.page.files.pop(key, None)
+        return {"video": video.id}
 
-    async def remove_video(self, request: Request) -> Response:
-        """Forget a video and its files."""
-        session, video = self._video(request)
-        self.page.queue.cancel(lambda job: job is video.job)
-        session.remove(video)
-        self.page.engine.forget([video])
-        return JSONResponse({})
+    def _video(self, video: str) -> VideoEntry:
+        entry = self.project.video(video)
+        if entry is None:
+            raise HTTPException(404, "no such video")
+        return entry
 
-    async def media(self, request: Request) -> Response:
+    def change_video(self, video: str, body: requests.VideoChange) -> Answer:
+        """Take other values of a video."""
+        values = body.model_dump(exclude_none=True)
+        self.project.change_video(self._video(video).id, **values)
+        return self._shown(video)
+
+    def remove_video(self, video: str) -> Answer:
+        """Put a video aside; nothing of it is deleted."""
+        self._video(video)
+        self.page.queue.cancel(lambda job: job.owner == video)
+        self.project.change_video(video, removed=time.time())
+        return {}
+
+    def restore_video(self, video: str) -> Answer:
+        """Put a removed video back."""
+        self.project.change_video(video, removed=None)
+        self.page.encode([self._video(video)])
+        return {}
+
+    def media(self, video: str) -> Response:
         """Answer the video file, or a range of it."""
-        _, video = self._video(request)
-        if video.media is None:
-            raise HTTPException(404, "features without a video")
-        kind = _MEDIA_TYPES.get(video.media.ending, "application/octet-stream")
-        return FileResponse(video.media.path, media_type=kind, content_disposition_type="inline")
+        media = self._video(video).media
+        if media is None or not media.is_file():
+            raise HTTPException(404, "no video file" if media is None else "the video file is not where it was")
+        kind = _MEDIA_TYPES.get(media.suffix.lower(), "application/octet-stream")
+        return FileResponse(media, media_type=kind, content_disposition_type="inline")
 
     # --- what is shown -----------------------------------------------------------------------------------------------
 
-    async def state(self, request: Request) -> Response:
+    def state(self) -> Answer:
         """Answer everything but the segments."""
-        return JSONResponse(await self._state(self._session(request)))
+        self.page.encode(self.project.videos())
+        return views.state(self.page)
 
-    async def _state(self, session: Session) -> dict[str, Any]:
-        """In a thread, since an adapted model may have to be loaded."""
-        return await anyio.to_thread.run_sync(lambda: views.state(self.page, session))
+    def video(self, video: str) -> Answer:
+        """Answer a video with its segments, and the seconds of its frames."""
+        return {**self._shown(video), "times": views.seconds(self._video(video).times)}
 
-    async def video(self, request: Request) -> Response:
-        """Answer a video with its segments."""
-        return JSONResponse(await self._shown(*self._video(request), with_times=True))
+    def _shown(self, video: str) -> Answer:
+        return self.page.quick.run(lambda: views.video(self.page, self._video(video)))
 
-    async def _shown(self, session: Session, video: Video, *, with_times: bool = False) -> dict[str, Any]:
-        if not video.ready:
-            raise HTTPException(409, "not encoded yet")
-        await self._predict(session, video)
-        return views.video(self.page, session, video, with_times=with_times)
+    def actions(self, body: requests.NewActions) -> Answer:
+        """Take other actions; segments follow one that was renamed."""
+        actions = list({entry.name: entry.action() for entry in body.actions}.values())
+        model, names = self.engine.model(), [action.name for action in actions]
+        if model is not None and names and (model.scorer.run is None or model.run.config.model.is_open):
+            model.choose([name for name in names if name not in model.vocabulary.background] or None)
+        renamed = None if body.renamed is None else (body.renamed[0], body.renamed[1])
+        self.project.set_actions(actions, renamed)
+        return self.state()
 
-    async def _predict(self, session: Session, video: Video) -> None:
-        await self.page.quick.run(lambda: self.page.engine.predict(session, video))
+    def settings(self, body: requests.NewSettings) -> Answer:
+        """Take other settings or another model."""
+        if body.model is not None:
+            if body.model not in ("", *self.project.runs()):
+                raise InputError("model", f"no model {body.model!r} in this project")
+            self.engine.model(body.model)
+            self.project.set("model", body.model)
+        if body.adjust is not None:
+            self.project.set("adjust", body.adjust.model_dump(exclude_none=True))
+        return self.state()
 
-    async def settings(self, request: Request) -> Response:
-        """Take other names, settings or another model; answer with the video that is shown, where one is named."""
-        session, engine = self._session(request), self.page.engine
-        wish = await read_json(request, NewSettings, self.limits.patience)
-        if wish.model is not None:
-            if wish.model not in ("", *session.adapted):
-                raise InputError("model", f"no model {wish.model!r} in this session")
-            await self.page.quick.run(lambda: engine.model(session, wish.model))
-            session.model = wish.model
-        if "actions" in wish.model_fields_set:
-            before, names = session.actions, None if wish.actions is None else tuple(dict.fromkeys(wish.actions))
-            await self.page.quick.run(lambda: engine.choose(session, names))
-            if wish.renamed is not None and (before is None or wish.renamed[0] in before):
-                _rename(session, *wish.renamed)
-        session.settings = wish.adjust or session.settings
-        answer = {"state": await self._state(session)}
-        video = session.videos.get(wish.video or "")
-        if video is not None and video.features is not None:
-            answer["video"] = await self._shown(session, video)
-        return JSONResponse(answer)
+    def uncertain(self) -> Answer:
+        """Answer the least certain drafts of all videos."""
+        for entry in self.project.videos():
+            video = self.project.video(entry.id)
+            if video is not None and self.engine.model() is not None:
+                self.page.quick.run(partial(self.engine.predict, video))
+        return {"segments": views.uncertain(self.page)}
 
-    async def correct(self, request: Request) -> Response:
-        """Keep the corrected segments of a video: the draft."""
-        session, video = self._video(request)
-        corrections = await read_json(request, Corrections, self.limits.patience)
-        if video.prediction is None:
-            await self._shown(session, video)
-        video.corrected = corrections.in_video(video.result.n_frames)
-        return JSONResponse(views.video(self.page, session, video))
+    # --- labels ------------------------------------------------------------------------------------------------------
 
-    async def uncertain(self, request: Request) -> Response:
-        """Answer the least certain segments of all videos."""
-        session = self._session(request)
-        for video in [video for video in session.videos.values() if video.ready]:
-            with suppress(InputError):
-                await self._predict(session, video)
-        return JSONResponse({"segments": views.uncertain(session)})
+    def label(self, video: str, body: requests.Segments) -> Answer:
+        """Store the segments of a track, as one edit."""
+        self._video(video)
+        labels = [segment.stored() for segment in body.segments]
+        return self._edited(
+            video, lambda: self.project.replace(video, body.track, labels, body.revision, body.annotator)
+        )
+
+    def undo(self, video: str, body: requests.Step) -> Answer:
+        """Undo the last edit of a video."""
+        self._video(video)
+        return self._edited(video, lambda: self.project.step(video, body.revision, back=True))
+
+    def redo(self, video: str, body: requests.Step) -> Answer:
+        """Redo the last edit that was undone."""
+        self._video(video)
+        return self._edited(video, lambda: self.project.step(video, body.revision, back=False))
+
+    def _edited(self, video: str, edit: Callable[[], object]) -> Answer:
+        edit()
+        self.project.add_actions(
+            label.label
+            for labels in self.project.labels(video).values()
+            for label in labels
+            if label.label not in views.background_of(self.page)
+        )
+        return self._shown(video)
+
+    async def answer_conflict(self, request: Request, error: Exception) -> Response:
+        """Answer that somebody else was quicker."""
+        return error_line(409, "this video was changed elsewhere meanwhile; look at it again")
+
+    def add_track(self, video: str, body: requests.NewTrack) -> Answer:
+        """Add a track to a video."""
+        self.project.add_track(self._video(video).id, body.name)
+        return self._shown(video)
+
+    def remove_track(self, video: str, track: int) -> Answer:
+        """Remove a track without segments."""
+        if track not in self.project.tracks(self._video(video).id):
+            raise HTTPException(404, "no such track")
+        self.project.remove_track(video, track)
+        return self._shown(video)
+
+    def import_labels(self, video: str, body: requests.NewLabels) -> Answer:
+        """Store the segments of a label file: its tiers are tracks, whose segments are replaced."""
+        entry, (upload,) = self._video(video), self._uploads([body.file])
+        tracks = read_tracks(upload.path, upload.ending, entry.times, views.background_of(self.page))
+
+        def store() -> None:
+            for name, labels in tracks.items():
+                track = self.project.add_track(video, name)
+                self.project.replace(video, track, labels, None, body.annotator or upload.name)
+
+        answer = self._edited(video, store)
+        return {**answer, "imported": {name: len(labels) for name, labels in tracks.items()}}
 
     # --- what is made of it ------------------------------------------------------------------------------------------
 
-    async def export(self, request: Request) -> Response:
-        """Answer the video's segments as a file of a format."""
-        session, video = self._video(request)
-        await self._shown(session, video)
-        return await anyio.to_thread.run_sync(lambda: _exported(session, video, request.query_params))
+    def export(self, video: str, format: str = "", background: bool = False, track: int | None = None) -> Response:
+        """Answer a track of a video, the first where none is named, as a file of a format."""
+        entry, ending = self._video(video), format_ending(format)
+        shown = self.page.quick.run(lambda: self.page.shown(entry))
+        if track is not None and track not in shown:
+            raise HTTPException(404, "no such track")
+        parts = shown[track if track is not None else next(iter(shown))]
+        folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
+        path = Path(folder.name) / f"{file_name(entry.name)}{ending}"
+        try:
+            views.segmentation(self.page, entry, parts).save(path, with_background=background)
+        except InputError:
+            folder.cleanup()
+            raise
+        return FileResponse(
+            path,
+            media_type="application/octet-stream",
+            filename=path.name,
+            background=BackgroundTask(folder.cleanup),
+        )
 
-    async def add_to_training_set(self, request: Request) -> Response:
-        """Add a corrected video to the training set."""
-        session, video = self._video(request)
-        training_set = self._training_set()
-        only_corrected = (await read_json(request, NewTrainingVideo, self.limits.patience)).only_corrected
-        await self._shown(session, video)
+    def export_all(
+        self,
+        format: Annotated[list[str] | None, Query()] = None,
+        background: bool = False,
+    ) -> Response:
+        """Answer every track of every video as a zip of files in some formats."""
+        folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
+        path = Path(folder.name) / "labels.zip"
+        try:
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                for file in views.export_files(self.page, Path(folder.name) / "labels", format or ["json"], background):
+                    archive.write(file, file.relative_to(folder.name))
+        except InputError:
+            folder.cleanup()
+            raise
+        return FileResponse(
+            path, media_type="application/zip", filename=path.name, background=BackgroundTask(folder.cleanup)
+        )
 
-        def add() -> str:
-            assert video.features is not None
-            features, _ = self.page.engine.model(session).open(video.features)
-            names = frame_names(video.shown, UNLABELLED if only_corrected else None)
-            labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
-            background = [name for name in video.result.background if name != NONE_OF_THESE]
-            return training_set.add(video.name, features, labels, views.facts_of(video), background)
-
-        video.added = await anyio.to_thread.run_sync(add)
-        return JSONResponse({"name": video.added, "folder": str(training_set.root)})
+    def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
+        """Add a labelled video to the training set."""
+        entry, training_set = self._video(video), self._training_set()
+        shown, model = self.page.quick.run(lambda: self.page.shown(entry)), self.engine.model()
+        path = self.engine.features(entry)
+        if model is None or path is None:
+            raise HTTPException(409, "not encoded yet")
+        features, clock = model.open(path)
+        background = views.background_of(self.page)
+        other = UNLABELLED if body.only_corrected else (background or [BACKGROUND])[0]
+        parts = [part for part in next(iter(shown.values())) if not (body.only_corrected and isinstance(part, Draft))]
+        names = row_labels(parts, entry.times, row_starts(clock, len(features)), other)
+        labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
+        known = [name for name in background if name != NONE_OF_THESE]
+        name = training_set.add(entry.name, features, labels, views.facts_of(self.page, entry), known)
+        return {"name": name, "folder": str(training_set.root)}
 
     def _training_set(self) -> TrainingSet:
         if self.page.training_set is None:
             raise InputError("training set", "there is none", "start the page with --training-set DIR")
         return self.page.training_set
 
-    async def adapt(self, request: Request) -> Response:
-        """Train on from the run that is shown, on the training set."""
-        session, training_set = self._session(request), self._training_set()
-        epochs = (await read_json(request, Adaptation, self.limits.patience)).epochs
+    def adapt(self, body: requests.Adaptation) -> Answer:
+        """Train on from the run in use, on the training set."""
+        training_set, epochs = self._training_set(), body.epochs
         if self.page.options.run is None:
             raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
-        if session.training is not None and not session.training.ended:
-            raise InputError("adapt", "a training is under way", "wait for it")
-        start = session.adapted[session.model] if session.model else self.page.options.run
-        out = training_set.new_run()
-        command = adapt_command(start, Run.read(start), training_set.root, out, epochs)
+        with self.page.lock:
+            if self.page.training is not None and not self.page.training.ended:
+                raise InputError("adapt", "a training is under way", "wait for it")
+            chosen, runs = self.engine.chosen, self.project.runs()
+            start = runs[chosen][0] if chosen else self.page.options.run
+            out = training_set.new_run()
+            command = adapt_command(start, Run.read(start), training_set.root, out, epochs)
 
-        def run(job: Job) -> None:
-            train(command, out, epochs, job)
-            session.adapted[out.name] = out
+            def run(job: Job) -> None:
+                train(command, out, epochs, job)
+                self.project.add_run(out, "main", {})
 
-        try:
-            session.training = self.page.queue.add(Job(session.id, run))
-        except BusyError:
-            out.rmdir()
-            raise
-        return JSONResponse({"command": shlex.join(command)})
+            try:
+                self.page.training = self.page.queue.add(Job("training", run))
+            except BusyError:
+                out.rmdir()
+                raise
+        return {"command": shlex.join(command)}
 
-    async def compare(self, request: Request) -> Response:
+    def compare(self, video: str, body: requests.Comparison) -> Answer:
         """Compare two label files of a video, or one with what the page shows."""
-        session, video = self._video(request)
-        sides = await read_json(request, Comparison, self.limits.patience)
-        await self._shown(session, video)
+        entry = self._video(video)
+        labels = [self._labels(entry, key) for key in (body.first, body.second)]
+        agreement = compared(labels[0][1], labels[1][1], views.background_of(self.page))
+        return views.comparison(self.page, entry, labels, agreement)
 
-        def compute() -> dict[str, Any]:
-            labels = [_labels(session, video, key) for key in (sides.first, sides.second)]
-            agreement = compared(labels[0][1], labels[1][1], video.result.background)
-            return views.comparison(video, labels, agreement)
-
-        return JSONResponse(await anyio.to_thread.run_sync(compute))
-
-
-def _labels(session: Session, video: Video, key: str) -> tuple[str, list[str]]:
-    """The name and the labels (T,) of a file of the session, or of what is shown."""
-    if key == "shown":
-        return "shown", frame_names(video.shown)
-    if key == "predicted":
-        return "predicted", video.result.to_frames()
-    if key not in session.files:
-        raise InputError("labels", "no such file; upload it first")
-    upload = session.files[key]
-    return upload.name, read_labels(upload, video.rows, next(iter(video.result.background), None))
-
-
-def _exported(session: Session, video: Video, query: QueryParams) -> Response:
-    """A response with the file, which is removed once it is sent."""
-    from fact_clip.formats import ending_of as format_ending
-
-    folder = session.new_path("")
-    path = folder / f"{video.name}{format_ending(query.get('format', ''))}"
-    try:
-        folder.mkdir()
-        views.segmentation(video).save(path, with_background=query.get("background") == "1")
-    except InputError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    done = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-    return FileResponse(path, media_type="application/octet-stream", filename=path.name, background=done)
+    def _labels(self, video: VideoEntry, key: str) -> tuple[str, list[str]]:
+        """The name and the labels (N,) of a file that came in, of a track, or of what is shown."""
+        other = (views.background_of(self.page) or [BACKGROUND])[0]
+        shown = self.page.quick.run(lambda: self.page.shown(video))
+        by_name = {f"track {name}": shown[track] for track, name in self.project.tracks(video.id).items()}
+        parts: list[Draft | Label]
+        if key == "shown":
+            name, parts = "shown", next(iter(shown.values()))
+        elif key == "predicted":
+            name, parts = "predicted", list(self.engine.drafts(video))
+        elif key in by_name:
+            name, parts = key, by_name[key]
+        else:
+            (upload,) = self._uploads([key])
+            tracks = read_tracks(upload.path, upload.ending, video.times, views.background_of(self.page))
+            if len(tracks) > 1:
+                raise InputError(upload.path, f"{len(tracks)} tracks", "load it as labels, and compare the tracks")
+            name, parts = upload.name, list(next(iter(tracks.values())))
+        return name, frame_names(parts, video.n_frames, other)
 
 
-def _rename(session: Session, old: str, new: str) -> None:
-    """Give corrected segments the new name of an action, and the name its colour."""
-    if old in session.colours and new not in session.colours:
-        session.colours[new] = session.colours.pop(old)
-    for video in session.videos.values():
-        video.corrected = tuple(
-            Segment(segment.start, segment.stop, new if segment.label == old else segment.label)
-            for segment in video.corrected
-        )
-
-
-def _forget_files(session: Session, keys: list[str], *, keep: bool = False) -> None:
-    """Forget uploads that have become a video; the file stays with `keep`."""
-    for key in keys:
-        upload = session.files.pop(key, None)
-        if upload is not None and (not keep or upload.ending == ".json"):
-            upload.path.unlink(missing_ok=True)
-
-
-async def _file(path: Path, request: Request) -> Response:
-    return FileResponse(path)
-
-
-def make_app(engine: Engine, options: Options) -> Starlette:
-    """Return the page as an ASGI application; its files go when it ends."""
+def make_app(engine: Engine, options: Options) -> FastAPI:
+    """Return the page as an ASGI application."""
     page = Page(engine, options)
     server = Server(page)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
             page.close()
 
-    def route(path: str, method: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
-        return Route(path, answer, methods=[method])
-
-    video = "/api/videos/{video}"
-    routes = [
-        route("/", "GET", server.index),
-        route("/api/state", "GET", server.state),
-        route("/api/files", "POST", server.upload),
-        route("/api/videos", "POST", server.add_video),
-        route("/api/settings", "POST", server.settings),
-        route("/api/uncertain", "GET", server.uncertain),
-        route("/api/adapt", "POST", server.adapt),
-        route(video, "GET", server.video),
-        route(video, "DELETE", server.remove_video),
-        route(f"{video}/media", "GET", server.media),
-        route(f"{video}/corrections", "PUT", server.correct),
-        route(f"{video}/export", "GET", server.export),
-        route(f"{video}/training-set", "POST", server.add_to_training_set),
-        route(f"{video}/compare", "POST", server.compare),
-        *(route(f"/static/{name}", "GET", partial(_file, TIMELINE / name)) for name in ("timeline.js", "timeline.css")),
-        Mount("/static", StaticFiles(directory=STATIC)),
-    ]
-    app = Starlette(
-        routes=routes,
-        lifespan=lifespan,
+    app = FastAPI(
+        title="FACT-CLIP", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
         exception_handlers={
             BusyError: answer_busy,
-            HTTPException: answer_http,
+            BaseHTTPException: answer_http,
             InputError: server.answer_input,
+            ConflictError: server.answer_conflict,
+            RequestValidationError: answer_invalid,
             ClientDisconnect: answer_gone,
             Exception: answer_fault,
         },
-    )
-    app.add_middleware(Guard, host=options.host)
+    )  # fmt: skip
+    api = APIRouter(prefix="/api", dependencies=[Depends(server.let_in)])
+    video = "/videos/{video}"
+    for method, path, answer in (
+        ("GET", "/state", server.state),
+        ("POST", "/files", server.upload),
+        ("POST", "/videos", server.add_video),
+        ("PUT", "/actions", server.actions),
+        ("POST", "/settings", server.settings),
+        ("GET", "/uncertain", server.uncertain),
+        ("GET", "/export", server.export_all),
+        ("POST", "/adapt", server.adapt),
+        ("GET", video, server.video),
+        ("PATCH", video, server.change_video),
+        ("DELETE", video, server.remove_video),
+        ("POST", f"{video}/restore", server.restore_video),
+        ("GET", f"{video}/media", server.media),
+        ("PUT", f"{video}/segments", server.label),
+        ("POST", f"{video}/undo", server.undo),
+        ("POST", f"{video}/redo", server.redo),
+        ("POST", f"{video}/tracks", server.add_track),
+        ("DELETE", f"{video}/tracks/{{track}}", server.remove_track),
+        ("POST", f"{video}/labels", server.import_labels),
+        ("GET", f"{video}/export", server.export),
+        ("POST", f"{video}/training-set", server.add_to_training_set),
+        ("POST", f"{video}/compare", server.compare),
+    ):
+        api.add_api_route(path, answer, methods=[method], response_model=None)
+
+    @api.get("/openapi.json", include_in_schema=False)
+    def schema() -> Answer:
+        return app.openapi()
+
+    @api.get("", include_in_schema=False)
+    def pages() -> Response:
+        return FileResponse(STATIC / "api.html", media_type="text/html")
+
+    app.add_api_route("/", server.index, methods=["GET"], include_in_schema=False)
+    app.include_router(api)
+    for name in ("timeline.js", "timeline.css"):
+        app.add_api_route(f"/static/{name}", _file(TIMELINE / name), methods=["GET"], include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_middleware(Guard, host=options.host, patience=options.limits.patience)
     app.state.page = page
     return app
+
+
+def _file(path: Path) -> Callable[[], Response]:
+    def answer() -> Response:
+        return FileResponse(path)
+
+    return answer

@@ -1,4 +1,4 @@
-"""JSON sent to the page, and segmentations for export."""
+"""JSON sent to the page, and segmentations for files."""
 
 from __future__ import annotations
 
@@ -6,112 +6,156 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fact_clip.app.compare import as_segmentation
-from fact_clip.app.edits import joined
+from fact_clip.app.edits import BACKGROUND, Draft, gapless
 from fact_clip.app.page import Page
-from fact_clip.app.sessions import Session, Video
+from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.work import Job
 from fact_clip.core import Segment, Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.core.decode_settings import CONTROLS
-from fact_clip.formats import FORMATS
+from fact_clip.core.paths import file_name
+from fact_clip.formats import FORMATS, ending_of
 from fact_clip.report.colours import class_colours
 
 LEAST_CERTAIN = 30
 """Segments on the list of the least certain ones."""
 
 
-def state(page: Page, session: Session) -> dict[str, Any]:
+def state(page: Page) -> dict[str, Any]:
     """Return everything but the segments."""
-    model = page.engine.model(session)
-    scorer, names = model.scorer, page.engine.names(session)
+    engine, project, model = page.engine, page.project, page.engine.model()
+    counts, actions = project.count(), project.actions()
+    scorer = None if model is None else model.scorer
+    calibration = None if scorer is None else scorer.calibration
     return {
+        "project": {"folder": str(project.folder), "recent": list(page.options.recent)},
         "model": {
-            "title": page.options.run.name if page.options.run is not None else "no training",
-            "trained": scorer.run is not None,
-            "reads_text": page.engine.reads_text,
-            "chosen": session.model,
-            "models": ["", *session.adapted],
+            "title": _title(page),
+            "exists": model is not None,
+            "chosen": engine.chosen,
+            "models": ["", *project.runs()],
         },
-        "actions": list(names),
-        "background": list(model.vocabulary.background),
-        "unseen": sorted(page.engine.unseen(session, names)),
-        "adjust": session.settings.model_dump(),
-        "adjustable": list(scorer.adjustable),
+        "actions": [asdict(action) for action in actions],
+        "colours": _colours(page, [action.name for action in actions]),
+        "background": background_of(page),
+        "unseen": sorted(engine.unseen(action.name for action in actions)),
+        "adjust": engine.settings.model_dump(),
+        "adjustable": [] if scorer is None else list(scorer.adjustable),
         "sliders": {name: asdict(control) for name, control in CONTROLS.items()},
         "defaults": {
-            "gamma": 0.0 if scorer.calibration is None else scorer.calibration.gamma,
-            "switch_penalty": scorer.settings.switch_penalty or 0.0,
+            "gamma": 0.0 if calibration is None else calibration.gamma,
+            "switch_penalty": 0.0 if scorer is None else scorer.settings.switch_penalty or 0.0,
         },
-        "videos": [_video_row(page, session, video) for video in session.videos.values()],
+        "videos": [
+            {
+                "id": video.id,
+                "name": video.name,
+                "job": job(page, engine.work(video.id).job),
+                "labels": counts.get(video.id, 0),
+                "revision": video.revision,
+                "complete": video.complete,
+                "predicted": engine.work(video.id).prediction is not None,
+            }
+            for video in project.videos()
+        ],
+        "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if page.training_set is None else str(page.training_set.root),
         "can_adapt": page.training_set is not None and page.options.run is not None,
-        "training": _job(page, session, session.training),
+        "training": job(page, page.training),
+        "runs": {name: figures for name, (_, _, figures) in project.runs().items()},
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
     }
 
 
-def _video_row(page: Page, session: Session, video: Video) -> dict[str, Any]:
-    return {
-        "id": video.id,
-        "name": video.name,
-        "ready": video.ready,
-        "job": _job(page, session, video.job),
-        "corrected": len(video.corrected),
-        "added": video.added,
-    }
+def _title(page: Page) -> str:
+    if page.engine.base is None:
+        return "none"
+    return "no training" if page.options.run is None else page.options.run.name
 
 
-def _job(page: Page, session: Session, job: Job | None) -> dict[str, Any] | None:
+def background_of(page: Page) -> list[str]:
+    """Return the names that mean no action: those of the model."""
+    model = page.engine.model()
+    return [] if model is None else list(model.vocabulary.background)
+
+
+def job(page: Page, job: Job | None) -> dict[str, Any] | None:
+    """Return how far a job is."""
     if job is None:
         return None
     progress = {"state": job.state, "done": job.done, "total": job.total, "note": job.note}
-    return {**progress, "error": session.line(job.error), "place": page.queue.position(job)}
+    return {**progress, "error": page.line(job.error), "place": page.queue.position(job)}
 
 
-def video(page: Page, session: Session, video: Video, *, with_times: bool = False) -> dict[str, Any]:
-    """Return a video with its segments in frames, and the seconds of every frame where they are asked for."""
-    shown = video.shown
-    times = {"times": frame_times(video.rows, video.result.n_frames)} if with_times else {}
-    background = video.result.background
-    labels = [segment.label for segment in (*(part.segment for part in shown), *video.result)]
-    names = list(dict.fromkeys([*page.engine.names(session), *labels]))
-    unseen = page.engine.unseen(session, names) - set(background)
+def video(page: Page, video: VideoEntry) -> dict[str, Any]:
+    """Return a video with its tracks, in frames; a segment that nobody labelled is a draft."""
+    project, shown, names_of_tracks = page.project, page.shown(video), page.project.tracks(video.id)
+    drafts = page.engine.drafts(video)
+    labels = [part.label for parts in (*shown.values(), list[Draft | Label](drafts)) for part in parts]
+    names = list(dict.fromkeys([*(action.name for action in project.actions()), *labels]))
+    unseen = page.engine.unseen(names)
+    can_undo, can_redo = project.can_step(video.id)
     return {
         "id": video.id,
         "name": video.name,
         "media": video.media is not None,
-        **times,
-        "shown": [_segment(part.segment, part.corrected, unseen) for part in shown],
-        "predicted": [_segment(segment, False, unseen) for segment in video.result],
-        "background": list(background),
-        "colours": _colours(session, names, background),
-        "new_words": _far_words(video),
-        "command": command(page, session, video),
-        "added": video.added,
+        "revision": video.revision,
+        "complete": video.complete,
+        "undo": can_undo,
+        "redo": can_redo,
+        "tracks": [
+            {"id": track, "name": names_of_tracks[track], "segments": [_segment(part, unseen) for part in parts]}
+            for track, parts in shown.items()
+        ],
+        "drafts": [_segment(draft, unseen) for draft in drafts],
+        "background": background_of(page),
+        "colours": _colours(page, names),
+        "new_words": _far_words(page, video),
+        "command": command(page, video),
     }
 
 
-def _far_words(video: Video) -> list[str]:
+def _segment(part: Draft | Label, unseen: Iterable[str]) -> dict[str, Any]:
+    by_hand = isinstance(part, Label)
+    return {
+        "start": part.start,
+        "stop": part.stop,
+        "label": part.label,
+        "confidence": None if isinstance(part, Label) else part.confidence,
+        "origin": part.origin if isinstance(part, Label) else "draft",
+        "comment": part.comment if isinstance(part, Label) else "",
+        "corrected": by_hand,
+        "unseen": part.label in unseen,
+    }
+
+
+def _far_words(page: Page, video: VideoEntry) -> list[str]:
     """A line for each word of the candidates that is far from what was trained."""
+    prediction = page.engine.work(video.id).prediction
     lines = (
         f"{word.word}: far from every trained {word.slot}{f', the nearest is {word.nearest}' if word.nearest else ''}"
-        for word in video.result.new_words
+        for word in (() if prediction is None else prediction.new_words)
         if word.far
     )
     return list(dict.fromkeys(lines))
 
 
-def _colours(session: Session, names: Sequence[str], background: Sequence[str]) -> dict[str, Any]:
-    """The colour and number of each name, which stay while the list changes."""
-    numbers = session.number_colours(name for name in names if name not in background)
+def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
+    """The colour and number of each name: those of an action stay, whatever becomes of the list."""
+    background = background_of(page)
+    numbers = {action.name: action.colour for action in page.project.actions() if action.name not in background}
+    others = [name for name in dict.fromkeys(names) if name not in numbers and name not in background]
+    free = iter(number for number in range(len(numbers) + len(others) + max(numbers.values(), default=0) + 1)
+                if number not in numbers.values())  # fmt: skip
+    numbers |= {name: next(free) for name in others}
     in_order = [f"\0{number}" for number in range(max(numbers.values(), default=-1) + 1)]  # as no name begins
     for name, number in numbers.items():
         in_order[number] = name
@@ -119,81 +163,105 @@ def _colours(session: Session, names: Sequence[str], background: Sequence[str]) 
     return {name: colours[name] for name in dict.fromkeys([*names, *background])}
 
 
-def _segment(segment: Segment, corrected: bool, unseen: Iterable[str]) -> dict[str, Any]:
-    return {
-        "start": segment.start,
-        "stop": segment.stop,
-        "label": segment.label,
-        "confidence": segment.confidence,
-        "corrected": corrected,
-        "unseen": segment.label in unseen,
-    }
+def seconds(times: np.ndarray[Any, Any]) -> list[float]:
+    """Return times for the page, in microseconds at most."""
+    return np.round(times, 6).tolist()
 
 
-def frame_times(clock: Clock, n_frames: int) -> list[float]:
-    """Return the seconds where frames start, and the end, (T + 1,); without a rate a frame counts as a second."""
-    times = np.arange(n_frames + 1) / (clock.fps or 1.0) if clock.times is None else clock.times
-    return np.round(times, 4).tolist()
-
-
-def uncertain(session: Session) -> list[dict[str, Any]]:
-    """Return the least certain predicted segments of all videos of a session, the least certain first."""
-    segments = [
-        (part.segment, video, frame_times(video.rows, video.result.n_frames)[part.segment.start])
-        for video in session.videos.values()
-        if video.prediction is not None and video.clock is not None
-        for part in video.shown
-        if not part.corrected and part.segment.confidence is not None
+def uncertain(page: Page) -> list[dict[str, Any]]:
+    """Return the least certain drafts of all videos, the least certain first."""
+    drafts = [
+        (part, video)
+        for video in (page.project.video(entry.id) for entry in page.project.videos())
+        if video is not None and page.engine.work(video.id).prediction is not None
+        for part in next(iter(page.shown(video).values()))
+        if isinstance(part, Draft) and part.confidence is not None
     ]
-    segments.sort(key=lambda entry: entry[0].confidence or 0.0)
+    drafts.sort(key=lambda entry: entry[0].confidence or 0.0)
     return [
-        {"video": video.id, "name": video.name, "time": time, **_segment(segment, False, ())}
-        for segment, video, time in segments[:LEAST_CERTAIN]
+        {"video": video.id, "name": video.name, "time": float(video.times[draft.start]), **_segment(draft, ())}
+        for draft, video in drafts[:LEAST_CERTAIN]
     ]
 
 
-def segmentation(video: Video) -> Segmentation:
-    """Return what is shown of a video, for a file."""
-    return replace(video.result, segments=joined(video.shown))
+def clock_of(video: VideoEntry) -> Clock:
+    """Return the clock of a video's frames."""
+    length = float(video.times[-1] - video.times[0])
+    rate = round(video.n_frames / length, 6) if length > 0 else None
+    media = None if video.media is None else video.media.name if video.media.stem == video.name else (
+        video.name + video.media.suffix
+    )  # fmt: skip
+    return Clock(video.n_frames, rate, video.times, media, rate if media else None)
 
 
-def facts_of(video: Video) -> dict[str, Any]:
-    """Return the JSON beside the features of a training video: rate and times, but no path of the server."""
-    assert video.features is not None
-    path = video.features.with_suffix(".json")
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    facts.pop("video", None)
-    if "fps" not in facts and video.clock is not None and video.clock.fps is not None:
-        facts["fps"] = video.clock.fps
-    return facts
+def segmentation(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
+    """Return what is shown of a track, for a file; what is not labelled is background."""
+    background = background_of(page) or [BACKGROUND]
+    whole = Segmentation(gapless(parts, video.n_frames, background[0]), background=tuple(background))
+    return clock_of(video).put_on(whole)
 
 
-def comparison(video: Video, labels: Sequence[tuple[str, list[str]]], agreement: Mapping[str, Any]) -> dict[str, Any]:
+def export_files(page: Page, folder: Path, formats: Iterable[str], background: bool) -> Iterator[Path]:
+    """Write every track of every video in some formats; yield each file. A name that is taken gets the video's id."""
+    written = set[str]()
+    for entry in page.project.videos():
+        video = page.project.video(entry.id)
+        if video is None:
+            continue
+        tracks, shown = page.project.tracks(video.id), page.shown(video)
+        for track, parts in shown.items():
+            name = file_name(video.name if len(tracks) == 1 else f"{video.name}.{tracks[track]}")
+            name = f"{name}-{video.id}" if name in written else name
+            written.add(name)
+            for kind in formats:
+                path = folder / f"{name}{ending_of(kind)}"
+                segmentation(page, video, parts).save(path, with_background=background)
+                yield path
+
+
+def comparison(
+    page: Page, video: VideoEntry, labels: Sequence[tuple[str, list[str]]], agreement: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return figures, and rows of a timeline: both labellings and where they differ."""
     rows = [
-        {"name": name, "segments": [_segment(segment, False, ()) for segment in as_segmentation(frames, video.rows)]}
+        {"name": name, "segments": [_plain(segment) for segment in Segmentation.from_frames(frames)]}
         for name, frames in labels
     ]
     rows.append({"name": "differences", "segments": list(agreement["differences"])})
-    names = dict.fromkeys(label for _, frames in labels for label in frames)
-    return {
-        "figures": agreement["figures"],
-        "rows": rows,
-        "times": frame_times(video.rows, video.result.n_frames),
-        "colours": class_colours(list(names), video.result.background),
-    }
+    names = list(dict.fromkeys(label for _, frames in labels for label in frames))
+    return {"figures": agreement["figures"], "rows": rows, "colours": _colours(page, names)}
 
 
-def command(page: Page, session: Session, video: Video) -> str:
-    """Return the command line that gives this prediction."""
-    words = list(page.options.command)
-    if session.model:
-        words[words.index("--run") + 1] = str(session.adapted[session.model])
-    words.insert(2, video.name + (".npy" if video.media is None else video.media.ending))
-    if session.actions is not None:
-        words += ["--actions", quoted(session.actions)]
-    for name, value in session.settings:
-        if value is not None and name in page.engine.model(session).scorer.adjustable:
+def _plain(segment: Segment) -> dict[str, Any]:
+    return {"start": segment.start, "stop": segment.stop, "label": segment.label}
+
+
+def facts_of(page: Page, video: VideoEntry) -> dict[str, Any]:
+    """Return the JSON beside the features of a training video: rate and times, but no path of the server."""
+    features = page.engine.features(video)
+    assert features is not None
+    path = features.with_suffix(".json")
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    facts.pop("video", None)
+    clock = page.engine.work(video.id).clock
+    if "fps" not in facts and clock is not None and clock.fps is not None:
+        facts["fps"] = clock.fps
+    return facts
+
+
+def command(page: Page, video: VideoEntry) -> str:
+    """Return the command line that gives the drafts; "" without a model."""
+    model, words = page.engine.model(), list(page.options.command)
+    if model is None:
+        return ""
+    if page.engine.chosen:
+        words = ["fact-clip", "segment", "--run", str(page.project.runs()[page.engine.chosen][0])]
+    words.insert(2, video.name + (".npy" if video.media is None else video.media.suffix))
+    names = page.engine.names()
+    if names:
+        words += ["--actions", quoted(names)]
+    for name, value in page.engine.settings:
+        if value is not None and name in model.scorer.adjustable:
             words += [CONTROLS[name].option, f"{value:g}"]
     return shlex.join(words)
 

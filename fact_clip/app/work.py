@@ -9,9 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-import anyio
-import anyio.to_thread
-
 from fact_clip.core import InputError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +26,7 @@ class BusyError(Exception):
 
 
 class CancelledError(Exception):
-    """A job whose session or video is gone."""
+    """A job whose video is gone."""
 
 
 @dataclass(eq=False)
@@ -37,7 +34,7 @@ class Job:
     """One piece of long work.
 
     Args:
-        owner: the session it belongs to.
+        owner: what it is for: the id of a video, or "training".
         run: does it; called with the job, it reports to it and asks it whether to stop.
 
     Attributes:
@@ -130,7 +127,7 @@ class Queue:
                 job.state, job.error = "failed", "stopped"
             except InputError as error:
                 job.state, job.error = "failed", error
-            except Exception:  # the thread serves all sessions: a fault of one job is logged, and the next one runs
+            except Exception:  # a fault of one job is logged, and the next one runs
                 logger.exception("a job failed")
                 job.state, job.error = "failed", "an internal error; the log of the server has it"
             with self._changed:
@@ -138,18 +135,21 @@ class Queue:
 
 
 class Quick:
-    """Short computations in one thread beside the queue; a BusyError when `limit` of them are waiting."""
+    """Short computations, one at a time beside the queue; a BusyError when `limit` of them are waiting."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self._inside = limit, 0
-        self._one = anyio.CapacityLimiter(1)
+        self._count, self._one = threading.Lock(), threading.Lock()
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Compute in the thread."""
-        if self._inside > self.limit:
-            raise BusyError(self._inside)
-        self._inside += 1
+    def run(self, function: Callable[[], T]) -> T:
+        """Compute when it is the turn."""
+        with self._count:
+            if self._inside > self.limit:
+                raise BusyError(self._inside)
+            self._inside += 1
         try:
-            return await anyio.to_thread.run_sync(function, limiter=self._one)
+            with self._one:
+                return function()
         finally:
-            self._inside -= 1
+            with self._count:
+                self._inside -= 1

@@ -25,7 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Write the report of one or more runs: a page to look at, or plots for a paper."),
     "extract": ("extract", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
-    "app": ("app", "Open a page to segment videos, type names and correct segments."),
+    "app": ("app", "Open a page to label videos, train on the labels, and correct what a model predicts."),
+    "summary": ("summary", "Say how long, how often and when each action is done, and how far two labellings agree."),
+    "project import": ("project", "Add videos to a project of the page, and load label files."),
+    "project export": ("project", "Write the labels of a project."),
     "convert": ("compat", "Turn a published checkpoint into a run folder."),
     "data check": ("data", "Look for faults in a data set: all of them, one line each."),
     "data convert": ("labels", "Convert annotations and features to the common layout."),
@@ -63,7 +66,9 @@ def _loaded(path: str) -> Any:
     module, _ = COMMANDS[path]
     name = path.split()[-1]
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name, cls=_Command)(getattr(import_module(f"fact_clip.cli.{module}"), name))
+    alone.command(name, cls=_Command)(
+        getattr(import_module(f"fact_clip.cli.{module}"), "import_" if name == "import" else name)
+    )
     return get_command(alone)
 
 
@@ -76,10 +81,13 @@ def make_app() -> typer.Typer:
     look: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None}
     app = typer.Typer(epilog="Start with: fact-clip demo", pretty_exceptions_enable=False, **look)
     app.callback()(_program)
-    group = typer.Typer(help="Make, check, convert and describe data sets.", **look)
-    app.add_typer(group, name="data")
+    groups = {"data": "Make, check, convert and describe data sets.", "project": "Projects of the page."}
+    makers = {"": app} | {name: typer.Typer(help=line, **look) for name, line in groups.items()}
+    for name in groups:
+        app.add_typer(makers[name], name=name)
     for path, (_, line) in COMMANDS.items():
-        (group if path.startswith("data ") else app).command(path.removeprefix("data "), help=line)(_listed)
+        group, _, name = path.rpartition(" ")
+        makers[group].command(name, help=line)(_listed)
     return app
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -29,9 +29,14 @@ from fact_clip.cli.model import (
     open_model,
 )
 from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.paths import whole_file
 
 
 def app(
+    project: Annotated[
+        Path | None,
+        typer.Argument(metavar="PROJECT", help="Folder of the project; unset: one in the data folder of the user."),
+    ] = None,
     *,
     run: Annotated[Path | None, typer.Option(help="Run folder of a trained model.")] = None,
     training_free: TrainingFreeFlag = False,
@@ -44,7 +49,7 @@ def app(
     window: Window = None,
     keep_going: KeepGoing = False,
     training_set: Annotated[
-        Path | None, typer.Option(help="Folder in the common layout that corrected videos may be added to.")
+        Path | None, typer.Option(help="Folder in the common layout that labelled videos may be added to.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other than the default, others can reach it.")] = (
         "127.0.0.1"
@@ -53,14 +58,15 @@ def app(
     max_megabytes: Annotated[float, typer.Option(help="Size of a file, at most.", min=1, max=1e6)] = 2000,
     max_minutes: Annotated[float, typer.Option(help="Duration of a video, at most.", min=0.1, max=1e5)] = 120,
 ) -> None:
-    """Open a page to segment videos, type names and correct segments.
+    """Open a page to label videos, train on the labels, and correct what a model predicts.
 
-    Prints the address, which holds a token, and serves until Ctrl-C. Uploaded files lie in a temporary folder and go at
-    the end. Needs the extra 'app'. See docs/app.md.
+    Prints the address, which holds a token, and serves until Ctrl-C. All that is done is stored in PROJECT at once.
+    Without a model (--run, or --training-free) the page labels, and trains one. Needs the extra 'app'. See docs/app.md.
 
     \b
     Example:
-      fact-clip app --run runs/k5 --training-set my_data
+      fact-clip app my_project
+      fact-clip app my_project --run runs/k5
       fact-clip app --training-free --encoder clip:ViT-B-32/openai --actions "pour milk, stir"
     """
     try:
@@ -68,14 +74,16 @@ def app(
 
         from fact_clip.app.engine import Engine
         from fact_clip.app.page import Options
+        from fact_clip.app.project import Project
         from fact_clip.app.protocol import Protocol
         from fact_clip.app.server import make_app
-        from fact_clip.app.sessions import Limits
+        from fact_clip.app.uploads import Limits
     except ModuleNotFoundError as error:
         raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None
     from fact_clip.inference.segmenter import load
 
-    check_one_model("app", run, training_free)
+    if run is not None or training_free or encoder is not None:
+        check_one_model("app", run, training_free)
     typed = given_actions(actions, actions_file)
     if training_set is not None and training_set.exists() and not _can_grow(training_set):
         problem = f"{training_set} is a folder or file of something else"
@@ -83,25 +91,27 @@ def app(
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
     how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
     waiting = ["something"] if run is None and encoder is not None else None  # the page waits for names
-    base, _ = open_model(
-        run,
-        typed or waiting,
-        encoder=encoder,
-        fps=fps,
-        device=device,
-        prompts=prompts,
-        window=window,
-        keep_going=keep_going,
-    )
-    logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself shows new words
-    base.scorer.load()  # what is missing is an error before the page opens
-    engine = Engine(base, lambda path: load(path, device, encoder=encoder, fps=fps), limits)
-    command = _command(run, prompts, how)
-    options = Options(
-        secrets.token_urlsafe(32), host, command, training_set, run, limits, None if typed is None else tuple(typed)
-    )
-    listening = _listening(host, port)  # before the page makes its folder
-    page = make_app(engine, options)
+    base = None
+    if run is not None or training_free:
+        base, _ = open_model(
+            run,
+            typed or waiting,
+            encoder=encoder,
+            fps=fps,
+            device=device,
+            prompts=prompts,
+            window=window,
+            keep_going=keep_going,
+        )
+        logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself shows new words
+        base.scorer.load()  # what is missing is an error before the page opens
+    listening = _listening(host, port)  # before the project is made
+    folder, recent = _opened(project)
+    store = Project(folder)
+    names = typed or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
+    store.add_actions(name for name in names if base is None or name not in base.vocabulary.background)
+    engine = Engine(store, base, lambda path: load(path, device), limits)
+    page = make_app(engine, Options(host, _command(run, prompts, how), training_set, run, limits, recent))
     # The address holds the token, so that requests are not logged.
     config = uvicorn.Config(
         page,
@@ -115,17 +125,33 @@ def app(
     )
     for number, name in enumerate(_reachable(host)):
         shown = f"[{name}]" if ":" in name else name
-        address = f"http://{shown}:{listening.getsockname()[1]}/?token={options.token}"
+        address = f"http://{shown}:{listening.getsockname()[1]}/?token={store.token}"
         print(f"{'or' if number else 'open'} {address}", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost"):
         print("others on the network can read what is sent, since this is not HTTPS", file=sys.stderr)
-    print("Ctrl-C ends it and removes what was uploaded", file=sys.stderr)
+    print(f"project {folder}; Ctrl-C ends the page, and everything stays there", file=sys.stderr)
     if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends the page as Ctrl-C does
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _opened(project: Path | None) -> tuple[Path, list[str]]:
+    """The folder of a project, and those that were opened before, the latest first."""
+    import platformdirs
+
+    home = platformdirs.user_data_path("fact-clip")
+    folder, path = (home / "project" if project is None else project).absolute(), home / "recent.json"
+    try:
+        recent = [str(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError):  # it is a convenience alone
+        recent = []
+    recent = [entry for entry in recent if entry != str(folder) and Path(entry).is_dir()][:10]
+    with suppress(OSError, InputError), whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps([str(folder), *recent]), encoding="utf-8")
+    return folder, recent
 
 
 def _can_grow(folder: Path) -> bool:

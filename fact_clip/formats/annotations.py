@@ -160,6 +160,12 @@ def _cuts(annotation: Annotation, values: Sequence[float], clock: Clock) -> NDAr
     return np.asarray(values, dtype=np.int64)
 
 
+class TiersError(InputError):
+    """Segments of several tiers, none of which was chosen; `tiers` are their names."""
+
+    tiers: tuple[str, ...] = ()
+
+
 def choose(where: Location | Path, kind: str, names: Iterable[str], tier: str | None) -> str:
     """Return the `tier` if given, else the only one of `names`, else `OURS`; `kind` is what the tool calls a tier.
 
@@ -175,7 +181,9 @@ def choose(where: Location | Path, kind: str, names: Iterable[str], tier: str | 
     if candidates == [""]:
         raise InputError(where, f"no segment has a {kind}", "leave --tier out")
     problem = f"no {kind} {tier!r}" if tier is not None else f"segments of more than one {kind}"
-    raise InputError(where, problem, f"choose one with --tier: {listed(map(repr, candidates))}")
+    error = TiersError(where, problem, f"choose one with --tier: {listed(map(repr, candidates))}")
+    error.tiers = tuple(candidates)
+    raise error
 
 
 def warn_of_others(path: Path, kind: str, names: Iterable[str], chosen: Iterable[str], tier: str | None) -> None:

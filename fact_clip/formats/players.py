@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_text
-from fact_clip.formats.base import Gaps, library, milliseconds, one_line, second_of, timed
+from fact_clip.formats.annotations import Annotation, Options, Span
+from fact_clip.formats.base import Gaps, library, milliseconds, name_of, one_line, second_of, timed
 
 
 def write_frames(segmentation: Segmentation, path: Path) -> None:
@@ -51,6 +54,34 @@ def write_srt(segmentation: Segmentation, path: Path) -> None:
         for number, (start, stop, segment) in enumerate(milliseconds(path, segmentation), start=1)
     ]
     _write(path, ["\n".join(blocks)])
+
+
+_TIMES = re.compile(r"(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})\s+-->\s+(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})")
+
+
+def read_subtitles(path: Path, options: Options) -> list[Annotation]:
+    """Read the cues of a WebVTT or SubRip file: a segment each, whose name is the text in one line."""
+    spans, blocks, line = list[Span](), re.split(r"\n[ \t]*\n", read_text(path).replace("\r\n", "\n")), 1
+    for block in blocks:
+        lines = block.split("\n")
+        number = next((number for number, text in enumerate(lines[:3]) if _TIMES.match(text.strip())), None)
+        where = FileLocation(path, line + (number or 0))
+        line += len(lines) + 1
+        if number is None:
+            if "-->" in block:
+                raise InputError(where, "times that cannot be read", "write 00:00:01.000 --> 00:00:02.000")
+            continue
+        found = _TIMES.match(lines[number].strip())
+        assert found is not None
+        start, stop = (
+            3600 * int(hours or 0) + 60 * int(minutes) + int(seconds) + int(thousandths) / 1000
+            for hours, minutes, seconds, thousandths in (found.groups()[:4], found.groups()[4:])
+        )
+        text = " ".join(html.unescape(re.sub(r"<[^>]*>", "", " ".join(lines[number + 1 :]))).split())
+        spans.append(Span(start, stop, text, where))
+    if not spans:
+        raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")
+    return [Annotation(name_of(path), tuple(spans), "seconds", path)]
 
 
 def _clock(time: int, point: str) -> str:

@@ -1,6 +1,6 @@
 /* Rows of segments over a shared time axis; with timeline.css.
 
-const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit});
+const tl = new Timeline(element, {duration, rows, colours, video, times, label, unit, onSelect, onEdit, onDraw});
 
 duration  seconds, as all times here: of real frames.
 rows      [{name, editable, segments: [{start, stop, label, confidence, unseen, corrected}], raw}], in order of time. Confidence,
@@ -9,6 +9,7 @@ colours   {label: {colour: "#rrggbb", null for background; number: shown beside 
 video     clicks seek it, it moves the cursor.  times: of frames, where edges may lie; else 0.04 s apart.
 onSelect({row, index, segment}): after a click or key. onEdit({row, index, start, stop}): an edge of an editable row was
 dragged or nudged; a neighbour that touched it moved along. row, index: places in `rows` and `segments`.
+onDraw({row, start, stop}): something was drawn on an empty part of an editable row. .time: where the cursor is.
 
 tl.setRows(rows), .select(row, index), .seek(seconds), .zoom(from, to), .destroy(); for buttons .press(key), see KEYS. */
 {
@@ -29,7 +30,7 @@ function node(tag, className, parent, attributes = {}) {
 	return made;
 }
 
-function Timeline(element, {duration, rows = [], colours, video, times, label = "Timeline", unit = "s", onSelect, onEdit}) {
+function Timeline(element, {duration, rows = [], colours, video, times, label = "Timeline", unit = "s", onSelect, onEdit, onDraw}) {
 	duration = max(duration, 0.04);
 	let from = 0, to = duration, now = 0, chosen = null, drag = null, isSeen = false, isLoop = false, waiting;
 	let width, left, height, pen, ink, paper;
@@ -119,7 +120,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 	function drawBars(segments, top, tall) {
 		let drawn = -1;
 		for (const {start, stop, label: name, confidence, unseen, corrected} of segments) {
-			const [first, last] = ends({start, stop}), size = last - first;
+			const [first, last] = ends({start, stop: start === stop ? stop + 2.5 * (to - from) / width : stop}), size = last - first;
 			if (size <= 0 || last - drawn < 0.3) continue;
 			drawn = last;
 			const {colour, number} = colours[name] ?? {}, alpha = (colour ? 1 : 0.15) * (0.25 + 0.75 * (confidence ?? 1));
@@ -225,6 +226,12 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 	function hover(at) {
 		if (drag && abs(at.across - drag.across) > 3) drag.moved = true;
 		if (drag?.moved && drag.edge) moveEdge(drag.edge, at.time);
+		else if (drag?.moved && drag.isDrawn) {
+			draw();
+			Object.assign(pen, {globalAlpha: 0.4, fillStyle: ink});
+			pen.fillRect(min(drag.across, at.across), rows[drag.row].top, abs(at.across - drag.across), 26);
+			pen.globalAlpha = 1;
+		}
 		else if (drag?.moved) {
 			const by = (drag.across - at.across) / (width - left) * (drag.to - drag.from);
 			zoom(drag.from + by, drag.to + by);
@@ -239,8 +246,12 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 	}
 
 	function release(at) {
-		const {edge, moved} = drag ?? {moved: true};
+		const {edge, moved, isDrawn, row, time} = drag ?? {moved: true};
 		drag = null;
+		if (moved && isDrawn) {
+			draw();
+			return onDraw({row, start: shifted(clamp(min(time, at.time), 0, duration)), stop: shifted(clamp(max(time, at.time), 0, duration))});
+		}
 		if (moved) return edge && edited(edge);
 		if (at.index >= 0) choose(at.row, at.index, at.time);
 		else if (at.across >= left) seek(at.time);
@@ -286,7 +297,8 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 
 	const on = (target, name, run) => target.addEventListener(name, run, {signal: stopped.signal, passive: false});
 	on(canvas, "pointerdown", (event) => {
-		drag = event.button ? null : {...under(event), from, to};
+		const at = under(event), isDrawn = Boolean(onDraw && rows[at.row]?.editable && at.index < 0 && at.across >= left && !at.edge);
+		drag = event.button ? null : {...at, from, to, isDrawn};
 		canvas.setPointerCapture(event.pointerId);
 	});
 	on(canvas, "pointermove", (event) => hover(under(event)));
@@ -324,6 +336,7 @@ function Timeline(element, {duration, rows = [], colours, video, times, label = 
 		seen.disconnect();
 		box.remove();
 	}
+	Object.defineProperty(this, "time", {get: () => now});
 	Object.assign(this, {setRows, select, seek, zoom, press, draw, destroy});
 	setRows(rows);
 }

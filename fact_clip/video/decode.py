@@ -114,6 +114,31 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 @checked
+def picture_times(path: str | Path) -> NDArray[np.float64]:
+    """Return the seconds at which the N pictures of a video come up, and the end of the last one, (N + 1,), rising.
+
+    Reads the packets of the file without decoding them. Raises what `frames` raises.
+    """
+    import av
+
+    with _opened(Path(path)) as source:
+        stamps, unit, is_avi = list[int](), source.unit, source.is_avi
+        try:
+            for packet in source.container.demux(source.stream):
+                stamp = packet.dts if packet.pts is None or is_avi else packet.pts
+                if stamp is not None and packet.size:
+                    stamps.append(stamp)
+        except (av.error.FFmpegError, OSError):
+            pass  # what is before the damage can be labelled
+        times = np.unique(np.array(stamps, dtype=np.float64) * unit - source.origin)
+        times = times[times > -_ROUNDING]
+        if not len(times):
+            raise InputError(Path(path), "no picture with a time", "write it anew: ffmpeg -i IN OUT.mkv")
+        last = 1 / source.rate if source.rate else _UNKNOWN
+        return np.append(np.maximum(times, 0.0), times[-1] + last)
+
+
+@checked
 def frames(
     path: str | Path,
     *,
@@ -252,11 +277,11 @@ class _Source:
     """Gives (time, frame) from the last key frame before `start` on, and counts what does not decode."""
 
     def __init__(self, path: Path, container: InputContainer, stream: VideoStream, start: float) -> None:
-        self.path, self._container, self._stream, self._start = path, container, stream, start
+        self.path, self.container, self.stream, self._start = path, container, stream, start
         self.rate = float(stream.average_rate) if stream.average_rate else None
-        self._origin = (container.start_time or 0) / 1_000_000
-        self._unit = float(stream.time_base or 0)
-        self._is_avi = container.format.name == "avi"
+        self.origin = (container.start_time or 0) / 1_000_000
+        self.unit = float(stream.time_base or 0)
+        self.is_avi = container.format.name == "avi"
         self.declared = _declared(container, stream)
         self.end = 0.0  # seconds at which the last frame so far is no longer shown
         self._sum, self._faults, self._others, self._whole = 0.0, 0, 0.0, False
@@ -283,7 +308,7 @@ class _Source:
                 if at < last - _MAX_BACK and self._jump is None:
                     self._jump = last
                 continue
-            length = (frame.duration or 0) * self._unit or (1 / self.rate if self.rate else _UNKNOWN)
+            length = (frame.duration or 0) * self.unit or (1 / self.rate if self.rate else _UNKNOWN)
             shown = max(length, at - last if last > -math.inf else at)
             if shown > _MAX_SHOWN:
                 raise DamagedVideoError(self.path, f"a picture that lasts {shown:.0f} s", self.end, self.declared)
@@ -298,14 +323,14 @@ class _Source:
         import av
 
         try:
-            self._container.seek(round((seconds + self._origin) / self._unit), stream=self._stream)
+            self.container.seek(round((seconds + self.origin) / self.unit), stream=self.stream)
         except av.error.FFmpegError:
-            self._container.seek(0)
+            self.container.seek(0)
 
     def _decoded(self) -> Iterator[VideoFrame]:
         import av
 
-        packets = iter(self._container.demux([self._stream, *self._container.streams.audio]))
+        packets = iter(self.container.demux([self.stream, *self.container.streams.audio]))
         while True:
             try:
                 with _complaints() as said:
@@ -314,12 +339,12 @@ class _Source:
                 self._faults += 1
                 return
             # a reader that meets garbage skips it and only says so
-            self._faults += sum(name == self._container.format.name for _, name, _ in said)
+            self._faults += sum(name == self.container.format.name for _, name, _ in said)
             if packet is None:
                 return
-            if packet.stream.index != self._stream.index:
+            if packet.stream.index != self.stream.index:
                 if packet.pts is not None and packet.time_base:
-                    self._others = max(self._others, float(packet.pts * packet.time_base) - self._origin)
+                    self._others = max(self._others, float(packet.pts * packet.time_base) - self.origin)
                 continue
             try:
                 yield from packet.decode()  # type: ignore[misc]
@@ -328,12 +353,12 @@ class _Source:
 
     def _time(self, frame: VideoFrame, last: float = -math.inf) -> float:
         # AVI keeps no presentation times, and those that FFmpeg makes up jump where a codec reorders frames
-        stamp = frame.dts if frame.pts is None or self._is_avi else frame.pts
+        stamp = frame.dts if frame.pts is None or self.is_avi else frame.pts
         if stamp is None and self.rate and last >= 0:
             return last + 1 / self.rate
         if stamp is None:
             raise InputError(self.path, "frames without a time", "write it anew: ffmpeg -i IN OUT.mkv")
-        return stamp * self._unit - self._origin
+        return stamp * self.unit - self.origin
 
     def damage(self) -> DamagedVideoError | None:
         """Return what is wrong with the part that was read, or None."""

@@ -20,10 +20,10 @@ from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
 from fact_clip.app.page import Options, Page
+from fact_clip.app.project import Project
 from fact_clip.app.server import make_app
-from fact_clip.app.sessions import Limits
+from fact_clip.app.uploads import Limits
 
-TOKEN = "a-token-of-the-tests"
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -45,6 +45,17 @@ class User:
         answer = self.client.post("/api/videos", json={"files": [self.upload(path) for path in paths]})
         assert answer.status_code == 200, answer.text
         return answer.json()["video"]
+
+    def label(self, video: str, *segments: tuple[int, int, str], track: int = 0, status: int = 200) -> Any:
+        """Give a track, by its place, these segments."""
+        shown = self.ask("GET", f"/api/videos/{video}")
+        body = {"track": shown["tracks"][track]["id"], "revision": shown["revision"]}
+        body["segments"] = [{"start": start, "stop": stop, "label": label} for start, stop, label in segments]
+        return self.ask("PUT", f"/api/videos/{video}/segments", status, json=body)
+
+    def act(self, *names: str, **more: Any) -> Any:
+        """Give the project these actions."""
+        return self.ask("PUT", "/api/actions", json={"actions": [{"name": name} for name in names], **more})
 
     def ask(self, method: str, path: str, status: int = 200, **how: Any) -> Any:
         """The JSON of an answer with the status that is expected."""
@@ -71,27 +82,27 @@ def text_run(tiny: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def opened(text_run: Path) -> Iterator[Callable[..., Any]]:
-    """``opened(run=..., limits=..., training_set=...)``: a function that lets one more user in."""
+def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """``opened(run=..., limits=..., training_set=..., project=...)``: a function that lets one more browser in."""
     with ExitStack() as stack:
 
         def open_page(
-            run: Path = text_run,
+            run: Path | None = text_run,
             limits: Limits | None = None,
             training_set: Path | None = None,
             encoder: str | None = None,
+            project: Path | None = None,
         ) -> Callable[[], User]:
-            chosen = limits or Limits()
-            engine = Engine(load(run, "cpu", encoder=encoder), lambda path: load(path, "cpu"), chosen)
-            options = Options(
-                TOKEN, "127.0.0.1", ("fact-clip", "segment", "--run", str(run)), training_set, run, chosen
-            )
+            chosen, store = limits or Limits(), Project(project or tmp_path / "project")
+            base = None if run is None else load(run, "cpu", encoder=encoder)
+            engine = Engine(store, base, lambda path: load(path, "cpu"), chosen)
+            options = Options("127.0.0.1", ("fact-clip", "segment", "--run", str(run)), training_set, run, chosen)
             app = make_app(engine, options)
             stack.enter_context(TestClient(app, base_url=ADDRESS))  # its lifespan
 
             def enter() -> User:
                 client = TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
-                assert client.get("/", params={"token": TOKEN}).status_code == 200
+                assert client.get("/", params={"token": store.token}).status_code == 200
                 return User(client, app.state.page)
 
             return enter

@@ -17,8 +17,7 @@ def refuses(capsys, place: str | Path, *arguments: object) -> str:
     return refused_line((main(["app", *map(str, arguments)]), *capsys.readouterr()), place)
 
 
-def test_a_model_is_needed(capsys, tiny_run, tmp_path):
-    refuses(capsys, "app")
+def test_one_model_at_most(capsys, tiny_run, tmp_path):
     refuses(capsys, "app", "--run", tiny_run, "--training-free")
     refuses(capsys, tmp_path, "--run", tmp_path)
 
@@ -27,7 +26,7 @@ def test_names_that_the_run_cannot_take_are_told_at_once(capsys, tiny_run):
     refuses(capsys, "vocabulary", "--run", tiny_run, "--actions", "peel apple")
 
 
-@pytest.mark.parametrize("package", ["uvicorn", "starlette"])
+@pytest.mark.parametrize("package", ["uvicorn", "fastapi"])
 def test_the_extra_is_named_where_it_is_missing(capsys, tiny_run, monkeypatch, package):
     original = builtins.__import__
 
@@ -36,7 +35,7 @@ def test_the_extra_is_named_where_it_is_missing(capsys, tiny_run, monkeypatch, p
             raise ModuleNotFoundError(f"No module named {name!r}", name=package)
         return original(name, *more)
 
-    for name in ("fact_clip.app.server", "fact_clip.app.engine", "fact_clip.app.work"):
+    for name in ("fact_clip.app.server", "fact_clip.app.guard", "fact_clip.app.uploads"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     assert "'fact-clip[app]'" in refuses(capsys, "fact-clip app", "--run", tiny_run)

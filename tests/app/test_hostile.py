@@ -22,7 +22,6 @@ pytest.importorskip("uvicorn")
 
 from ..training.test_ensemble import wait_until
 from .hostile import ASKS, Ask
-from .serve import TOKEN
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +48,7 @@ class Served:
     def ask(self, method: str, path: str, cookie: str = "", body: bytes | None = None) -> http.client.HTTPResponse:
         """An honest request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, {"Cookie": cookie})
+        connection.request(method, path, body, {"Cookie": cookie, "Content-Type": "application/json"})
         return connection.getresponse()
 
     def listens(self) -> bool:
@@ -59,7 +58,7 @@ class Served:
 
     def enter(self) -> str:
         """The cookie of a new session."""
-        answer = self.ask("GET", f"/?token={TOKEN}")
+        answer = self.ask("GET", f"/?token={self.known['token']}")
         return str(answer.getheader("set-cookie")).partition(";")[0]
 
     def told(self, ask: Ask) -> tuple[int, dict[str, str], str]:
@@ -97,7 +96,7 @@ def served(text_run: Path, workbench: Path, tmp_path_factory: pytest.TempPathFac
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)}
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.app.serve", str(text_run)],
+            [sys.executable, "-m", "tests.app.serve", str(text_run), str(folder / "project")],
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=ROOT,
@@ -105,7 +104,8 @@ def served(text_run: Path, workbench: Path, tmp_path_factory: pytest.TempPathFac
         )
     assert process.stdout is not None
     try:
-        page = Served(process, int(process.stdout.readline()), {}, folder, log)
+        port, token = process.stdout.readline().decode().split()
+        page = Served(process, int(port), {"token": token}, folder, log)
         wait_until(page.listens, 60)
         cookie = page.enter()
         rows = (workbench / "features/person1_video1.npy").read_bytes()
@@ -114,8 +114,8 @@ def served(text_run: Path, workbench: Path, tmp_path_factory: pytest.TempPathFac
         ]
         asked = json.dumps({"files": keys[:1]}).encode()
         video = json.load(page.ask("POST", "/api/videos", cookie, asked))["video"]
-        page.known.update(cookie=cookie, other=page.enter(), video=video, file=keys[1], port=str(page.port))
-        page.known.update(host=page.host, token=TOKEN, canary=CANARY)
+        page.known.update(cookie=cookie, video=video, file=keys[1], port=str(page.port))
+        page.known.update(host=page.host, canary=CANARY)
         json.load(page.ask("GET", f"/api/videos/{video}", cookie))
         yield page
     finally:
@@ -158,7 +158,9 @@ def test_nothing_has_changed(served: Served, before: dict[str, object]) -> None:
     assert _seen(served) == before["video"]
     assert served.megabytes < float(str(before["megabytes"])) + MEGABYTES
     found = [
-        path for path in served.folder.rglob("*") if CANARY in path.name or path.suffix not in ("", ".npy", ".txt")
+        path
+        for path in served.folder.rglob("*")
+        if CANARY in path.name or path.suffix not in ("", ".npy", ".txt", ".sqlite", ".sqlite-wal", ".sqlite-shm")
     ]
     assert found == []
     assert not list(Path("/etc").glob(f"{CANARY}*"))

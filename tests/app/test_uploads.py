@@ -8,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from fact_clip.app.sessions import Limits, ending_of, shown_name
+from fact_clip.app.uploads import Limits, ending_of, shown_name
 from fact_clip.app.work import Job
+from fact_clip.video.decode import frames, picture_times
 
 from ..films import numbered, write_video
 from ..refusals import refused
@@ -39,13 +40,11 @@ def test_other_kinds_of_files_are_refused(user, name):
     assert "\n" not in answer["error"]
 
 
-def test_a_file_lies_in_the_folder_of_its_session_under_a_name_of_ours(user, rows):
+def test_a_file_lies_in_the_project_under_a_name_of_ours(user, rows):
     user.upload(rows, "../../../tmp/../x.npy")
-    (session,) = user.page.sessions._known.values()
-    (path,) = session.folder.iterdir()
+    (path,) = (user.page.project.folder / "incoming").iterdir()
     assert path.suffix == ".npy"
     assert "x" not in path.name.removesuffix(".npy")
-    assert session.folder.parent == user.page.sessions.folder
 
 
 @pytest.mark.parametrize("is_declared", [True, False])
@@ -61,8 +60,7 @@ def test_a_file_that_is_too_large_is_refused_and_removed(opened, is_declared):
     content = bytes(1_000_000) if is_declared else parts()
     answer = user.ask("POST", "/api/files", 413, params={"name": "a.mp4"}, content=content)
     assert answer["error"].startswith("a.mp4: ")
-    (session,) = user.page.sessions._known.values()
-    assert list(session.folder.iterdir()) == []
+    assert list((user.page.project.folder / "incoming").iterdir()) == []
 
 
 def test_a_feature_file_may_not_be_too_long(opened, rows):
@@ -80,7 +78,7 @@ def test_what_is_no_video_is_told_in_one_line_without_paths(user, tmp_path, cont
     (tmp_path / "a.mp4").write_bytes(content)
     answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / "a.mp4")]})
     assert answer["error"].startswith("a.mp4: ")
-    assert str(user.page.sessions.folder) not in answer["error"]
+    assert str(user.page.project.folder) not in answer["error"]
     assert user.ask("GET", "/api/state")["videos"] == []
 
 
@@ -88,20 +86,17 @@ def test_features_that_do_not_fit_are_refused(user, tmp_path):
     np.save(tmp_path / "narrow.npy", np.zeros((20, 3), dtype=np.float32))
     answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(tmp_path / "narrow.npy")]})
     assert answer["error"].startswith("narrow.npy: ")
-    (session,) = user.page.sessions._known.values()
-    assert [path for path in session.folder.rglob("*") if path.is_file()] == []
+    assert list((user.page.project.folder / "incoming").iterdir()) == []
 
 
 def test_a_video_that_the_json_beside_features_names_is_not_opened(user, rows, tmp_path):
     facts = {"fps": 15.0, "video": "/etc/passwd", "encoder": "grid", "anything": 1}
     (tmp_path / f"{rows.stem}.json").write_text(json.dumps(facts))
     video = user.add(rows, tmp_path / f"{rows.stem}.json")
-    (session,) = user.page.sessions._known.values()
-    assert json.loads(session.videos[video].features.with_suffix(".json").read_text()) == {
-        "encoder": "grid",
-        "fps": 15.0,
-    }
-    assert session.videos[video].clock.media is None
+    features = user.page.project.video(video).features
+    assert json.loads(features.with_suffix(".json").read_text()) == {"encoder": "grid", "fps": 15.0}
+    user.ask("GET", f"/api/videos/{video}")
+    assert user.page.engine.work(video).clock.media is None
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +124,19 @@ def test_a_video_is_encoded_and_segmented_as_on_the_command_line(opened, pixel_r
     user = opened(run=run)()
     video = user.add(path)
     row = user.settle()["videos"][0]
-    assert (row["ready"], row["name"], row["job"]["state"], row["job"]["done"]) == (True, "one", "done", 20)
-    found = user.ask("GET", f"/api/videos/{video}")
-    expected = fact_clip.load(run, "cpu").segment(path)
-    assert [(each["start"], each["stop"], each["label"]) for each in found["shown"]] == [
-        (each.start, each.stop, each.label) for each in expected
+    assert (row["name"], row["job"]["state"], row["job"]["done"]) == ("one", "done", 20)
+    shown = user.ask("GET", f"/api/videos/{video}")
+    expected = fact_clip.load(run, "cpu").segment(path)  # in rows, 5 a second; the page has the 15 pictures of it
+    assert [(each["start"], each["stop"], each["label"]) for each in shown["drafts"]] == [
+        (3 * each.start, 3 * each.stop, each.label) for each in expected
     ]
-    assert found["times"] == pytest.approx(
-        [expected.seconds(frame) for frame in range(expected.n_frames + 1)], abs=1e-4
-    )
-    assert found["command"].startswith("fact-clip segment one.mp4 --run ")
+    assert shown["times"] == pytest.approx(np.arange(61) / 15, abs=1e-4)
+    assert shown["command"].startswith("fact-clip segment one.mp4 --run ")
+
+
+def test_times_are_those_of_the_pictures(tmp_path):
+    path = write_video(tmp_path / "a.mp4", numbered(60), rate=15)
+    assert picture_times(path) == pytest.approx(np.append([frame.time for frame in frames(path)], 4.0), abs=1e-6)
 
 
 def test_the_player_gets_the_part_of_the_video_that_it_asks_for(opened, pixel_run):
@@ -162,14 +160,15 @@ def test_a_video_may_not_be_too_long(opened, pixel_run):
 
 
 def test_a_run_that_knows_no_encoder_says_so(user, pixel_run):
-    answer = user.ask("POST", "/api/videos", 400, json={"files": [user.upload(pixel_run[1])]})
-    assert "the encoder of the features that the run was trained on" in answer["error"]
+    video = user.add(pixel_run[1])
+    job = user.settle()["videos"][0]["job"]
+    assert "the encoder of the features that the run was trained on" in job["error"]
+    assert user.ask("GET", f"/api/videos/{video}")["drafts"] == []  # it can be labelled nevertheless
 
 
-def test_who_comes_too_late_is_told_the_place(opened, pixel_run):
+def test_who_comes_too_late_is_encoded_later(opened, pixel_run):
     run, path = pixel_run
-    enter = opened(run=run, limits=Limits(waiting=2))
-    user, other = enter(), enter()
+    user = opened(run=run, limits=Limits(waiting=1))()
     free, began = threading.Event(), threading.Event()
 
     def block(job):
@@ -178,16 +177,11 @@ def test_who_comes_too_late_is_told_the_place(opened, pixel_run):
 
     user.page.queue.add(Job("nobody", block))
     assert began.wait(20)
-    first, second = user.add(path), other.add(path)
-    assert user.ask("GET", "/api/state")["videos"][0]["job"]["place"] == 2
-    assert other.ask("GET", "/api/state")["videos"][0]["job"]["place"] == 3
-    assert other.ask("GET", f"/api/videos/{second}", 409) == {"error": "not encoded yet"}
-    key = user.upload(path)
-    refused = user.client.post("/api/videos", json={"files": [key]})
-    assert (refused.status_code, refused.json()) == (503, {"error": "busy, place 4", "place": 4})
+    first, second, third = (user.add(path) for _ in range(3))
+    rows = user.ask("GET", "/api/state")["videos"]
+    assert [row["job"] and row["job"]["place"] for row in rows] == [2, None, None]
     user.ask("DELETE", f"/api/videos/{first}")  # what waits can be taken back
-    assert other.ask("GET", "/api/state")["videos"][0]["job"]["place"] == 2
-    user.ask("POST", "/api/videos", json={"files": [key]})  # the file is still there
+    assert user.ask("GET", "/api/state")["videos"][0]["job"]["place"] == 2
     free.set()
-    assert user.settle()["videos"][0]["ready"]
-    assert other.settle()["videos"][0]["ready"]
+    while not all(user.ask("GET", f"/api/videos/{video}")["drafts"] for video in (second, third)):
+        user.settle()

@@ -1,4 +1,4 @@
-"""The queue, the limits on what waits, and what is kept in a session."""
+"""The queue, and the limits on what waits and comes in."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
 from fact_clip.app.page import Options
+from fact_clip.app.project import Project
 from fact_clip.app.protocol import Protocol
 from fact_clip.app.server import make_app
-from fact_clip.app.sessions import Limits, Session
 from fact_clip.app.training_set import adapt_command
+from fact_clip.app.uploads import Limits
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError
 from fact_clip.core.decode_settings import DecodeSettings
@@ -29,7 +30,7 @@ from fact_clip.inference.segmenter import load_training_free
 from fact_clip.run import Run
 
 from ..films import numbered, write_video
-from .conftest import ADDRESS, TOKEN, User
+from .conftest import ADDRESS, User
 
 
 def run(function, *arguments) -> None:
@@ -92,37 +93,28 @@ def test_a_job_that_fails_stops_no_other():
 
 
 def test_short_computations_wait_in_a_line_of_limited_length():
-    free, places = threading.Event(), list[int]()
+    quick, free, began = Quick(limit=1), threading.Event(), threading.Event()
 
-    async def main():
-        quick = Quick(limit=1)
+    def block():
+        began.set()
+        free.wait(10)
 
-        async def one():
-            try:
-                await quick.run(lambda: free.wait(10))
-            except BusyError as error:
-                places.append(error.position)
-
-        async with anyio.create_task_group() as group:
-            for _ in range(4):
-                group.start_soon(one)
-            await anyio.sleep(0.05)
-            free.set()
-
-    run(main)
-    assert places == [2, 2]  # one runs, one waits
-
-
-def test_names_keep_their_colours_while_the_list_changes(tmp_path):
-    session = Session("key", tmp_path)
-    assert session.number_colours(["a", "b", "c"]) == {"a": 0, "b": 1, "c": 2}
-    assert session.number_colours(["c", "a"]) == {"a": 0, "c": 2}
-    assert session.number_colours(["c", "d", "a", "e"]) == {"a": 0, "c": 2, "d": 1, "e": 3}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(quick.run, block)
+        assert began.wait(10)
+        second = pool.submit(quick.run, lambda: 5)
+        while quick._inside < 2:
+            pass
+        with pytest.raises(BusyError) as error:
+            quick.run(lambda: None)
+        assert error.value.position == 2  # one runs, one waits
+        free.set()
+        assert (first.result(), second.result()) == (None, 5)
 
 
 def test_a_stalled_upload_is_dropped(opened):
     user = opened(limits=Limits(patience=0.1))()
-    key = next(iter(user.client.cookies.values()))
+    key = user.page.cookie
     answers = []
 
     async def receive(sent=[]):  # noqa: B006 - the list is the state
@@ -144,8 +136,8 @@ def test_a_stalled_upload_is_dropped(opened):
     run(user.client.app, scope, receive, send)
     assert answers[0]["status"] == 408
     assert answers[1]["body"] == b'{"error":"a.mp4: nothing came for 0.1 s"}'
-    assert user.page.uploads == 0
-    assert [path for path in user.page.sessions.folder.rglob("*") if path.is_file()] == []
+    assert user.page.uploads.total() == 0
+    assert list(user.page.incoming.iterdir()) == []
 
 
 def test_an_upload_that_drips_is_dropped(opened):
@@ -160,15 +152,13 @@ def test_an_upload_that_drips_is_dropped(opened):
     assert answer["error"].startswith("a.mp4: too slow")
 
 
-def test_a_client_has_few_uploads_at_once(opened):
-    enter = opened(limits=Limits(uploads_each=1))
-    user, other = enter(), enter()
-    (session, _) = user.page.sessions._known.values()
-    session.uploads = 1
-    statuses = [
-        one.client.post("/api/files", params={"name": "a.npy"}, content=b"x").status_code for one in (user, other)
-    ]
-    assert statuses == [503, 200]
+def test_a_client_has_few_uploads_at_once_and_so_have_all(opened):
+    user = opened(limits=Limits(uploads_each=2, uploads=3))()
+    how = {"params": {"name": "a.npy"}, "content": b"x"}
+    for under_way, status in (({"testclient": 2}, 503), ({"other": 2}, 200), ({"other": 2, "more": 1}, 503)):
+        user.page.uploads.clear()
+        user.page.uploads.update(under_way)
+        assert user.client.post("/api/files", **how).status_code == status
 
 
 def test_a_full_disk_has_a_reason(user, monkeypatch):
@@ -208,38 +198,34 @@ def test_headers_must_come_soon(monkeypatch):
         assert pool.submit(asyncio.run, main()).result() == [b"", b"", b"HTTP/1.1 200 OK"]
 
 
-def test_there_are_so_many_uploads_at_once(opened):
-    user = opened(limits=Limits(uploads=2))()
-    user.page.uploads = 3
-    answer = user.client.post("/api/files", params={"name": "a.npy"}, content=b"x")
-    assert (answer.status_code, answer.json()["error"]) == (503, "busy, place 2")
-
-
 def test_without_training(open_clip_folder, tmp_path):
     """Names are compared with pictures; before there are any the page asks for them."""
     model = load_training_free(f"clip:local-dir:{open_clip_folder}", ["something"], device="cpu")
-    engine = Engine(model, lambda path: model, Limits())
-    app = make_app(engine, Options(TOKEN, "127.0.0.1", ("fact-clip", "segment", "--training-free")))
+    store = Project(tmp_path / "project")
+    engine = Engine(store, model, lambda path: model, Limits())
+    app = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment", "--training-free")))
     path = write_video(tmp_path / "a.mp4", numbered(60), rate=15)
     with TestClient(app, base_url=ADDRESS) as client:
-        client.get("/", params={"token": TOKEN})
+        client.get("/", params={"token": store.token})
         user = User(client, app.state.page)
         video = user.add(path)
         state = user.settle()
         assert (state["actions"], state["adjustable"]) == ([], ["threshold", "shortest"])
-        assert user.ask("GET", f"/api/videos/{video}", 400)["error"].startswith("actions: ")
+        assert user.ask("GET", f"/api/videos/{video}")["drafts"] == []
         names = ["pour milk", "stir, slowly"]
-        shown = user.ask("POST", "/api/settings", json={"actions": names, "video": video})["video"]
+        user.act(*names)
+        shown = user.ask("GET", f"/api/videos/{video}")
         expected = model.segment(path, actions=names)
-        assert [(each["start"], each["stop"], each["label"]) for each in shown["shown"]] == [
-            (each.start, each.stop, each.label) for each in expected
+        assert [(each["start"], each["stop"], each["label"]) for each in shown["drafts"]] == [
+            (3 * each.start, 3 * each.stop, each.label) for each in expected
         ]
-        assert not any(each["unseen"] for each in shown["shown"])
+        assert not any(each["unseen"] for each in shown["drafts"])
         assert shown["command"] == """fact-clip segment a.mp4 --training-free --actions 'pour milk,"stir, slowly"'"""
-        adjusted = user.ask("POST", "/api/settings", json={"adjust": {"threshold": 1.0}, "video": video})["video"]
+        user.ask("POST", "/api/settings", json={"adjust": {"threshold": 1.0}})
         expected = model.segment(path, actions=names, settings=DecodeSettings(threshold=1.0))
         assert "background" in expected.transcript
-        assert [each["label"] for each in adjusted["shown"]] == list(expected.transcript)
+        shown = user.ask("GET", f"/api/videos/{video}")
+        assert [each["label"] for each in shown["drafts"]] == list(expected.transcript)
         assert "--training-set DIR" in user.ask("POST", "/api/adapt", 400, json={})["error"]
 
 
@@ -258,8 +244,7 @@ def test_a_training_that_fails_is_told_in_one_line(opened, tiny_run, rows, tmp_p
     """A head with one output a class cannot learn a new one."""
     user = opened(run=tiny_run, training_set=tmp_path / "set")()
     video = user.add(rows)
-    draft = [{"start": 0, "stop": len(np.load(rows)), "label": "peel apple"}]
-    user.ask("PUT", f"/api/videos/{video}/corrections", json={"segments": draft})
+    user.label(video, (0, len(np.load(rows)), "peel apple"))
     user.ask("POST", f"/api/videos/{video}/training-set", json={})
     command = user.ask("POST", "/api/adapt", json={"epochs": 1})["command"]
     assert command.endswith(f"--out {tmp_path / 'set/runs/adapted-1'}")

@@ -1,13 +1,23 @@
 /* The page. What comes from names and files is shown by textContent alone. */
 
 const $ = (id) => document.getElementById(id);
-const HISTORY = 200;
+const AUTOMATIC = [..."123456789abcdefghnqrtuvwxyz"]; // keys that nothing else has
+const KEYS = [
+	["Space", "play or pause"], ["J, K", "one frame back, forward"], ["[ ]", "slower, faster: 0.25 to 4"], ["L", "loop the chosen segment"],
+	["1 to 9, letters", "the action with this key: for the chosen segment, and for the next one"],
+	["I, O", "a segment begins here, ends here"], ["P", "an instant here"], ["S", "split at the cursor"], ["M", "merge with the next segment"],
+	["Enter", "accept the chosen draft"], ["Delete", "delete the chosen segment"], ["Escape", "choose nothing"],
+	[", .", "move its start by a frame"], ["Shift and , .", "move its end by a frame"], ["Arrows", "choose a segment, a track"],
+	["+ − 0", "zoom in, out, all"], ["Shift and arrows", "pan"], ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo"], ["?", "this list"],
+];
 
-let state = null; // of the session
+let state = null; // of the project
 let video = null; // the one that is shown, with its segments
-let chosen = null; // index among its segments
+let chosen = null; // index among the segments of the current track
+let row = 0; // the current track
+let pen = ""; // the action that the next segment gets
+let begun = null; // frame at which a segment begins
 let timeline = null, colours = {}, comparison = null;
-const undone = new Map(), done = new Map(); // video -> earlier and later lists of corrected segments
 let typing, sliding, polling;
 
 function node(tag, properties = {}, ...children) {
@@ -67,12 +77,13 @@ function fault(text) { // stays until it is dismissed, or another one comes
 	$("fault").hidden = !text;
 }
 
-async function tried(work) {
+async function tried(work, isQuiet = false) {
 	try {
 		return await work();
 	} catch (error) {
 		if (!(error instanceof Refused)) throw error;
-		fault(error.message);
+		if (isQuiet) note(error.message);
+		else fault(error.message);
 	}
 }
 
@@ -106,24 +117,41 @@ async function sendPatiently(file) {
 	}
 }
 
+const IS_MEDIA = /\.(npy|mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|ts|mts|wmv|flv|ogv|3gp)$/i;
+
 async function take(files) {
-	const groups = new Map(); // features, their .json and their video have one name
+	const groups = new Map(), labels = []; // features, their .json and their video have one name
+	const stem = (file) => file.name.replace(/\.[^.]*$/, "");
+	const media = new Set(files.filter((file) => IS_MEDIA.test(file.name)).map(stem));
 	for (const file of files) {
-		const stem = file.name.replace(/\.[^.]*$/, "");
-		groups.set(stem, [...groups.get(stem) ?? [], file]);
+		if (IS_MEDIA.test(file.name) || (/\.json$/i.test(file.name) && media.has(stem(file)))) {
+			groups.set(stem(file), [...groups.get(stem(file)) ?? [], file]);
+		} else labels.push(file);
 	}
 	const faults = [];
-	for (const group of groups.values()) {
+	const each = async (work) => {
 		try {
+			await work();
+		} catch (error) {
+			if (!(error instanceof Refused)) throw error;
+			faults.push(error.message);
+		}
+	};
+	for (const group of groups.values()) {
+		await each(async () => {
 			const keys = [];
 			for (const file of group) keys.push((await sendPatiently(file)).file);
 			const made = await ask("/api/videos", "POST", {files: keys});
 			await refresh();
 			if (!video) await open(made.video);
-		} catch (error) {
-			if (!(error instanceof Refused)) throw error;
-			faults.push(error.message);
-		}
+		});
+	}
+	for (const file of labels) { // of the video of that name, or of the one that is open
+		const named = state.videos.find(({name}) => file.name.startsWith(`${name}.`))?.id ?? video?.id;
+		await each(async () => {
+			if (named === undefined) throw new Refused(`${file.name}: add its video first`, 0);
+			await load(named, file);
+		});
 	}
 	note("");
 	if (faults.length) fault(faults.join(" — "));
@@ -136,16 +164,33 @@ async function refresh() {
 	show(await ask("/api/state"));
 }
 
+const keyed = ({name, key}) => key ? `${name} [${key}]` : name;
+
+function keysOf(actions) { // key -> name: those that were chosen, then the first that are free
+	const keys = new Map(actions.filter(({key}) => key).map(({name, key}) => [key.toLowerCase(), name]));
+	const free = AUTOMATIC.filter((key) => !keys.has(key));
+	for (const {name, key} of actions) if (!key && free.length) keys.set(free.shift(), name);
+	return keys;
+}
+
 function show(found) {
 	state = found;
-	const {title, models, chosen: model} = state.model;
+	const {title, models, chosen: model, exists} = state.model;
+	$("model-box").hidden = models.length === 1 && title === "none";
 	$("model").replaceChildren(...models.map((name) => node("option", {value: name, textContent: name || title})));
 	$("model").value = model;
-	if (document.activeElement !== $("actions")) $("actions").value = state.actions.join("\n");
+	if (document.activeElement !== $("actions")) $("actions").value = state.actions.map(keyed).join("\n");
 	$("videos").replaceChildren(...state.videos.map(videoRow));
-	$("names").replaceChildren(...[...state.actions, ...state.background].map((value) => node("option", {value})));
+	$("removed").replaceChildren(...state.removed.slice(-3).map(removedRow));
+	$("names").replaceChildren(...[...state.actions.map(({name}) => name), ...state.background].map((value) => node("option", {value})));
+	if (!state.actions.some(({name}) => name === pen)) pen = state.actions[0]?.name ?? "";
+	$("advanced").hidden = $("command-box").hidden = $("accept").hidden = !exists;
 	$("training-set").hidden = !state.training_set;
 	$("adapt-box").hidden = !state.can_adapt;
+	if (!video) {
+		$("empty-text").textContent = state.videos.length ? "Choose a video on the left." : "Nothing is here yet.";
+	}
+	if (timeline) listNames();
 	showSettings();
 	showTraining();
 }
@@ -163,9 +208,16 @@ function videoRow(one) {
 		row.append(bar, node("small", {textContent: `encoding, ${job.done} of ${job.total || "?"} pictures`}));
 	}
 	if (job?.state === "failed") row.append(node("small", {className: "fault", textContent: job.error}));
-	const marks = [one.corrected ? `${one.corrected} corrected` : "", one.added ? `in the training set as ${one.added}` : ""];
-	if (marks.some(Boolean)) row.append(node("small", {textContent: marks.filter(Boolean).join(", ")}));
+	if (one.labels) row.append(node("small", {textContent: `${one.labels} segments labelled`}));
 	return row;
+}
+
+function removedRow(one) {
+	const back = node("button", {type: "button", textContent: "Put back", onclick: () => tried(async () => {
+		await ask(`/api/videos/${one.id}/restore`, "POST");
+		await refresh();
+	})});
+	return node("li", {}, `${one.name} was removed. `, back);
 }
 
 function showSettings() {
@@ -192,8 +244,7 @@ function showTraining() {
 	bar.hidden = !job || job.state === "failed";
 	if (!job) return;
 	Object.assign(bar, {max: Math.max(job.total, 1), value: job.done});
-	const told = {waiting: `busy, place ${job.place}`, running: `epoch ${job.done} of ${job.total}, ${job.note}`,
-		done: "trained; choose it at the top", failed: job.error};
+	const told = {waiting: `busy, place ${job.place}`, running: job.note, done: `trained. ${job.note}`, failed: job.error};
 	$("training-note").textContent = told[job.state];
 }
 
@@ -201,25 +252,30 @@ function isBusy() {
 	return [...state.videos.map((one) => one.job), state.training].some((job) => job && ["waiting", "running"].includes(job.state));
 }
 
-function poll() {
+function poll() { // soon while something is done; now and then to see what other browsers do
 	clearTimeout(polling);
-	polling = setTimeout(() => tried(async () => {
-		const before = state;
-		await refresh();
-		const isReady = (all) => all.videos.filter((one) => one.ready).map((one) => one.id).join();
-		if (video && !video.shown && state.videos.find((one) => one.id === video.id)?.ready) await open(video.id);
-		if (isReady(before) !== isReady(state)) await listUncertain();
-		if (isBusy()) poll();
-	}), 500);
+	polling = setTimeout(async () => {
+		await tried(async () => {
+			const before = isBusy(), models = state.model.models.length;
+			await refresh();
+			const row = video && state.videos.find((one) => one.id === video.id);
+			const isNew = row && (row.revision !== video.revision || (before && !isBusy()) || models !== state.model.models.length);
+			if (isNew && !pending) await reload();
+			if (before && !isBusy()) await listUncertain();
+		}, true);
+		poll();
+	}, isBusy() ? 500 : 3000);
 }
 
 async function listUncertain() {
+	if (!state.model.exists) return;
 	const {segments} = await ask("/api/uncertain");
 	$("uncertain").replaceChildren(...segments.map((one) => {
 		const text = `${one.label}, ${Math.round(100 * one.confidence)} %, ${one.name} at ${Timeline.clock(one.time, 1)} s`;
 		return node("li", {}, node("button", {type: "button", className: "link", textContent: text, onclick: () => tried(async () => {
 			if (video?.id !== one.video) await open(one.video);
-			const index = video.shown.findIndex(({start, stop}) => start <= one.start && one.start < stop);
+			const index = segmentsOf(0).findIndex(({start, stop}) => start <= one.start && one.start < stop);
+			row = 0;
 			timeline.select(0, index);
 			timeline.seek(one.time);
 			choose(index);
@@ -227,7 +283,18 @@ async function listUncertain() {
 	}));
 }
 
+function confirmed(text) {
+	return new Promise((answer) => {
+		$("ask-text").textContent = text;
+		$("ask").returnValue = "no";
+		$("ask").onclose = () => answer($("ask").returnValue === "yes");
+		$("ask").showModal();
+	});
+}
+
 async function forget(one) {
+	const has = one.labels ? ` It has ${one.labels} labelled segments.` : "";
+	if (!await confirmed(`Remove ${one.name} from the project?${has} You can put it back.`)) return;
 	await ask(`/api/videos/${one.id}`, "DELETE");
 	if (video?.id === one.id) close();
 	await refresh();
@@ -239,25 +306,21 @@ async function forget(one) {
 function close() {
 	timeline?.destroy();
 	timeline = comparison?.destroy() ?? null;
-	comparison = video = chosen = null;
+	comparison = video = chosen = begun = null;
+	row = 0;
 	$("comparison").replaceChildren();
 	$("figures").hidden = true;
 	$("video").removeAttribute("src");
 	$("video").load();
 	$("work").hidden = true;
 	$("empty").hidden = false;
+	document.body.classList.remove("open");
 }
 
 async function open(id) {
-	const row = state.videos.find((one) => one.id === id);
-	close();
-	if (!row.ready) {
-		video = {id};
-		$("empty").textContent = row.job?.error || "It is shown here as soon as it is encoded.";
-		show(state);
-		return poll();
-	}
 	const found = await ask(`/api/videos/${id}`);
+	close();
+	document.body.classList.add("open");
 	$("empty").hidden = true;
 	$("work").hidden = false;
 	const player = $("video");
@@ -270,12 +333,16 @@ async function open(id) {
 	Object.assign(colours, found.colours);
 	timeline = new Timeline($("timeline"), {
 		duration: found.times.at(-1), rows: rows(), colours, times: found.times, label: `Segments of ${found.name}`,
-		video: found.media ? player : undefined,
-		onSelect: ({row, index}) => choose(row === 0 ? index : null), onEdit: moved,
+		video: found.media ? player : undefined, onSelect: selected, onEdit: moved, onDraw: drawn,
 	});
 	showVideo(found);
 	show(state);
 	await listUncertain();
+}
+
+async function reload() {
+	const found = await ask(`/api/videos/${video.id}`);
+	if (video?.id === found.id) showVideo(found);
 }
 
 $("video").addEventListener("error", () => {
@@ -284,56 +351,73 @@ $("video").addEventListener("error", () => {
 	$("silent").textContent = "This browser cannot play the file; everything else works.";
 });
 
-function seconds(segment) {
-	return {...segment, start: video.times[segment.start], stop: video.times[segment.stop]};
-}
+const segmentsOf = (place = row) => video?.tracks[place]?.segments ?? [];
+const seconds = (segment) => ({...segment, start: video.times[segment.start], stop: video.times[segment.stop]});
 
 function rows() {
-	return [
-		{name: "result", editable: true, segments: video.shown.map(seconds)},
-		{name: "prediction", editable: false, segments: video.predicted.map(seconds)},
-	];
+	const tracks = video.tracks.map(({name, segments}) => ({name, editable: true, segments: segments.map(seconds)}));
+	return video.drafts.length ? [...tracks, {name: "prediction", editable: false, segments: video.drafts.map(seconds)}] : tracks;
 }
 
 function showVideo(found) {
 	video = {...found, times: found.times ?? video.times};
 	for (const name in colours) delete colours[name];
 	Object.assign(colours, found.colours);
+	row = Math.min(row, found.tracks.length - 1);
 	$("name").textContent = found.name;
 	$("command").textContent = found.command;
 	$("new-words").textContent = found.new_words.join("\n");
+	$("complete").checked = found.complete;
+	$("track").replaceChildren(...found.tracks.map(({name}, value) => node("option", {value, textContent: name})));
 	timeline.setRows(rows());
-	const used = new Set([...found.shown, ...found.predicted].map(({label}) => label));
-	$("legend").replaceChildren(...Object.entries(found.colours).filter(([name]) => used.has(name)).map(([name, {colour, number}]) => {
-		const mark = node("span", {textContent: number ?? "–"});
-		if (colour) Object.assign(mark.style, {background: colour, color: Timeline.inkOn(Timeline.rgb(colour))});
-		return node("li", {}, mark, name);
-	}));
-	choose(chosen !== null && chosen < found.shown.length ? chosen : null);
+	listNames();
+	choose(chosen !== null && chosen < segmentsOf().length ? chosen : null);
 	listSides();
+}
+
+function listNames() {
+	const keys = new Map([...keysOf(state.actions)].map(([key, name]) => [name, key]));
+	const used = new Set([...video.tracks.flatMap(({segments}) => segments), ...video.drafts].map(({label}) => label));
+	const names = [...state.actions.map(({name}) => name), ...[...used].filter((name) => !state.actions.some((one) => one.name === name))];
+	$("legend").replaceChildren(...names.map((name) => {
+		const {colour, number} = colours[name] ?? state.colours[name] ?? {}, mark = node("span", {textContent: number ?? "–"});
+		if (colour) Object.assign(mark.style, {background: colour, color: Timeline.inkOn(Timeline.rgb(colour))});
+		const button = node("button", {type: "button", onclick: () => give(name)}, mark, name);
+		button.setAttribute("aria-pressed", String(name === pen));
+		if (keys.has(name)) button.append(node("kbd", {textContent: keys.get(name).toUpperCase()}));
+		return node("li", {}, button);
+	}));
+}
+
+function selected({row: place, index}) {
+	if (place < video.tracks.length) row = place;
+	choose(place < video.tracks.length ? index : null);
 }
 
 function choose(index) {
 	chosen = index;
-	const one = video?.shown?.[index];
+	const one = segmentsOf()[index];
 	$("segment").disabled = !one;
-	for (const id of ["split", "merge", "delete", "restore"]) $(id).disabled = !one;
+	$("track").value = row;
+	for (const id of ["split", "merge", "delete", "accept"]) $(id).disabled = !one;
 	if (one) {
-		$("merge").disabled = index === video.shown.length - 1;
-		$("restore").disabled = !one.corrected;
+		const next = segmentsOf()[index + 1];
+		$("merge").disabled = next?.start !== one.stop;
+		$("accept").disabled = one.origin !== "draft";
 		$("label").value = one.label;
-		$("start").value = video.times[one.start].toFixed(2);
-		$("stop").value = video.times[one.stop].toFixed(2);
+		$("start").value = video.times[one.start].toFixed(3);
+		$("stop").value = video.times[one.stop].toFixed(3);
+		$("comment").value = one.comment;
 	}
-	$("undo").disabled = !undone.get(video?.id)?.length;
-	$("redo").disabled = !done.get(video?.id)?.length;
+	$("undo").disabled = !video?.undo;
+	$("redo").disabled = !video?.redo;
+	$("remove-track").disabled = !video || video.tracks.length < 2 || segmentsOf().some((one) => one.origin !== "draft");
+	$("mark").setAttribute("aria-pressed", String(begun !== null));
 }
 
-// --- corrections ---------------------------------------------------------------------------------------------
+// --- labels --------------------------------------------------------------------------------------------------
 
-const corrected = () => video.shown.filter((one) => one.corrected).map(({start, stop, label}) => ({start, stop, label}));
-
-function frameAt(time) {
+function frameAt(time) { // the frame boundary that is nearest
 	let low = 0, high = video.times.length - 1;
 	while (low < high) {
 		const middle = (low + high) >> 1;
@@ -343,67 +427,116 @@ function frameAt(time) {
 	return low > 0 && time - video.times[low - 1] < video.times[low] - time ? low - 1 : low;
 }
 
-function edit(change) { // change: the segments, which it may alter -> the index to choose, or null for nothing
-	if (!video?.shown) return;
-	const before = corrected(), segments = video.shown.map((one) => ({...one})), next = change(segments);
-	if (next === null) return;
-	const history = undone.get(video.id) ?? [];
-	undone.set(video.id, [...history.slice(-HISTORY), before]);
-	done.set(video.id, []);
-	const at = segments[next]?.start;
-	return keep(segments.filter((one) => one.corrected), at);
+const here = () => Math.min(frameAt(video.media ? $("video").currentTime : timeline.time), video.times.length - 2);
+const byHand = (one) => ({...one, origin: ["draft", "predicted"].includes(one.origin) ? "corrected" : one.origin});
+
+function edit(change) { // change: the segments, which it may alter -> where the chosen one begins, or null for nothing
+	if (!video) return;
+	const segments = segmentsOf().map((one) => ({...one})), at = change(segments);
+	if (at === null) return;
+	const stored = segments.filter((one) => one.origin !== "draft").sort((one, other) => one.start - other.start);
+	return keep("segments", "PUT", {
+		track: video.tracks[row].id, annotator: $("annotator").value,
+		segments: stored.map(({start, stop, label, origin, comment}) => ({start, stop, label, origin, comment})),
+	}, at);
 }
 
-async function keep(segments, at) {
+async function keep(what, method, body, at) {
 	const id = video.id;
 	await tried(async () => {
-		const found = await ask(`/api/videos/${id}/corrections`, "PUT",
-			{segments: segments.map(({start, stop, label}) => ({start, stop, label}))});
+		let found;
+		try {
+			found = await ask(`/api/videos/${id}/${what}`, method, {...body, revision: video.revision});
+		} catch (error) {
+			if (error.status === 409) await reload();
+			throw error;
+		}
 		if (video?.id !== id) return;
-		if (at !== undefined) chosen = found.shown.findIndex(({start, stop}) => start <= at && at < stop);
+		if (at !== undefined) {
+			const place = found.tracks[row]?.segments.findIndex(({start, stop}) => start <= at && (at < stop || start === at)) ?? -1;
+			chosen = place < 0 ? null : place;
+		}
 		showVideo(found);
-		if (chosen !== null) timeline.select(0, chosen);
-		$("draft").textContent = `${segments.length} corrections saved.`;
+		if (chosen !== null) timeline.select(row, chosen);
+		$("draft").textContent = `Stored at ${new Date().toLocaleTimeString()}.`;
 		await refresh();
 		await listUncertain();
 	});
-	if (video?.shown) timeline.setRows(rows()); // as it was, where it was refused
+	if (video && timeline) timeline.setRows(rows()); // as it was, where it was refused
 }
 
-function moved({row, index, start, stop}) {
-	if (row !== 0) return;
+function moved({row: place, index, start, stop}) {
+	row = place;
 	edit((segments) => moveEdges(segments, index, frameAt(start), frameAt(stop)));
 }
 
-function moveEdges(segments, index, start, stop) {
+function moveEdges(segments, index, start, stop) { // neighbours that touch move along
 	const one = segments[index], left = segments[index - 1], right = segments[index + 1];
-	start = left ? Math.max(start, left.start + 1) : 0;
-	stop = right ? Math.min(stop, right.stop - 1) : one.stop;
 	if (start >= stop || (start === one.start && stop === one.stop)) return null;
-	if (left && start !== one.start) Object.assign(left, {stop: start, corrected: true});
-	if (right && stop !== one.stop) Object.assign(right, {start: stop, corrected: true});
-	Object.assign(one, {start, stop, corrected: true});
-	return index;
+	if (left?.stop === one.start && start !== one.start) segments[index - 1] = {...byHand(left), stop: start};
+	if (right?.start === one.stop && stop !== one.stop) segments[index + 1] = {...byHand(right), start: stop};
+	segments[index] = {...byHand(one), start, stop};
+	return start;
+}
+
+function put(start, stop) { // a new segment on the current track
+	if (!pen) return fault("Type the name of an action first.");
+	edit((segments) => {
+		segments.push({start, stop, label: pen, origin: "drawn", comment: ""});
+		return start;
+	});
+}
+
+function drawn({row: place, start, stop}) {
+	row = place;
+	if (frameAt(start) < frameAt(stop)) put(frameAt(start), frameAt(stop));
+	else timeline.draw();
+}
+
+function mark() {
+	begun = here();
+	$("draft").textContent = `Begins at ${video.times[begun].toFixed(3)} s; O ends it.`;
+	choose(chosen);
+}
+
+function end() {
+	if (begun === null) return;
+	const [start, stop] = [begun, here()].sort((one, other) => one - other);
+	begun = null;
+	if (start < stop) put(start, stop);
+	choose(chosen);
+}
+
+function give(name) { // an action's key or button
+	pen = name;
+	listNames();
+	const one = segmentsOf()[chosen];
+	if (begun === null && one && one.label !== name) edit((segments) => rename(segments, chosen, name));
+}
+
+function rename(segments, index, label) {
+	segments[index] = {...byHand(segments[index]), label};
+	return segments[index].start;
 }
 
 function split() {
 	edit((segments) => {
-		const one = segments[chosen], player = $("video");
-		let frame = frameAt(video.media ? player.currentTime : 0);
+		const one = segments[chosen];
+		let frame = here();
 		if (!one) return null;
 		if (frame <= one.start || frame >= one.stop) frame = (one.start + one.stop) >> 1;
 		if (frame <= one.start) return null;
-		segments.splice(chosen, 1, {...one, stop: frame, corrected: true}, {...one, start: frame, corrected: true});
-		return chosen + 1;
+		segments.splice(chosen, 1, {...byHand(one), stop: frame}, {...byHand(one), start: frame});
+		return frame;
 	});
 }
 
 function merge() {
 	edit((segments) => {
 		const one = segments[chosen], next = segments[chosen + 1];
-		if (!one || !next) return null;
-		segments.splice(chosen, 2, {...one, stop: next.stop, corrected: true});
-		return chosen;
+		if (!one || next?.start !== one.stop) return null;
+		segments.splice(chosen, 2, {...byHand(one), stop: next.stop});
+		return one.start;
 	});
 }
 
@@ -411,70 +544,93 @@ function remove() {
 	edit((segments) => {
 		const one = segments[chosen], background = video.background[0];
 		if (!one) return null;
-		if (background !== undefined && one.label !== background) {
-			Object.assign(one, {label: background, corrected: true});
-			return chosen;
-		}
-		const before = segments[chosen - 1], after = segments[chosen + 1];
-		if (!before && !after) return null;
-		if (before) Object.assign(before, {stop: one.stop, corrected: true});
-		else Object.assign(after, {start: one.start, corrected: true});
-		segments.splice(chosen, 1);
-		return Math.max(chosen - 1, 0);
+		if (one.origin !== "draft") segments.splice(chosen, 1);
+		else if (background !== undefined && one.label !== background) return rename(segments, chosen, background);
+		else return null;
+		return one.start;
 	});
 }
 
-function restore() {
+function accept() {
 	edit((segments) => {
-		if (!segments[chosen]?.corrected) return null;
-		segments[chosen].corrected = false;
-		return chosen;
+		if (segments[chosen]?.origin !== "draft") return null;
+		segments[chosen].origin = "predicted";
+		return segments[chosen].start;
 	});
+}
+
+function typedFrame(id) { // of a time that was typed; a line where it cannot be
+	const time = Number($(id).value.replace(",", ".")), last = video.times.at(-1);
+	if ($(id).value.trim() === "" || !(time >= 0 && time <= last + 5e-4)) {
+		fault(`${$(id).value || "nothing"} is not a time of this video, 0 to ${last.toFixed(3)} s.`);
+		return null;
+	}
+	return frameAt(time);
 }
 
 function apply() {
-	const start = frameAt(Number($("start").value)), stop = frameAt(Number($("stop").value)), label = $("label").value.trim();
+	const start = typedFrame("start"), stop = typedFrame("stop"), label = $("label").value.trim();
+	if (start === null || stop === null) return;
+	const one = segmentsOf()[chosen], isInstant = one?.start === one?.stop;
+	if (start > stop || (start === stop && !isInstant)) return fault("A segment has to stop after it starts.");
 	edit((segments) => {
-		const one = segments[chosen];
-		if (!one) return null;
-		const hasMoved = moveEdges(segments, chosen, start, stop) !== null;
-		if (label === one.label || !label) return hasMoved ? chosen : null;
-		Object.assign(one, {label, corrected: true});
-		return chosen;
+		const before = segments[chosen];
+		if (!before) return null;
+		if (start !== before.start || stop !== before.stop) segments[chosen] = {...byHand(before), start, stop};
+		const comment = $("comment").value;
+		if (label && label !== before.label) rename(segments, chosen, label);
+		if (comment !== before.comment) segments[chosen] = {...byHand(segments[chosen]), comment};
+		return start;
 	});
 }
 
-function travel(from, to) {
-	const list = from.get(video?.id);
-	if (!list?.length) return;
-	to.set(video.id, [...to.get(video.id) ?? [], corrected()]);
-	keep(list.pop(), video.shown[chosen]?.start);
+const travel = (what) => video && keep(what, "POST", {}, segmentsOf()[chosen]?.start);
+const undo = () => travel("undo"), redo = () => travel("redo");
+
+// --- the player ----------------------------------------------------------------------------------------------
+
+function stepFrame(by) {
+	const frame = Math.min(Math.max(here() + by, 0), video.times.length - 2);
+	$("video").pause();
+	// a moment after the frame begins, so that it is this one that is shown
+	timeline.seek(video.times[frame] + (video.media ? Math.min(0.002, (video.times[frame + 1] - video.times[frame]) / 4) : 0));
+	showTime();
 }
 
-const undo = () => travel(undone, done), redo = () => travel(done, undone);
+function showTime() {
+	if (video) $("time").textContent = `${Timeline.clock(video.times[here()], 3)} s, frame ${here()}, speed ${$("video").playbackRate}`;
+}
+
+for (const name of ["timeupdate", "seeked", "ratechange", "play", "pause"]) {
+	$("video").addEventListener(name, () => {
+		showTime();
+		$("play").textContent = $("video").paused ? "Play" : "Pause";
+	});
+}
 
 // --- names and settings --------------------------------------------------------------------------------------
 
-function named() {
-	return $("actions").value.split("\n").map((line) => line.trim()).filter(Boolean);
+function typedActions() {
+	return $("actions").value.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
+		const [, name, key = ""] = /^(.+?)(?:\s+\[(.)\])?$/u.exec(line);
+		const before = state.actions.find((one) => one.name === name);
+		return {name, key, description: before?.description ?? ""};
+	});
 }
 
-function renamed(before, after) { // the one name that was typed over, so that corrected segments follow
+function renamed(before, after) { // the one name that was typed over, so that its segments follow
 	if (before.length !== after.length) return null;
 	const places = before.map((_, place) => place).filter((place) => before[place] !== after[place]);
 	const [place] = places;
 	return places.length === 1 && !before.includes(after[place]) ? [before[place], after[place]] : null;
 }
 
-async function change(settings, where) {
+async function change(path, method, body, where) {
 	try {
-		const found = await ask("/api/settings", "POST", {...settings, video: video?.id ?? ""});
+		const found = await ask(path, method, body);
 		if (where) $(where).textContent = "";
-		show(found.state);
-		if (found.video && found.video.id === video?.id) {
-			if (video.shown) showVideo(found.video);
-			else await open(video.id);
-		}
+		show(found);
+		if (video) await reload();
 		clearTimeout(typing);
 		typing = setTimeout(() => tried(listUncertain), 1500);
 	} catch (error) {
@@ -488,8 +644,8 @@ let waitingNames;
 $("actions").addEventListener("input", () => {
 	clearTimeout(waitingNames);
 	waitingNames = setTimeout(() => {
-		const names = named();
-		change({actions: names, renamed: renamed(state.actions, names)}, "actions-fault");
+		const actions = typedActions(), names = actions.map(({name}) => name);
+		change("/api/actions", "PUT", {actions, renamed: renamed(state.actions.map(({name}) => name), names)}, "actions-fault");
 	}, 300);
 });
 $("actions").addEventListener("keydown", (event) => {
@@ -510,24 +666,57 @@ function slide(name, value) {
 	clearTimeout(sliding);
 	sliding = setTimeout(() => {
 		sliding = null;
-		change({adjust: state.adjust});
+		change("/api/settings", "POST", {adjust: state.adjust});
 	}, 120);
 }
 
-$("reset").onclick = () => change({adjust: {}});
-$("model").onchange = () => change({model: $("model").value});
+$("reset").onclick = () => change("/api/settings", "POST", {adjust: {}});
+$("model").onchange = () => change("/api/settings", "POST", {model: $("model").value});
+$("track").onchange = () => {
+	row = Number($("track").value);
+	timeline.select(-1, -1);
+	choose(null);
+};
+$("add-track").onclick = () => tried(async () => {
+	showVideo(await ask(`/api/videos/${video.id}/tracks`, "POST", {name: $("track-name").value}));
+	$("track-name").value = "";
+	row = video.tracks.length - 1;
+	choose(null);
+});
+$("remove-track").onclick = () => tried(async () => showVideo(await ask(`/api/videos/${video.id}/tracks/${video.tracks[row].id}`, "DELETE")));
+$("complete").onchange = () => tried(async () => showVideo(await ask(`/api/videos/${video.id}`, "PATCH", {complete: $("complete").checked})));
+$("annotator").value = localStorage.getItem("annotator") ?? "";
+$("annotator").onchange = () => localStorage.setItem("annotator", $("annotator").value);
 
 // --- what is made of it --------------------------------------------------------------------------------------
 
-$("download").onclick = () => tried(async () => {
-	const query = new URLSearchParams({format: $("format").value, background: $("with-background").checked ? "1" : "0"});
-	const answer = await fetch(`/api/videos/${video.id}/export?${query}`);
+async function download(path) {
+	const answer = await fetch(path);
 	if (!answer.ok) throw new Refused((await answer.json()).error, answer.status);
-	const name = /filename\*=utf-8''([^;]+)|filename="([^"]+)"/.exec(answer.headers.get("content-disposition"));
+	const name = /filename\*=utf-8''([^;]+)|filename="([^"]+)"/i.exec(answer.headers.get("content-disposition"));
 	const link = node("a", {href: URL.createObjectURL(await answer.blob()), download: decodeURIComponent(name[1] ?? name[2])});
 	link.click();
 	setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 	$("saved").textContent = `${link.download} was downloaded.`;
+}
+
+const chosenFormat = () => ({format: $("format").value, background: $("with-background").checked ? "1" : "0"});
+$("download").onclick = () => tried(() =>
+	download(`/api/videos/${video.id}/export?${new URLSearchParams({...chosenFormat(), track: video.tracks[row].id})}`));
+$("download-all").onclick = () => tried(() => download(`/api/export?${new URLSearchParams(chosenFormat())}`));
+
+async function load(id, file) {
+	const key = (await sendPatiently(file)).file;
+	const found = await ask(`/api/videos/${id}/labels`, "POST", {file: key, annotator: $("annotator").value});
+	note("");
+	if (video?.id === id) showVideo(found);
+	const counts = Object.entries(found.imported).map(([name, count]) => `${count} segments on track ${name}`);
+	$("saved").textContent = `${file.name}: ${counts.join(", ")}.`;
+	await refresh();
+}
+$("load").onchange = () => tried(async () => {
+	for (const file of $("load").files) await load(video.id, file);
+	$("load").value = "";
 });
 
 $("add").onclick = () => tried(async () => {
@@ -545,9 +734,11 @@ $("adapt").onclick = () => tried(async () => {
 
 // --- two labellings ------------------------------------------------------------------------------------------
 
-const sides = new Map([["shown", "result"], ["predicted", "prediction"]]);
+const files = new Map(); // of labels to compare, by key
 
 function listSides() {
+	const tracks = video.tracks.map(({name}) => [`track ${name}`, `track ${name}`]);
+	const sides = new Map([["shown", "result"], ["predicted", "prediction"], ...tracks.slice(1), ...files]);
 	for (const id of ["first", "second"]) {
 		const before = $(id).value;
 		$(id).replaceChildren(...[...sides].map(([value, textContent]) => node("option", {value, textContent})));
@@ -556,8 +747,10 @@ function listSides() {
 }
 
 $("label-files").onchange = () => tried(async () => {
-	for (const file of $("label-files").files) sides.set((await sendPatiently(file)).file, file.name);
+	let key;
+	for (const file of $("label-files").files) files.set(key = (await sendPatiently(file)).file, file.name);
 	listSides();
+	$("second").value = key;
 	note("");
 });
 
@@ -570,31 +763,45 @@ $("compare").onclick = () => tried(async () => {
 	}));
 	$("figures").hidden = false;
 	comparison?.destroy();
-	const toSeconds = (one) => ({...one, start: found.times[one.start], stop: found.times[one.stop]});
 	const difference = {colour: "#c2185b", number: null, index: -1};
 	const looks = {...found.colours};
 	for (const {label} of found.rows.at(-1).segments) looks[label] ??= difference;
 	comparison = new Timeline($("comparison"), {
-		duration: found.times.at(-1), colours: looks, times: found.times, label: "Comparison", video: video.media ? $("video") : undefined,
-		rows: found.rows.map((row) => ({name: row.name, editable: false, segments: row.segments.map(toSeconds)})),
+		duration: video.times.at(-1), colours: looks, times: video.times, label: "Comparison", video: video.media ? $("video") : undefined,
+		rows: found.rows.map((row) => ({name: row.name, editable: false, segments: row.segments.map(seconds)})),
 	});
 });
 
 // --- the page ------------------------------------------------------------------------------------------------
 
-const BUTTONS = {split, merge, delete: remove, restore, undo, redo, apply};
+const press = (key) => () => timeline?.press(key);
+const BUTTONS = {
+	split, merge, delete: remove, accept, undo, redo, apply, mark, close: end, play: press(" "), slower: press("["), faster: press("]"),
+	loop: press("l"), back: () => stepFrame(-1), forward: () => stepFrame(1), instant: () => put(here(), here()), keys: () => $("help").showModal(),
+};
 for (const [id, run] of Object.entries(BUTTONS)) $(id).onclick = run;
 $("dismiss").onclick = () => fault("");
-$("label").addEventListener("keydown", (event) => { if (event.key === "Enter") apply(); });
+for (const id of ["label", "start", "stop", "comment"]) {
+	$(id).addEventListener("keydown", (event) => { if (event.key === "Enter") apply(); });
+}
+$("key-list").replaceChildren(...KEYS.flatMap(([keys, what]) => [node("dt", {}, node("kbd", {textContent: keys})), node("dd", {textContent: what})]));
 
 document.addEventListener("keydown", (event) => {
-	if (event.target.closest("input, textarea, select")) return;
+	if (event.target.closest("textarea, select, dialog, input:not([type=checkbox], [type=range])") || event.altKey) return;
 	const isControl = event.ctrlKey || event.metaKey, key = event.key.toLowerCase();
-	const runs = isControl ? {z: event.shiftKey ? redo : undo, y: redo} : {s: split, m: merge, delete: remove};
-	if (!runs[key] || event.altKey) return;
+	if (event.target.closest("button, summary, video, input") && [" ", "enter"].includes(key)) return; // they are pressed
+	const runs = isControl ? {z: event.shiftKey ? redo : undo, y: redo} : {
+		s: split, m: merge, delete: remove, backspace: remove, enter: accept, i: mark, o: end, p: BUTTONS.instant,
+		j: BUTTONS.back, k: BUTTONS.forward, "?": BUTTONS.keys,
+	};
+	const name = isControl ? undefined : keysOf(state?.actions ?? []).get(key);
+	if (runs[key] && video) runs[key]();
+	else if (name && video) give(name);
+	else if (isControl || event.defaultPrevented || !timeline?.press(event.key, event.shiftKey)) return;
+	if (key === "escape") choose(null);
 	event.preventDefault();
-	runs[key]();
-});
+	event.stopPropagation(); // the timeline need not hear it again
+}, true);
 
 $("files").onchange = () => {
 	take([...$("files").files]);
@@ -612,11 +819,9 @@ await tried(async () => {
 	history.replaceState(null, "", "/"); // the token need not stay in the address
 	await refresh();
 	$("format").replaceChildren(...state.formats.map((value) => node("option", {value, textContent: value})));
-	const {megabytes, minutes} = state.limits;
-	note(`Files of at most ${Math.round(megabytes)} MB and ${minutes} minutes. Nothing leaves this computer; uploads are removed when the program ends.`);
+	$("format").value = "csv";
+	note(`Project ${state.project.folder}. Everything is stored there at once; nothing leaves this computer.`);
 	choose(null);
-	listSides();
-	const first = state.videos.find((one) => one.ready);
-	if (first) await open(first.id);
-	if (isBusy()) poll();
+	if (state.videos[0]) await open(state.videos[0].id);
+	poll();
 });

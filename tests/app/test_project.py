@@ -1,0 +1,204 @@
+"""The store: any sequence of edits equals the same on a list in memory, whatever happens to the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fact_clip.app.project import MIGRATIONS, Action, ConflictError, Label, Project, check_labels
+
+from ..refusals import refused
+
+ROOT = Path(__file__).parents[2]
+FRAMES = 40
+
+
+def new(folder: Path) -> tuple[Project, str, int]:
+    project = Project(folder)
+    video = project.add_video("a", None, None, np.arange(FRAMES + 1) / 10)
+    return project, video, next(iter(project.tracks(video)))
+
+
+@st.composite
+def labels(draw):
+    edges = sorted(draw(st.sets(st.integers(0, FRAMES), max_size=8)))
+    pairs = list(zip(edges[::2], edges[1::2], strict=False))
+    names = st.sampled_from(["stir", "pour", "<b>", "a'; DROP TABLE segment"])
+    return [Label(start, stop, draw(names), draw(st.sampled_from(["drawn", "corrected"]))) for start, stop in pairs]
+
+
+steps = st.lists(st.one_of(labels(), st.sampled_from(["undo", "redo", "reload", "rename"])), max_size=12)
+
+
+@settings(max_examples=60)
+@given(steps=steps)
+def test_edits_undo_redo_and_reload_are_those_of_a_list(steps, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project") / "p"
+    project, video, track = new(folder)
+    current, undone, redone, revision = [], [], [], 0
+    for step in steps:
+        if step == "reload":
+            project.close()
+            project = Project(folder)
+        elif step == "undo":
+            project.step(video, revision, back=True)
+            if undone:
+                redone.append(current)
+                current = undone.pop()
+                revision += 1
+        elif step == "redo":
+            project.step(video, revision, back=False)
+            if redone:
+                undone.append(current)
+                current = redone.pop()
+                revision += 1
+        else:
+            stirred = [replace(one, label="stir!") if one.label == "stir" else one for one in current]
+            after = stirred if step == "rename" else step
+            if step == "rename":
+                project.set_actions([Action("stir!")], ("stir", "stir!"))
+            else:
+                assert project.replace(video, track, step, revision, "") == revision + (step != current)
+            if after != current:
+                undone.append(current)
+                current, redone = after, []
+                revision += 1
+        assert project.labels(video)[track] == current
+        assert project.can_step(video) == (bool(undone), bool(redone))
+        entry = project.video(video)
+        assert entry is not None
+        assert entry.revision == revision
+    project.close()
+
+
+def test_the_later_of_two_who_saw_the_same_is_told(tmp_path):
+    project, video, track = new(tmp_path / "p")
+    other = Project(tmp_path / "p")  # as another process has it
+    first = project.replace(video, track, [Label(0, 5, "stir")], 0, "ann")
+    with pytest.raises(ConflictError):
+        other.replace(video, track, [Label(0, 9, "pour")], 0, "bob")
+    with pytest.raises(ConflictError):
+        other.step(video, 0, back=True)
+    assert other.replace(video, track, [Label(0, 5, "stir"), Label(5, 9, "pour")], first, "bob") == 2
+    assert [(one.label, one.annotator) for one in project.labels(video)[track]] == [("stir", "ann"), ("pour", "bob")]
+
+
+@pytest.mark.parametrize(
+    ("segments", "place"),
+    [
+        ([(0, 41)], "segments 1"),
+        ([(3, 2)], "segments 1"),
+        ([(40, 40)], "segments 1"),
+        ([(0, 3), (2, 4)], "segments"),
+        ([(2, 2), (2, 2)], "segments"),
+    ],
+)
+def test_segments_that_cannot_be_are_refused(segments, place):
+    with refused(place):
+        check_labels([Label(*segment, "a") for segment in segments], FRAMES)
+
+
+def test_an_instant_may_begin_a_segment_and_names_keep_their_colours(tmp_path):
+    assert len(check_labels([Label(2, 2, "a"), Label(2, 5, "b"), Label(5, 5, "c")], FRAMES)) == 3
+    project, _, _ = new(tmp_path / "p")
+    project.add_actions(["a", "b", "c"])
+    project.set_actions([Action("c"), Action("d"), Action("a")])
+    assert {action.name: action.colour for action in project.actions()} == {"c": 2, "d": 1, "a": 0}
+
+
+def test_what_was_removed_comes_back_and_tracks_go_when_they_are_empty(tmp_path):
+    project, video, main = new(tmp_path / "p")
+    left = project.add_track(video, "left hand")
+    project.replace(video, left, [Label(0, 5, "stir")], None, "")
+    with refused("track"):
+        project.remove_track(video, left)
+    project.change_video(video, removed=1.0)
+    assert (project.videos(), project.video(video)) == ([], None)
+    assert [entry.id for entry in project.videos(removed=True)] == [video]
+    project.change_video(video, removed=None)
+    assert project.labels(video) == {main: [], left: [Label(0, 5, "stir")]}
+    project.step(video, None, back=True)
+    project.remove_track(video, left)
+    with refused("track"):
+        project.remove_track(video, main)
+
+
+def test_a_folder_of_something_else_and_a_later_version_are_refused(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x").touch()
+    with refused(tmp_path / "other"):
+        Project(tmp_path / "other")
+    new(tmp_path / "p")[0].close()
+    with sqlite3.connect(tmp_path / "p/project.sqlite") as base:
+        base.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with refused(tmp_path / "p"):
+        Project(tmp_path / "p")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/project.sqlite").write_bytes(b"no database at all" * 100)
+    with refused(tmp_path / "bad/project.sqlite"):
+        Project(tmp_path / "bad")
+
+
+def test_a_project_may_be_moved_with_what_lies_in_it(tmp_path):
+    project = Project(tmp_path / "p")
+    inner, outer = project.folder / "videos/a.npy", tmp_path / "b.npy"
+    keys = [project.add_video("a", None, path, np.arange(3.0)) for path in (inner, outer)]
+    project.close()
+    shutil.move(tmp_path / "p", tmp_path / "q")
+    moved = Project(tmp_path / "q")
+    assert [moved.video(key).features for key in keys] == [tmp_path / "q/videos/a.npy", outer]
+
+
+KILLS = """
+import sys, numpy as np
+from pathlib import Path
+from fact_clip.app.project import Label, Project
+project = Project(Path(sys.argv[1]))
+video = (project.videos() or [None])[0]
+key = project.add_video("a", None, None, np.arange(100001) / 10) if video is None else video.id
+track = next(iter(project.tracks(key)))
+labels = project.labels(key)[track]
+while True:
+    labels = labels[-5:] + [Label(labels[-1].stop if labels else 0, (labels[-1].stop if labels else 0) + 1, "stir")]
+    project.replace(key, track, labels, None, "")
+    print(labels[-1].stop, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_was_answered_survives_any_kill(tmp_path):
+    """20 processes that are killed while they edit; each edit that was answered is there, and the file is whole."""
+    rng, last = np.random.default_rng(0), 0
+    for _ in range(20):
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLS, str(tmp_path / "p")], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        ) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            time.sleep(float(rng.uniform(0, 0.03)))
+            os.kill(process.pid, signal.SIGKILL)
+            answered = [first, *process.stdout.readlines()]
+        last = max([last, *(int(line) for line in answered if line.endswith("\n"))])
+        project = Project(tmp_path / "p")
+        (video,) = project.videos()
+        (segments,) = project.labels(video.id).values()
+        assert segments[-1].stop in (last, last + 1)
+        with sqlite3.connect(tmp_path / "p/project.sqlite") as base:
+            assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            edits = base.execute("SELECT added FROM edit ORDER BY id").fetchall()
+        assert [json.loads(added)[0][1] for (added,) in edits] == list(range(1, segments[-1].stop + 1))
+        last = segments[-1].stop
+        project.close()

@@ -1,0 +1,120 @@
+"""fact-clip project and fact-clip summary: files in, files out, the same labels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fact_clip.app.imports import read_tracks
+from fact_clip.app.project import Project
+from fact_clip.cli import main
+from fact_clip.core import Segment, Segmentation
+from fact_clip.formats import FORMATS
+
+from ..films import numbered, write_video
+from ..refusals import refused, refused_line
+
+LABELS = [(15, 30, "stir"), (30, 45, "pour milk"), (50, 59, "stir")]
+READ_BACK = [name for name, form in FORMATS.items() if form.read or form.annotations]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("films") / "take.mp4", numbered(60), rate=15)
+
+
+def parts(labels):
+    return [(label.start, label.stop, label.label) for label in labels]
+
+
+def of(project, video=0):
+    store = Project(project)
+    tracks = store.labels(store.videos()[video].id)
+    store.close()
+    return [parts(labels) for labels in tracks.values()]
+
+
+def test_what_is_exported_comes_back_in_every_format(film, tmp_path, capsys):
+    (tmp_path / "take.csv").write_text("start,stop,label\n1.0,2.0,stir\n2.0,3.0,pour milk\n3.3333,3.9333,stir\n")
+    assert main(["project", "import", str(tmp_path / "p"), str(film), str(tmp_path / "take.csv")]) == 0
+    assert of(tmp_path / "p") == [LABELS]
+    store = Project(tmp_path / "p")
+    assert store.videos()[0].media == film  # by reference
+    store.close()
+    assert (
+        main(
+            ["project", "export", str(tmp_path / "p"), "--format", ",".join(READ_BACK), "--out", str(tmp_path / "out")]
+        )
+        == 0
+    )
+    files = sorted((tmp_path / "out").iterdir())
+    assert len(files) == len(READ_BACK)
+    for number, path in enumerate(files):
+        project = tmp_path / f"q{number}"
+        assert main(["project", "import", str(project), str(film), str(path)]) == 0, path
+        assert of(project) == [LABELS], path
+
+
+def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):
+    pympi = pytest.importorskip("pympi")
+    document = pympi.Elan.Eaf()
+    document.remove_tier("default")
+    for tier, spans in {"left": [(0, 1000, "hold")], "right": [(500, 1500, "cut"), (2000, 2500, "cut")]}.items():
+        document.add_tier(tier)
+        for start, stop, label in spans:
+            document.add_annotation(tier, start, stop, label)
+    document.to_file(str(tmp_path / "a.eaf"))
+    times = np.arange(31) / 10
+    tracks = read_tracks(tmp_path / "a.eaf", ".eaf", times)
+    assert {name: parts(labels) for name, labels in tracks.items()} == {
+        "left": [(0, 10, "hold")],
+        "right": [(5, 15, "cut"), (20, 25, "cut")],
+    }
+    (tmp_path / "a.srt").write_text(
+        "1\n00:00:00,000 --> 00:00:01,000\nhold &amp; cut\n\n2\n00:00:00,500 --> 00:00:02,000\n<i>cut</i>\n"
+    )
+    tracks = read_tracks(tmp_path / "a.srt", ".srt", times)
+    assert [parts(labels) for labels in tracks.values()] == [[(0, 10, "hold & cut")], [(5, 20, "cut")]]
+    (tmp_path / "b.srt").write_text("1\n00:00 --> 1\nx\n")
+    with refused(f"{tmp_path / 'b.srt'}:1"):
+        read_tracks(tmp_path / "b.srt", ".srt", times)
+    with refused(tmp_path / "a.srt"):  # of another video
+        read_tracks(tmp_path / "a.srt", ".srt", times[:6])
+
+
+def test_what_cannot_be_imported_is_refused(film, tmp_path, capsys):
+    (tmp_path / "other.csv").write_text("start,stop,label\n1.0,2.0,stir\n")
+
+    def refuses(place, *words):
+        refused_line((main([*map(str, words)]), *capsys.readouterr()), place)
+
+    refuses(tmp_path / "none", "project", "export", tmp_path / "none", "--out", tmp_path / "out")
+    refuses(tmp_path / "other.csv", "project", "import", tmp_path / "p", film, tmp_path / "other.csv")
+    refuses("--format", "project", "export", tmp_path / "p", "--format", "xyz", "--out", tmp_path / "out")
+
+
+def test_a_summary_and_an_agreement_by_hand(tmp_path, capsys):
+    for name, stop in (("ann", 40), ("bob", 60)):
+        segments = (Segment(0, stop, "stir"), Segment(stop, 100, "pour"))
+        (tmp_path / name).mkdir()
+        Segmentation(segments, fps=10.0).save(tmp_path / name / "take.json")
+    files = [str(tmp_path / name / "take.json") for name in ("ann", "bob")]
+    assert main(["summary", files[0], "--against", files[1], "--json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    assert [list(row.values()) for row in tables["time"]] == [
+        ["take", "pour", 6.0, 60.0, 1, 6.0, None, 4.0],
+        ["take", "stir", 4.0, 40.0, 1, 4.0, None, 0.0],
+    ]
+    assert tables["transitions"] == [{"from": "stir", "to": "pour", "count": 1}]
+    (agreement,) = tables["agreement"]
+    chance = 0.4 * 0.6 + 0.6 * 0.4
+    assert agreement["accuracy"] == pytest.approx(80)
+    assert agreement["kappa"] == pytest.approx((0.8 - chance) / (1 - chance))
+    assert agreement["edges_s"] == pytest.approx((0 + 2 + 0 + 0 + 2 + 0) / 6)
+    assert main(["summary", *files, "--out", str(tmp_path / "t.csv")]) == 0
+    assert (tmp_path / "t.csv").read_text().startswith("video,action,seconds,share,")
+    (tmp_path / "x.txt").write_text("stir\n" * 9)
+    capsys.readouterr()
+    refused_line((main(["summary", str(tmp_path / "x.txt")]), *capsys.readouterr()), tmp_path / "x.txt")

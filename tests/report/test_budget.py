@@ -1,0 +1,54 @@
+"""Time budgets and agreement, by hand."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from fact_clip.report.budget import boundary_distance, duration_icc, time_budget, transitions, write_tables
+
+from ..refusals import refused
+
+A = [(0.0, 2.0, "stir"), (2.0, 3.0, "pour"), (5.0, 9.0, "stir")]
+B = [(1.0, 2.0, "pour")]
+
+
+def test_a_row_for_each_video_and_action_and_for_all():
+    rows = time_budget({"a": A, "b": B}, {"a": 10.0, "b": 10.0})
+    values = [tuple(row.values()) for row in rows]
+    assert values[0] == ("a", "stir", 6.0, 60.0, 2, 3.0, pytest.approx(2**0.5), 0.0)
+    assert values[1] == ("a", "pour", 1.0, 10.0, 1, 1.0, None, 2.0)
+    assert values[3:] == [
+        ("all", "stir", 6.0, 30.0, 2, 3.0, pytest.approx(2**0.5), None),
+        ("all", "pour", 2.0, 10.0, 2, 1.0, 0.0, None),
+    ]
+    assert transitions([A, B]) == [
+        {"from": "stir", "to": "pour", "count": 1},
+        {"from": "pour", "to": "stir", "count": 1},
+    ]
+
+
+def test_tables_are_written_and_names_are_no_formulas(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    tables = {"time": [{"action": "=1+1", "seconds": 0.12345, "first": None}], "transitions": []}
+    assert [path.name for path in write_tables(tmp_path / "t.csv", tables)] == ["t.csv", "t-transitions.csv"]
+    with (tmp_path / "t.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["action", "seconds", "first"], ["'=1+1", "0.123", ""]]
+    (path,) = write_tables(tmp_path / "t.xlsx", tables)
+    sheet = openpyxl.load_workbook(path)["time"]
+    assert [[cell.value for cell in row] for row in sheet] == [["action", "seconds", "first"], ["=1+1", 0.123, None]]
+    assert sheet["A2"].data_type == "s"
+    with refused(tmp_path / "t.txt"):
+        write_tables(tmp_path / "t.txt", tables)
+
+
+def test_agreement_by_hand():
+    assert boundary_distance(B, [(1.5, 2.0, "pour")]) == pytest.approx((0.5 + 0 + 0.5 + 0) / 4)
+    assert boundary_distance(B, []) is None
+    assert duration_icc(A, A) == pytest.approx(1.0)
+    # times (6, 1) against (4, 3): means 5 and 2 of rows, 3.5 and 3.5 of columns
+    other = [(0.0, 4.0, "stir"), (4.0, 7.0, "pour")]
+    rows, rest = 2 * (1.5**2 + 1.5**2), 4 * 1.0**2
+    assert duration_icc(A, other) == pytest.approx((rows - rest) / (rows + rest - 2 * rest / 2))
+    assert duration_icc(B, B) is None
