@@ -32,7 +32,8 @@ COMMANDS = """
 trian | train | train kscg --out o | train demo epochs=3 --out o | evaluate nowhere | segment none.npy --run RUN
 segment --run RUN | segment a.npy --training-free | data check nowhere | data init DATA --fps 0
 data split DATA --test 2 | data holdout DATA --unseen juggle | data convert --from csv none.csv --out o
-extract none.mp4 --encoder grid --out o | report nowhere | app --run none | convert none.net --config a --mapping b --out o
+extract none.mp4 --encoder grid --out o | report nowhere | app --run none
+convert none.net --config a --mapping b --out o
 """
 
 

@@ -49,11 +49,11 @@ def read_tracks(
     except TiersError as error:
         annotations = {tier or MAIN: form.annotations(path, Options(tier=tier)) for tier in error.tiers}
     tracks: dict[str, list[Label]] = {}
-    for name, found in annotations.items():
-        if len(found) != 1:
-            raise InputError(path, f"{len(found)} videos", "give the labels of one")
-        left_out = {*background, BACKGROUND, found[0].background or BACKGROUND}
-        apart = _apart(_of_spans(found[0], times, left_out), len(times) - 1)
+    for name, entries in annotations.items():
+        if len(entries) != 1:
+            raise InputError(path, f"{len(entries)} videos", "give the labels of one")
+        left_out = {*background, BACKGROUND, entries[0].background or BACKGROUND}
+        apart = _apart(_of_spans(entries[0], times, left_out), len(times) - 1)
         tracks |= {name if not number else f"{name} {number + 1}": labels for number, labels in enumerate(apart)}
     return tracks
 
@@ -64,12 +64,14 @@ def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64
     edges = np.arange(count + 1)
     if count != n_frames:
         seconds = [segmentation.seconds(int(frame)) for frame in edges]
-        known = [second for second in seconds if second is not None]
-        if not known and not times[-1] - times[0] <= count <= n_frames:  # rows of features, at least one a second
+        starts_s = [second for second in seconds if second is not None]
+        if not starts_s and not times[-1] - times[0] <= count <= n_frames:  # rows of features, at least one a second
             raise InputError(path, f"{count} labels for {n_frames} frames", "give the labels of this video")
-        starts = np.asarray(known) if len(known) == len(seconds) else edges / count * (times[-1] - times[0]) + times[0]
+        starts = (
+            np.asarray(starts_s) if len(starts_s) == len(seconds) else edges / count * (times[-1] - times[0]) + times[0]
+        )
         edges = _frames(path, starts, times)
-    labels = (Label(int(edges[one.start]), int(edges[one.stop]), one.label, "imported") for one in segmentation)
+    labels = (Label(int(edges[part.start]), int(edges[part.stop]), part.label, "imported") for part in segmentation)
     return [label for label in labels if label.start < label.stop]
 
 

@@ -110,8 +110,8 @@ class Page:
         """Return what is shown on each track: labels, and on the first one drafts between them."""
         labels = self.project.labels(video.id)
         return {
-            track: overlaid(self.engine.drafts(video) if place == 0 else [], labels[track])
-            for place, track in enumerate(labels)
+            track: overlaid(self.engine.drafts(video) if number == 0 else [], labels[track])
+            for number, track in enumerate(labels)
         }
 
     def line(self, error: InputError | str) -> str:

@@ -213,7 +213,9 @@ class Project:
         query = "SELECT DISTINCT video, track FROM segment JOIN track ON track.id = track WHERE label = ?"
         for video, track in self._rows(query, old):
             labels = self.labels(video)[track]
-            self._edit(video, track, labels, [replace(one, label=new) if one.label == old else one for one in labels])
+            self._edit(
+                video, track, labels, [replace(label, label=new) if label.label == old else label for label in labels]
+            )
 
     # --- videos -----------------------------------------------------------------------------------------------------
 
@@ -312,7 +314,7 @@ class Project:
                 raise InputError("track", "no such track")
             old = Counter(replace(label, annotator="") for label in before[track])
             named = {replace(label, annotator=""): label.annotator for label in before[track]}
-            new = [replace(one, annotator=named.get(replace(one, annotator=""), annotator)) for one in new]
+            new = [replace(label, annotator=named.get(replace(label, annotator=""), annotator)) for label in new]
             if Counter(replace(label, annotator="") for label in new) != old:
                 self._edit(video, track, before[track], new, annotator)
         return self._revision(video)

@@ -334,8 +334,8 @@ class Server:
         parts = [part for part in next(iter(shown.values())) if not (body.only_corrected and isinstance(part, Draft))]
         names = row_labels(parts, entry.times, row_starts(clock, len(features)), other)
         labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
-        known = [name for name in background if name != NONE_OF_THESE]
-        name = training_set.add(entry.name, features, labels, views.facts_of(self.page, entry), known)
+        named = [name for name in background if name != NONE_OF_THESE]
+        name = training_set.add(entry.name, features, labels, views.facts_of(self.page, entry), named)
         return {"name": name, "folder": str(training_set.root)}
 
     def _training_set(self) -> TrainingSet:

@@ -197,8 +197,8 @@ def clock_of(video: VideoEntry) -> Clock:
 def segmentation(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
     """Return what is shown of a track, for a file; what is not labelled is background."""
     background = background_of(page) or [BACKGROUND]
-    whole = Segmentation(gapless(parts, video.n_frames, background[0]), background=tuple(background))
-    return clock_of(video).put_on(whole)
+    result = Segmentation(gapless(parts, video.n_frames, background[0]), background=tuple(background))
+    return clock_of(video).put_on(result)
 
 
 def export_files(page: Page, folder: Path, formats: Iterable[str], background: bool) -> Iterator[Path]:

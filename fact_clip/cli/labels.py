@@ -26,7 +26,7 @@ def convert(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")],
     *,
     kind: Annotated[
-        Literal["eaf", "boris", "via", "label-studio", "csv", "runs", "epic", "npy", "lmdb", "table"],
+        Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "lmdb", "table"],
         typer.Option("--from", help="Kind of the files (docs/formats.md); npy, lmdb and table are features."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the data set.", metavar="ROOT")],
@@ -110,6 +110,7 @@ OPTIONS_OF: dict[str, set[str]] = {
     **dict.fromkeys(("eaf", "boris", "via"), _ANNOTATIONS | {"tier"}),
     "label-studio": _ANNOTATIONS | {"tier", "source-fps"},
     "csv": _ANNOTATIONS | {"unit", "source-fps"},
+    **dict.fromkeys(("vtt", "srt"), _ANNOTATIONS),
     "runs": _ANNOTATIONS | {"source-fps"},
     "epic": _ANNOTATIONS | {"verbs", "nouns"},
     "npy": {"axes", "dtype"},

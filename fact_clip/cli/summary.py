@@ -43,8 +43,8 @@ def summary(
 
     if against and len(against) != len(labels):
         raise InputError(CommandOption("--against"), f"{len(against)} files for {len(labels)}", "give one for each")
-    read = {(path.stem if path.stem not in [one.stem for one in labels if one != path] else str(path)): _read(path, fps)
-            for path in labels}  # fmt: skip
+    stems = [path.stem for path in labels]
+    read = {path.stem if stems.count(path.stem) == 1 else str(path): _read(path, fps) for path in labels}
     videos, seconds = {name: parts for name, (parts, _) in read.items()}, {name: end for name, (_, end) in read.items()}
     tables: dict[str, list[dict[str, Any]]] = {"time": time_budget(videos, seconds)}
     tables["transitions"] = transitions(videos.values())
@@ -85,37 +85,37 @@ def _read(path: Path, fps: float | None) -> Video:
         raise InputError(path, "not a label file that can be read", "docs/formats.md lists them")
     if form.read is not None:
         try:
-            whole = load(path)
+            labelling = load(path)
         except GapError:
             if form.annotations is None:
                 raise
         else:
-            rate = whole.fps or fps
-            if rate is None and whole.times is None:
+            rate = labelling.fps or fps
+            if rate is None and labelling.times is None:
                 raise InputError(path, "labels without times", "give --fps")
-            edges = [whole.seconds(frame) if whole.times or whole.fps else frame / (rate or 1)
-                     for frame in (0, *(segment.stop for segment in whole))]  # fmt: skip
+            edges = [labelling.seconds(frame) if labelling.times or labelling.fps else frame / (rate or 1)
+                     for frame in (0, *(segment.stop for segment in labelling))]  # fmt: skip
             times = [edge or 0.0 for edge in edges]
             parts = [
                 (start, stop, segment.label)
-                for segment, start, stop in zip(whole, times, times[1:], strict=False)
-                if segment.label not in (*whole.background, "background")
+                for segment, start, stop in zip(labelling, times, times[1:], strict=False)
+                if segment.label not in (*labelling.background, "background")
             ]
             return parts, times[-1]
     assert form.annotations is not None
     annotations = form.annotations(path, Options(fps=fps))
     if len(annotations) != 1:
         raise InputError(path, f"{len(annotations)} videos", "give files of one video")
-    (one,) = annotations
-    scale = 1.0 if one.unit == "seconds" else one.fps or fps or 0.0
+    (annotation,) = annotations
+    scale = 1.0 if annotation.unit == "seconds" else annotation.fps or fps or 0.0
     if not scale:
         raise InputError(path, "frames without a rate", "give --fps")
     parts = [
         (span.start / scale, span.stop / scale, span.label)
-        for span in one.spans
-        if span.label not in (one.background, "background")
+        for span in annotation.spans
+        if span.label not in (annotation.background, "background")
     ]
-    return parts, max([(one.end or 0.0) / scale, *(stop for _, stop, _ in parts)])
+    return parts, max([(annotation.end or 0.0) / scale, *(stop for _, stop, _ in parts)])
 
 
 def _agreement(first: Video, second: Video) -> dict[str, Any]:

@@ -61,6 +61,7 @@ _TIMES = re.compile(r"(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})\s+-->\s+(?:(\d+):)?(\d
 
 def read_subtitles(path: Path, options: Options) -> list[Annotation]:
     """Read the cues of a WebVTT or SubRip file: a segment each, whose name is the text in one line."""
+    is_vtt = path.suffix.lower() == ".vtt"
     spans, blocks, line = list[Span](), re.split(r"\n[ \t]*\n", read_text(path).replace("\r\n", "\n")), 1
     for block in blocks:
         lines = block.split("\n")
@@ -71,13 +72,15 @@ def read_subtitles(path: Path, options: Options) -> list[Annotation]:
             if "-->" in block:
                 raise InputError(where, "times that cannot be read", "write 00:00:01.000 --> 00:00:02.000")
             continue
-        found = _TIMES.match(lines[number].strip())
-        assert found is not None
+        match = _TIMES.match(lines[number].strip())
+        assert match is not None
         start, stop = (
             3600 * int(hours or 0) + 60 * int(minutes) + int(seconds) + int(thousandths) / 1000
-            for hours, minutes, seconds, thousandths in (found.groups()[:4], found.groups()[4:])
+            for hours, minutes, seconds, thousandths in (match.groups()[:4], match.groups()[4:])
         )
-        text = " ".join(html.unescape(re.sub(r"<[^>]*>", "", " ".join(lines[number + 1 :]))).split())
+        text = " ".join(" ".join(lines[number + 1 :]).split())
+        if is_vtt:
+            text = html.unescape(re.sub(r"<[^>]*>", "", text))
         spans.append(Span(start, stop, text, where))
     if not spans:
         raise InputError(path, "no cue with times", "give a WebVTT or SubRip file")

@@ -35,7 +35,7 @@ def time_budget(videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, f
     rows = list[dict[str, Any]]()
     together: dict[str, list[Stretch]] = {"all": [part for parts in videos.values() for part in parts]}
     for video, parts in (*videos.items(), *(together.items() if len(videos) > 1 else ())):
-        whole = sum(seconds.values()) if video == "all" else seconds[video]
+        duration = sum(seconds.values()) if video == "all" else seconds[video]
         lengths: dict[str, list[float]] = {}
         for start, stop, action in parts:
             lengths.setdefault(action, []).append(stop - start)
@@ -43,7 +43,7 @@ def time_budget(videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, f
             first = None if video == "all" else min(start for start, _, name in parts if name == action)
             values = {
                 "seconds": sum(durations),
-                "share": 100 * sum(durations) / whole if whole else 0.0,
+                "share": 100 * sum(durations) / duration if duration else 0.0,
                 "count": len(durations),
                 "mean": float(np.mean(durations)),
                 "deviation": float(np.std(durations, ddof=1)) if len(durations) > 1 else None,

@@ -72,16 +72,16 @@ def test_tiers_are_tracks_and_overlaps_go_apart(tmp_path):
         "left": [(0, 10, "hold")],
         "right": [(5, 15, "cut"), (20, 25, "cut")],
     }
-    (tmp_path / "a.srt").write_text(
-        "1\n00:00:00,000 --> 00:00:01,000\nhold &amp; cut\n\n2\n00:00:00,500 --> 00:00:02,000\n<i>cut</i>\n"
+    (tmp_path / "a.vtt").write_text(
+        "WEBVTT\n\n00:00.000 --> 00:01.000\nhold &amp; cut\n\n2\n00:00:00.500 --> 00:00:02.000\n<i>cut</i>\n"
     )
-    tracks = read_tracks(tmp_path / "a.srt", ".srt", times)
+    tracks = read_tracks(tmp_path / "a.vtt", ".vtt", times)
     assert [parts(labels) for labels in tracks.values()] == [[(0, 10, "hold & cut")], [(5, 20, "cut")]]
     (tmp_path / "b.srt").write_text("1\n00:00 --> 1\nx\n")
     with refused(f"{tmp_path / 'b.srt'}:1"):
         read_tracks(tmp_path / "b.srt", ".srt", times)
-    with refused(tmp_path / "a.srt"):  # of another video
-        read_tracks(tmp_path / "a.srt", ".srt", times[:6])
+    with refused(tmp_path / "a.vtt"):  # of another video
+        read_tracks(tmp_path / "a.vtt", ".vtt", times[:6])
 
 
 def test_what_cannot_be_imported_is_refused(film, tmp_path, capsys):

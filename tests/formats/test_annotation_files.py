@@ -57,7 +57,7 @@ def test_what_was_exported_comes_back_frame_by_frame(kind, ending, name, tmp_pat
 
 
 def test_every_kind_is_tested_here():
-    assert set(READERS) == {"eaf", "boris", "via", "label-studio", "csv", "runs", "epic"}
+    assert set(READERS) == {"eaf", "boris", "via", "label-studio", "csv", "runs", "epic", "vtt", "srt"}
 
 
 def test_eaf_of_pympi(tmp_path):
