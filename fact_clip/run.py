@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 _COPY = "copy the run folder again"
+_Index = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class RunFacts:
     objects: ObjectSpec | None = None  # which columns of the model's input belong to which named object
     # the frame encoder that made the features from videos, if known
     encoder: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
+    # (class, next class, times) of the segments of the training videos
+    transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None  # of the training, over all its processes
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None  # `Dataset.digest` of the training
 
@@ -122,6 +125,8 @@ class Run(RunFacts):
         if len(self.vocabulary) != self.classes.count:
             problem = f"{len(self.vocabulary)} classes, but {self.classes.count} in run.json"
             raise InputError(self.path / "vocabulary.json", problem, _COPY)
+        if max((max(before, after) for before, after, _ in self.transitions), default=0) >= len(self.vocabulary):
+            raise InputError(self.path / "run.json", "a transition of a class that the vocabulary lacks", _COPY)
         last = 0 if self.objects is None else max(map(max, self.objects.columns))
         if last >= self.transform.width:
             problem = f"column {last} of an object, but the model's input has {self.transform.width}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -80,7 +81,8 @@ def _count(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-MINUTES = 10.0
+MINUTES, STEPS, MOST_EPOCHS, MOST_MEMBERS = 1.5, 1800, 300, 5
+"""Of a training: the time, and the steps after which a model gains little, so that more time goes to more models."""
 
 
 def init(
@@ -105,13 +107,16 @@ def init(
     unlabelled: Annotated[
         str | None, typer.Option(help='Labels that stand for no class, "a, b": their frames are ignored.')
     ] = None,
-    minutes: Annotated[float, typer.Option(help="The most that a training may take, on one core.", min=0.01)] = MINUTES,
+    minutes: Annotated[
+        float, typer.Option(help="How long a training may take on one core; more time, more models.", min=0.01)
+    ] = MINUTES,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the recipe that is there.")] = False,
 ) -> None:
     """Write a recipe for your own data set.
 
-    Orientation, stride, context, sizes and epochs follow from what the training videos hold, and the parts of names are
-    read; guesses are marked as such. Some steps are trained to tell how long the training will take; where that is
-    longer than --minutes, the recipe has fewer epochs.
+    Orientation, stride, context, sizes, regularisation and validation follow from what the training videos hold, and
+    the parts of names are read; guesses are marked as such. Some steps are trained, and their time says how many epochs
+    --minutes allow, and of how many models.
 
     \b
     Example:
@@ -125,8 +130,8 @@ def init(
     path = folder / "recipe.yaml" if out is None else out
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(path, f"the ending of a recipe is .yaml, not {path.suffix!r}")
-    if path.exists():
-        raise InputError(path, "it exists already", "remove it, or name another file with --out")
+    if path.exists() and not overwrite:
+        raise InputError(path, "it exists already", "replace it with --overwrite, or name another file with --out")
     background_names = None if background is None else tuple(names(background, "--background") or ())
     values = {"root": str(folder), "background": background_names, "fps": fps, "layout": layout, "split": split}
     values |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}
@@ -139,39 +144,45 @@ def init(
     proposal = replace(proposal, settings=tuple(settings))
     with whole_file(path) as unfinished:
         unfinished.write_text(_recipe(folder, proposal, time), encoding="utf-8")
-    print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes")
+    print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes\n  {proposal.measures}")
     for key, value, reason in proposal.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_readings(proposal.vocabulary))
-    for note in (*proposal.notes, *proposal.hints):
+    for note in (*proposal.hints, *proposal.notes)[:SHOWN_NOTES]:
         print(f"note: {note}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
 
 
 def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
-    """Return a proposal with no more epochs than the time allows, and what the training will take, in words."""
+    """Return a proposal with the epochs and models that fit the time, and what the training will take, in words."""
     from fact_clip.config import Config, read_recipe, set_key
     from fact_clip.training.estimate import estimate
 
     tree = read_recipe(proposal.base)
     for key, value, _ in proposal.settings:
         set_key(tree, key.split("."), value, key)
+    most = min(max(math.ceil(STEPS / proposal.measures.videos), 20), MOST_EPOCHS)
+    set_key(tree, ["train", "epochs"], most, "train.epochs")
     config = Config.from_tree(tree, "the recipe")
     estimated = estimate(config)
     epochs = estimated.epochs_in(60 * minutes, config)
-    if epochs < config.train.epochs:
-        reason = f"as many as {minutes:g} minutes allow; {config.train.epochs} would be better"
-        proposal = proposal.with_epochs(epochs, reason)
-    text = f"training will take about {_duration(estimated.total(epochs, config))} of one core of this machine"
-    return proposal, f"{text}: {estimated.epoch:.2f} s an epoch, by steps on {_count(estimated.videos, 'video')}"
+    took, each = estimated.total(epochs, config), f"{estimated.epoch:.2f} s an epoch"
+    reason = f"{each}; a model gains little from more than {most}" if epochs == most else f"{each}, {minutes:g} minutes"
+    proposal = proposal.with_settings(("train.epochs", epochs, reason))
+    members = min(int(60 * minutes / took), MOST_MEMBERS)
+    if members > 1:
+        reason = f"as many models as {minutes:g} minutes allow, at most {MOST_MEMBERS}; their scores are averaged"
+        proposal = proposal.with_settings(("train.members", members, reason))
+    text = f"training will take about {_duration(max(members, 1) * took)} of one core of this machine"
+    return proposal, f"{text}, by steps on {_count(estimated.videos, 'video')}"
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
-SHOWN_NAMES = 12  # whose parts are printed
+SHOWN_NAMES, SHOWN_NOTES = 3, 3  # whose parts are printed; the recipe has all notes
 
 
 def _readings(vocabulary: Vocabulary) -> str:
@@ -206,7 +217,7 @@ def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
         # JSON is YAML, and it quotes what YAML would read as something else.
         text = f"{'  ' * len(groups)}{last}: {json.dumps(value, ensure_ascii=False)}"
         lines.append(f"{text}  # {reason}" if reason else text)
-    return "\n".join([*lines, *(f"# {hint}" for hint in proposal.hints)]) + "\n"
+    return "\n".join([*lines, *(f"# {note}" for note in (*proposal.notes, *proposal.hints))]) + "\n"
 
 
 SHOWN_TRANSITIONS = 15  # --json has all

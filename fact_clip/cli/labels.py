@@ -58,6 +58,12 @@ def convert(
     columns: Annotated[
         str | None, typer.Option(help='table: the columns that are features, "a, b"; unset: all but the time.')
     ] = None,
+    decimal: Annotated[
+        Literal[".", ","] | None, typer.Option(help="csv, table: the decimal mark of numbers; unset: a point.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="csv: leave out rows that cannot be read, with a warning each.")
+    ] = False,
     verbs: Annotated[Path | None, typer.Option(help="epic: file of the verb classes.")] = None,
     nouns: Annotated[Path | None, typer.Option(help="epic: file of the noun classes.")] = None,
     axes: Annotated[
@@ -83,6 +89,7 @@ def convert(
     """
     values = {"fps": fps, "features": features, "layout": layout, "background": background, "mapping": mapping}
     values |= {"tier": tier, "unit": unit, "source-fps": source_fps, "time": time, "columns": columns}
+    values |= {"decimal": decimal, "skip-bad": skip_bad or None}
     values |= {"verbs": verbs, "nouns": nouns, "axes": axes, "dtype": dtype}
     _check_options(kind, {option for option, value in values.items() if value is not None}, unit)
     if kind in ("npy", "lmdb"):
@@ -91,7 +98,7 @@ def convert(
         from fact_clip.datasets.convert import Sampling
 
         names_of_columns = tuple(names(columns, "--columns") or ())
-        sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps)
+        sampling = Sampling(names_of_columns, time, unit == "milliseconds", source_fps, fps, decimal or ".")
         _convert_tables(files, out, sampling, dtype, as_json)
     else:
         from fact_clip.core import Vocabulary
@@ -100,7 +107,7 @@ def convert(
 
         assert unit != "milliseconds"
         classes = () if mapping is None else tuple(Vocabulary.from_mapping(mapping))
-        options = Options(tier, unit, source_fps, classes, verbs, nouns)
+        options = Options(tier, unit, source_fps, classes, verbs, nouns, decimal or ".", skip_bad)
         _convert_annotations(files, kind, out, Target(fps, features, layout, background, mapping), options, as_json)
 
 
@@ -109,13 +116,13 @@ _ANNOTATIONS = {"fps", "features", "layout", "background", "mapping"}
 OPTIONS_OF: dict[str, set[str]] = {
     **dict.fromkeys(("eaf", "boris", "via"), _ANNOTATIONS | {"tier"}),
     "label-studio": _ANNOTATIONS | {"tier", "source-fps"},
-    "csv": _ANNOTATIONS | {"unit", "source-fps"},
+    "csv": _ANNOTATIONS | {"unit", "source-fps", "decimal", "skip-bad"},
     **dict.fromkeys(("vtt", "srt"), _ANNOTATIONS),
     "runs": _ANNOTATIONS | {"source-fps"},
     "epic": _ANNOTATIONS | {"verbs", "nouns"},
     "npy": {"axes", "dtype"},
     "lmdb": {"dtype"},
-    "table": {"fps", "unit", "source-fps", "time", "columns", "dtype"},
+    "table": {"fps", "unit", "source-fps", "time", "columns", "decimal", "dtype"},
 }
 # Kind -> the units of its times, and options that need another one.
 _UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}

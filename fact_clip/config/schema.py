@@ -317,6 +317,9 @@ class DecodeConfig(_Frozen):
     frame_weight: Share = Field(0.1, description="weight of the frame voter against the token voter (mwt)")
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
     switch_penalty: SwitchPenalty = Field(0.0, description="cost in nats of changing the action (0: each frame alone)")
+    order: Weight = Field(
+        0.0, description="how far the penalty depends on how often one action followed the other in training"
+    )
     window: int = Field(
         0, ge=0, le=MOST_FRAMES, description="frames per pass over a long video (0: one pass); docs/long_videos.md"
     )

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from fact_clip.datasets.features import check_finite, lengths_agree, open_array,
 from fact_clip.datasets.layout import read_lines
 from fact_clip.datasets.lmdb import read_lmdb
 from fact_clip.formats import READERS, save
-from fact_clip.formats.annotations import Frames, Options, check_background, to_frames
+from fact_clip.formats.annotations import Annotation, Frames, Options, check_background, last_frame, to_frames
 from fact_clip.formats.table import Line
 from fact_clip.formats.table import read_lines as read_cells
 
@@ -47,7 +47,7 @@ class Target:
 
     fps: float | None = None  # frames per second of the features
     features: Path | None = None  # folder of NAME.npy (and NAME.json); None: as many frames as the annotation has
-    layout: Layout | None = None  # of the feature files; None: (T, D), where there is a JSON file
+    layout: Layout | None = None  # of the feature files; None: as the annotations fit, else (T, D) with a JSON file
     background: str | None = None  # class of frames without a segment; None: as the file says, else "background"
     mapping: Path | None = None  # a file with the only classes allowed; None: those of ROOT/mapping.txt, then new ones
 
@@ -74,20 +74,24 @@ def convert_annotations(
     a new mapping starts with the background, then goes by name. `kind` is of `READERS`.
     """
     check_background(target.background, "--background")
-    videos: dict[str, Frames] = {}
-    sources: dict[str, Path] = {}
+    annotations: dict[str, Annotation] = {}
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
             name = file_name(annotation.name)
-            same = next((other for other in videos if normalize(other) == normalize(name)), None)
+            same = next((other for other in annotations if normalize(other) == normalize(name)), None)
             if same is not None:
-                problem = f"video {annotation.name!r} again, after {sources[same]}"
+                problem = f"video {annotation.name!r} again, after {annotations[same].path}"
                 raise InputError(path, problem, "the name of a video counts without its ending and folder")
-            videos[name], sources[name] = to_frames(annotation, target.clock(name), target.background), path
+            annotations[name] = annotation
             if name != annotation.name:
                 logger.warning("%s: the video %r is called %r, as a file can be", path, annotation.name, name)
-    if not videos:
+    if not annotations:
         raise InputError(", ".join(map(str, files)), "no annotated videos")
+    target = replace(target, layout=target.layout or _layout_by_labels(target, annotations))
+    sources = {name: annotation.path for name, annotation in annotations.items()}
+    videos = {
+        name: to_frames(annotation, target.clock(name), target.background) for name, annotation in annotations.items()
+    }
     if target.features is None:
         _check_lengths(root, videos, sources)
     path = root / "mapping.txt"
@@ -106,6 +110,24 @@ def convert_annotations(
     if before and target.mapping is None and classes[len(before) :]:
         logger.info("%s: new classes: %s", path, listed(classes[len(before) :]))
     return videos
+
+
+def _layout_by_labels(target: Target, annotations: Mapping[str, Annotation]) -> Layout | None:
+    """Return the only layout in which no annotation ends after its features and all files have as many columns."""
+    paths = {} if target.features is None else {name: target.features / f"{name}.npy" for name in annotations}
+    if target.fps is None or not paths or not all(path.is_file() for path in paths.values()):
+        return None
+    shapes, ends = {name: open_array(path).shape for name, path in paths.items()}, dict[str, float]()
+    for name, annotation in annotations.items():
+        rate = target.fps if annotation.unit == "seconds" else target.fps / (annotation.fps or target.fps)
+        ends[name] = rate * max((span.stop for span in annotation.spans), default=0)
+    layouts: list[Layout] = [
+        layout
+        for layout, side in (("TD", 0), ("DT", -1))
+        if all(ends[name] <= last_frame(shape[side]) for name, shape in shapes.items())
+        and len({shape[-1 - side] for shape in shapes.values()}) == 1
+    ]
+    return layouts[0] if len(layouts) == 1 else None
 
 
 def _check_lengths(root: Path, videos: Mapping[str, Frames], sources: Mapping[str, Path]) -> None:
@@ -266,6 +288,7 @@ class Sampling:
     milliseconds: bool = False  # unit of the times; else seconds
     rate: float | None = None  # rows per second, where there is no such column; None: `fps`
     fps: float | None = None  # rows per second of the features; None: as the rows are
+    decimal: Literal[".", ","] = "."
 
 
 @dataclass(frozen=True)
@@ -331,6 +354,8 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
     are no seconds if no column and no rate tells them.
     """
     lines = read_cells(path, "a table of numbers", latin=True, comment="#")
+    if sampling.decimal == ",":
+        lines = [(number, [cell.replace(",", ".") for cell in cells]) for number, cells in lines]
     names = tuple(str(column + 1) for column in range(len(lines[0][1]) if lines else 0))
     if lines and not any(map(_is_number, lines[0][1])):
         names = tuple(lines.pop(0)[1])

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -346,6 +347,11 @@ class Dataset:
         if not counts:
             raise InputError("videos", "no videos", "give at least one")
         return sum(counts) / len(counts)
+
+    def transitions(self, names: Iterable[str]) -> tuple[tuple[int, int, int], ...]:
+        """Return (class, next class, times) of neighbouring segments of some videos, in order of the classes."""
+        pairs = Counter((first[2], second[2]) for name in names for first, second in pairwise(runs(self.labels(name))))
+        return tuple((*pair, times) for pair, times in sorted(pairs.items()) if IGNORED not in pair)
 
     def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:
         """Count what there is to train on without a holdout ("all"), and with it in the modes "mask" and "drop".

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig, ObjectData
 from fact_clip.core import InputError, Vocabulary, runs
@@ -184,14 +185,20 @@ Setting = tuple[str, Value, str]
 """A key with dots, its value and the reason."""
 
 ROWS = 800_000
-"""Rows that a training reads over all epochs, after the stride; docs/experiments/own_data.md says how it was chosen."""
+"""Rows that 50 epochs read at most, after the stride; docs/experiments/own_data.md says how it was chosen."""
 
-FEWEST_EPOCHS, MOST_EPOCHS = 50, 300
 MOST_COLUMNS = 512
 """Columns up to which context is added: two windows make five times as many of them."""
 
-FEWEST_GROUPS = 10
-"""Persons in the training videos from which on one of them is set apart for validation: a tenth of them at most."""
+SHORT = 0.2
+"""Quantile of the lengths of action segments that stride and windows follow from."""
+
+FEWEST_VIDEOS, FEWEST_GROUPS = 40, 10
+"""Training videos, and persons in them, from which on some of them are set apart for validation."""
+
+SEPARABLE = 0.75
+"""Share of rows that a linear map names rightly in training videos that it has not seen, from which on features have
+probably seen the labels: on test videos they will be worse."""
 
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
 _FIRST_ROWS, _WIDEST = 2000, 1024  # rows of each of these videos, and most columns, that are searched for objects
@@ -217,6 +224,8 @@ class Measures:
     columns: int
     median_video: float
     median_segment: float
+    short_segment: float  # `SHORT` of the action segments are shorter
+    separability: float  # see `SEPARABLE`
     most_segments: int  # of a video
     objects: int  # that `find_objects` sees in the columns
     zeros: float  # share of the values
@@ -225,7 +234,9 @@ class Measures:
         """Return all of it in words."""
         return (
             f"{self.videos} videos to learn from, {self.frames:,} frames: {self.median_video:g} in the median video, "
-            f"{self.median_segment:g} in the median segment; {self.columns} columns, {self.zeros:.0%} zeros"
+            f"{self.median_segment:g} in the median segment, {self.short_segment:g} in a short one; "
+            f"{self.columns} columns, {self.zeros:.0%} zeros; a linear map names {self.separability:.0%} of the rows "
+            "of other training videos"
         )
 
 
@@ -241,11 +252,9 @@ class Proposal:
     hints: tuple[str, ...]  # settings for other aims
     vocabulary: Vocabulary
 
-    def with_epochs(self, epochs: int, reason: str) -> Proposal:
-        """Return the same with another number of epochs."""
-        key = "train.epochs"
-        settings = ((key, epochs, reason) if entry[0] == key else entry for entry in self.settings)
-        return replace(self, settings=tuple(settings))
+    def with_settings(self, *settings: Setting) -> Proposal:
+        """Return the same with more settings."""
+        return replace(self, settings=(*self.settings, *settings))
 
 
 def propose(config: DataConfig) -> Proposal:
@@ -265,11 +274,11 @@ def propose(config: DataConfig) -> Proposal:
         raise InputError(ConfigKey("data.split"), f"no split {config.split!r}; the splits are {', '.join(names)}")
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config, folder)
-    groups, too_few = _groups(config, dataset)
     measures = measure(dataset)
-    stride = stride_of(measures.frames, measures.median_segment)
+    stride = stride_of(measures.frames, measures.short_segment)
     fps = config.fps or rate_of(map(folder.feature_path, dataset.learning))
     unknown = "unknown; feature rows per second, for times in seconds"
+    validation, reason = _validation(config, dataset, measures)
     settings = (
         ("data.root", str(folder.root.resolve()), "from this file's folder, unless it is an absolute path"),
         ("data.split", config.split, f"of {', '.join(names)}"),
@@ -277,12 +286,12 @@ def propose(config: DataConfig) -> Proposal:
         ("data.fps", fps, "as given" if config.fps else "of the JSON files" if fps else unknown),
         ("data.background", list(config.background or ()), reasons["background"]),
         *_optional(config, reasons),
-        *groups,
+        *validation,
         *_reading(dataset, measures, stride),
-        *_sizes(measures, stride),
+        *_sizes(measures),
         ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
-    notes = (*(str(finding.error) for finding in findings), *too_few)
+    notes = (*([reason] if reason else []), *(str(finding.error) for finding in findings))
     hints = tuple(_objects(dataset, measures))
     return Proposal("own", settings, measures, len(inspection.videos), notes, hints, dataset.vocabulary)
 
@@ -313,6 +322,8 @@ def measure(dataset: Dataset) -> Measures:
     if not segments:
         raise InputError(dataset.root, "no frame of the training videos has a label", "write a class name per frame")
     lengths = [len(dataset.labels(name)) for name in dataset.learning]
+    background = dataset.vocabulary.background_indices
+    actions = [stop - start for video in videos for start, stop, label in video if label not in background]
     some = [np.asarray(dataset.features(name)[:_FIRST_ROWS]) for name in dataset.learning[:_VIDEOS]]
     return Measures(
         videos=len(videos),
@@ -321,6 +332,8 @@ def measure(dataset: Dataset) -> Measures:
         columns=dataset.input_dim,
         median_video=float(np.median(lengths)),
         median_segment=float(np.median(segments)),
+        short_segment=float(np.quantile(actions or segments, SHORT)),
+        separability=separability(dataset),
         most_segments=max(map(len, videos)),
         objects=len(find_objects(lambda: some)) if dataset.input_dim <= _WIDEST else 0,
         zeros=float(np.mean([np.mean(array == 0) for array in some])),
@@ -333,31 +346,68 @@ def _optional(config: DataConfig, reasons: Mapping[str, str]) -> list[Setting]:
     return [(f"data.{key}", value, reasons[key]) for key, value in values.items() if value]
 
 
-def _groups(config: DataConfig, dataset: Dataset) -> tuple[list[Setting], list[str]]:
-    """Return the pattern that finds a person in the names of the videos; or a note that they are too few."""
-    if config.groups is not None:
-        return [("data.groups", config.groups, "as given")], []
-    pattern = guess_groups(dataset.learning)
-    if pattern is None:
-        return [], []
-    people = len(set(read_groups(dataset.learning, pattern).values()))
-    if people < FEWEST_GROUPS:
-        advice = f"validation shares them with training; data.groups={pattern!r} sets one of them apart"
-        return [], [f"{people} persons in the training videos by their names, fewer than {FEWEST_GROUPS}: {advice}"]
-    reason = f"GUESSED: {people} persons by their names; none is in both training and validation"
-    return [("data.groups", pattern, reason)], []
+def _validation(config: DataConfig, dataset: Dataset, measures: Measures) -> tuple[list[Setting], str]:
+    """Return the settings that set whole persons apart for validation, or why nothing is: it would say too little.
+
+    The recipe `own` has no validation. Others that take these settings (`zero_shot`) have theirs.
+    """
+    pattern = config.groups or guess_groups(dataset.learning)
+    people = len(set(read_groups(dataset.learning, pattern).values())) if pattern else 0
+    if measures.videos < FEWEST_VIDEOS:
+        reason = f"{measures.videos} training videos are too few"
+    elif people < FEWEST_GROUPS:
+        reason = f"the names of the videos show {people or 'no'} persons, whom training would share with it"
+    elif measures.separability >= SEPARABLE:
+        reason = "the features seem to have seen the labels, and would look too good"
+    else:
+        why = "as given" if config.groups else f"GUESSED: {people} persons by their names; none is in both"
+        return [("data.groups", pattern, why), ("data.validation", 0.1, "picks the epoch")], ""
+    return [], f"no validation ({reason}): the averaged last epoch is kept"
+
+
+def separability(dataset: Dataset) -> float:
+    """Return the share of rows whose label a linear map fitted to every other training video gets right.
+
+    A ridge regression of some rows of each video on their classes, both halves in turn. It costs a second.
+    """
+    halves = [_sampled_rows(dataset, dataset.learning[start::2]) for start in (0, 1)]
+    if not all(len(labels) for _, labels in halves):
+        return 0.0
+    right = total = 0
+    for (rows, labels), (others, truth) in zip(halves, reversed(halves), strict=True):
+        mean, deviation = rows.mean(0), rows.std(0) + 1e-6
+        scaled = [np.pad(((table - mean) / deviation).clip(-5, 5), ((0, 0), (0, 1)), constant_values=1)
+                  for table in (rows, others)]  # fmt: skip
+        ridge = 0.01 * len(rows) * np.eye(scaled[0].shape[1])
+        targets = np.eye(len(dataset.vocabulary))[labels]
+        weights = np.linalg.solve(scaled[0].T @ scaled[0] + ridge, scaled[0].T @ targets)
+        right += int(((scaled[1] @ weights).argmax(1) == truth).sum())
+        total += len(truth)
+    return right / total
+
+
+def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return labelled rows (N, D) spread over each of some videos, at most `_WIDEST` columns of them, and labels."""
+    rows, labels = [np.zeros((0, min(dataset.input_dim, _WIDEST)))], [np.zeros(0, np.int64)]
+    for name in names:
+        features, truth = dataset.features(name), dataset.labels(name)
+        index = np.arange(0, len(truth), max(1, len(truth) // _ROWS))
+        index = index[truth[index] != IGNORED]
+        rows.append(np.asarray(features[index, :_WIDEST], dtype=np.float64))
+        labels.append(truth[index])
+    return np.concatenate(rows), np.concatenate(labels)
 
 
 # --- values -------------------------------------------------------------------------------------------
 
 
 def context_windows(segment: float) -> list[int]:
-    """Return two windows in frames, odd: half of a median segment (5 at least), and nearly three of them.
+    """Return two windows in frames, odd: half of a short segment (5 at least), and five of these.
 
     The first tells what goes on now, the second what it is a part of.
     """
     short = _odd(max(segment / 2, 5))
-    return [short, max(_odd(2.75 * segment), 5 * short)]
+    return [short, 5 * short]
 
 
 def _odd(frames: float) -> int:
@@ -365,25 +415,17 @@ def _odd(frames: float) -> int:
 
 
 def stride_of(frames: int, segment: float) -> int:
-    """Return the stride with which a model can read `frames` of training `FEWEST_EPOCHS` times in `ROWS`.
-
-    A median segment retains three rows, as far as it has them.
-    """
-    return max(1, min(round(FEWEST_EPOCHS * frames / ROWS), int(segment // 3)))
+    """Return the stride with which 50 epochs of `frames` read `ROWS`; a short segment retains five rows of its own."""
+    return max(1, min(round(50 * frames / ROWS), int(segment // 5)))
 
 
-def epochs_of(rows: int) -> int:
-    """Return the number of passes over this many rows of training, for `ROWS` in all."""
-    return min(max(round(ROWS / rows), FEWEST_EPOCHS), MOST_EPOCHS)
-
-
-def penalty_of(segment: float) -> float:
-    """Return the penalty for a change of action in nats, 0.4 times a median segment in frames to the power of 0.7.
+def penalty_of(segment: float, is_separable: bool) -> float:
+    """Return the penalty for a usual change of action in nats, 1.2 times a short segment in frames to the power of 0.8.
 
     Each frame of a wrong segment adds evidence for it, but not independent evidence, so the penalty grows more slowly
-    than the length.
+    than the length. Scores of a model whose training features have seen the labels are far too sure: 2.5 times that.
     """
-    return round(0.4 * segment**0.7, 1)
+    return round((3.0 if is_separable else 1.2) * segment**0.8, 1)
 
 
 def tokens_of(segments: int) -> int:
@@ -394,15 +436,17 @@ def tokens_of(segments: int) -> int:
 def _reading(dataset: Dataset, measures: Measures, stride: int) -> list[Setting]:
     """Return how features are read."""
     standardize, why = _standardize(dataset)
-    median = f"the median segment has {measures.median_segment:g} rows"
-    settings: list[Setting] = [("data.stride", stride, f"{measures.frames:,} rows to train on; {median}")]
+    short = f"a short segment has {measures.short_segment:g} rows"
+    settings: list[Setting] = [("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
     if stride > 1:
         settings.append(("data.interleave", True, "each row is trained in its turn, and predicted"))
     settings.append(("data.standardize", standardize, why))
     windows, why = list[int](), f"{measures.columns} columns, as of clips of a video, have their context already"
-    if measures.columns <= MOST_COLUMNS:
-        windows = context_windows(measures.median_segment)
-        why = f"mean and deviation of windows of these rows beside the columns; {median}"
+    if measures.separability >= SEPARABLE:
+        why = f"a linear map names {measures.separability:.0%} of the rows of other training videos: no more columns"
+    elif measures.columns <= MOST_COLUMNS:
+        windows = context_windows(measures.short_segment)
+        why = f"mean and deviation of windows of these rows beside the columns; {short}"
     settings.append(("data.context", windows, why))
     return settings
 
@@ -435,22 +479,17 @@ def _objects(dataset: Dataset, measures: Measures) -> list[str]:
     return [f"{reason}; to name actions nobody trained, set {OBJECTS}"]
 
 
-def _sizes(measures: Measures, stride: int) -> list[Setting]:
+def _sizes(measures: Measures) -> list[Setting]:
     """Return what follows for the model and its training."""
-    rows = measures.frames // stride
-    epochs = epochs_of(rows)
-    hidden = 32 * math.ceil((measures.classes + 1 + WIDTH) / 32)
-    return [
-        (
-            "model.tokens",
-            tokens_of(measures.most_segments),
-            f"the most segments of a video are {measures.most_segments}",
-        ),
+    hidden, segment = 32 * math.ceil((measures.classes + 1 + WIDTH) / 32), measures.short_segment
+    is_separable = measures.separability >= SEPARABLE
+    penalty, sure = penalty_of(segment, is_separable), "; scores will be too sure" * is_separable
+    most = measures.most_segments
+    settings: list[Setting] = [
+        ("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),
         ("model.input.hidden", hidden, f"{measures.classes} classes and about {WIDTH} channels of features"),
-        (
-            "decode.switch_penalty",
-            penalty_of(measures.median_segment),
-            f"0.4 times {measures.median_segment:g} frames to the power of 0.7",
-        ),
-        ("train.epochs", epochs, f"{epochs * rows:,} rows in all"),
+        ("decode.switch_penalty", penalty, f"a short segment has {segment:g} rows{sure}"),
     ]
+    if is_separable:
+        settings.append(("augment.channels", 0.6, "against columns that name the training rows alone"))
+    return settings

@@ -37,6 +37,7 @@ class CandidateSet:
         trained: (C,) the classes that gamma is subtracted from; None: all.
         gamma: what `offset` subtracts from these.
         new_words: words of the candidates that no trained class has.
+        prices: (C, C) of `change_prices`; None: each change costs the same.
     """
 
     vocabulary: Vocabulary
@@ -45,6 +46,7 @@ class CandidateSet:
     trained: NDArray[np.bool_] | None = None
     gamma: float = 0.0
     new_words: tuple[NewWord, ...] = ()
+    prices: NDArray[np.float64] | None = None
 
     @property
     def ruled_out(self) -> NDArray[np.bool_]:
@@ -129,7 +131,10 @@ def decode_scores(scores: Scores, candidates: CandidateSet, settings: DecodeSett
         table = torch.from_numpy(raise_background(values, background, settings.threshold))
         ruled_out = np.append(ruled_out, [False] * (table.shape[1] - len(ruled_out)))
     if scores.voters:
-        labels = _switch(table.clone(), ruled_out, settings.switch_penalty)
+        prices = candidates.prices
+        if prices is not None:  # a background of a threshold comes last
+            prices = np.pad(prices, (0, table.shape[1] - len(prices)), constant_values=1)
+        labels = _switch(table.clone(), ruled_out, settings.switch_penalty, prices)
         shares = table.clamp(0, 1).cpu().numpy()  # the rounding of a mean may end a little above one
     else:
         shares = transport(table.numpy()) * np.float32(len(table))
@@ -190,7 +195,7 @@ def decode_gammas(
     parts = []
     for some in torch.tensor(gammas, device=first.frames.device).split(max(_VALUES // (n_rows * n_classes), 1)):
         means = _mean([fuse_gammas(pair, scores.frame_weight, offset, subtracted, some) for pair in scores.voters])
-        parts.append(_switch(_mixed(means, scores, candidates), candidates.ruled_out, penalty))
+        parts.append(_switch(_mixed(means, scores, candidates), candidates.ruled_out, penalty, candidates.prices))
     return np.concatenate(parts)[:, scores.row_of_frame]
 
 
@@ -209,11 +214,13 @@ def _mixed(table: Tensor, scores: Scores, candidates: CandidateSet) -> Tensor:
     return mix(table, scores.similarity * allowed, scores.similarity_weight)
 
 
-def _switch(table: Tensor, ruled_out: NDArray[np.bool_], penalty: float | None) -> NDArray[np.int64]:
+def _switch(
+    table: Tensor, ruled_out: NDArray[np.bool_], penalty: float | None, prices: NDArray[np.float64] | None
+) -> NDArray[np.int64]:
     """Scores (T', C) or (G, T', C), which are overwritten, to labels (T',) or (G, T'); `ruled_out` is (C,)."""
     if penalty:
         # A score that has become zero still stays above what is ruled out.
         table = table.clamp_(min=torch.finfo(table.dtype).tiny).log_()
     if ruled_out.any():
         table[..., torch.from_numpy(ruled_out)] = -math.inf
-    return decode_switching(table.cpu().numpy(), penalty or 0.0)
+    return decode_switching(table.cpu().numpy(), penalty or 0.0, prices)

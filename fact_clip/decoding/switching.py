@@ -13,16 +13,19 @@ from fact_clip.core import InputError, runs
 from fact_clip.core.arguments import array_of, number_of
 
 
-def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np.int64]:
+def decode_switching(
+    scores: NDArray[np.floating], penalty: float, prices: NDArray[np.float64] | None = None
+) -> NDArray[np.int64]:
     """Return the labelling y of T frames that maximises sum_t scores[t, y_t] - penalty * (number of changes in y).
 
     Args:
         scores: (T, C), log-probabilities; -inf rules a class out. (G, T, C) are G videos of one length, or one video
             scored in G ways, decoded in one pass over the frames.
         penalty: price of a change, in the unit of the scores (nats); 0 is the argmax of each frame.
+        prices: (C, C) of `change_prices`: a change from class c to d costs ``penalty * prices[c, d]``.
 
     Returns:
-        (T,) or (G, T) class indices. Time and memory O(G * T * C).
+        (T,) or (G, T) class indices. Memory O(G * T * C), time the same, or O(G * T * C^2) with prices.
     """
     scores = array_of(scores, "scores", "log-probabilities (T, C) or (G, T, C)")
     if scores.ndim not in (2, 3) or not scores.size or not np.isfinite(scores.max(-1)).all():
@@ -32,6 +35,8 @@ def decode_switching(scores: NDArray[np.floating], penalty: float) -> NDArray[np
     if penalty == 0:
         return scores.argmax(-1)
     totals = np.array(np.moveaxis(scores, -2, 0), dtype=np.float64, order="C")  # (T, C) or (T, G, C)
+    if prices is not None:
+        return np.moveaxis(_cheapest_path(totals, penalty * prices), 0, -1)
     for before, row in pairwise(totals):  # frame by frame in place: from scores to the value of the best path so far
         best = before[before.argmax()] if before.ndim == 1 else before.max(-1, keepdims=True)
         row += np.maximum(before, best - penalty)
@@ -55,6 +60,41 @@ def _trace_back(totals: NDArray[np.float64], least: NDArray[np.float64], labels:
     for frame in range(len(labels) - 2, -1, -1):
         after = labels[frame + 1]  # (G,)
         labels[frame] = np.where(totals[frame, ways, after] >= least[frame], after, labels[frame])
+
+
+def _cheapest_path(totals: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the best path (T,) or (T, G) where going from class c to d costs ``costs[c, d]``; `totals` is changed."""
+    sources = np.empty(totals.shape, np.int64)  # the class of the frame before
+    for before, row, source in zip(totals, totals[1:], sources[1:], strict=False):
+        ways = before[..., :, None] - costs  # (C, C) or (G, C, C)
+        source[:] = ways.argmax(-2)
+        row += np.take_along_axis(ways, source[..., None, :], -2)[..., 0, :]
+    labels = np.empty(totals.shape[:-1], np.int64)
+    labels[-1] = totals[-1].argmax(-1)
+    for frame in range(len(labels) - 1, 0, -1):
+        labels[frame - 1] = np.take_along_axis(sources[frame], labels[frame][..., None], -1)[..., 0]
+    return labels
+
+
+def change_prices(transitions: Sequence[tuple[int, int, int]], n_classes: int, weight: float) -> NDArray[np.float64]:
+    """Return (C, C): what a change from one class to another costs, where a usual change costs 1; 0 on the diagonal.
+
+    A change of surprise s = -log p(next class | class) costs (1 + weight * s) / (1 + weight * S), with S the mean over
+    the training. The frequencies are those of (class, next class, times), mixed with how often a class follows any
+    other as if that had been seen once more. A class that no transition names costs 1 both ways.
+    """
+    counts = np.zeros((n_classes, n_classes))
+    for before, after, times in transitions:
+        counts[before, after] += times
+    follows = counts.sum(0) / max(counts.sum(), 1)
+    shares = (counts + follows) / (counts.sum(1, keepdims=True) + 1)
+    surprise = -np.log(np.maximum(shares, 1e-6))
+    mean = (counts * surprise).sum() / max(counts.sum(), 1)
+    prices = (1 + weight * surprise) / (1 + weight * mean)
+    unnamed = counts.sum(0) + counts.sum(1) == 0
+    prices[unnamed], prices[:, unnamed] = 1, 1
+    np.fill_diagonal(prices, 0)
+    return prices
 
 
 def raise_background(scores: NDArray[np.floating], background: Sequence[int], threshold: float) -> NDArray[np.floating]:

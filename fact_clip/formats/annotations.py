@@ -36,6 +36,8 @@ class Options:
     classes: tuple[str, ...] = ()  # names by index (run-length JSON)
     verbs: Path | None = None  # the class files of Epic-Kitchens, both or neither
     nouns: Path | None = None
+    decimal: Literal[".", ","] = "."  # in the times (CSV)
+    skip_bad: bool = False  # leave out rows that cannot be read (CSV)
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,11 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     if n_frames is None:
         end = int(_cuts(annotation, [annotation.end or 0], clock)[0])
         # a stop may be a moment after the end that the file tells, but one far from it is a mistake
-        n_frames = max(reach, end) if not end or reach <= _last(end) else end
+        n_frames = max(reach, end) if not end or reach <= last_frame(end) else end
     if n_frames == 0:
         problem = f"no segment of {annotation.name!r} that is as long as a frame"
         raise InputError(annotation.path, problem, "check --fps and the unit of the times")
-    if n_frames > MAX_FRAMES or reach > _last(n_frames):
+    if n_frames > MAX_FRAMES or reach > last_frame(n_frames):
         problem = f"segments of {annotation.name!r} up to frame {reach:,} of {min(n_frames, MAX_FRAMES):,}"
         raise InputError(annotation.path, problem, "check --fps, --source-fps and the unit of the times")
     owner = np.full(n_frames, -1, dtype=np.int64)
@@ -143,7 +145,7 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     return Frames(labels, int((owner < 0).sum()), int(contested.sum()), lost, gap)
 
 
-def _last(n_frames: int) -> int:
+def last_frame(n_frames: int) -> int:
     """Return the last frame to which the segments of a video may reach."""
     return n_frames + max(n_frames // 100, 10)
 

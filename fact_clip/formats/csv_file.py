@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from fact_clip.formats.base import (
     without_mark,
 )
 from fact_clip.formats.table import Row, read_table
+
+logger = logging.getLogger(__name__)
 
 
 def write(segmentation: Segmentation, path: Path) -> None:
@@ -53,9 +56,11 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read rows of start, stop and label (or action), separated by commas, semicolons or tabs.
 
     The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or `start` and `stop` in
-    `options.unit`. A time may be written 00:01:02.5. Without a column `video` the file is one video.
+    `options.unit`, in any case. A time may be written 00:01:02.5. Without a column `video` the file is one video. All
+    bad rows are named in one InputError, or left out with a warning each (`options.skip_bad`).
     """
-    rows = list(read_table(path))
+    faults = list[InputError]()
+    rows = [(where, {n.lower(): cell for n, cell in row.items()}) for where, row in read_table(path, faults=faults)]
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
@@ -64,30 +69,48 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     start, stop, unit = _columns(path, rows, options.unit)
     if unit == "seconds" and options.fps is not None and "start_frame" not in header:
         raise InputError(CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out")
-    unnamed = [where for where, row in rows if not row.get("video", "").strip()]
-    if 0 < len(unnamed) < len(rows):
-        raise InputError(unnamed[0], "video is empty, but other rows name theirs")
-    if options.unit is None:
-        _check_seconds(rows)
+    named = [bool(row.get("video", "").strip()) for _, row in rows]
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
-    for where, row in rows:
-        times = seconds(where, row[start], start), seconds(where, row[stop], stop)
-        spans.setdefault(row.get("video", ""), []).append(Span(*times, without_mark(row[label]), where))
+    good = list[Row]()
+    for (where, row), has_name in zip(rows, named, strict=True):
+        try:
+            if any(named) and not has_name:
+                raise InputError(where, "video is empty, but other rows name theirs")
+            if options.decimal == ",":
+                row |= {name: row[name].replace(",", ".") for name in (start, stop)}
+            times = seconds(where, row[start], start), seconds(where, row[stop], stop)
+            span = Span(*times, without_mark(row[label]), where)
+        except InputError as error:
+            faults.append(error)
+            continue
+        spans.setdefault(row.get("video", ""), []).append(span)
+        good.append((where, row))
+    _report(faults, options.skip_bad)
+    if options.unit is None:
+        _check_seconds(good)
     return [
         Annotation(video_name(video) if video else name_of(path), tuple(spans_of_video), unit, path, options.fps)
         for video, spans_of_video in spans.items()
     ]
 
 
+def _report(faults: Sequence[InputError], skip: bool) -> None:
+    """Raise the first of the rows' faults, with the lines of the others; if `skip`, warn of each instead."""
+    for fault in faults if skip else ():
+        logger.warning("left out: %s", fault)
+    if faults and not skip:
+        lines = [str(fault.where.line) for fault in faults if isinstance(fault.where, FileLocation)]
+        more = f"; {len(lines)} bad rows, lines {', '.join(lines)}" if len(lines) > 1 else ""
+        fix = f"{faults[0].fix or 'correct it'}, or leave bad rows out with --skip-bad"
+        raise InputError(faults[0].where, f"{faults[0].problem}{more}", fix)
+
+
 def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
     """Return the columns of start and stop, and their unit."""
     header = rows[0][1].keys()
     if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
-        empty = [where for where, row in rows if not row["start_seconds"]]
-        if not empty:
+        if any(row["start_seconds"] for _, row in rows):
             return "start_seconds", "stop_seconds", "seconds"
-        if len(empty) < len(rows):
-            raise InputError(empty[0], "start_seconds is empty, but not in other rows")
         unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"

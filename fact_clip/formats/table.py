@@ -44,10 +44,11 @@ def read_lines(path: Path, expected: str, *, latin: bool = False, comment: str |
     return table
 
 
-def read_table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
+def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError] | None = None) -> Iterator[Row]:
     """Yield the rows of a table with a header; cells in quotes may hold line ends.
 
-    The header is the first line that has all of `columns`; BORIS writes other lines before it.
+    The header is the first line that has all of `columns`; BORIS writes other lines before it. A row with more or fewer
+    cells is an InputError, or, where `faults` is given, added there and left out.
     """
     text = read_text(path)
     if markup := re.match(r"\s*(?:\[\s*)?([<{])", text):
@@ -77,7 +78,11 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
         for row in filter(any, rows):
             where = FileLocation(path, number + rows.line_num)
             if len(row) != len(names):
-                raise InputError(where, f"{len(row)} cells, but {len(names)} in the header")
+                fault = InputError(where, f"{len(row)} cells, but {len(names)} in the header")
+                if faults is None:
+                    raise fault
+                faults.append(fault)
+                continue
             yield where, dict(zip(names, row, strict=True))
     except csv.Error as error:
         raise InputError(FileLocation(path, number + rows.line_num), f"not a row of a table ({error})") from None

@@ -19,6 +19,7 @@ from fact_clip.core.messages import listed, spelling_key
 from fact_clip.datasets.factors import new_factors
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.decoding import CandidateSet
+from fact_clip.decoding.switching import change_prices
 from fact_clip.encoders import TextEncoder, is_local, text_encoder
 from fact_clip.encoders.cache import class_texts
 from fact_clip.inference.new_words import KeptVectors, describe_new_words, new_words
@@ -94,7 +95,17 @@ class CandidateReader:
             trained, gamma, offset = self.vocabulary.names, 0.0, None
         else:
             trained, gamma, offset = self.calibration.seen, self.calibration.gamma, self.calibration.offset(vocabulary)
-        return CandidateSet(vocabulary, text, offset, np.array([name in trained for name in vocabulary]), gamma)
+        is_trained = np.array([name in trained for name in vocabulary])
+        return CandidateSet(vocabulary, text, offset, is_trained, gamma, prices=self._prices(vocabulary))
+
+    def _prices(self, vocabulary: Vocabulary) -> NDArray[np.float64] | None:
+        """(C, C) what each change costs by the order of the training; None where the run does not ask for it."""
+        weight, names = self.run.config.decode.order, self.vocabulary.names
+        if not weight:
+            return None
+        index = {name: position for position, name in enumerate(vocabulary)}
+        named = ((index.get(names[a]), index.get(names[b]), times) for a, b, times in self.run.transitions)
+        return change_prices([(a, b, n) for a, b, n in named if a is not None and b is not None], len(index), weight)
 
     def _as_trained(self, actions: Sequence[str]) -> tuple[str, ...]:
         """The names as the run spells them: case, underscores and blanks tell no two names apart."""

@@ -62,10 +62,10 @@ def estimate(config: Config, folder: DataFolder | None = None) -> Estimate:
     with tempfile.TemporaryDirectory() as temporary:
         began = time.process_time()
         run, texts = begin(plan, Path(temporary) / "run", Processes(plan.device))
-        start = resolved + time.process_time() - began
+        prepared = time.process_time() - began
         epoch, validation = timed(run, dataset, texts)
     trained, judged = config.train.members * every / some, config.train.members * validated / validated_frames
-    return Estimate(start * trained, epoch * trained, validation * judged, len(dataset.train))
+    return Estimate(resolved + prepared * trained, epoch * trained, validation * judged, len(dataset.train))
 
 
 def spread(names: Sequence[str], frames: dict[str, int], count: int) -> tuple[str, ...]:

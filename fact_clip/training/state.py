@@ -119,6 +119,7 @@ def _new_run(plan: Plan, out: Path) -> Run:
         layout=dataset.layout,
         fps=dataset.fps,
         mean_transcript_length=length,
+        transitions=dataset.transitions(dataset.train),
         objects=spec,
         encoder=dataset.encoder,
         path=out,

@@ -14,7 +14,6 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.describe import (
     OBJECTS,
     context_windows,
-    epochs_of,
     measure,
     penalty_of,
     propose,
@@ -150,15 +149,15 @@ def settings_of(root: Path) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        # half a segment and nearly three
-        (context_windows, {1: [5, 25], 9: [5, 25], 12: [7, 35], 30: [15, 83], 800: [401, 2201]}),
-        (epochs_of, {1000: 300, 10_000: 80, 14_000: 57, 300_000: 50}),
-        (penalty_of, {1: 0.4, 7: 1.6, 9: 1.9, 36: 4.9, 1024: 51.2}),
+        # half a short segment, and five times that
+        (context_windows, {1: [5, 25], 9: [5, 25], 12: [7, 35], 30: [15, 75], 800: [401, 2005]}),
+        # 1.2 n^0.8, or 3 n^0.8
+        (lambda args: penalty_of(*args), {(1, False): 1.2, (32, False): 19.2, (32, True): 48.0, (1024, False): 307.2}),
         (tokens_of, {1: 10, 9: 10, 10: 20, 18: 20, 19: 30}),
-        # frames and segment: 500,000 rows in 50 epochs, of 800,000; at (30_000, 5) a segment keeps three rows
+        # frames and segment: 500,000 rows in 50 epochs, of 800,000; at (30_000, 9) a segment keeps five rows
         (
             lambda sizes: stride_of(*sizes),
-            {(10_000, 9): 1, (30_000, 7): 2, (30_000, 5): 1, (300_000, 800): 19, (6_000_000, 800): 266},
+            {(10_000, 15): 1, (30_000, 10): 2, (30_000, 9): 1, (300_000, 800): 19, (6_000_000, 800): 160},
         ),
     ],
 )
@@ -170,17 +169,18 @@ def test_short_videos_of_short_segments(tmp_path):
     root = made_up(tmp_path / "short", videos=6, segments=20, frames=10)
     found = measure(Dataset.open(DataConfig(root=str(root), layout="TD")))
     assert (found.videos, found.frames, found.classes, found.columns) == (5, 1000, 6, 3)
-    assert (found.median_video, found.median_segment, found.most_segments) == (200, 10, 20)
+    assert (found.median_video, found.median_segment, found.short_segment, found.most_segments) == (200, 10, 10, 20)
+    assert 0.1 < found.separability < 0.3  # noise, of six classes
     assert (found.objects, found.zeros) == (0, 0)
     settings = settings_of(root)
     assert settings["data.fps"] == 10.0
     assert settings["data.background"] == ["idle"]
     assert settings["data.stride"] == 1
     assert "data.interleave" not in settings
-    assert settings["data.context"] == [5, 27]
+    assert settings["data.context"] == [5, 25]
     assert settings["model.tokens"] == 30  # 22 in tens
     assert settings["model.input.hidden"] == 96  # 6 classes, null and 64 in steps of 32
-    assert settings["train.epochs"] == 300
+    assert not {"data.validation", "data.groups", "augment.channels"} & settings.keys()
     assert settings["evaluation.count_background"] is False
 
 
@@ -188,9 +188,8 @@ def test_long_videos_of_long_segments(tmp_path):
     settings = settings_of(made_up(tmp_path / "long", videos=4, segments=50, frames=400))
     assert settings["data.stride"] == 4  # 60,000 frames 50 times are nearly four times what is read
     assert settings["data.interleave"] is True
-    assert settings["data.context"] == [201, 1101]
-    assert settings["decode.switch_penalty"] == 26.5
-    assert settings["train.epochs"] == 53
+    assert settings["data.context"] == [201, 1005]
+    assert settings["decode.switch_penalty"] == 144.8  # 1.2 * 400^0.8
     assert settings["model.tokens"] == 60
 
 
@@ -198,6 +197,20 @@ def test_wide_features_get_no_context(tmp_path):
     for columns, is_wide in ((513, True), (512, False)):
         root = made_up(tmp_path / str(columns), videos=3, segments=4, frames=10, columns=columns)
         assert (settings_of(root)["data.context"] == []) is is_wide
+
+
+def test_features_that_have_seen_the_labels(tmp_path):
+    """Columns that name the class: regularised harder, no validation, and changes cost more."""
+    root = made_up(tmp_path / "data", videos=6, segments=20, frames=10, columns=6)
+    classes = ["idle", *ACTIONS]
+    for path in (root / "features").iterdir():
+        names = (root / f"groundTruth/{path.stem}.txt").read_text().split("\n")
+        labels = [classes.index(name) for name in names if name]
+        np.save(path, np.eye(6, dtype=np.float32)[labels] + 0.1 * np.load(path))
+    assert measure(Dataset.open(DataConfig(root=str(root), layout="TD"))).separability == 1
+    settings = settings_of(root)
+    assert (settings["data.context"], settings["augment.channels"]) == ([], 0.6)
+    assert settings["decode.switch_penalty"] == round(3 * 10**0.8, 1)
 
 
 def test_test_videos_play_no_part(tmp_path):

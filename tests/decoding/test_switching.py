@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fact_clip.decoding import decode_switching
+from fact_clip.decoding.switching import change_prices
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.4, 1.5, 9.0])
@@ -75,3 +76,33 @@ def test_single_precision_of_the_scores_does_not_add_up():
 
 def test_no_price_is_the_first_best_class_of_each_frame():
     assert decode_switching(np.array([[[1.0, 1.0, 0.0], [0.0, 2.0, 5.0]]]), 0.0).tolist() == [[0, 2]]
+
+
+def test_prices_of_changes_against_all_labellings():
+    rng = np.random.default_rng(5)
+    scores, prices = rng.normal(size=(2, 5, 3)), rng.uniform(0.2, 3, size=(3, 3))
+    np.fill_diagonal(prices, 0)
+
+    def value(labels, rows):
+        labels = np.array(labels)
+        return rows[np.arange(5), labels].sum() - 0.7 * prices[labels[:-1], labels[1:]].sum()
+
+    together = decode_switching(scores, 0.7, prices)
+    for rows, labels in zip(scores, together, strict=True):
+        best = max(itertools.product(range(3), repeat=5), key=lambda labels, rows=rows: value(labels, rows))
+        assert decode_switching(rows, 0.7, prices).tolist() == labels.tolist() == list(best)
+
+
+def test_prices_by_the_order_of_the_training():
+    # a is followed by b three times and by c once; b by a twice; nothing is known of d
+    prices = change_prices([(0, 1, 3), (0, 2, 1), (1, 0, 2)], 4, weight=1.0)
+    follows = np.array([2, 3, 1, 0]) / 6
+    surprise_ab, surprise_ac = -np.log((3 + follows[1]) / 5), -np.log((1 + follows[2]) / 5)
+    surprise_ba, surprise_bc = -np.log((2 + follows[0]) / 3), -np.log(follows[2] / 3)
+    usual = 1 + (3 * surprise_ab + surprise_ac + 2 * surprise_ba) / 6
+    assert prices[0, 1] == pytest.approx((1 + surprise_ab) / usual)
+    assert prices[0, 2] == pytest.approx((1 + surprise_ac) / usual)
+    assert prices[1, 2] == pytest.approx((1 + surprise_bc) / usual)
+    assert prices[3, 0] == prices[0, 3] == 1
+    assert not prices.diagonal().any()
+    assert (change_prices([], 2, 1.0) == [[0, 1], [1, 0]]).all()
