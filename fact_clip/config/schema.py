@@ -299,6 +299,7 @@ class AugmentConfig(_Frozen):
     """Changes to the input while training."""
 
     channels: Part = Field(0.3, description="share of feature columns zeroed for a whole video (cmr)")
+    noise: float = Field(0.0, ge=0, le=100, description="deviation of the Gaussian noise that is added to each value")
     swap: Annotated[tuple[Share, ...], _one_or_more] = Field(
         (0.0,),
         min_length=1,

@@ -491,5 +491,6 @@ def _sizes(measures: Measures) -> list[Setting]:
         ("decode.switch_penalty", penalty, f"a short segment has {segment:g} rows{sure}"),
     ]
     if is_separable:
-        settings.append(("augment.channels", 0.6, "against columns that name the training rows alone"))
+        reason = "against features that name the training rows, and not those of a test"
+        settings += [("augment.channels", 0.6, reason), ("augment.noise", 1, reason)]
     return settings

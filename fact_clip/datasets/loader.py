@@ -213,6 +213,9 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         labels = labels if self.label_map is None else self.label_map[labels]
         if augment.speed > 0:
             features, labels = change_speed(features, labels, augment.speed, generator)
+        if augment.noise > 0:
+            features = features.float()
+            features = features + augment.noise * torch.randn(features.shape, generator=generator)
         if augment.channels > 0:
             features = drop_channels(features, augment.channels, generator)
         if augment.time_spans > 0:

@@ -124,13 +124,11 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> dict[str, Any]:
-    """Decide what class names say, for a head that reads them.
+    """Decide what class names say.
 
     Of a data set of your own: the background, and how names are read, where neither the configuration nor a
-    factors.csv says it. Of any: which vectors a class has, for ``text.parts: auto``.
+    factors.csv says it. For a head that reads names: which vectors a class has, with ``text.parts: auto``.
     """
-    if not config.model.is_open:
-        return {}
     data, values, texts = config.data, dict[str, Any](), list[str]()
     if data.name == "folder" and data.background is None:
         guess, _ = guess_names(data, folder.class_names, folder.root)
@@ -141,7 +139,7 @@ def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> 
             texts.append(f"names are read as {guess.grammar}")
         values = {f"data.{key}": getattr(guess, key) for key in ("background", "unlabelled", "grammar")}
         data = guess
-    if config.text.parts == "auto":
+    if config.text.parts == "auto" and config.model.is_open:
         has_no_parts = folder.vocabulary(data).slots == WHOLE_NAME
         values["text.parts"] = ("sentence",) if has_no_parts else ("sentence", "factors")
         texts.append("a class is named by its sentence" + ("" if has_no_parts else " and its factors"))

@@ -43,7 +43,9 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
     if resume or not processes.is_main:
         run = _resumed(plan, out, processes.world)
         return run, {**plan.texts, **_joint_space(run, plan.dataset)}
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    began = ("last.safetensors", "model.safetensors")
+    killed = (out / "run.json").is_file() and not any(path.name in began for path in out.rglob("*.safetensors"))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not killed:  # one killed in its first epoch
         raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
     run = _new_run(plan, out)
     run = replace(run, videos_a_step=plan.config.train.batch_size * processes.world, videos=plan.dataset.digest)

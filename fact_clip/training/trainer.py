@@ -116,11 +116,11 @@ def train(
 
 @contextmanager
 def _removed_unless_begun(out: Path) -> Iterator[None]:
-    """Leave the folder as empty as it was where bad input ends a training before its first state was saved."""
+    """Leave the folder as empty as it was where bad input, or Ctrl-C, ends a training before its first state."""
     was_empty = not any(out.iterdir())
     try:
         yield
-    except (InputError, MemoryError, RuntimeError):  # the last one is that of torch without memory
+    except (InputError, MemoryError, RuntimeError, KeyboardInterrupt):  # RuntimeError is that of torch without memory
         if was_empty and not any(out.rglob("last.safetensors")):
             for path in out.iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
