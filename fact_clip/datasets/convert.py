@@ -121,9 +121,10 @@ def _layout_by_labels(target: Target, annotations: Mapping[str, Annotation]) -> 
     for name, annotation in annotations.items():
         rate = target.fps if annotation.unit == "seconds" else target.fps / (annotation.fps or target.fps)
         ends[name] = rate * max((span.stop for span in annotation.spans), default=0)
-    layouts: list[Layout] = [
+    sides: tuple[tuple[Layout, int], ...] = (("TD", 0), ("DT", -1))
+    layouts = [
         layout
-        for layout, side in (("TD", 0), ("DT", -1))
+        for layout, side in sides
         if all(ends[name] <= last_frame(shape[side]) for name, shape in shapes.items())
         and len({shape[-1 - side] for shape in shapes.values()}) == 1
     ]
