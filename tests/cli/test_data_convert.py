@@ -51,6 +51,32 @@ def test_csv_becomes_the_common_layout(fact_clip, rows, tmp_path):
     assert tree["total"] == {"frames": 13, "segments": 4, "gaps": 2, "contested": 1, "lost": 0}
 
 
+def test_bad_rows_are_all_named_and_can_be_left_out(fact_clip, tmp_path):
+    """Headers in any case, a decimal comma; lines 3, 4 and 5 are bad."""
+    path, root = tmp_path / "x.csv", tmp_path / "data"
+    path.write_text("Start;STOP;Label\n0,0;0,4;pour\n0,4;x;stir\n0,8;0,6;stir\n1;2\n0,8;1,2;stir\n")
+    command = ("data", "convert", "--from", "csv", path, "--unit", "seconds", "--fps", 5, "--decimal", ",")
+    line = refused_line(fact_clip(*command, "--out", root))
+    assert all(text in line for text in ("3 bad rows", "3", "4", "5", "--skip-bad"))
+    assert not root.exists()
+    answer = fact_clip(*command, "--skip-bad", "--out", root)
+    assert answer.code == 0
+    assert sum(f"x.csv:{number}" in answer.err for number in (3, 4, 5)) == 3
+    assert (root / "groundTruth/x.txt").read_text().split() == ["pour"] * 2 + ["background"] * 2 + ["stir"] * 2
+
+
+def test_labels_tell_the_layout_of_features(fact_clip, rows, tmp_path):
+    """As long as the annotation, and as many columns in each file: channels first here."""
+    (tmp_path / "f").mkdir()
+    for name, frames in (("a", 10), ("b", 25)):
+        np.save(tmp_path / f"f/{name}.npy", np.zeros((40, frames), np.float32))
+    command = ("data", "convert", "--from", "csv", rows, "--unit", "seconds", "--fps", 5, "--features", tmp_path / "f")
+    assert fact_clip(*command, "--out", tmp_path / "data").code == 0
+    assert len((tmp_path / "data/groundTruth/b.txt").read_text().split()) == 25
+    np.save(tmp_path / "f/b.npy", np.zeros((40, 10), np.float32))  # both sides may be time now
+    refused_line(fact_clip(*command, "--out", tmp_path / "other"), "a.npy")
+
+
 def test_from_elan_and_features_to_a_data_set_that_opens(fact_clip, tmp_path):
     root = tmp_path / "data"
     for name, n_frames in (("a", 22), ("b", 20)):

@@ -35,6 +35,8 @@ def test_summaries(open_set, root):
     assert dataset.mean_transcript_length(("a", "b")) == 3.0
     assert dataset.mean_transcript_length(("a",)) == 3.0
     assert dataset.class_counts(("a", "b")).tolist() == [14 + 15, 13, 13 + 40]
+    # a is idle, pour milk, stir; b stir, idle, stir
+    assert dataset.transitions(("a", "b")) == ((0, 1, 1), (0, 2, 1), (1, 2, 1), (2, 0, 1))
     with refused("videos"):
         dataset.mean_transcript_length(())
 

@@ -75,6 +75,17 @@ def test_channels_are_dropped_whole():
     torch.testing.assert_close(drop_channels(features, 0.0, generator()), features)
 
 
+def test_noise_has_its_deviation_and_each_epoch_its_own(open_set):
+    dataset = open_set()
+    transform, name = FeatureTransform((), None, None, dataset.input_dim), dataset.train[0]
+    plain = TrainingVideos(dataset, transform, PLAIN, seed=0)[0, name][1]
+    noisy = TrainingVideos(dataset, transform, PLAIN.model_copy(update={"noise": 2.0}), seed=0)
+    first, second = noisy[0, name][1] - plain, noisy[1, name][1] - plain
+    assert first.std() == pytest.approx(2, rel=0.2)
+    assert not torch.equal(first, second)
+    assert torch.equal(noisy[0, name][1] - plain, first)
+
+
 def test_one_span():
     features = torch.ones(40, 2)
     lengths = set()
