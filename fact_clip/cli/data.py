@@ -167,8 +167,8 @@ def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     config = Config.from_tree(tree, "the recipe")
     estimated = estimate(config)
     epochs = estimated.epochs_in(60 * minutes, config)
-    took, each = estimated.total(epochs, config), f"{estimated.epoch:.2f} s an epoch"
-    reason = f"{each}; a model gains little from more than {most}" if epochs == most else f"{each}, {minutes:g} minutes"
+    took, pace = estimated.total(epochs, config), f"{estimated.epoch:.2f} s an epoch"
+    reason = f"{pace}; a model gains little from more than {most}" if epochs == most else f"{pace}, {minutes:g} minutes"
     proposal = proposal.with_settings(("train.epochs", epochs, reason))
     members = min(int(60 * minutes / took), MOST_MEMBERS)
     if members > 1:
