@@ -66,9 +66,7 @@ def _loaded(path: str) -> Any:
     module, _ = COMMANDS[path]
     name = path.split()[-1]
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name, cls=_Command)(
-        getattr(import_module(f"fact_clip.cli.{module}"), "import_" if name == "import" else name)
-    )
+    alone.command(name, cls=_Command)(getattr(import_module(f"fact_clip.cli.{module}"), name))
     return get_command(alone)
 
 

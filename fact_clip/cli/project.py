@@ -36,12 +36,13 @@ def import_(
     project: Folder,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Videos, feature files, and label files.")],
 ) -> None:
-    """Add videos to a project by reference, and load label files into the videos of their names.
+    """Add videos to a project of the page, and load label files.
 
-    Labels are of any format that the page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a
-    line. Tiers and subjects become tracks, whose segments are replaced; that can be undone on the page.
+    Videos are referred to, not copied. A label file belongs to the video of its name, and is of any format that the
+    page reads: ELAN, BORIS, VIA, Label Studio, CSV, JSON, SRT, VTT, or a label a line. Tiers and subjects become
+    tracks, whose segments are replaced; that can be undone on the page.
 
-    \\b
+    \b
     Example:
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
@@ -83,9 +84,11 @@ def export(
     formats: Annotated[str, typer.Option("--format", help='Formats, "eaf, csv" (docs/formats.md), or all.')] = "csv",
     with_background: Annotated[bool, typer.Option(help="Write what is not labelled, too.")] = False,
 ) -> None:
-    """Write the labels of a project: a file for each track of each video, in each format.
+    """Write the labels of a project.
 
-    \\b
+    A file for each track of each video, in each format.
+
+    \b
     Example:
       fact-clip project export my_project --format eaf,csv --out labels
     """
@@ -98,3 +101,6 @@ def export(
     with closing(_page(project)) as page:
         for path in export_files(page, out, chosen, with_background):
             print(path)
+
+
+globals()["import"] = import_  # the name of a command is that of its function, and this one is a keyword

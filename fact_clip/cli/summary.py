@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from fact_clip.cli.console import AsJson, table
@@ -29,12 +28,12 @@ def summary(
     out: Annotated[Path | None, typer.Option(help="Table to write, .csv or .xlsx.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how long, how often and when each action is done; with --against, how far two labellings agree.
+    """Say how long, how often and when each action is done, and how far two labellings agree.
 
     Files are of any format that the page reads. Background is left out. Agreement: Cohen's kappa and accuracy by 1/25
     s, F1 at overlaps of 10, 25 and 50 %, the mean distance of edges in seconds, and the ICC of total times.
 
-    \\b
+    \b
     Example:
       fact-clip summary labels/*.eaf --out times.xlsx
       fact-clip summary ann/take.eaf --against bob/take.eaf
@@ -120,6 +119,8 @@ def _read(path: Path, fps: float | None) -> Video:
 
 def _agreement(first: Video, second: Video) -> dict[str, Any]:
     """Figures of two labellings of a video."""
+    import numpy as np
+
     from fact_clip.core import Vocabulary
     from fact_clip.metrics import cohen_kappa, f1, frame_accuracy
     from fact_clip.report.budget import boundary_distance, duration_icc
