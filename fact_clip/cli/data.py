@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ def check(
 
     Reads the mapping, every split (or the one of data.split=NAME), labels and features; the folder of an own data set
     as its recipe.yaml says, if there is one. The exit code is 1 if there is an error. Notes, such as a class that no
-    split trains, do not count; if nothing is found, stdout is empty.
+    split trains, do not count, and three of a kind are printed; if nothing is found, stdout is empty.
 
     \b
     Example:
@@ -65,8 +66,14 @@ def check(
         ]
         print(json.dumps(facts | {"findings": rows}, indent=2))
     else:
+        notes = Counter[str]()
         for finding in findings:
-            print(f"{'note' if finding.is_note else 'error'}: {finding.kind}: {finding.error}")
+            notes[finding.kind] += finding.is_note
+            if notes[finding.kind] <= SHOWN_NOTES:
+                print(f"{'note' if finding.is_note else 'error'}: {finding.kind}: {finding.error}")
+        for kind, count in notes.items():
+            if count > SHOWN_NOTES:
+                print(f"note: {kind}: and {count - SHOWN_NOTES} more (--json has all)")
         counts = f"{n_videos} videos, {n_splits} splits, {n_classes} classes"
         columns = "" if inspection.columns is None else f", {inspection.columns} columns"
         end = f"{_count(n_errors, 'error')}, {_count(n_notes, 'note')}" if findings else "no fault found"
@@ -182,7 +189,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
-SHOWN_NAMES, SHOWN_NOTES = 3, 3  # whose parts are printed; the recipe has all notes
+SHOWN_NAMES, SHOWN_NOTES = 3, 3  # whose parts are printed; notes of a kind
 
 
 def _readings(vocabulary: Vocabulary) -> str:

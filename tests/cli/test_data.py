@@ -69,6 +69,13 @@ def test_notes_are_no_errors(fact_clip, copy):
     assert "'person1_video1'" in answer.out
     assert "polish gear" in answer.out
     assert answer.err.endswith("; 0 errors, 2 notes\n")
+    for number in range(5):  # five more that are in no split
+        (copy / f"groundTruth/more{number}.txt").write_text("no action\n")
+    lines = fact_clip("data", "check", copy).out.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["coverage"] * 3 + ["never trained", "coverage"]
+    assert lines[-1] == "note: coverage: and 3 more (--json has all)"
+    for number in range(5):
+        (copy / f"groundTruth/more{number}.txt").unlink()
     (copy / "groundTruth" / "person2_video1.txt").unlink()
     answer = fact_clip("data", "check", copy, "--json")
     result = json.loads(answer.out)
