@@ -128,6 +128,17 @@ class Adaptation(_Body):
     epochs: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
+class Training(_Body):
+    """A training on the labels of the project: minutes that it may take, and the track.
+
+    `teach`: begin with the run in use, which learns names that it has not had; else a new model.
+    """
+
+    minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 5.0
+    track: Name = "main"
+    teach: bool = False
+
+
 class Comparison(_Body):
     """Two labellings: keys of uploads, "shown", "predicted", or names of tracks as "track NAME"."""
 

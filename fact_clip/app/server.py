@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -36,6 +36,7 @@ from fact_clip.app.guard import (
     error_line,
 )
 from fact_clip.app.imports import frame_names, read_tracks
+from fact_clip.app.learn import labelled, learn
 from fact_clip.app.page import Options, Page
 from fact_clip.app.project import ConflictError, Label, VideoEntry
 from fact_clip.app.training_set import TrainingSet, adapt_command, train
@@ -46,6 +47,7 @@ from fact_clip.core.paths import file_name
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.formats import ending_of as format_ending
 from fact_clip.inference.candidates import NONE_OF_THESE
+from fact_clip.report.budget import write_tables
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 
@@ -321,6 +323,17 @@ class Server:
             path, media_type="application/zip", filename=path.name, background=BackgroundTask(folder.cleanup)
         )
 
+    def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
+        """Answer how long, how often and when each action was labelled: as JSON, or as a table to download."""
+        tables = views.budget(self.page)
+        if format == "json":
+            return tables
+        folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
+        path = Path(folder.name) / f"time.{format}"
+        write_tables(path, tables)
+        done = BackgroundTask(folder.cleanup)
+        return FileResponse(path, media_type="application/octet-stream", filename=path.name, background=done)
+
     def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
         """Add a labelled video to the training set."""
         entry, training_set = self._video(video), self._training_set()
@@ -349,8 +362,7 @@ class Server:
         if self.page.options.run is None:
             raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
         with self.page.lock:
-            if self.page.training is not None and not self.page.training.ended:
-                raise InputError("adapt", "a training is under way", "wait for it")
+            self._check_idle()
             chosen, runs = self.engine.chosen, self.project.runs()
             start = runs[chosen][0] if chosen else self.page.options.run
             out = training_set.new_run()
@@ -366,6 +378,28 @@ class Server:
                 out.rmdir()
                 raise
         return {"command": shlex.join(command)}
+
+    def _check_idle(self) -> None:
+        if self.page.training is not None and not self.page.training.ended:
+            raise InputError("train", "a training is under way", "wait for it")
+
+    def train(self, body: requests.Training) -> Answer:
+        """Train a model on the labels of a track, or teach the run in use what it has not had."""
+        start = self.engine.chosen if body.teach else None
+        labelled(self.page, body.track)
+        if start is not None:
+            model = self.engine.model()
+            if model is None or model.scorer.run is None:
+                raise InputError("train", "there is no run to teach", "train a new model")
+            if not model.run.config.model.is_open:
+                raise InputError(
+                    "train", "this run can only output its own classes", "train a new model, which reads names"
+                )
+        with self.page.lock:
+            self._check_idle()
+            run = partial(learn, self.page, body.track, body.minutes, start)
+            self.page.training = self.page.queue.add(Job("training", run))
+        return {}
 
     def compare(self, video: str, body: requests.Comparison) -> Answer:
         """Compare two label files of a video, or one with what the page shows."""
@@ -429,7 +463,9 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("POST", "/settings", server.settings),
         ("GET", "/uncertain", server.uncertain),
         ("GET", "/export", server.export_all),
+        ("GET", "/summary", server.summary),
         ("POST", "/adapt", server.adapt),
+        ("POST", "/train", server.train),
         ("GET", video, server.video),
         ("PATCH", video, server.change_video),
         ("DELETE", video, server.remove_video),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -183,11 +183,23 @@ def adapt_command(start: Path, run: Run, root: Path, out: Path, epochs: int) -> 
 
 
 def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
-    """Run a command of `adapt_command` in a process of its own, and report the epochs that its log has.
+    """Run ``fact-clip train``, and report the epochs that its log has; see `run_command`."""
+    began = time.monotonic()
 
-    The process ends when the job is cancelled. A failure is an InputError with its last line.
+    def report() -> None:
+        done = _epochs_done(out)
+        left = f", {(time.monotonic() - began) * (epochs - done) / done:.0f} s left" if done else ""
+        job.report(done, epochs, f"epoch {done} of {epochs}{left}")
+
+    run_command(command, report)
+    job.report(epochs, epochs, "done")
+
+
+def run_command(command: Sequence[str], report: Callable[[], None]) -> None:
+    """Run a command of ours in a process of its own, which ends when `report` raises a CancelledError.
+
+    `report` is called twice a second. A failure is an InputError with the last line of the command.
     """
-    job.report(0, epochs, "starting")
     arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
     environment = {**os.environ, PARENT: str(os.getpid())}  # however the page ends, its training ends with it
     with (
@@ -196,7 +208,7 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
     ):
         try:
             while process.poll() is None:
-                job.report(*_epochs_done(out, epochs))
+                report()
                 time.sleep(_POLL)
         except CancelledError:
             process.terminate()
@@ -209,15 +221,12 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
         lines = [line for line in output.read().splitlines() if line.strip()]
     if process.returncode:
         last = lines[-1].removeprefix("fact-clip: ") if lines else f"exit code {process.returncode}"
-        raise InputError("fact-clip train", last)
-    job.report(epochs, epochs, "done")
+        raise InputError(" ".join(command[:2]), last)
 
 
-def _epochs_done(out: Path, epochs: int) -> tuple[int, int, str]:
-    """Epochs in the log of a run folder, epochs in all, and the last loss."""
+def _epochs_done(out: Path) -> int:
+    """Epochs in the log of a run folder."""
     try:
-        lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        row = json.loads(lines[-1])
-        return int(row["epoch"]), epochs, f"loss {row['total']:.3f}"
+        return int(json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["epoch"])
     except (OSError, ValueError, IndexError, KeyError):
-        return 0, epochs, "starting"
+        return 0

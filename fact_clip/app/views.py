@@ -22,6 +22,7 @@ from fact_clip.core.clock import Clock
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
 from fact_clip.formats import FORMATS, ending_of
+from fact_clip.report.budget import Stretch, time_budget, transitions
 from fact_clip.report.colours import class_colours
 
 LEAST_CERTAIN = 30
@@ -39,6 +40,7 @@ def state(page: Page) -> dict[str, Any]:
         "model": {
             "title": _title(page),
             "exists": model is not None,
+            "can_learn": model is not None and model.scorer.run is not None and model.run.config.model.is_open,
             "chosen": engine.chosen,
             "models": ["", *project.runs()],
         },
@@ -217,6 +219,23 @@ def export_files(page: Page, folder: Path, formats: Iterable[str], background: b
                 path = folder / f"{name}{ending_of(kind)}"
                 segmentation(page, video, parts).save(path, with_background=background)
                 yield path
+
+
+def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
+    """Return how long, how often and when each action was labelled, on each track, and what follows what."""
+    parts, durations = dict[str, list[Stretch]](), dict[str, float]()
+    for entry in page.project.videos():
+        video = page.project.video(entry.id)
+        if video is None:
+            continue
+        tracks = page.project.tracks(video.id)
+        for track, labels in page.project.labels(video.id).items():
+            name = video.name if len(tracks) == 1 else f"{video.name}, {tracks[track]}"
+            name = f"{name} ({video.id})" if name in parts else name
+            times = video.times.tolist()
+            parts[name] = [(times[label.start], times[label.stop], label.label) for label in labels]
+            durations[name] = times[-1] - times[0]
+    return {"time": time_budget(parts, durations), "transitions": transitions(parts.values())}
 
 
 def comparison(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class User:
             jobs = [each["job"] for each in state["videos"]] + [state["training"]]
             if all(job is None or job["state"] in ("done", "failed") for job in jobs):
                 return state
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")

@@ -187,6 +187,7 @@ function show(found) {
 	$("advanced").hidden = $("command-box").hidden = $("accept").hidden = !exists;
 	$("training-set").hidden = !state.training_set;
 	$("adapt-box").hidden = !state.can_adapt;
+	$("teach").hidden = !state.model.can_learn;
 	if (!video) {
 		$("empty-text").textContent = state.videos.length ? "Choose a video on the left." : "Nothing is here yet.";
 	}
@@ -240,7 +241,7 @@ function showSettings() {
 
 function showTraining() {
 	const job = state.training, bar = $("training");
-	$("adapt").disabled = job && !["done", "failed"].includes(job.state);
+	for (const id of ["adapt", "train", "teach"]) $(id).disabled = job && !["done", "failed"].includes(job.state);
 	bar.hidden = !job || job.state === "failed";
 	if (!job) return;
 	Object.assign(bar, {max: Math.max(job.total, 1), value: job.done});
@@ -725,12 +726,31 @@ $("add").onclick = () => tried(async () => {
 	await refresh();
 });
 
+const train = (teach) => tried(async () => {
+	await ask("/api/train", "POST", {minutes: Number($("minutes").value), track: video.tracks[row].name, teach});
+	await refresh();
+	poll();
+});
+$("train").onclick = () => train(false);
+$("teach").onclick = () => train(true);
+
 $("adapt").onclick = () => tried(async () => {
 	const found = await ask("/api/adapt", "POST", {epochs: Number($("epochs").value)});
 	$("saved").textContent = `The same on the command line: ${found.command}`;
 	await refresh();
 	poll();
 });
+
+$("budget").onclick = () => tried(async () => {
+	const {time} = await ask("/api/summary");
+	const HEAD = {video: "Video", action: "Action", seconds: "Seconds", share: "%", count: "Number", mean: "Mean", deviation: "SD", first: "First"};
+	const cell = (value) => typeof value === "number" && !Number.isInteger(value) ? value.toFixed(2) : value ?? "–";
+	$("budget-table").tHead.replaceChildren(node("tr", {}, ...Object.values(HEAD).map((textContent) => node("th", {scope: "col", textContent}))));
+	$("budget-table").tBodies[0].replaceChildren(...time.map((one) =>
+		node("tr", {}, ...Object.keys(HEAD).map((key) => node("td", {textContent: cell(one[key])})))));
+	$("budget-table").hidden = false;
+});
+for (const kind of ["csv", "xlsx"]) $(`budget-${kind}`).onclick = () => tried(() => download(`/api/summary?format=${kind}`));
 
 // --- two labellings ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+"""Many clients on one project, and any request that the schema allows: what was acknowledged is there, once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from fact_clip.app.project import Project
+
+ROOT = Path(__file__).parents[2]
+CLIENTS, SECONDS = 15, 5.0
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def served(text_run, tmp_path):
+    """The port and the project of a page in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.app.serve", str(text_run), str(tmp_path / "project"), str(tmp_path / "set")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port, token = process.stdout.readline().split()
+            yield f"http://127.0.0.1:{port}", token, tmp_path
+        finally:
+            process.kill()
+
+
+def test_what_many_clients_were_told_is_stored_is_there_once(served, rows):
+    address, token, folder = served
+    width = np.load(rows).shape[1]
+    until = time.monotonic() + SECONDS
+
+    def client(number: int) -> list[tuple[str, str]]:
+        """Videos that were added to the training set, by name, and their only action."""
+        rng, added = np.random.default_rng(number), list[tuple[str, str]]()
+        with httpx.Client(base_url=address, timeout=60) as browser:
+
+            def ask(method, path, **how):
+                while (answer := browser.request(method, path, **how)).status_code == 503:
+                    time.sleep(0.1)
+                assert answer.status_code == 200, answer.text
+                return answer.json()
+
+            assert browser.get("/", params={"token": token}).status_code == 200
+            while time.monotonic() < until:
+                path = folder / f"{number}.npy"
+                np.save(path, rng.standard_normal((12, width)).astype(np.float32))
+                key = ask("POST", "/api/files", params={"name": "video.npy"}, content=path.read_bytes())["file"]
+                video = ask("POST", "/api/videos", json={"files": [key]})["video"]
+                track = ask("GET", f"/api/videos/{video}")["tracks"][0]["id"]
+                name = f"action {number} {len(added)}"
+                segment = {"start": 0, "stop": 12, "label": name}
+                ask("PUT", f"/api/videos/{video}/segments", json={"track": track, "revision": 0, "segments": [segment]})
+                stored = ask("POST", f"/api/videos/{video}/training-set", json={"only_corrected": True})
+                added.append((stored["name"], name))
+        return added
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        added = [entry for entries in pool.map(client, range(CLIENTS)) for entry in entries]
+    assert len(added) >= CLIENTS
+    assert len({name for name, _ in added}) == len(added)
+    root = folder / "set"
+    assert sorted((root / "splits/train.split1.bundle").read_text().split()) == sorted(name for name, _ in added)
+    mapping = [line.split(" ", 1)[1] for line in (root / "mapping.txt").read_text().splitlines()]
+    assert {action for _, action in added} <= set(mapping)
+    assert len(set(mapping)) == len(mapping)
+    for name, action in added:
+        assert (root / "groundTruth" / f"{name}.txt").read_text() == f"{action}\n" * 12
+    project = Project(folder / "project")
+    tracks = [labels for video in project.videos() for labels in project.labels(video.id).values()]
+    stored = [label.label for labels in tracks for label in labels]
+    assert sorted(stored) == sorted(action for _, action in added)
+
+
+def test_no_request_of_the_schema_is_a_fault_of_the_server(opened, rows):
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    user = opened()()
+    video = user.add(rows)
+    user.label(video, (0, 5, "grasp shaft"))
+    schema = schemathesis.openapi.from_dict(user.ask("GET", "/api/openapi.json"))
+    quiet = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "derandomize": True}
+    for operation in (result.ok() for result in schema.get_all_operations()):
+        if operation.path.startswith(("/api/train", "/api/adapt")):  # they take minutes where they are valid
+            continue
+
+        @settings(max_examples=8, phases=[Phase.generate], **quiet)
+        @given(case=operation.as_strategy())
+        def ask(case):
+            if "video" in (case.path_parameters or {}):
+                case.path_parameters["video"] = video
+            case.headers = {**(case.headers or {}), "host": "127.0.0.1:8000"}
+            how = case.as_transport_kwargs(base_url="http://127.0.0.1:8000")
+            how.pop("cookies", None)
+            answer = user.client.request(**how)
+            assert answer.status_code < 500, (case.method, case.path, how, answer.text[:300])
+
+        ask()
+    user.client.post(f"/api/videos/{video}/restore")
+    assert user.ask("GET", f"/api/videos/{video}")["id"] == video
