@@ -83,8 +83,8 @@ def learn(page: Page, track: str, minutes: float, start: str | None, job: Job) -
     is_better = earlier is None or now["right"] >= earlier["right"]
     if is_better:
         page.project.set("model", out.name)
-    kept = "It is used from now on." if is_better else "The model before was better and is kept."
-    job.report(epochs, epochs, f"{in_words(figures)} {kept}")
+    outcome = "It is used from now on." if is_better else "The model before was better and is kept."
+    job.report(epochs, epochs, f"{in_words(figures)} {outcome}")
 
 
 def _new_folder(parent: Path) -> Path:
@@ -152,7 +152,7 @@ def measure(model: Segmenter, held: Sequence[Held]) -> dict[str, Any]:
 
     A segment is found where a predicted one of its name covers half of what both cover together.
     """
-    right, time, found, total = 0.0, 0.0, 0, 0
+    right, time, hits, total = 0.0, 0.0, 0, 0
     for path, rows, labels in held:
         features, clock = model.open(path)
         left_out = UNLABELLED, BACKGROUND, *model.vocabulary.background
@@ -163,19 +163,19 @@ def measure(model: Segmenter, held: Sequence[Held]) -> dict[str, Any]:
         candidates = model.choose(actions)
         prediction = model.decode(model.score(features, path, candidates, clock), candidates, DecodeSettings())
         predicted, truth = np.array(prediction.to_frames(), dtype=object), np.array(labels, dtype=object)
-        known, lengths = truth != UNLABELLED, np.diff(rows)
-        right += float(lengths[known & (truth == predicted)].sum())
-        time += float(lengths[known].sum())
+        labelled_rows, lengths = truth != UNLABELLED, np.diff(rows)
+        right += float(lengths[labelled_rows & (truth == predicted)].sum())
+        time += float(lengths[labelled_rows].sum())
         for segment in Segmentation.from_frames(labels):
             if segment.label in names:
                 total += 1
-                found += any(
+                hits += any(
                     part.label == segment.label
                     and 2 * (min(part.stop, segment.stop) - max(part.start, segment.start))
                     >= max(part.stop, segment.stop) - min(part.start, segment.start)
                     for part in prediction
                 )
-    return {"right": round(100 * right / max(time, 1e-9), 1), "found": found, "segments": total}
+    return {"right": round(100 * right / max(time, 1e-9), 1), "found": hits, "segments": total}
 
 
 def _trained(model: Segmenter) -> list[str]:
