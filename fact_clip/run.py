@@ -67,6 +67,7 @@ class RunFacts:
     transitions: tuple[tuple[_Index, _Index, Annotated[int, Field(ge=1)]], ...] = ()
     videos_a_step: Annotated[int, Field(ge=1)] | None = None  # of the training, over all its processes
     videos: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None  # `Dataset.digest` of the training
+    products: dict[str, str] | None = None  # what multiplied matrices in the training, on the CPU (`kernels.products`)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from fact_clip.models.branches import (
     pool_segments,
 )
 from fact_clip.models.heads import Candidates, HeadFactory
-from fact_clip.models.kernels import BidirectionalGRU
+from fact_clip.models.kernels import BidirectionalGRU, Linear, linear
 from fact_clip.models.output import BlockOutput, Segments
 
 
@@ -72,7 +72,7 @@ class _Block(nn.Module):
 
     def _build_segments(self, width: int, hidden: int, layers: int, head: HeadFactory) -> None:
         self.seg_update = BidirectionalGRU(width, hidden // 2, layers)
-        self.seg_combine = nn.Linear(2 * (hidden // 2), hidden)
+        self.seg_combine = Linear(2 * (hidden // 2), hidden)
         self.segment_head = head(hidden, False)
 
     def _encode_segments(self, features: Tensor, scores: Tensor, scene: Scene) -> tuple[Segments, Tensor, Tensor]:
@@ -129,7 +129,7 @@ class UpdateBlock(_Block):
         self.frame_branch = FRAME_BRANCHES[config.frame](config, None)
         self.frame_head, self.token_head = head(config.hidden, False), head(config.hidden, True)
         if pools:
-            self.sf_merge = nn.Sequential(nn.Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU())
+            self.sf_merge = nn.Sequential(Linear(config.frame_dim + input_dim, config.frame_dim), nn.ReLU())
 
     def forward(self, before: BlockOutput, scene: Scene) -> BlockOutput:
         """The previous block's output to this one's; N below is T, or S over segments."""
@@ -156,10 +156,10 @@ class UpdateBlock(_Block):
 
     def _merged(self, of_segments: Tensor, of_frames: Tensor, segments: Segments) -> Tensor:
         """``sf_merge`` of (B, S, F) and (B, T, D) to (B, T, F): segments are multiplied before they are repeated."""
-        linear = cast(nn.Linear, self.sf_merge[0])
-        first, second = linear.weight.split([of_segments.shape[-1], of_frames.shape[-1]], dim=1)
-        repeated = segments.to_frames(nn.functional.linear(of_segments, first))
-        return torch.relu_(nn.functional.linear(of_frames, second, linear.bias) + repeated)
+        merge = cast(nn.Linear, self.sf_merge[0])
+        first, second = merge.weight.split([of_segments.shape[-1], of_frames.shape[-1]], dim=1)
+        repeated = segments.to_frames(linear(of_segments, first))
+        return torch.relu_(linear(of_frames, second, merge.bias) + repeated)
 
 
 BLOCKS: dict[str, Callable[[BlockConfig, int, HeadFactory], nn.Module]] = {

@@ -23,8 +23,10 @@ from fact_clip.models.kernels import (
     Dropout,
     FrameConv,
     Kernels,
+    Linear,
     Taps,
     convolve,
+    linear,
     use_cpu_kernel,
 )
 from fact_clip.models.output import Segments
@@ -94,10 +96,10 @@ class CrossAttention(nn.Module):
 
     def __init__(self, x_dim: int, y_dim: int, hidden: int, out_dim: int, dropout: float) -> None:
         super().__init__()
-        self.X_K = nn.Linear(x_dim, hidden)
-        self.X_V = nn.Linear(x_dim, hidden)
-        self.Y_Q = nn.Linear(y_dim, hidden)
-        self.Y_W = nn.Linear(y_dim + hidden, out_dim)
+        self.X_K = Linear(x_dim, hidden)
+        self.X_V = Linear(x_dim, hidden)
+        self.Y_Q = Linear(y_dim, hidden)
+        self.Y_W = Linear(y_dim + hidden, out_dim)
         self.dropout = Dropout(dropout)
 
     def forward(self, y: Tensor, position: Tensor | None, context: Context) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,10 +119,10 @@ class CrossAttention(nn.Module):
         values = self.X_V(context.features)  # (B, N_x, H)
         of_y, of_attended = self.Y_W.weight.split([y.shape[-1], values.shape[-1]], dim=1)
         if self.training and self.dropout.p:
-            changed = nn.functional.linear(self.dropout(weights @ values), of_attended)
+            changed = linear(self.dropout(weights @ values), of_attended)
         else:
-            changed = weights @ nn.functional.linear(values, of_attended)  # (B, N_y, out)
-        return nn.functional.linear(self.dropout(y), of_y, self.Y_W.bias) + changed, weights, logits
+            changed = weights @ linear(values, of_attended)  # (B, N_y, out)
+        return linear(self.dropout(y), of_y, self.Y_W.bias) + changed, weights, logits
 
 
 def _products(many: Tensor, projection: nn.Linear, few: Tensor) -> Tensor:
@@ -141,8 +143,8 @@ class _DilatedLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, F) to (B, T, F); ``mask`` is (B, T, 1)."""
-        inside = self.conv_dilated(x if mask is None else x * mask)
-        x = self.dropout(self.conv_1x1(inside.relu_())).add_(x)
+        inside = self.conv_dilated(x if mask is None else x * mask, relu=True)
+        x = self.dropout(self.conv_1x1(inside)).add_(x)
         return x if self.norm is None else self.norm(x)
 
 
@@ -192,20 +194,20 @@ class MSTCNPlusPlus(CachesWeights):
         last = len(self.conv_fusion) - 1
         for layer in range(last + 1):
             x = x if real is None else x * real
-            step = self._layer(x, layer).relu_()  # (B, T, F)
+            step = self._layer(x, layer)  # (B, T, F)
             x = x + (step if layer == last else self.dropout(step))
         return self.conv_out(x)
 
     def _layer(self, x: Tensor, layer: int) -> Tensor:
-        """One layer before its ReLU, folded where that pays off."""
+        """ReLU of one layer, folded where that pays off."""
         modules = (self.conv_dilated_1[layer], self.conv_dilated_2[layer], self.conv_fusion[layer])
         first, second, fuse = (cast(FrameConv, module) for module in modules)
         if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
-            return fuse(torch.cat([first(x), second(x)], dim=-1))
+            return fuse(torch.cat([first(x), second(x)], dim=-1)).relu_()
         weights = [weight for module in modules for weight in module.parameters()]
         if use_cpu_kernel(x):
-            return self.cached(("taps", layer), weights, lambda: Taps.of(*_folded(first, second, fuse)))(x)
-        return convolve(x, *self.cached(("kernels", layer), weights, lambda: _folded(first, second, fuse)))
+            return self.cached(("taps", layer), weights, lambda: Taps.of(*_folded(first, second, fuse)))(x, relu=True)
+        return convolve(x, *self.cached(("kernels", layer), weights, lambda: _folded(first, second, fuse))).relu_()
 
 
 def _folded(first: FrameConv, second: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:
@@ -234,8 +236,8 @@ class _TokenLayer(nn.Module):
         self.multihead_attn = nn.MultiheadAttention(**attention, kdim=context_dim, vdim=context_dim)
         if self.crosses:
             self.norm3 = nn.LayerNorm(width)
-        self.linear1 = nn.Linear(width, config.feedforward)
-        self.linear2 = nn.Linear(config.feedforward, width)
+        self.linear1 = Linear(width, config.feedforward)
+        self.linear2 = Linear(config.feedforward, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = Dropout(config.dropout)
 
@@ -255,7 +257,7 @@ class _TokenLayer(nn.Module):
         return x + self.dropout(_multi_head(attention, query, key, context.features, context.mask, self.dropout))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return x + self.dropout(self.linear2(self.dropout(torch.relu(self.linear1(x)))))
+        return x + self.dropout(self.linear2(self.dropout(self.linear1(x, relu=True))))
 
 
 def _multi_head(
@@ -267,7 +269,7 @@ def _multi_head(
     else:
         weights = attention.in_proj_weight.chunk(3)
     projected = (
-        nn.functional.linear(x, weight, bias).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        linear(x, weight, bias).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
         for x, weight, bias in zip((query, key, value), weights, attention.in_proj_bias.chunk(3), strict=True)
     )
     q, k, v = projected  # (B, heads, N or K, A / heads)
@@ -278,7 +280,7 @@ def _multi_head(
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, heads, N, K)
         logits = logits if real is None else logits.masked_fill(~real, float("-inf"))
         attended = dropout(logits.softmax(-1)) @ v
-    return nn.functional.linear(attended.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias)
+    return linear(attended.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias)
 
 
 class TokenAttention(nn.Module):
@@ -292,7 +294,7 @@ class TokenAttention(nn.Module):
         width = context_dim if crosses else None
         self.layers = nn.ModuleList(_TokenLayer(config, width) for _ in range(config.action_layers))
         self.norm = nn.LayerNorm(config.action_dim) if crosses else nn.Identity()
-        self.out_linear = nn.Linear(config.action_dim, config.hidden)
+        self.out_linear = Linear(config.action_dim, config.hidden)
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor | None, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""
@@ -309,7 +311,7 @@ class TokenGRU(nn.Module):
         width = config.action_dim
         self.gru = BidirectionalGRU(width, width // 2, config.action_layers)
         self.layernorm = nn.LayerNorm(2 * (width // 2))
-        self.out_map = nn.Linear(2 * (width // 2), config.hidden)
+        self.out_map = Linear(2 * (width // 2), config.hidden)
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor | None, context: Context) -> Tensor:
         """(B, M, A) to (B, M, H)."""

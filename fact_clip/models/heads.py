@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fact_clip.core.errors import InputError
+from fact_clip.models.kernels import Linear, linear
 
 KEY_WIDTH = 64
 """Width in which the text head compares features and text."""
@@ -134,16 +135,16 @@ class TextHead(Head):
         super().__init__(width, classes, null)
         self.n_slots, evidence = classes.n_slots, classes.evidence_width
         self.fed = [slot for slot in range(self.n_slots) if not evidence or slot != classes.evidence_slot]
-        self.query = nn.Linear(width, self.n_slots * KEY_WIDTH)
+        self.query = Linear(width, self.n_slots * KEY_WIDTH)
         self.key = nn.Parameter(torch.empty(self.n_slots, KEY_WIDTH, classes.text_width))
         for slot in self.key:
             nn.init.orthogonal_(slot)
         self.absent = nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH))
         self.log_scale = nn.Parameter(torch.full((self.n_slots,), math.log(1 / 0.07)))
         self.null_key = nn.Parameter(torch.randn(self.n_slots, KEY_WIDTH) / math.sqrt(KEY_WIDTH)) if null else None
-        self.point = nn.Linear(width, evidence) if evidence else None
-        self.ask = nn.Linear(len(self.fed) * KEY_WIDTH, evidence, bias=False) if evidence else None
-        self.feed = nn.Linear(len(self.fed) * KEY_WIDTH + evidence, width)
+        self.point = Linear(width, evidence) if evidence else None
+        self.ask = Linear(len(self.fed) * KEY_WIDTH, evidence, bias=False) if evidence else None
+        self.feed = Linear(len(self.fed) * KEY_WIDTH + evidence, width)
 
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N, H), and evidence (B, N, E, O), to features (B, N, H) and scores (B, N, C or C+1)."""
@@ -177,7 +178,7 @@ class TextHead(Head):
         scores = scores + pointed @ objects.T + evidence.flatten(-2) @ sought.T
         probs = scores.softmax(-1)
         matched = (evidence @ (probs @ objects).unsqueeze(-1)).squeeze(-1)  # (B, N, E)
-        return x + (probs @ fed + nn.functional.linear(matched, of_evidence, self.feed.bias)), scores
+        return x + (probs @ fed + linear(matched, of_evidence, self.feed.bias)), scores
 
     def _word_scores(self, x: Tensor, keys: Tensor) -> Tensor:
         """(B, N, C or C+1) scores by the keys (C or C+1, S, P) alone."""
@@ -205,8 +206,8 @@ class SimilarityHead(TextHead):
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, replace(classes, evidence_width=0), null)
-        self.look = nn.Linear(width, classes.evidence_width)
-        self.feed_evidence = nn.Linear(classes.evidence_width, width, bias=False)
+        self.look = Linear(width, classes.evidence_width)
+        self.feed_evidence = Linear(classes.evidence_width, width, bias=False)
 
     def _forward(self, x: Tensor, text: Candidates, evidence: Tensor | None) -> tuple[Tensor, Tensor]:
         if evidence is None:
@@ -241,11 +242,11 @@ class FrameProjection(nn.Module):
     def __init__(self, input_dim: int, hidden: int, output_dim: int, dropout: float) -> None:
         super().__init__()
         self.projection = nn.Sequential(
-            nn.Linear(input_dim, hidden),
+            Linear(input_dim, hidden),
             nn.LayerNorm(hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, output_dim),
+            Linear(hidden, output_dim),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,8 +6,12 @@ other devices.
 
 from __future__ import annotations
 
+import math
+import platform
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import torch
@@ -68,38 +72,46 @@ Kernels = Sequence[tuple[Tensor, int]]
 
 @dataclass(frozen=True)
 class Taps:
-    """A sum of dilated convolutions, a matrix for each frame that is read: y[t] = bias + sum over k W_k x[t + o_k]."""
+    """A sum of dilated convolutions of one input: y[t] = bias + sum over k of W_k x[t + o_k], and ReLU of it if asked.
 
-    weight: Tensor  # (K, out, in)
-    offsets: tuple[int, ...]  # K distinct ones; 0 is among them
-    bias: Tensor  # (out,)
+    No offset is read twice, so two convolutions of three taps that share the middle one are five products a frame.
+    """
+
+    weights: tuple[Tensor, ...]  # (out, k, in) of each convolution
+    offsets: tuple[tuple[int, ...], ...]  # k of each, equally far apart and symmetric about 0
+    bias: Tensor | None  # (out,)
 
     @classmethod
     def of(cls, kernels: Kernels, bias: Tensor) -> Taps:
         """From the weights of convolutions of the same input."""
-        parts = [weight.permute(2, 0, 1).contiguous() for weight, _ in kernels]  # (taps, out, in) each
-        read = [
-            [(tap - len(part) // 2) * dilation for tap in range(len(part))]
-            for part, (_, dilation) in zip(parts, kernels, strict=True)
-        ]
-        if len(parts) == 1:
-            return cls(parts[0], tuple(read[0]), bias)
-        matrices: dict[int, Tensor] = {}
-        for part, offsets in zip(parts, read, strict=True):
-            for offset, matrix in zip(offsets, part, strict=True):
-                matrices[offset] = matrix if offset not in matrices else matrices[offset] + matrix
-        return cls(torch.stack(list(matrices.values())), tuple(matrices), bias)
+        parts: dict[int, Tensor] = {}
+        for weight, dilation in kernels:
+            part = weight.permute(0, 2, 1)  # (out, k, in)
+            parts[dilation] = parts[dilation] + part if dilation in parts else part
+        weights, offsets = list(parts.values()), [_offsets(part.shape[1], d) for d, part in parts.items()]
+        for index in range(1, len(weights)):  # the middle taps go to the first one
+            part, middle = weights[index], weights[index].shape[1] // 2
+            first = weights[0].shape[1] // 2
+            weights[0] = weights[0].index_add(1, torch.tensor([first]), part[:, middle : middle + 1])
+            weights[index] = torch.cat([part[:, :middle], part[:, middle + 1 :]], dim=1)
+            offsets[index] = offsets[index][:middle] + offsets[index][middle + 1 :]
+        return cls(tuple(weight.contiguous() for weight in weights), tuple(offsets), bias)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, T, in) to (B, T, out): a matrix product for each tap, straight from shifted views of ``x``."""
-        weight, bias = self.weight, self.bias
+    def __call__(self, x: Tensor, relu: bool = False) -> Tensor:
+        """(B, T, in) to (B, T, out)."""
+        weights, bias = self.weights, self.bias
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
-            x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+            x, weights = x.to(dtype), tuple(weight.to(dtype) for weight in weights)
+            bias = None if bias is None else bias.to(dtype)
         if not torch.is_grad_enabled():
-            return _by_taps(x, weight, bias, self.offsets)
-        result: Tensor = _ByTaps.apply(x, weight, bias, self.offsets)  # type: ignore[no-untyped-call]
+            return _sum_of_taps(x, weights, self.offsets, bias, relu)
+        result: Tensor = _SumOfTaps.apply(x, bias, relu, self.offsets, *weights)  # type: ignore[no-untyped-call]
         return result
+
+
+def _offsets(taps: int, dilation: int) -> tuple[int, ...]:
+    return tuple((tap - taps // 2) * dilation for tap in range(taps))
 
 
 def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
@@ -117,65 +129,230 @@ def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
     return total.transpose(1, 2)
 
 
-def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
-    """Frames t, and the frames t + offset, for which both are in the video."""
-    return slice(max(-offset, 0), frames - max(offset, 0)), slice(max(offset, 0), frames - max(-offset, 0))
-
-
-def _by_taps(x: Tensor, weight: Tensor, bias: Tensor, offsets: tuple[int, ...]) -> Tensor:
-    videos, frames, _ = x.shape
-    result = x.new_empty(videos, frames, weight.shape[1])
-    torch.addmm(bias, x.flatten(0, 1), weight[offsets.index(0)].T, out=result.flatten(0, 1))
-    for matrix, offset in zip(weight, offsets, strict=True):
-        if 0 < abs(offset) < frames:
-            here, there = _overlap(frames, offset)
-            result[:, here].baddbmm_(x[:, there], matrix.T.expand(videos, -1, -1))
-    return result
-
-
-class _ByTaps(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, offsets: tuple[int, ...]) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.offsets = offsets
-        return _by_taps(x, weight, bias, offsets)
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        videos, frames, _ = x.shape
-        grad = grad.contiguous()
-        flat, grad_weight, centre = grad.flatten(0, 1), torch.zeros_like(weight), ctx.offsets.index(0)
-        torch.mm(flat.T, x.flatten(0, 1), out=grad_weight[centre])
-        grad_x = (flat @ weight[centre]).unflatten(0, (videos, frames)) if ctx.needs_input_grad[0] else None
-        for tap, offset in enumerate(ctx.offsets):
-            if 0 < abs(offset) < frames:
-                here, there = _overlap(frames, offset)
-                if videos == 1:
-                    torch.mm(grad[0, here].T, x[0, there], out=grad_weight[tap])
-                else:
-                    torch.sum(grad[:, here].transpose(1, 2) @ x[:, there], 0, out=grad_weight[tap])
-                if grad_x is not None:
-                    grad_x[:, there].baddbmm_(grad[:, here], weight[tap].expand(videos, -1, -1))
-        return grad_x, grad_weight, flat.sum(0), None
-
-
 class FrameConv(CachesWeights, nn.Conv1d):
     """A convolution over time, (B, T, in) to (B, T, out), with zeros beyond the ends; weights as in ``nn.Conv1d``."""
 
     def __init__(self, input_dim: int, output_dim: int, taps: int = 1, dilation: int = 1, groups: int = 1) -> None:
         super().__init__(input_dim, output_dim, taps, padding=taps // 2 * dilation, dilation=dilation, groups=groups)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, in) to (B, T, out)."""
-        if self.groups > 1:
-            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """(B, T, in) to (B, T, out), and ReLU of it if asked."""
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
-        if use_cpu_kernel(x):
-            return self.cached("taps", self.parameters(), lambda: Taps.of(kernels, bias))(x)
-        return convolve(x, kernels, bias)
+        if self.groups == 1 and use_cpu_kernel(x):
+            return self.cached("taps", self.parameters(), lambda: Taps.of(kernels, bias))(x, relu)
+        grouped = self.groups > 1
+        result = super().forward(x.transpose(1, 2)).transpose(1, 2) if grouped else convolve(x, kernels, bias)
+        return result.relu_() if relu else result
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
+    """``nn.functional.linear`` (..., in) to (..., out), and ReLU of it if asked, multiplied as convolutions are."""
+    if use_cpu_kernel(x) and x.dim() > 1 and x.shape[:-1].numel() >= FEWEST_ROWS:
+        rows = x.reshape(1, -1, x.shape[-1])
+        return Taps((weight.unsqueeze(1),), ((0,),), bias)(rows, relu).view(*x.shape[:-1], len(weight))
+    result = nn.functional.linear(x, weight, bias)
+    return result.relu_() if relu else result
+
+
+class Linear(nn.Linear):
+    """``nn.Linear`` by :func:`linear`."""
+
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """(..., in) to (..., out)."""
+        return linear(x, self.weight, self.bias, relu)
+
+
+# --- products -------------------------------------------------------------------------------------------
+#
+# torch multiplies float32 matrices by a BLAS (MKL on x86), and convolves by oneDNN. On AMD's processors oneDNN is twice
+# as fast, on Intel's they are even, so both are tried. oneDNN plans each new length for a millisecond, so lengths are
+# rounded up to one of 16 an octave.
+
+FEWEST_ROWS = 32
+"""Frames or tokens below which a product is too small for a choice to matter."""
+
+WIDE = 256
+"""Output channels from which on a product is chosen apart."""
+
+_choice: dict[str, str] = {}  # "onednn" or "blas" for each "OPERATION WIDTH" that has been measured
+
+
+def products() -> dict[str, str]:
+    """What multiplies float32 matrices faster in this process, "onednn" or "blas" by operation and width.
+
+    It is measured now where it has not been; the version of torch and the processor stand beside it.
+    """
+    for operation in ("forward", "weights"):
+        for width in (1, WIDE):
+            _chosen(operation, width)
+    return {**_machine(), **_choice}
+
+
+def use_products(stored: dict[str, str]) -> None:
+    """Multiply as another process did, so that results are the same bit for bit; not on another processor."""
+    if _machine().items() <= stored.items():
+        _choice.update({key: name for key, name in stored.items() if key not in _machine()})
+
+
+def _machine() -> dict[str, str]:
+    return {"torch": torch.__version__, "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+
+
+def _chosen(operation: str, width: int) -> str:
+    key = f"{operation} {'wide' if width >= WIDE else 'narrow'}"
+    if key not in _choice:
+        _choice[key] = _measured(operation, 384 if width >= WIDE else 128)
+    return _choice[key]
+
+
+def _measured(operation: str, width: int) -> str:
+    """The faster one for five taps, in a few milliseconds. BLAS, which plans nothing, unless oneDNN wins a fifth."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise_"):
+        return "blas"
+    with torch.no_grad():
+        x = torch.ones(1, 512, width)
+        kernel = torch.ones(width, width, 3)
+        taps = Taps.of([(kernel, 1), (kernel, 8)], torch.zeros(width))
+        calls: dict[str, Callable[[], Any]] = {
+            "blas": partial(_blas_taps, x, taps.weights, taps.offsets, taps.bias, False),
+            "onednn": partial(_onednn_taps, x, taps.weights, taps.offsets, taps.bias, False),
+        }
+        if operation == "weights":
+            calls = {
+                "blas": partial(_blas_weights, x, x, taps.offsets),
+                "onednn": partial(_onednn_weights, x, x, taps.offsets),
+            }
+        seconds = dict.fromkeys(calls, math.inf)
+        for number in range(6):
+            for name, call in calls.items():
+                start = time.perf_counter()
+                call()
+                if number:  # the first one plans
+                    seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return "onednn" if 1.2 * seconds["onednn"] < seconds["blas"] else "blas"
+
+
+Offsets = tuple[tuple[int, ...], ...]
+
+
+def _sum_of_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
+    if x.shape[1] < FEWEST_ROWS or (x.dtype == torch.float32 and _chosen("forward", len(weights[0])) == "blas"):
+        return _blas_taps(x, weights, offsets, bias, relu)
+    return _onednn_taps(x, weights, offsets, bias, relu)
+
+
+def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
+    """Frames t, and the frames t + offset, for which both are in the video."""
+    return slice(max(-offset, 0), frames - max(offset, 0)), slice(max(offset, 0), frames - max(-offset, 0))
+
+
+def _blas_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
+    """A matrix product for each tap, straight from shifted views of ``x``."""
+    videos, frames, _ = x.shape
+    result = x.new_empty(videos, frames, len(weights[0]))
+    centre = weights[0][:, len(offsets[0]) // 2].T
+    if bias is None:
+        torch.mm(x.flatten(0, 1), centre, out=result.flatten(0, 1))
+    else:
+        torch.addmm(bias, x.flatten(0, 1), centre, out=result.flatten(0, 1))
+    for weight, part in zip(weights, offsets, strict=True):
+        for matrix, offset in zip(weight.unbind(1), part, strict=True):
+            if 0 < abs(offset) < frames:
+                here, there = _overlap(frames, offset)
+                result[:, here].baddbmm_(x[:, there], matrix.T.expand(videos, -1, -1))
+    return result.relu_() if relu else result
+
+
+def _rounded(frames: int) -> int:
+    """A number of frames that oneDNN plans for: one of 16 an octave."""
+    step = max(16, 2 ** (frames.bit_length() - 5))
+    return -(-frames // step) * step
+
+
+def _onednn_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
+    """A matrix product for one tap; else convolutions of (B, in, 1, T) in memory as (B, T, in), added up in place."""
+    ops = torch.ops.mkldnn  # what torch's compiler calls
+    videos, frames, width = x.shape
+    rows, output_dim = frames, len(weights[0])
+    if offsets == ((0,),):
+        matrix = weights[0].squeeze(1).contiguous()
+        result = ops._linear_pointwise(x.flatten(0, 1).contiguous(), matrix, bias, "relu" if relu else "none", [], "")
+    else:
+        rows = _rounded(frames)
+        if rows > frames:
+            padded = x.new_empty(videos, rows, width)
+            padded[:, :frames], padded[:, frames:] = x, 0
+            x = padded
+        images, result = x.contiguous().unsqueeze(1).permute(0, 3, 1, 2), None
+        parts = [part for part in zip(weights, offsets, strict=True) if len(part[1]) % 2 or part[1][-1] < frames]
+        for number, (weight, read) in enumerate(parts, start=1):
+            if read[-1] >= frames:
+                weight, read = weight[:, len(read) // 2, None], (0,)
+            kernel = weight.contiguous().unsqueeze(1).permute(0, 3, 1, 2)  # (out, in, 1, k)
+            sizes = [0, read[-1]], [1, 1], [1, read[1] - read[0] if len(read) > 1 else 1], 1
+            unary = "relu" if relu and number == len(parts) else None
+            if result is None:
+                result = ops._convolution_pointwise(images, kernel, bias, *sizes, unary or "none", [], "")
+            else:
+                ops._convolution_pointwise_.binary(result, images, kernel, None, *sizes, "add", None, unary, [], None)
+    # A tensor of its own and not a view, which autograd would not let anybody change in place.
+    shape, steps = (videos, frames, output_dim), (rows * output_dim, output_dim, 1)
+    return x.new_empty(0).set_(result.untyped_storage(), 0, shape, steps)
+
+
+def _blas_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
+    """The gradients of the weights, (out, k, in) each, from those of the result (B, T, out)."""
+    videos, frames, width = x.shape
+    parts = [grad.new_zeros(len(part), grad.shape[2], width) for part in offsets]  # (k, out, in) each
+    for part, into in zip(offsets, parts, strict=True):
+        for offset, out in zip(part, into, strict=True):
+            here, there = _overlap(frames, offset)
+            if abs(offset) >= frames:
+                continue
+            if videos == 1 or not offset:
+                torch.mm(grad[:, here].flatten(0, 1).T, x[:, there].flatten(0, 1), out=out)
+            else:
+                torch.sum(grad[:, here].transpose(1, 2) @ x[:, there], 0, out=out)
+    return [part.transpose(0, 1) for part in parts]
+
+
+def _onednn_weights(grad: Tensor, x: Tensor, offsets: Offsets) -> list[Tensor]:
+    """The same by one product over rows of all that a frame reads (B, T, K in), in two halves, one for each core."""
+    frames, rows = x.shape[1], _rounded(x.shape[1])
+    every = torch.tensor([offset for part in offsets for offset in part])
+    reach = max(part[-1] for part in offsets)
+    x = nn.functional.pad(x, (0, 0, reach, reach + rows - frames))
+    read = x.index_select(1, (torch.arange(rows).unsqueeze(1) + every + reach).flatten())  # (B, T K, in)
+    grad = nn.functional.pad(grad, (0, 0, 0, rows - frames))
+    x, grad = (tensor.reshape(2, 1, -1, width).permute(0, 3, 1, 2)
+               for tensor, width in ((read, len(every) * x.shape[2]), (grad, grad.shape[2])))  # fmt: skip
+    weight = grad.new_empty(grad.shape[1], x.shape[1], 1, 1)
+    fixed = None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+    total = torch.ops.aten.convolution_backward(grad, x, weight, *fixed)[1]
+    return list(total.view(len(total), len(every), -1).split([len(part) for part in offsets], dim=1))
+
+
+class _SumOfTaps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bias: Tensor | None, relu: bool, offsets: Offsets, *weights: Tensor) -> Tensor:
+        result = _sum_of_taps(x, weights, offsets, bias, relu)
+        ctx.save_for_backward(x, result if relu else None, *weights)
+        ctx.offsets = offsets
+        return result
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, result, *weights = ctx.saved_tensors
+        grad = grad.contiguous() if result is None else torch.ops.aten.threshold_backward(grad, result, 0).contiguous()
+        blas = x.shape[1] < FEWEST_ROWS or _chosen("weights", len(weights[0])) == "blas"
+        grad_weights = (_blas_weights if blas else _onednn_weights)(grad, x, ctx.offsets)
+        grad_x = None
+        if ctx.needs_input_grad[0]:  # offsets are symmetric: those of the gradient are the same ones, reversed
+            grad_x = _sum_of_taps(grad, [w.flip(1).permute(2, 1, 0) for w in weights], ctx.offsets, None, False)
+        grad_bias = grad.sum((0, 1)) if ctx.needs_input_grad[1] else None
+        return grad_x, grad_bias, None, None, *grad_weights
 
 
 # --- GRU ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import SimilarityConfig
-from fact_clip.models.kernels import FrameConv
+from fact_clip.models.kernels import FrameConv, Linear
 
 
 class SimilarityEvidence(nn.Module):
@@ -39,16 +39,16 @@ class SimilarityEvidence(nn.Module):
         self.register_buffer("centre", centre)
         self.map: nn.Linear | None = None
         if config.map:
-            self.map = nn.Linear(width, width)
+            self.map = Linear(width, width)
             nn.init.eye_(self.map.weight)
             nn.init.zeros_(self.map.bias)
         self.gain = width**0.5  # the cosine of two random vectors deviates by 1 / gain
         curves = slots * (3 + 2 * len(self.windows))
-        self.read = nn.Linear(curves, config.channels)
-        self.beside = nn.Linear(input_dim, config.channels, bias=False)
+        self.read = Linear(curves, config.channels)
+        self.beside = Linear(input_dim, config.channels, bias=False)
         layers = range(config.layers)
         self.dilated = nn.ModuleList(FrameConv(config.channels, config.channels, 3, 2**layer) for layer in layers)
-        self.mix = nn.ModuleList(nn.Linear(config.channels, config.channels) for _ in layers)
+        self.mix = nn.ModuleList(Linear(config.channels, config.channels) for _ in layers)
 
     def forward(self, x: Tensor, mask: Tensor | None, text: Tensor) -> Tensor:
         """(B, T, D), real frames (B, T) or None, and (C, S, W) to (B, T, E, C); zero for a candidate without words."""

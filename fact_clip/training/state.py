@@ -23,6 +23,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
+from fact_clip.models.kernels import products, use_products
 from fact_clip.run import Run, check_classes, check_vocabulary, classes_of
 from fact_clip.training.plan import Plan
 from fact_clip.weights import load_strictly, read_weights, save_weights
@@ -42,13 +43,15 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
     """
     if resume or not processes.is_main:
         run = _resumed(plan, out, processes.world)
+        use_products(run.products or {})
         return run, {**plan.texts, **_joint_space(run, plan.dataset)}
     began = ("last.safetensors", "model.safetensors")
     killed = (out / "run.json").is_file() and not any(path.name in began for path in out.rglob("*.safetensors"))
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not killed:  # one killed in its first epoch
         raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
     run = _new_run(plan, out)
-    run = replace(run, videos_a_step=plan.config.train.batch_size * processes.world, videos=plan.dataset.digest)
+    size, multiplied = plan.config.train.batch_size, products() if plan.device.type == "cpu" else None
+    run = replace(run, videos_a_step=size * processes.world, videos=plan.dataset.digest, products=multiplied)
     texts = {**plan.texts, **_joint_space(run, plan.dataset)}
     run.new_model(**texts)  # sizes that do not go together are reported here
     make_criterion(run, plan.dataset).null_weight(plan.config.model.tokens, plan.config.model.transcript)

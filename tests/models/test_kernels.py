@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from fact_clip.config import BlockConfig
+from fact_clip.models import kernels
 from fact_clip.models.branches import MSTCNPlusPlus
-from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv
+from fact_clip.models.kernels import BidirectionalGRU, Dropout, FrameConv, Linear, Taps
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +122,36 @@ def test_dropout_drops_its_share_and_scales_the_rest(p: float) -> None:
 def test_dropout_is_a_function_of_the_seed() -> None:
     first, again = ((torch.manual_seed(seed), Dropout(0.3)(torch.ones(100)))[1] for seed in (1, 1))
     assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize(("frames", "relu"), [(33, False), (100, True), (1000, True)])
+@pytest.mark.parametrize("dilations", [(3,), (1, 8), (8, 64), (4, 4)])
+def test_both_libraries_multiply_alike(frames: int, relu: bool, dilations: tuple[int, ...]) -> None:
+    """Sums of taps and their gradients by oneDNN and by BLAS; lengths that are rounded up, taps beyond the ends."""
+    x, bias = torch.randn(2, frames, 20), torch.randn(12)
+    taps = Taps.of([(torch.randn(12, 20, 3), dilation) for dilation in dilations], bias)
+    fixed = x, taps.weights, taps.offsets, bias, relu
+    torch.testing.assert_close(kernels._onednn_taps(*fixed), kernels._blas_taps(*fixed), rtol=1e-5, atol=1e-4)
+    grad = torch.randn(2, frames, 12)
+    pairs = zip(
+        kernels._onednn_weights(grad, x, taps.offsets), kernels._blas_weights(grad, x, taps.offsets), strict=True
+    )
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("library", ["onednn", "blas"])
+def test_a_linear_layer_is_that_of_torch(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_choice", dict.fromkeys(kernels.products(), library))
+    layer, x = Linear(9, 7), torch.randn(2, 3, 40, 9, requires_grad=True)
+    expected = torch.relu(nn.functional.linear(x, layer.weight, layer.bias))
+    same(layer(x, relu=True), expected, [x, layer.weight, layer.bias])
+
+
+def test_what_multiplied_is_used_again_on_the_same_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = kernels.products()
+    monkeypatch.setattr(kernels, "_choice", {})
+    kernels.use_products({**stored, "torch": "0.1"})
+    assert not kernels._choice
+    kernels.use_products({**stored, "forward wide": "onednn"})
+    assert kernels.products() == {**stored, "forward wide": "onednn"}
