@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from fact_clip.cli.console import Device, KeepGoing
+from fact_clip.cli.console import Device, KeepGoing, Precision
 from fact_clip.cli.model import (
     Actions,
     ActionsFile,
@@ -45,6 +45,7 @@ def app(
     encoder: Encoder = None,
     fps: Rate = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     prompts: Wording = "ensemble",
     window: Window = None,
     keep_going: KeepGoing = False,
@@ -99,6 +100,7 @@ def app(
             encoder=encoder,
             fps=fps,
             device=device,
+            precision=precision,
             prompts=prompts,
             window=window,
             keep_going=keep_going,
@@ -110,7 +112,7 @@ def app(
     store = Project(folder)
     names = typed or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
     store.add_actions(name for name in names if base is None or name not in base.vocabulary.background)
-    engine = Engine(store, base, lambda path: load(path, device), limits)
+    engine = Engine(store, base, lambda path: load(path, device, precision=precision), limits)
     page = make_app(engine, Options(host, _command(run, prompts, how), training_set, run, limits, recent))
     # The address holds the token, so that requests are not logged.
     config = uvicorn.Config(

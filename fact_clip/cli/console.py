@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -55,6 +55,10 @@ TrustEncoder = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[
+    Literal["auto", "float32", "bf16"],
+    typer.Option(help="auto: bf16 for an encoder of pictures where the device computes in it, float32 for the model."),
+]
 
 
 def with_decode_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, TrustEncoder, is_secondary, progress, table
+from fact_clip.cli.console import AsJson, Device, Precision, TrustEncoder, is_secondary, progress, table
 from fact_clip.cli.model import given_actions
 
 
@@ -34,6 +34,7 @@ def evaluate(
     ] = False,
     trust_encoder: TrustEncoder = False,
     device: Device = "auto",
+    precision: Precision = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Score a run on a split.
@@ -59,7 +60,12 @@ def evaluate(
         if Run.read(run, overrides or []).config.data.holdout is None:
             raise InputError(CommandOption("--plot"), f"{run} has no unseen classes", "train one with data.holdout")
     with progress("evaluating") as report:
-        how: dict[str, Any] = {"actions": actions, "device": device, "trust_encoder": trust_encoder}
+        how: dict[str, Any] = {
+            "actions": actions,
+            "device": device,
+            "trust_encoder": trust_encoder,
+            "precision": precision,
+        }
         result = training.evaluate(run, split, overrides or [], progress=report, **how)
     if is_secondary():
         return

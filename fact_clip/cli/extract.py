@@ -27,8 +27,8 @@ def extract(
     batch: Annotated[int, typer.Option(help="Pictures encoded together.")] = 32,
     device: Device = "auto",
     precision: Annotated[
-        Literal["float32", "bf16"], typer.Option(help="bf16 weights are twice as fast on many CPUs.")
-    ] = "float32",
+        Literal["auto", "float32", "bf16"], typer.Option(help="Default: bf16 where the device computes in it.")
+    ] = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the model; pays off over many videos.")] = False,
     keep_going: KeepGoing = False,
 ) -> None:
@@ -57,12 +57,12 @@ def extract(
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
     for option, chosen in (
         ("--device", device not in ("auto", "cpu")),
-        ("--precision", precision != "float32"),
+        ("--precision", precision != "auto"),
         ("--compile", compiled),
     ):
         if encoder == "grid" and chosen:
             raise InputError(CommandOption(option), "grid has no model that it could apply to", "leave it out")
-    settings = Settings(fps, precision, batch, keep_going)
+    settings = Settings(fps, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, within):
             extracted = extract_all(processes.share(listed), model, out, settings, progress=overall, within=within)

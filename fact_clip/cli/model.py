@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,6 +54,7 @@ def open_model(
     window: float | None,
     keep_going: bool,
     trust_encoder: bool = False,
+    precision: str = "auto",
 ) -> tuple[Segmenter, list[str] | None]:
     """Load the model of a run, or one without training; return it with the names that it is to look for.
 
@@ -67,9 +68,8 @@ def open_model(
         for option, default in (("--prompts", prompts == "ensemble"), ("--smoothing", smoothing == 1.0)):
             if not default:
                 raise InputError(CommandOption(option), "only --training-free reads it", "leave it out")
-        model = load(
-            run, device, encoder=encoder, fps=fps, window=window, keep_going=keep_going, trust_encoder=trust_encoder
-        )
+        how: dict[str, Any] = {"fps": fps, "window": window, "keep_going": keep_going}
+        model = load(run, device, encoder=encoder, trust_encoder=trust_encoder, precision=precision, **how)
         actions = [*model.vocabulary, *more] if more else actions
         model.choose(actions, settings)  # wrong names are the fault of no input
         return model, actions

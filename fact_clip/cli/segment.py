@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, KeepGoing, TrustEncoder, bars, names, with_decode_options
+from fact_clip.cli.console import AsJson, Device, KeepGoing, Precision, TrustEncoder, bars, names, with_decode_options
 from fact_clip.cli.extract import collect
 from fact_clip.cli.model import (
     Actions,
@@ -68,6 +68,7 @@ def segment(
     encoder: Encoder = None,
     fps: Rate = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     prompts: Wording = "ensemble",
     smoothing: Smoothing = 1.0,
     settings: DecodeSettings,
@@ -122,6 +123,7 @@ def segment(
         encoder=encoder,
         fps=fps,
         device=device,
+        precision=precision,
         prompts=prompts,
         smoothing=smoothing,
         window=window,

@@ -16,10 +16,11 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -29,7 +30,7 @@ from safetensors import SafetensorError
 
 from fact_clip.core import InputError
 from fact_clip.core.arguments import names_of
-from fact_clip.core.distributed import pick_device
+from fact_clip.core.distributed import pick_device, pick_precision
 from fact_clip.core.paths import expanded
 
 if TYPE_CHECKING:
@@ -57,15 +58,18 @@ class Runtime:
 
     Args:
         device: see `pick_device`.
-        precision: "bf16" keeps weights and activations in bfloat16, which doubles the speed on many CPUs.
+        precision: of pictures. "bf16" keeps weights and activations in bfloat16, which is several times as fast where
+            the device computes in it; "auto" takes it there. Text vectors are always in float32.
         compile: compile the image side with torch.compile, which pays off over many pictures.
     """
 
     device: str = "auto"
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: str = "auto"
     compile: bool = False
 
     def __post_init__(self) -> None:
+        if self.precision not in ("auto", "float32", "bf16"):
+            raise InputError("precision", f"no precision {self.precision!r}", "use auto, float32 or bf16")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
             raise InputError("device", f"no device {self.device!r}", "use auto, cpu, cuda, cuda:N or mps")
 
@@ -100,14 +104,17 @@ class Pretrained(ABC):
         return f"{start}; with HF_HUB_OFFLINE=1 only local copies are tried"
 
     @cached_property
+    def precision(self) -> str:
+        """Of pictures: "float32" or "bf16"."""
+        runtime = self._runtime
+        return pick_precision(runtime.precision, pick_device(runtime.device), "--precision", ("cpu", "cuda"))
+
+    @cached_property
     def model(self) -> Any:
         """The `torch.nn.Module`, on its device."""
-        import torch
-
         device = pick_device(self._runtime.device)
-        dtype = torch.bfloat16 if self._runtime.precision == "bf16" else torch.float32
         with self._loading():
-            return self._load().eval().to(device, dtype)
+            return self._load().eval().float().to(device)
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
@@ -168,10 +175,16 @@ class PictureModel(Pretrained):
     def _pictures(self) -> PictureSide:
         import torch
 
-        _ = self.model
+        side, model = self, self.model
+        if self.precision == "bf16":  # texts are encoded by the model itself
+            side = copy(self)
+            side.__dict__["model"] = (deepcopy(model) if isinstance(self, TextModel) else model).to(torch.bfloat16)
         with self._loading():
-            transform, features = self._picture_side()
-        return transform, torch.compile(features) if self._runtime.compile else features
+            transform, features = side._picture_side()
+        if self._runtime.compile:
+            features = torch.compile(features)
+        dtype = next(side.model.parameters()).dtype
+        return transform, lambda x: features(x.to(dtype))
 
     def load(self) -> None:
         """Load the weights now; an InputError says what to download and where to put it."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from fact_clip.config import Config, ModelConfig
 from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
-from fact_clip.core.distributed import pick_device
+from fact_clip.core.distributed import pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey
 from fact_clip.datasets.layout import unlabelled
 from fact_clip.decoding import (
@@ -54,6 +54,7 @@ class Scorer:
         window: frames that a model reads in one pass, 0 for all; None: as ``decode.window`` of the run says. A longer
             video goes through in windows that overlap, and all scores are decoded together; see docs/long_videos.md.
         trust_encoder: load an encoder that the run names by a path; whoever made the run chose that path.
+        precision: of the models' products: float32, bf16, or auto, which is float32.
 
     Attributes:
         settings: how the run decodes where nothing else is asked for.
@@ -66,9 +67,11 @@ class Scorer:
         *,
         window: int | None = None,
         trust_encoder: bool = False,
+        precision: str = "auto",
     ) -> None:
         self.run, self.calibration, self.confidence = loaded.run, loaded.calibration, loaded.confidence
         self.device = device if isinstance(device, torch.device) else pick_device(device, "device")
+        self.bf16 = pick_precision(precision, self.device, "--precision", ()) == "bf16"
         self.models: list[FACT] = [model.to(self.device).eval() for model in loaded.models]
         self.reader = CandidateReader(loaded, self.device, trust_encoder=trust_encoder)
         self.vocabulary, self.fps, config = self.run.vocabulary, self.run.fps, self.run.config
@@ -257,7 +260,9 @@ class Scorer:
         }  # (B, M)
         if lengths.min() < values.shape[1]:
             how["mask"] = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
-        batch = voters(model(values.to(self.device), **how), self.run.config.decode.blocks)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            output = model(values.to(self.device), **how)
+        batch = voters(output, self.run.config.decode.blocks)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]
 
 

@@ -47,12 +47,17 @@ class Segmenter:
         scorer: the models of a run, or the similarities of an image-text model.
         encoder: what turns videos into features; None: the encoder of the training features, where the run names it.
         extraction: how videos are read; None: at the rate of the run.
+        precision: of the encoder of the training features, see `Runtime`.
     """
 
     def __init__(
-        self, scorer: Scorer | SimilarityScorer, encoder: FrameEncoder | None = None, extraction: Settings | None = None
+        self,
+        scorer: Scorer | SimilarityScorer,
+        encoder: FrameEncoder | None = None,
+        extraction: Settings | None = None,
+        precision: str = "auto",
     ) -> None:
-        self.scorer, self._encoder = scorer, encoder
+        self.scorer, self._encoder, self.precision = scorer, encoder, precision
         self.extraction = extraction or Settings(fps=scorer.fps or Settings().fps)
 
     @property
@@ -225,7 +230,7 @@ class Segmenter:
                 problem = f"a video needs the encoder of the features that the run was trained on{name}"
                 raise InputError(video, problem, "name it with --encoder, or give the feature file")
             check_trust(self.run, name, self.scorer.reader.trust_encoder, "name it with --encoder, or ")
-            self._encoder = frame_encoder(name, Runtime(str(self.scorer.device)))
+            self._encoder = frame_encoder(name, Runtime(str(self.scorer.device), self.precision))
         return self._encoder
 
     def _confidence_among_all(
@@ -293,6 +298,7 @@ def load(
     window: float | None = None,
     keep_going: bool = False,
     trust_encoder: bool = False,
+    precision: str = "auto",
 ) -> Segmenter:
     """Return the segmenter of a run folder; nothing in the folder is executed.
 
@@ -304,6 +310,8 @@ def load(
         window: seconds of a video that the model reads in one pass; None: as ``decode.window`` of the run says.
         keep_going: take what decodes of a damaged video, with a warning.
         trust_encoder: load an encoder that the run names by a path (docs/security.md).
+        precision: float32, bf16, or auto: bf16 for an encoder of pictures where the device computes in it natively, and
+            float32 for the model.
 
     """
     extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
@@ -311,7 +319,7 @@ def load(
     run, torch_device = loaded.run, pick_device(device, "device")
     if fps is not None and run.fps not in (None, fps):
         raise InputError(CommandOption("--fps"), f"{fps:g}, but {run.path} was trained with {run.fps:g}")
-    frames = None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device)))
+    frames = None if encoder is None else frame_encoder(encoder, Runtime(str(torch_device), precision))
     if frames is not None and run.encoder not in (None, frames.name):
         raise InputError(CommandOption("--encoder"), f"{frames.name}, but {run.path} was trained with {run.encoder}")
     extraction = replace(extraction, fps=run.fps or extraction.fps)
@@ -325,8 +333,8 @@ def load(
         if window * rate < 2:
             problem = f"{window:g} seconds are less than two rows, at {rate:g} a second"
             raise InputError(CommandOption("--window"), problem)
-    scorer = Scorer(loaded, torch_device, window=rows, trust_encoder=trust_encoder)
-    return Segmenter(scorer, frames, extraction)
+    scorer = Scorer(loaded, torch_device, window=rows, trust_encoder=trust_encoder, precision=precision)
+    return Segmenter(scorer, frames, extraction, precision)
 
 
 @checked

@@ -27,6 +27,7 @@ from fact_clip.models.kernels import (
     Taps,
     convolve,
     linear,
+    product_dtype,
     use_cpu_kernel,
 )
 from fact_clip.models.output import Segments
@@ -206,7 +207,9 @@ class MSTCNPlusPlus(CachesWeights):
             return fuse(torch.cat([first(x), second(x)], dim=-1)).relu_()
         weights = [weight for module in modules for weight in module.parameters()]
         if use_cpu_kernel(x):
-            return self.cached(("taps", layer), weights, lambda: Taps.of(*_folded(first, second, fuse)))(x, relu=True)
+            return self.cached((product_dtype(), layer), weights, lambda: Taps.of(*_folded(first, second, fuse)))(
+                x, relu=True
+            )
         return convolve(x, *self.cached(("kernels", layer), weights, lambda: _folded(first, second, fuse))).relu_()
 
 

@@ -95,19 +95,28 @@ class Taps:
             weights[0] = weights[0].index_add(1, torch.tensor([first]), part[:, middle : middle + 1])
             weights[index] = torch.cat([part[:, :middle], part[:, middle + 1 :]], dim=1)
             offsets[index] = offsets[index][:middle] + offsets[index][middle + 1 :]
-        return cls(tuple(weight.contiguous() for weight in weights), tuple(offsets), bias)
+        return cls(tuple(weight.contiguous() for weight in weights), tuple(offsets), bias).cast()
+
+    def cast(self) -> Taps:
+        """The same in the precision of products here: bfloat16 under an autocast to it."""
+        if not torch.is_autocast_enabled("cpu"):
+            return self
+        dtype = product_dtype()
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return Taps(tuple(weight.to(dtype) for weight in self.weights), self.offsets, bias)
 
     def __call__(self, x: Tensor, relu: bool = False) -> Tensor:
         """(B, T, in) to (B, T, out)."""
-        weights, bias = self.weights, self.bias
-        if torch.is_autocast_enabled(x.device.type):
-            dtype = torch.get_autocast_dtype(x.device.type)
-            x, weights = x.to(dtype), tuple(weight.to(dtype) for weight in weights)
-            bias = None if bias is None else bias.to(dtype)
+        x = x.to(self.weights[0].dtype)
         if not torch.is_grad_enabled():
-            return _sum_of_taps(x, weights, self.offsets, bias, relu)
-        result: Tensor = _SumOfTaps.apply(x, bias, relu, self.offsets, *weights)  # type: ignore[no-untyped-call]
+            return _sum_of_taps(x, self.weights, self.offsets, self.bias, relu)
+        result: Tensor = _SumOfTaps.apply(x, self.bias, relu, self.offsets, *self.weights)  # type: ignore[no-untyped-call]
         return result
+
+
+def product_dtype() -> torch.dtype:
+    """What products are computed in here: float32, or bfloat16 under an autocast to it."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
 
 
 def _offsets(taps: int, dilation: int) -> tuple[int, ...]:
@@ -140,7 +149,7 @@ class FrameConv(CachesWeights, nn.Conv1d):
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
         if self.groups == 1 and use_cpu_kernel(x):
-            return self.cached("taps", self.parameters(), lambda: Taps.of(kernels, bias))(x, relu)
+            return self.cached(product_dtype(), self.parameters(), lambda: Taps.of(kernels, bias))(x, relu)
         grouped = self.groups > 1
         result = super().forward(x.transpose(1, 2)).transpose(1, 2) if grouped else convolve(x, kernels, bias)
         return result.relu_() if relu else result
@@ -150,17 +159,23 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     """``nn.functional.linear`` (..., in) to (..., out), and ReLU of it if asked, multiplied as convolutions are."""
     if use_cpu_kernel(x) and x.dim() > 1 and x.shape[:-1].numel() >= FEWEST_ROWS:
         rows = x.reshape(1, -1, x.shape[-1])
-        return Taps((weight.unsqueeze(1),), ((0,),), bias)(rows, relu).view(*x.shape[:-1], len(weight))
+        return Taps((weight.unsqueeze(1),), ((0,),), bias).cast()(rows, relu).view(*x.shape[:-1], len(weight))
     result = nn.functional.linear(x, weight, bias)
     return result.relu_() if relu else result
 
 
-class Linear(nn.Linear):
+class Linear(CachesWeights, nn.Linear):
     """``nn.Linear`` by :func:`linear`."""
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         """(..., in) to (..., out)."""
-        return linear(x, self.weight, self.bias, relu)
+        if not torch.is_autocast_enabled(x.device.type):
+            return linear(x, self.weight, self.bias, relu)
+        return linear(x, *self.cached(product_dtype(), self.parameters(), self._cast), relu)
+
+    def _cast(self) -> tuple[Tensor, Tensor | None]:
+        bias: Tensor | None = self.bias
+        return self.weight.to(product_dtype()), None if bias is None else bias.to(product_dtype())
 
 
 # --- products -------------------------------------------------------------------------------------------
@@ -237,9 +252,11 @@ Offsets = tuple[tuple[int, ...], ...]
 
 
 def _sum_of_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
-    if x.shape[1] < FEWEST_ROWS or (x.dtype == torch.float32 and _chosen("forward", len(weights[0])) == "blas"):
-        return _blas_taps(x, weights, offsets, bias, relu)
-    return _onednn_taps(x, weights, offsets, bias, relu)
+    of_onednn = x.dtype == torch.bfloat16 or (
+        x.dtype == torch.float32 and _chosen("forward", len(weights[0])) == "onednn"
+    )
+    chosen = _onednn_taps if of_onednn and x.shape[1] >= FEWEST_ROWS else _blas_taps
+    return chosen(x, weights, offsets, bias, relu)
 
 
 def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
@@ -346,7 +363,8 @@ class _SumOfTaps(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, result, *weights = ctx.saved_tensors
         grad = grad.contiguous() if result is None else torch.ops.aten.threshold_backward(grad, result, 0).contiguous()
-        blas = x.shape[1] < FEWEST_ROWS or _chosen("weights", len(weights[0])) == "blas"
+        exact = x.shape[1] < FEWEST_ROWS or x.dtype == torch.float64
+        blas = exact or _chosen("weights", len(weights[0])) == "blas"
         grad_weights = (_blas_weights if blas else _onednn_weights)(grad, x, ctx.offsets)
         grad_x = None
         if ctx.needs_input_grad[0]:  # offsets are symmetric: those of the gradient are the same ones, reversed

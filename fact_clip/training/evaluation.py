@@ -48,6 +48,7 @@ def evaluate(
     actions: Sequence[str] | None = None,
     device: str = "auto",
     trust_encoder: bool = False,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
@@ -66,11 +67,12 @@ def evaluate(
             name that the data set lacks.
         device: auto, cpu, cuda, cuda:N or mps.
         trust_encoder: load a text encoder that the run names by a path; one that `overrides` name is trusted.
+        precision: of the model's products: float32, bf16, or auto, which is float32.
 
     Returns:
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
-    scorer, dataset = open_run(run_dir, overrides, device)
+    scorer, dataset = open_run(run_dir, overrides, device, precision)
     scorer.reader.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
     if actions is None and scorer.run.config.model.is_open and any(map(_names_encoder, overrides)):
         logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
@@ -152,7 +154,9 @@ def _record(
     return Record(vocabulary, counts, versions, videos)
 
 
-def open_run(run_dir: str | Path, overrides: Sequence[str], device: str) -> tuple[Scorer, Dataset]:
+def open_run(
+    run_dir: str | Path, overrides: Sequence[str], device: str, precision: str = "auto"
+) -> tuple[Scorer, Dataset]:
     """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's.
 
     Raises:
@@ -177,7 +181,8 @@ def open_run(run_dir: str | Path, overrides: Sequence[str], device: str) -> tupl
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)
-    return Scorer(LoadedRun(run, loaded.models, calibration, confidence), torch_device), dataset
+    loaded = LoadedRun(run, loaded.models, calibration, confidence)
+    return Scorer(loaded, torch_device, precision=precision), dataset
 
 
 def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:

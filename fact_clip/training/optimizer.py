@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,29 +30,6 @@ def averaged(model: FACT, decay: float) -> AveragedModel:
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
     average.n_averaged.fill_(1)  # else the first step would replace the start instead of being averaged with it
     return average
-
-
-def pick_precision(setting: str, device: torch.device) -> str:
-    """ "float32" or "bf16"; "auto" takes bf16 where the device computes in it natively.
-
-    A CPU without bfloat16 instructions is 5 to 7 times slower in bf16 than in float32, so asking for it gets a warning.
-    """
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and cpu_has_bf16()
-    if setting == "bf16" and not native:
-        text = f"train.precision=bf16: this {device.type} does not compute in bfloat16 natively; float32 is faster"
-        warnings.warn(text, stacklevel=2)
-    if setting == "auto":
-        return "bf16" if native and device.type == "cuda" else "float32"
-    return setting
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the CPU has instructions that multiply bfloat16 (AVX-512 BF16, AMX, or those of ARM)."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
 
 
 def lr_factor(settings: TrainConfig, epoch: float) -> float:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from fact_clip.config import Config
 from fact_clip.core import InputError
 from fact_clip.core.arguments import checked
-from fact_clip.core.distributed import Processes, pick_device
+from fact_clip.core.distributed import Processes, pick_device, pick_precision
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import read_text
 from fact_clip.core.messages import printable
@@ -39,7 +39,7 @@ from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.ensemble import members_beside
 from fact_clip.training.evaluation import Progress, validate
 from fact_clip.training.logs import FileLog, Logger, make_logger
-from fact_clip.training.optimizer import averaged, lr_factor, make_optimizer, numerics, pick_precision
+from fact_clip.training.optimizer import averaged, lr_factor, make_optimizer, numerics
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.state import (
     TrainingState,
@@ -176,7 +176,7 @@ class Trainer:
     ) -> None:
         self.run, self.dataset, self.settings, self.after_step = run, dataset, run.config.train, after_step
         self.device = pick_device(self.settings.device, "train.device")
-        self.bf16 = pick_precision(self.settings.precision, self.device) == "bf16"
+        self.bf16 = pick_precision(self.settings.precision, self.device, "train.precision") == "bf16"
         self.model = run.new_model(**texts).to(self.device)
         if run.config.train.init is not None:
             load_start(self.model, run.config)

@@ -43,7 +43,6 @@ class Settings:
 
     Args:
         fps: rows per second.
-        precision: of the encoder (`Runtime.precision`); features of another precision count as other features.
         batch: pictures encoded together.
         keep_going: take what decodes of a damaged file, with a warning.
 
@@ -52,7 +51,6 @@ class Settings:
     """
 
     fps: float = 5.0
-    precision: str = "float32"
     batch: int = 32
     keep_going: bool = False
 
@@ -142,7 +140,7 @@ def extract(
     expected = round((info.seconds or 0) * chosen.fps)
     if info.fps and chosen.fps > 1.01 * info.fps:  # 30 of 29.97 are no mistake
         logger.warning("%s: %g rows a second of %.4g pictures a second, so rows repeat", video, chosen.fps, info.fps)
-    identity = {"format": FORMAT, "encoder": encoder.name, "precision": chosen.precision, "fps": chosen.fps}
+    identity = {"format": FORMAT, "encoder": encoder.name, "precision": precision_of(encoder), "fps": chosen.fps}
     damage: str | None = None
     part = inside(target.parent, f"{target.stem}.part")
     for written_path in (target, part, inside(target.parent, f"{target.stem}.json")):
@@ -208,6 +206,11 @@ def describe(features: str | Path) -> dict[str, Any]:
     return facts
 
 
+def precision_of(encoder: FrameEncoder) -> str:
+    """The precision that an encoder computes in; features of another one count as other features."""
+    return str(getattr(encoder, "precision", "float32"))
+
+
 def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settings: Settings) -> bool:
     """Whether `out` holds complete features that this encoder made from this very file at this rate."""
     video = Path(video)
@@ -216,7 +219,7 @@ def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settin
         facts = describe(target)
         if facts["damage"] is not None and not settings.keep_going:
             return False
-        if (encoder.name, settings.precision, settings.fps) != (facts["encoder"], facts["precision"], facts["fps"]):
+        if (encoder.name, precision_of(encoder), settings.fps) != (facts["encoder"], facts["precision"], facts["fps"]):
             return False
         shape = (facts["n_frames"], facts["dim"])
         return np.load(target, mmap_mode="r").shape == shape and _same_file(video, facts["source"])

@@ -22,6 +22,9 @@ def offline(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
+EXACT = Runtime(precision="float32")
+
+
 def encoded(encoder, images=IMAGES) -> np.ndarray:
     return encoder.encode_images(np.stack([encoder.prepare(image) for image in images]))
 
@@ -87,8 +90,8 @@ def test_open_clip_is_the_image_half_of_the_model(open_clip_folder):
     model, _, preprocess = open_clip.create_model_and_transforms("tiny-clip", str(weights))
     with torch.no_grad():
         expected = model.eval().encode_image(torch.stack([preprocess(Image.fromarray(each)) for each in IMAGES]))
-    from_file = frame_encoder(f"clip:tiny-clip/{weights}")
-    from_folder = frame_encoder(f"clip:local-dir:{open_clip_folder}")
+    from_file = frame_encoder(f"clip:tiny-clip/{weights}", EXACT)
+    from_folder = frame_encoder(f"clip:local-dir:{open_clip_folder}", EXACT)
     for encoder in (from_file, from_folder):
         np.testing.assert_allclose(encoded(encoder), expected.numpy(), atol=1e-5)
     assert re.fullmatch(r"clip:tiny-clip/open_clip_model\.safetensors@[0-9a-f]{16}", from_file.name)
@@ -99,7 +102,7 @@ def test_bf16_weights_are_near(open_clip_folder):
     exact, near = (encoded(frame_encoder(spec, Runtime(precision=kind))) for kind in ("float32", "bf16"))
     assert near.dtype == np.float32
     cosines = (exact * near).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
-    assert (cosines > 0.99).all()
+    assert (cosines >= 0.999).all()
     assert np.abs(exact - near).max() > 0
 
 
@@ -115,7 +118,9 @@ def test_transformers_clip_is_the_image_half_of_the_model(clip_folder):
     with torch.no_grad():
         inner = model.vision_model(pixel_values=pixels).pooler_output
         expected = model.visual_projection(inner)
-    np.testing.assert_allclose(encoded(frame_encoder(f"transformers:{clip_folder}")), expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        encoded(frame_encoder(f"transformers:{clip_folder}", EXACT)), expected.numpy(), atol=1e-5
+    )
 
 
 def test_a_timm_backbone_from_a_file(tmp_path):
@@ -125,7 +130,7 @@ def test_a_timm_backbone_from_a_file(tmp_path):
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=10).eval()
     torch.save(model.state_dict(), tmp_path / "w.pt")
-    encoder = frame_encoder(f"timm:test_resnet/{tmp_path / 'w.pt'}")
+    encoder = frame_encoder(f"timm:test_resnet/{tmp_path / 'w.pt'}", EXACT)
     rows = encoded(encoder)
     settings = timm.data.resolve_model_data_config(model)
     assert encoder.prepare(IMAGES[0]).shape == settings["input_size"]
@@ -142,7 +147,7 @@ def test_a_torchvision_backbone_from_a_file(tmp_path):
     torch.manual_seed(0)
     model = models.shufflenet_v2_x0_5().eval()
     torch.save(model.state_dict(), tmp_path / "w.pt")
-    encoder = frame_encoder(f"torchvision:shufflenet_v2_x0_5/{tmp_path / 'w.pt'}")
+    encoder = frame_encoder(f"torchvision:shufflenet_v2_x0_5/{tmp_path / 'w.pt'}", EXACT)
     rows = encoded(encoder)
     assert rows.shape == (3, 1024)
     with torch.no_grad():

@@ -193,9 +193,7 @@ def test_the_text_side_runs_where_it_is_told(open_clip_folder, monkeypatch):
             text_encoder(spec, device="cuda:0").encode_texts(TEXTS)
     half = frame_encoder(f"clip:local-dir:{open_clip_folder}", Runtime("cpu", "bf16"))
     exact = text_encoder(f"open_clip:local-dir:{open_clip_folder}", "cpu").encode_texts(TEXTS)
-    cosines = (half.encode_texts(TEXTS) * exact).sum(axis=1)
-    assert (cosines > 0.99).all()
-    assert (half.encode_texts(TEXTS) != exact).any()
+    np.testing.assert_array_equal(half.encode_texts(TEXTS), exact)  # bf16 is for pictures
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fact_clip.training import optimizer, train
-from fact_clip.training.optimizer import pick_precision
+from fact_clip.core import distributed
+from fact_clip.core.distributed import pick_precision
+from fact_clip.training import train
 
 from .runs import log_of, weights
 
@@ -28,7 +29,7 @@ HEADS = {
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_training_in_bf16_starts_where_that_in_float32_starts(head, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(optimizer, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(distributed, "cpu_has_bf16", lambda: True)
     losses = {}
     for precision in ("float32", "bf16"):
         one = dict(HEADS[head], train={"epochs": 2, "precision": precision})
@@ -41,19 +42,19 @@ def test_a_training_in_bf16_starts_where_that_in_float32_starts(head, tiny, tmp_
 
 
 def test_auto_is_float32_without_a_gpu_that_has_bf16():
-    assert pick_precision("auto", CPU) == "float32"
-    assert pick_precision("float32", CPU) == "float32"
+    assert pick_precision("auto", CPU, "p") == "float32"
+    assert pick_precision("float32", CPU, "p") == "float32"
 
 
 def test_bf16_on_a_cpu_without_it_is_done_with_one_line_of_warning(monkeypatch):
-    monkeypatch.setattr(optimizer, "cpu_has_bf16", lambda: False)
-    with pytest.warns(UserWarning, match=r"train\.precision=bf16: this cpu .* float32 is faster") as found:
-        assert pick_precision("bf16", CPU) == "bf16"
+    monkeypatch.setattr(distributed, "cpu_has_bf16", lambda: False)
+    with pytest.warns(UserWarning, match="^p: this cpu") as found:
+        assert pick_precision("bf16", CPU, "p") == "bf16"
     assert len(found) == 1
-    monkeypatch.setattr(optimizer, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(distributed, "cpu_has_bf16", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pick_precision("bf16", CPU) == "bf16"
+        assert pick_precision("bf16", CPU, "p") == "bf16"
 
 
 @pytest.mark.parametrize(
@@ -63,5 +64,5 @@ def test_auto_takes_bf16_where_a_gpu_has_it(native, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = tuple(pick_precision(asked, torch.device("cuda")) for asked in ("auto", "bf16", "float32"))
+        found = tuple(pick_precision(asked, torch.device("cuda"), "p") for asked in ("auto", "bf16", "float32"))
     assert found == expected

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_what_counts_as_current(video, tmp_path):
     os.utime(path, (1, 1))  # touched, and still the same
     assert is_current(path, GRID, tmp_path, settings)
     assert not is_current(path, GRID, tmp_path, Settings(fps=6))
-    assert not is_current(path, GRID, tmp_path, Settings(precision="bf16"))
+    half = SimpleNamespace(name=GRID.name, precision="bf16")
+    assert not is_current(path, half, tmp_path, settings)
     assert not is_current(path, frame_encoder("timm:resnet18"), tmp_path, settings)
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1
