@@ -205,12 +205,11 @@ class MSTCNPlusPlus(CachesWeights):
         first, second, fuse = (cast(FrameConv, module) for module in modules)
         if torch.is_grad_enabled() and x.shape[0] * x.shape[1] <= 2 * x.shape[2]:
             return fuse(torch.cat([first(x), second(x)], dim=-1)).relu_()
-        weights = [weight for module in modules for weight in module.parameters()]
         if use_cpu_kernel(x):
-            return self.cached((product_dtype(), layer), weights, lambda: Taps.of(*_folded(first, second, fuse)))(
+            return self.cached((product_dtype(), layer), modules, lambda: Taps.of(*_folded(first, second, fuse)))(
                 x, relu=True
             )
-        return convolve(x, *self.cached(("kernels", layer), weights, lambda: _folded(first, second, fuse))).relu_()
+        return convolve(x, *self.cached(("kernels", layer), modules, lambda: _folded(first, second, fuse))).relu_()
 
 
 def _folded(first: FrameConv, second: FrameConv, fuse: FrameConv) -> tuple[Kernels, Tensor]:

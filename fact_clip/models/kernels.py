@@ -35,11 +35,11 @@ class CachesWeights(nn.Module):
     changed. A fused optimiser changes weights without a trace: after its step call ``eval``.
     """
 
-    def cached(self, key: Hashable, weights: Iterable[Tensor], make: Callable[[], T]) -> T:
-        """``make()``, which reads the ``weights``, or its former result."""
+    def cached(self, key: Hashable, modules: Iterable[nn.Module], make: Callable[[], T]) -> T:
+        """``make()``, which reads the weights of ``modules``, or its former result."""
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return make()
-        weights = list(weights)
+        weights = [weight for module in modules for weight in module.parameters()]
         if any(weight.is_inference() for weight in weights):  # torch does not count their changes
             return make()
         cache = self.__dict__.setdefault("_cached", {})
@@ -148,8 +148,10 @@ class FrameConv(CachesWeights, nn.Conv1d):
         """(B, T, in) to (B, T, out), and ReLU of it if asked."""
         assert self.bias is not None
         kernels, bias = [(self.weight, self.dilation[0])], self.bias
+        if self.kernel_size[0] == 1 and self.groups == 1 and use_cpu_kernel(x) and not torch.is_autocast_enabled("cpu"):
+            return linear(x, self.weight.squeeze(-1), bias, relu)
         if self.groups == 1 and use_cpu_kernel(x):
-            return self.cached(product_dtype(), self.parameters(), lambda: Taps.of(kernels, bias))(x, relu)
+            return self.cached(product_dtype(), [self], lambda: Taps.of(kernels, bias))(x, relu)
         grouped = self.groups > 1
         result = super().forward(x.transpose(1, 2)).transpose(1, 2) if grouped else convolve(x, kernels, bias)
         return result.relu_() if relu else result
@@ -157,7 +159,7 @@ class FrameConv(CachesWeights, nn.Conv1d):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
     """``nn.functional.linear`` (..., in) to (..., out), and ReLU of it if asked, multiplied as convolutions are."""
-    if use_cpu_kernel(x) and x.dim() > 1 and x.shape[:-1].numel() >= FEWEST_ROWS:
+    if use_cpu_kernel(x) and x.shape[:-1].numel() >= FEWEST_ROWS and _uses_onednn(x, len(weight)):
         rows = x.reshape(1, -1, x.shape[-1])
         return Taps((weight.unsqueeze(1),), ((0,),), bias).cast()(rows, relu).view(*x.shape[:-1], len(weight))
     result = nn.functional.linear(x, weight, bias)
@@ -171,7 +173,7 @@ class Linear(CachesWeights, nn.Linear):
         """(..., in) to (..., out)."""
         if not torch.is_autocast_enabled(x.device.type):
             return linear(x, self.weight, self.bias, relu)
-        return linear(x, *self.cached(product_dtype(), self.parameters(), self._cast), relu)
+        return linear(x, *self.cached(product_dtype(), [self], self._cast), relu)
 
     def _cast(self) -> tuple[Tensor, Tensor | None]:
         bias: Tensor | None = self.bias
@@ -252,11 +254,14 @@ Offsets = tuple[tuple[int, ...], ...]
 
 
 def _sum_of_taps(x: Tensor, weights: Sequence[Tensor], offsets: Offsets, bias: Tensor | None, relu: bool) -> Tensor:
-    of_onednn = x.dtype == torch.bfloat16 or (
-        x.dtype == torch.float32 and _chosen("forward", len(weights[0])) == "onednn"
-    )
-    chosen = _onednn_taps if of_onednn and x.shape[1] >= FEWEST_ROWS else _blas_taps
-    return chosen(x, weights, offsets, bias, relu)
+    of_onednn = x.shape[1] >= FEWEST_ROWS and _uses_onednn(x, len(weights[0]))
+    return (_onednn_taps if of_onednn else _blas_taps)(x, weights, offsets, bias, relu)
+
+
+def _uses_onednn(x: Tensor, width: int) -> bool:
+    if x.dtype == torch.float32 and product_dtype() == torch.float32:
+        return _chosen("forward", width) == "onednn"
+    return x.dtype != torch.float64
 
 
 def _overlap(frames: int, offset: int) -> tuple[slice, slice]:
@@ -398,7 +403,7 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
                 return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0]
             steps = torch.arange(x.shape[1])
             mirrored = torch.where(mask, lengths.unsqueeze(1) - 1 - steps, steps).unsqueeze(-1)  # (B, N, 1)
-            for weights in self.cached("layers", self.parameters(), self._layers):
+            for weights in self.cached("layers", [self], self._layers):
                 x = _both_directions(x, mirrored, *weights) * mask.unsqueeze(-1)
             return x
 

@@ -84,7 +84,7 @@ def test_what_is_kept_is_made_once() -> None:
     module, calls = FrameConv(3, 2).eval(), []
     for _ in range(2):
         with torch.no_grad():
-            module.cached("key", module.parameters(), lambda: calls.append(1))
+            module.cached("key", [module], lambda: calls.append(1))
     assert calls == [1]
 
 
