@@ -72,7 +72,7 @@ def test_train_then_teach(opened, tmp_path):
         videos.append((user.add(tmp_path / f"v{number}.npy", tmp_path / f"v{number}.json"), labels))
     for video, labels in videos[:4]:
         user.label(video, *labels)
-    user.ask("POST", "/api/train", json={"minutes": 0.4})
+    user.ask("POST", "/api/train", json={"minutes": 0.2})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]
     figures = state["runs"]["model-1"]
@@ -84,7 +84,7 @@ def test_train_then_teach(opened, tmp_path):
 
     for video, labels in videos[4:]:
         user.label(video, *labels)
-    user.ask("POST", "/api/train", json={"minutes": 0.15, "teach": True})
+    user.ask("POST", "/api/train", json={"minutes": 0.1, "teach": True})
     state = user.settle()
     assert state["training"]["state"] == "done", state["training"]
     assert state["runs"]["model-2"]["after"]["right"] >= state["runs"]["model-2"]["before"]["right"]
