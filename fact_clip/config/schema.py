@@ -338,8 +338,10 @@ class DecodeConfig(_Frozen):
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"
     )
-    gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="choice of gamma (docs/protocol.md)")
-    gamma_cost: Part = Field(0.15, description="rule 'cost': share of seen accuracy that may be lost")
+    gamma_rule: Literal["none", "cost", "harmonic", "both"] = Field(
+        "cost", description="choice of gamma (docs/protocol.md)"
+    )
+    gamma_cost: Part = Field(0.15, description="rules 'cost' and 'both': share of seen accuracy that may be lost")
 
 
 class TrainConfig(_Frozen):
@@ -362,7 +364,9 @@ class TrainConfig(_Frozen):
     members: int = Field(
         1, ge=1, le=100, description="models trained side by side with a seed each; their scores are averaged"
     )
-    member_parts: bool = Field(False, description="each member validates on another part of the videos")
+    member_parts: bool = Field(
+        False, description="members validate on videos, and hide auto-chosen classes, of their own"
+    )
     init: str | None = Field(None, description="run folder whose weights the training starts from (docs/app.md)")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")

@@ -109,9 +109,8 @@ class Dataset:
         learning, self.test = self.videos_of(holdout)
         frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
         groups = self._groups(learning)
-        if config.validation_unseen == "auto" and not holdout.validation_unseen and config.validation > 0:
-            chosen = choose_validation_unseen(self.vocabulary, holdout.unseen, frames, groups)
-            holdout = replace(holdout, validation_unseen=chosen)
+        if config.validation_unseen == "auto" and config.validation > 0:
+            holdout = replace(holdout, validation_unseen=self.validation_unseen_group(holdout, 0))
         self.holdout = holdout
         self.unseen = tuple(self.vocabulary.encode(holdout.unseen).tolist())
         self.validation_unseen = tuple(self.vocabulary.encode(holdout.validation_unseen).tolist())
@@ -133,6 +132,22 @@ class Dataset:
         self._hidden_in = dict.fromkeys(self.test, ())
         if self.hidden:
             self._hidden_in |= dict.fromkeys(self.validation, self.unseen)
+
+    def validation_unseen_group(self, holdout: Holdout, number: int) -> tuple[str, ...]:
+        """Return validation-unseen classes: group 0 is that of the holdout, if it names some, else chosen.
+
+        Group 1, 2, ... are chosen from the classes that no earlier group has, for the members of an ensemble; () where
+        no class is left that can be taken.
+        """
+        learning, chosen, group = self.videos_of(holdout)[0], list[str](), holdout.validation_unseen
+        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
+        for turn in range(number + 1):
+            if turn or not group:
+                group = choose_validation_unseen(
+                    self.vocabulary, holdout.unseen, frames, self._groups(learning), chosen
+                )
+            chosen += group
+        return group
 
     def _parts(self, groups: Mapping[str, str]) -> int:
         """Return how many parts of the training videos can validate in turn."""

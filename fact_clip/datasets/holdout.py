@@ -366,6 +366,7 @@ def choose_validation_unseen(
     unseen: Sequence[str],
     frames: Mapping[str, Mapping[int, int]],
     groups: Mapping[str, str] | None = None,
+    excluded: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Choose seen actions to hold out for the choice of settings, if any can be (docs/protocol.md, Validation).
 
@@ -381,6 +382,7 @@ def choose_validation_unseen(
         unseen: the classes of the test.
         frames: training and validation video -> class index -> frames.
         groups: video -> group, whose videos validate together; None: each video is one.
+        excluded: seen classes that are not taken.
     """
     hidden = set(vocabulary.encode(unseen).tolist())
     counts, groups_of = np.zeros(len(vocabulary), np.int64), dict[int, set[str]]()  # of each class
@@ -400,7 +402,12 @@ def choose_validation_unseen(
         possible = []
         for support in rank(vocabulary, (*unseen, *chosen), counts, segments=videos):
             index, all_out = vocabulary.index(support.name), (*unseen, *chosen, support.name)
-            if support.classes < 1 or len(groups_of[index]) < MIN_GROUPS or counts[index] < MIN_FRAMES:
+            if (
+                support.name in excluded
+                or support.classes < 1
+                or len(groups_of[index]) < MIN_GROUPS
+                or counts[index] < MIN_FRAMES
+            ):
                 continue
             left = lost_factors(vocabulary, all_out, counts)
             fits = counts[index] <= budget and not any(left[name] for name in (*chosen, support.name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ GAMMA_RULES: dict[str, Callable[[SeenUnseenCurve, float], float]] = {
     "none": lambda curve, cost: 0.0,
     "cost": choose_gamma_by_cost,
     "harmonic": lambda curve, cost: choose_gamma_by_harmonic_mean(curve),
+    "both": lambda curve, cost: max(choose_gamma_by_cost(curve, cost), choose_gamma_by_harmonic_mean(curve)),
 }
 
 _SMOOTHING = 0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand
@@ -124,20 +125,36 @@ class Scored:
         return [np.log(np.maximum(table, np.finfo(table.dtype).tiny)) for table in tables]
 
 
-def curve_of(
-    parts: Sequence[Scored], calibration: Calibration, groups: Groups, gammas: Sequence[float] = GAMMAS
-) -> SeenUnseenCurve:
-    """S and U over some gammas, 0 among them, of all videos of the parts, decoded as in use."""
-    n_classes = max(len(part.vocabulary) for part in parts)
-    total, right = np.zeros(n_classes, np.int64), np.zeros((len(gammas), n_classes), np.int64)
+@dataclass(frozen=True)
+class Part:
+    """Videos that some models have not learned, with the calibration and the class groups of these models."""
+
+    scored: Scored
+    calibration: Calibration
+    groups: Groups
+
+
+def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> SeenUnseenCurve:
+    """S and U over some gammas, 0 among them, of all videos of the parts, decoded as in use.
+
+    A class that is unseen in one part and seen in another counts in both means.
+    """
+    n = max(len(part.scored.vocabulary) for part in parts)
+    total, right = np.zeros(2 * n, np.int64), np.zeros((len(gammas), 2 * n), np.int64)  # seen, then unseen
+    left_out = set[int]()
     for part in parts:
-        for truth, predictions in zip(part.truth, part.with_gammas(calibration, gammas), strict=True):
-            judged = truth >= 0
-            total += np.bincount(truth[judged], minlength=n_classes)
+        unseen, background, others = part.groups
+        left_out |= {*background}
+        for truth, predictions in zip(
+            part.scored.truth, part.scored.with_gammas(part.calibration, gammas), strict=True
+        ):
+            judged = (truth >= 0) & ~np.isin(truth, [*others])
+            counted = np.where(np.isin(truth, [*unseen]), truth + n, truth)
+            total += np.bincount(counted[judged], minlength=2 * n)
             for class_hits, hits in zip(right, predictions == truth, strict=True):  # a gamma each
-                class_hits += np.bincount(truth[judged & hits], minlength=n_classes)
+                class_hits += np.bincount(counted[judged & hits], minlength=2 * n)
     counts = {gamma: FrameCounts.of_arrays(total, class_hits) for gamma, class_hits in zip(gammas, right, strict=True)}
-    return curve_of_counts(counts, *groups)
+    return curve_of_counts(counts, range(n, 2 * n), tuple(left_out))
 
 
 def calibrate_run(run: Run, dataset: Dataset, device: torch.device | str) -> Calibration:
@@ -150,14 +167,17 @@ def judges(
 ) -> tuple[list[Scorer], list[Dataset]]:
     """What decodes the validation videos of a run, and for each the data with these videos.
 
-    Members with validation videos of their own are asked one by one, each on the videos that it did not learn.
+    Members with validation videos, and validation-unseen classes, of their own are asked one by one, each on the videos
+    that it did not learn.
     """
     if not run.config.train.member_parts:
         return [Scorer(LoadedRun(run, run.models(), calibration), device)], [dataset]
     scorers, datasets = [Scorer(LoadedRun(run, [run.model()], calibration), device)], [dataset]
     for member in map(Run.read, member_folders(run.path, run.config.train.members)):
         # The configuration of the run, whose decoding may have been overridden, with the member's validation videos.
-        data = run.config.data.model_copy(update={"validation_part": member.config.data.validation_part})
+        chosen = member.config.data
+        update = {"validation_part": chosen.validation_part, "validation_unseen": chosen.validation_unseen}
+        data = run.config.data.model_copy(update=update)
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
         scorers.append(Scorer(loaded, device))
@@ -169,7 +189,8 @@ def calibrate(scorers: Sequence[Scorer], datasets: Sequence[Dataset]) -> Calibra
     """Gamma by the rule and the prior of the configuration, from validation videos and training labels alone.
 
     Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes
-    all classes without training frames as rivals of the seen ones, since it reads S alone.
+    all classes without training frames as rivals of the seen ones, since it reads S alone. The members of an ensemble
+    may each have hidden other classes: a class that one of them has learned is seen where all are used.
 
     Args:
         scorers: the scorer that is used later; or the members of an ensemble with validation videos of their own.
@@ -180,24 +201,26 @@ def calibrate(scorers: Sequence[Scorer], datasets: Sequence[Dataset]) -> Calibra
     needs_model = config.gamma_rule != "none" or config.prior in ASKS_MODEL
     pairs = zip(scorers, datasets, strict=True) if needs_model else ()
     scored = [Scored(scorer, data, data.validation) for scorer, data in pairs]
-    start = _with_prior(uncalibrated(dataset, config.prior_weight), dataset, config.prior, scored)
+    start = _with_prior(uncalibrated(datasets, config.prior_weight), datasets, config.prior, scored)
     if config.gamma_rule == "none" or not dataset.validation:
         return start
-    occur = any(map(_show_unseen, datasets))
-    rivals, others = dataset.validation_unseen, dataset.unseen
-    rivals, others = (rivals, others) if occur else (others, rivals)
-    groups = (rivals, dataset.vocabulary.background_indices, others)
-    return replace(start, gamma=_choose_gamma(scored, start, groups, config))
+    occur, parts = any(map(_show_unseen, datasets)), list[Part]()
+    for part, data in zip(scored, datasets, strict=True):
+        rivals, others = data.validation_unseen, data.unseen
+        rivals, others = (rivals, others) if occur else (others, rivals)
+        alone = replace(start, seen=uncalibrated([data]).seen)
+        parts.append(Part(part, alone, (rivals, data.vocabulary.background_indices, others)))
+    return replace(start, gamma=_choose_gamma(parts, config))
 
 
-def _choose_gamma(scored: Sequence[Scored], start: Calibration, groups: Groups, config: DecodeConfig) -> float:
+def _choose_gamma(parts: Sequence[Part], config: DecodeConfig) -> float:
     """Gamma by the rule, first among `GAMMAS`, then between the neighbours of what was found there."""
     rule = GAMMA_RULES[config.gamma_rule]
-    index = GAMMAS.index(rule(curve_of(scored, start, groups), config.gamma_cost))
+    index = GAMMAS.index(rule(curve_of(parts), config.gamma_cost))
     below, above = GAMMAS[max(index - 1, 0)], GAMMAS[min(index + 1, len(GAMMAS) - 1)]
     fine = {0.0, GAMMAS[-1], *np.linspace(below, GAMMAS[index], _BETWEEN + 1).tolist()}
     fine |= set(np.linspace(GAMMAS[index], above, _BETWEEN + 1).tolist())
-    return rule(curve_of(scored, start, groups, sorted(fine)), config.gamma_cost)
+    return rule(curve_of(parts, sorted(fine)), config.gamma_cost)
 
 
 def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
@@ -215,19 +238,26 @@ def _show_unseen(dataset: Dataset) -> bool:
     return any(np.isin(dataset.labels(name), dataset.validation_unseen).any() for name in dataset.validation)
 
 
-def uncalibrated(dataset: Dataset, prior_weight: float = 0.0) -> Calibration:
-    """The seen classes and the frames of each factor; only the prior of the factors is taken off."""
-    seen = tuple(dataset.vocabulary.names[label] for label in dataset.seen)
-    return Calibration(seen, factor_frames(dataset.vocabulary, dataset.class_counts()), prior_weight)
+def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Calibration:
+    """The seen classes and the frames of each factor of these data; only the prior of the factors is taken off."""
+    vocabulary, seen = datasets[0].vocabulary, {label for dataset in datasets for label in dataset.seen}
+    names = tuple(vocabulary.names[label] for label in sorted(seen))
+    return Calibration(names, factor_frames(vocabulary, _frames(datasets)), prior_weight)
 
 
-def _with_prior(start: Calibration, dataset: Dataset, rule: str, scored: Sequence[Scored]) -> Calibration:
+def _frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
+    """(C,) training frames of each class, in the data set that shows most of it."""
+    return np.max([dataset.class_counts() for dataset in datasets], axis=0)
+
+
+def _with_prior(start: Calibration, datasets: Sequence[Dataset], rule: str, scored: Sequence[Scored]) -> Calibration:
     """The calibration with log p(c) of all classes by a rule of `PRIORS`; the model is asked on the `scored` videos."""
-    expected, posterior = start.log_prior(dataset.vocabulary), None
+    vocabulary = datasets[0].vocabulary
+    expected, posterior = start.log_prior(vocabulary), None
     if rule in ASKS_MODEL:
         posterior = log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
-    log_prior = PRIORS[rule](ClassFrequencies(expected, dataset.class_counts(), posterior))
-    named = dict(zip(dataset.vocabulary.names, log_prior.tolist(), strict=True))
+    log_prior = PRIORS[rule](ClassFrequencies(expected, _frames(datasets), posterior))
+    named = dict(zip(vocabulary.names, log_prior.tolist(), strict=True))
     return replace(start, prior=named, shift=float((log_prior - expected).mean()))
 
 

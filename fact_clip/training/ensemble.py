@@ -91,6 +91,10 @@ def _start_member(
 ) -> subprocess.Popen[bytes]:
     out = folder.parent.parent
     config = member_config(plan.config, number, plan.dataset.validation_parts)
+    data, holdout = plan.dataset.config, plan.dataset.holdout
+    if config.train.member_parts and data.validation_unseen == "auto" and data.validation > 0 and holdout is not None:
+        group = plan.dataset.validation_unseen_group(holdout, number)
+        config = with_values(config, {"data.validation_unseen": group})
     recipe = inside(out, "members", f"{folder.name}.yaml")
     with whole_file(recipe) as unfinished:
         unfinished.write_text(config.to_yaml(), encoding="utf-8")

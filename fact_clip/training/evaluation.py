@@ -197,14 +197,21 @@ def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibrati
         problem = f"{dataset.fps:g} rows a second, but {run.path} was trained with {run.fps:g}"
         raise InputError(ConfigKey("data.fps"), problem, "use features of that rate")
     seen = {dataset.vocabulary.names[label] for label in dataset.seen}
-    if calibration is not None and run.config.data == trained.config.data and set(calibration.seen) != seen:
+    hidden_once = set[str]()  # by one member of an ensemble, so that others may have learned it
+    if trained.config.train.member_parts:
+        hidden_once.update(trained.config.data.validation_unseen or ())
+    if (
+        calibration is not None
+        and run.config.data == trained.config.data
+        and not seen <= {*calibration.seen} <= seen | hidden_once
+    ):
         problem = f"other seen classes than data.holdout of {run.path / 'config.yaml'} leaves"
         raise InputError(run.path / "calibration.json", problem, "train the run anew")
     trained_on = () if calibration is None else calibration.seen
     if trained.config.data.holdout is None and run.config.data.holdout_mode != "oracle":
         trained_on = trained.vocabulary.names
     names = (dataset.vocabulary.names[label] for label in (*dataset.unseen, *dataset.validation_unseen))
-    leaked = next((name for name in names if name in trained_on), None)
+    leaked = next((name for name in names if name in trained_on and name not in hidden_once), None)
     if leaked is not None:
         problem = f"{leaked!r} cannot be unseen: the run was trained on it"
         raise InputError(ConfigKey("data.holdout"), problem, "train a run with this hold-out")

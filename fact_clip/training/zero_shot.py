@@ -16,7 +16,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.holdout import Level, levels
 from fact_clip.decoding import Calibration, Scores
 from fact_clip.inference.scorer import Scorer
-from fact_clip.training.calibration import Groups, Labels, Scored, curve_of, uncalibrated
+from fact_clip.training.calibration import Groups, Labels, Part, Scored, curve_of, uncalibrated
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +36,17 @@ def report(
     Names that the data set lacks are unseen classes without a true frame. `actions` and `scores` as in `Scored`.
     """
     scored = Scored(segmenter, dataset, names, actions, scores)
-    used, vocabulary = segmenter.calibration or uncalibrated(dataset), dataset.vocabulary
+    used, vocabulary = segmenter.calibration or uncalibrated([dataset]), dataset.vocabulary
+    # what no member of an ensemble has learned
+    others = [label for label in dataset.validation_unseen if vocabulary.names[label] not in used.seen]
     rules = segmenter.run.config.evaluation.rules
     unseen = (*dataset.unseen, *range(len(vocabulary), len(scored.vocabulary)))
-    groups = (unseen, vocabulary.background_indices, dataset.validation_unseen)
+    groups = (unseen, vocabulary.background_indices, others)
     occurring = np.unique(np.concatenate(scored.truth))
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
     predictions = {way: scored.calibrated(calibration) for way, calibration in _ways(used).items()}
-    curve = curve_of([scored], used, groups)
+    curve = curve_of([Part(scored, used, groups)])
     seen_less = [np.where(np.isin(labels, unseen), labels, -1) for labels in scored.truth]
     alone = scored.among(dataset.unseen)
     conventional = (
@@ -53,8 +55,8 @@ def report(
     return {
         "gamma": used.gamma,
         "prior_weight": used.prior_weight,
-        "seen": [vocabulary.names[label] for label in dataset.seen],
-        "validation_unseen": [vocabulary.names[label] for label in dataset.validation_unseen],
+        "seen": list(used.seen),
+        "validation_unseen": [vocabulary.names[label] for label in others],
         "ways": {way: _figures(scored.truth, calibration, groups, rules) for way, calibration in predictions.items()},
         "ausuc": curve.ausuc(),
         "curve": curve.to_dict(),
@@ -101,6 +103,7 @@ def _diagnostics(
     """Where unseen classes are lost (docs/metrics.md, 'Diagnostics'), in percent; None where nothing can be counted."""
     unseen, background, others = groups
     names, truth = scored.vocabulary, scored.truth
+    seen = names.encode(used.seen).tolist()
     free = np.isin(scored.column_of[~scored.choice.ruled_out], (*unseen, *others))
     shares: dict[str, float | None] = {"auroc": None}
     if free.any() and not free.all():
@@ -108,10 +111,9 @@ def _diagnostics(
         shares["auroc"] = metrics.seen_unseen_auroc(truth, tables, unseen, background, others)
     frames = np.zeros(len(names), np.int64)
     frames[: len(dataset.vocabulary)] = dataset.class_counts()
-    named = metrics.confusions(truth, prediction, names, unseen, dataset.seen, frames)
+    named = metrics.confusions(truth, prediction, names, unseen, seen, frames)
     shares |= {"called_seen": named.called_seen, "collapsed": named.collapsed}
-    seen = set(dataset.seen) - set(background)
-    for key, classes in (("compositional_gap", unseen), ("compositional_gap_seen", tuple(seen))):
+    for key, classes in (("compositional_gap", unseen), ("compositional_gap_seen", sorted({*seen} - {*background}))):
         shares[key] = metrics.compositional_gap(truth, prediction, names, classes)
     return shares
 

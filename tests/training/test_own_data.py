@@ -24,7 +24,7 @@ sweep_module = import_module("fact_clip.training.sweep")  # the package has a fu
 
 SIZES = ("hidden=32", "frame_dim=8", "frame_layers=2", "action_dim=8", "heads=2", "feedforward=8")
 SMALL = [*(f"model.input.{size}" for size in SIZES), "model.update.frame_layers=1", "data.stride=4"]
-SMALL += ["text.encoder=hash:32", "train.epochs=1", "train.device=cpu"]
+SMALL += ["text.encoder=hash:32", "train.epochs=1", "train.members=1", "train.device=cpu"]
 UNSEEN = ["insert bolt", "screw nut with wrench"]
 
 

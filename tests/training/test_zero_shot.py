@@ -323,6 +323,7 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
     for settings, rule in (
         ({"gamma_rule": "cost", "gamma_cost": 0.3}, largest_within),
         ({"gamma_rule": "harmonic"}, best_mean),
+        ({"gamma_rule": "both", "gamma_cost": 0.3}, lambda curve: max(largest_within(curve), best_mean(curve))),
     ):
         fine = {0.0: coarse[0.0]} | {gamma: point(gamma) for gamma in between(rule(coarse))}
         assert calibrate([with_rule(segmenter, **settings)], [dataset]).gamma == pytest.approx(rule(fine), abs=1e-9)
@@ -414,10 +415,10 @@ def test_candidates_in_evaluation(run, tmp_path):
 
 @pytest.fixture(scope="module")
 def parts(tiny, tmp_path_factory) -> Path:
-    """Two members that validate on different videos."""
+    """Two members that validate on different videos, and by different classes."""
     folder = tmp_path_factory.mktemp("parts") / "run"
-    settings = {**SETTINGS, "train": {"epochs": 3, "lr": 4e-3, "batch_size": 1, "members": 2, "member_parts": True}}
-    settings["data"] = {**SETTINGS["data"], "standardize": True}
+    settings = {**SETTINGS, "train": {"epochs": 20, "lr": 8e-3, "batch_size": 1, "members": 2, "member_parts": True}}
+    settings["data"] = {**SETTINGS["data"], "standardize": True, "validation_unseen": "auto"}
     train(tiny(**settings), folder)
     return folder
 
@@ -433,19 +434,39 @@ def test_members_with_parts_learn_every_video(parts):
     np.testing.assert_array_equal(run.transform.std, member.transform.std)
 
 
+def test_each_member_hides_other_classes_and_together_they_learn_all(parts):
+    run, member = Run.read(parts), Run.read(parts / "members/2")
+    first, second = (Dataset.open(each.config.data) for each in (run, member))
+    assert first.validation_unseen
+    assert second.validation_unseen
+    assert not {*first.validation_unseen} & {*second.validation_unseen}
+    assert first.class_counts()[list(first.validation_unseen)].sum() == 0
+    assert second.class_counts()[list(first.validation_unseen)].min() > 0
+    used = fact_clip.load(parts).scorer.calibration
+    assert {*used.seen} == {first.vocabulary.names[label] for label in {*first.seen} | {*second.seen}}
+    assert {*used.seen} == {*first.vocabulary.names} - {first.vocabulary.names[label] for label in first.unseen}
+    figures = evaluate(parts)["zero_shot"]
+    assert (figures["validation_unseen"], figures["seen"]) == ([], list(used.seen))
+
+
 def test_gamma_of_members_is_read_off_what_each_did_not_learn(parts):
     run, member = Run.read(parts), Run.read(parts / "members/2")
     used = fact_clip.load(parts).scorer.calibration
 
     def accuracy(gamma):
-        truth, guesses = [], []
+        truth, guesses, all_seen = [], [], set()
         for each in (run, member):
             dataset = Dataset.open(each.config.data)
-            truth += [dataset.labels(name).tolist() for name in dataset.validation]
+            hidden, seen = {*dataset.validation_unseen}, tuple(dataset.vocabulary.names[i] for i in dataset.seen)
+            all_seen |= {*dataset.seen}
+            truth += [
+                [-1 if label in hidden else label for label in dataset.labels(name).tolist()]
+                for name in dataset.validation
+            ]
             alone = Scorer(LoadedRun(each, [each.model()]))
-            guesses += predictions(alone, dataset, dataset.validation, dataclasses.replace(used, gamma=gamma))
-        seen = [label for label in dataset.seen if label not in dataset.vocabulary.background_indices]
-        return class_mean(truth, guesses, seen)
+            calibration = dataclasses.replace(used, gamma=gamma, seen=seen)
+            guesses += predictions(alone, dataset, dataset.validation, calibration)
+        return class_mean(truth, guesses, sorted(all_seen - {*dataset.vocabulary.background_indices}))
 
     least = 0.85 * accuracy(0.0) - 1e-9
     assert least > 0
