@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,12 @@ def holdout(
         str | None, typer.Option(help="With --unseen: names of further classes, by which settings are chosen.")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="A choice to look at: JSON, or one unseen name per line.")] = None,
+    only_in: Annotated[
+        str | None,
+        typer.Option(
+            help="Actions that occur only in videos whose names have this regular expression; tests on these."
+        ),
+    ] = None,
     count: Annotated[int | None, typer.Option(help="Choose this many unseen classes.", min=1)] = None,
     validation_count: Annotated[
         int, typer.Option(help="With --count: and this many validation-unseen ones.", min=0)
@@ -58,10 +65,10 @@ def holdout(
     """Choose classes to hold out, or look at a choice.
 
     Without a choice: ranks the classes by how many others have their rarest factor, well filled with ten training
-    frames in three segments. With --unseen, --file or --count: says whether the choice as a whole is compositional,
-    which factors no seen class has, or a single one, and what remains for training if unseen frames are masked or their
-    videos dropped. A mapping.txt has names only; data.name=NAME says how to read them, or data.grammar=PATTERN. The
-    folder of an own data set is read as its recipe.yaml says; without one the grammar is guessed as init does.
+    frames in three segments. With one: says whether it is compositional as a whole, which factors no seen class has, or
+    a single one, and what remains for training if unseen frames are masked or their videos dropped. A mapping.txt has
+    names only; data.name=NAME says how to read them, or data.grammar=PATTERN. The folder of an own data set is read as
+    its recipe.yaml says; without one the grammar is guessed as init does.
 
     \b
     Example:
@@ -72,8 +79,10 @@ def holdout(
     from fact_clip.core.errors import CommandOption
     from fact_clip.datasets.holdout import Holdout
 
-    if sum(way is not None for way in (unseen, file, count)) > 1:
-        raise InputError("data holdout", "--unseen, --file and --count exclude each other", "give one of them")
+    if sum(way is not None for way in (unseen, file, only_in, count)) > 1:
+        raise InputError(
+            "data holdout", "--unseen, --file, --only-in and --count exclude each other", "give one of them"
+        )
     for option, is_used, needed, has_needed in (
         ("--validation-unseen", validation_unseen is not None, "--unseen", unseen is not None),
         ("--validation-count", validation_count > 0, "--count", count is not None),
@@ -84,7 +93,7 @@ def holdout(
             raise InputError(CommandOption(option), f"it needs {needed}", f"give {needed} too")
     if any_class and min_support > 1:
         raise InputError(CommandOption("--any"), "it takes classes without support", "leave out --min-support")
-    if seed and (unseen is not None or file is not None):
+    if seed and any(way is not None for way in (unseen, file, only_in)):
         raise InputError(CommandOption("--seed"), "it has no effect on classes that are named", "leave it out")
     if out is not None and out.suffix != ".json":
         raise InputError(CommandOption("--out"), f"{out} does not end in .json")
@@ -97,12 +106,14 @@ def holdout(
     elif file is not None:
         in_root = None if source.dataset is None else source.dataset.root / file  # as data.holdout is looked for
         chosen = Holdout.read(in_root if in_root is not None and in_root.is_file() else file)
+    elif only_in is not None:
+        chosen = source.of_videos(only_in, mode)
     elif count is not None:
         chosen = source.choose(
             count, validation_count, min_support=0 if any_class else min_support, seed=seed, mode=mode
         )
     elif out is not None:
-        raise InputError(CommandOption("--out"), "nothing is chosen", "give --unseen, --file or --count with it")
+        raise InputError(CommandOption("--out"), "nothing is chosen", "give --unseen, --file, --only-in or --count too")
     result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
     if any_class and not result["compositional"]:
         lost = ", ".join(map(_factor, result["lost_factors"]))
@@ -135,6 +146,30 @@ class Source:
 
         rules |= {"counts": self.counts, "segments": self.segments, "candidates": self.tested}
         return select(self.vocabulary, count, validation_count, **rules)
+
+    def of_videos(self, pattern: str, mode: Literal["mask", "drop"]) -> Holdout:
+        """Hold out the actions that occur in no video but those that match, and test on these."""
+        from fact_clip.core import InputError
+        from fact_clip.core.errors import CommandOption
+        from fact_clip.datasets.holdout import Holdout
+
+        where, dataset = CommandOption("--only-in"), self.dataset
+        if dataset is None:
+            raise InputError(where, "there are names alone", "name a data set")
+        try:
+            matching = {name for name in (*dataset.learning, *dataset.test) if re.search(pattern, name)}
+        except re.error as error:
+            raise InputError(where, f"{pattern!r} is not a regular expression: {error}") from None
+        others = [name for name in (*dataset.learning, *dataset.test) if name not in matching]
+        only = (dataset.class_counts(matching) > 0) & (dataset.class_counts(others) == 0)
+        unseen = tuple(name for name, is_only in zip(self.vocabulary, only.tolist(), strict=True) if is_only)
+        test = tuple(name for name in dataset.test if name in matching)
+        if not unseen or not test:
+            problem = (
+                f"{len(unseen)} actions occur only in the {len(matching)} videos that match, {len(test)} of the test"
+            )
+            raise InputError(where, problem, "give another pattern")
+        return Holdout(unseen, mode=mode, test_videos=test)
 
 
 def _open(data: str, overrides: list[str] | None) -> Source:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from fact_clip.datasets.holdout import Holdout
 
 from ..refusals import refused_line
+from ..small import write_dataset
 
 NOT_COMPOSITIONAL = "sshc1dh, sshc2dh, sshc3dh, sshc4dh, sftg1, sftg1ws, sftg2, sntn5wn, iglft, isbn3"
 COMPOSITIONAL = "sntft, sntn5, sshc2, sshc4, sntsbwn"
@@ -83,6 +85,20 @@ def test_classes_without_support_are_taken_where_that_is_said(tmp_path, fact_cli
     assert {"factor": ["object", "ham"], "class": "hold ham"} in rests
     refused_line(fact_clip(*command, "--any", "--min-support", 2), "--any")
     refused_line(fact_clip("data", "holdout", mapping, "--any"), "--any")
+
+
+def test_what_occurs_only_in_some_videos_is_held_out(tmp_path, fact_clip):
+    names = ["stir soup", "cut ham", "fry egg", "cut egg"]
+    labels = {"a_1": names[:2] * 5, "b_1": names[1:3] * 5, "a_2": [names[0], names[3]] * 5, "b_2": [names[2]] * 10}
+    features = {name: np.arange(30.0).reshape(10, 3) for name in labels}
+    root = write_dataset(tmp_path / "data", names, labels, features, train=("a_1", "b_1"), test=("a_2", "b_2"))
+    out = tmp_path / "a.json"
+    answer = fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "^a_", "--out", out)
+    assert answer.code == 0, answer.err
+    assert Holdout.read(out) == Holdout(("stir soup", "cut egg"), test_videos=("a_2",))
+    refused_line(fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "^c_"), "--only-in")
+    refused_line(fact_clip("data", "holdout", root, "data.layout=TD", "--only-in", "("), "--only-in")
+    refused_line(fact_clip("data", "holdout", root / "mapping.txt", "--only-in", "a"), "--only-in")
 
 
 def test_an_own_folder_is_ranked_as_a_known_set(workbench, fact_clip, tmp_path):
