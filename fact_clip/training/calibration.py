@@ -218,7 +218,7 @@ def _choose_gamma(parts: Sequence[Part], config: DecodeConfig) -> float:
     rule = GAMMA_RULES[config.gamma_rule]
     index = GAMMAS.index(rule(curve_of(parts), config.gamma_cost))
     below, above = GAMMAS[max(index - 1, 0)], GAMMAS[min(index + 1, len(GAMMAS) - 1)]
-    fine = {0.0, GAMMAS[-1], *np.linspace(below, GAMMAS[index], _BETWEEN + 1).tolist()}
+    fine = {0.0, *np.linspace(below, GAMMAS[index], _BETWEEN + 1).tolist()}
     fine |= set(np.linspace(GAMMAS[index], above, _BETWEEN + 1).tolist())
     return rule(curve_of(parts, sorted(fine)), config.gamma_cost)
 
