@@ -175,23 +175,19 @@ class Processes:
         torch.distributed.all_reduce(total)
         return dict(zip(values, total, strict=True))
 
-    def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Give every process the sum of all their gradients; a parameter that has none anywhere stays without.
+    def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
+        """Return the model, whose gradients become their mean over all processes while they are computed.
 
-        One transfer for all of them: a gradient that only some processes have counts as zero in the others.
+        A gradient that only some processes have counts as zero in the others; one that none has stays away.
         """
         if self.world == 1:
-            return
-        import torch
+            return model
+        from torch.nn.parallel import DistributedDataParallel
 
-        gradients = [weight.grad for weight in parameters]
-        there = torch.tensor([grad is not None for grad in gradients], device=self.device, dtype=torch.float32)
-        pieces = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in parameters]
-        total = torch.cat([there, *(piece.flatten().float() for piece in pieces)])
-        torch.distributed.all_reduce(total)
-        used, *sums = total.split([len(pieces), *(piece.numel() for piece in pieces)])  # type: ignore[no-untyped-call]
-        for parameter, piece, total_grad, by_any in zip(parameters, pieces, sums, used.tolist(), strict=True):
-            parameter.grad = total_grad.view_as(piece).to(piece.dtype) if by_any else None
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(
+            model, devices, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=True
+        )
 
 
 PARENT = "FACT_CLIP_PARENT"

@@ -201,6 +201,7 @@ class Trainer:
         epochs = len(read_text(log, "a log of training").splitlines()) if log.is_file() else 0
         if resume and (os.path.lexists(last) or epochs > 1 or (model.is_file() and not log.is_file())):
             self._restore()
+        self.parallel = self.processes.parallel(self.model)
         self.text, self.loader = self._candidates()
         config = run.config.model_dump(mode="json")
         self.loggers = list[Logger]()
@@ -305,7 +306,7 @@ class Trainer:
         features, text = self._swapped(batch.features)
         try:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                output = self.model(features, batch.mask if batch.padded else None, text, transcript)
+                output = self.parallel(features, batch.mask if batch.padded else None, text, transcript)
                 terms = self.criterion(output, batch.truth)
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
@@ -319,8 +320,7 @@ class Trainer:
                 raise InputError(self.dataset.root / "features", problem, fix) from None
             raise InputError(ConfigKey("train.lr"), f"{error} in epoch {self.epoch + 1}", "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
-        (terms.total * batch.share).backward()
-        self.processes.sum_gradients(self.parameters)
+        (terms.total * batch.share * self.processes.world).backward()  # gradients become the mean over processes
         if self.settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()

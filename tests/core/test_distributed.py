@@ -22,10 +22,17 @@ from pathlib import Path
 import torch
 from fact_clip.core.distributed import Processes
 out, own = Path(sys.argv[1]), Processes("cpu")
-both = [torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1, 2)), torch.nn.Parameter(torch.zeros(3))]
-both[0].grad = None if own.rank == 1 else torch.tensor([1.0, 2.0]) * (own.rank + 1)
-both[1].grad = torch.tensor([[10.0 ** own.rank, 1.0]])
-own.sum_gradients(both)
+class Sum(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.unused = (torch.nn.Parameter(torch.zeros(size)) for size in (2, 2, 3))
+    def forward(self, scale):
+        total = (self.second * torch.tensor([10.0 ** own.rank, 1.0])).sum()
+        return total if own.rank == 1 else total + scale * (self.first * torch.tensor([1.0, 2.0])).sum()
+model = Sum()
+parallel = own.parallel(model)
+(parallel(own.rank + 1) * own.world).backward()
+both = [model.first, model.second, model.unused]
 with own.main_first():
     there = (out / "first").exists()
     if own.is_main:
@@ -45,12 +52,10 @@ found = {
 
 def test_alone():
     alone = Processes("no device is asked for")
-    weight = torch.nn.Parameter(torch.zeros(2))
-    weight.grad = torch.ones(2)
-    alone.sum_gradients([weight])
+    model = torch.nn.Linear(1, 1)
+    assert alone.parallel(model) is model
     alone.wait()
     assert (alone.rank, alone.world, alone.is_main) == (0, 1, True)
-    assert weight.grad.tolist() == [1, 1]
     assert alone.share([1, 2, 3]) == [1, 2, 3]
     assert alone.map(str, [1, 2]) == ["1", "2"]
     assert alone.broadcast(lambda: 4) == 4
@@ -74,6 +79,6 @@ def test_three_processes(tmp_path):
         "few": ["5", "6"],
         "first": "of 0",
         "sum": {"a": 1.5, "b": 1.5},
-        "gradients": [[4.0, 8.0], [[111.0, 3.0]], None],
+        "gradients": [[4.0, 8.0], [111.0, 3.0], None],
     }
     assert found == [expected] * 3
