@@ -148,21 +148,6 @@ def test_the_tutorial_of_50salads_in_short(shared, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_tutorial_of_cooking_in_short(shared, tmp_path, monkeypatch):
-    """One small model a training, and one epoch of it."""
-    monkeypatch.setenv("COOK", str(shared / "data/captaincook"))
-    folder = clone(tmp_path / "clone")
-    short = "base=zero_shot train.members=1 train.epochs=1 data.stride=8"
-    for block in blocks((ROOT / "docs/tutorials/cooking.md").read_text(encoding="utf-8")):
-        if block.not_run == "needs CaptainCook4D":
-            code = block.code.replace("--fps 1", "--fps 1 --minutes 0.1").replace("base=zero_shot", short)
-            run(replace(block, code=code), folder)
-    result = json.loads((folder / "runs/salad/evaluation_actions.json").read_text(encoding="utf-8"))
-    assert len(result["candidates"]["names"]) == 10  # nine steps and the background
-    assert result["zero_shot"]["unseen_labels_only"] >= 0  # one epoch teaches nothing
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_the_blocks_of_a_tutorial_run(page, tmp_path):
     folder = clone(tmp_path / "clone")
