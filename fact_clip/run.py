@@ -126,8 +126,6 @@ class Run(RunFacts):
         if len(self.vocabulary) != self.classes.count:
             problem = f"{len(self.vocabulary)} classes, but {self.classes.count} in run.json"
             raise InputError(self.path / "vocabulary.json", problem, _COPY)
-        if max((max(before, after) for before, after, _ in self.transitions), default=0) >= len(self.vocabulary):
-            raise InputError(self.path / "run.json", "a transition of a class that the vocabulary lacks", _COPY)
         last = 0 if self.objects is None else max(map(max, self.objects.columns))
         if last >= self.transform.width:
             problem = f"column {last} of an object, but the model's input has {self.transform.width}"
@@ -141,7 +139,10 @@ class Run(RunFacts):
         confidence = Confidence.read(run.path / "confidence.json")
         if calibration is None and run.config.data.holdout is not None and run.config.model.is_open:
             logger.warning("no calibration.json in %s, so gamma is 0 and no prior is taken off", run.path)
-        return LoadedRun(run, run.models(), calibration, confidence)
+        models = run.models()
+        if max((max(before, after) for before, after, _ in run.transitions), default=0) >= len(run.vocabulary):
+            raise InputError(run.path / "run.json", "a transition of a class that the vocabulary lacks", _COPY)
+        return LoadedRun(run, models, calibration, confidence)
 
     def write(self) -> None:
         """Write everything but the weights."""

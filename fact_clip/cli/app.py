@@ -78,6 +78,7 @@ def app(
         from fact_clip.app.project import Project
         from fact_clip.app.protocol import Protocol
         from fact_clip.app.server import make_app
+        from fact_clip.app.training_set import TrainingSet
         from fact_clip.app.uploads import Limits
     except ModuleNotFoundError as error:
         raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None
@@ -107,7 +108,9 @@ def app(
         )
         logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself shows new words
         base.scorer.load()  # what is missing is an error before the page opens
-    listening = _listening(host, port)  # before the project is made
+    if training_set is not None:  # its faults, and a port in use, are errors before the project is made
+        TrainingSet(training_set, None if base is None else base.scorer.run)
+    listening = _listening(host, port)
     folder, recent = _opened(project)
     store = Project(folder)
     names = typed or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
