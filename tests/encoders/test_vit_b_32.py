@@ -25,12 +25,17 @@ def test_vit_b_32_from_a_local_checkpoint_end_to_end(video, tmp_path, capsys):
     weights = tmp_path / "vit.safetensors"
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, weights)
     spec, path = f"clip:ViT-B-32/{weights}", video("a.mp4")
-    assert main(["extract", str(path), "--encoder", spec, "--fps", "2", "--out", str(tmp_path)]) == 0
+    command = ["extract", str(path), "--encoder", spec, "--fps", "2"]
+    assert main([*command, "--precision", "float32", "--out", str(tmp_path)]) == 0
+    assert main([*command, "--precision", "bf16", "--out", str(tmp_path / "half")]) == 0
     rows = np.load(tmp_path / "a.npy")
     pictures = torch.stack([preprocess(Image.fromarray(frame.image)) for frame in frames(path, fps=2)])
     with torch.no_grad():
         expected = model.encode_image(pictures).numpy()
     np.testing.assert_allclose(rows, expected, atol=2e-3)
+    half = np.load(tmp_path / "half" / f"{path.stem}.npy").astype(np.float32)
+    lengths = np.linalg.norm(half, axis=1) * np.linalg.norm(rows.astype(np.float32), axis=1)
+    assert ((half * rows).sum(1) / lengths >= 0.999).all()
     assert rows.shape == (10, 512)
 
     # texts as features: what is written on a picture is what is seen in it
