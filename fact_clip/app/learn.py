@@ -14,7 +14,7 @@ from fact_clip.app.edits import BACKGROUND, row_labels
 from fact_clip.app.engine import row_starts
 from fact_clip.app.page import Page
 from fact_clip.app.project import VideoEntry
-from fact_clip.app.training_set import TrainingSet, adapt_command, run_command, train
+from fact_clip.app.training_set import TrainingSet, adapt_command, facts_beside, run_command, train
 from fact_clip.app.work import Job
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.decode_settings import DecodeSettings
@@ -118,11 +118,8 @@ def _write_set(
         labels = row_labels(
             page.project.labels(video.id)[key], video.times, rows, other if video.complete else UNLABELLED
         )
-        facts = {name: value for name, value in read_facts(path).items() if name != "video"}
-        if "fps" not in facts and clock.fps is not None:
-            facts["fps"] = clock.fps
         background = [other] if model is None and other in labels else []
-        name = training_set.add(video.name, features, labels, facts, background)
+        name = training_set.add(video.name, features, labels, facts_beside(path, clock), background)
         names[name] = number % EVERY == 1
         if names[name]:
             held.append((path, rows, labels))
@@ -130,12 +127,6 @@ def _write_set(
         with whole_file(root / "splits" / f"{part}.split1.bundle") as unfinished:
             unfinished.write_text("".join(f"{name}\n" for name in names if names[name] == is_held), encoding="utf-8")
     return held
-
-
-def read_facts(features: Path) -> dict[str, Any]:
-    """Return what the JSON file beside features says; nothing where there is none."""
-    path = features.with_suffix(".json")
-    return dict(read_mapping(path, "facts of features")) if path.is_file() else {}
 
 
 def _encoder(page: Page, videos: Sequence[VideoEntry], model: Segmenter | None) -> tuple[FrameEncoder, Settings]:

@@ -20,7 +20,6 @@ from fact_clip.app.uploads import Limits, Upload, sorted_by_kind
 from fact_clip.app.work import BusyError, Job, Queue, Quick
 from fact_clip.core import InputError
 from fact_clip.core.errors import FileLocation
-from fact_clip.run import Run
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Options:
 
     host: str  # name or address that it listens on
     command: tuple[str, ...] = ()  # ``fact-clip segment`` with its model; the page shows it with the rest
-    training_set: Path | None = None  # folder that labelled videos may be added to
+    training_set: TrainingSet | None = None  # that labelled videos may be added to
     run: Path | None = None  # run folder of the model; None: it was not trained, or there is none
     limits: Limits = field(default_factory=Limits)
     recent: Sequence[str] = ()  # folders of projects that were opened before
@@ -40,8 +39,6 @@ class Page:
 
     def __init__(self, engine: Engine, options: Options) -> None:
         self.engine, self.options, self.limits, self.project = engine, options, options.limits, engine.project
-        run = None if options.run is None else Run.read(options.run)
-        self.training_set = None if options.training_set is None else TrainingSet(options.training_set, run)
         self.queue, self.quick = Queue(self.limits.waiting), Quick(self.limits.quick)
         self.training: Job | None = None
         self.lock = threading.Lock()  # held where a training is begun

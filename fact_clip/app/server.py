@@ -39,7 +39,7 @@ from fact_clip.app.imports import frame_names, read_tracks
 from fact_clip.app.learn import labelled, learn
 from fact_clip.app.page import Options, Page
 from fact_clip.app.project import ConflictError, Label, VideoEntry
-from fact_clip.app.training_set import TrainingSet, adapt_command, train
+from fact_clip.app.training_set import TrainingSet, adapt_command, facts_beside, train
 from fact_clip.app.uploads import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 from fact_clip.app.work import BusyError, Job
 from fact_clip.core import InputError
@@ -348,13 +348,13 @@ class Server:
         names = row_labels(parts, entry.times, row_starts(clock, len(features)), other)
         labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
         named = [name for name in background if name != NONE_OF_THESE]
-        name = training_set.add(entry.name, features, labels, views.facts_of(self.page, entry), named)
+        name = training_set.add(entry.name, features, labels, facts_beside(path, clock), named)
         return {"name": name, "folder": str(training_set.root)}
 
     def _training_set(self) -> TrainingSet:
-        if self.page.training_set is None:
+        if self.page.options.training_set is None:
             raise InputError("training set", "there is none", "start the page with --training-set DIR")
-        return self.page.training_set
+        return self.page.options.training_set
 
     def adapt(self, body: requests.Adaptation) -> Answer:
         """Train on from the run in use, on the training set."""

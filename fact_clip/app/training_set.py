@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from fact_clip.app.work import CancelledError, Job
 from fact_clip.core import InputError, Vocabulary
+from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import PARENT
+from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import check_place, locked, whole_file
 from fact_clip.datasets.benchmarks import BENCHMARKS
 from fact_clip.datasets.factors import FILE, new_factors, parse_factors
@@ -34,6 +36,16 @@ ADAPTED = "runs"
 
 _POLL = 0.5  # seconds between looks at the log of a training
 _PATIENCE = 60.0  # seconds to wait for others who write to a training set
+
+
+def facts_beside(features: Path, clock: Clock) -> dict[str, Any]:
+    """Return the JSON beside the features of a training video: rate and times, but no path of this machine."""
+    path = features.with_suffix(".json")
+    facts = dict(read_mapping(path, "facts of features")) if path.is_file() else {}
+    facts.pop("video", None)
+    if "fps" not in facts and clock.fps is not None:
+        facts["fps"] = clock.fps
+    return facts
 
 
 class TrainingSet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -68,8 +67,8 @@ def state(page: Page) -> dict[str, Any]:
             for video in project.videos()
         ],
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
-        "training_set": None if page.training_set is None else str(page.training_set.root),
-        "can_adapt": page.training_set is not None and page.options.run is not None,
+        "training_set": None if page.options.training_set is None else str(page.options.training_set.root),
+        "can_adapt": page.options.training_set is not None and page.options.run is not None,
         "training": job(page, page.training),
         "runs": {name: figures for name, (_, _, figures) in project.runs().items()},
         "formats": list(FORMATS),
@@ -253,19 +252,6 @@ def comparison(
 
 def _plain(segment: Segment) -> dict[str, Any]:
     return {"start": segment.start, "stop": segment.stop, "label": segment.label}
-
-
-def facts_of(page: Page, video: VideoEntry) -> dict[str, Any]:
-    """Return the JSON beside the features of a training video: rate and times, but no path of the server."""
-    features = page.engine.features(video)
-    assert features is not None
-    path = features.with_suffix(".json")
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    facts.pop("video", None)
-    clock = page.engine.work(video.id).clock
-    if "fps" not in facts and clock is not None and clock.fps is not None:
-        facts["fps"] = clock.fps
-    return facts
 
 
 def command(page: Page, video: VideoEntry) -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,32 +91,22 @@ def app(
         problem = f"{training_set} is a folder or file of something else"
         raise InputError(CommandOption("--training-set"), problem, "name a data set, or a new folder")
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
-    how = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
+    how: dict[str, Any] = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
     waiting = ["something"] if run is None and encoder is not None else None  # the page waits for names
     base = None
     if run is not None or training_free:
-        base, _ = open_model(
-            run,
-            typed or waiting,
-            encoder=encoder,
-            fps=fps,
-            device=device,
-            precision=precision,
-            prompts=prompts,
-            window=window,
-            keep_going=keep_going,
-        )
+        base, _ = open_model(run, typed or waiting, device=device, precision=precision, prompts=prompts, **how)
         logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself shows new words
         base.scorer.load()  # what is missing is an error before the page opens
-    if training_set is not None:  # its faults, and a port in use, are errors before the project is made
-        TrainingSet(training_set, None if base is None else base.scorer.run)
+    # Faults of a training set, and a port in use, are errors before the project is made.
+    growing = None if training_set is None else TrainingSet(training_set, None if base is None else base.scorer.run)
     listening = _listening(host, port)
     folder, recent = _opened(project)
     store = Project(folder)
     names = typed or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
     store.add_actions(name for name in names if base is None or name not in base.vocabulary.background)
     engine = Engine(store, base, lambda path: load(path, device, precision=precision), limits)
-    page = make_app(engine, Options(host, _command(run, prompts, how), training_set, run, limits, recent))
+    page = make_app(engine, Options(host, _command(run, prompts, how), growing, run, limits, recent))
     # The address holds the token, so that requests are not logged.
     config = uvicorn.Config(
         page,

@@ -23,6 +23,7 @@ from fact_clip.app.engine import Engine
 from fact_clip.app.page import Options, Page
 from fact_clip.app.project import Project
 from fact_clip.app.server import make_app
+from fact_clip.app.training_set import TrainingSet
 from fact_clip.app.uploads import Limits
 
 ADDRESS = "http://127.0.0.1:8000"
@@ -98,7 +99,8 @@ def opened(text_run: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             chosen, store = limits or Limits(), Project(project or tmp_path / "project")
             base = None if run is None else load(run, "cpu", encoder=encoder)
             engine = Engine(store, base, lambda path: load(path, "cpu"), chosen)
-            options = Options("127.0.0.1", ("fact-clip", "segment", "--run", str(run)), training_set, run, chosen)
+            growing = None if training_set is None else TrainingSet(training_set, None if base is None else base.run)
+            options = Options("127.0.0.1", ("fact-clip", "segment", "--run", str(run)), growing, run, chosen)
             app = make_app(engine, options)
             stack.enter_context(TestClient(app, base_url=ADDRESS))  # its lifespan
 

@@ -12,14 +12,16 @@ from fact_clip.app.page import Options
 from fact_clip.app.project import Project
 from fact_clip.app.protocol import Protocol
 from fact_clip.app.server import make_app
+from fact_clip.app.training_set import TrainingSet
 from fact_clip.app.uploads import Limits
 from fact_clip.inference.segmenter import load
 
 if __name__ == "__main__":
     run = Path(sys.argv[1])
     limits = Limits(file_bytes=2_000_000, label_bytes=200_000, patience=1.0)
-    store, training_set = Project(Path(sys.argv[2])), Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    engine = Engine(store, load(run, "cpu"), lambda path: load(path, "cpu"), limits)
+    store, base = Project(Path(sys.argv[2])), load(run, "cpu")
+    training_set = TrainingSet(Path(sys.argv[3]), base.run) if len(sys.argv) > 3 else None
+    engine = Engine(store, base, lambda path: load(path, "cpu"), limits)
     page = make_app(engine, Options("127.0.0.1", ("fact-clip", "segment"), training_set, run, limits))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
     config = uvicorn.Config(page, "127.0.0.1", 0, http=Protocol, **quiet)
