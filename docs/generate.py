@@ -61,18 +61,26 @@ def _recipes() -> list[str]:
 
 
 def _group(prefix: str, model: type[BaseModel]) -> list[str]:
-    """A heading, the docstring, a table of keys, and the groups inside."""
-    inner, rows = [], []
+    """A heading, the docstring and a table of keys, with those of the groups inside at its end."""
+    texts, rows = _rows(prefix, model)
+    table = _table(["key", "type", "default", "meaning"], rows)
+    return [f"### {prefix}\n", "\n".join(texts) + "\n", table, *(_blocks() if model is ModelConfig else [])]
+
+
+def _rows(prefix: str, model: type[BaseModel]) -> tuple[list[str], list[list[str]]]:
+    """What a group and the groups inside are for, and a row a key."""
+    texts, rows, inner = [_first(model)], [], []
     for name, field in model.model_fields.items():
         key, annotation = f"{prefix}.{name}", field.annotation
         if annotation is BlockConfig:
             continue
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            inner += _group(key, annotation)
+            (text, *_), more = _rows(key, annotation)
+            texts.append(f"`{key}`: {text[0].lower() if text[1].islower() else text[0]}{text[1:]}")
+            inner += more
         else:
             rows.append([f"`{key}`", _kind(field), _default(field.default), _linked(str(field.description))])
-    table = _table(["key", "type", "default", "meaning"], rows)
-    return [f"### {prefix}\n", f"{_first(model)}\n", table, *inner, *(_blocks() if model is ModelConfig else [])]
+    return texts, rows + inner
 
 
 def _blocks() -> list[str]:
