@@ -40,11 +40,14 @@ class Classes:
     text_width: _Size = 0
     evidence_slot: _Size = 0  # the slot whose words are names of object columns
     evidence_width: _Size = 0  # width of the evidence of object columns; 0: there are none
+    channels: tuple[int, ...] = ()  # score channel of each class, for a closed head that has learned more; (): in order
 
     def __post_init__(self) -> None:
         for name, indices, size in (("verb", self.verb, self.n_verbs), ("noun", self.noun, self.n_nouns)):
             if indices and (len(indices) != self.count or not 0 <= min(indices) <= max(indices) < size):
                 raise InputError(f"classes.{name}", f"expected one index below {size} for each of {self.count} classes")
+        if self.channels and sorted(self.channels) != list(range(self.count)):
+            raise InputError("classes.channels", f"expected a permutation of {self.count} channels")
 
     @property
     def null_divisor(self) -> float:
@@ -81,18 +84,23 @@ def _too_narrow(scores: int, width: int) -> InputError:
 
 
 class ClosedSetHead(Head):
-    """As published: the last C channels (with null C+1) are the scores, and their softmax is fed back."""
+    """As published: the last C channels (with null C+1) are the scores, and their softmax is fed back.
+
+    Classes that were added to a trained model have the channels before those of the others.
+    """
 
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
         self.scores = classes.count + int(null)
         if self.scores >= width:
             raise _too_narrow(self.scores, width)
+        self.channels = [*classes.channels, *range(classes.count, self.scores)] if classes.channels else None
 
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N, H) to features (B, N, H) and scores (B, N, C or C+1)."""
         scores = x[..., -self.scores :].float()
-        return torch.cat([x[..., : -self.scores], scores.softmax(-1)], dim=-1), scores
+        features = torch.cat([x[..., : -self.scores], scores.softmax(-1)], dim=-1)
+        return features, scores if self.channels is None else scores[..., self.channels]
 
 
 class VerbNounHead(Head):

@@ -225,7 +225,7 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
     """Read the run that a training starts from; an InputError where its weights cannot be those of this one.
 
     The model, the texts and the transform of features must be the same. Other classes are possible where the head reads
-    text; any other head has one output a class.
+    text; a closed head can learn more than it has had.
     """
     key, run = ConfigKey("train.init"), Run.read(str(config.train.init))
     for group in ("model", "text") if config.model.reads_text else ("model",):
@@ -241,11 +241,13 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
         raise InputError(key, f"{run.path} was trained with another data.context or data.standardize")
     if None not in (dataset.fps, run.fps) and dataset.fps != run.fps:
         raise InputError(key, f"{dataset.fps:g} rows a second, but {run.path} was trained with {run.fps:g}")
-    if not config.model.is_open and run.vocabulary.names != dataset.vocabulary.names:
-        new = [name for name in dataset.vocabulary if name not in run.vocabulary]
+    if config.model.is_open or run.vocabulary.names == dataset.vocabulary.names:
+        return run
+    if config.model.head != "closed" or config.model.transcript:
         problem = f"{run.path} can only name its {len(run.vocabulary)} classes; the data set has others"
-        problem += f", such as {new[0]!r}" if new else ""
         raise InputError(key, problem, "train with model.head=text, which takes new classes")
+    if missing := [name for name in run.vocabulary if name not in dataset.vocabulary]:
+        raise InputError(key, f"the data set has no {missing[0]!r}, a class of {run.path}", "add it to mapping.txt")
     return run
 
 

@@ -13,8 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fact_clip.config import Config
-from fact_clip.core import InputError
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.distributed import Processes
 from fact_clip.core.errors import ConfigKey
 from fact_clip.core.io import parse_value
@@ -115,6 +114,8 @@ def _new_run(plan: Plan, out: Path) -> Run:
         slot = objects.slot + int("sentence" in config.text.parts)
         spec = ObjectSpec(objects.with_context(copies), objects.fixed, slot)
         classes = replace(classes, evidence_slot=slot, evidence_width=config.model.objects.width)
+    if start is not None and config.model.head == "closed":
+        classes = replace(classes, channels=_grown_channels(start, dataset.vocabulary))
     if start is not None and start.objects is not None:
         of_start = start.classes.evidence_slot, start.classes.evidence_width
         spec, classes = start.objects, replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1])
@@ -132,6 +133,17 @@ def _new_run(plan: Plan, out: Path) -> Run:
         vocabulary=dataset.vocabulary,
         transform=transform,
     )
+
+
+def _grown_channels(start: Run, vocabulary: Vocabulary) -> tuple[int, ...]:
+    """The score channel of each class: new ones come first, so that those of the starting run stay where they were."""
+    if start.vocabulary.names == vocabulary.names:
+        return start.classes.channels
+    of_start = start.classes.channels or range(len(start.vocabulary))
+    channel = {name: len(vocabulary) - len(start.vocabulary) + of_start[start.vocabulary.index(name)]
+               for name in start.vocabulary.names}  # fmt: skip
+    free = iter(range(len(vocabulary)))
+    return tuple(channel[name] if name in channel else next(free) for name in vocabulary.names)
 
 
 def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
@@ -170,12 +182,25 @@ def make_criterion(run: Run, dataset: Dataset) -> Criterion:
     return Criterion(run.config.loss, classes, background, run.mean_transcript_length, unseen, frames)
 
 
-def load_start(model: FACT, config: Config) -> None:
-    """Give a new model the weights of ``train.init``; its text vectors stay those of its own classes. Strict."""
-    path = Path(str(config.train.init)) / "model.safetensors"
+def load_start(model: FACT, run: Run) -> None:
+    """Give a new model the weights of ``train.init``; its text vectors stay those of its own classes. Strict.
+
+    The outputs of classes that a closed head has not had are new ones, which take the place of features.
+    """
+    start = Run.read(str(run.config.train.init))
+    path = start.path / "model.safetensors"
     weights, _ = read_weights(path)
     if model.text is not None:
         weights["text_embeddings"] = model.text
+    count, more = run.classes.count, run.classes.count - start.classes.count
+    if run.config.model.head == "closed" and more:
+        fresh = model.state_dict()
+        for name, weight in weights.items():
+            layer = name.rpartition(".")[0]
+            if layer.endswith(("frame_branch.conv_out", "seg_combine")):
+                weight[-count : more - count] = fresh[name][-count : more - count]
+            elif layer.endswith(("action_branch.out_linear", "action_branch.out_map")):  # null is the last channel
+                weight[-count - 1 : more - count - 1] = fresh[name][-count - 1 : more - count - 1]
     load_strictly(model, weights, str(path))
 
 

@@ -179,7 +179,7 @@ class Trainer:
         self.bf16 = pick_precision(self.settings.precision, self.device, "train.precision") == "bf16"
         self.model = run.new_model(**texts).to(self.device)
         if run.config.train.init is not None:
-            load_start(self.model, run.config)
+            load_start(self.model, run)
         self.parameters = list(self.model.parameters())
         self.optimizer = make_optimizer(self.model, self.settings)
         self.average = averaged(self.model, self.settings.average) if self.settings.average else None

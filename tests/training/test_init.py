@@ -64,15 +64,37 @@ def test_it_goes_on_where_the_run_stood(tiny, start, tmp_path):
     assert on < log_of(start)[-1]["total"] < new
 
 
-def test_a_head_with_an_output_a_class_keeps_its_classes(tiny, tiny_run, other_data, tmp_path):
+def test_a_closed_head_keeps_its_classes(tiny, tiny_run, other_data, tmp_path):
     same = {"data": {"standardize": True, "context": [5]}, "train": {**STANDING, "init": str(tiny_run)}}
     train(tiny(**same), tmp_path / "run")
     before, after = weights(tiny_run), weights(tmp_path / "run")
     assert all(torch.allclose(before[name], after[name], atol=1e-9, rtol=0) for name in before)
-    other = tiny(**{**same, "data": {**same["data"], "root": str(other_data)}})
+    mapping = (other_data / "mapping.txt").read_text()
+    (other_data / "mapping.txt").write_text(mapping.replace("grasp shaft", "grasp nothing"))
     with refused("train.init"):
-        train(other, tmp_path / "other")
+        train(tiny(**{**same, "data": {**same["data"], "root": str(other_data)}}), tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("place", [23, 0, 7])
+def test_a_closed_head_learns_more_classes(tiny, tiny_run, other_data, tmp_path, place):
+    """The scores of the first block are as they were, whatever number the new class has; other weights are kept."""
+    names = [line.split(maxsplit=1)[1] for line in (other_data / "mapping.txt").read_text().splitlines()]
+    names.insert(place, names.pop())
+    (other_data / "mapping.txt").write_text("".join(f"{n} {name}\n" for n, name in enumerate(names)))
+    data = {"standardize": True, "context": [5], "root": str(other_data)}
+    train(tiny(data=data, train={**STANDING, "init": str(tiny_run)}), tmp_path / "run")
+    old, new = Run.read(tiny_run), Run.read(tmp_path / "run")
+    features = torch.randn(1, 50, old.transform.width, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, after = (run.model().eval()(features).blocks[0] for run in (old, new))
+    order = [new.vocabulary.index(name) for name in old.vocabulary]
+    assert new.vocabulary.names.index("peel apple") == place
+    assert torch.allclose(before.frame_logits, after.frame_logits[..., order], atol=1e-5)
+    width, kept = old.config.model.input.hidden, weights(tiny_run)
+    for name, weight in weights(tmp_path / "run").items():
+        rows = [row for row in range(len(weight)) if len(weight) != width or row < width - 25] if weight.ndim else ...
+        assert torch.allclose(weight[rows], kept[name][rows], atol=1e-9, rtol=0), name
 
 
 @pytest.mark.parametrize(
