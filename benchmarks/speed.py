@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fact_clip import decoding
 from fact_clip.config import Config
-from fact_clip.core.distributed import Processes
+from fact_clip.core.distributed import Processes, cpu_has_bf16
 from fact_clip.models import FACT, Classes, kernels
 from fact_clip.training import trainer
 from fact_clip.training.plan import resolve
@@ -46,12 +46,15 @@ from fact_clip.training.state import begin
 
 ROOT = Path(__file__).resolve().parents[1]
 # Times faster than the other side, at least.
-INFERENCE = {"Breakfast": 1.5, "HA-ViD": 1.5, "GTEA": 1.5}
-STEP = {"Breakfast": 1.4, "HA-ViD": 1.4, "GTEA": 1.5}
-EPOCH = 1.5
+INFERENCE = {"Breakfast": 1.8, "HA-ViD": 1.5, "GTEA": 1.8}
+BF16 = {"Breakfast": 2.8, "HA-ViD": 2.2, "GTEA": 2.2}  # beside plain in float32
+STEP = {"Breakfast": 1.5, "HA-ViD": 1.4, "GTEA": 2.0}
+EPOCH = 1.4
 PROCESSES = 1.7
 # Share of the machine's rate of float32 matrix products that inference reaches, at least.
-SHARE = {"Breakfast": 0.8, "HA-ViD": 0.75, "GTEA": 0.7}
+SHARE = {"Breakfast": 0.8, "HA-ViD": 0.7, "GTEA": 0.6}
+# Memory of a step beside that of plain, at most.
+MEMORY = 0.8
 # Exponent of time and of memory in the number of frames, at most.
 GROWTH = 1.05
 AGREE = 1e-4  # relative difference of outputs, at most
@@ -209,6 +212,15 @@ def inference(
         "plain": lambda: decode(plain(features), weight).cpu(),
         **{(name, size): partial(product, size, call) for name, call in multiply.items() for size in PRODUCTS},
     }
+    has_bf16 = device.type == "cpu" and cpu_has_bf16()
+    if has_bf16:
+
+        def in_bf16() -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                output = model(batch)
+            return decoding.decode(output)
+
+        calls["bf16"] = in_bf16
     with torch.no_grad(), around():
         times = alternate(calls, rounds, waiter(device), clock)
     rate = max(2 * np.prod(key[1]) * repeats / statistics.median(times[key]) for key in calls if len(key) == 2)
@@ -218,6 +230,7 @@ def inference(
     cut = f", {max(segments)} segments" if segments else ""
     return [
         ratio(what + cut, times["ours"], times["plain"], INFERENCE[name]),
+        *([ratio(f"{what}, bf16", times["bf16"], times["plain"], BF16[name])] if has_bf16 else []),
         Row(f"FLOP of it, {name}", f"{flops / 1e9:.0f} G", f"{plain_flops / 1e9:.0f} G", plain_flops / flops),
         Row(
             f"share of the matrix-product rate, {name}",
@@ -252,14 +265,7 @@ def step(
     class Timed(trainer.Trainer):
         def __init__(self, *parts: Any) -> None:
             super().__init__(*parts)
-            if PLANTED:
-                plant(self.model, shape)
-            config = self.run.config
-            twin = PlainFACT(config.model, WIDTH, shape.classes).to(device)
-            twin.load_state_dict(self.model.state_dict())
-            length = self.run.mean_transcript_length
-            loss = PlainLoss(config.loss, shape.classes, config.model.tokens, (0,), length)
-            self.plain = PlainTraining(twin.train(), loss, config.train)
+            self.plain = twin_of(self, shape)
 
         def _step(self, batch: Any) -> Any:
             wait()
@@ -267,11 +273,10 @@ def step(
             answer = super()._step(batch)
             wait()
             times["ours"].append(clock() - start)
-            videos = [(x[m], y[m]) for x, y, m in zip(batch.features, batch.labels, batch.mask, strict=True)]
             wait()
             start = clock()
             with (around or nullcontext)():
-                row = self.plain.step(videos)
+                row = self.plain.step(videos_of(batch))
             wait()
             times["plain"].append(clock() - start)
             # Once: afterwards rounding moves the weights apart.
@@ -281,21 +286,80 @@ def step(
                 raise SystemExit(f"{name}: the loss is {float(answer['total'])}, that of plain.py {row['total']}")
             return answer
 
+    train_by(Timed, shape, rounds + 1, f"train.device={device}", *overrides)
+    what = f"training step, {name}, T = {shape.frames:,}, batch of {shape.batch}"
+    return ratio(what, times["ours"][1:], times["plain"][1:], STEP[name])
+
+
+def twin_of(training: trainer.Trainer, shape: Shape) -> PlainTraining:
+    """The same training by plain.py, with the same weights."""
+    if PLANTED:
+        plant(training.model, shape)
+    config = training.run.config
+    twin = PlainFACT(config.model, WIDTH, shape.classes).to(training.device)
+    twin.load_state_dict(training.model.state_dict())
+    length = training.run.mean_transcript_length
+    loss = PlainLoss(config.loss, shape.classes, config.model.tokens, (0,), length)
+    return PlainTraining(twin.train(), loss, config.train)
+
+
+def videos_of(batch: Any) -> list[tuple[Tensor, Tensor]]:
+    """The videos of a batch without what pads them."""
+    return [(x[m], y[m]) for x, y, m in zip(batch.features, batch.labels, batch.mask, strict=True)]
+
+
+def train_by(kind: type[trainer.Trainer], shape: Shape, steps: int, *overrides: str) -> None:
+    """An epoch of so many steps by another class of trainer."""
     kept = trainer.Trainer
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        write(root / "data", shape, shape.batch * (rounds + 1))
-        fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={shape.batch}", f"train.device={device}"]
-        config = shape.config(*fixed, *overrides)
-        plan = resolve(config)
+        write(root / "data", shape, shape.batch * steps)
+        fixed = [*folder(root / "data"), "train.epochs=1", f"train.batch_size={shape.batch}"]
+        plan = resolve(shape.config(*fixed, *overrides))
         run, texts = begin(plan, root / "run", Processes(plan.device))
-        trainer.Trainer = Timed  # type: ignore[misc]
+        trainer.Trainer = kind  # type: ignore[misc]
         try:
             trainer.train_model(run, plan.dataset, texts)
         finally:
             trainer.Trainer = kept  # type: ignore[misc]
-    what = f"training step, {name}, T = {shape.frames:,}, batch of {shape.batch}"
-    return ratio(what, times["ours"][1:], times["plain"][1:], STEP[name])
+
+
+def memory(name: str, shape: Shape) -> list[Row]:
+    """Peak memory of a step and of a pass, of one video, beside plain; what weights and moments take does not count."""
+    peaks: dict[str, list[float]] = {}
+
+    def noted(key: str, call: Callable[[], Any]) -> Any:
+        forget_peak()
+        before = peak()
+        result = call()
+        peaks.setdefault(key, []).append(peak() - before)
+        return result
+
+    class Measured(trainer.Trainer):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            self.plain = twin_of(self, shape)
+
+        def _step(self, batch: Any) -> Any:
+            for optimizer in (self.optimizer, self.plain.optimizer):
+                optimizer.zero_grad(set_to_none=True)
+            terms = noted("ours step", lambda: super(Measured, self)._step(batch))
+            noted("plain step", lambda: self.plain.step(videos_of(batch)))
+            with torch.no_grad():
+                noted("ours pass", lambda: self.model.eval()(batch.features))
+                noted("plain pass", lambda: self.plain.model.eval()(videos_of(batch)[0][0]))
+            for model in (self.model, self.plain.model):
+                model.train()
+            return terms
+
+    train_by(Measured, replace(shape, batch=1), 4, "train.device=cpu")
+    rows = []
+    for kind in ("step", "pass"):
+        ours, plain = (statistics.median(peaks[f"{side} {kind}"][1:]) for side in ("ours", "plain"))
+        figures = f"{ours / 1e6:.0f} MB", f"{plain / 1e6:.0f} MB"
+        what = f"peak memory of a {'training step' if kind == 'step' else 'pass'}, {name}, T = {shape.frames:,}"
+        rows.append(Row(what, *figures, ours / plain, MEMORY if kind == "step" else None, at_most=True))
+    return rows
 
 
 def free_memory() -> float:
@@ -437,7 +501,7 @@ def start_up(runs: int) -> Row:
 
 # --- the run ------------------------------------------------------------------------------------------
 
-KINDS = ("inference", "step", "epoch", "growth", "processes", "startup")
+KINDS = ("inference", "step", "memory", "epoch", "growth", "processes", "startup")
 
 
 def measure(kind: str, quick: bool, against: Path | None, names: Sequence[str] = tuple(SHAPES)) -> list[Row]:
@@ -453,6 +517,8 @@ def measure(kind: str, quick: bool, against: Path | None, names: Sequence[str] =
             batch = 1 if name == "Breakfast" and (quick or free_memory() < ROOMY) else shape.batch
             rows.append(step(name, replace(shape, batch=batch), 1 if quick else rounds[name], cpu))
         return rows
+    if kind == "memory":
+        return [row for name in names if name == "Breakfast" for row in memory(name, shapes[name])]
     if kind == "epoch":
         if against is None:
             print("epoch: left out; --against CHECKOUT names the other checkout")

@@ -391,10 +391,6 @@ class Server:
             model = self.engine.model()
             if model is None or model.scorer.run is None:
                 raise InputError("train", "there is no run to teach", "train a new model")
-            if not model.run.config.model.is_open:
-                raise InputError(
-                    "train", "this run can only output its own classes", "train a new model, which reads names"
-                )
         with self.page.lock:
             self._check_idle()
             run = partial(learn, self.page, body.track, body.minutes, start)

@@ -39,7 +39,7 @@ def state(page: Page) -> dict[str, Any]:
         "model": {
             "title": _title(page),
             "exists": model is not None,
-            "can_learn": model is not None and model.scorer.run is not None and model.run.config.model.is_open,
+            "can_learn": model is not None and model.scorer.run is not None,
             "chosen": engine.chosen,
             "models": ["", *project.runs()],
         },
