@@ -7,6 +7,7 @@ import inspect
 import math
 import os
 import reprlib
+import sys
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core.errors import InputError
-from fact_clip.core.messages import describe_invalid_name, is_name
+from fact_clip.core.messages import describe_invalid_name, is_name, pydantic_problem
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,9 +54,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 try:
                     adapter.validate_python(value.item() if isinstance(value, np.generic) else value, strict=True)
                 except ValidationError as error:
-                    message = error.errors()[0]["msg"]
-                    problem = f"{_shown(value)}: {message[:1].lower()}{message[1:]}"
-                    raise InputError(name, problem) from None
+                    problem = pydantic_problem(error.errors()[0]["msg"])
+                    raise InputError(name, f"{reprlib.repr(value)}: {problem}") from None
         return function(*args, **kwargs)
 
     return wrapper
@@ -72,28 +72,18 @@ def number_of(
     value: Any, where: str, expected: str = "a number", least: float = -math.inf, most: float = math.inf
 ) -> float:
     """A finite number in bounds; an InputError for anything else, true and false among it."""
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    try:
-        number = float(value) if is_number else math.nan
-    except OverflowError:  # a whole number beyond all floats
-        number = math.inf
-    if not math.isfinite(number) or not least <= number <= most:
-        raise InputError(where, f"{_shown(value)}, not {expected}")
-    return number
+    number = value.item() if isinstance(value, np.integer | np.floating) else value
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if not is_number or not (abs(number) <= sys.float_info.max and least <= number <= most):  # NaN is not
+        raise InputError(where, f"{reprlib.repr(value)}, not {expected}")
+    return float(number)
 
 
 def whole_of(value: Any, where: str, least: int, most: int) -> int:
     """A whole number in bounds; an InputError for anything else, true and false among it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(where, f"{_shown(value)}, not a whole number, {least:,} to {most:,}")
+        raise InputError(where, f"{reprlib.repr(value)}, not a whole number, {least:,} to {most:,}")
     return int(value)
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a message shows it; Python writes no whole number of thousands of digits."""
-    if isinstance(value, int) and abs(value) > 1e30:
-        return "a number of over 30 digits"
-    return reprlib.repr(value)
 
 
 def is_list(value: Any) -> bool:
@@ -114,21 +104,15 @@ def names_of(values: Any, where: str, *, typed: bool = False) -> tuple[str, ...]
     return tuple(map(str, listed))  # numpy's own text type is not written to JSON in the same way
 
 
-def any_array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
-    """Anything that NumPy takes for an array; an InputError for anything else, and where entries are masked."""
+def array_of(value: Any, where: str, expected: str, kinds: str = "fiub") -> NDArray[Any]:
+    """An array of numbers, or of other `kinds` of NumPy; an InputError for anything else, and for masked entries."""
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # as of a tensor with gradients
         raise InputError(where, f"{' '.join(str(error).split())}; give {expected}") from None
     if np.ma.is_masked(value):  # np.asarray gives what lies under the mask
         raise InputError(where, f"an array with masked entries, not {expected}")
-    return array
-
-
-def array_of(value: Any, where: str, expected: str) -> NDArray[Any]:
-    """The same of numbers, true and false among them."""
-    array = any_array_of(value, where, expected)
-    if array.dtype.kind not in "fiub":
+    if array.size and array.dtype.kind not in kinds:
         raise InputError(where, f"{type(value).__name__} of type {array.dtype}, not {expected}")
     return array
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import number_of, table_of
+from fact_clip.core.arguments import table_of
 from fact_clip.core.errors import InputError
 from fact_clip.core.segments import Segmentation
 
@@ -24,9 +24,6 @@ def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray
     the times rise. The last row ends with the video, at `end` seconds, or at T / fps if that is sooner.
     """
     times = table_of(shown, "shown", ("T",)).astype(np.float64)
-    if end is not None:
-        number_of(end, "end", "seconds, 0 or more, or None", 0)
-    number_of(fps, "fps", "rows per second, more than 0", 5e-324)
     grid = np.arange(len(times) + 1) / fps
     new = np.append(True, times[1:] > times[:-1]) & (times <= grid[:-1] + _ROUNDING)
     starts = np.where(new, np.maximum(times, 0.0), grid[:-1])

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fact_clip.core.errors import InputError
+from fact_clip.core.messages import pydantic_problem
 
 SwitchPenalty = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -82,9 +83,7 @@ class DecodeSettings(BaseModel):
             name = str(fault["loc"][0])
             if name not in CONTROLS:
                 raise InputError("settings", f"no setting {name!r}", f"choose {', '.join(CONTROLS)}") from None
-            reason = fault["msg"].removeprefix("Input should be ").replace("a valid", "a")
-            reason = reason.replace("less than or equal to", "at most").replace("greater than or equal to", "at least")
-            raise InputError(name, f"{fault['input']!r} is not {reason}") from None
+            raise InputError(name, f"{fault['input']!r}: {pydantic_problem(fault['msg'])}") from None
 
     def over(self, other: DecodeSettings) -> DecodeSettings:
         """Return these settings, and those of the other where they are None."""

@@ -31,17 +31,12 @@ _PATIENCE = timedelta(days=1)
 
 def place_in_launch() -> tuple[int, int]:
     """Number of this process, and how many there are, as the launcher says; an InputError where they cannot be."""
-    values = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")}
-    fix = "start several processes with torchrun, or unset RANK and WORLD_SIZE"
-    for name, text in values.items():
-        if text and not (text.isascii() and text.isdecimal() and len(text) < 7):
-            raise InputError(name, f"{text!r}, not a whole number, as torchrun sets it", fix)
-    rank, world = int(values["RANK"] or 0), int(values["WORLD_SIZE"] or 1)
-    if rank >= world:
-        raise InputError("RANK", f"{rank}, but there are {world} processes (WORLD_SIZE)", fix)
-    lacking = [name for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK") if world > 1 and not os.environ.get(name)]
-    if lacking:
-        raise InputError("WORLD_SIZE", f"{world} processes and no {lacking[0]}, which torchrun sets", fix)
+    texts = os.environ.get("RANK") or "0", os.environ.get("WORLD_SIZE") or "1"
+    rank, world = (int(text) if text.isdecimal() else -1 for text in texts)
+    lacks = world > 1 and not all(map(os.environ.get, ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")))
+    if not 0 <= rank < world or lacks:
+        problem = f"process {texts[0]} of {texts[1]}, not as torchrun sets it and what belongs to it"
+        raise InputError("RANK", problem, "start several processes with torchrun, or unset RANK and WORLD_SIZE")
     return rank, world
 
 
@@ -52,8 +47,6 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
     """
     import torch
 
-    if not isinstance(name, str | torch.device):
-        raise InputError(where, f"{name!r}, not auto, cpu, cuda, cuda:N or mps")
     name = str(name)
     if name == "auto":
         if torch.cuda.is_available():
@@ -61,12 +54,12 @@ def pick_device(name: str | torch.device, where: str = "device") -> torch.device
             return torch.device(f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(name.split(":")[0], False):
-        raise InputError(where, f"this machine has no {name!r}", "choose auto, cpu, cuda, cuda:N or mps")
     try:
-        return torch.device(name)
+        if available.get(name.split(":")[0], False):
+            return torch.device(name)
     except (RuntimeError, ValueError, OverflowError):
-        raise InputError(where, f"{name!r}, not auto, cpu, cuda, cuda:N or mps") from None
+        pass
+    raise InputError(where, f"this machine has no {name!r}", "choose auto, cpu, cuda, cuda:N or mps")
 
 
 def pick_precision(setting: str, device: torch.device, where: str, auto: Sequence[str] = ("cuda",)) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import itertools
 import json
-import os
 import re
 import stat
 import sys
@@ -16,17 +15,15 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from fact_clip.core.errors import FileLocation, InputError, Location
+from fact_clip.core.messages import pydantic_problem
 from fact_clip.core.paths import whole_file
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 T = TypeVar("T")
 
@@ -39,30 +36,15 @@ def check_file(path: str | Path, expected: str) -> Path:
     path = Path(path)
     fix = f"give {expected}"
     try:
-        status = path.stat()
+        mode = path.stat().st_mode
     except FileNotFoundError:
         raise InputError(path, "no such file", fix) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(path, f"cannot be read ({reason})", fix) from None
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file (pipe or device)"
+        raise InputError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})", fix) from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder, not a file" if stat.S_ISDIR(mode) else "not a regular file (pipe or device)"
         raise InputError(path, kind, fix)
-    if not os.access(path, os.R_OK):
-        raise InputError(path, "cannot be read (no permission)", fix)
     return path
-
-
-# How files begin that are often taken for text; latin-1 would turn them into characters.
-_BEGINNINGS = {
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-    b"\x1f\x8b": "a gzip file",
-    b"PK\x03\x04": "a zip file (as .xlsx is)",
-    b"\x93NUMPY": "an array of NumPy",
-    b"\x89PNG": "a picture",
-    b"%PDF": "a PDF",
-}
 
 
 def read_text(path: Path, expected: str = "a file of segments", *, latin: bool = False) -> str:
@@ -72,9 +54,8 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})") from None
-    kind = next((kind for start, kind in _BEGINNINGS.items() if raw.startswith(start)), None)
-    if kind is not None:
-        raise InputError(path, f"{kind}, not text in UTF-8", f"give {expected}")
+    if b"\0" in raw:  # a picture, an archive, UTF-16; latin-1 would turn it into characters
+        raise InputError(path, "not text in UTF-8", f"give {expected}")
     try:
         # bytes, because text mode would change line ends inside quoted names
         return raw.decode("utf-8-sig")
@@ -115,19 +96,15 @@ def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = Tr
 
     NaN and infinities, which are not JSON, are refused if `finite`.
     """
-    fix = f"give {expected}"
     try:
         value = json.loads(text, parse_constant=_refuse_constant if finite else None, object_pairs_hook=_object)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair, which no file takes
         return value
-    except json.JSONDecodeError as error:
-        location = FileLocation(where, error.lineno) if isinstance(where, Path) else where  # else it says the line
-        raise InputError(location, f"not JSON ({error.msg})", fix) from None
-    except RecursionError:
-        raise InputError(where, "JSON that is nested too deeply", fix) from None
-    except (UnicodeEncodeError, ValueError) as error:
-        raise InputError(where, f"not JSON ({error})", fix) from None
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        location = FileLocation(where, line) if isinstance(where, Path) else where  # else it says the line
+        raise InputError(location, f"not JSON ({getattr(error, 'msg', error)})", f"give {expected}") from None
 
 
 def _refuse_constant(constant: str) -> Any:
@@ -151,21 +128,9 @@ def is_number(value: Any) -> bool:
 
 # What NumPy raises on broken files: its header parser lets the errors of Python's tokenizer through.
 BROKEN_ARRAY: tuple[type[Exception], ...] = (
-    ValueError,
-    OSError,
-    EOFError,
-    SyntaxError,
-    ArithmeticError,
-    RecursionError,
-)
-BROKEN_ARRAY += (MemoryError, TypeError, tokenize.TokenError)
-_BROKEN_ARCHIVE: tuple[type[Exception], ...] = (
-    *BROKEN_ARRAY,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-    KeyError,
-)
+    ValueError, OSError, EOFError, SyntaxError, ArithmeticError, RecursionError, MemoryError, TypeError, KeyError,
+    NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def check_archive(path: Path, expected: str) -> None:
@@ -176,7 +141,7 @@ def check_archive(path: Path, expected: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except BROKEN_ARRAY as error:
         raise InputError(path, f"damaged archive ({error})", f"give {expected}") from None
     if unpacked > 1 << 26 and unpacked > 50 * path.stat().st_size:
         raise InputError(path, f"an archive that unpacks to {unpacked:,} bytes", f"give {expected}")
@@ -188,7 +153,7 @@ def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except _BROKEN_ARCHIVE as error:
+    except BROKEN_ARRAY as error:
         raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", fix) from None
 
 
@@ -199,9 +164,7 @@ def parse_yaml(text: str, where: Location | str | Path, fix: str = "") -> Any:
     """Return the value of a YAML text; an InputError that names `where` if it is none."""
     try:
         return yaml.load(text, _Loader)
-    except RecursionError:
-        raise InputError(where, "YAML that is nested too deeply", fix) from None
-    except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(where, f"not YAML ({' '.join(str(error).split())})", fix) from None
 
 
@@ -210,10 +173,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping with each key once."""
-        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        twice = next((name for name, count in names.items() if count > 1), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"the key {twice!r} twice, line {node.start_mark.line + 1} and below")
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)).most_common(1)
+        if names and names[0][1] > 1:
+            raise yaml.YAMLError(f"the key {names[0][0]!r} twice, line {node.start_mark.line + 1} and below")
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: Any) -> int:
@@ -258,15 +220,9 @@ def parse_value(kind: type[T], value: str | Mapping[str, Any], path: Path, fix: 
     try:
         return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
-        raise invalid_value(error, path, fix) from None
-
-
-def invalid_value(error: ValidationError, path: Path, fix: str = "") -> InputError:
-    """Return the first fault that pydantic found in a file as an InputError."""
-    fault = error.errors()[0]
-    key = ".".join(map(str, fault["loc"]))
-    message = fault["msg"].removeprefix("Value error, ")
-    return InputError(FileLocation(path, part=key), message[:1].lower() + message[1:], fix)
+        fault = error.errors()[0]
+        part = ".".join(map(str, fault["loc"]))
+        raise InputError(FileLocation(path, part=part), pydantic_problem(fault["msg"]), fix) from None
 
 
 def write_value(path: Path, value: Any) -> None:

@@ -46,6 +46,12 @@ def sentence(problem: str, fix: str = "") -> str:
     return f"{problem}{'' if problem.endswith(('.', '?')) else '.'} {fix}{'' if fix[-1] in '.?!' else '.'}"
 
 
+def pydantic_problem(message: str) -> str:
+    """Return a message of pydantic as the middle of a sentence."""
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
 def listed(names: Iterable[object]) -> str:
     """Join names for a message: "a, b, and 7 more"."""
     texts = list(map(str, names))

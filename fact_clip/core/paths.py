@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
 import secrets
-import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -85,8 +82,6 @@ def same_place(first: Path, second: Path) -> bool:
         return first.samefile(second)
     except OSError:  # one of them is not there yet
         return os.path.realpath(first) == os.path.realpath(second)
-    except ValueError:  # a NUL in a name
-        return False
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -94,19 +89,18 @@ def same_place(first: Path, second: Path) -> bool:
 
 def check_place(path: Path) -> None:
     """Raise an InputError where a file cannot be written: before the first file of several is written."""
+    if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
+        raise InputError(path, "not the name of a file")
     try:
-        if path.name and path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
+        if path.exists() and not path.is_file():  # a device would be gone if a file were put in its place
             raise InputError(path, "not a regular file but a folder, a pipe or a device", "name another file")
         above = next((folder for folder in path.parents if os.path.lexists(folder)), Path())
-        usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
-        reason = "" if usable else "no permission" if above.is_dir() else f"{above} is not a folder"
-        reason = reason if path.name else "not the name of a file"
+        if not above.is_dir():
+            raise InputError(path, f"cannot be written ({above} is not a folder)")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(path, "cannot be written (no permission)")
     except OSError as error:
-        reason = str(error.strerror)
-    except ValueError as error:  # a NUL
-        reason = str(error)
-    if reason:
-        raise InputError(path, f"cannot be written ({reason})")
+        raise InputError(path, f"cannot be written ({error.strerror})") from None
 
 
 @contextmanager
@@ -116,20 +110,18 @@ def whole_file(path: Path) -> Iterator[Path]:
     After a failure nothing new is left, and an older file is as it was. The file gets the mode of any new file, as the
     umask says. An InputError if the disk refuses, or if something else than a file is there.
     """
-    if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
-        raise InputError(path, "not the name of a file")
+    check_place(path)
     # the random part keeps two writers of one file apart; the suffix stays, as writers look at it
     mark = f".{os.getpid()}-{secrets.token_hex(4)}-"
-    check_place(path)
     unfinished = path.with_name(mark + (path.name if len(os.fsencode(path.name)) < 220 else path.name[-50:]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            unfinished.unlink(missing_ok=True)
+            unfinished.touch()
+            mode = unfinished.stat().st_mode
+            unfinished.unlink()  # pympi keeps a copy of a file that is there
             yield unfinished
-            # safetensors writes to a file of its own, which only its owner may read, and renames it
-            if stat.S_IMODE(unfinished.stat().st_mode) != _new_file_mode():
-                unfinished.chmod(_new_file_mode())
+            unfinished.chmod(mode)  # safetensors renames a file of its own, which only its owner may read
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -139,15 +131,6 @@ def whole_file(path: Path) -> Iterator[Path]:
     except UnicodeEncodeError as error:
         problem = f"a name that no text file takes ({error.object[error.start : error.end]!r})"
         raise InputError(path, problem) from None
-
-
-@functools.cache
-def _new_file_mode() -> int:
-    """Return the permissions of a new file; the umask can only be read by setting it, or by making a file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "new")
-        path.touch()
-        return stat.S_IMODE(path.stat().st_mode)
 
 
 # --- locks -----------------------------------------------------------------------------------------------------------
@@ -176,44 +159,29 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
         until = time.monotonic() + patience
         while not (is_free := lock(opened)) and time.monotonic() < until:
             time.sleep(0.01)
-        if not is_free or not _is_still(opened, folder):
+        if not is_free or not folder.is_dir():  # one who made it for nothing has removed it
             raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
         yield
     finally:
         for path in new_folders:
             with suppress(OSError):
                 path.rmdir()
-        if opened >= 0:
-            unlock(opened)
+        if fcntl is not None:
+            with suppress(OSError):  # closing alone would leave the lock to processes that were forked meanwhile
+                fcntl.flock(opened, fcntl.LOCK_UN)
             os.close(opened)
-
-
-def _is_still(opened: int, folder: Path) -> bool:
-    """Whether an open folder has not been removed meanwhile, by one who made it for nothing."""
-    try:
-        return opened < 0 or os.path.samestat(os.fstat(opened), folder.stat())
-    except OSError:
-        return False
 
 
 def lock(opened: int) -> bool:
     """Lock an open file or folder; False where another process has it. True too where it cannot be locked."""
-    if fcntl is None:
-        return True
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
-        return True
+        pass
     return True
-
-
-def unlock(opened: int) -> None:
-    """Give up a lock; closing alone would leave it to processes that were forked meanwhile."""
-    if fcntl is not None:
-        with suppress(OSError):
-            fcntl.flock(opened, fcntl.LOCK_UN)
 
 
 def commit() -> str | None:
@@ -221,13 +189,8 @@ def commit() -> str | None:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
-    answers = []
-    for arguments in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        try:
-            answer = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-        except OSError:  # no git
-            return None
-        if answer.returncode:
-            return None
-        answers.append(answer.stdout.strip())
-    return answers[0] + ("+" if answers[1] else "")
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -12,24 +12,20 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fact_clip.core.arguments import any_array_of, array_of, names_of, number_of, table_of, whole_of
+from fact_clip.core.arguments import array_of, names_of, number_of, table_of, whole_of
 from fact_clip.core.errors import GapError, InputError
 
 
 def frame_labels(labels: ArrayLike, where: str) -> NDArray[np.int64]:
     """Check that `labels` are per-frame class indices (T,), called `where` in an error; give them back as int64."""
-    array = any_array_of(labels, where, "one label per frame, shape (T,)")
+    array = array_of(labels, where, "integer class indices, one per frame, shape (T,)", "iu")
     if array.ndim != 1:
         raise InputError(where, f"an array of shape {array.shape}, not one label per frame, shape (T,)")
-    if array.size and array.dtype.kind not in "iu":
-        raise InputError(where, f"labels of type {array.dtype}, not integer class indices")
-    if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
-        raise InputError(where, f"class {array.max()} is beyond 64 bits")
     return array.astype(np.int64, copy=False)
 
 
 def _some_labels(labels: ArrayLike, stride: int = 1) -> NDArray[np.int64]:
-    stride = whole_of(stride, "stride", 1, 1 << 62)
+    whole_of(stride, "stride", 1, 1 << 62)
     array = frame_labels(labels, "labels")
     if array.size == 0:
         raise InputError("labels", "no frames")
@@ -95,16 +91,10 @@ class Segment:
         where = f"segment {self.label!r}"
         if not isinstance(self.label, str):
             raise InputError(where, "label is not a string")
-        try:
-            # plain integers, so that numpy's own never reach a file
-            object.__setattr__(self, "start", operator.index(self.start))
-            object.__setattr__(self, "stop", operator.index(self.stop))
-        except TypeError as error:
-            raise InputError(where, f"frames [{self.start!r}, {self.stop!r}) are not integers") from error
-        if not 0 <= self.start < self.stop <= MAX_FRAMES:
-            raise InputError(
-                where, f"frames [{self.start}, {self.stop}); 0 <= start < stop <= {MAX_FRAMES:,} must hold"
-            )
+        for name in ("start", "stop"):  # plain integers, so that numpy's own never reach a file
+            object.__setattr__(self, name, whole_of(getattr(self, name), where, 0, MAX_FRAMES))
+        if self.start >= self.stop:
+            raise InputError(where, f"frames [{self.start}, {self.stop}), the stop not after the start")
         if self.confidence is not None:
             number_of(self.confidence, f"the confidence of {where}", "a number from 0 to 1", 0, 1)
 
@@ -168,10 +158,8 @@ class Segmentation:
         if not self.segments or not all(isinstance(segment, Segment) for segment in self.segments):
             raise InputError("segments", "a segmentation needs one Segment or more")
         for name, rate in (("fps", self.fps), ("video_fps", self.video_fps)):
-            if rate is not None and not number_of(rate, name) > 0:
-                raise InputError(name, f"{rate} frames a second; it must be more than 0")
-        if self.media is not None and not isinstance(self.media, str):
-            raise InputError("media", f"{self.media!r} is not the name of a video file")
+            if rate is not None:
+                number_of(rate, name, "frames a second, more than 0", sys.float_info.min)
         end = 0
         for segment in self.segments:
             if segment.start != end:
@@ -179,8 +167,11 @@ class Segmentation:
                 problem = f"starts at {segment.start}, {name} after the segment before, which stops at {end}"
                 raise kind(f"segment {segment.label!r}", problem)
             end = segment.stop
-        if self.times is not None:
-            object.__setattr__(self, "times", _rising(self.times, self.n_frames))
+        if self.times is not None:  # the start of each frame, and the end
+            times = table_of(self.times, "times", (self.n_frames + 1,)).astype(np.float64)
+            if times[0] < 0 or (np.diff(times) <= 0).any():
+                raise InputError("times", "negative or not rising")
+            object.__setattr__(self, "times", tuple(times.tolist()))
 
     @classmethod
     def from_frames(
@@ -194,14 +185,9 @@ class Segmentation:
 
         `confidence` has one number from 0 to 1 per frame, too; a segment gets the mean over its frames.
         """
-        if isinstance(labels, str) or not isinstance(labels, Iterable):
-            raise InputError("labels", f"{labels!r} is not a sequence of names, one per frame")
-        names = list(labels)
+        names = names_of(labels, "labels")
         if not names:
             raise InputError("labels", "no frames")
-        for frame, name in enumerate(names):
-            if not isinstance(name, str):
-                raise InputError(f"labels, frame {frame}", f"{name!r} is not a name", "decode by Vocabulary.decode")
         values = None if confidence is None else table_of(confidence, "confidence", (len(names),)).astype(float)
         if values is not None and not ((values >= 0) & (values <= 1)).all():
             raise InputError("confidence", "numbers below 0 or above 1")
@@ -209,7 +195,7 @@ class Segmentation:
         for name, group in groupby(range(len(names)), key=names.__getitem__):
             frames = list(group)
             mean = None if values is None else float(values[frames].mean())
-            segments.append(Segment(frames[0], frames[-1] + 1, str(name), mean))
+            segments.append(Segment(frames[0], frames[-1] + 1, name, mean))
         return cls(tuple(segments), fps, None if times is None else tuple(times))
 
     def to_frames(self) -> list[str]:
@@ -279,13 +265,3 @@ class Segmentation:
         from fact_clip.formats import load
 
         return load(path, background=background, n_frames=n_frames)
-
-
-def _rising(times: Iterable[float], n_frames: int) -> tuple[float, ...]:
-    values = array_of(times if isinstance(times, np.ndarray) else list(times), "times", "seconds").astype(np.float64)
-    if values.shape != (n_frames + 1,):
-        expected = f"({n_frames + 1},): the start of each of {n_frames} frames, and the end"
-        raise InputError("times", f"shape {values.shape}, not {expected}")
-    if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) <= 0).any():
-        raise InputError("times", "negative, not finite or not rising")
-    return tuple(values.tolist())

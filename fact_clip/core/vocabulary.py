@@ -60,12 +60,10 @@ class Vocabulary:
             raise InputError("factors", f"{len(self.factors)} entries for {len(self.names)} classes")
         object.__setattr__(self, "factors", tuple(map(tuple, self.factors)))
         for name, entry in zip(self.names, self.factors, strict=True):
-            if len(entry) != len(self.slots):
-                raise InputError(f"class {name!r}", f"factors {entry} for the slots {self.slots}")
-            if any(factor is not None and not (isinstance(factor, str) and factor) for factor in entry):
-                raise InputError(f"class {name!r}", f"factors {entry}: each must be a name or None")
-            if name not in self.background and all(factor is None for factor in entry):
-                raise InputError(f"class {name!r}", "no factors; only background may have none")
+            are_names = all(factor is None or (isinstance(factor, str) and factor) for factor in entry)
+            if len(entry) != len(self.slots) or not are_names or not (any(entry) or name in self.background):
+                problem = f"factors {entry}, not a name or None for each of {self.slots}, one at least"
+                raise InputError(f"class {name!r}", problem)
 
     @classmethod
     def from_names(
@@ -122,18 +120,13 @@ class Vocabulary:
 
     def index(self, name: str) -> int:
         """Class index of a name; an unknown one is an InputError that says the nearest."""
-        if not isinstance(name, str):
-            raise InputError("vocabulary", f"{name!r}, not a name")
         if name not in self._index_of:
-            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", suggest(name, self.names))
+            raise InputError("vocabulary", f"no class {name!r} among {len(self)}", suggest(str(name), self.names))
         return self._index_of[name]
 
     @cached_property
     def _spelled(self) -> dict[str, str]:
-        by_spelling: dict[str, str] = {}
-        for name in self.names:
-            by_spelling.setdefault(spelling_key(name), name)
-        return by_spelling
+        return {spelling_key(name): name for name in reversed(self.names)}
 
     def same(self, name: str) -> str:
         """The class that this name is in another spelling (see `spelling`), or the name as it is."""
@@ -229,40 +222,32 @@ def _resolved(
         if len(used) != 1:
             raise InputError("factors", f"none for the slots {used}", "pass `factors` along with `slots`")
         return used, tuple((name,) for name in names)
-    if not callable(source) and not isinstance(source, Mapping):
-        raise InputError("factors", f"{source!r} is not a mapping or a function of names")
-    entries: list[OneClass | None] = []
-    for name in names:
-        if not callable(source) and name not in source and name not in background:
-            raise InputError(f"class {name!r}", "no factors", "give some for each class that is not background")
-        entry = source(name) if callable(source) else source.get(name)
-        if isinstance(entry, str) or not isinstance(entry, Iterable | None):
-            raise InputError(f"class {name!r}", f"factors {entry!r} are not a list or a mapping of slots")
-        entries.append(entry if entry is None or isinstance(entry, Mapping) else tuple(entry))
-    used = _slots_of(entries) if slots is None else names_of(slots, "slots")
-    return used, tuple(_in_slots(name, entry, used) for name, entry in zip(names, entries, strict=True))
+    by_name = {name: source(name) for name in names} if callable(source) else source
+    lacking = [name for name in names if name not in by_name and name not in background]
+    if lacking:
+        raise InputError(f"class {lacking[0]!r}", "no factors", "give some for each class that is not background")
+    used = (
+        _slots_of([by_name[name] for name in names if name in by_name]) if slots is None else names_of(slots, "slots")
+    )
+    return used, tuple(_in_slots(name, by_name.get(name), used) for name in names)
 
 
-def _slots_of(entries: Iterable[OneClass | None]) -> tuple[str, ...]:
-    present = [entry for entry in entries if entry is not None]
-    named = dict.fromkeys(slot for entry in present if isinstance(entry, Mapping) for slot in entry)
+def _slots_of(entries: Sequence[OneClass]) -> tuple[str, ...]:
+    named = dict.fromkeys(slot for entry in entries if isinstance(entry, Mapping) for slot in entry)
     if named:
         return tuple(named)
-    widths = sorted({len(entry) for entry in present})
+    widths = sorted({len(entry) for entry in entries})
     if len(widths) != 1:
         raise InputError("factors", f"tuples of {widths} entries", "give one entry per slot")
     return WHOLE_NAME if widths == [1] else tuple(f"slot{number}" for number in range(1, widths[0] + 1))
 
 
 def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Factors:
-    if entry is None:
-        return (None,) * len(slots)
-    if not isinstance(entry, Mapping):
-        return tuple(entry)
-    unknown = [slot for slot in entry if slot not in slots]
-    if unknown:
-        raise InputError(f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {slots}")
-    return tuple(entry.get(slot) for slot in slots)
+    if isinstance(entry, Mapping):
+        if unknown := [slot for slot in entry if slot not in slots]:
+            raise InputError(f"class {name!r}", f"no slot {unknown[0]!r}", f"choose among {slots}")
+        return tuple(map(entry.get, slots))
+    return (None,) * len(slots) if entry is None else tuple(entry)
 
 
 # --- mapping files ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from fact_clip.core import InputError
 from fact_clip.core.io import parse_json, read_lines, read_mapping, read_text
-from fact_clip.core.paths import _new_file_mode, check_place, same_place, whole_file
+from fact_clip.core.paths import check_place, same_place, whole_file
 
 from ..refusals import refused
 
@@ -27,7 +27,6 @@ def umask():
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
 def test_the_umask_decides_who_may_read(umask, mask, mode, tmp_path):
     umask(mask)
-    _new_file_mode.cache_clear()  # read once a process
     path = tmp_path / "a.txt"
     with whole_file(path) as unfinished:
         unfinished.write_text("new")
