@@ -18,21 +18,14 @@ SwitchPenalty = Annotated[float, Field(ge=0, le=1e6)]
 
 @dataclass(frozen=True)
 class Control:
-    """How people set a setting.
+    """How people set a setting."""
 
-    Args:
-        option: its name on the command line.
-        label: what it is called on the page.
-        min, max, step: of its slider there.
-        off: whether 0 on the page stands for None.
-    """
-
-    option: str
-    label: str
-    min: float
+    option: str  # its name on the command line
+    label: str  # what it is called on the page
+    min: float  # of its slider there
     max: float
     step: float
-    off: bool = False
+    off: bool = False  # whether 0 on the page stands for None
 
 
 class DecodeSettings(BaseModel):

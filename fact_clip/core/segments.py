@@ -106,23 +106,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class NewWord:
-    """A word of a candidate that no trained class has, beside the nearest one that some class has.
+    """A word of a candidate that no trained class has, beside the nearest one that some class has."""
 
-    Attributes:
-        action: the candidate.
-        slot: what the word is, as "verb"; "phrase" for a whole name that has no parts.
-        word: the word itself.
-        nearest: the most similar trained word of that slot (for a phrase: the trained name); "" if there is none.
-        similarity: cosine of their vectors by the sentence encoder, -1 to 1.
-        far: whether that is too little for the model to know what the word means.
-    """
-
-    action: str
-    slot: str
-    word: str
-    nearest: str
-    similarity: float
-    far: bool
+    action: str  # the candidate
+    slot: str  # what the word is, as "verb"; "phrase" for a whole name that has no parts
+    word: str  # the word itself
+    nearest: str  # the most similar trained word of that slot (for a phrase: the trained name); "" if there is none
+    similarity: float  # cosine of their vectors by the sentence encoder, -1 to 1
+    far: bool  # whether that is too little for the model to know what the word means
 
 
 @dataclass(frozen=True)
@@ -131,24 +122,21 @@ class Segmentation:
 
     `from_frames` makes maximal runs of one label. Segments given by hand may follow each other with the
     same label (two cups poured one after the other); going through frames joins them.
-
-    Args:
-        segments: at least one, in order, the first starting at 0 and each where the one before stopped.
-        fps: frames per second, or None if unknown.
-        times: seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video whose
-            frames are not evenly spaced; seconds are then read from here. None: they follow from `fps`.
-        media: name of the video file, for formats that point to it. Does not count for equality, nor does what follows.
-        video_fps: pictures per second of the video file, for formats that count them; None if unknown.
-        background: the labels that mean "no action"; files of most formats leave them out (see `save`).
-        new_words: words of the candidates that the model was not trained on.
     """
 
+    # at least one, in order, the first starting at 0 and each where the one before stopped
     segments: tuple[Segment, ...]
-    fps: float | None = None
+    fps: float | None = None  # frames per second, or None if unknown
+    # seconds at which each frame starts, and the end of the last one, (n_frames + 1,), for a video whose frames are
+    # not evenly spaced; seconds are then read from here. None: they follow from `fps`.
     times: tuple[float, ...] | None = None
+    # name of the video file, for formats that point to it. Does not count for equality, nor does what follows.
     media: str | None = field(default=None, compare=False)
+    # pictures per second of the video file, for formats that count them; None if unknown
     video_fps: float | None = field(default=None, compare=False)
+    # the labels that mean "no action"; files of most formats leave them out (see `save`)
     background: tuple[str, ...] = field(default=(), compare=False)
+    # words of the candidates that the model was not trained on
     new_words: tuple[NewWord, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:

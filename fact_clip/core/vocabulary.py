@@ -34,18 +34,12 @@ class Vocabulary:
     """An ordered list of action names; the place of a name is its class index.
 
     Made by `from_names` or `from_mapping`; made directly, every field must be complete.
-
-    Args:
-        names: action names, length C.
-        background: those of them that mean "no action".
-        slots: what the factors are, as ("verb", "object", "tool").
-        factors: C tuples with one entry per slot; None if a class has no such factor.
     """
 
-    names: tuple[str, ...]
-    background: tuple[str, ...]
-    slots: tuple[str, ...]
-    factors: tuple[Factors, ...]
+    names: tuple[str, ...]  # action names, length C
+    background: tuple[str, ...]  # those of them that mean "no action"
+    slots: tuple[str, ...]  # what the factors are, as ("verb", "object", "tool")
+    factors: tuple[Factors, ...]  # C tuples with one entry per slot; None if a class has no such factor
 
     def __post_init__(self) -> None:
         for field in ("names", "background", "slots"):

@@ -101,23 +101,17 @@ _Nats = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a run with classes held out subtracts from its scores, for any candidates.
+    """What a run with classes held out subtracts from its scores, for any candidates."""
 
-    Args:
-        seen: names of the classes that training may see, background among them.
-        frames: for each slot the training frames of each factor; "" counts the frames without one.
-        prior_weight: share of log p(c) that is subtracted.
-        gamma: what is subtracted from the scores of seen classes, in nats.
-        prior: name -> log p(c) by a rule of `PRIORS`; names that it lacks get the product of their factors' shares.
-        shift: added to that product where `prior` is given.
-    """
-
+    # names of the classes that training may see, background among them
     seen: Annotated[tuple[str, ...], Field(min_length=1)]
+    # for each slot the training frames of each factor; "" counts the frames without one
     frames: Mapping[str, Mapping[str, Annotated[int, Field(ge=0)]]]
-    prior_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    gamma: _Nats = 0.0
+    prior_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # share of log p(c) that is subtracted
+    gamma: _Nats = 0.0  # what is subtracted from the scores of seen classes, in nats
+    # name -> log p(c) by a rule of `PRIORS`; names that it lacks get the product of their factors' shares
     prior: Mapping[str, _Nats] = field(default_factory=dict)
-    shift: _Nats = 0.0
+    shift: _Nats = 0.0  # added to that product where `prior` is given
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seen", names_of(self.seen, "seen"))

@@ -38,19 +38,14 @@ _LEAST_SLOPE = 0.1  # a higher score is never a lower confidence
 
 @dataclass(frozen=True)
 class Confidence:
-    """What a run learned about its scores on validation videos.
+    """What a run learned about its scores on validation videos."""
 
-    Args:
-        slope, intercept: confidence = 1 / (1 + exp(-(slope * logit(score) + intercept))).
-        quantiles: (101,) of the confidences of correctly named frames, each that of its whole segment; ones where no
-            frame was named correctly.
-        frames: how many frames this was learned from.
-    """
-
-    slope: Annotated[float, Field(gt=0, le=1e6)]
+    slope: Annotated[float, Field(gt=0, le=1e6)]  # confidence = 1 / (1 + exp(-(slope * logit(score) + intercept)))
     intercept: Annotated[float, Field(ge=-1e6, le=1e6)]
+    # (101,) of the confidences of correctly named frames, each that of its whole segment; ones where no frame was
+    # named correctly
     quantiles: tuple[Annotated[float, Field(ge=0, le=1)], ...]
-    frames: Annotated[int, Field(ge=0)]
+    frames: Annotated[int, Field(ge=0)]  # how many frames this was learned from
 
     def __post_init__(self) -> None:
         if len(self.quantiles) not in (0, _STEPS + 1) or list(self.quantiles) != sorted(self.quantiles):

@@ -26,20 +26,14 @@ _EPSILON = 1e-6  # keeps the total probability of all actions near a frame above
 
 @dataclass(frozen=True)
 class Voters:
-    """What the two voters say of each frame, before an offset, the fusion and the switching penalty.
+    """What the two voters say of each frame, before an offset, the fusion and the switching penalty."""
 
-    Attributes:
-        frames: (B, T, C) probabilities of the frame voter.
-        tokens: (B, T, C) scores of the token that each frame attends to most, null left out; with a transcript the
-            attention of each class. None: a model without token attention.
-        has_token: (B, T) whether there is a token that is not null; elsewhere the frame voter decides alone.
-        aligned: a transcript was given, so the tokens are probabilities already and an offset is not used.
-    """
-
-    frames: Tensor
+    frames: Tensor  # (B, T, C) probabilities of the frame voter
+    # (B, T, C) scores of the token that each frame attends to most, null left out; with a transcript the attention of
+    # each class. None: a model without token attention.
     tokens: Tensor | None
-    has_token: Tensor
-    aligned: bool = False
+    has_token: Tensor  # (B, T) whether there is a token that is not null; elsewhere the frame voter decides alone
+    aligned: bool = False  # a transcript was given, so the tokens are probabilities already and an offset is not used
 
     @classmethod
     def joined(cls, parts: Sequence[Voters]) -> Voters:

@@ -27,26 +27,17 @@ _VALUES = 4_000_000  # scores that are decoded at once where one video is decode
 
 @dataclass(frozen=True)
 class CandidateSet:
-    """The candidates that frames are named with.
+    """The candidates that frames are named with."""
 
-    Attributes:
-        vocabulary: the candidates; class indices refer to it.
-        text: (C, S, E) for a head that reads text; None: that of the training vocabulary.
-        offset: (C,) added to the log scores before the softmax (`decoding.Calibration`), -inf for a class that is no
-            candidate; None: nothing.
-        trained: (C,) the classes that gamma is subtracted from; None: all.
-        gamma: what `offset` subtracts from these.
-        new_words: words of the candidates that no trained class has.
-        prices: (C, C) of `change_prices`; None: each change costs the same.
-    """
-
-    vocabulary: Vocabulary
-    text: Tensor | None = None
+    vocabulary: Vocabulary  # the candidates; class indices refer to it
+    text: Tensor | None = None  # (C, S, E) for a head that reads text; None: that of the training vocabulary
+    # (C,) added to the log scores before the softmax (`decoding.Calibration`), -inf for a class that is no candidate;
+    # None: nothing
     offset: NDArray[np.float64] | None = None
-    trained: NDArray[np.bool_] | None = None
-    gamma: float = 0.0
-    new_words: tuple[NewWord, ...] = ()
-    prices: NDArray[np.float64] | None = None
+    trained: NDArray[np.bool_] | None = None  # (C,) the classes that gamma is subtracted from; None: all
+    gamma: float = 0.0  # what `offset` subtracts from these
+    new_words: tuple[NewWord, ...] = ()  # words of the candidates that no trained class has
+    prices: NDArray[np.float64] | None = None  # (C, C) of `change_prices`; None: each change costs the same
 
     @property
     def ruled_out(self) -> NDArray[np.bool_]:
@@ -72,28 +63,18 @@ class CandidateSet:
 
 @dataclass(frozen=True)
 class Scores:
-    """What was found about a video for some candidates: all that decoding needs, in O(T * C) numbers.
+    """What was found about a video for some candidates: all that decoding needs, in O(T * C) numbers."""
 
-    Attributes:
-        n_frames: T.
-        voters: of each model, with a row for each `stride` frames; empty without a trained one.
-        similarity: (T', C) training-free probabilities of the same rows; they stand alone where there are no voters.
-        frame_weight: of the frame voter (`fuse`).
-        similarity_weight: share of the similarities (`mix`).
-        stride: frames that a row stands for.
-        rate: rows a second.
-        clock: when the frames are.
-        rivals: the same video with all classes of the run beside the candidates, where that was asked for.
-    """
-
-    n_frames: int
-    voters: tuple[Voters, ...] = ()
+    n_frames: int  # T
+    voters: tuple[Voters, ...] = ()  # of each model, with a row for each `stride` frames; empty without a trained one
+    # (T', C) training-free probabilities of the same rows; they stand alone where there are no voters
     similarity: Tensor | None = None
-    frame_weight: float = 1.0
-    similarity_weight: float = 0.0
-    stride: int = 1
-    rate: float = 1.0
-    clock: Clock = field(default_factory=Clock)
+    frame_weight: float = 1.0  # of the frame voter (`fuse`)
+    similarity_weight: float = 0.0  # share of the similarities (`mix`)
+    stride: int = 1  # frames that a row stands for
+    rate: float = 1.0  # rows a second
+    clock: Clock = field(default_factory=Clock)  # when the frames are
+    # the same video with all classes of the run beside the candidates, where that was asked for
     rivals: Scores | None = None
 
     @property

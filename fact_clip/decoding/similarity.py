@@ -74,22 +74,14 @@ class TransportSettings:
     The objective is 1/2 <alpha * C_v T C_a + (1 - alpha) * C, T> + lam * KL(T^T 1 || 1/K) - epsilon * H(T), where
     C = 1 - similarity; C_v is 1/radius for frames 1 <= |i - j| <= radius * N and 0 elsewhere; C_a is 1 for two
     different actions and 0 for one. The list of actions has no order.
-
-    Args:
-        epsilon: weight of the entropy H; the larger, the softer the plan.
-        alpha: weight of the temporal term, in [0, 1]; 0 judges every frame alone.
-        radius: reach of the temporal term, as a share of the video; below one frame there are no neighbours.
-        lam: price of departing from equally frequent actions; 0 leaves the frequencies free.
-        steps: steps of mirror descent.
-        step: the step's length times the largest entry of the gradient at the start.
     """
 
-    epsilon: float = 0.07
-    alpha: float = 0.5
-    radius: float = 0.04
-    lam: float = 0.1
-    steps: int = 25
-    step: float = 4.0
+    epsilon: float = 0.07  # weight of the entropy H; the larger, the softer the plan
+    alpha: float = 0.5  # weight of the temporal term, in [0, 1]; 0 judges every frame alone
+    radius: float = 0.04  # reach of the temporal term, as a share of the video; below one frame there are no neighbours
+    lam: float = 0.1  # price of departing from equally frequent actions; 0 leaves the frequencies free
+    steps: int = 25  # steps of mirror descent
+    step: float = 4.0  # the step's length times the largest entry of the gradient at the start
 
     def __post_init__(self) -> None:
         for field in fields(self):

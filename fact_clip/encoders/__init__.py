@@ -70,17 +70,12 @@ Encoder = TypeVar("Encoder", covariant=True)
 
 @dataclass(frozen=True)
 class Entry(Generic[Encoder]):
-    """A row of a table.
+    """A row of a table."""
 
-    Args:
-        example: a full name.
-        build: (what follows the colon, what errors call the encoder, how it runs) -> the encoder, not loaded yet.
-        packages: packages it needs -> what to give to pip install.
-    """
-
-    example: str
+    example: str  # a full name
+    # (what follows the colon, what errors call the encoder, how it runs) -> the encoder, not loaded yet
     build: Callable[[str, str, Runtime], Encoder]
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)  # packages it needs -> what to give to pip install
 
 
 _CLIP = {"open_clip": "'fact-clip[clip]'"}

@@ -29,21 +29,13 @@ FORMAT = "fact-clip text 1"
 
 @dataclass(frozen=True)
 class TextMatrix:
-    """The text vectors of a vocabulary.
+    """The text vectors of a vocabulary."""
 
-    Args:
-        encoder: name of the encoder, which stands for its content.
-        names: the C class names.
-        classes: (C, E) float32 in unit rows; background classes have a row like any other.
-        factors: by slot the K factors, in the order of `Vocabulary.factor_indices`.
-        slots: by slot (K, E) float32 in unit rows.
-    """
-
-    encoder: str
-    names: tuple[str, ...]
-    classes: NDArray[np.float32]
-    factors: Mapping[str, tuple[str, ...]]
-    slots: Mapping[str, NDArray[np.float32]]
+    encoder: str  # name of the encoder, which stands for its content
+    names: tuple[str, ...]  # the C class names
+    classes: NDArray[np.float32]  # (C, E) float32 in unit rows; background classes have a row like any other
+    factors: Mapping[str, tuple[str, ...]]  # by slot the K factors, in the order of `Vocabulary.factor_indices`
+    slots: Mapping[str, NDArray[np.float32]]  # by slot (K, E) float32 in unit rows
 
     def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
         """Return (C, S, E), which the text head reads; zero for background classes and for factors that a class lacks.

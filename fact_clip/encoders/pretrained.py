@@ -54,18 +54,13 @@ FAILURES = (
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a model runs.
+    """How a model runs."""
 
-    Args:
-        device: see `pick_device`.
-        precision: of pictures. "bf16" keeps weights and activations in bfloat16, which is several times as fast where
-            the device computes in it; "auto" takes it there. Text vectors are always in float32.
-        compile: compile the image side with torch.compile, which pays off over many pictures.
-    """
-
-    device: str = "auto"
+    device: str = "auto"  # see `pick_device`
+    # of pictures. "bf16" keeps weights and activations in bfloat16, which is several times as fast where the device
+    # computes in it; "auto" takes it there. Text vectors are always in float32.
     precision: str = "auto"
-    compile: bool = False
+    compile: bool = False  # compile the image side with torch.compile, which pays off over many pictures
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "float32", "bf16"):

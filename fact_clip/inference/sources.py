@@ -25,21 +25,13 @@ KINDS = f"features ({FEATURES}) or a video ({', '.join(SUFFIXES)})"
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The features that a model reads.
+    """The features that a model reads."""
 
-    Args:
-        origin: where this comes from, as errors say it: "RUN was trained with".
-        layout: of their files.
-        fps: rows a second; None: any.
-        encoder: name of what made them; None: unknown.
-        named: whether their files must say which encoder made them.
-    """
-
-    origin: str
-    layout: Layout = "TD"
-    fps: float | None = None
-    encoder: str | None = None
-    named: bool = False
+    origin: str  # where this comes from, as errors say it: "RUN was trained with"
+    layout: Layout = "TD"  # of their files
+    fps: float | None = None  # rows a second; None: any
+    encoder: str | None = None  # name of what made them; None: unknown
+    named: bool = False  # whether their files must say which encoder made them
 
     def open(self, path: Path) -> tuple[NDArray[Any], Clock]:
         """Read a feature file, (T, D), and the times of its rows; an InputError for another rate or encoder."""

@@ -58,17 +58,11 @@ def frequent_classes(frames: ArrayLike, seen: Classes) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Confusions:
-    """What the wrongly named frames of some classes are named as.
+    """What the wrongly named frames of some classes are named as."""
 
-    Args:
-        wrong: their number.
-        called_seen: share of them named as a seen class; background is one.
-        collapsed: share of them named as a frequent seen class that shares a factor with the true class.
-    """
-
-    wrong: int
-    called_seen: float | None
-    collapsed: float | None
+    wrong: int  # their number
+    called_seen: float | None  # share of them named as a seen class; background is one
+    collapsed: float | None  # share of them named as a frequent seen class that shares a factor with the true class
 
 
 def confusions(

@@ -86,15 +86,10 @@ def percent(part: float, total: float) -> float:
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """Frames of each true class, all videos pooled.
+    """Frames of each true class, all videos pooled."""
 
-    Args:
-        total: class -> frames with this true label.
-        right: class -> how many of them are predicted as such.
-    """
-
-    total: Counter[int]
-    right: Counter[int]
+    total: Counter[int]  # class -> frames with this true label
+    right: Counter[int]  # class -> how many of them are predicted as such
 
     @classmethod
     def of(cls, videos: Sequence[Video]) -> FrameCounts:

@@ -25,18 +25,12 @@ from fact_clip.metrics.zero_shot import class_groups, frame_figures, segment_fig
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the field's scripts differ.
+    """Where the field's scripts differ."""
 
-    Args:
-        foreground: report `frame_accuracy_foreground`.
-        last_ends_early: the last segment of a video stops one frame early, see `segments`.
-        drop_background_frames: frames of true background are cut out of both labellings first.
-        f1_per_video: F1 (exact) is not pooled, but the mean over the videos that have a segment on either side.
-    """
-
-    foreground: bool = True
-    last_ends_early: bool = False
-    drop_background_frames: bool = False
+    foreground: bool = True  # report `frame_accuracy_foreground`
+    last_ends_early: bool = False  # the last segment of a video stops one frame early, see `segments`
+    drop_background_frames: bool = False  # frames of true background are cut out of both labellings first
+    # F1 (exact) is not pooled, but the mean over the videos that have a segment on either side
     f1_per_video: bool = False
 
 

@@ -93,18 +93,13 @@ def group_f1(
 
 @dataclass(frozen=True, eq=False)
 class SeenUnseenCurve:
-    """S and U as gamma grows; all three arrays are (J,).
+    """S and U as gamma grows; all three arrays are (J,)."""
 
-    Args:
-        gamma: the constants in order; 0 is one of them. A curve of `seen_unseen_curve` has one in each interval in
-            which nothing changes: 0 in its interval, the middle elsewhere, and 1 beyond the outermost changes.
-        seen: class-mean accuracy over seen classes, in percent.
-        unseen: the same over unseen classes.
-    """
-
+    # the constants in order; 0 is one of them. A curve of `seen_unseen_curve` has one in each interval in which
+    # nothing changes: 0 in its interval, the middle elsewhere, and 1 beyond the outermost changes.
     gamma: Floats
-    seen: Floats
-    unseen: Floats
+    seen: Floats  # class-mean accuracy over seen classes, in percent
+    unseen: Floats  # the same over unseen classes
 
     def __post_init__(self) -> None:
         for name in ("gamma", "seen", "unseen"):

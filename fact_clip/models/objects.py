@@ -35,17 +35,12 @@ _Index = Annotated[int, Field(ge=0, le=1_000_000)]
 
 @dataclass(frozen=True)
 class ObjectSpec:
-    """Which input columns belong to which object.
+    """Which input columns belong to which object."""
 
-    Attributes:
-        columns: O rows of k columns of the model's input, the same kinds in the same order for each object.
-        fixed: objects that keep their identity (tools, the person); the others are seen without names.
-        slot: the slot of an action's factors whose words are names of objects.
-    """
-
+    # O rows of k columns of the model's input, the same kinds in the same order for each object
     columns: tuple[tuple[_Index, ...], ...]
-    fixed: tuple[_Index, ...]
-    slot: _Index
+    fixed: tuple[_Index, ...]  # objects that keep their identity (tools, the person); the others are seen without names
+    slot: _Index  # the slot of an action's factors whose words are names of objects
 
     def __post_init__(self) -> None:
         if len({len(row) for row in self.columns}) != 1 or not self.columns[0]:

@@ -13,21 +13,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Segments:
-    """Runs of equal predicted class in one batch, padded to the longest list.
+    """Runs of equal predicted class in one batch, padded to the longest list."""
 
-    Attributes:
-        of_frame: (B, T) the segment of each frame (0 at padding).
-        mask: (B, S) true where a segment exists.
-        centre: (B, S) the middle frame of each segment, ``(first + last) // 2`` with ``last`` inclusive.
-        length: (B, S) its frames (0 where there is no segment).
-        count: (B,) the number of segments of each video, on the CPU.
-    """
-
-    of_frame: Tensor
-    mask: Tensor
-    centre: Tensor
-    length: Tensor
-    count: Tensor
+    of_frame: Tensor  # (B, T) the segment of each frame (0 at padding)
+    mask: Tensor  # (B, S) true where a segment exists
+    centre: Tensor  # (B, S) the middle frame of each segment, ``(first + last) // 2`` with ``last`` inclusive
+    length: Tensor  # (B, S) its frames (0 where there is no segment)
+    count: Tensor  # (B,) the number of segments of each video, on the CPU
 
     def to_frames(self, values: Tensor) -> Tensor:
         """Repeat (B, S, K) to the frames of each segment: (B, T, K)."""
@@ -36,53 +28,31 @@ class Segments:
 
 @dataclass(frozen=True)
 class BlockOutput:
-    """One block's result.
+    """One block's result."""
 
-    Attributes:
-        frame_features: (B, T, H), what the next block reads.
-        frame_logits: (B, T, C) class scores; with a verb-noun head log p(verb) + log p(noun).
-        token_features: (B, M, H).
-        token_logits: (B, M, C+1), the last one is the null class.
-        segments: the cut that ``U`` and ``I`` blocks made, else None.
-        segment_logits: (B, S, C) or None.
-        a2f_attention: (B, T, M) weights, frames querying tokens; None in the first block.
-        a2f_attention_logits: (B, N, M) before the softmax, N = T in ``u`` and S in ``U``.
-        f2a_attention_logits: (B, M, N), tokens querying frames or segments.
-    """
-
-    frame_features: Tensor
-    frame_logits: Tensor
-    token_features: Tensor
-    token_logits: Tensor
-    segments: Segments | None = None
-    segment_logits: Tensor | None = None
-    a2f_attention: Tensor | None = None
-    a2f_attention_logits: Tensor | None = None
-    f2a_attention_logits: Tensor | None = None
+    frame_features: Tensor  # (B, T, H), what the next block reads
+    frame_logits: Tensor  # (B, T, C) class scores; with a verb-noun head log p(verb) + log p(noun)
+    token_features: Tensor  # (B, M, H)
+    token_logits: Tensor  # (B, M, C+1), the last one is the null class
+    segments: Segments | None = None  # the cut that ``U`` and ``I`` blocks made, else None
+    segment_logits: Tensor | None = None  # (B, S, C) or None
+    a2f_attention: Tensor | None = None  # (B, T, M) weights, frames querying tokens; None in the first block
+    a2f_attention_logits: Tensor | None = None  # (B, N, M) before the softmax, N = T in ``u`` and S in ``U``
+    f2a_attention_logits: Tensor | None = None  # (B, M, N), tokens querying frames or segments
 
 
 @dataclass(frozen=True)
 class Output:
-    """The model's output: a :class:`BlockOutput` for each block, and what is needed to read them.
+    """The model's output: a :class:`BlockOutput` for each block, and what is needed to read them."""
 
-    Attributes:
-        blocks: in order; the last one decides.
-        mask: (B, T) true at real frames.
-        token_mask: (B, M) true at real tokens (shorter transcripts are padded).
-        transcript: (B, M) class of each token where a transcript was given, -1 at padding; else None.
-        frame_weight: the share of the frame voter in decoding unless another is given.
-        log_probabilities: the scores are log-probabilities already (verb-noun) and are not normalised again.
-        frame_embeddings: (B, T, E) unit vectors of an alignment head, else None.
-        alignment_logits: (B, T, C) their similarity to each class text over the temperature, else None.
-    """
-
-    blocks: tuple[BlockOutput, ...]
-    mask: Tensor
-    token_mask: Tensor
-    transcript: Tensor | None
-    frame_weight: float
-    log_probabilities: bool = False
-    frame_embeddings: Tensor | None = None
+    blocks: tuple[BlockOutput, ...]  # in order; the last one decides
+    mask: Tensor  # (B, T) true at real frames
+    token_mask: Tensor  # (B, M) true at real tokens (shorter transcripts are padded)
+    transcript: Tensor | None  # (B, M) class of each token where a transcript was given, -1 at padding; else None
+    frame_weight: float  # the share of the frame voter in decoding unless another is given
+    log_probabilities: bool = False  # the scores are log-probabilities already (verb-noun) and are not normalised again
+    frame_embeddings: Tensor | None = None  # (B, T, E) unit vectors of an alignment head, else None
+    # (B, T, C) their similarity to each class text over the temperature, else None
     alignment_logits: Tensor | None = None
 
     def log_probs(self, scores: Tensor) -> Tensor:

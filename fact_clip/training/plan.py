@@ -49,25 +49,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that can start: nothing in it is ``auto`` any more.
+    """A training that can start: nothing in it is ``auto`` any more."""
 
-    Args:
-        config: the configuration with every decision, and with absolute paths.
-        dataset: its split, with the classes held out.
-        device: where it trains.
-        objects: the object columns, read or found; None: there are none, or those of `start` are taken.
-        texts: what the model is made from besides sizes, where it reads them: "text" (C, S, E), "object_text" (O, E).
-        start: the run of ``train.init``, whose weights the training starts from.
-        notes: what was decided.
-    """
-
-    config: Config
-    dataset: Dataset
-    device: torch.device
+    config: Config  # the configuration with every decision, and with absolute paths
+    dataset: Dataset  # its split, with the classes held out
+    device: torch.device  # where it trains
+    # the object columns, read or found; None: there are none, or those of `start` are taken
     objects: ObjectColumns | None = None
+    # what the model is made from besides sizes, where it reads them: "text" (C, S, E), "object_text" (O, E)
     texts: Mapping[str, Tensor] = field(default_factory=dict)
-    start: Run | None = None
-    notes: tuple[Note, ...] = ()
+    start: Run | None = None  # the run of ``train.init``, whose weights the training starts from
+    notes: tuple[Note, ...] = ()  # what was decided
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -52,31 +52,20 @@ _SHORT = 0.5  # seconds that a file may end before its declared end; many record
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture.
+    """One picture."""
 
-    Args:
-        time: seconds from the start of the file at which it is shown.
-        image: (H, W, 3) uint8, RGB, rotated as the file says.
-    """
-
-    time: float
-    image: Image
+    time: float  # seconds from the start of the file at which it is shown
+    image: Image  # (H, W, 3) uint8, RGB, rotated as the file says
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file says of itself.
+    """What a file says of itself."""
 
-    Args:
-        width, height: of a picture as it is shown.
-        fps: mean frames per second, None if unknown.
-        seconds: declared duration, None if unknown.
-    """
-
-    width: int
+    width: int  # of a picture as it is shown
     height: int
-    fps: float | None
-    seconds: float | None
+    fps: float | None  # mean frames per second, None if unknown
+    seconds: float | None  # declared duration, None if unknown
 
 
 class DamagedVideoError(InputError):

@@ -41,18 +41,13 @@ T = TypeVar("T")
 class Settings:
     """How features are made from a video.
 
-    Args:
-        fps: rows per second.
-        batch: pictures encoded together.
-        keep_going: take what decodes of a damaged file, with a warning.
-
     Raises:
         InputError: a rate or a batch out of bounds.
     """
 
-    fps: float = 5.0
-    batch: int = 32
-    keep_going: bool = False
+    fps: float = 5.0  # rows per second
+    batch: int = 32  # pictures encoded together
+    keep_going: bool = False  # take what decodes of a damaged file, with a warning
 
     def __post_init__(self) -> None:
         number_of(self.fps, "fps", f"rows a second, from {LEAST_FPS:g} to {_MAX_FPS}", LEAST_FPS, _MAX_FPS)
