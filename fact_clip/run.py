@@ -83,12 +83,8 @@ class Run(RunFacts):
     def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> Run:
         """Read a run folder's description, with ``key=value`` overrides on top of its configuration.
 
-        Args:
-            path: the folder, or one of its weight files (see :func:`run_folder`).
-            overrides: settings on top of its configuration.
-
-        Raises:
-            InputError: no run folder, another format version, or a damaged file.
+        The path may be that of one of its weight files (see :func:`run_folder`). An InputError where there is no run
+        folder, or one of another format version, or a damaged file.
         """
         path = run_folder(path)
         if not (path / "run.json").is_file():

@@ -19,9 +19,9 @@ _ROUNDING = 1.5e-3  # seconds; files round times to milliseconds
 def row_times(shown: ArrayLike, fps: float, end: float | None = None) -> NDArray[np.float64]:
     """When rows that were sampled from a video at n / fps seconds start, and when the last one ends: (T,) -> (T + 1,).
 
-    A row starts with the picture that it shows, which came up at n / fps or a moment before (`shown`, in seconds). If
-    several rows show the same picture, the later ones start at n / fps, and so does a row before the first picture. So
-    the times rise. The last row ends with the video, at `end` seconds, or at T / fps if that is sooner.
+    A row starts with the picture that it shows, which came up at n / fps or a moment before (`shown`, in seconds);
+    where that would not rise, at n / fps. The last row ends with the video, at `end` seconds, or at T / fps if that is
+    sooner.
     """
     times = table_of(shown, "shown", ("T",)).astype(np.float64)
     grid = np.arange(len(times) + 1) / fps

@@ -90,14 +90,9 @@ def cpu_has_bf16() -> bool:
 
 
 class Processes:
-    """This process and those beside it; every one of them has to make the same calls in the same order.
+    """This process (`rank`, from 0) and those beside it, `world` in all; all have to make the same calls in order.
 
-    Args:
-        device: where this process computes, or its name (see `pick_device`); of the same kind in all of them.
-
-    Attributes:
-        rank: number of this process, from 0; the first one alone writes files and prints.
-        world: how many there are; 1 without a launcher.
+    The first one alone writes files and prints. All compute on the same kind of device (see `pick_device`).
     """
 
     def __init__(self, device: torch.device | str) -> None:

@@ -49,12 +49,9 @@ class Argument(_Named):
 
 
 class InputError(ValueError):
-    """Input that cannot be used.
+    """Input that cannot be used: where it stands, what is wrong, and what to do about it.
 
-    Args:
-        where: where it stands; a path is a `FileLocation` and a text an `Argument`.
-        problem: what is wrong.
-        fix: what to do about it.
+    As the location a path is a `FileLocation` and a text an `Argument`.
     """
 
     def __init__(self, where: Location | str | Path, problem: str, fix: str = "") -> None:

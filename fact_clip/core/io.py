@@ -68,8 +68,7 @@ def read_text(path: Path, expected: str = "a file of segments", *, latin: bool =
 def read_lines(path: Path, expected: str) -> list[str]:
     """Return the lines of a text of names in UTF-8, else in latin-1, with the line ends of any system.
 
-    str.splitlines() would also cut at characters that latin-1 names have. Equal lines are one object, since a text of
-    100 MB, one label a frame, would take 1.6 GB otherwise.
+    Equal lines are one object: a text of 100 MB, one label a frame, would take 1.6 GB otherwise.
     """
     text = read_text(path, expected, latin=True).replace("\r\n", "\n").replace("\r", "\n")
     first: dict[str, str] = {}
@@ -202,11 +201,7 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 def read_value(kind: type[T], path: Path, fix: str = "") -> T:
-    """Read a JSON file as a dataclass or a pydantic model.
-
-    Raises:
-        InputError: no such file, no JSON, or a value that does not fit; `fix` says what to do then.
-    """
+    """Read a JSON file as a dataclass or a pydantic model; an InputError, with this `fix`, where it does not fit."""
     text = read_text(path, "a JSON file")
     parse_json(text, path, "JSON")  # each key once, finite numbers
     return parse_value(kind, text, path, fix)

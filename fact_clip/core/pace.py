@@ -16,9 +16,7 @@ SECONDS = 10.0
 class Pace:
     """When the next line about some work is due, and how long the rest takes. Made when the work begins.
 
-    Args:
-        done: what was done before; it took no time.
-        tenths: whether a line is also due after each tenth of the work, however quickly it is done.
+    `done` is what was done before. Unless `tenths`, no line is due after a tenth of the work that is quickly done.
     """
 
     def __init__(self, done: float = 0, *, tenths: bool = True) -> None:

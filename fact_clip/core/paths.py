@@ -33,9 +33,8 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", 
 def file_name(name: str, max_bytes: int = MAX_FILE_NAME) -> str:
     """Return a file's name, without folder and ending, for a name that someone else chose; almost all stay as they are.
 
-    Separators, control characters and dots at the start become "_", so that no name leads out of a folder or hides a
-    file. Names of Windows devices get a "_" before them, and the rest of a name of more than `max_bytes` becomes a
-    digest. The same name always gives the same file name; two names may give one, so the caller looks for that.
+    No name leads out of a folder, hides a file or names a device of Windows, and a long one ends with a digest. Two
+    names may give one file name, so the caller looks for that.
     """
     safe = _NOT_IN_NAMES.sub("_", name.strip())
     safe = re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), safe) or "_"
@@ -55,8 +54,7 @@ def is_file_name(name: str) -> bool:
 def inside(folder: Path, *names: str) -> Path:
     """Return the path of a file that is about to be written below a folder: the folders on the way, and its name.
 
-    An InputError where a name leads elsewhere, or where the file or a folder on the way is a symbolic link. The folder
-    itself may be one.
+    An InputError where a name leads elsewhere, or where the file or a folder on the way is a symbolic link.
     """
     path = folder
     for name in names:
@@ -107,8 +105,7 @@ def check_place(path: Path) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Lend a name beside `path` to write to, and rename the file to `path` if all went well; folders are made.
 
-    After a failure nothing new is left, and an older file is as it was. The file gets the mode of any new file, as the
-    umask says. An InputError if the disk refuses, or if something else than a file is there.
+    After a failure an older file is as it was, and nothing new is left. An InputError where it cannot be written.
     """
     check_place(path)
     # the random part keeps two writers of one file apart; the suffix stays, as writers look at it
@@ -140,14 +137,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
     """Hold a folder, which is made, while the block runs; an InputError where another process holds it.
 
-    The lock is the kernel's, on the open folder, and leaves no file: it ends with the process, however that ends. Where
-    there are no such locks (Windows, some network file systems) nothing is held. Folders that were made and stayed
-    empty are removed at the end.
-
-    Args:
-        folder: what to hold.
-        holder: what the holder does, for the error: "a training".
-        patience: seconds to wait for another holder, in this process or another.
+    The lock is the kernel's, on the open folder, and ends with the process; Windows and some network file systems have
+    none. Folders that were made and stayed empty are removed. `holder` is for the error ("a training"), `patience` the
+    seconds to wait for another holder.
     """
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:

@@ -41,10 +41,9 @@ def runs(labels: ArrayLike) -> list[tuple[int, int, int]]:
 
 
 def majority_stride(labels: ArrayLike, stride: int, ignore: int = -1) -> NDArray[np.int64]:
-    """Most frequent label of each stride: labels (T,) -> (ceil(T / stride),).
+    """Most frequent label of each stride, of equally frequent ones the first: labels (T,) -> (ceil(T / stride),).
 
-    Of equally frequent labels the one that comes first in the stride wins. Frames labelled `ignore` have no vote; a
-    stride gets `ignore` only if all its frames have it.
+    Frames labelled `ignore` have no vote; a stride gets `ignore` only if all its frames have it.
     """
     array, ignore = _some_labels(labels, stride), whole_of(ignore, "ignore", -(1 << 62), 1 << 62)
     stride = min(stride, array.size)  # a longer one is the whole video too
@@ -245,10 +244,10 @@ class Segmentation:
 
     @classmethod
     def load(cls, path: str | Path, *, background: str | None = None, n_frames: int | None = None) -> Segmentation:
-        """Read a file that `save` wrote, in a format that can be read back (docs/formats.md).
+        """Read a file that `save` wrote (docs/formats.md).
 
-        `background` is the label of frames that the file leaves out; `n_frames` is the length of the video, which such
-        a file does not tell if the video ends with background.
+        `background` is the label of frames that it leaves out, `n_frames` the length of a video that ends with
+        background.
         """
         from fact_clip.formats import load
 

@@ -72,8 +72,8 @@ class Vocabulary:
         Args:
             names: action names.
             background: those of them that mean "no action".
-            factors: for each name a tuple with one entry per slot or a mapping slot -> factor, looked up by name (a
-                background name may be missing) or given by a function of the name. None: one slot, the whole name.
+            factors: for each name (a background name may be missing) a tuple with one entry per slot or a mapping slot
+                -> factor, or a function of the name that gives them. None: one slot, the whole name.
             slots: names of the slots; read off `factors` if not given (for tuples: "slot1", "slot2", ...).
         """
         listed, left_out = names_of(names, "names"), names_of(background, "background")
@@ -169,8 +169,7 @@ class Vocabulary:
     def is_compositional(self, unseen: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
         """For each unseen name the (slot, factor) pairs that no seen class has (docs/protocol.md, 'Levels').
 
-        A name with an empty tuple is compositional: with all of `unseen` held out, each of its factors still
-        occurs in some class that is not.
+        A name without any is compositional: with all of `unseen` held out, some other class has each of its factors.
         """
         held_out = names_of(unseen, "unseen")
         pairs = {
@@ -252,8 +251,7 @@ _LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")
 def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     """Return the names by id of a mapping file, and all its faults: malformed lines, an id or a name twice, a gap.
 
-    A line is "id name"; the ids are 0 to C-1, each once in any order, and names may have spaces. UTF-8, else latin-1;
-    any line ends and blank lines are tolerated. A faulty line gives no name.
+    A line is "id name"; the ids are 0 to C-1, each once in any order, and names may have spaces. UTF-8, else latin-1.
     """
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}

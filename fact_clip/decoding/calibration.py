@@ -53,10 +53,9 @@ def factor_log_shares(vocabulary: Vocabulary, frames: Mapping[str, Mapping[str, 
 
 
 def log_mean_posterior(log_scores: Sequence[NDArray[np.floating]], smoothing: float = 1e-4) -> Floats:
-    """Return (C,) log of the mean class distribution over all frames of some videos; needs no labels.
+    """Return (C,) log of the mean class distribution over all frames of some videos, (T, C) log scores each.
 
-    `log_scores` are (T, C) for each video, before the softmax; `smoothing` is the share, in (0, 1], of an even
-    distribution in the mean, so that no class has probability 0.
+    `smoothing` is the share, in (0, 1], of an even distribution in the mean, so that no class has probability 0.
     """
     posterior = torch.cat([torch.from_numpy(table.astype(np.float64)) for table in log_scores]).softmax(-1)
     mean = posterior.mean(0)  # (C,)
@@ -151,13 +150,9 @@ class Calibration:
 
 
 def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
-    """Return the largest gamma that costs at most a share `cost` of S(0); needs no frame of an unseen class.
+    """Return the largest gamma that costs at most a share `cost` of S(0), 0 or more; needs no frame of an unseen class.
 
     The curve is that of held-out training videos, and must reach to where S has fallen by the cost.
-
-    Returns:
-        A gamma of 0 or more: the middle of the last interval of an exact curve that is within the cost. 0 if S(0) is
-        0, since then no gamma costs anything.
     """
     at_zero = curve.seen[curve.start]
     if at_zero == 0:
@@ -169,8 +164,7 @@ def choose_gamma_by_cost(curve: SeenUnseenCurve, cost: float = 0.15) -> float:
 def choose_gamma_by_harmonic_mean(curve: SeenUnseenCurve) -> float:
     """Return the gamma with the highest harmonic mean of S and U; of equally good ones that nearest to 0.
 
-    It may be negative. The curve is that of held-out training videos, its unseen classes validation-unseen (never
-    test-unseen).
+    The curve is that of held-out training videos, its unseen classes validation-unseen (never test-unseen).
     """
     means = curve.harmonic_mean
     best = curve.gamma[means >= means.max() - 1e-9]

@@ -109,15 +109,9 @@ def fuse(voters: Voters, frame_weight: float, offset: Tensor | None = None) -> T
 def fuse_gammas(voters: Voters, frame_weight: float, offset: Tensor, trained: Tensor, gammas: Tensor) -> Tensor:
     """Return (G, T, C) `fuse` of the voters of one video (B = 1) with each of the offsets ``offset - gamma * trained``.
 
-    Within the trained classes, and within the others, gamma changes no share; it only moves probability between the two
-    groups. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and frame.
-
-    Args:
-        voters: not aligned ones, which use no offset.
-        frame_weight: as in `fuse`.
-        offset: (C,) as in `fuse`, at gamma 0.
-        trained: (C,) true at classes from which gamma is subtracted.
-        gammas: (G,) in nats.
+    Within the trained classes (C,), and within the others, gamma changes no share; it only moves probability between
+    the two groups. So a voter is p(class | its group), computed once, times p(group), a sigmoid for each gamma and
+    frame. The voters are not aligned ones, which use no offset.
     """
     frames = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)
     has_token = voters.has_token[0].to(frames.dtype)  # (T,)
@@ -182,12 +176,7 @@ def with_factors(voters: Voters, vocabulary: Vocabulary, weight: float, deviatio
     """Return the voters of one video (B = 1) with `weight` times the log share of each class's factors nearby.
 
     It moves probability between actions alone: that of all actions together, and of each background class, stays.
-
-    Args:
-        voters: of the C candidates.
-        vocabulary: the candidates.
-        weight: 0 changes nothing.
-        deviation: of the Gaussian over time that "nearby" means, in rows of the voters; more than 0.
+    `deviation` is that of the Gaussian over time that "nearby" means, in rows of the voters.
     """
     actions = np.array([label for label in range(len(vocabulary)) if label not in vocabulary.background_indices])
     logs = voters.frames[0].clamp(min=torch.finfo(voters.frames.dtype).tiny).log()  # (T, C)
@@ -213,13 +202,8 @@ def factor_evidence(
     """Return (T, A) the sum over slots of the log share of an action's factor in the frames around.
 
     The share of a factor is the mean probability of the actions that have it, divided by that of all actions. An action
-    without a factor in a slot gets the mean (of logs) of the slot, so that having none is no evidence.
-
-    Args:
-        shares: (T, A) probabilities of the actions; the rest of each row is background.
-        vocabulary: the classes.
-        actions: (A,) their indices.
-        deviation: see `with_factors`.
+    without a factor in a slot gets the mean (of logs) of the slot, so that having none is no evidence. `shares` (T, A)
+    are the probabilities of the `actions`, (A,) class indices.
     """
     near = gaussian_filter1d(shares, deviation, axis=0, mode="nearest")  # (T, A)
     all_actions = near.sum(1, keepdims=True) + _EPSILON

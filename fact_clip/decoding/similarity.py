@@ -54,11 +54,10 @@ def smoothed(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
 
 
 def mix(scores: Tensor, similarity: Tensor, weight: float) -> Tensor:
-    """Mix trained class probabilities (..., T, C) with training-free ones (T, C) to (..., T, C).
+    """Mix trained class probabilities (..., T, C) with training-free ones (T, C) to (..., T, C), weight 0 to below 1.
 
     What the trained scores give to the actions together is shared out anew, by p^(1 - weight) * q^weight of each. A
     class without text (the background) has q = 0: it keeps its trained probability. A class with p = 0 keeps it too.
-    The weight is 0 or more and below 1.
     """
     action = similarity > 0  # (T, C)
     logs = (1 - weight) * scores.log() + weight * similarity.clamp(min=torch.finfo(similarity.dtype).tiny).log()
@@ -99,20 +98,15 @@ class TransportSettings:
 
 
 def transport(similarity: ArrayLike, settings: TransportSettings | None = None) -> Matrix:
-    """Return the transport plan of a video; a row is the soft assignment of a frame.
+    """Return the transport plan of a video, (N, K) float32; a row, with sum 1/N, is the soft assignment of a frame.
 
     Mirror descent from the uniform plan: a multiplicative step, then a scaling of the rows. It works on log(N * T), up
     to a constant of each row, and the box filter C_v T is a difference of cumulative sums: time and memory O(N * K),
-    deterministic. The gradient is that of the objective as written. The authors' code has twice its weight on C: their
-    (alpha, epsilon, lam) are (alpha, epsilon, lam) / (2 - alpha) here.
+    deterministic. The authors' code has twice the weight on C: their (alpha, epsilon, lam) are those / (2 - alpha)
+    here.
 
-    Args:
-        similarity: (N, K), frames by actions, such as probabilities or cosines; larger is likelier. Costs are
-            compared with ``epsilon``, so stretch cosines that differ by hundredths first.
-        settings: the defaults unless given.
-
-    Returns:
-        (N, K) float32, positive or 0, each row sums to 1/N.
+    `similarity` (N, K), such as probabilities or cosines, is compared with ``epsilon``, so stretch cosines that differ
+    by hundredths first.
     """
     chosen = TransportSettings() if settings is None else settings
     # (K, N): sums over actions and filters over time run along rows

@@ -104,23 +104,14 @@ TEXT_ENCODERS: dict[str, Entry[TextEncoder]] = {
 def frame_encoder(name: str, runtime: Runtime | None = None) -> FrameEncoder:
     """Return the frame encoder of a name, PREFIX or PREFIX:REST (see `FRAME_ENCODERS`). Nothing is loaded yet.
 
-    Raises:
-        InputError: an unknown prefix, a rest that does not fit it, or a missing package or local file.
+    An InputError for an unknown prefix, a rest that does not fit it, or a missing package or local file.
     """
     return _build(FRAME_ENCODERS, "frame encoder", name, runtime or Runtime())
 
 
 @checked
 def text_encoder(name: str, device: str = "auto") -> TextEncoder:
-    """Return the text encoder of a name, PREFIX or PREFIX:REST (see `TEXT_ENCODERS`). Nothing is loaded yet.
-
-    Args:
-        name: as "minilm" or "open_clip:ViT-B-32/openai".
-        device: where a pretrained model runs; see `pick_device`.
-
-    Raises:
-        InputError: as in `frame_encoder`.
-    """
+    """Return the text encoder of a name, PREFIX or PREFIX:REST (see `TEXT_ENCODERS`), as `frame_encoder` does."""
     return _build(TEXT_ENCODERS, "text encoder", name, Runtime(device))
 
 

@@ -40,9 +40,7 @@ class TextMatrix:
     def stacked(self, vocabulary: Vocabulary, parts: Sequence[str]) -> NDArray[np.float32]:
         """Return (C, S, E), which the text head reads; zero for background classes and for factors that a class lacks.
 
-        Args:
-            vocabulary: the one that was embedded.
-            parts: "sentence" for the vector of the whole name, "factors" for one vector per slot; in this order.
+        `parts` are "sentence" for the vector of the whole name, "factors" for one vector per slot; in this order.
         """
         columns = []
         action = np.array([name not in vocabulary.background for name in vocabulary.names])
@@ -66,9 +64,7 @@ def embed(
     cache_dir: str | Path | None = None,
     device: str = "auto",
 ) -> TextMatrix:
-    """Embed every class and every factor of a vocabulary.
-
-    A class or factor with several prompts gets their mean, scaled to length 1.
+    """Embed every class and every factor of a vocabulary; of several prompts the mean, scaled to length 1.
 
     Args:
         encoder: an encoder, or the name of one.
@@ -76,10 +72,6 @@ def embed(
         templates, phrase, synonyms: see `make_prompts`.
         cache_dir: folder for embeddings, made if it does not exist; None keeps nothing.
         device: where an encoder given by name runs.
-
-    Raises:
-        InputError: see `make_prompts` and `text_encoder`; an encoder that fails or breaks its promise; prompts that
-            cancel out; a folder that cannot be written.
     """
     chosen = text_encoder(encoder, device) if isinstance(encoder, str) else encoder
     prompts = make_prompts(vocabulary, templates, phrase=phrase, synonyms=synonyms)
@@ -145,11 +137,7 @@ def encode_cached(
 ) -> NDArray[np.float32]:
     """Return embeddings (N, E) of N texts, from the cache where it has them.
 
-    A cache file belongs to one encoder and one list of texts. A file that is damaged or holds something else is
-    replaced, with a warning.
-
-    Raises:
-        InputError: see `embed`.
+    A cache file belongs to one encoder and one list of texts; a damaged one is replaced, with a warning.
     """
     listed = list(names_of(texts, "texts"))
     if cache_dir is None:

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 
 class Backbone(PictureModel):
-    """What a classifier of pictures gives to its last layer.
-
-    Args:
-        rest: MODEL or MODEL/FILE.
-    """
+    """What a classifier of pictures, MODEL or MODEL/FILE, gives to its last layer."""
 
     library = ""
 
@@ -127,11 +123,10 @@ _GRADIENT, _MOTION, _FLOW = 4.0, 4.0, 16.0
 
 
 class GridEncoder:
-    """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture; NumPy only.
+    """Colour, edges and motion in 6 x 8 cells of a 64 x 48 picture; NumPy only. It knows no objects.
 
     A cell gives mean red, green and blue; mean absolute horizontal and vertical gradient; mean absolute change since
-    the picture before; and that change times the gradients, whose sign tells the direction of a movement. It is meant
-    for the demo, the tests and fixed cameras, and knows no objects.
+    the picture before; and that change times the gradients, whose sign tells the direction of a movement.
     """
 
     name = "grid"

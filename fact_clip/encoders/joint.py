@@ -30,10 +30,7 @@ class ImageTextModel(PictureModel, TextModel):
 class OpenClip(ImageTextModel):
     """A CLIP or SigLIP model of the open_clip library.
 
-    Args:
-        prefix: of the encoder's name.
-        rest: MODEL/TAG (see `open_clip.list_pretrained()`), MODEL/FILE with a local checkpoint, local-dir:FOLDER or
-            hf-hub:OWNER/NAME.
+    `rest` is MODEL/TAG (see `open_clip.list_pretrained()`), MODEL/FILE, local-dir:FOLDER or hf-hub:OWNER/NAME.
     """
 
     def __init__(self, prefix: str, rest: str, where: str, runtime: Runtime) -> None:

@@ -72,11 +72,7 @@ class Runtime:
 class Pretrained(ABC):
     """A model of another library, loaded when it is first used.
 
-    Args:
-        name: stands for the content.
-        where: what errors call it.
-        runtime: how it runs.
-        is_local: the weights lie in a local file or folder, so that nothing is downloaded.
+    Its name stands for its content. `where` is for errors; what `is_local` is never downloaded.
     """
 
     site = ""  # where weights come from; "": the hub
@@ -113,11 +109,7 @@ class Pretrained(ABC):
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
-        """Surround what reads files, so that nothing in them is run; without a network only the cache is tried.
-
-        transformers asks on the terminal whether to run the code of a model that brings some, which nobody answers
-        here; torch is told to read weights alone, whatever a library asks of it.
-        """
+        """Surround what reads files, so that nothing in them is run; without a network only the cache is tried."""
         from huggingface_hub import constants
 
         self._no_network = "" if self._is_local else no_network(self.site or constants.ENDPOINT)
@@ -224,12 +216,7 @@ class TextModel(Pretrained):
         return lambda texts: self._run(features, **tokenise(texts))
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode N texts -> (N, E) float32, each row of length 1.
-
-        Raises:
-            InputError: a model that does not load, a tokeniser that is empty or of another model, or a text that is
-                too long for the model.
-        """
+        """Encode N texts -> (N, E) float32, each row of length 1; an InputError for a text that is too long."""
         texts = list(names_of(texts, "texts"))
         embed = self._texts
         with self._errors():

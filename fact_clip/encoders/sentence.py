@@ -138,12 +138,6 @@ class HashEncoder:
 
     It has no dependency and gives the same on every machine. Texts that share words are near, words that share letters
     a little. It knows no synonyms and no word order: for tests and dry runs.
-
-    Args:
-        size: the width E.
-
-    Raises:
-        InputError: a size that is not a whole number from 8 on.
     """
 
     def __init__(self, size: str | int) -> None:
@@ -181,12 +175,8 @@ class HashEncoder:
 class StoredVectors:
     """Vectors from a local file, such as CLIP embeddings of class names that were made elsewhere.
 
-    Args:
-        path: .npz or .safetensors with one vector (E,), of any length, for each text. Class names may be written with
-            underscores or commas, as in the mapping. The file is read when the first text is encoded.
-
-    Raises:
-        InputError: no path, or another suffix.
+    The file, .npz or .safetensors, has one vector (E,), of any length, for each text, and is read when the first text
+    is encoded. Class names may be written with underscores or commas, as in the mapping.
     """
 
     def __init__(self, path: str) -> None:
@@ -239,11 +229,7 @@ class StoredVectors:
 
 
 def check_vectors(name: str, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
-    """Check that an encoder gave (N, E) float32 in unit rows, and pass it on.
-
-    Raises:
-        InputError: another shape or type, or a row that is not finite or not of length 1.
-    """
+    """Return what an encoder gave; an InputError unless it is (N, E) float32 in unit rows."""
     is_matrix = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.dtype == np.float32
     if not is_matrix or not (np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < 1e-3).all():  # NaN is not
         raise InputError(f"text encoder {name!r}", f"not one float32 vector of length 1 for each of {len(texts)} texts")

@@ -35,13 +35,7 @@ _MAX_SETS = 64  # lists of names that are kept
 
 
 class CandidateReader:
-    """Reads lists of names: each list once, and each new name is embedded once.
-
-    Args:
-        loaded: a run; its first model has the texts of the trained names.
-        device: where names are embedded.
-        trust_encoder: whether an encoder that the run names by a path may be loaded.
-    """
+    """Reads lists of names: each list once, and each new name is embedded once, by an encoder that must be trusted."""
 
     def __init__(self, loaded: LoadedRun, device: torch.device, *, trust_encoder: bool) -> None:
         self.run, self.calibration = loaded.run, loaded.calibration

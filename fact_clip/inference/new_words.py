@@ -39,11 +39,7 @@ Vector = TypeVar("Vector")
 
 
 class KeptVectors(Generic[Vector]):
-    """Keeps the vectors of texts, because names are typed one by one.
-
-    Args:
-        encode: N texts -> their vectors.
-    """
+    """Keeps the vectors that `encode` makes of texts, because names are typed one by one."""
 
     MAX_TEXTS = 2_000
 
@@ -71,12 +67,8 @@ def new_words(
     """Return the words of the candidates that no trained class has, in the order of the candidates and of the slots.
 
     Where names have no parts, every name that was not trained is a new word, so only the far ones are returned.
-
-    Args:
-        candidates: the names, with their factors.
-        trained: the classes that had training frames, in the same slots.
-        phrases: candidates that did not parse; they are compared with the trained names.
-        device: of the sentence encoder, which is loaded only if there is something to compare.
+    `trained` are the classes with training frames, `phrases` the candidates that did not parse and are compared as a
+    whole.
     """
     actions = [name for name in trained if name not in trained.background]
     words_of_slot = {slot: list(trained.factor_indices(slot)[0]) for slot in trained.slots} | {PHRASE: actions}

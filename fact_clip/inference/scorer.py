@@ -46,18 +46,15 @@ Rows = NDArray[np.float32]
 
 
 class Scorer:
-    """The models of a run: features in, scores out.
+    """The models of a run: features in, scores out. `settings` is how the run decodes where nothing else is asked for.
 
     Args:
         loaded: the run with its models; the scores of several are averaged (the mean of their logs).
         device: where they run: auto, cpu, cuda, cuda:N or mps.
-        window: frames that a model reads in one pass, 0 for all; None: as ``decode.window`` of the run says. A longer
-            video goes through in windows that overlap, and all scores are decoded together; see docs/long_videos.md.
+        window: frames that a model reads in one pass, 0 for all; None: as ``decode.window`` of the run says (see
+            docs/long_videos.md).
         trust_encoder: load an encoder that the run names by a path; whoever made the run chose that path.
         precision: of the models' products: float32, bf16, or auto, which is float32.
-
-    Attributes:
-        settings: how the run decodes where nothing else is asked for.
     """
 
     def __init__(
@@ -138,14 +135,10 @@ class Scorer:
         *,
         rivals: bool = False,
     ) -> Scores:
-        """Return what the models say of raw features (T, D).
+        """Return what the models say of raw features (T, D) for some candidates of :meth:`choose`.
 
-        Args:
-            features: of a video.
-            candidates: of :meth:`choose`.
-            clock: when the frames are.
-            transcript: the actions in order, for a model that aligns transcripts.
-            rivals: whether to score all classes of the run beside the candidates, too.
+        `clock` says when the frames are; `transcript`, for a model that aligns one, has the actions in order. With
+        `rivals` all classes of the run are scored beside the candidates, too.
         """
         config, clock = self.run.config, clock or Clock()
         decode, rows_per_pass = config.decode, config.data.stride if config.data.interleave else 1
@@ -301,9 +294,8 @@ def grouped(passes: Iterable[tuple[int, Rows]], budget: int) -> Iterator[list[tu
 def cut_windows(n_rows: int, window: int, overlap: int) -> list[Window]:
     """Return windows of equal length over a video; each row is kept from the one in which it lies deepest.
 
-    Two neighbours share `overlap` rows and meet in the middle of them, so that a row has at least ``overlap // 2`` rows
-    of its window on each side, or the end of the video. The last window is moved back to end with the video. With a
-    window of 0, or a video that is no longer, there is one for all.
+    Two neighbours share `overlap` rows and meet in the middle of them; the last window is moved back to end with the
+    video. With a window of 0, or a video that is no longer, there is one for all.
     """
     if window == 0 or n_rows <= window:
         return [Window(0, n_rows, 0, n_rows)]

@@ -41,13 +41,7 @@ logger = logging.getLogger(__name__)
 class Segmenter:
     """Cuts videos into actions: an encoder makes features, a scorer scores them, decoding makes labels.
 
-    Made by :func:`load`.
-
-    Args:
-        scorer: the models of a run, or the similarities of an image-text model.
-        encoder: what turns videos into features; None: the encoder of the training features, where the run names it.
-        extraction: how videos are read; None: at the rate of the run.
-        precision: of the encoder of the training features, see `Runtime`.
+    Made by :func:`load`. Without an encoder videos need that of the training features, if the run names it.
     """
 
     def __init__(
@@ -101,9 +95,7 @@ class Segmenter:
                 names of their vocabulary. The background is always a candidate.
             transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
             settings: of decoding; None: those of the run.
-            reject: the one of these by this name: label segments "none of these" whose confidence this share, 0 to 1,
-                of the correctly named frames of the validation videos does not reach either (docs/method.md,
-                'Confidence').
+            reject: the one of these by this name, a share from 0 to 1 (docs/method.md, 'Confidence').
             progress: called with (rows done, rows in all, name) while a video is encoded.
 
         Returns:
@@ -154,12 +146,11 @@ class Segmenter:
         within: Progress | None = None,
         failed: Callable[[Input, InputError], None] | None = None,
     ) -> Iterator[tuple[Input, Segmentation]]:
-        """Segment feature files and videos one by one, each result as soon as it is there.
+        """Segment feature files and videos one by one, each result as soon as it is there; arguments as for `segment`.
 
-        `actions`, `settings` and `reject` are those of `segment`. `progress` is called with (inputs done, inputs, name)
-        before each input, `within` with (rows done, rows in all, name) while a video is encoded. `failed` is called
-        with an input that cannot be segmented and the reason, and the others go on; without it the reason is raised,
-        after those before it have been yielded. An encoder that does not load is raised in any case.
+        `progress` is called with (inputs done, inputs, name) before each input, `within` with (rows done, rows in all,
+        name) while a video is encoded, `failed` with an input that cannot be segmented and the reason, which is raised
+        otherwise. An encoder that does not load is raised in any case.
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
@@ -241,10 +232,10 @@ class Segmenter:
         candidates: CandidateSet,
         settings: DecodeSettings,
     ) -> NDArray[np.float64]:
-        """(T,) the confidence of each frame's label where all classes of the run are candidates, too.
+        """(T,) the confidence of each frame's label where all classes of the run are candidates, as in validation.
 
-        Validation videos were scored so; among few candidates even a wrong one would have a high score. A background
-        that only the threshold made keeps its score.
+        Among few candidates even a wrong one has a high score. A background that only the threshold made keeps its
+        score.
         """
         assert isinstance(self.scorer, Scorer)
         everything = self.scorer.reader.with_run_classes(candidates)
@@ -356,8 +347,7 @@ def load_training_free(
         device: auto, cpu, cuda, cuda:N or mps.
         prompts: how names are put into sentences, plain, person or ensemble.
         smoothing: seconds over which similarities are averaged.
-        fps: rows a second of features that are made from videos; None: 5.
-        keep_going: take what decodes of a damaged video, with a warning.
+        fps, keep_going: as in :func:`load`.
     """
     extraction = Settings(fps=Settings().fps if fps is None else fps, keep_going=keep_going)
     scorer = SimilarityScorer(encoder, actions, prompts, smoothing, extraction.fps, device)

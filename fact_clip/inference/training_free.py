@@ -28,15 +28,8 @@ class SimilarityScorer:
     """Compares frames with the names of actions; used as a `Scorer` is, without having been trained on any.
 
     The list of actions has no order, and not all of them need to occur. A single action always has probability 1, so
-    that with a background threshold such a list also needs names for what else happens.
-
-    Args:
-        encoder: a model of images and texts, as "clip:ViT-B-32/openai" or "transformers:FOLDER"; loaded once for both.
-        actions: their names.
-        prompts: entry of `text.prompts.TEMPLATES`: how names are put into sentences.
-        smoothing: seconds over which similarities are averaged.
-        fps: rows a second of features whose files do not say it.
-        device: where the model runs: auto, cpu, cuda, cuda:N or mps.
+    that with a background threshold such a list also needs names for what else happens. Arguments as of
+    `load_training_free`; `fps` is the rate of features whose files do not say it.
     """
 
     run = calibration = confidence = None

@@ -353,12 +353,9 @@ def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:
 
 
 def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:
-    """InfoNCE as FACT-CLIP published it: mean of both directions over the seen classes, mean over the videos.
+    """InfoNCE as FACT-CLIP published it: mean of both directions over the `seen` classes (K,), mean over the videos.
 
-    Args:
-        similarity: (B, T, C) frame-text similarity over the temperature.
-        labels: (B, T) class indices, -1 where a frame is left out.
-        seen: (K,) the seen classes.
+    `similarity` is that of frames and texts over the temperature, (B, T, C); labels (B, T) are -1 at frames left out.
     """
     column = seen.new_full((similarity.shape[2] + 1,), -1)
     column[seen] = torch.arange(len(seen), device=seen.device)

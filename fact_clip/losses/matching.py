@@ -18,12 +18,8 @@ def matching_cost(
 ) -> Tensor:
     """Cost (B, M, S) = -(class_cost * p_m(class of s) + overlap_cost * IoU[m, s]); meaningless at padding.
 
-    Args:
-        token_probs: (B, M, C+1) class probabilities of the tokens.
-        attention: (B, T, M) weights of frames on tokens, or None for a model without update blocks.
-        truth: the segments of B videos; frames without a label take no part.
-        class_cost: weight of the class probability.
-        overlap_cost: weight of the overlap of attention and segment.
+    `token_probs` (B, M, C+1) are class probabilities, `attention` (B, T, M) weights of frames on tokens, or None for a
+    model without update blocks. Frames without a label take no part.
     """
     (videos, tokens), segments = token_probs.shape[:2], truth.classes.shape[1]
     classes = truth.classes.clamp(min=0).unsqueeze(1).expand(-1, tokens, -1)

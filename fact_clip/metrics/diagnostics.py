@@ -75,12 +75,7 @@ def confusions(
 ) -> Confusions:
     """What wrongly named frames of `classes` (unseen ones) are named as.
 
-    Args:
-        ground_truth, prediction: class indices, as in `metrics.evaluate`.
-        vocabulary: the classes with their factors.
-        classes: the true classes that are looked at.
-        seen: classes that were trained; background among them.
-        frames: (C,) training frames of each class.
+    `seen` are the classes that were trained, background among them, `frames` (C,) the training frames of each class.
     """
     wanted, trained = class_set("classes", classes), class_set("seen", seen)
     _check_within(vocabulary, wanted | trained)
@@ -154,8 +149,7 @@ def _factor_hits(
 def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> float:
     """Mean H of some runs divided by the mean H of the same runs trained with nothing hidden (``oracle`` mode).
 
-    It says what the lack of examples costs, whatever the data set. An InputError without runs, or where the oracle has
-    an H of 0.
+    It says what the lack of examples costs, whatever the data set.
     """
     if not len(harmonic_means) or len(harmonic_means) != len(oracle):
         raise InputError("openness ratio", f"{len(harmonic_means)} runs with classes hidden, {len(oracle)} without")

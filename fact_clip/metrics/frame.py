@@ -27,11 +27,8 @@ Video: TypeAlias = tuple[Labels, Labels]
 def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) -> list[Video]:
     """Check two lists of labellings and pair them, without the frames whose true label is negative.
 
-    Predictions (ceil(T / stride),) at a stride above 1 are stretched by nearest neighbour.
-
-    Raises:
-        InputError: no videos, lists or videos of different length, a video without frames, labels that are
-            not integers, or a negative prediction at a frame that is not ignored.
+    Predictions (ceil(T / stride),) at a stride above 1 are stretched by nearest neighbour. An InputError for lists or
+    videos that are empty or of different length, and for a negative prediction at a frame that is not ignored.
     """
     ground_truth, prediction = _videos("ground truth", ground_truth), _videos("prediction", prediction)
     n_videos = len(ground_truth)

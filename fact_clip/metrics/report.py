@@ -82,9 +82,6 @@ def evaluate(
         "profile", then figures in percent: frame_accuracy, frame_accuracy_foreground (not in the mstcn profiles),
         edit, f1@10, f1@25, f1@50; with `unseen` also seen_ and unseen_ frame_accuracy, class_mean_accuracy and
         f1@k (pooled and exact in every profile), and harmonic_mean. With nothing to count a figure is 0, never NaN.
-
-    Raises:
-        InputError: an unknown profile, a class that is background and unseen; see `paired`.
     """
     rules = _rules(profile)
     held_out, left_out = class_groups(unseen, background)
@@ -119,10 +116,8 @@ def per_class(
 ) -> list[dict[str, Any]]:
     """Figures of each of the C = `n_classes` classes, all videos pooled; errors as in `paired`.
 
-    Returns:
-        C rows with "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments"
-        (true ones), "predicted_segments" and "f1" (exact, in percent, at `overlap` percent). With nothing to count
-        accuracy and f1 are 0: look at "frames" before averaging.
+    A row has "class" (its index), "frames" (true ones), "accuracy" (of those, in percent), "segments" (true ones),
+    "predicted_segments" and "f1" (exact, in percent, at `overlap` percent). With nothing to count both figures are 0.
     """
     n_classes, videos = whole_of(n_classes, "n_classes", 1, 1_000_000), paired(ground_truth, prediction)
     highest = max((int(labels.max()) for video in videos for labels in video if labels.size), default=-1)

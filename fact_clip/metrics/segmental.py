@@ -27,13 +27,10 @@ Run = tuple[int, int, int]
 
 
 def segments(labels: Labels, left_out: Collection[int] = (), last_ends_early: bool = False) -> list[Run]:
-    """Runs of a labelling, without those of the classes left out.
+    """Runs of a labelling, class indices (T,), without those of the classes left out.
 
-    Args:
-        labels: class indices (T,); no frames give no segments.
-        left_out: background classes.
-        last_ends_early: the last run of the video stops one frame early (profile mstcn-legacy). If it has one frame it
-            stays as a segment of zero length, whose IoU is 0 with everything.
+    With `last_ends_early` (profile mstcn-legacy) the last run of the video stops one frame early; of one frame, it
+    stays as a segment of zero length, whose IoU is 0 with everything.
     """
     segments_ = runs(labels) if len(labels) else []
     if segments_ and last_ends_early:
@@ -117,10 +114,9 @@ class SegmentCounts:
 
 
 def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, int]:
-    """The true segment of the same label with the highest IoU, the first of equals; none before `first` overlaps.
+    """The true segment of the same label with the highest IoU: (its place, frames shared, frames in either).
 
-    Returns:
-        (its place, frames shared, frames in either); 0 frames are shared if there is none.
+    None before `first` overlaps; 0 frames are shared if there is none.
     """
     start, stop, label = run
     best = (-1, 0, 1)
@@ -173,10 +169,8 @@ def boundary_scores(
     """How well the changes of label are found, whatever the labels are; counts pooled over videos.
 
     A boundary is the first frame of each segment but the first. True and predicted ones are paired one to one, as many
-    as possible, at a distance of at most `tolerance` frames, or seconds if `fps` (frames per second) is given.
-
-    Returns:
-        "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
+    as possible, at a distance of at most `tolerance` frames, or seconds if `fps` (frames per second) is given. Returns
+    "precision", "recall" and "f1" in percent; all 100 if neither side has a boundary.
     """
     number_of(tolerance, "tolerance", "frames (or seconds, with fps), 0 or more", 0)
     if fps is not None:

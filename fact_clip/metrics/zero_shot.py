@@ -144,8 +144,7 @@ def seen_unseen_curve(
     """The exact curve of the frame-wise argmax of scores - gamma * (class is seen), for all gamma.
 
     A frame goes to its best seen class while gamma is at most its margin, best seen score minus best unseen score, and
-    to its best unseen class above. So S and U change at margins only, and one sort gives the curve: O(n log n) for n
-    frames.
+    to its best unseen class above. So S and U change at margins only, and one sort gives the curve.
 
     Args:
         ground_truth: see `Labellings`.
@@ -154,10 +153,6 @@ def seen_unseen_curve(
         background: classes that are left out of S and U.
         also_unseen: further classes without training frames (validation-unseen ones at the test): gamma is not
             subtracted from their scores, and they are left out of S and U.
-
-    Raises:
-        InputError: shapes that do not fit, NaN, a frame in which no seen or no unseen class is a candidate, a class in
-            two groups or of C or more, no unseen class.
     """
     compared = _compared(ground_truth, scores, unseen, background, also_unseen)
     (held_out, left_out, others), true, margin = compared.groups, compared.true, compared.margin

@@ -196,9 +196,8 @@ def convolution_reach(config: ModelConfig) -> int:
 def reach(config: ModelConfig) -> int | None:
     """Rows on each side of a row that its scores depend on; None where it is the whole video.
 
-    Only a model of the input block alone has a bound, that of :func:`convolution_reach`. In update blocks frames query
-    tokens that have attended to the whole video, and a GRU runs over all segments; similarities are compared with their
-    mean over the video. The far end of a video can change any row there, and windows are an approximation.
+    Only a model of the input block alone has a bound, that of :func:`convolution_reach`. Tokens of update blocks, a GRU
+    over segments and similarities less their mean see the whole video; there windows are an approximation.
     """
     local = len(config.blocks) == 1 and not config.transcript and config.head != "similarity"
     return convolution_reach(config) if local else None

@@ -25,15 +25,12 @@ class FACT(nn.Module):
         config: the architecture.
         input_dim: D, feature columns.
         classes: the class count, and what else the heads must know.
-        text: unit text vectors of the vocabulary, kept as a buffer; needed by heads that read text. (C, E), or
-            (C, slots, E) for the text head, zero where a class has no word.
+        text: unit text vectors of the vocabulary, kept as a buffer, for heads that read text: (C, E), or (C, slots, E)
+            for the text head, zero where a class has no word.
         objects: which columns belong to which named object, or None.
         object_text: (O, E) unit text vectors of their names.
         frame_weight: the share of the frame voter with which outputs are decoded unless another is given.
         space: (2, E) where the input lies in the space of the texts, for head "similarity"; see `SimilarityEvidence`.
-
-    Attributes:
-        checkpointing: in training, compute the activations of all blocks but the last again in the backward pass.
     """
 
     checkpointing = False

@@ -31,8 +31,8 @@ def use_cpu_kernel(x: Tensor) -> bool:
 class CachesWeights(nn.Module):
     """A module that, in evaluation mode and without gradients, keeps what it makes of its weights.
 
-    It forgets it when :meth:`train` or ``eval`` is called, and makes it anew where a weight has been replaced or
-    changed. A fused optimiser changes weights without a trace: after its step call ``eval``.
+    It makes it anew where a weight has been replaced or changed; a fused optimiser leaves no trace, so call ``eval``
+    then.
     """
 
     def cached(self, key: Hashable, modules: Iterable[nn.Module], make: Callable[[], T]) -> T:
@@ -58,8 +58,8 @@ class CachesWeights(nn.Module):
 def keep_freed_memory() -> None:
     """Let glibc keep up to 64 MB of freed memory for the next video; it gave it back, and cleared it anew for each.
 
-    What it keeps is twice the largest block that was ever freed, where that is at most 32 MB (``mallopt(3)``, dynamic
-    threshold). Nothing is touched, and other allocators do not care.
+    It keeps twice the largest block that was ever freed, where that is at most 32 MB (``mallopt(3)``, dynamic
+    threshold).
     """
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
@@ -126,8 +126,8 @@ def _offsets(taps: int, dilation: int) -> tuple[int, ...]:
 def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
     """The same by torch, for other devices than the CPU, (B, T, in) to (B, T, out).
 
-    torch convolves (B, in, T). Results are views of (B, out, T), and elementwise steps keep that order, so nothing is
-    copied inside a branch.
+    Results are views of torch's (B, out, T), an order that elementwise steps keep, so that nothing is copied in a
+    branch.
     """
     channels_first, total = x.transpose(1, 2), None
     for weight, dilation in kernels:
@@ -390,10 +390,7 @@ class BidirectionalGRU(CachesWeights, nn.GRU):
     def forward(self, x: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         """(B, N, D) to (B, N, 2H), zero after each sequence's own end.
 
-        Args:
-            x: the sequences.
-            mask: (B, N) their real elements, which come first.
-            lengths: (B,) the number of those, on the CPU.
+        `mask` (B, N) has their real elements, which come first, and `lengths` (B,), on the CPU, the number of those.
         """
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()

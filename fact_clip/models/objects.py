@@ -52,10 +52,7 @@ class ObjectSpec:
 class ObjectEvidence(nn.Module):
     """The input (B, T, D) to a frame stream without identities (B, T, width) and evidence (B, T, E, O).
 
-    Args:
-        config: sizes.
-        spec: whose the columns are.
-        names: (O, W) unit text vectors of the objects' names, zero for an object without one.
+    `names` are the (O, W) unit text vectors of the objects' names, zero for an object without one.
     """
 
     columns: Tensor  # (O, k)

@@ -19,14 +19,8 @@ class SimilarityEvidence(nn.Module):
     """The input (B, T, D) and class texts (C, S, W) to the evidence of the candidates (B, T, E, C).
 
     The first W columns of the input are the frame's vector in the space of the texts, before ``data.standardize``
-    scaled them. Both sides are centred: a constant gap between them has no effect.
-
-    Args:
-        config: sizes.
-        input_dim: D.
-        slots: S.
-        space: (2, W); a frame's vector, less its mean over the training frames, is column * space[0] - space[1].
-        centre: (S, W) mean of the texts of the training classes.
+    scaled them; less its mean over the training frames it is column * space[0] - space[1]. Texts are taken less
+    `centre` (S, W), their mean over the training classes: a constant gap between both sides has no effect.
     """
 
     space: Tensor

@@ -167,8 +167,7 @@ def judges(
 ) -> tuple[list[Scorer], list[Dataset]]:
     """What decodes the validation videos of a run, and for each the data with these videos.
 
-    Members with validation videos, and validation-unseen classes, of their own are asked one by one, each on the videos
-    that it did not learn.
+    Members with validation videos of their own are asked one by one, each on the videos that it did not learn.
     """
     if not run.config.train.member_parts:
         return [Scorer(LoadedRun(run, run.models(), calibration), device)], [dataset]
@@ -188,13 +187,9 @@ def judges(
 def calibrate(scorers: Sequence[Scorer], datasets: Sequence[Dataset]) -> Calibration:
     """Gamma by the rule and the prior of the configuration, from validation videos and training labels alone.
 
-    Where no validation video has a frame of a validation-unseen class (or there is no such class), rule "cost" takes
-    all classes without training frames as rivals of the seen ones, since it reads S alone. The members of an ensemble
-    may each have hidden other classes: a class that one of them has learned is seen where all are used.
-
-    Args:
-        scorers: the scorer that is used later; or the members of an ensemble with validation videos of their own.
-        datasets: for each the data with its validation videos.
+    Where no validation video has a frame of a validation-unseen class, rule "cost" takes all classes without training
+    frames as rivals of the seen ones, since it reads S alone. A class that one member of an ensemble has learned is
+    seen where all are used. `scorers` and `datasets` are those of `judges`.
     """
     dataset, config = datasets[0], scorers[0].run.config.decode
     check_rules(config, datasets)
@@ -277,8 +272,7 @@ def learn_confidence(
 ) -> Confidence | None:
     """What the scores of a run are worth, decoded as in use with all classes as candidates.
 
-    Members with validation videos of their own are asked one by one, each on the videos that it did not learn. None
-    where there is no labelled validation frame, or where the model aligns a transcript, which names no frame freely.
+    None where there is no labelled validation frame, or where the model aligns a transcript and names no frame freely.
     """
     if run.config.model.transcript or not dataset.validation:
         return None

@@ -23,9 +23,8 @@ from fact_clip.training.evaluation import given_transcript, open_run, split_name
 def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> tuple[Vocabulary, dict[str, Space]]:
     """The classes, and where the (first) model of a run puts the videos of a split: "features", "frames" and "tokens".
 
-    "features" are the input of the model. With a head that reads text, frames, tokens and the texts of the classes are
-    the unit vectors that the last block compares; else frames and tokens are its features. Frames have their true
-    class, tokens (without null) the one that they stand for.
+    "features" are the input of the model. Frames (with their true class) and tokens (with the class that they stand
+    for) are the unit vectors that the last block compares with texts; with a head that reads none, its features.
     """
     scorer, dataset = open_run(run_dir, (), device)
     last, read = scorer.model.block_list[-1], dict[str, tuple[Tensor, Tensor]]()

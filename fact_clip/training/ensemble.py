@@ -43,9 +43,9 @@ except InputError as error:
 def members_beside(plan: Plan, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
     """Train all members but the first in processes of their own while the block trains the first.
 
-    PyTorch gains little from a second core on models of this size; a second training uses all of it, so the threads are
-    dealt out. At the end of the block all members are done; however it ends, no process is left. What it yields raises
-    an InputError as soon as a member has failed, with what it said last.
+    A second training uses a second core better than torch does, so the threads are dealt out. At the end of the block
+    all members are done; however it ends, no process is left. What it yields raises an InputError where a member has
+    failed.
     """
     members = plan.config.train.members
     folders = member_folders(out, members)
@@ -112,7 +112,6 @@ def member_config(config: Config, number: int, validation_parts: int = 1) -> Con
 
     Members differ in their seed, in their entry of ``augment.swap``, with ``train.member_parts`` in the videos that
     validate them, and with ``train.init`` in the member of that run that they start from.
-    :class:`fact_clip.inference.scorer.Scorer` averages their scores.
     """
     swap = config.augment.swap[number % len(config.augment.swap)]
     part = config.data.validation_part

@@ -52,9 +52,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run and write ``RUN/evaluation.json`` (of the test split) or ``RUN/evaluation_SPLIT.json``.
 
-    With `actions` the file is ``evaluation_actions.json`` or ``evaluation_SPLIT_actions.json``, and the result says
-    which names were candidates, and how many frames have another label. Processes share the videos, and the first one
-    writes.
+    With `actions` the name ends with ``_actions``, and the result says which names were candidates. Processes share the
+    videos, and the first one writes.
 
     Args:
         run_dir: the run folder, or its RUN/ckpts/best.net.
@@ -63,8 +62,7 @@ def evaluate(
             of its training is an InputError. Gamma (with classes held out) and confidences are learned anew where the
             decoding, or the number of members, differs from that of the training.
         progress: called with (done, total, video name).
-        actions: candidates, see `Segmenter.segment`. A label that is none of them counts as an error, and so does a
-            name that the data set lacks.
+        actions: candidates, see `Segmenter.segment`; another label is an error, and so is a name that the data lacks.
         device: auto, cpu, cuda, cuda:N or mps.
         trust_encoder: load a text encoder that the run names by a path; one that `overrides` name is trusted.
         precision: of the model's products: float32, bf16, or auto, which is float32.
@@ -159,9 +157,7 @@ def open_run(
 ) -> tuple[Scorer, Dataset]:
     """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's.
 
-    Raises:
-        InputError: an override of the training itself, or data that the run cannot be judged by: other classes,
-            columns or rates, or a hold-out of classes that it was trained on.
+    An InputError for an override of the training itself, and for data that the run cannot be judged by.
     """
     for override in settings_of(overrides):
         if "=" not in override:

@@ -44,10 +44,9 @@ def lr_factor(settings: TrainConfig, epoch: float) -> float:
 
 @contextmanager
 def numerics(settings: TrainConfig) -> Iterator[None]:
-    """How torch multiplies and adds during a training; as it was before when the block ends.
+    """Set how torch multiplies and adds during a training, and put it back when the block ends.
 
-    On CUDA, products of float32 matrices are in TF32 unless ``train.precision`` is float32. With
-    ``train.deterministic`` torch takes deterministic operations, and warns of those that it does not have.
+    On CUDA, products of float32 matrices are in TF32 unless ``train.precision`` is float32.
     """
     products = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

@@ -73,14 +73,9 @@ class Plan:
 
 
 def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
-    """Decide everything that the configuration leaves open, and open what it names.
+    """Decide everything that the configuration leaves open, and open what it names; nothing is written.
 
-    Args:
-        config: everything that makes the run.
-        folder: the files of the data set, if some have been read already.
-
-    Raises:
-        InputError: a setting, the data set or a run that it names cannot be used. Nothing has been written then.
+    `folder` has the files of the data set, if some have been read already.
     """
     notes: list[Note] = []
     folder = folder or DataFolder(config.data)
@@ -116,10 +111,9 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> dict[str, Any]:
-    """Decide what class names say.
+    """Decide what class names say, where neither the configuration nor a factors.csv says it.
 
-    Of a data set of your own: the background, and how names are read, where neither the configuration nor a
-    factors.csv says it. For a head that reads names: which vectors a class has, with ``text.parts: auto``.
+    Of a data set of your own: the background, and how names are read. For ``text.parts: auto``: the vectors of a class.
     """
     data, values, texts = config.data, dict[str, Any](), list[str]()
     if data.name == "folder" and data.background is None:
@@ -216,8 +210,7 @@ def _check(config: Config, dataset: Dataset) -> None:
 def _starting_run(config: Config, dataset: Dataset) -> Run:
     """Read the run that a training starts from; an InputError where its weights cannot be those of this one.
 
-    The model, the texts and the transform of features must be the same. Other classes are possible where the head reads
-    text; a closed head can learn more than it has had.
+    Model, texts and transform must be the same. A head that reads text takes other classes, a closed one further ones.
     """
     key, run = ConfigKey("train.init"), Run.read(str(config.train.init))
     for group in ("model", "text") if config.model.reads_text else ("model",):

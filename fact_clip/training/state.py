@@ -31,14 +31,8 @@ from fact_clip.weights import load_strictly, read_weights, save_weights
 def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> tuple[Run, dict[str, Tensor]]:
     """Write the description of a new run, or check that it is that of the run to be resumed.
 
-    The first process alone writes, and has to do so before the others come here.
-
-    Returns:
-        The run, and what its model is made from besides sizes: ``{"text", "object_text", "space"}`` where its head
-        reads them.
-
-    Raises:
-        InputError: settings that do not go together; nothing has been written then.
+    The first process alone writes, before the others come here. Returns the run, and what its model is made from
+    besides sizes: ``{"text", "object_text", "space"}`` where its head reads them.
     """
     if resume or not processes.is_main:
         run = _resumed(plan, out, processes.world)
@@ -61,8 +55,7 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
 def _resumed(plan: Plan, out: Path, world: int) -> Run:
     """The run in the folder, with the epochs, members, workers, device and batch size of the configuration.
 
-    A step keeps the number of videos that it began with, however many processes share them now; another batch size has
-    to agree with it.
+    A step keeps the number of videos that it began with, which another batch size and the processes have to give too.
     """
     config, dataset = plan.config, plan.dataset
     run, may_grow = Run.read(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}

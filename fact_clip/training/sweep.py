@@ -58,10 +58,8 @@ def sweep(
     """Train and evaluate a run for each combination of settings, and sum up their figures.
 
     A run goes to ``out/LABEL/LABEL``, a label a key: ``seed0/split1``. With ``data.split: all`` the splits of the data
-    set are a further axis.
-
-    With `resume`, runs that are done are only scored, and one that was cut off continues. A setting or a data set that
-    cannot be is an InputError before anything is trained.
+    set are a further axis. With `resume`, runs that are done are only scored, and one that was cut off continues.
+    Settings and data sets are checked before anything is trained.
 
     Args:
         config: the recipe.
@@ -71,8 +69,8 @@ def sweep(
 
     Returns:
         ``{"metrics": mean, "sd": sd, "axes": axes, "runs": {label: figures}}``, also written to
-        ``out/evaluation.json``. The figures are those of `main_figures`. With a sweep over ``train.seed``, sd is that
-        of the means of the seeds; else that of all runs; n - 1 in both, and 0 for a single value.
+        ``out/evaluation.json``: the figures of `main_figures`. sd (n - 1; 0 for a single value) is that of the means of
+        the seeds, or of the runs.
     """
     out = Path(out)
     for key, values in axes.items():

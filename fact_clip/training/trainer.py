@@ -76,8 +76,7 @@ def train(
     Args:
         config: everything that makes the run, or the plan of it.
         out: the run folder; it must be new, unless ``resume``.
-        resume: continue after the last whole epoch of an interrupted run of the same configuration; epochs and members
-            may have become more.
+        resume: continue an interrupted run of the same configuration; epochs and members may have become more.
         progress: called with (epochs done, epochs, a short text).
 
     Returns:

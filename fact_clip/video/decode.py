@@ -69,14 +69,7 @@ class VideoInfo:
 
 
 class DamagedVideoError(InputError):
-    """Only a part of a file can be decoded. Raised after that part was yielded.
-
-    Args:
-        path: the file.
-        fault: what is wrong.
-        decoded: seconds that could be decoded.
-        declared: seconds that the file declares, None if it does not.
-    """
+    """Only a part of a file can be decoded, `decoded` of the `declared` seconds. Raised after that part was yielded."""
 
     def __init__(self, path: str | Path, fault: str, decoded: float, declared: float | None) -> None:
         self.decoded, self.declared = decoded, declared
@@ -91,11 +84,7 @@ class DamagedVideoError(InputError):
 
 @checked
 def probe(path: str | Path) -> VideoInfo:
-    """Return what a video file says of itself; decodes its first frame.
-
-    Raises:
-        InputError: see `frames`.
-    """
+    """Return what a video file says of itself; decodes its first frame, and raises what `frames` raises."""
     with _opened(Path(path)) as source:
         _, frame = next(iter(source))
         height, width = _Converter(None)(frame).shape[:2]
@@ -150,8 +139,7 @@ def frames(
         keep_going: end a damaged file with a warning that says how much was decoded, instead of the error.
 
     Raises:
-        InputError: PyAV is missing; no file, no video in it, no frame that decodes, or frames without a time; a rate,
-            stride or range out of bounds.
+        InputError: PyAV is missing; no video with frames that decode and have a time; an argument out of bounds.
         DamagedVideoError: a file that is cut or has faults, after all that decodes was given.
     """
     if fps is not None and not 0 < fps <= _MAX_FPS:

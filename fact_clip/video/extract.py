@@ -39,11 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Settings:
-    """How features are made from a video.
-
-    Raises:
-        InputError: a rate or a batch out of bounds.
-    """
+    """How features are made from a video."""
 
     fps: float = 5.0  # rows per second
     batch: int = 32  # pictures encoded together
@@ -110,10 +106,9 @@ def extract(
 ) -> Path:
     """Write NAME.npy, (T, D) float16, and NAME.json beside it; row n is the picture shown at n / fps seconds.
 
-    The JSON file holds encoder, rate, video and its rate, when each row starts and the last one ends
-    (`core.row_times`).
-    Both files appear only when they are complete. An interrupted extraction leaves NAME.part, and the next call
-    continues there; it decodes what is before, too, so that it knows of damage there, but does not encode it.
+    The JSON file holds encoder, rate, video and its rate, and the `core.row_times`. Both files appear only when they
+    are complete. An interrupted extraction leaves NAME.part, and the next call continues there; it decodes what is
+    before, too, so that it knows of damage there, but does not encode it.
 
     Args:
         video: the file.
@@ -121,9 +116,6 @@ def extract(
         out: folder for the files.
         settings: how; None: the defaults.
         progress: called with (rows done, rows expected, name of the video).
-
-    Returns:
-        The path of NAME.npy.
 
     Raises:
         InputError: see `frames`; an encoder that does not load; a folder that cannot be written.
@@ -189,11 +181,7 @@ def extracted(
 
 
 def describe(features: str | Path) -> dict[str, Any]:
-    """Return what `extract` wrote beside a feature file.
-
-    Raises:
-        InputError: there is no such file, or a different one.
-    """
+    """Return what `extract` wrote beside a feature file; an InputError where it did not write it."""
     path = Path(features).with_suffix(".json")
     facts: dict[str, Any] = read_mapping(path, "what fact-clip extract writes beside features")
     if facts.get("format") != FORMAT:
@@ -300,14 +288,9 @@ _ROWS = 4096  # copied at once when a file is finished
 
 
 class PartialRows:
-    """Keeps (time, row) records in a file, after a line of JSON that says what they come from.
+    """Keeps (time, row) records in a file, after a line of JSON, `identity`, that says what they come from.
 
-    Args:
-        path: the file. One that is damaged or has another identity is overwritten.
-        identity: what the rows depend on.
-
-    Raises:
-        InputError: a folder that cannot be written, or a file that another extraction is writing.
+    A file that is damaged or has another identity is overwritten; one that another extraction writes is an InputError.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:

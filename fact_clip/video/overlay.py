@@ -73,12 +73,6 @@ def overlay(
         colours: label -> "#rrggbb"; labels that are missing are grey.
         keep_going: take what decodes of a damaged file.
         progress: called with (frames done, frames expected, name of the video).
-
-    Returns:
-        `out`.
-
-    Raises:
-        InputError: another suffix, no frame rate, a faulty video, or a place that cannot be written to.
     """
     import av
 
