@@ -17,7 +17,6 @@ Each file is written under another name and then renamed, so a killed run leaves
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -42,7 +41,7 @@ from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.decoding import Calibration, Confidence
 from fact_clip.models import FACT, Classes, ObjectSpec
-from fact_clip.models.heads import HEADS, KEY_WIDTH
+from fact_clip.models.heads import KEY_WIDTH
 from fact_clip.weights import load_strictly, read_weights, writing_tensors
 
 logger = logging.getLogger(__name__)
@@ -110,13 +109,10 @@ class Run(RunFacts):
 
     def _check(self) -> None:
         """Raise an InputError where the files of the folder do not belong together."""
-        for key, value, configured in (
-            ("data.context", list(self.transform.context), list(self.config.data.context)),
-            ("data.standardize", self.transform.mean is not None, self.config.data.standardize),
-        ):
-            if value != configured:
-                problem = f"{key} is {json.dumps(value)} here, but {json.dumps(configured)} in the configuration"
-                raise InputError(self.path / "features.safetensors", problem, _COPY)
+        data, transform = self.config.data, self.transform
+        if (tuple(transform.context), transform.mean is not None) != (tuple(data.context), data.standardize):
+            problem = "other data.context or data.standardize than config.yaml says"
+            raise InputError(self.path / "features.safetensors", problem, _COPY)
         if len(self.vocabulary.background) == len(self.vocabulary):
             raise InputError(self.path / "vocabulary.json", "all classes are background", _COPY)
         if len(self.vocabulary) != self.classes.count:
@@ -159,8 +155,6 @@ class Run(RunFacts):
     ) -> FACT:
         """Return a model of this run's size with random weights, and the texts that its head reads; see `FACT`."""
         config = self.config
-        if config.model.head not in HEADS:
-            raise InputError(ConfigKey("model.head"), f"no head {config.model.head!r}", f"choose {', '.join(HEADS)}")
         if text is not None and len(text) != self.classes.count:
             problem = f"text vectors of {len(text)} classes, but the vocabulary has {self.classes.count}"
             raise InputError("text_embeddings", problem, "take the mapping that the weights were trained with")
@@ -250,10 +244,9 @@ def check_classes(run: Run, facts: Mapping[str, Any], weights: Path) -> None:
 def check_vocabulary(run: Run, vocabulary: Vocabulary, path: Path) -> None:
     """Refuse data whose classes are not the run's, in the same order."""
     if run.vocabulary.names != vocabulary.names:
-        sizes = f"{len(vocabulary)} classes, not the {len(run.vocabulary)} of {run.path}"
-        raise InputError(
-            path, f"{sizes}{_first_difference(vocabulary.names, run)}", "use the data that it was trained on"
-        )
+        problem = f"{len(vocabulary)} classes, not the {len(run.vocabulary)} of {run.path}"
+        problem += _first_difference(vocabulary.names, run)
+        raise InputError(path, problem, "use the data that it was trained on")
 
 
 def _first_difference(names: Sequence[str], run: Run) -> str:

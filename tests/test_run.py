@@ -19,7 +19,6 @@ import fact_clip
 from fact_clip import Vocabulary
 from fact_clip.config import Config
 from fact_clip.core.io import write_value
-from fact_clip.core.paths import _new_file_mode
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import Classes
 from fact_clip.run import FORMAT, Run, check_vocabulary, classes_of
@@ -83,12 +82,10 @@ def test_verb_noun_classes_by_hand():
 def test_the_umask_decides_who_may_read_a_run(tiny, tmp_path):
     """safetensors makes files that only their owner may read."""
     before = os.umask(0o027)
-    _new_file_mode.cache_clear()
     try:
         fact_clip.training.train(tiny(train={"epochs": 1}), tmp_path / "run")
     finally:
         os.umask(before)
-        _new_file_mode.cache_clear()
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "run").iterdir()}
     assert {"model.safetensors", "last.safetensors", "features.safetensors", "run.json", "log.csv"} <= modes.keys()
     assert set(modes.values()) == {"0o640"}

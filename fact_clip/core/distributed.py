@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fact_clip.core.errors import InputError
 
@@ -150,7 +150,7 @@ class Processes:
         """What the function gives in the first process, which alone calls it: it may read from stdin."""
         return self.gather([function()] if self.is_main else [], 1)[0]
 
-    def all_reduce(self, values: Mapping[str, float | Tensor], scale: float) -> dict[str, float | Tensor]:
+    def all_reduce(self, values: Mapping[str, float | Tensor], scale: float) -> dict[str, Any]:
         """The sums over all processes of `scale` times each value."""
         if self.world == 1:
             return dict(values)

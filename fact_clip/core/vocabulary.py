@@ -219,13 +219,13 @@ def _resolved(
     lacking = [name for name in names if name not in by_name and name not in background]
     if lacking:
         raise InputError(f"class {lacking[0]!r}", "no factors", "give some for each class that is not background")
-    used = (
-        _slots_of([by_name[name] for name in names if name in by_name]) if slots is None else names_of(slots, "slots")
-    )
-    return used, tuple(_in_slots(name, by_name.get(name), used) for name in names)
+    entries = [by_name.get(name) for name in names]
+    used = _slots_of(filter(None, entries)) if slots is None else names_of(slots, "slots")
+    return used, tuple(_in_slots(name, entry, used) for name, entry in zip(names, entries, strict=True))
 
 
-def _slots_of(entries: Sequence[OneClass]) -> tuple[str, ...]:
+def _slots_of(classes: Iterable[OneClass]) -> tuple[str, ...]:
+    entries = list(classes)
     named = dict.fromkeys(slot for entry in entries if isinstance(entry, Mapping) for slot in entry)
     if named:
         return tuple(named)

@@ -129,13 +129,9 @@ class Calibration:
         if tuple(calibration.frames) != vocabulary.slots:
             problem = f"frames of the slots {listed(calibration.frames)}, not of {listed(vocabulary.slots)}"
             raise InputError(path, problem, "train the run anew")
-        for key, names in (("seen", calibration.seen), ("prior", tuple(calibration.prior))):
-            unknown = set(names) - set(vocabulary.names)
-            if unknown or len(set(names)) < len(names):
-                problem = (
-                    f"{min(unknown)!r} in {key} is not in vocabulary.json" if unknown else f"a name twice in {key}"
-                )
-                raise InputError(path, problem, "train the run anew")
+        unknown = {*calibration.seen, *calibration.prior} - {*vocabulary.names}
+        if unknown:
+            raise InputError(path, f"{min(unknown)!r} is not in vocabulary.json", "train the run anew")
         return calibration
 
     def log_prior(self, vocabulary: Vocabulary) -> Floats:

@@ -5,7 +5,7 @@ The fusion is that of FACT, section 3.5; see docs/method.md, 'Decoding'.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,21 +55,18 @@ class Voters:
         starts = [torch.arange(start, joined.frames.shape[1], len(parts)) for start in range(len(parts))]
         return joined.rows(torch.cat(starts).argsort().to(joined.frames.device))  # row in time -> row of `joined`
 
-    def to(self, device: torch.device | str) -> Voters:
-        """Return the same on another device."""
-        tokens = None if self.tokens is None else self.tokens.to(device)
-        return replace(self, frames=self.frames.to(device), tokens=tokens, has_token=self.has_token.to(device))
+    def map(self, function: Callable[[Tensor], Tensor]) -> Voters:
+        """Return them with a function of each tensor in its place."""
+        tokens = None if self.tokens is None else function(self.tokens)
+        return replace(self, frames=function(self.frames), tokens=tokens, has_token=function(self.has_token))
 
     def unpadded(self, index: int, length: int) -> Voters:
         """Return those of one video of a batch, without its padding."""
-        video, frames = slice(index, index + 1), slice(0, length)
-        tokens = None if self.tokens is None else self.tokens[video, frames]
-        return replace(self, frames=self.frames[video, frames], tokens=tokens, has_token=self.has_token[video, frames])
+        return self.map(lambda table: table[index : index + 1, :length])
 
     def rows(self, index: slice | Tensor) -> Voters:
         """Return those of some frames."""
-        tokens = None if self.tokens is None else self.tokens[:, index]
-        return replace(self, frames=self.frames[:, index], tokens=tokens, has_token=self.has_token[:, index])
+        return self.map(lambda table: table[:, index])
 
 
 def voters(output: Output, blocks: str = "last") -> Voters:

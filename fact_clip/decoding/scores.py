@@ -85,17 +85,14 @@ class Scores:
     @property
     def nbytes(self) -> int:
         """Main memory that they take."""
-        tensors = [
-            self.similarity,
-            *(part for pair in self.voters for part in (pair.frames, pair.tokens, pair.has_token)),
-        ]
-        total = sum(tensor.nbytes for tensor in tensors if tensor is not None)
-        return total + (0 if self.rivals is None else self.rivals.nbytes)
+        parts = [part for pair in self.voters for part in (pair.frames, pair.tokens, pair.has_token)]
+        return sum(part.nbytes for part in (*parts, self.similarity, self.rivals) if part is not None)
 
     def to(self, device: torch.device | str) -> Scores:
         """Return the same on another device."""
         similarity = None if self.similarity is None else self.similarity.to(device)
-        return replace(self, voters=tuple(pair.to(device) for pair in self.voters), similarity=similarity)
+        voters = tuple(pair.map(lambda table: table.to(device)) for pair in self.voters)
+        return replace(self, voters=voters, similarity=similarity)
 
 
 @torch.inference_mode()

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
-from fact_clip.core import InputError
 from fact_clip.core.arguments import number_of, table_of, whole_of
 
 Matrix = NDArray[np.float32]
@@ -84,12 +83,10 @@ class TransportSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            number_of(getattr(self, field.name), f"transport.{field.name}", "a finite number, 0 or more", 0)
+            most = 1 if field.name == "alpha" else math.inf
+            least = 5e-324 if field.name == "radius" else 0
+            number_of(getattr(self, field.name), f"transport.{field.name}", "a finite number in bounds", least, most)
         whole_of(self.steps, "transport.steps", 0, 10_000)
-        if self.alpha > 1:
-            raise InputError("transport.alpha", f"{self.alpha} is above 1")
-        if self.radius == 0:
-            raise InputError("transport.radius", "0 frames", "alpha = 0 switches the temporal term off")
 
     def window(self, n_frames: int) -> int:
         """Return the neighbours on each side of a frame: the whole frames in radius * N, and no more than there are."""

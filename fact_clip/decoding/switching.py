@@ -34,46 +34,26 @@ def decode_switching(
     number_of(penalty, "penalty", "nats, 0 or more", 0)
     if penalty == 0:
         return scores.argmax(-1)
-    totals = np.array(np.moveaxis(scores, -2, 0), dtype=np.float64, order="C")  # (T, C) or (T, G, C)
-    if prices is not None:
-        return np.moveaxis(_cheapest_path(totals, penalty * prices), 0, -1)
-    for before, row in pairwise(totals):  # frame by frame in place: from scores to the value of the best path so far
-        best = before[before.argmax()] if before.ndim == 1 else before.max(-1, keepdims=True)
-        row += np.maximum(before, best - penalty)
-    labels = totals.argmax(-1)  # (T,) or (T, G): the class that a change after the frame comes from
-    least = np.take_along_axis(totals, labels[..., None], -1)[..., 0] - penalty  # a class with less is not continued
-    _trace_back(totals, least, labels)
-    return np.moveaxis(labels, 0, -1)
-
-
-def _trace_back(totals: NDArray[np.float64], least: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
-    """Write the best path over `labels`: a frame has the class of the next one where that class is continued."""
-    if totals.ndim == 2:
-        label, continued = int(labels[-1]), totals >= least[:, None]  # (T, C)
-        for frame in range(len(labels) - 2, -1, -1):
-            if continued[frame, label]:
-                labels[frame] = label
-            else:
-                label = int(labels[frame])
-        return
-    ways = np.arange(totals.shape[1])
-    for frame in range(len(labels) - 2, -1, -1):
-        after = labels[frame + 1]  # (G,)
-        labels[frame] = np.where(totals[frame, ways, after] >= least[frame], after, labels[frame])
-
-
-def _cheapest_path(totals: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the best path (T,) or (T, G) where going from class c to d costs ``costs[c, d]``; `totals` is changed."""
-    sources = np.empty(totals.shape, np.int64)  # the class of the frame before
-    for before, row, source in zip(totals, totals[1:], sources[1:], strict=False):
-        ways = before[..., :, None] - costs  # (C, C) or (G, C, C)
-        source[:] = ways.argmax(-2)
-        row += np.take_along_axis(ways, source[..., None, :], -2)[..., 0, :]
-    labels = np.empty(totals.shape[:-1], np.int64)
-    labels[-1] = totals[-1].argmax(-1)
-    for frame in range(len(labels) - 1, 0, -1):
-        labels[frame - 1] = np.take_along_axis(sources[frame], labels[frame][..., None], -1)[..., 0]
-    return labels
+    *_, n_frames, n_classes = scores.shape
+    # frame by frame in place: from scores to the value of the best path so far, (T, G, C)
+    totals = np.array(np.moveaxis(scores, -2, 0), np.float64, order="C").reshape(n_frames, -1, n_classes)
+    if prices is None:
+        for before, row in pairwise(totals):
+            row += np.maximum(before, before.max(-1, keepdims=True) - penalty)
+        best = totals.argmax(-1)[..., None]  # what a change after the frame comes from
+        continued = totals >= np.take_along_axis(totals, best, -1) - penalty
+        sources = np.where(continued, np.arange(n_classes), best)  # (T, G, C) the best class before a class
+    else:
+        sources, costs = np.empty(totals.shape, np.int64), penalty * prices
+        for before, row, source in zip(totals, totals[1:], sources, strict=False):
+            ways = before[..., :, None] - costs  # (G, C, C)
+            source[:] = ways.argmax(-2)
+            row += ways.max(-2)
+    labels = totals.argmax(-1)  # (T, G)
+    numbers = np.arange(labels.shape[1])
+    for frame in range(n_frames - 2, -1, -1):
+        labels[frame] = sources[frame, numbers, labels[frame + 1]]
+    return labels.T.reshape(scores.shape[:-1])
 
 
 def change_prices(transitions: Sequence[tuple[int, int, int]], n_classes: int, weight: float) -> NDArray[np.float64]:

@@ -154,17 +154,9 @@ class Scorer:
         others = None
         if everything.vocabulary.names != candidates.vocabulary.names:
             others = self.score(features, everything, clock)
-        return Scores(
-            len(features),
-            tuple(read),
-            similarity,
-            decode.frame_weight,
-            decode.training_free,
-            self._frames_per_score,
-            (clock.fps or self.fps or 1.0) / self._frames_per_score,
-            clock,
-            others,
-        )
+        weights, stride = (decode.frame_weight, decode.training_free), self._frames_per_score
+        rate = (clock.fps or self.fps or 1.0) / stride
+        return Scores(len(features), tuple(read), similarity, *weights, stride, rate, clock, others)
 
     def _order(self, transcript: Sequence[str] | None, n_frames: int) -> Tensor | None:
         """(M,) the classes of a transcript."""
@@ -189,15 +181,13 @@ class Scorer:
                 for (index, _), result in zip(group, results, strict=True):
                     of_model[index].append(result)
         scale = config.data.stride if config.data.interleave else 1  # rows of scores for a row of a window
-        kept_rows = [
-            slice(scale * (window.first - window.start), scale * (window.last - window.start)) for window in windows
-        ]
-        joined = [
-            Voters.joined(
-                [Voters.interleaved(starts).rows(rows) for starts, rows in zip(of_model, kept_rows, strict=True)]
-            )
-            for of_model in parts
-        ]
+        joined = []
+        for of_model in parts:
+            stretches = []
+            for window, starts in zip(windows, of_model, strict=True):
+                first, last = (scale * (row - window.start) for row in (window.first, window.last))
+                stretches.append(Voters.interleaved(starts).rows(slice(first, last)))
+            joined.append(Voters.joined(stretches))
         tables = [table for pair in joined for table in (pair.frames, pair.tokens) if table is not None]
         if not all((table < math.inf).all() for table in tables):  # NaN is not below it either
             problem = "scores that are not finite for these features"
@@ -247,14 +237,11 @@ class Scorer:
         """The voters of a model on several (T', D') at once, padded to the longest; `order` (M,) is a transcript."""
         lengths = torch.tensor([len(rows) for rows in passes])
         values = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(rows) for rows in passes], batch_first=True)
-        how = {
-            "text": candidates.text,
-            "transcript": None if order is None else order.expand(len(passes), -1),
-        }  # (B, M)
+        transcript, mask = None if order is None else order.expand(len(passes), -1), None  # (B, M)
         if lengths.min() < values.shape[1]:
-            how["mask"] = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
+            mask = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            output = model(values.to(self.device), **how)
+            output = model(values.to(self.device), mask, candidates.text, transcript)
         batch = voters(output, self.run.config.decode.blocks)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]
 

@@ -11,7 +11,6 @@ import platform
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self, TypeVar
 
 import torch
@@ -95,15 +94,7 @@ class Taps:
             weights[0] = weights[0].index_add(1, torch.tensor([first]), part[:, middle : middle + 1])
             weights[index] = torch.cat([part[:, :middle], part[:, middle + 1 :]], dim=1)
             offsets[index] = offsets[index][:middle] + offsets[index][middle + 1 :]
-        return cls(tuple(weight.contiguous() for weight in weights), tuple(offsets), bias).cast()
-
-    def cast(self) -> Taps:
-        """The same in the precision of products here: bfloat16 under an autocast to it."""
-        if not torch.is_autocast_enabled("cpu"):
-            return self
-        dtype = product_dtype()
-        bias = None if self.bias is None else self.bias.to(dtype)
-        return Taps(tuple(weight.to(dtype) for weight in self.weights), self.offsets, bias)
+        return cls(tuple(_cast(weight.contiguous()) for weight in weights), tuple(offsets), _cast(bias))
 
     def __call__(self, x: Tensor, relu: bool = False) -> Tensor:
         """(B, T, in) to (B, T, out)."""
@@ -117,6 +108,11 @@ class Taps:
 def product_dtype() -> torch.dtype:
     """What products are computed in here: float32, or bfloat16 under an autocast to it."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+
+
+def _cast(weight: Any) -> Any:
+    """The weight, if there is one, in bfloat16 under an autocast to it, else as it is."""
+    return weight.to(product_dtype()) if weight is not None and torch.is_autocast_enabled("cpu") else weight
 
 
 def _offsets(taps: int, dilation: int) -> tuple[int, ...]:
@@ -161,7 +157,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     """``nn.functional.linear`` (..., in) to (..., out), and ReLU of it if asked, multiplied as convolutions are."""
     if use_cpu_kernel(x) and x.shape[:-1].numel() >= FEWEST_ROWS and _uses_onednn(x, len(weight)):
         rows = x.reshape(1, -1, x.shape[-1])
-        return Taps((weight.unsqueeze(1),), ((0,),), bias).cast()(rows, relu).view(*x.shape[:-1], len(weight))
+        taps = Taps((_cast(weight.unsqueeze(1)),), ((0,),), _cast(bias))
+        return taps(rows, relu).view(*x.shape[:-1], len(weight))
     result = nn.functional.linear(x, weight, bias)
     return result.relu_() if relu else result
 
@@ -171,13 +168,10 @@ class Linear(CachesWeights, nn.Linear):
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         """(..., in) to (..., out)."""
-        if not torch.is_autocast_enabled(x.device.type):
+        if not torch.is_autocast_enabled("cpu"):
             return linear(x, self.weight, self.bias, relu)
-        return linear(x, *self.cached(product_dtype(), [self], self._cast), relu)
-
-    def _cast(self) -> tuple[Tensor, Tensor | None]:
-        bias: Tensor | None = self.bias
-        return self.weight.to(product_dtype()), None if bias is None else bias.to(product_dtype())
+        weight, bias = self.cached(product_dtype(), [self], lambda: (_cast(self.weight), _cast(self.bias)))
+        return linear(x, weight, bias, relu)
 
 
 # --- products -------------------------------------------------------------------------------------------
@@ -231,20 +225,16 @@ def _measured(operation: str, width: int) -> str:
         x = torch.ones(1, 512, width)
         kernel = torch.ones(width, width, 3)
         taps = Taps.of([(kernel, 1), (kernel, 8)], torch.zeros(width))
-        calls: dict[str, Callable[[], Any]] = {
-            "blas": partial(_blas_taps, x, taps.weights, taps.offsets, taps.bias, False),
-            "onednn": partial(_onednn_taps, x, taps.weights, taps.offsets, taps.bias, False),
-        }
-        if operation == "weights":
-            calls = {
-                "blas": partial(_blas_weights, x, x, taps.offsets),
-                "onednn": partial(_onednn_weights, x, x, taps.offsets),
-            }
-        seconds = dict.fromkeys(calls, math.inf)
+        functions: dict[str, Callable[..., Any]] = {"blas": _blas_weights, "onednn": _onednn_weights}
+        arguments: tuple[Any, ...] = x, x, taps.offsets
+        if operation == "forward":
+            functions = {"blas": _blas_taps, "onednn": _onednn_taps}
+            arguments = x, taps.weights, taps.offsets, taps.bias, False
+        seconds = dict.fromkeys(functions, math.inf)
         for number in range(6):
-            for name, call in calls.items():
+            for name, function in functions.items():
                 start = time.perf_counter()
-                call()
+                function(*arguments)
                 if number:  # the first one plans
                     seconds[name] = min(seconds[name], time.perf_counter() - start)
     return "onednn" if 1.2 * seconds["onednn"] < seconds["blas"] else "blas"

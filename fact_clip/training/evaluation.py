@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
-from fact_clip.config import Config, DecodeConfig, settings_of
+from fact_clip.config import Config, settings_of
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device
@@ -71,16 +71,16 @@ def evaluate(
         ``{"split", "videos", "metrics": {...}, "per_class": [...], ...}``, see docs/json.md.
     """
     scorer, dataset = open_run(run_dir, overrides, device, precision)
-    scorer.reader.trust_encoder = trust_encoder or any(map(_names_encoder, overrides))
-    if actions is None and scorer.run.config.model.is_open and any(map(_names_encoder, overrides)):
+    names_encoder = any(override.startswith("text.encoder=") for override in overrides)
+    scorer.reader.trust_encoder = trust_encoder or names_encoder
+    if actions is None and scorer.run.config.model.is_open and names_encoder:
         logger.warning("text.encoder has no effect without new names: trained classes keep the vectors of the training")
     run, config = scorer.run, scorer.run.config
     names, choice = split_names(dataset, split), scorer.choose(actions)
     vocabulary, column_of = choice.extend(dataset.vocabulary)
     processes, kind = Processes(scorer.device), split if actions is None else f"{split}_actions"
-    record, written = (
-        inside(run.path, f"{evaluation_stem(split, actions is not None)}{ending}") for ending in (".npz", ".json")
-    )
+    stem = evaluation_stem(split, actions is not None)
+    record, written = (inside(run.path, f"{stem}{ending}") for ending in (".npz", ".json"))
     for path in (record, written):
         check_place(path)
     results, local_videos = [], processes.share(names)
@@ -93,9 +93,7 @@ def evaluate(
         # To be decoded in other ways below; on the CPU, for another process has another GPU.
         results.append((frame_rows, scores.to("cpu") if dataset.holdout is not None else None))
     results = processes.gather(results, len(names))
-    rows = [
-        {row: (column_of[labels], shares) for row, (labels, shares) in frame_rows.items()} for frame_rows, _ in results
-    ]
+    rows = [{row: (column_of[labels], part) for row, (labels, part) in by_row.items()} for by_row, _ in results]
     prediction = [frame_rows["prediction"][0] for frame_rows in rows]
     scored = [scores.to(scorer.device) for _, scores in results if scores is not None]
     if processes.is_main:
@@ -108,9 +106,8 @@ def evaluate(
         logger.warning("no frame of the %s videos has a label, so all figures are 0 or 100", split)
     figures = score(config, vocabulary, truth, prediction)
     result = {"run": str(run.path), "split": split, "videos": list(names), **figures}
-    result["reliability"] = _reliability(
-        scorer, truth, prediction, [frame_rows["prediction"][1] for frame_rows in rows]
-    )
+    shares = [frame_rows["prediction"][1] for frame_rows in rows]
+    result["reliability"] = _reliability(scorer, truth, prediction, shares)
     if actions is not None:
         result["candidates"] = _candidates(choice, dataset.vocabulary, truth)
     if dataset.holdout is not None:
@@ -119,10 +116,6 @@ def evaluate(
         _record(scorer, dataset, vocabulary, names, rows).save(record)
         write_value(written, result)
     return result
-
-
-def _names_encoder(override: str) -> bool:
-    return override.startswith("text.encoder=")
 
 
 def evaluation_stem(split: str, has_actions: bool = False) -> str:
@@ -171,7 +164,7 @@ def open_run(
     metrics.figure_keys(run.config.evaluation.profile)
     dataset = Dataset.open(run.config.data)
     _check_data(trained, run, dataset, calibration)
-    if _decoding(run.config) != _decoding(trained.config):
+    if (run.config.decode, run.config.train.members) != (trained.config.decode, trained.config.train.members):
         if calibration is not None and dataset.holdout is not None:
             calibration = calibrate_run(run, dataset, torch_device)
         if confidence is not None:
@@ -222,9 +215,8 @@ def _check_split(trained: Run, run: Run, dataset: Dataset) -> None:
     leaked = next((name for name in dataset.test if name in learned), None)
     if leaked is not None:
         problem = f"{split}, whose test video {leaked!r} the run was trained on"
-        raise InputError(
-            ConfigKey("data.split"), problem, f"evaluate split {trained_split}, or train a run on that one"
-        )
+        fix = f"evaluate split {trained_split}, or train a run on that one"
+        raise InputError(ConfigKey("data.split"), problem, fix)
 
 
 _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache=", "train.members=")
@@ -232,11 +224,6 @@ _CHANGEABLE = ("data.", "decode.", "evaluation.", "text.encoder=", "text.cache="
 
 _TRAINED = ("data.objects", "data.stride=", "data.interleave=", "data.context=", "data.standardize=")
 """What it may not, since the weights depend on it; `Run.read` looks at the columns of the model."""
-
-
-def _decoding(config: Config) -> tuple[DecodeConfig, int]:
-    """Everything that decides how the weights of a run become labels."""
-    return config.decode, config.train.members
 
 
 def _reliability(
@@ -280,13 +267,9 @@ def score(
     per_class = metrics.per_class(truth, prediction, len(vocabulary))
     for name, row in zip(vocabulary.names, per_class, strict=True):
         row["name"] = name
-    return {
-        "metrics": metrics.evaluate(
-            truth, prediction, background=vocabulary.background_indices, **config.evaluation.rules
-        ),
-        "per_class": per_class,
-        "background_counted": config.evaluation.count_background,
-    }
+    background, rules = vocabulary.background_indices, config.evaluation.rules
+    figures = metrics.evaluate(truth, prediction, background=background, **rules)
+    return {"metrics": figures, "per_class": per_class, "background_counted": config.evaluation.count_background}
 
 
 def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
@@ -294,30 +277,21 @@ def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str
 
     Processes share the videos; each gets the figures of all.
     """
-    config = scorer.run.config
+    config, vocabulary = scorer.run.config, dataset.vocabulary
     truth = [dataset.labels(name) for name in names]
 
     def predicted(name: str) -> NDArray[np.int64]:
-        # Validation videos are training videos, so their labels may give the transcript.
-        transcript = _transcript(dataset, dataset.labels(name)) if config.model.transcript else None
+        transcript = None
+        if config.model.transcript:  # validation videos are training videos, so their labels may give it
+            transcript = [vocabulary.names[label] for _, _, label in runs(dataset.labels(name)) if label >= 0]
         return scorer.predict(dataset.features(name), transcript=transcript)[0]
 
     prediction = Processes(scorer.device).map(predicted, names)
-    return _figures(config, dataset.vocabulary.background_indices, truth, prediction)
-
-
-def _figures(
-    config: Config, background: Sequence[int], truth: list[NDArray[np.int64]], prediction: list[NDArray[np.int64]]
-) -> dict[str, float]:
-    figures = metrics.evaluate(truth, prediction, background=background, **config.evaluation.rules)
+    rules = config.evaluation.rules
+    figures = metrics.evaluate(truth, prediction, background=vocabulary.background_indices, **rules)
     numbers = {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
     numbers["score"] = (numbers["frame_accuracy"] + numbers["edit"] + numbers["f1@10"]) / 3
     return numbers
-
-
-def _transcript(dataset: Dataset, labels: NDArray[np.int64]) -> list[str]:
-    """The names of the labels' segments in order."""
-    return [dataset.vocabulary.names[label] for _, _, label in runs(labels) if label >= 0]
 
 
 def given_transcript(dataset: Dataset, name: str) -> list[str]:

@@ -97,8 +97,3 @@ def check_loggers(names: Iterable[str]) -> None:
             raise InputError(ConfigKey("train.loggers"), f"no logger {name!r}", f"choose {', '.join(LOGGERS)}")
         if importlib.util.find_spec(name) is None:
             raise InputError(ConfigKey("train.loggers"), f"{name} is not installed", f"pip install 'fact-clip[{name}]'")
-
-
-def make_logger(name: str, out: Path, config: Mapping[str, Any]) -> Logger:
-    """A logger of the table, whose name and package :func:`check_loggers` has seen to."""
-    return LOGGERS[name](out, config)

@@ -30,7 +30,6 @@ from fact_clip.datasets.layout import DataFolder
 from fact_clip.datasets.objects import ObjectColumns
 from fact_clip.encoders.cache import class_texts, class_vectors, embed_as
 from fact_clip.inference.scorer import check_joint_space, cut_windows
-from fact_clip.models.heads import HEADS
 from fact_clip.run import Run
 from fact_clip.training.calibration import check_rules
 from fact_clip.training.logs import check_loggers
@@ -60,11 +59,6 @@ class Plan:
     texts: Mapping[str, Tensor] = field(default_factory=dict)
     start: Run | None = None  # the run of ``train.init``, whose weights the training starts from
     notes: tuple[Note, ...] = ()  # what was decided
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The classes of the data set."""
-        return self.dataset.vocabulary
 
     def log_notes(self) -> None:
         """Log what was decided, for the front end to print."""
@@ -189,11 +183,8 @@ def _check(config: Config, dataset: Dataset) -> None:
     check_loggers(config.train.loggers)
     figures = ("score", *metrics.figure_keys(config.evaluation.profile))
     if config.train.select not in figures:
-        raise InputError(
-            ConfigKey("train.select"), f"no figure {config.train.select!r}", f"choose {', '.join(figures)}"
-        )
-    if config.model.head not in HEADS:
-        raise InputError(ConfigKey("model.head"), f"no head {config.model.head!r}", f"choose {', '.join(HEADS)}")
+        fix = f"choose {', '.join(figures)}"
+        raise InputError(ConfigKey("train.select"), f"no figure {config.train.select!r}", fix)
     if config.loss.match == "seq" and not config.model.transcript:
         problem = "seq matches the tokens of a transcript, and the model has none"
         raise InputError(ConfigKey("loss.match"), problem, "choose o2o or o2m, or set model.transcript=true")
@@ -238,19 +229,16 @@ def _starting_run(config: Config, dataset: Dataset) -> Run:
 
 def _object_columns(config: Config, dataset: Dataset) -> ObjectColumns | None:
     """Return the object columns of the data, read or found; None where the recipe has none."""
-    data = config.data.objects
+    data, key = config.data.objects, ConfigKey("data.objects.find")
     if data.find and data.file is not None:
-        raise InputError(
-            ConfigKey("data.objects.find"), f"true, beside the file {data.file}", "give exactly one of them"
-        )
+        raise InputError(key, f"true, beside the file {data.file}", "give exactly one of them")
     if data.find:
         objects: ObjectColumns | None = ObjectColumns.find(data, dataset)
     else:
         objects = ObjectColumns.read(data, dataset.root, dataset.vocabulary)
     if any(config.augment.swap) and objects is None:
-        raise InputError(
-            ConfigKey("augment.swap"), "there are no object columns to swap", "set it to 0, or data.objects"
-        )
+        key, fix = ConfigKey("augment.swap"), "set it to 0, or data.objects"
+        raise InputError(key, "there are no object columns to swap", fix)
     return objects
 
 
@@ -340,11 +328,7 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("decode.prior", lambda config: config.decode.prior_weight > 0, "decode.prior_weight"),
     ("decode.gamma_rule", lambda config: config.data.holdout is not None, "data.holdout"),
     ("decode.gamma_cost", lambda config: config.data.holdout is not None, "data.holdout"),
-    (
-        "decode.gamma_cost",
-        lambda config: config.decode.gamma_rule in ("cost", "both"),
-        "decode.gamma_rule=cost or both",
-    ),
+    ("decode.gamma_cost", lambda config: config.decode.gamma_rule in ("cost", "both"), "decode.gamma_rule=cost, both"),
     ("train.lr_decay", lambda config: config.train.schedule == "step", "train.schedule=step"),
     ("train.warmup", lambda config: config.train.warmup < config.train.epochs, "more epochs than that"),
     ("train.member_parts", lambda config: config.train.members > 1, "train.members above 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -200,7 +201,7 @@ def load_start(model: FACT, run: Run) -> None:
 # --- the state of an interrupted training ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrainingState:
     """How far a training has come, as its last.safetensors says."""
 
@@ -233,19 +234,20 @@ def restore_state(run: Run, models: Mapping[str, nn.Module], optimizer: torch.op
     for prefix, model in models.items():
         weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         load_strictly(model, weights, path)
-    parameters = optimizer.param_groups[0]["params"]
+    state = parse_value(TrainingState, facts, path, "train the run anew")
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            index, _, key = name.removeprefix("optimizer.").partition(".")
-            exists = index.isdecimal() and int(index) < len(parameters)
-            if not exists or tensor.shape not in (parameters[int(index)].shape, ()) or not tensor.isfinite().all():
-                raise InputError(path, f"{name} of shape {tuple(tensor.shape)} is not a finite state of a parameter")
-            moments.setdefault(int(index), {})[key] = tensor
-    state = parse_value(TrainingState, facts, path, "train the run anew")
-    keys = _STATE_KEYS[settings.optimizer]
-    if any(values.keys() != keys for values in moments.values()) or (state.epoch and not moments):
-        raise InputError(path, f"the state of {settings.optimizer} is not complete", "train the run anew")
+        if match := re.fullmatch(r"optimizer\.([0-9]+)\.(\w+)", name):
+            moments.setdefault(int(match[1]), {})[match[2]] = tensor
+    shapes = {index: parameter.shape for index, parameter in enumerate(optimizer.param_groups[0]["params"])}
+    fits = all(
+        index in shapes
+        and values.keys() == _STATE_KEYS[settings.optimizer]
+        and all(value.shape in (shapes[index], ()) and value.isfinite().all() for value in values.values())
+        for index, values in moments.items()
+    )
+    if not fits or (state.epoch and not moments):
+        raise InputError(path, f"no whole and finite state of {settings.optimizer}", "train the run anew")
     if state.epoch > settings.epochs:
         problem = f"{settings.epochs}, but {state.epoch} are done"
         raise InputError(ConfigKey("train.epochs"), problem, "give more")

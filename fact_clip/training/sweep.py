@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -26,9 +25,6 @@ from fact_clip.training.trainer import train
 from fact_clip.training.zero_shot import IN_USE
 
 logger = logging.getLogger(__name__)
-
-MAX_RUNS = 10_000
-"""Of a sweep."""
 
 
 def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
@@ -119,8 +115,6 @@ def split_configs(config: Config) -> dict[str, Config]:
 
 def _combinations(config: Config, axes: Mapping[str, Sequence[Any]]) -> dict[str, Config]:
     """Return label -> configuration of each run, the last axis changing first."""
-    if (count := math.prod(map(len, axes.values()))) > MAX_RUNS:
-        raise InputError(CommandOption("--sweep"), f"{count:,} combinations; {MAX_RUNS:,} is the most")
     configs, texts = dict[str, Config](), set[str]()
     for values in itertools.product(*axes.values()):
         combination = dict(zip(axes, values, strict=True))

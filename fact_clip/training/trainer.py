@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,7 +39,7 @@ from fact_clip.run import LoadedRun, Run, remove_unfinished
 from fact_clip.training.calibration import learn_calibration
 from fact_clip.training.ensemble import members_beside
 from fact_clip.training.evaluation import Progress, validate
-from fact_clip.training.logs import FileLog, Logger, make_logger
+from fact_clip.training.logs import LOGGERS, FileLog, Logger
 from fact_clip.training.optimizer import averaged, lr_factor, make_optimizer, numerics
 from fact_clip.training.plan import Plan, resolve
 from fact_clip.training.state import (
@@ -192,21 +193,20 @@ class Trainer:
             self.lengths = padded_lengths(self._rows())
         self.criterion = make_criterion(run, dataset)
         self.processes = Processes(self.device)
-        self.epoch, self.best, self.since_best = 0, -math.inf, 0
-        self.step, self.terms, self.saved = 0, dict[str, float | Tensor](), time.monotonic()  # step of this epoch
+        self.state, self.saved = TrainingState(), time.monotonic()
         last, model, log = (run.path / name for name in ("last.safetensors", "model.safetensors", "log.jsonl"))
         # Cut off before anything was saved: start again. Converted weights have no log and are not trained over, and a
         # second row of the log comes after the first state.
         epochs = len(read_text(log, "a log of training").splitlines()) if log.is_file() else 0
         if resume and (os.path.lexists(last) or epochs > 1 or (model.is_file() and not log.is_file())):
-            self._restore()
+            self.state = restore_state(run, self._models(), self.optimizer)
         self.parallel = self.processes.parallel(self.model)
         self.text, self.loader = self._candidates()
         config = run.config.model_dump(mode="json")
         self.loggers = list[Logger]()
         if self.processes.is_main:
-            extra = [make_logger(name, run.path, config) for name in self.settings.loggers]
-            self.loggers = [FileLog(run.path, self.epoch), *extra]
+            extra = [LOGGERS[name](run.path, config) for name in self.settings.loggers]
+            self.loggers = [FileLog(run.path, self.state.epoch), *extra]
             if resume:  # nothing is refused from here on
                 run.write()
 
@@ -240,8 +240,9 @@ class Trainer:
 
     def run_all(self, progress: Progress | None) -> dict[str, Any]:
         """Train the epochs that are left; return the facts of the training."""
-        started, pace = time.perf_counter(), Pace(self.epoch)
-        while self.epoch < self.settings.epochs and not self._stopped():
+        started, state, epochs = time.perf_counter(), self.state, self.settings.epochs
+        pace = Pace(state.epoch)
+        while state.epoch < epochs and not 0 < self.settings.patience <= state.since_best:
             row = self._one_epoch()
             for sink in self.loggers:
                 sink.log(row)
@@ -249,54 +250,51 @@ class Trainer:
             self._save_state()
             if not self.processes.is_main:
                 continue
-            best = f", best {self.best:.1f}" if self.dataset.validation and self.best > -math.inf else ""
+            best = f", best {state.best:.1f}" if self.dataset.validation and state.best > -math.inf else ""
             text = f"loss {row['total']:.3f}{best}"
-            if pace.is_due(self.epoch, self.settings.epochs):
-                left = pace.left(self.epoch, self.settings.epochs)
-                logger.info("epoch %d of %d: %s, %s left", self.epoch, self.settings.epochs, text, left)
+            if pace.is_due(state.epoch, epochs):
+                left = pace.left(state.epoch, epochs)
+                logger.info("epoch %d of %d: %s, %s left", state.epoch, epochs, text, left)
             if progress is not None:
-                progress(self.epoch, self.settings.epochs, text)
+                progress(state.epoch, epochs, text)
         return {
-            "epoch": self.epoch,
-            "best": self.best if self.dataset.validation else None,
+            "epoch": state.epoch,
+            "best": state.best if self.dataset.validation else None,
             "seconds": time.perf_counter() - started,
             "parameters": sum(parameter.numel() for parameter in self.parameters),
         }
 
-    def _stopped(self) -> bool:
-        return 0 < self.settings.patience <= self.since_best
-
     def _one_epoch(self) -> dict[str, float]:
         """Train one epoch, validate when due, and keep the better model; the numbers of the log."""
         terms = self._train_epoch()
-        self.epoch += 1
-        row = {"epoch": self.epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
-        last = self.epoch == self.settings.epochs
-        late = self.epoch > self.settings.validate_from * self.settings.epochs
-        due = last or (late and self.epoch % self.settings.validate_every == 0)
+        self.state.epoch += 1
+        epoch, settings = self.state.epoch, self.settings
+        row = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"], **terms}
+        late = epoch > settings.validate_from * settings.epochs
+        due = epoch == settings.epochs or (late and epoch % settings.validate_every == 0)
         if self.dataset.validation and due:
             row.update(self._validate())
         elif not self.dataset.validation or not (self.run.path / "model.safetensors").is_file():
-            self._save_model({"epoch": self.epoch})
+            self._save_model({"epoch": epoch})
         return row
 
     def _train_epoch(self) -> dict[str, float]:
-        settings, processes = self.settings, self.processes
+        settings, processes, state = self.settings, self.processes, self.state
         self.model.train()
-        for batch in self.loader.epoch(self.epoch, self.step):
-            torch.manual_seed(draw("dropout", settings.seed, self.epoch, f"{self.step} {processes.rank}"))
+        for batch in self.loader.epoch(state.epoch, state.step):
+            torch.manual_seed(draw("dropout", settings.seed, state.epoch, f"{state.step} {processes.rank}"))
             for group in self.optimizer.param_groups:
-                group["lr"] = settings.lr * lr_factor(settings, self.epoch + self.step / self.loader.n_batches)
+                group["lr"] = settings.lr * lr_factor(settings, state.epoch + state.step / self.loader.n_batches)
             batch = batch.to(self.device)
             frames = next((length for length in self.lengths if length >= batch.mask.shape[1]), 0)
             row = processes.all_reduce(self._step(batch.longer(frames) if frames else batch), batch.share)
-            self.terms = {key: self.terms.get(key, 0.0) + value for key, value in row.items()}
-            self.step += 1
+            state.terms = {key: state.terms.get(key, 0.0) + value for key, value in row.items()}
+            state.step += 1
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 self._save_state()
             self.after_step()
-        means = {key: float(value) / self.step for key, value in self.terms.items()}
-        self.step, self.terms = 0, {}
+        means = {key: float(value) / state.step for key, value in state.terms.items()}
+        state.step, state.terms = 0, {}
         return means
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
@@ -310,14 +308,11 @@ class Trainer:
             if not math.isfinite(terms.total.item()):
                 raise FloatingPointError("loss that is not finite")
         except FloatingPointError as error:
-            largest = float(batch.features.abs().max())
+            problem, largest = f"{error} in epoch {self.state.epoch + 1}", float(batch.features.abs().max())
             if largest > UNUSUAL:  # the rate of learning is not to blame
-                problem, fix = (
-                    f"values up to {largest:.3g}, {error} in epoch {self.epoch + 1}",
-                    "set data.standardize=true",
-                )
-                raise InputError(self.dataset.root / "features", problem, fix) from None
-            raise InputError(ConfigKey("train.lr"), f"{error} in epoch {self.epoch + 1}", "lower it") from None
+                problem = f"values up to {largest:.3g}, {problem}"
+                raise InputError(self.dataset.root / "features", problem, "set data.standardize=true") from None
+            raise InputError(ConfigKey("train.lr"), problem, "lower it") from None
         self.optimizer.zero_grad(set_to_none=True)
         (terms.total * batch.share * self.processes.world).backward()  # gradients become the mean over processes
         if self.settings.clip_norm:
@@ -339,10 +334,10 @@ class Trainer:
         # Whole videos, each of another length, are not compiled for.
         with torch.compiler.set_stance("force_eager") if self.lengths else nullcontext():
             figures = validate(segmenter, self.dataset, self.dataset.validation)
-        self.since_best += 1
-        if figures[self.settings.select] > self.best:
-            self.best, self.since_best = figures[self.settings.select], 0
-            self._save_model({"epoch": self.epoch, "validation": figures})
+        self.state.since_best += 1
+        if figures[self.settings.select] > self.state.best:
+            self.state.best, self.state.since_best = figures[self.settings.select], 0
+            self._save_model({"epoch": self.state.epoch, "validation": figures})
         return {f"validation {key}": value for key, value in figures.items()}
 
     def _save_model(self, facts: dict[str, Any]) -> None:
@@ -353,14 +348,8 @@ class Trainer:
     def _save_state(self) -> None:
         self.saved = time.monotonic()
         if self.processes.is_main:
-            terms = {key: float(value) for key, value in self.terms.items()}
-            state = TrainingState(self.epoch, self.best, self.since_best, self.step, terms)
-            save_state(self.run, state, self._models(), self.optimizer)
-
-    def _restore(self) -> None:
-        state = restore_state(self.run, self._models(), self.optimizer)
-        self.epoch, self.best, self.since_best = state.epoch, state.best, state.since_best
-        self.step, self.terms = state.step, dict(state.terms)
+            terms = {key: float(value) for key, value in self.state.terms.items()}
+            save_state(self.run, replace(self.state, terms=terms), self._models(), self.optimizer)
 
     def _models(self) -> dict[str, nn.Module]:
         """The model and, where there is one, the moving average of its weights; by prefix in last.safetensors."""

@@ -102,7 +102,7 @@ def test_chosen_classes_are_told_and_kept(folder, tmp_path, told):
 def test_a_list_is_taken_as_it_is(folder):
     given = settings(folder, 'data.validation_unseen=["grasp nut"]')
     plan = resolve(given)
-    assert [plan.vocabulary.names[label] for label in plan.dataset.validation_unseen] == ["grasp nut"]
+    assert [plan.dataset.vocabulary.names[label] for label in plan.dataset.validation_unseen] == ["grasp nut"]
     assert plan.config.data.validation_unseen == ("grasp nut",)
     assert resolve(settings(folder, "data.validation_unseen=[]")).dataset.validation_unseen == ()
 

@@ -200,6 +200,6 @@ def test_further_loggers_get_the_same_rows(tiny, tmp_path, monkeypatch):
         def log(self, row):
             rows.append(dict(row))
 
-    monkeypatch.setitem(trainer.make_logger.__globals__["LOGGERS"], "json", Listener)
+    monkeypatch.setitem(trainer.LOGGERS, "json", Listener)
     train(tiny(train={"loggers": ["json"]}), tmp_path / "run")
     assert rows == log_of(tmp_path / "run")
