@@ -37,7 +37,7 @@ def noted(self, batch):
     if count[0] == int(cut) and rank == "0":
         os.kill(os.getpid(), signal.SIGKILL)
     with Path(f"{out}.{rank}.txt").open("a") as file:
-        file.write(f"{self.epoch} {self.step} {' '.join(batch.names) if batch.share else '-'}\\n")
+        file.write(f"{self.state.epoch} {self.state.step} {' '.join(batch.names) if batch.share else '-'}\\n")
     return step(self, batch)
 trainer.Trainer._step = noted
 train(Config.load(recipe), out, resume="--resume" in more)
