@@ -241,7 +241,7 @@ class Scorer:
         if lengths.min() < values.shape[1]:
             mask = (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).to(self.device)  # (B, T')
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            output = model(values.to(self.device), mask, candidates.text, transcript)
+            output = model(values.to(self.device), mask=mask, text=candidates.text, transcript=transcript)
         batch = voters(output, self.run.config.decode.blocks)
         return [batch.unpadded(index, length) for index, length in enumerate(lengths.tolist())]
 
