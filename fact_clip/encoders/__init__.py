@@ -85,9 +85,7 @@ _TORCHVISION = {"torchvision": "'fact-clip[backbones]'"}
 FRAME_ENCODERS: dict[str, Entry[FrameEncoder]] = {
     "grid": Entry("grid", lambda rest, *_: GridEncoder(rest)),
     "clip": Entry("clip:ViT-B-32/openai", partial(OpenClip, "clip"), _CLIP),
-    "transformers": Entry(
-        "transformers:google/siglip-base-patch16-224", Transformers, {**_TRANSFORMERS, **_TORCHVISION}
-    ),
+    "transformers": Entry("transformers:google/siglip-base-patch16-224", Transformers, _TRANSFORMERS | _TORCHVISION),
     "timm": Entry("timm:resnet50.a1_in1k", Timm, {"timm": "'fact-clip[backbones]'"}),
     "torchvision": Entry("torchvision:resnet50", Torchvision, _TORCHVISION),
 }

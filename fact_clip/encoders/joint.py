@@ -71,8 +71,7 @@ class OpenClip(ImageTextModel):
         quick = "-quickgelu" if pretrained.get("quick_gelu") and not self._model_name.endswith("-quickgelu") else ""
         return f"copy: download {weights.strip()} and give {self._prefix}:{self._model_name}{quick}/FILE"
 
-    def _check_known(self) -> None:
-        """Raise an InputError for a name that the library does not have, which is no matter of the network."""
+    def _load(self) -> Any:
         import open_clip
 
         if ":" not in self._model_name and self._model_name not in open_clip.list_models():
@@ -80,11 +79,6 @@ class OpenClip(ImageTextModel):
         if self._weights and not self._is_local and not self._known():
             fix = f"use a tag of open_clip.list_pretrained(), or {self._prefix}:{self._model_name}/FILE"
             raise InputError(self._where, f"no weights {self._weights!r} of this model", fix)
-
-    def _load(self) -> Any:
-        import open_clip
-
-        self._check_known()
         # OpenAI's weights need the activation that they were trained with, whatever the model's name says
         quick = bool(self._known().get("quick_gelu"))
         return open_clip.create_model(

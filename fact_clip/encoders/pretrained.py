@@ -65,8 +65,6 @@ class Runtime:
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "float32", "bf16"):
             raise InputError("precision", f"no precision {self.precision!r}", "use auto, float32 or bf16")
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
-            raise InputError("device", f"no device {self.device!r}", "use auto, cpu, cuda, cuda:N or mps")
 
 
 class Pretrained(ABC):
@@ -89,10 +87,7 @@ class Pretrained(ABC):
         return "copy"
 
     def _fix(self) -> str:
-        if self._is_local:
-            return ""
-        start = f"run once where there is internet, or give a local {self._copy()}"
-        return f"{start}; with HF_HUB_OFFLINE=1 only local copies are tried"
+        return "" if self._is_local else f"run once where there is internet, or give a local {self._copy()}"
 
     @cached_property
     def precision(self) -> str:

@@ -141,10 +141,9 @@ class HashEncoder:
     """
 
     def __init__(self, size: str | int) -> None:
-        text = str(size)
-        if not (text.isascii() and text.isdecimal() and len(text) < 9 and 8 <= int(text) <= WIDEST):
+        if not re.fullmatch("[0-9]{1,8}", str(size)) or not 8 <= int(size) <= WIDEST:
             fix = f"give a whole number from 8 to {WIDEST}, as in hash:256"
-            raise InputError(f"text encoder 'hash:{text}'", f"no size {text!r}", fix)
+            raise InputError(f"text encoder 'hash:{size}'", f"no size {size!r}", fix)
         self.size = int(size)
         self.name = f"hash:{self.size}"
 
@@ -200,10 +199,9 @@ class StoredVectors:
         except (OSError, SafetensorError, KeyError, TypeError) as error:  # bfloat16 is a type that NumPy lacks
             raise InputError(self.path, f"not readable ({' '.join(str(error).split())})") from None
         shapes = {vector.shape for vector in stored.values()}
-        if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
-            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}, not vectors (E,) of one length")
-        if not all(vector.dtype.kind in "fiu" for vector in stored.values()):
-            raise InputError(self.path, "arrays of something else than numbers")
+        are_numbers = all(vector.dtype.kind in "fiu" for vector in stored.values())
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes or not are_numbers:
+            raise InputError(self.path, f"arrays of the shapes {sorted(shapes)}, not number vectors (E,) of one length")
         vectors: dict[str, NDArray[np.float32]] = {}
         for name, vector in stored.items():
             first = vectors.setdefault(tidy(name), vector)

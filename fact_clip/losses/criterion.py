@@ -60,9 +60,8 @@ class LossTerms:
 
     def values(self) -> Tensor:
         """(K,) what a log holds, still on the device and without gradient."""
-        terms = [
-            torch.stack([getattr(block, field.name) for block in self.blocks]).mean() for field in fields(BlockTerms)
-        ]
+        names = [field.name for field in fields(BlockTerms)]
+        terms = [torch.stack([getattr(block, name) for block in self.blocks]).mean() for name in names]
         contrastive = [] if self.contrastive is None else [self.contrastive]
         return torch.stack([self.total, *terms, *contrastive]).detach()
 
@@ -128,20 +127,18 @@ class Criterion:
             mask: (B, T) real frames; None: those of the output.
         """
         mask = output.mask if mask is None else mask
-        shape = labels.labels.shape if isinstance(labels, Truth) else torch.atleast_2d(labels).shape
-        if shape != mask.shape:
-            raise InputError("loss", f"labels are {tuple(shape)}, not {tuple(mask.shape)}, one per frame")
+        table = labels.labels if isinstance(labels, Truth) else torch.atleast_2d(labels)
+        if table.shape != mask.shape or table.dtype != torch.int64:
+            problem = f"labels of type {table.dtype} and shape {tuple(table.shape)}"
+            raise InputError("loss", f"{problem}, not class indices, torch.int64, {tuple(mask.shape)}")
         if not isinstance(labels, Truth):
-            if labels.dtype != torch.int64:
-                raise InputError("loss", f"labels of type {labels.dtype}, not class indices, torch.int64")
-            labels = Truth.of(torch.atleast_2d(labels).masked_fill(~mask, -1))
+            labels = Truth.of(table.masked_fill(~mask, -1))
         largest = max((int(transcript.max()) for transcript in labels.transcripts if len(transcript)), default=-1)
         if largest >= self.classes.count:
             raise InputError("loss", f"label {largest} is not one of the {self.classes.count} classes")
         if self.seen.device != mask.device:
-            self.class_weights, self.is_action, self.seen = (
-                transcript.to(mask.device) for transcript in (self.class_weights, self.is_action, self.seen)
-            )
+            for name in ("class_weights", "is_action", "seen"):
+                setattr(self, name, getattr(self, name).to(mask.device))
         with torch.autocast(mask.device.type, enabled=False):
             return self._loss(output, labels)
 
@@ -315,9 +312,8 @@ def class_weights(
     weights = torch.ones(count)
     if config.balance:
         if frames is None:
-            raise InputError(
-                ConfigKey("loss.balance"), "above 0 needs the training frames of each class", "give frames"
-            )
+            problem = "above 0 needs the training frames of each class"
+            raise InputError(ConfigKey("loss.balance"), problem, "give frames")
         actions = torch.tensor([0 if label in background else frames[label] for label in range(count)])
         weights = balanced_weights(actions, config.balance)
     weights[list(background)] = config.background_weight

@@ -25,8 +25,7 @@ FREQUENT = 0.25
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
     """Area under the ROC curve: how often a positive value is above a negative one; an equal pair counts half."""
-    pair = [array_of(values, "values", "numbers").ravel() for values in (positive, negative)]
-    high, low = pair
+    high, low = (array_of(values, "values", "numbers").ravel() for values in (positive, negative))
     if np.isnan(high).any() or np.isnan(low).any():
         raise InputError("values", "NaN is not a number to compare")
     if not high.size or not low.size:
@@ -151,11 +150,8 @@ def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> 
 
     It says what the lack of examples costs, whatever the data set.
     """
-    if not len(harmonic_means) or len(harmonic_means) != len(oracle):
-        raise InputError("openness ratio", f"{len(harmonic_means)} runs with classes hidden, {len(oracle)} without")
     for value in (*harmonic_means, *oracle):
         number_of(value, "openness ratio", "harmonic means, 0 or more", 0)
-    below = float(np.mean(oracle))
-    if below <= 0:
-        raise InputError("openness ratio", f"an oracle with H {below:g}")
-    return float(np.mean(harmonic_means)) / below
+    if not len(harmonic_means) or len(harmonic_means) != len(oracle) or not any(oracle):
+        raise InputError("openness ratio", f"{len(harmonic_means)} runs with classes hidden, an oracle of {oracle}")
+    return float(np.mean(harmonic_means)) / float(np.mean(oracle))

@@ -43,7 +43,7 @@ PROFILES: dict[str, Profile] = {
 
 
 def _rules(profile: str) -> Profile:
-    if not isinstance(profile, str) or profile not in PROFILES:
+    if profile not in PROFILES:
         raise InputError("profile", f"no profile {profile!r}", f"choose one of {', '.join(PROFILES)}")
     return PROFILES[profile]
 

@@ -97,11 +97,8 @@ class SegmentCounts:
 
     def only(self, classes: Collection[int]) -> SegmentCounts:
         """The counts charged to these classes."""
-        counts = (
-            Counter({label: count for label, count in part.items() if label in classes})
-            for part in (self.hits, self.false_alarms, self.misses)
-        )
-        return SegmentCounts(*counts)
+        parts = self.hits, self.false_alarms, self.misses
+        return SegmentCounts(*(Counter({key: part[key] for key in part if key in classes}) for part in parts))
 
     def without(self, classes: Collection[int]) -> SegmentCounts:
         """The counts charged to all classes but these."""
@@ -184,11 +181,8 @@ def boundary_scores(
         n_true, n_predicted = n_true + len(edges), n_predicted + len(guesses)
     if n_true == n_predicted == 0:
         return {"precision": 100.0, "recall": 100.0, "f1": 100.0}
-    return {
-        "precision": percent(hits, n_predicted),
-        "recall": percent(hits, n_true),
-        "f1": f1_exact(hits, n_predicted - hits, n_true - hits),
-    }
+    f1_score = f1_exact(hits, n_predicted - hits, n_true - hits)
+    return {"precision": percent(hits, n_predicted), "recall": percent(hits, n_true), "f1": f1_score}
 
 
 def _pairs_within(left: Sequence[int], right: Sequence[int], reach: int) -> int:

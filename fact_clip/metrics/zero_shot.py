@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.core import InputError
-from fact_clip.core.arguments import array_of, number_of, whole_of
+from fact_clip.core.arguments import number_of, table_of, whole_of
 from fact_clip.core.segments import frame_labels
 from fact_clip.metrics.frame import Classes, FrameCounts, Labellings, class_set, paired
 from fact_clip.metrics.segmental import OVERLAPS, SegmentCounts, count_segments, f1_exact
@@ -103,16 +103,13 @@ class SeenUnseenCurve:
 
     def __post_init__(self) -> None:
         for name in ("gamma", "seen", "unseen"):
-            object.__setattr__(self, name, array_of(getattr(self, name), name, "numbers, (J,)").astype(np.float64))
-        if not (self.gamma.ndim == 1 and self.gamma.shape == self.seen.shape == self.unseen.shape):
-            raise InputError("curve", "gamma, seen and unseen are not of one length")
+            values = table_of(getattr(self, name), name, (len(self.gamma),)).astype(np.float64)
+            object.__setattr__(self, name, values)
+            if name != "gamma" and not ((values >= -_ROUNDING) & (values <= 100 + _ROUNDING)).all():
+                raise InputError(name, "its values must be percentages")
         # The middle of two neighbouring floats is one of them, so two gammas may be equal.
         if not (np.diff(self.gamma) >= 0).all() or 0 not in self.gamma:
             raise InputError("gamma", "its values must increase, 0 among them")
-        for name in ("seen", "unseen"):
-            values = getattr(self, name)
-            if not ((values >= -_ROUNDING) & (values <= 100 + _ROUNDING)).all():  # NaN is neither
-                raise InputError(name, "its values must be percentages")
 
     @property
     def harmonic_mean(self) -> Floats:
@@ -267,19 +264,14 @@ def _groups(
 
 def _frames(ground_truth: Labellings, scores: Tables) -> tuple[NDArray[np.int64], Floats]:
     """True class (n,) and scores (n, C) of all frames whose label is not negative."""
-    if len(ground_truth) == 0:
-        raise InputError("ground truth", "no videos")
-    if len(ground_truth) != len(scores):
+    if len(ground_truth) == 0 or len(ground_truth) != len(scores):
         raise InputError("scores", f"{len(scores)} videos, but the ground truth has {len(ground_truth)}")
     labels: list[NDArray[np.int64]] = []
     tables: list[Floats] = []
     for index, (truth, table) in enumerate(zip(ground_truth, scores, strict=True)):
-        where = f"scores of video {index}"
-        values, true = array_of(table, where, "numbers, (T, C)"), frame_labels(truth, f"ground truth of video {index}")
-        if values.ndim != 2 or values.dtype.kind == "b":
-            raise InputError(where, f"an array of {values.dtype}, shape {values.shape}, is not (T, C) of numbers")
-        if len(values) != true.size or (tables and values.shape[1] != tables[0].shape[1]):
-            raise InputError(where, f"shape {values.shape} does not fit {true.size} frames, or the other videos")
+        true = frame_labels(truth, f"ground truth of video {index}")
+        n_classes = tables[0].shape[1] if tables else "C"
+        values = table_of(table, f"scores of video {index}", (true.size, n_classes), finite=False)
         labels.append(true[true >= 0])
         tables.append(values[true >= 0].astype(np.float64))
     joined = np.concatenate(tables)

@@ -54,11 +54,9 @@ class FACT(nn.Module):
         whole_of(input_dim, "input_dim", 1, 1_000_000)
         number_of(frame_weight, "frame_weight", "a share, 0 to 1", 0, 1)
         reads_text = config.reads_text
-        if reads_text and text is None:
+        if reads_text and (text is None or text.dim() not in (2, 3) or len(text) != classes.count):
             shape = "(C, slots, E)" if config.is_open else "(C, E)"
-            raise InputError(f"head {config.head!r}", f"needs text vectors {shape}; none were given")
-        if reads_text and text is not None and (text.dim() not in (2, 3) or len(text) != classes.count):
-            raise InputError("text", f"shape {tuple(text.shape)}, not vectors of {classes.count} classes")
+            raise InputError(f"head {config.head!r}", f"needs text vectors {shape} of {classes.count} classes")
         head_type = HEADS[config.head]
         self.config, self.input_dim, self.classes = config, input_dim, classes
         self.frame_weight = frame_weight
@@ -109,11 +107,10 @@ class FACT(nn.Module):
             text: (C', E) or (C', slots, E) class texts in place of the training vocabulary's.
             transcript: (B, M) classes in order, -1 at padding; needed exactly when ``model.transcript`` is on.
         """
-        if features.dim() != 3 or features.shape[-1] != self.input_dim:
-            raise InputError("model", f"features are {tuple(features.shape)}, not (B, T, {self.input_dim})")
-        if not features.is_floating_point() or 0 in features.shape:
+        fits = features.dim() == 3 and features.shape[-1] == self.input_dim and features.numel()
+        if not fits or not features.is_floating_point():
             problem = f"features of type {features.dtype} and shape {tuple(features.shape)}"
-            raise InputError("model", problem, "give floating-point numbers of at least one frame")
+            raise InputError("model", f"{problem}, not floating-point numbers, (B, T, {self.input_dim})")
         if mask is not None and (mask.shape != features.shape[:2] or mask.dtype != torch.bool):
             problem = f"a mask of type {mask.dtype} and shape {tuple(mask.shape)}"
             raise InputError("model", f"{problem}, not booleans, {tuple(features.shape[:2])}")
@@ -140,18 +137,11 @@ class FACT(nn.Module):
             last = blocks[-1].frame_features
             embeddings = self.frame_projection(last[..., : last.shape[-1] - self.classes.count])  # (B, T, E)
             similarity = embeddings @ text.T / self.config.alignment.temperature  # (B, T, C)
-        tokens = blocks[-1].token_features
-        every = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Output(
-            tuple(blocks),
-            mask,
-            every if scene.token_mask is None else scene.token_mask,
-            transcript,
-            self.frame_weight,
-            self.log_probabilities,
-            embeddings,
-            similarity,
-        )
+        tokens, token_mask = blocks[-1].token_features, scene.token_mask
+        if token_mask is None:
+            token_mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        how = self.frame_weight, self.log_probabilities
+        return Output(tuple(blocks), mask, token_mask, transcript, *how, embeddings, similarity)
 
     def _candidates(self, text: Tensor | None) -> Candidates | None:
         if text is None or not self.config.is_open:

@@ -78,9 +78,9 @@ class Head(nn.Module):
         super().__init__()
 
 
-def _too_narrow(scores: int, width: int) -> InputError:
-    problem = f"{scores} class scores do not fit in {width} channels"
-    return InputError("head", problem, "raise model.input.hidden")
+def _check_width(scores: int, width: int) -> None:
+    if scores >= width:
+        raise InputError("head", f"{scores} class scores do not fit in {width} channels", "raise model.input.hidden")
 
 
 class ClosedSetHead(Head):
@@ -92,8 +92,7 @@ class ClosedSetHead(Head):
     def __init__(self, width: int, classes: Classes, null: bool) -> None:
         super().__init__(width, classes, null)
         self.scores = classes.count + int(null)
-        if self.scores >= width:
-            raise _too_narrow(self.scores, width)
+        _check_width(self.scores, width)
         self.channels = [*classes.channels, *range(classes.count, self.scores)] if classes.channels else None
 
     def forward(self, x: Tensor, text: Candidates | None, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -115,8 +114,7 @@ class VerbNounHead(Head):
         if not classes.verb:
             raise InputError("head 'verb-noun'", "the vocabulary has no verbs and nouns")
         self.sizes = (classes.n_verbs + int(null), classes.n_nouns + int(null))
-        if sum(self.sizes) >= width:
-            raise _too_narrow(sum(self.sizes), width)
+        _check_width(sum(self.sizes), width)
         nulls = (classes.n_verbs, classes.n_nouns) if null else ()
         self.register_buffer("verb", torch.tensor([*classes.verb, *nulls[:1]]), persistent=False)
         self.register_buffer("noun", torch.tensor([*classes.noun, *nulls[1:]]), persistent=False)
@@ -224,9 +222,8 @@ class SimilarityHead(TextHead):
         weight = torch.where(text.present.flatten(1).any(1), text.weight, 1.0)  # (C,)
         if self.null_key is not None:  # which has no evidence
             evidence, weight = nn.functional.pad(evidence, (0, 1)), nn.functional.pad(weight, (0, 1), value=1.0)
-        scores = self._word_scores(x, keys) * weight + (self.look(x).unsqueeze(-2) @ evidence).squeeze(
-            -2
-        )  # (B, N, C or C+1)
+        looked_for = (self.look(x).unsqueeze(-2) @ evidence).squeeze(-2)  # (B, N, C or C+1)
+        scores = self._word_scores(x, keys) * weight + looked_for
         probs = scores.softmax(-1)
         expected = (evidence @ probs.unsqueeze(-1)).squeeze(-1)  # (B, N, E)
         fed = keys.flatten(1) @ self.feed.weight.T  # (C or C+1, H)
@@ -249,13 +246,8 @@ class FrameProjection(nn.Module):
 
     def __init__(self, input_dim: int, hidden: int, output_dim: int, dropout: float) -> None:
         super().__init__()
-        self.projection = nn.Sequential(
-            Linear(input_dim, hidden),
-            nn.LayerNorm(hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            Linear(hidden, output_dim),
-        )
+        first, last = Linear(input_dim, hidden), Linear(hidden, output_dim)
+        self.projection = nn.Sequential(first, nn.LayerNorm(hidden), nn.ReLU(), nn.Dropout(dropout), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, input_dim) to (B, T, E)."""

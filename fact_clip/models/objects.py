@@ -43,10 +43,8 @@ class ObjectSpec:
     slot: _Index  # the slot of an action's factors whose words are names of objects
 
     def __post_init__(self) -> None:
-        if len({len(row) for row in self.columns}) != 1 or not self.columns[0]:
-            raise InputError("columns", "expected one object or more, each with the same number of columns")
-        if not all(0 <= index < len(self.columns) for index in self.fixed):
-            raise InputError("fixed", f"expected indices of the {len(self.columns)} objects")
+        if len({len(row) for row in self.columns}) != 1 or max(self.fixed, default=0) >= len(self.columns):
+            raise InputError("columns", "expected one object or more, each with as many columns, and indices of them")
 
 
 class ObjectEvidence(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import math
 import warnings
@@ -31,8 +30,6 @@ SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp"
 )  # fmt: skip
 """What counts as a video where a folder is searched."""
-
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 # The containers that FFmpeg may take a file for, whatever its name. Each holds its own pictures; playlists and lists of
 # other files (hls, dash, concat, image2, ...) are none of them.
@@ -229,18 +226,13 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
     try:
         container = av.open(file_url(path), options=_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
-        if error.errno == errno.EINVAL:  # what FFmpeg says of a format that is not in the list
-            is_picture = path.suffix.lower() in PICTURES
-            kind = "a picture" if is_picture else "a list of files, or a container of something else"
-            raise InputError(path, f"not a video, but {kind}") from None
         reason = getattr(error, "strerror", None) or error
         raise InputError(path, f"not a video, or its index is cut off ({reason})") from None
     with container:
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            raise InputError(path, f"no video stream, only {kinds.replace('video', 'a cover picture')}")
+            raise InputError(path, "no video stream")
         streams[0].thread_type = "AUTO"
         try:
             yield _Source(path, container, streams[0], start)

@@ -129,10 +129,15 @@ def extract(
         logger.warning("%s: %g rows a second of %.4g pictures a second, so rows repeat", video, chosen.fps, info.fps)
     identity = {"format": FORMAT, "encoder": encoder.name, "precision": precision_of(encoder), "fps": chosen.fps}
     damage: str | None = None
-    part = inside(target.parent, f"{target.stem}.part")
-    for written_path in (target, part, inside(target.parent, f"{target.stem}.json")):
+    part, sidecar = (inside(target.parent, f"{target.stem}{ending}") for ending in (".part", ".json"))
+    for written_path in (target, part, sidecar):
         check_place(written_path)
-    _check_own(target, part)
+    foreign = target if target.is_file() and not sidecar.is_file() else None
+    with suppress(InputError):  # a damaged description is made anew
+        if sidecar.is_file() and read_mapping(sidecar, "a description").get("format") != FORMAT:
+            foreign = sidecar
+    if foreign is not None and not part.is_file():
+        raise InputError(foreign, "fact-clip extract did not make this file", "move it, or name another --out")
     with PartialRows(part, {**identity, "source": _source(video)}) as rows:
         if rows.count:
             logger.info("%s: continued at row %d", video, rows.count)
@@ -156,19 +161,6 @@ def extract(
         rows.finish(target, {**facts, "video": str(video.absolute()), "video_fps": info.fps, "times": times})
     logger.debug("%s: %d rows in %.1f s", video, rows.count, time.monotonic() - began)
     return target
-
-
-def _check_own(target: Path, part: Path) -> None:
-    """Raise an InputError where a file of something else would be replaced; a damaged description is made anew."""
-    sidecar = target.with_suffix(".json")
-    if part.is_file():
-        return
-    foreign = target if target.is_file() and not sidecar.is_file() else None
-    with suppress(InputError):
-        if sidecar.is_file() and read_mapping(sidecar, "a description").get("format") != FORMAT:
-            foreign = sidecar
-    if foreign is not None:
-        raise InputError(foreign, "fact-clip extract did not make this file", "move it, or name another --out")
 
 
 @contextmanager
@@ -304,23 +296,21 @@ class PartialRows:
         if not lock(self._file.fileno()):
             self._file.close()
             raise InputError(path, "another extraction is writing it", "wait for it")
-        self._resume()
-
-    def _resume(self) -> None:
-        """Count the complete records of an earlier extraction, and cut off an incomplete one."""
+        # Count the complete records of an earlier extraction, and cut off an incomplete one.
         self._file.seek(0)
         line = self._file.readline()
         try:
-            facts = json.loads(line)
-            dim = int(facts.pop("dim"))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            dim = int(json.loads(line)["dim"])
+        except (ValueError, KeyError, TypeError):
             return
-        if facts != self._identity or dim < 1:
-            return
-        size = _record(dim).itemsize
-        self.dim, self._offset = dim, len(line)
-        self.count = (self.path.stat().st_size - len(line)) // size
-        self._file.truncate(len(line) + self.count * size)
+        if line == self._header(dim) and dim > 0:
+            size = _record(dim).itemsize
+            self.dim, self._offset = dim, len(line)
+            self.count = (self.path.stat().st_size - len(line)) // size
+            self._file.truncate(len(line) + self.count * size)
+
+    def _header(self, dim: int) -> bytes:
+        return (json.dumps({**self._identity, "dim": dim}) + "\n").encode()
 
     def __enter__(self) -> PartialRows:
         return self
@@ -336,10 +326,8 @@ class PartialRows:
         try:
             if self.count == 0:
                 self.dim = features.shape[1]
-                line = (json.dumps({**self._identity, "dim": self.dim}) + "\n").encode()
                 self._file.truncate(0)
-                self._file.write(line)
-                self._offset = len(line)
+                self._offset = self._file.write(self._header(self.dim))
             records = np.empty(len(times), dtype=_record(self.dim))
             records["time"], records["row"] = times, features
             self._file.write(records.tobytes())
