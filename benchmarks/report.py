@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.config import Config
 from fact_clip.core import Vocabulary
-from fact_clip.report.page import save_report
 from fact_clip.report.record import Record, Video
-from fact_clip.report.summary import Evaluated
+from fact_clip.report.summary import Evaluated, save_report
 from fact_clip.run import Run, classes_of
 
 TARGET_SECONDS, TARGET_MB = 2.0, 5.0

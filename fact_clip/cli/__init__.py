@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,11 +21,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Try everything on synthetic data: recognise actions without examples, from their names."),
     "train": ("train", "Train a model into a run folder."),
     "evaluate": ("evaluate", "Score a run on a split."),
-    "report": ("report", "Write the report of one or more runs: a page to look at, or plots for a paper."),
+    "report": ("evaluate", "Write the report of one or more runs: a page to look at, or plots for a paper."),
     "extract": ("extract", "Turn videos into feature files."),
     "segment": ("segment", "Cut videos into actions."),
     "app": ("app", "Open a page to label videos, train on the labels, and correct what a model predicts."),
-    "summary": ("summary", "Say how long, how often and when each action is done, and how far two labellings agree."),
+    "summary": ("project", "Say how long, how often and when each action is done, and how far two labellings agree."),
     "project import": ("project", "Add videos to a project of the page, and load label files."),
     "project export": ("project", "Write the labels of a project."),
     "convert": ("compat", "Turn a published checkpoint into a run folder."),
@@ -35,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data holdout": ("holdout", "Choose classes to hold out, or look at a choice."),
     "data summary": ("data", "Count what a data set holds."),
     "data split": ("splits", "Divide the videos into training and test."),
-    "data sample": ("sample", "Write a data set to try things on: synthetic videos, features, labels and splits."),
+    "data sample": ("demo", "Write a data set to try things on: synthetic videos, features, labels and splits."),
     "data init": ("data", "Write a recipe for your own data set."),
 }
 
@@ -93,8 +92,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and matplotlib ends at a name that it does not know
-    if argv is None:
-        _open_streams()
     # core.distributed.PARENT, which is imported only where it is asked for
     if argv is None and (parent := os.environ.get("FACT_CLIP_PARENT", "")).isdecimal():
         import_module("fact_clip.core.distributed").end_with_parent(int(parent))
@@ -103,10 +100,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> object:
         _check_words(arguments)
-        try:
-            Path.cwd()
-        except FileNotFoundError:
-            raise InputError("the current folder", "it was removed", "cd to another one") from None
         return make_app()(args=arguments, prog_name="fact-clip", standalone_mode=False)
 
     return answered(command, leave=argv is None)
@@ -124,14 +117,6 @@ def _check_words(words: Sequence[str]) -> None:
             raise InputError(where, "an empty value", "leave the option out if there is none")
         if value.startswith("~/") or value == "~":
             raise InputError(where, f"the shell has not replaced {value!r}", "use $HOME")
-
-
-def _open_streams() -> None:
-    """Give closed streams something to read or write, so that no file that is opened later takes their place."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number, and 0 to `number` are open by now
-            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def _show_version(requested: bool) -> None:

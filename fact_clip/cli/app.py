@@ -7,57 +7,32 @@ import logging
 import os
 import signal
 import socket
-import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fact_clip.cli.console import Device, KeepGoing, Precision
-from fact_clip.cli.model import (
-    Actions,
-    ActionsFile,
-    Encoder,
-    Rate,
-    TrainingFreeFlag,
-    Window,
-    Wording,
-    check_one_model,
-    given_actions,
-    open_model,
-)
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.cli.console import note
+from fact_clip.cli.options import ModelOptions, option, refuse, with_options
+from fact_clip.core.errors import InputError
 from fact_clip.core.paths import whole_file
 
+_PROJECT = "Folder of the project; unset: one in the data folder of the user."
+_TRAINING_SET = "Folder in the common layout that labelled videos may be added to."
+_HOST = "Address to listen on; other than the default, others can reach it."
 
+
+@with_options
 def app(
-    project: Annotated[
-        Path | None,
-        typer.Argument(metavar="PROJECT", help="Folder of the project; unset: one in the data folder of the user."),
-    ] = None,
+    project: Annotated[Path | None, typer.Argument(metavar="PROJECT", help=_PROJECT)] = None,
     *,
-    run: Annotated[Path | None, typer.Option(help="Run folder of a trained model.")] = None,
-    training_free: TrainingFreeFlag = False,
-    actions: Actions = None,
-    actions_file: ActionsFile = None,
-    encoder: Encoder = None,
-    fps: Rate = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    prompts: Wording = "ensemble",
-    window: Window = None,
-    keep_going: KeepGoing = False,
-    training_set: Annotated[
-        Path | None, typer.Option(help="Folder in the common layout that labelled videos may be added to.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; other than the default, others can reach it.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    max_megabytes: Annotated[float, typer.Option(help="Size of a file, at most.", min=1, max=1e6)] = 2000,
-    max_minutes: Annotated[float, typer.Option(help="Duration of a video, at most.", min=0.1, max=1e5)] = 120,
+    model: ModelOptions,
+    training_set: Annotated[Path | None, option(_TRAINING_SET)] = None,
+    host: Annotated[str, option(_HOST)] = "127.0.0.1",
+    port: Annotated[int, option("Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    max_megabytes: Annotated[float, option("Size of a file, at most.", min=1, max=1e6)] = 2000,
+    max_minutes: Annotated[float, option("Duration of a video, at most.", min=0.1, max=1e5)] = 120,
 ) -> None:
     """Open a page to label videos, train on the labels, and correct what a model predicts.
 
@@ -74,9 +49,9 @@ def app(
         import uvicorn
 
         from fact_clip.app.engine import Engine
+        from fact_clip.app.guard import Protocol
         from fact_clip.app.page import Options
         from fact_clip.app.project import Project
-        from fact_clip.app.protocol import Protocol
         from fact_clip.app.server import make_app
         from fact_clip.app.training_set import TrainingSet
         from fact_clip.app.uploads import Limits
@@ -84,47 +59,38 @@ def app(
         raise InputError("fact-clip app", f"{error.name} is not installed", "pip install 'fact-clip[app]'") from None
     from fact_clip.inference.segmenter import load
 
-    if run is not None or training_free or encoder is not None:
-        check_one_model("app", run, training_free)
-    typed = given_actions(actions, actions_file)
-    if training_set is not None and training_set.exists() and not _can_grow(training_set):
-        problem = f"{training_set} is a folder or file of something else"
-        raise InputError(CommandOption("--training-set"), problem, "name a data set, or a new folder")
+    run, base, actions = model.run, None, model.names()
     limits = Limits(file_bytes=round(max_megabytes * 1e6), minutes=max_minutes)
-    how: dict[str, Any] = {"encoder": encoder, "fps": fps, "window": window, "keep_going": keep_going}
-    waiting = ["something"] if run is None and encoder is not None else None  # the page waits for names
-    base = None
-    if run is not None or training_free:
-        base, _ = open_model(run, typed or waiting, device=device, precision=precision, prompts=prompts, **how)
+    if run is not None or model.training_free or model.encoder is not None:
+        model.check("app")
+        waiting = ["something"] if run is None and model.encoder is not None else None  # the page waits for names
+        base, _ = model.open(actions or waiting)
         logging.getLogger("fact_clip.inference").setLevel(logging.ERROR)  # the page itself shows new words
         base.scorer.load()  # what is missing is an error before the page opens
     # Faults of a training set, and a port in use, are errors before the project is made.
-    growing = None if training_set is None else TrainingSet(training_set, None if base is None else base.scorer.run)
+    growing = None
+    if training_set is not None:
+        if training_set.exists() and not _can_grow(training_set):
+            problem = f"{training_set} is a folder or file of something else"
+            raise refuse("--training-set", problem, "name a data set, or a new folder")
+        growing = TrainingSet(training_set, None if base is None else base.scorer.run)
     listening = _listening(host, port)
     folder, recent = _opened(project)
     store = Project(folder)
-    names = typed or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
+    names = actions or ([] if run is None or store.actions() or base is None else base.vocabulary.names)
     store.add_actions(name for name in names if base is None or name not in base.vocabulary.background)
-    engine = Engine(store, base, lambda path: load(path, device, precision=precision), limits)
-    page = make_app(engine, Options(host, _command(run, prompts, how), growing, run, limits, recent))
-    # The address holds the token, so that requests are not logged.
+    engine = Engine(store, base, lambda path: load(path, model.device, precision=model.precision), limits)
+    page = make_app(engine, Options(host, model.command(), growing, run, limits, recent))
     config = uvicorn.Config(
-        page,
-        host,
-        port,
-        http=Protocol,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
+        page, host, port, http=Protocol, log_level="warning", server_header=False, timeout_graceful_shutdown=2,
+        access_log=False,  # the address holds the token
+    )  # fmt: skip
     for number, name in enumerate(_reachable(host)):
-        shown = f"[{name}]" if ":" in name else name
-        address = f"http://{shown}:{listening.getsockname()[1]}/?token={store.token}"
-        print(f"{'or' if number else 'open'} {address}", flush=True)
+        address = f"{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}"
+        print(f"{'or' if number else 'open'} http://{address}/?token={store.token}", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost"):
-        print("others on the network can read what is sent, since this is not HTTPS", file=sys.stderr)
-    print(f"project {folder}; Ctrl-C ends the page, and everything stays there", file=sys.stderr)
+        note("others on the network can read what is sent, since this is not HTTPS")
+    note(f"project {folder}; Ctrl-C ends the page, and everything stays there")
     if hasattr(signal, "SIGHUP"):  # a terminal that is closed ends the page as Ctrl-C does
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     try:
@@ -169,26 +135,10 @@ def _reachable(host: str) -> list[str]:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; an InputError where this machine has no such address, or the port is taken."""
-    if not host:
-        raise InputError(CommandOption("--host"), "no address", "leave it out for this machine alone")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no such address"
-        fix = "name another --port, or 0 for a free one" if port else ""
-        raise InputError(
-            CommandOption("--host"), f"{host}, port {port} ({reason})", fix or "name an address of this machine"
-        ) from None
-
-
-def _command(run: Path | None, prompts: str, how: Mapping[str, object]) -> tuple[str, ...]:
-    """``fact-clip segment`` with the options that say which model it is."""
-    words = ["fact-clip", "segment"]
-    words += ["--training-free", "--prompts", prompts] if run is None else ["--run", str(run)]
-    for name, value in how.items():
-        if value is True:
-            words.append(f"--{name.replace('_', '-')}")
-        elif value not in (None, False):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return tuple(words)
+        fix = "name another --port, or 0 for a free one" if port else "name an address of this machine"
+        raise refuse("--host", f"{host}, port {port} ({reason})", fix) from None

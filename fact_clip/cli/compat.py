@@ -5,42 +5,37 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fact_clip.cli.console import answered, names, progress
+from fact_clip.cli.console import answered, note, progress
 from fact_clip.cli.evaluate import show
 from fact_clip.cli.holdout import description, description_text, source_of
-from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.cli.train import how_to_continue
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.cli.options import Layout, names, option, refuse
+from fact_clip.cli.train import summary_of, training_bar
+from fact_clip.core.errors import InputError
 from fact_clip.core.paths import file_name, inside
-
-if TYPE_CHECKING:
-    from fact_clip.config import Config
-    from fact_clip.training import Plan
 
 LOGS = Path("logs")
 BEST = Path("ckpts", "best.net")  # in a run folder: a link to its weights, where the published code keeps them
 
 
+_LAYOUT = "Feature files with time first or channels first; unset: as published for its data set."
+
+
 def convert(
     checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of the published FACT code.")],
     *,
-    config: Annotated[Path, typer.Option(help="The YAML file that it was trained with.")],
-    mapping: Annotated[Path, typer.Option(help="mapping.txt of its classes.")],
-    out: Annotated[Path, typer.Option(help="Run folder to write; a new one.")],
-    background: Annotated[str, typer.Option(help='Names of background classes, such as "SIL".')] = "",
-    layout: Annotated[
-        Literal["TD", "DT"] | None,
-        typer.Option(help="Feature files with time first or channels first; unset: as published for its data set."),
-    ] = None,
+    config: Annotated[Path, option("The YAML file that it was trained with.")],
+    mapping: Annotated[Path, option("mapping.txt of its classes.")],
+    out: Annotated[Path, option("Run folder to write; a new one.")],
+    background: Annotated[str, option('Names of background classes, such as "SIL".')] = "",
+    layout: Annotated[Layout, option(_LAYOUT)] = None,
 ) -> None:
     """Turn a published checkpoint into a run folder.
 
@@ -52,9 +47,8 @@ def convert(
     """
     from fact_clip import compat
 
-    written = compat.convert(
-        checkpoint, config, out, mapping, background=names(background, "--background") or (), layout=layout
-    )
+    background_names = names(background, "--background") or ()
+    written = compat.convert(checkpoint, config, out, mapping, background=background_names, layout=layout)
     quoted = shlex.quote(str(written))
     print(f"the run folder is {written}; use it with: fact-clip segment --run {quoted} FEATURES.npy")
 
@@ -64,87 +58,51 @@ class _Parser(ArgumentParser):
         raise InputError(self.prog, message, "see --help")
 
 
-def _script(what: str, add: Callable[[ArgumentParser], None], run: Callable[[Namespace], None]) -> Callable[..., int]:
-    """A function that runs a script and gives back its exit code, as `fact_clip.cli.main` does."""
+Words = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def _word(*flags: str, **how: Any) -> Words:
+    """An argument of a script; `how` as of `ArgumentParser.add_argument`."""
+    return flags, how
+
+
+def _script(what: str, run: Callable[[Namespace], None], *words: Words) -> Callable[..., int]:
+    """Make a function that runs a script and gives back its exit code, as `fact_clip.cli.main` does."""
 
     def script(argv: Sequence[str] | None = None) -> int:
         parser = _Parser(description=what)
-        add(parser)
+        for flags, how in words:
+            parser.add_argument(*flags, **how)
         return answered(lambda: run(parser.parse_args(argv)), leave=argv is None)
 
     return script
 
 
-def _add_settings(parser: ArgumentParser, required: bool = False, default: Sequence[str] = ()) -> None:
-    files = "recipes or published YAML files, by path or name, merged in order"
-    parser.add_argument("--cfg", nargs="+", required=required, default=list(default), metavar="FILE", help=files)
-    pairs = "KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md"
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help=pairs)
-
-
-def _add_checkpoint(parser: ArgumentParser, required: bool = True) -> None:
-    where = "a run folder, its ckpts/best.net, or published weights with --cfg"
-    where += "" if required else "; without it, the newest run in logs/"
-    parser.add_argument("--ckpt", "--checkpoint_path", type=Path, required=required, metavar="FILE", help=where)
-    parser.add_argument("--part", default="test", choices=("test", "validation", "train"), help="which videos")
-    parser.add_argument("--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well")
-    _add_settings(parser)
-
-
-def _add_select(parser: ArgumentParser) -> None:
-    _add_settings(parser, default=("havid_view0_lh_pt",))
-    parser.add_argument("--number", type=int, default=10, metavar="N", help="unseen classes")
-    parser.add_argument("--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes")
-    parser.add_argument("--min_support", type=int, default=1, metavar="N", help="trained classes that have each word")
-    parser.add_argument("--seed", type=int, default=0, help="breaks ties")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON for data.holdout; without it, it is printed")
-
-
-def _add_viz(parser: ArgumentParser) -> None:
-    which = "a run, or a folder of runs: the newest is taken"
-    parser.add_argument("--logdir", type=Path, required=True, metavar="DIR", help=which)
-    parser.add_argument("--split", default="test", help="test, validation or train; or split1: the runs of that split")
-    parser.add_argument("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures")
-    parser.add_argument("--videos", type=int, default=4, metavar="N", help="videos whose class scores are drawn")
-
-
 def _train(arguments: Namespace) -> None:
     """Train what ``--cfg`` and ``--set`` say; with data.split=all each split, into a run of its own."""
+    from fact_clip import training
     from fact_clip.compat.reference import read_settings
+    from fact_clip.core.distributed import pick_device
     from fact_clip.training.sweep import resolve_all, split_configs
 
     config = read_settings(arguments.cfg, arguments.set)
     plans = resolve_all(split_configs(config))
-    _warn(config)
-    for split, plan in plans.items():
-        folder = LOGS / Path(arguments.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
-        taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
-        _train_one(plan, folder / f"run{max(taken, default=0) + 1}")
-
-
-def _warn(config: Config) -> None:
-    """Say what a person who knows the published code would not expect."""
-    from fact_clip.core.distributed import pick_device
-
+    # what a person who knows the published code would not expect
     if config.train.device == "auto" and pick_device("auto").type == "cpu":
         warnings.warn("no GPU here; training on the CPU", stacklevel=2)
     if config.model.head == "fact-clip" and config.text.encoder == "minilm":
         others = "CLIP is text.encoder open_clip:ViT-B-32/openai, your own vectors text.encoder file:PATH"
         warnings.warn(f"class names are read by the text encoder minilm; {others} text.phrase name", stacklevel=2)
-
-
-def _train_one(plan: Plan, out: Path) -> None:
-    from fact_clip import training
-
-    try:
-        with progress("training") as report:
-            facts = training.train(plan, out, progress=report)
-    except KeyboardInterrupt:
-        raise InterruptedCommandError(how_to_continue(str(out / "config.yaml"), [], out)) from None
-    finally:
-        _link_best(out)
-    print(f"{facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters")
-    print(f"the model is {out / BEST}")
+    for split, plan in plans.items():
+        folder = LOGS / Path(arguments.cfg[0]).stem / file_name(f"split{split.removeprefix('split')}")
+        taken = [int(path.name[3:]) for path in folder.glob("run*") if path.name[3:].isdecimal()]
+        out = folder / f"run{max(taken, default=0) + 1}"
+        try:
+            with training_bar(out, [str(out / "config.yaml")]) as report:
+                facts = training.train(plan, out, progress=report)
+        finally:
+            _link_best(out)
+        print(f"{summary_of(facts)}\nthe model is {out / BEST}")
 
 
 def _link_best(run: Path) -> None:
@@ -171,8 +129,6 @@ def _scored(arguments: Namespace, *, with_unseen: bool = False) -> dict[str, Any
     from fact_clip.compat.reference import device, overrides, read_settings
     from fact_clip.run import Run, run_folder
 
-    if arguments.output_dir is not None and arguments.output_dir.exists() and not arguments.output_dir.is_dir():
-        raise InputError(CommandOption("--output_dir"), f"{arguments.output_dir} is a file", "name a folder")
     checkpoint = arguments.ckpt or newest(LOGS)
     run = run_folder(checkpoint)
     if not (run / "run.json").is_file():
@@ -180,10 +136,8 @@ def _scored(arguments: Namespace, *, with_unseen: bool = False) -> dict[str, Any
     elif arguments.cfg:  # a run has its own configuration; --cfg must name the same data and split
         trained, wanted = Run.read(run).config.data, read_settings(arguments.cfg, arguments.set).data
         if (trained.name, str(trained.split)) != (wanted.name, str(wanted.split)):
-            problem = (
-                f"{run} was trained on {trained.name}, split {trained.split}, not on {wanted.name}, {wanted.split}"
-            )
-            raise InputError(CommandOption("--cfg"), problem)
+            problem = f"{run} was trained on {trained.name}, split {trained.split}"
+            raise refuse("--cfg", f"{problem}, not on {wanted.name}, {wanted.split}")
     if with_unseen and Run.read(run).config.data.holdout is None:
         raise InputError(run, "this run holds no classes out", "train one with data.holdout")
     with progress("evaluating") as report:
@@ -228,7 +182,7 @@ def _select(arguments: Namespace) -> None:
     source, number = source_of(read_settings(arguments.cfg, arguments.set).data), arguments.number
     chosen = source.choose(number, arguments.validation_number, min_support=arguments.min_support, seed=arguments.seed)
     written = None if arguments.output is None else chosen.save_json(arguments.output)
-    print(description_text(description(source, chosen)), file=sys.stderr)
+    note(description_text(description(source, chosen)))
     if written is None:
         print(json.dumps(chosen.to_dict(), indent=1))
     else:
@@ -240,29 +194,60 @@ def _viz(arguments: Namespace) -> None:
     from fact_clip.run import Run, run_folder
     from fact_clip.training.embeddings import frame_states
 
-    if arguments.videos < 0:
-        raise InputError(CommandOption("--videos"), f"{arguments.videos} is below 0")
     folder, part = run_folder(arguments.logdir), arguments.split
     if not (folder / "run.json").is_file():
         inner = folder / f"split{part.removeprefix('split')}"
         folder = newest(inner if inner.is_dir() else folder)
-    if part not in ("test", "validation", "train"):
+    if part not in _PARTS:
         wanted, trained = part.removeprefix("split"), str(Run.read(folder).config.data.split)
         if wanted != trained:
-            raise InputError(
-                CommandOption("--split"), f"{folder} is a run on split{trained}", f"give split{trained} or test"
-            )
+            raise refuse("--split", f"{folder} is a run on split{trained}", f"give split{trained} or test")
         part = "test"
     vocabulary, states = frame_states(folder, part)
     for path in draw_frames(states, vocabulary, arguments.outdir, title=str(folder), n_scores=arguments.videos):
         print(path)
 
 
+_CFG = {
+    "nargs": "+", "metavar": "FILE", "help": "recipes or published YAML files, by path or name, merged in order",
+}  # fmt: skip
+_SET = _word(
+    "--set", nargs="+", default=[], metavar="KEY VALUE",
+    help="KEY VALUE KEY VALUE ..., published keys or those of docs/configuration.md",
+)  # fmt: skip
+_RUN = "a run folder, its ckpts/best.net, or published weights with --cfg"
+_PARTS = ("test", "validation", "train")
+_SCORING = (
+    _word("--part", default="test", choices=_PARTS, help="which videos"),
+    _word("--output_dir", type=Path, metavar="DIR", help="write evaluation.json here as well"),
+    _word("--cfg", default=[], **_CFG),
+    _SET,
+)
+_CKPT = {"type": Path, "metavar": "FILE"}
+_NEWEST = _word("--ckpt", "--checkpoint_path", help=f"{_RUN}; without it, the newest run in logs/", **_CKPT)
+_CHECKPOINT = _word("--ckpt", "--checkpoint_path", required=True, help=_RUN, **_CKPT)
 _SCORE = "Score a run, or weights of the published code."
 
-train = _script("Train into logs/RECIPE/SPLIT/RUN.", lambda parser: _add_settings(parser, required=True), _train)
-run_eval = _script(_SCORE, _add_checkpoint, lambda arguments: show(_scored(arguments)))
-evaluate = _script(_SCORE, lambda parser: _add_checkpoint(parser, False), lambda arguments: show(_scored(arguments)))
-eval_holdout = _script("Score held-out classes.", _add_checkpoint, _eval_holdout)
-select_holdout_classes = _script("Choose classes to hold out, so that every word is trained.", _add_select, _select)
-visualise = _script("Draw the input, features and class scores of a run.", _add_viz, _viz)
+train = _script("Train into logs/RECIPE/SPLIT/RUN.", _train, _word("--cfg", required=True, **_CFG), _SET)
+run_eval = _script(_SCORE, lambda arguments: show(_scored(arguments)), _CHECKPOINT, *_SCORING)
+evaluate = _script(_SCORE, lambda arguments: show(_scored(arguments)), _NEWEST, *_SCORING)
+eval_holdout = _script("Score held-out classes.", _eval_holdout, _CHECKPOINT, *_SCORING)
+select_holdout_classes = _script(
+    "Choose classes to hold out, so that every word is trained.",
+    _select,
+    _word("--cfg", default=["havid_view0_lh_pt"], **_CFG),
+    _SET,
+    _word("--number", type=int, default=10, metavar="N", help="unseen classes"),
+    _word("--validation_number", type=int, default=0, metavar="N", help="validation-unseen classes"),
+    _word("--min_support", type=int, default=1, metavar="N", help="trained classes that have each word"),
+    _word("--seed", type=int, default=0, help="breaks ties"),
+    _word("--output", type=Path, metavar="FILE", help="JSON for data.holdout; without it, it is printed"),
+)
+visualise = _script(
+    "Draw the input, features and class scores of a run.",
+    _viz,
+    _word("--logdir", type=Path, required=True, metavar="DIR", help="a run, or a folder of runs: the newest is taken"),
+    _word("--split", default="test", help="test, validation or train; or split1: the runs of that split"),
+    _word("--outdir", type=Path, required=True, metavar="DIR", help="folder for the pictures"),
+    _word("--videos", type=int, default=4, metavar="N", help="videos whose class scores are drawn"),
+)

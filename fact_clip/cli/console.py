@@ -1,87 +1,22 @@
-"""What all commands share: arguments, progress and messages on stderr, plain tables on stdout, exit codes."""
+"""What all commands do alike: signals, exit codes, progress and messages on stderr, plain tables on stdout."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-import functools
-import inspect
 import json
 import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fact_clip.cli.signals import InterruptedCommandError, interruptible
 from fact_clip.core.errors import InputError
-from fact_clip.core.messages import describe_invalid_name, is_name, printable, shortened
-
-if TYPE_CHECKING:
-    from fact_clip.config import DataConfig
-
-
-def _recipe_names(begun: str) -> list[str]:
-    from fact_clip.config import recipes
-
-    return [name for name in recipes() if name.startswith(begun)]
-
-
-Recipe = Annotated[
-    str,
-    typer.Argument(
-        metavar="CONFIG",
-        help="A recipe by name (docs/configuration.md lists them), or a YAML file.",
-        autocompletion=_recipe_names,
-    ),
-]
-DataSet = Annotated[
-    str,
-    typer.Argument(metavar="NAME|DIR", help="A recipe or data set by name, a YAML file, or the folder of a data set."),
-]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings, such as data.root=FOLDER train.epochs=20.")
-]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Take what decodes of a damaged video, with a warning.")]
-TrustEncoder = Annotated[
-    bool, typer.Option("--trust-encoder", help="Load an encoder that the run names by a path of this machine.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[
-    Literal["auto", "float32", "bf16"],
-    typer.Option(help="auto: bf16 for an encoder of pictures where the device computes in it, float32 for the model."),
-]
-
-
-def with_decode_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field of `DecodeSettings`, in the place of its parameter `settings`."""
-    from fact_clip.core.decode_settings import CONTROLS, DecodeSettings
-
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> None:
-        settings = DecodeSettings(**{name: values.pop(name) for name in CONTROLS})
-        command(settings=settings, **values)
-
-    parameters = list[inspect.Parameter]()
-    for parameter in inspect.signature(command, eval_str=True).parameters.values():
-        if parameter.name != "settings":
-            parameters.append(parameter)
-            continue
-        for name, control in CONTROLS.items():
-            option = typer.Option(control.option, help=DecodeSettings.model_fields[name].description)
-            kind = Annotated[float | None, option]
-            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapper
+from fact_clip.core.messages import printable, shortened
 
 
 def _option_of(where: str) -> str | None:
@@ -91,6 +26,54 @@ def _option_of(where: str) -> str | None:
     if where in CONTROLS:
         return CONTROLS[where].option
     return f"--{where}" if where in ("device", "prompts", "smoothing", "fps", "batch") else None
+
+
+# --- signals and exit codes -----------------------------------------------------------------------------------------
+
+PATIENCE = 4.0
+"""Seconds that a command has to clean up after a signal."""
+
+
+class InterruptedCommandError(Exception):
+    """A command was interrupted; the text says how to go on."""
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt in the block; give the list of those that came.
+
+    A signal that is ignored, as SIGHUP under nohup, stays so. Where the block has not ended after `PATIENCE`, the
+    process ends as it is: files are written whole or not at all, and members of an ensemble end with it.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def give_up() -> None:
+        print("fact-clip: interrupted", file=sys.stderr, flush=True)
+        os._exit(128 + came[0])
+
+    timer, owner = threading.Timer(PATIENCE, give_up), os.getpid()
+    timer.daemon = True
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() == owner:  # else a process that reads videos, which was forked from this one
+            if came:  # it is ending
+                return
+            came.append(number)
+            timer.start()
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) in usual}
+    try:
+        yield came
+    finally:
+        timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def answered(command: Callable[[], object], *, leave: bool = False) -> int:
@@ -135,38 +118,38 @@ def _answered(command: Callable[[], object]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: logger.warning("%s", message)
-            warnings.simplefilter("ignore", SyntaxWarning)  # of NumPy, which reads headers as Python does
             code = command()
+        return code if isinstance(code, int) else 0
     except InputError as error:
         where = _option_of(str(error.where))
-        return _refuse(str(error if where is None else error.at(where)))
+        message = str(error if where is None else error.at(where))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "fact-clip"
-        return _refuse(f"{shortened(_complaint(error))}; see {program} --help")
+        message = f"{shortened(_complaint(error))}; see {program} --help"
     except OSError as error:
-        where = "the output" if error.filename is None else str(error.filename)  # files of ours have names
-        return _refuse(f"{shortened(where)}: {error.strerror or error}")
-    except RecursionError as error:
-        return _refuse(f"not enough room on Python's stack for this input ({shortened(str(error))})")
+        file = "the output" if error.filename is None else str(error.filename)  # files of ours have names
+        message = f"{shortened(file)}: {error.strerror or error}"
     except (MemoryError, RuntimeError) as error:
-        said = (str(error).splitlines() or [""])[0]
-        if isinstance(error, RuntimeError) and "allocate" not in said:  # torch has no class for it on the CPU
+        reason = (str(error).splitlines() or [""])[0]
+        if isinstance(error, RuntimeError) and "allocate" not in reason:  # torch has no class for it on the CPU
             raise
         fix = "smaller train.batch_size, model.tokens or decode.window take less"
-        return _refuse(f"not enough memory for this input ({shortened(said) or 'no more is known'}); {fix}")
+        message = f"not enough memory for this input ({shortened(reason) or 'no more is known'}); {fix}"
     finally:
         logger.removeHandler(lines)
         logger.setLevel(before[0])
         logger.propagate = before[1]
-    return code if isinstance(code, int) else 0
+    with suppress(OSError):  # where stderr is full or closed the exit code says it
+        print(f"fact-clip: {printable(message)}", file=sys.stderr, flush=True)
+    return 2
 
 
 def _complaint(error: typer.TyperException) -> str:
     """What typer says of a word, with the value of an option, which it leaves out."""
-    said = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
     details = getattr(error.__cause__, "errors", None)  # of pydantic, by which typer reads values
-    return said if details is None else said.replace("Input should be", f"{details()[0]['input']!r}; expected")
+    return text if details is None else text.replace("Input should be", f"{details()[0]['input']!r}; expected")
 
 
 def is_secondary() -> bool:
@@ -178,46 +161,11 @@ class _Lines(logging.Handler):
     """Log records as lines on stderr, looked up anew for each: a progress bar takes it over while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line."""
         prefix = "fact-clip: warning: " if record.levelno >= logging.WARNING else ""
         print(prefix + printable(record.getMessage()), file=sys.stderr)
 
 
-def _refuse(message: str) -> int:
-    with suppress(OSError):  # where stderr is full or closed the exit code says it
-        print(f"fact-clip: {printable(message)}", file=sys.stderr, flush=True)
-    return 2
-
-
-def data_config(data: str, overrides: list[str] | None) -> DataConfig:
-    """The data settings of a recipe, of an entry of datasets/benchmarks.py, or of a folder.
-
-    A folder with a ``recipe.yaml`` is read as that says, unless ``data.name`` says what it is.
-    """
-    from fact_clip.config import Config, recipes
-    from fact_clip.datasets.benchmarks import BENCHMARKS
-
-    settings = overrides or []
-    if data in recipes():
-        return Config.load(data, settings).data
-    if Path(data).is_dir():
-        recipe_path = Path(data) / "recipe.yaml"
-        names_data = any(override.startswith("data.name=") for override in settings)
-        recipe = recipe_path if recipe_path.is_file() and not names_data else "folder"
-        if recipe == recipe_path:
-            root = Config.load(recipe_path).data.root
-            if root is not None and Path(root).resolve() != Path(data).resolve():
-                text = f"{recipe_path}: data.root is {root}, not this folder"
-                warnings.warn(f"{text}; a training with this recipe reads that one", stacklevel=2)
-        return Config.load(recipe, [f"data.root={json.dumps(data)}", *settings]).data
-    if data in BENCHMARKS:
-        return Config.load("folder", [f"data.name={data}", *settings]).data
-    if not data.endswith((".yaml", ".yml")):
-        problem = "a file" if Path(data).is_file() else "no such folder" if "/" in data else "no such folder or recipe"
-        near = difflib.get_close_matches(data[:100], [*recipes(), *BENCHMARKS], n=1)
-        expected = "a data set: mapping.txt, groundTruth, features, splits; or a recipe, by name or path"
-        raise InputError(data, problem, f"did you mean {near[0]!r}?" if near else f"name {expected}")
-    return Config.load(data, settings).data
+# --- what commands read and print -----------------------------------------------------------------------------------
 
 
 Progress = Callable[[int, int, str], None]
@@ -251,6 +199,12 @@ def bars(*titles: str) -> Iterator[Sequence[Progress | None]]:
         yield [bar(title) for title in titles]
 
 
+def note(*lines: str) -> None:
+    """Print lines on stderr."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows under a header as aligned text, with the columns `right` aligned to the right; nothing is cut off."""
     rows = [[printable(cell) for cell in row] for row in rows]
@@ -263,31 +217,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     return "\n".join([line(header), *(line(row) for row in rows)])
 
 
-def names(text: str | None, option: str) -> list[str] | None:
-    """The names in "a, b, c"; a name with a comma must be in double quotes. None stays None.
-
-    An InputError of the `option` for quotes that do not close, a name of signs that cannot be seen, and a name twice.
-    """
-    if text is None:
-        return None
-    expected = 'names as in "a, b, c", in double quotes where one has a comma'
-    try:
-        (cells,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
-    except (csv.Error, ValueError) as error:
-        raise InputError(option, f"{text!r} ({error})", f"write {expected}") from None
-    entries = [cell.strip() for cell in cells if cell.strip()]
-    if text and not entries:
-        raise InputError(option, f"no names in {text!r}", f"write {expected}")
-    check_names(entries, option)
-    return entries
-
-
-def check_names(listed: Sequence[str], where: str | Path) -> None:
-    """An InputError for a name of signs that cannot be seen, and for a name twice."""
-    earlier = set[str]()
-    for name in listed:
-        if not is_name(name):
-            raise InputError(where, describe_invalid_name(name))
-        if name in earlier:
-            raise InputError(where, f"{name!r} twice")
-        earlier.add(name)
+def print_result(result: object, text: str, as_json: bool) -> None:
+    """Print a result as JSON, or as its text."""
+    print(json.dumps(result, indent=2) if as_json else text)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import AsJson, DataSet, Overrides, data_config, names, progress, table
+from fact_clip.cli.console import note, print_result, progress, table
+from fact_clip.cli.options import AsJson, DataSet, Layout, Overrides, data_config, names, option
+from fact_clip.core.errors import InputError
+from fact_clip.core.paths import whole_file
 
 if TYPE_CHECKING:
     from fact_clip.core import Vocabulary
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 def check(
     data: DataSet,
     overrides: Overrides = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Look for NaN in every feature value, even if that takes minutes.")
-    ] = False,
+    full: Annotated[bool, option("Look for NaN in every feature value, even if that takes minutes.", "--full")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look for faults in a data set: all of them, one line each.
@@ -79,7 +79,7 @@ def check(
         end = f"{_count(n_errors, 'error')}, {_count(n_notes, 'note')}" if findings else "no fault found"
         if inspection.checked_share < 1:
             end += f" ({inspection.checked_share:.1%} of the feature values were read; --full reads all)"
-        print(f"{inspection.root}: {counts}{columns}; {end}", file=sys.stderr)
+        note(f"{inspection.root}: {counts}{columns}; {end}")
     if n_errors:
         raise typer.Exit(1)
 
@@ -92,32 +92,27 @@ MINUTES, STEPS, MOST_EPOCHS, MOST_MEMBERS = 1.5, 1800, 300, 5
 """Of a training: the time, and the steps after which a model gains little, so that more time goes to more models."""
 
 
+_OUT = "Recipe to write, a new file; unset: DIR/recipe.yaml."
+_BACKGROUND = 'Classes that mean no action, "a, b"; unset: guessed from their names.'
+_LAYOUT = "Features with time or channels first; unset: told by the labels."
+_SPLIT = "Split to train on; where there is no split 1, the first."
+_GRAMMAR = 'How names are read: "{verb} {object} [with {tool}]", or english; unset: guessed by the names.'
+_UNLABELLED = 'Labels that stand for no class, "a, b": their frames are ignored.'
+_MINUTES = "How long a training may take on one core; more time, more models."
+
+
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Data set in the common layout.")],
     *,
-    out: Annotated[Path | None, typer.Option(help="Recipe to write, a new file; unset: DIR/recipe.yaml.")] = None,
-    background: Annotated[
-        str | None, typer.Option(help='Classes that mean no action, "a, b"; unset: guessed from their names.')
-    ] = None,
-    fps: Annotated[float | None, typer.Option(help="Feature rows per second.")] = None,
-    layout: Annotated[
-        Literal["TD", "DT"] | None,
-        typer.Option(help="Features with time or channels first; unset: told by the labels."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Split to train on; where there is no split 1, the first.")] = "1",
-    grammar: Annotated[
-        str | None,
-        typer.Option(
-            help='How names are read: "{verb} {object} [with {tool}]", or english; unset: guessed by the names.'
-        ),
-    ] = None,
-    unlabelled: Annotated[
-        str | None, typer.Option(help='Labels that stand for no class, "a, b": their frames are ignored.')
-    ] = None,
-    minutes: Annotated[
-        float, typer.Option(help="How long a training may take on one core; more time, more models.", min=0.01)
-    ] = MINUTES,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the recipe that is there.")] = False,
+    out: Annotated[Path | None, option(_OUT)] = None,
+    background: Annotated[str | None, option(_BACKGROUND)] = None,
+    fps: Annotated[float | None, option("Feature rows per second.")] = None,
+    layout: Annotated[Layout, option(_LAYOUT)] = None,
+    split: Annotated[str, option(_SPLIT)] = "1",
+    grammar: Annotated[str | None, option(_GRAMMAR)] = None,
+    unlabelled: Annotated[str | None, option(_UNLABELLED)] = None,
+    minutes: Annotated[float, option(_MINUTES, min=0.01)] = MINUTES,
+    overwrite: Annotated[bool, option("Replace the recipe that is there.", "--overwrite")] = False,
 ) -> None:
     """Write a recipe for your own data set.
 
@@ -130,8 +125,6 @@ def init(
       fact-clip data init my_data --fps 15 --background "no action"
     """
     from fact_clip.config import DataConfig, checked
-    from fact_clip.core import InputError
-    from fact_clip.core.paths import whole_file
     from fact_clip.datasets.describe import propose
 
     path = folder / "recipe.yaml" if out is None else out
@@ -155,8 +148,8 @@ def init(
     for key, value, reason in proposal.settings:
         print(f"  {key} = {json.dumps(value)}" + (f"  ({reason})" if reason else ""))
     print(_readings(proposal.vocabulary))
-    for note in (*proposal.hints, *proposal.notes)[:SHOWN_NOTES]:
-        print(f"note: {note}")
+    for hint in (*proposal.hints, *proposal.notes)[:SHOWN_NOTES]:
+        print(f"note: {hint}")
     print(time)
     print(f"train it with: {shlex.join(['fact-clip', 'train', str(path), '--out', 'runs/mine'])}")
 
@@ -245,7 +238,7 @@ def summary(data: DataSet, overrides: Overrides = None, as_json: AsJson = False)
     config = data_config(data, overrides)
     with progress("counting") as report:
         result = summarize(config, report)
-    print(json.dumps(result, indent=1) if as_json else _as_text(result))
+    print_result(result, _as_text(result), as_json)
 
 
 def _as_text(summary: Mapping[str, Any]) -> str:
@@ -272,8 +265,18 @@ def _as_text(summary: Mapping[str, Any]) -> str:
 
 def _classes(rows: list[Mapping[str, Any]], fps: float | None) -> str:
     unit = "frames" if fps is None else "seconds"
-    header = [*("class", "videos", "frames", "share", "segments", "per video"), f"mean {unit}"]
-    header += ["least", "most", "transcript"]
+    header = [
+        "class",
+        "videos",
+        "frames",
+        "share",
+        "segments",
+        "per video",
+        f"mean {unit}",
+        "least",
+        "most",
+        "transcript",
+    ]
     cells = []
     for row in rows:
         times = [row["segment_frames"][key] / (fps or 1) for key in ("mean", "least", "most")]

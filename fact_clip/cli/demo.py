@@ -1,15 +1,19 @@
-"""fact-clip demo."""
+"""fact-clip demo and data sample: synthetic data."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import progress, table
-from fact_clip.cli.show import segment_table
+from fact_clip.cli.console import note, progress, table
+from fact_clip.cli.options import check_new, option
+from fact_clip.cli.results import segment_table
+from fact_clip.cli.train import summary_of
+from fact_clip.core.errors import InputError
 from fact_clip.core.paths import locked
 
 if TYPE_CHECKING:
@@ -20,7 +24,7 @@ HOLDOUT = "zero_shot/A.json"  # in the data: three classes whose words occur in 
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the pictures.")] = Path("demo-out"),
+    out: Annotated[Path, option("Folder for the data, the runs and the pictures.")] = Path("demo-out"),
 ) -> None:
     """Try everything on synthetic data: recognise actions without examples, from their names.
 
@@ -31,10 +35,11 @@ def demo(
     Example:
       fact-clip demo --out demo-out
     """
+    from fact_clip.cli.evaluate import write
     from fact_clip.config import Config
-    from fact_clip.core import InputError
     from fact_clip.datasets.dataset import Dataset
     from fact_clip.datasets.synthetic import write_workbench
+    from fact_clip.training.plan import with_values
 
     if out.exists() and not out.is_dir():
         raise InputError(out, "this is a file", "name a folder")
@@ -42,29 +47,24 @@ def demo(
     foreign = min(out.iterdir(), default=None) if out.is_dir() else None
     if foreign is not None and not (data / HOLDOUT).is_file():
         raise InputError(foreign, "this was not written by a demo", "name another --out")
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(data, f"cannot be made ({error.strerror})") from None
     print(f"1. Writing a benchmark to {data}. The data is SYNTHETIC: its figures say nothing about real video.")
     write_workbench(data)
-    config = Config.load("demo")
-    config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(data), "holdout": HOLDOUT})})
+    config = with_values(Config.load("demo"), {"data.root": str(data), "data.holdout": HOLDOUT})
     dataset = Dataset.open(config.data)
     names = dataset.vocabulary.names
     unseen = ", ".join(names[label] for label in dataset.unseen)
     print(f"2. {len(dataset.learning)} videos of {len(names)} classes for training, {len(dataset.test)} for the test.")
     print(f"   Held out, so that no frame of them is trained: {unseen}. Their words occur in other actions.")
-    closed = config.model_copy(update={"model": config.model.model_copy(update={"head": "closed"})})
     print("3. Training a model that reads the names of the actions.")
     results = {"reads names": _train_and_score(config, out / "run")}
     print("4. Training a closed-set model, with one output per class, on the same videos.")
-    results["closed set"] = _train_and_score(closed, out / "closed")
+    results["closed set"] = _train_and_score(with_values(config, {"model.head": "closed"}), out / "closed")
     print(f"5. The {len(dataset.test)} test videos, in percent; every class is a candidate in every frame.")
     print("   S, U: mean accuracy of the seen and of the unseen classes; H: their harmonic mean")
     print(_comparison(results))
     _segment_one(out, dataset)
-    _report(out)
+    page = write([out / "closed", out / "run"], out=out / "report.html")
+    print(f"8. The report of both models, to open in a browser: {page.resolve().as_uri()}")
 
 
 def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
             shutil.rmtree(run)
     with progress("training") as report:
         facts = training.train(config, run, progress=report)
-    print(f"   {facts['epoch']} epochs in {facts['seconds']:.0f} s, {facts['parameters']:,} parameters")
+    print(f"   {summary_of(facts)}")
     with progress("evaluating") as report:
         return training.evaluate(run, progress=report)
 
@@ -112,9 +112,47 @@ def _segment_one(out: Path, dataset: Dataset) -> None:
     print("7. Written: " + ", ".join(map(str, files)))
 
 
-def _report(out: Path) -> None:
-    """Write the page that compares the two models, and print its address."""
-    from fact_clip.cli.report import write
+FPS = 15.0
 
-    page = write([out / "closed", out / "run"], out=out / "report.html")
-    print(f"8. The report of both models, to open in a browser: {page.resolve().as_uri()}")
+
+def sample(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, a new one.")],
+    videos: Annotated[int, option("Number of videos; six people take turns.", min=6, max=10_000)] = 24,
+) -> None:
+    """Write a data set to try things on: synthetic videos, features, labels and splits.
+
+    The workbench: people assemble parts by hand, 23 actions, three splits by person, and classes to hold out in
+    zero_shot/A.json. Its figures say nothing about real video. The videos in DIR/videos show the same actions; they
+    need the extra 'video', and without it features and labels are written alone.
+
+    \b
+    Example:
+      fact-clip data sample sample
+    """
+    from fact_clip.datasets.synthetic import write_workbench
+
+    check_new(folder)
+    write_workbench(folder, videos=videos, fps=FPS)
+    count = _write_videos(folder)
+    content = f"{count} videos in {folder}/videos, with" if count else f"{videos} videos as"
+    print(f"{folder}: SYNTHETIC data, {content} features at {FPS:g} rows per second, labels and 3 splits")
+    print(f"check it with: fact-clip data check {shlex.quote(str(folder))}")
+    print(f'write a recipe with: fact-clip data init {shlex.quote(str(folder))} --fps {FPS:g} --background "no action"')
+
+
+def _write_videos(folder: Path) -> int:
+    """Draw the videos of the labels; return their number, 0 without the package that writes them."""
+    from fact_clip.datasets.synthetic import draw_actions
+    from fact_clip.video.overlay import can_write, write_video
+
+    if not can_write():
+        note("no videos are written: the package av is missing; pip install 'fact-clip[video]'")
+        return 0
+    labels = sorted((folder / "groundTruth").glob("*.txt"))
+    with progress("drawing") as report:
+        for number, path in enumerate(labels):
+            if report is not None:
+                report(number, len(labels), path.stem)
+            names = path.read_text(encoding="utf-8").splitlines()
+            write_video(folder / "videos" / f"{path.stem}.mp4", draw_actions(names, FPS, number), FPS)
+    return len(labels)

@@ -1,37 +1,32 @@
-"""fact-clip evaluate, and the tables of a result."""
+"""fact-clip evaluate and report: the tables of a result, and the page or the plots of runs."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, Precision, TrustEncoder, is_secondary, progress, table
-from fact_clip.cli.model import given_actions
+from fact_clip.cli.console import is_secondary, note, progress, table
+from fact_clip.cli.options import AsJson, Device, Precision, Split, TrustEncoder, given_actions, option, refuse
+from fact_clip.core.errors import InputError, MissingDataError
+
+_RUN = "Run folder, made by train or convert, or its ckpts/best.net."
+_CHANGES = "Changed settings of data, decode or evaluation, as data.root=FOLDER if it moved."
+_ACTIONS = "Candidate actions, one per line, or a mapping.txt; unset: the run's classes."
+_RUNS = "Run folders, or the folder of a sweep for all of its runs."
+_OUT = "The page; unset: report.html in RUN, or here for several runs."
 
 
 def evaluate(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run folder, made by train or convert, or its ckpts/best.net.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="Changed settings of data, decode or evaluation, as data.root=FOLDER if it moved."
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
-    actions_file: Annotated[
-        Path | None, typer.Option(help="Candidate actions, one per line, or a mapping.txt; unset: the run's classes.")
-    ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
-    with_report: Annotated[
-        bool, typer.Option("--report", help="Write the report too, a page beside the result.")
-    ] = False,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=_RUN)],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help=_CHANGES)] = None,
+    split: Split = "test",
+    actions_file: Annotated[Path | None, option(_ACTIONS)] = None,
+    plot: Annotated[Path | None, option("Write the seen-unseen curve: .png, .svg or .pdf.")] = None,
+    with_report: Annotated[bool, option("Write the report too, a page beside the result.", "--report")] = False,
     trust_encoder: TrustEncoder = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -48,8 +43,6 @@ def evaluate(
       fact-clip evaluate runs/k5 --actions-file fewer.txt
     """
     from fact_clip import training
-    from fact_clip.core import InputError
-    from fact_clip.core.errors import CommandOption
 
     actions = given_actions(None, actions_file)
     if plot is not None:
@@ -58,25 +51,20 @@ def evaluate(
 
         check_suffix(plot)
         if Run.read(run, overrides or []).config.data.holdout is None:
-            raise InputError(CommandOption("--plot"), f"{run} has no unseen classes", "train one with data.holdout")
+            raise refuse("--plot", f"{run} has no unseen classes", "train one with data.holdout")
     with progress("evaluating") as report:
-        how: dict[str, Any] = {
-            "actions": actions,
-            "device": device,
-            "trust_encoder": trust_encoder,
-            "precision": precision,
-        }
-        result = training.evaluate(run, split, overrides or [], progress=report, **how)
+        result = training.evaluate(
+            run, split, overrides or [], progress=report, actions=actions, device=device, precision=precision,
+            trust_encoder=trust_encoder,
+        )  # fmt: skip
     if is_secondary():
         return
     if plot is not None:
         zero_shot = result["zero_shot"]
         save_curve({f"AUSUC {zero_shot['ausuc']:.1f}": zero_shot["curve"]}, plot, used=zero_shot["ways"]["in use"])
-        print(f"written: {plot}", file=sys.stderr)
+        note(f"written: {plot}")
     if with_report:
-        from fact_clip.cli.report import write
-
-        print(f"written: {write([run], split, has_actions=actions is not None)}", file=sys.stderr)
+        note(f"written: {write([run], split, has_actions=actions is not None)}")
     if as_json:
         print(json.dumps(result, indent=2))
     else:
@@ -187,3 +175,94 @@ def _factors(slots: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         hits = sum(figures["frames"] * figures["accuracy"] for figures in factors.values())
         rows.append([slot, _percent(hits / frames if frames else None), ", ".join(listed)])
     return table(["slot", "accuracy", "factors, best first"], rows, right=(1,))
+
+
+# --- report ----------------------------------------------------------------------------------------------------------
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help=_RUNS)],
+    out: Annotated[Path | None, option(_OUT)] = None,
+    split: Split = "test",
+    plots: Annotated[Path | None, option("Write plots into this folder, as PNG and SVG, and no page.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Write the report of one or more runs: a page to look at, or plots for a paper.
+
+    The page is one HTML file that opens from disk and loads nothing: figures, timelines, confusions, boundaries,
+    classes, uncertain segments. Several runs stand side by side. A run that was not evaluated by this version is
+    evaluated first.
+
+    \b
+    Example:
+      fact-clip report runs/k5
+      fact-clip report runs/a runs/b --out compared.html
+      fact-clip report runs/k5 --plots plots
+    """
+    from fact_clip.core.distributed import pick_device
+
+    if plots is not None and out is not None:
+        raise refuse("--out", "--plots writes no page", "give one of --out and --plots")
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise refuse("--out", f"{out} is not a page", "name it NAME.html")
+    pick_device(device, "--device")
+    if plots is not None:
+        _plot(runs, split, plots, device)
+        return
+    path = write(runs, split, out, device=device)
+    print(f"written: {path} ({path.resolve().as_uri()})")
+
+
+def write(
+    runs: Sequence[Path],
+    split: str = "test",
+    out: Path | None = None,
+    *,
+    device: str = "auto",
+    has_actions: bool = False,
+) -> Path:
+    """Write the page of some runs, which are evaluated where that is still to be done, and give back its path."""
+    from fact_clip.core.paths import check_place
+    from fact_clip.report.summary import evaluations, read, save_report, sweep_of
+    from fact_clip.training.evaluation import evaluation_stem
+
+    folders, stem = evaluations(runs), evaluation_stem(split, has_actions)
+    if out is None:
+        name = stem.replace("evaluation", "report") + ".html"
+        out = folders[0] / name if len(folders) == 1 else Path(name)
+    check_place(out)  # before a run is evaluated, which may take minutes
+    _evaluate_missing(folders, split, stem, device)
+    sweeps = [sweep for sweep in map(sweep_of, runs) if sweep is not None]
+    return save_report(read(folders, stem), out, sweeps=sweeps)
+
+
+def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:
+    """Write the plots of each run, of several into a folder of its own, and print their paths."""
+    from fact_clip.report.plots import save_plots
+    from fact_clip.report.summary import evaluations, read
+    from fact_clip.training.embeddings import embedding_spaces
+    from fact_clip.training.evaluation import evaluation_stem
+
+    folders, stem = evaluations(runs), evaluation_stem(split)
+    _evaluate_missing(folders, split, stem, device)
+    for evaluated, folder in zip(read(folders, stem), folders, strict=True):
+        vocabulary, spaces = embedding_spaces(folder, split, device)
+        for path in save_plots(evaluated, spaces, vocabulary, out if len(folders) == 1 else out / evaluated.title):
+            print(path)
+
+
+def _evaluate_missing(folders: Sequence[Path], split: str, stem: str, device: str) -> None:
+    """Evaluate the runs that lack what the report is made from."""
+    from fact_clip import training
+    from fact_clip.run import Run
+
+    for folder in folders:
+        Run.read(folder)
+        if all((folder / f"{stem}{suffix}").is_file() for suffix in (".json", ".npz")):
+            continue
+        try:
+            with progress(f"evaluating {folder.name}") as bar:
+                training.evaluate(folder, split, progress=bar, device=device)
+        except MissingDataError as error:
+            fix = f"evaluate it where its data are: fact-clip evaluate {folder} data.root=FOLDER"
+            raise InputError(error.where, error.problem, fix) from None

@@ -10,26 +10,25 @@ from typing import Annotated, Literal
 
 import typer
 
-from fact_clip.cli.console import Device, KeepGoing, bars
-from fact_clip.cli.signals import InterruptedCommandError
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.cli.console import InterruptedCommandError, bars, note
+from fact_clip.cli.options import Device, KeepGoing, option, refuse
+from fact_clip.core.errors import InputError
 from fact_clip.core.paths import file_name, same_place
+
+_VIDEOS = "Videos, folders of them, or - for a list on stdin."
+Compute = Annotated[Literal["auto", "float32", "bf16"], option("Default: bf16 where the device computes in it.")]
 
 
 def extract(
-    videos: Annotated[
-        list[Path], typer.Argument(metavar="VIDEO", help="Videos, folders of them, or - for a list on stdin.")
-    ],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help=_VIDEOS)],
     *,
-    encoder: Annotated[str, typer.Option(help="grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
-    out: Annotated[Path, typer.Option(help="Folder for NAME.npy and NAME.json.")],
-    fps: Annotated[float, typer.Option(help="Rows per second.")] = 5.0,
-    batch: Annotated[int, typer.Option(help="Pictures encoded together.")] = 32,
+    encoder: Annotated[str, option("grid, clip:ViT-B-32/openai, timm:NAME, torchvision:NAME, ...")],
+    out: Annotated[Path, option("Folder for NAME.npy and NAME.json.")],
+    fps: Annotated[float, option("Rows per second.")] = 5.0,
+    batch: Annotated[int, option("Pictures encoded together.")] = 32,
     device: Device = "auto",
-    precision: Annotated[
-        Literal["auto", "float32", "bf16"], typer.Option(help="Default: bf16 where the device computes in it.")
-    ] = "auto",
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the model; pays off over many videos.")] = False,
+    precision: Compute = "auto",
+    compiled: Annotated[bool, option("Compile the model; pays off over many videos.", "--compile")] = False,
     keep_going: KeepGoing = False,
 ) -> None:
     """Turn videos into feature files.
@@ -55,13 +54,9 @@ def extract(
         if same is not video:
             raise InputError(video, f"its features would have the same name as those of {same}", "rename one of them")
     model = frame_encoder(encoder, Runtime(device, precision, compiled))
-    for option, chosen in (
-        ("--device", device not in ("auto", "cpu")),
-        ("--precision", precision != "auto"),
-        ("--compile", compiled),
-    ):
-        if encoder == "grid" and chosen:
-            raise InputError(CommandOption(option), "grid has no model that it could apply to", "leave it out")
+    if encoder == "grid" and (device not in ("auto", "cpu") or precision != "auto" or compiled):
+        name = "--compile" if compiled else "--precision" if precision != "auto" else "--device"
+        raise refuse(name, "grid has no model that it could apply to", "leave it out")
     settings = Settings(fps, batch, keep_going)
     try:
         with bars("extracting", "") as (overall, within):
@@ -75,15 +70,9 @@ def extract(
     written, current = sum(len(within.written) for within in parts), sum(len(within.current) for within in parts)
     if processes.is_main:
         print(f"{len(listed)} videos: {written} extracted, {current} current, {len(failed)} failed; {out}")
-        for error in failed:
-            print(f"fact-clip: {error}", file=sys.stderr)
+        note(*(f"fact-clip: {error}" for error in failed))
     if failed:
         raise typer.Exit(1)
-
-
-def _listed() -> list[str]:
-    """The lines of stdin that are not blank, without the byte-order mark that Windows puts before them."""
-    return [text for line in sys.stdin if (text := line.removeprefix("\ufeff").strip())]
 
 
 def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
@@ -92,12 +81,12 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
 
     wanted = (".npy", *SUFFIXES) if features else SUFFIXES
     paths: list[Path] = []
-    if sys.stdin is None and Path("-") in inputs:
-        raise InputError("-", "stdin is closed", "write a path a line to it")
     if isinstance(sys.stdin, TextIOWrapper):  # as file names are, which may be any bytes
         sys.stdin.reconfigure(errors="surrogateescape")
     for path in inputs:
-        paths += [Path(line) for line in _listed()] if str(path) == "-" else [path]
+        # without the byte-order mark that Windows puts before the lines
+        lines = (line.removeprefix("\ufeff").strip() for line in sys.stdin or ()) if str(path) == "-" else (str(path),)
+        paths += [Path(line) for line in lines if line]
     if not paths:
         raise InputError("-", "no lines on stdin", "write a path a line to it")
     by_stem: dict[str, Path] = {}
@@ -106,13 +95,10 @@ def collect(inputs: Sequence[Path], features: bool = False) -> list[Path]:
         files = (file for file in path.iterdir() if file.suffix.lower() in wanted and file.name[0] != ".")
         present = sorted(files) if path.is_dir() else [path]
         if not present:
-            fix = f"name a folder with files that end in {', '.join(wanted)}"
-            raise InputError(path, f"no videos{' or features' * features} in this folder", fix)
+            raise InputError(path, "no videos in this folder", f"name one with files that end in {', '.join(wanted)}")
         for file in present:
             same = by_stem.setdefault(file.stem, file)
-            if same is file:
-                continue
-            if same_place(same, file):
-                raise InputError(file, "given twice")
-            raise InputError(file, f"the same name as {same}", "rename one of them")
+            if same is not file:
+                problem = "given twice" if same_place(same, file) else f"the same name as {same}"
+                raise InputError(file, problem, "" if same_place(same, file) else "rename one of them")
     return list(by_stem.values())

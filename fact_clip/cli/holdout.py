@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fact_clip.cli.console import AsJson, Overrides, data_config, names, table
+from fact_clip.cli.console import note, print_result, table
+from fact_clip.cli.options import AsJson, Overrides, check_new, data_config, names, option, refuse
+from fact_clip.core.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,40 +26,29 @@ if TYPE_CHECKING:
     from fact_clip.datasets.layout import DataFolder
 
 
+_DATA = "A recipe or data set by name, the folder of a data set, or a mapping.txt."
+_UNSEEN = 'Names of unseen classes: "cut ham, hold egg".'
+_VALIDATION = "With --unseen: names of further classes, by which settings are chosen."
+_ONLY_IN = "Actions that occur only in videos whose names have this regular expression; tests on these."
+_SUPPORT = "With --count: seen classes that must have each factor of a chosen class."
+_ANY = "With --count: also classes with a factor that no seen class has."
+_MODE = "In training, mask frames of these classes or drop their videos."
+
+
 def holdout(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|DIR|FILE", help="A recipe or data set by name, the folder of a data set, or a mapping.txt."
-        ),
-    ],
+    data: Annotated[str, typer.Argument(metavar="NAME|DIR|FILE", help=_DATA)],
     overrides: Overrides = None,
-    unseen: Annotated[str | None, typer.Option(help='Names of unseen classes: "cut ham, hold egg".')] = None,
-    validation_unseen: Annotated[
-        str | None, typer.Option(help="With --unseen: names of further classes, by which settings are chosen.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option(help="A choice to look at: JSON, or one unseen name per line.")] = None,
-    only_in: Annotated[
-        str | None,
-        typer.Option(
-            help="Actions that occur only in videos whose names have this regular expression; tests on these."
-        ),
-    ] = None,
-    count: Annotated[int | None, typer.Option(help="Choose this many unseen classes.", min=1)] = None,
-    validation_count: Annotated[
-        int, typer.Option(help="With --count: and this many validation-unseen ones.", min=0)
-    ] = 0,
-    min_support: Annotated[
-        int, typer.Option(help="With --count: seen classes that must have each factor of a chosen class.", min=1)
-    ] = 1,
-    any_class: Annotated[
-        bool, typer.Option("--any", help="With --count: also classes with a factor that no seen class has.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="With --count: breaks ties.")] = 0,
-    mode: Annotated[
-        Literal["mask", "drop"], typer.Option(help="In training, mask frames of these classes or drop their videos.")
-    ] = "mask",
-    out: Annotated[Path | None, typer.Option(help="JSON to write, for data.holdout=FILE.")] = None,
+    unseen: Annotated[str | None, option(_UNSEEN)] = None,
+    validation_unseen: Annotated[str | None, option(_VALIDATION)] = None,
+    file: Annotated[Path | None, option("A choice to look at: JSON, or one unseen name per line.")] = None,
+    only_in: Annotated[str | None, option(_ONLY_IN)] = None,
+    count: Annotated[int | None, option("Choose this many unseen classes.", min=1)] = None,
+    validation_count: Annotated[int, option("With --count: and this many validation-unseen ones.", min=0)] = 0,
+    min_support: Annotated[int, option(_SUPPORT, min=1)] = 1,
+    any_class: Annotated[bool, option(_ANY, "--any")] = False,
+    seed: Annotated[int, option("With --count: breaks ties.")] = 0,
+    mode: Annotated[Literal["mask", "drop"], option(_MODE)] = "mask",
+    out: Annotated[Path | None, option("JSON to write, for data.holdout=FILE.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose classes to hold out, or look at a choice.
@@ -75,30 +64,21 @@ def holdout(
       fact-clip data holdout kscgr data.root=../shared/data/kscgr --count 6 --validation-count 3 --out mine.json
       fact-clip data holdout mapping.txt data.name=havid_view0_lh_pt --unseen "sntft, sntn5"
     """
-    from fact_clip.core import InputError
-    from fact_clip.core.errors import CommandOption
     from fact_clip.datasets.holdout import Holdout
 
     if sum(way is not None for way in (unseen, file, only_in, count)) > 1:
-        raise InputError(
-            "data holdout", "--unseen, --file, --only-in and --count exclude each other", "give one of them"
-        )
-    for option, is_used, needed, has_needed in (
-        ("--validation-unseen", validation_unseen is not None, "--unseen", unseen is not None),
-        ("--validation-count", validation_count > 0, "--count", count is not None),
-        ("--min-support", min_support > 1, "--count", count is not None),
-        ("--any", any_class, "--count", count is not None),
-    ):
-        if is_used and not has_needed:
-            raise InputError(CommandOption(option), f"it needs {needed}", f"give {needed} too")
+        raise InputError("data holdout", "give only one of --unseen, --file, --only-in and --count")
+    if validation_unseen is not None and unseen is None:
+        raise refuse("--validation-unseen", "it needs --unseen", "give --unseen too")
+    if count is None and (validation_count or min_support > 1 or any_class):
+        name = "--validation-count" if validation_count else "--any" if any_class else "--min-support"
+        raise refuse(name, "it needs --count", "give --count too")
     if any_class and min_support > 1:
-        raise InputError(CommandOption("--any"), "it takes classes without support", "leave out --min-support")
+        raise refuse("--any", "it takes classes without support", "leave out --min-support")
     if seed and any(way is not None for way in (unseen, file, only_in)):
-        raise InputError(CommandOption("--seed"), "it has no effect on classes that are named", "leave it out")
-    if out is not None and out.suffix != ".json":
-        raise InputError(CommandOption("--out"), f"{out} does not end in .json")
-    if out is not None and os.path.lexists(out):  # a run may name it
-        raise InputError(out, "it exists already", "remove it, or name another file with --out")
+        raise refuse("--seed", "it has no effect on classes that are named", "leave it out")
+    if out is not None:  # a run may name one that is there
+        check_new(out, suffix=".json")
     source, chosen = _open(data, overrides), None
     if unseen is not None:
         unseen_names, validation_names = names(unseen, "--unseen"), names(validation_unseen, "--validation-unseen")
@@ -109,24 +89,24 @@ def holdout(
     elif only_in is not None:
         chosen = source.of_videos(only_in, mode)
     elif count is not None:
-        chosen = source.choose(
-            count, validation_count, min_support=0 if any_class else min_support, seed=seed, mode=mode
-        )
+        support = 0 if any_class else min_support
+        chosen = source.choose(count, validation_count, min_support=support, seed=seed, mode=mode)
     elif out is not None:
-        raise InputError(CommandOption("--out"), "nothing is chosen", "give --unseen, --file, --only-in or --count too")
-    result = {"ranking": _ranking(source, seed)} if chosen is None else description(source, chosen)
+        raise refuse("--out", "nothing is chosen", "give --unseen, --file, --only-in or --count too")
+    if chosen is None:
+        result: dict[str, Any] = {"ranking": _ranking(source, seed)}
+        note(*source.guesses)
+        print_result(result, _ranking_text(source, result["ranking"]), as_json)
+        return
+    result = description(source, chosen)
     if any_class and not result["compositional"]:
         lost = ", ".join(map(_factor, result["lost_factors"]))
         warnings.warn(f"no seen class has {lost}: these words are known by the text encoder alone", stacklevel=2)
-    written = None if chosen is None or out is None else chosen.save_json(out)
-    for guess in source.guesses:
-        print(guess, file=sys.stderr)
-    if as_json:
-        print(json.dumps(result, indent=1, ensure_ascii=False))
-    else:
-        print(_ranking_text(source, result["ranking"]) if chosen is None else description_text(result))
+    written = None if out is None else chosen.save_json(out)
+    note(*source.guesses)
+    print_result(result, description_text(result), as_json)
     if written is not None:
-        print(f"written: {written}; train with data.holdout={out}", file=sys.stderr)
+        note(f"written: {written}; train with data.holdout={out}")
 
 
 @dataclass(frozen=True)
@@ -149,26 +129,22 @@ class Source:
 
     def of_videos(self, pattern: str, mode: Literal["mask", "drop"]) -> Holdout:
         """Hold out the actions that occur in no video but those that match, and test on these."""
-        from fact_clip.core import InputError
-        from fact_clip.core.errors import CommandOption
         from fact_clip.datasets.holdout import Holdout
 
-        where, dataset = CommandOption("--only-in"), self.dataset
+        dataset = self.dataset
         if dataset is None:
-            raise InputError(where, "there are names alone", "name a data set")
+            raise refuse("--only-in", "there are names alone", "name a data set")
         try:
             matching = {name for name in (*dataset.learning, *dataset.test) if re.search(pattern, name)}
         except re.error as error:
-            raise InputError(where, f"{pattern!r} is not a regular expression: {error}") from None
+            raise refuse("--only-in", f"{pattern!r} is not a regular expression: {error}") from None
         others = [name for name in (*dataset.learning, *dataset.test) if name not in matching]
         only = (dataset.class_counts(matching) > 0) & (dataset.class_counts(others) == 0)
         unseen = tuple(name for name, is_only in zip(self.vocabulary, only.tolist(), strict=True) if is_only)
         test = tuple(name for name in dataset.test if name in matching)
         if not unseen or not test:
-            problem = (
-                f"{len(unseen)} actions occur only in the {len(matching)} videos that match, {len(test)} of the test"
-            )
-            raise InputError(where, problem, "give another pattern")
+            problem = f"{len(unseen)} actions occur only in the {len(matching)} videos that match"
+            raise refuse("--only-in", f"{problem}, {len(test)} of the test", "give another pattern")
         return Holdout(unseen, mode=mode, test_videos=test)
 
 

@@ -2,77 +2,58 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fact_clip.cli.console import AsJson, names, table
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.cli.console import note, print_result, table
+from fact_clip.cli.options import AsJson, Layout, names, option, refuse
 from fact_clip.core.messages import printable
 
 if TYPE_CHECKING:
     from fact_clip.datasets.convert import FeatureType, Sampling, Target
     from fact_clip.formats.annotations import Options
 
-
 COUNTS = ("frames", "segments", "gaps", "contested", "lost")
+Kind = Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "lmdb", "table"]
+Unit = Literal["seconds", "frames", "milliseconds"] | None
+
+_FEATURES = "Folder of NAME.npy, which give the labels their length."
+_BACKGROUND = "Class of frames without an annotation; unset: as the file says, or background."
+_TIER = "The tier, subject, attribute or control to read, if there are several."
+_UNIT = "csv: of start and stop, seconds or frames; table: of --time, seconds or milliseconds."
+_SOURCE_FPS = "Frames (table: rows) per second in the files; unset: as the features."
+_TIME = "table: the column that says when a row is, by name or number."
+_COLUMNS = 'table: the columns that are features, "a, b"; unset: all but the time.'
+_DECIMAL = "csv, table: the decimal mark of numbers; unset: a point."
+_SKIP = "csv: leave out rows that cannot be read, with a warning each."
+_AXES = "npy: axes of the arrays, TD, DT or CTD (C: crops, averaged); unset: TD."
+_DTYPE = "npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."
 
 
 def convert(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Annotation files, or feature files.")],
     *,
-    kind: Annotated[
-        Literal["eaf", "boris", "via", "label-studio", "csv", "vtt", "srt", "runs", "epic", "npy", "lmdb", "table"],
-        typer.Option("--from", help="Kind of the files (docs/formats.md); npy, lmdb and table are features."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the data set.", metavar="ROOT")],
-    fps: Annotated[float | None, typer.Option(help="Frames per second of the features.", min=1e-6, max=1e5)] = None,
-    features: Annotated[
-        Path | None, typer.Option(help="Folder of NAME.npy, which give the labels their length.")
-    ] = None,
-    layout: Annotated[
-        Literal["TD", "DT"] | None, typer.Option(help="Layout of these .npy files, time or channels first.")
-    ] = None,
-    background: Annotated[
-        str | None, typer.Option(help="Class of frames without an annotation; unset: as the file says, or background.")
-    ] = None,
-    mapping: Annotated[Path | None, typer.Option(help="mapping.txt with the classes and their numbers.")] = None,
-    tier: Annotated[
-        str | None, typer.Option(help="The tier, subject, attribute or control to read, if there are several.")
-    ] = None,
-    unit: Annotated[
-        Literal["seconds", "frames", "milliseconds"] | None,
-        typer.Option(help="csv: of start and stop, seconds or frames; table: of --time, seconds or milliseconds."),
-    ] = None,
-    source_fps: Annotated[
-        float | None,
-        typer.Option(help="Frames (table: rows) per second in the files; unset: as the features.", min=1e-6, max=1e5),
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(help="table: the column that says when a row is, by name or number.")
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help='table: the columns that are features, "a, b"; unset: all but the time.')
-    ] = None,
-    decimal: Annotated[
-        Literal[".", ","] | None, typer.Option(help="csv, table: the decimal mark of numbers; unset: a point.")
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="csv: leave out rows that cannot be read, with a warning each.")
-    ] = False,
-    verbs: Annotated[Path | None, typer.Option(help="epic: file of the verb classes.")] = None,
-    nouns: Annotated[Path | None, typer.Option(help="epic: file of the noun classes.")] = None,
-    axes: Annotated[
-        str | None, typer.Option(help="npy: axes of the arrays, TD, DT or CTD (C: crops, averaged); unset: TD.")
-    ] = None,
-    dtype: Annotated[
-        Literal["float16", "float32"] | None,
-        typer.Option(help="npy, lmdb, table: type of the values; float16 takes half the space. Unset: as read."),
-    ] = None,
+    kind: Annotated[Kind, option("Kind of the files (docs/formats.md); npy, lmdb and table are features.", "--from")],
+    out: Annotated[Path, option("Folder of the data set.", metavar="ROOT")],
+    fps: Annotated[float | None, option("Frames per second of the features.", min=1e-6, max=1e5)] = None,
+    features: Annotated[Path | None, option(_FEATURES)] = None,
+    layout: Annotated[Layout, option("Layout of these .npy files, time or channels first.")] = None,
+    background: Annotated[str | None, option(_BACKGROUND)] = None,
+    mapping: Annotated[Path | None, option("mapping.txt with the classes and their numbers.")] = None,
+    tier: Annotated[str | None, option(_TIER)] = None,
+    unit: Annotated[Unit, option(_UNIT)] = None,
+    source_fps: Annotated[float | None, option(_SOURCE_FPS, min=1e-6, max=1e5)] = None,
+    time: Annotated[str | None, option(_TIME)] = None,
+    columns: Annotated[str | None, option(_COLUMNS)] = None,
+    decimal: Annotated[Literal[".", ","] | None, option(_DECIMAL)] = None,
+    skip_bad: Annotated[bool, option(_SKIP, "--skip-bad")] = False,
+    verbs: Annotated[Path | None, option("epic: file of the verb classes.")] = None,
+    nouns: Annotated[Path | None, option("epic: file of the noun classes.")] = None,
+    axes: Annotated[str | None, option(_AXES)] = None,
+    dtype: Annotated[Literal["float16", "float32"] | None, option(_DTYPE)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert annotations and features to the common layout.
@@ -124,21 +105,20 @@ OPTIONS_OF: dict[str, set[str]] = {
     "lmdb": {"dtype"},
     "table": {"fps", "unit", "source-fps", "time", "columns", "decimal", "dtype"},
 }
-# Kind -> the units of its times, and options that need another one.
+# Kind -> the units of its times.
 _UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
-_NEEDS = {**dict.fromkeys(OPTIONS_OF, ("layout", "features")), "table": ("unit", "time")}
 
 
 def _check_options(kind: str, options: set[str], unit: str | None) -> None:
     """Raise an InputError for an option that files of this kind do not have, or that lacks the one that it needs."""
-    for option in sorted(options - OPTIONS_OF[kind]):
-        kinds = ", ".join(name for name, readable in OPTIONS_OF.items() if option in readable)
-        raise InputError(CommandOption(f"--{option}"), f"--from {kind} does not read it, but {kinds}", "leave it out")
+    for name in sorted(options - OPTIONS_OF[kind]):
+        kinds = ", ".join(other for other, readable in OPTIONS_OF.items() if name in readable)
+        raise refuse(f"--{name}", f"--from {kind} does not read it, but {kinds}", "leave it out")
     if unit is not None and unit not in _UNITS[kind]:
-        raise InputError(CommandOption("--unit"), f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
-    option, needed = _NEEDS[kind]
-    if option in options and needed not in options:
-        raise InputError(CommandOption(f"--{option}"), f"it needs --{needed}", f"give --{needed} too")
+        raise refuse("--unit", f"{unit} with --from {kind}", f"use {' or '.join(_UNITS[kind])}")
+    name, needed = ("unit", "time") if kind == "table" else ("layout", "features")
+    if name in options and needed not in options:
+        raise refuse(f"--{name}", f"it needs --{needed}", f"give --{needed} too")
 
 
 def _convert_annotations(
@@ -149,32 +129,22 @@ def _convert_annotations(
     from fact_clip.datasets.convert import convert_annotations
 
     if target.features is not None and target.features.is_file():
-        raise InputError(CommandOption("--features"), f"{target.features} is a file", "give a folder of NAME.npy")
+        raise refuse("--features", f"{target.features} is a file", "give a folder of NAME.npy")
     videos = convert_annotations(files, kind, out, target, options)
-    counts = {
-        name: (
-            len(frames.labels),
-            len(Segmentation.from_frames(frames.labels)),
-            frames.gaps,
-            frames.contested,
-            frames.lost,
-        )
-        for name, frames in videos.items()
-    }
-    total = [sum(column) for column in zip(*counts.values(), strict=True)]
-    if as_json:
-        rows_by_video = {name: dict(zip(COUNTS, row, strict=True)) for name, row in counts.items()}
-        print(json.dumps({"videos": rows_by_video, "total": dict(zip(COUNTS, total, strict=True))}))
-    else:
-        rows = [[name, *map(str, row)] for name, row in [*counts.items(), ("total", total)]]
-        print(table(["video", *COUNTS], rows, right=range(1, 6)))
-    _, _, gaps, contested, lost = total
+    counts = dict[str, dict[str, int]]()
+    for name, frames in videos.items():
+        values = (len(frames.labels), len(Segmentation.from_frames(frames.labels)), frames.gaps, frames.contested)
+        counts[name] = dict(zip(COUNTS, (*values, frames.lost), strict=True))
+    total = {key: sum(row[key] for row in counts.values()) for key in COUNTS}
+    rows = [[name, *map(str, row.values())] for name, row in [*counts.items(), ("total", total)]]
+    print_result({"videos": counts, "total": total}, table(["video", *COUNTS], rows, right=range(1, 6)), as_json)
+    _, _, gaps, contested, lost = total.values()
     background = dict.fromkeys(frames.background for frames in videos.values() if frames.gaps)
     notes = [f"{gaps} frames of no segment are {', '.join(map(repr, background))}"] if gaps else []
     notes += [f"{contested} frames where segments overlap went to the one that started last"] if contested else []
     notes += [f"{lost} segments without a frame of their own are left out"] if lost else []
     text = "; ".join(notes or ["no gaps, no overlaps"])
-    print(f"written: {len(videos)} videos in {printable(str(out))}; {text}", file=sys.stderr)
+    note(f"written: {len(videos)} videos in {printable(str(out))}; {text}")
 
 
 def _convert_features(
@@ -185,8 +155,8 @@ def _convert_features(
 
     shapes = convert_features(files, kind, out, axes or "TD", dtype)
     rows = [[name, str(n_frames), str(width)] for name, (n_frames, width) in shapes.items()]
-    print(json.dumps(shapes) if as_json else table(["video", "frames", "columns"], rows, right=(1, 2)))
-    print(f"written: {len(shapes)} files in {printable(str(out / 'features'))}", file=sys.stderr)
+    print_result(shapes, table(["video", "frames", "columns"], rows, right=(1, 2)), as_json)
+    note(f"written: {len(shapes)} files in {printable(str(out / 'features'))}")
 
 
 ROWS_PER_FRAME, ROWS_OF_ONE_FRAME = 500, 20
@@ -200,16 +170,14 @@ def _convert_tables(files: list[Path], out: Path, sampling: Sampling, dtype: Fea
     videos = {name: asdict(counts) for name, counts in convert_tables(files, out, sampling, dtype).items()}
     keys = ("rows", "frames", "columns", "interpolated")
     cells = [[name, *(str(counts[key]) for key in keys)] for name, counts in videos.items()]
-    print(json.dumps(videos) if as_json else table(["video", *keys], cells, right=range(1, 5)))
-    rows, frames, interpolated = (
-        sum(counts[key] for counts in videos.values()) for key in ("rows", "frames", "interpolated")
-    )
-    note = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""
+    print_result(videos, table(["video", *keys], cells, right=range(1, 5)), as_json)
+    rows, frames, _, interpolated = (sum(counts[key] for counts in videos.values()) for key in keys)
+    text = f"; {interpolated} frames without a row lie on the line between their neighbours" if interpolated else ""
     if interpolated > frames / 2 and sampling.time is not None:
         unit = "milliseconds" if sampling.milliseconds else "seconds"
-        note += f", which are most; are times of {sampling.time!r} in {unit} (--unit)?"
+        text += f", which are most; are times of {sampling.time!r} in {unit} (--unit)?"
     most_rows = ROWS_OF_ONE_FRAME if frames == len(videos) else ROWS_PER_FRAME
     if sampling.milliseconds and rows > most_rows * frames:
-        note += f"; {rows / frames:.0f} rows for each frame: are times of {sampling.time!r} in milliseconds (--unit)?"
+        text += f"; {rows / frames:.0f} rows for each frame: are times of {sampling.time!r} in milliseconds (--unit)?"
     rate = "as the rows are" if sampling.fps is None else f"{sampling.fps:g} frames per second"
-    print(f"written: {len(videos)} files in {printable(str(out / 'features'))}, {rate}{note}", file=sys.stderr)
+    note(f"written: {len(videos)} files in {printable(str(out / 'features'))}, {rate}{text}")

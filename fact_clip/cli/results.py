@@ -1,20 +1,25 @@
-"""The folder that `fact-clip segment` writes to: what is done already, and under which name each result is saved."""
+"""What `segment` writes, prints and draws: files and their records, tables, timelines, names burned into a video."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fact_clip.cli.console import progress, table
 from fact_clip.core.errors import InputError
+from fact_clip.core.messages import is_name, printable
 from fact_clip.core.paths import file_name, inside, whole_file
 
 if TYPE_CHECKING:
     from fact_clip.core import Segmentation
+    from fact_clip.inference.segmenter import Segmenter
+
+logger = logging.getLogger(__name__)
 
 RECORDS = ".results"
 """The folder, inside the output folder, with a record for each result."""
@@ -29,6 +34,7 @@ class Task:
     done: bool
 
 
+@dataclass(frozen=True)
 class Results:
     """Results in a folder, each with a record of what it is the result of.
 
@@ -45,27 +51,14 @@ class Results:
         with_background: see `Segmentation.save`.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        suffixes: Sequence[str],
-        request: Mapping[str, Any],
-        *,
-        overwrite: bool,
-        with_background: bool,
-    ) -> None:
-        self.folder, self.suffixes, self.overwrite, self.with_background = folder, suffixes, overwrite, with_background
-        self._request = json.loads(json.dumps({**request, "with_background": with_background}))
+    folder: Path
+    suffixes: Sequence[str]
+    request: Mapping[str, Any]
+    overwrite: bool
+    with_background: bool
 
     def plan(self, inputs: Sequence[Path]) -> list[Task]:
-        """Return a task for each input. Its name is that of the input, or NAME-2, ... where another result has it.
-
-        An InputError if the folder cannot be written to; it is made with the first result.
-        """
-        existing = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            reason = "no permission" if existing.is_dir() else f"{existing} is a file"
-            raise InputError(self.folder, f"cannot be written ({reason})", "name another folder with --out")
+        """Return a task for each input. Its name is that of the input, or NAME-2, ... where another result has it."""
         stems, tasks = {source: file_name(source.stem) for source in inputs}, dict[str, Task]()
         for source, stem in stems.items():
             name, number = stem, 1
@@ -82,44 +75,39 @@ class Results:
     def _is_done(self, name: str, source: Path) -> bool | None:
         """Return whether the result for `source` is there under this name; None if something else is."""
         record = self._record(name)
-        is_same = record is not None and record["request"] == self._request_for(source)
-        written = record["suffixes"] if record is not None and is_same else []
-        others = [suffix for suffix in self.suffixes if suffix not in written and self._file(name, suffix).exists()]
-        if others or (record is not None and not is_same):
+        if record and record["request"] != self._request_for(source):
             return None
-        return is_same
+        written = record.get("suffixes", ())
+        if any((self.folder / f"{name}{suffix}").exists() for suffix in self.suffixes if suffix not in written):
+            return None
+        return bool(record)
 
-    def _record(self, name: str) -> dict[str, Any] | None:
-        from fact_clip.core.io import parse_json, read_text
-
-        path = self.folder / RECORDS / f"{name}.json"
+    def _record(self, name: str, line: int = 0) -> dict[str, Any]:
+        """Return the first or second line of a record; {} where there is none."""
         try:
-            record = parse_json(read_text(path).partition("\n")[0], path, "a record of this command")
-        except InputError:
-            return None
-        return record if isinstance(record, dict) and {"request", "suffixes"} <= record.keys() else None
+            lines = (self.folder / RECORDS / f"{name}.json").read_text(encoding="utf-8").split("\n")
+            record = json.loads(lines[line])
+        except (OSError, ValueError, IndexError):
+            return {}
+        return record if isinstance(record, dict) and (line or {"request", "suffixes"} <= record.keys()) else {}
 
-    def _request_for(self, source: Path) -> dict[str, Any]:
+    def _request_for(self, source: Path) -> Any:
         try:
             status = source.stat()
+            entry = {"path": str(source.resolve()), "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
         except OSError:  # reported where the input is read
-            return {**self._request, "input": None}
-        identity = {"path": str(source.resolve()), "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-        return {**self._request, "input": identity}
-
-    def _file(self, name: str, suffix: str) -> Path:
-        return self.folder / f"{name}{suffix}"
+            entry = None
+        request = {**self.request, "with_background": self.with_background, "input": entry}
+        return json.loads(json.dumps(request))  # as it is read
 
     def read(self, task: Task) -> Segmentation:
         """Return the result of a task that is done."""
-        from fact_clip.core.io import parse_json, read_text
         from fact_clip.formats.json_file import from_dict
 
         path = self.folder / RECORDS / f"{task.name}.json"
-        tree = parse_json(read_text(path).partition("\n")[2], path, "a record of this command")
-        if not isinstance(tree, dict):
+        if not (record := self._record(task.name, 1)):
             raise InputError(path, "not a record of this command", "use --overwrite")
-        return from_dict(path, tree)
+        return from_dict(path, record)
 
     def write(self, task: Task, segmentation: Segmentation) -> tuple[list[Path], InputError | None]:
         """Write the record of a task that is not done, and the files of any task that are not there.
@@ -130,38 +118,110 @@ class Results:
         from fact_clip.formats.json_file import as_dict
 
         files = {suffix: inside(self.folder, f"{task.name}{suffix}") for suffix in self.suffixes}
-        record = self._record(task.name) if task.done else None
-        suffixes = sorted({*self.suffixes, *(record["suffixes"] if record else [])})
+        record = self._record(task.name) if task.done else {}
+        suffixes = sorted({*self.suffixes, *record.get("suffixes", ())})
         if not task.done:  # a batch that is cut off now must not leave files of another result beside this record
             for path in files.values():
                 path.unlink(missing_ok=True)
-        if record is None or suffixes != record["suffixes"]:
+        if suffixes != record.get("suffixes"):
             record = {"request": self._request_for(task.source), "suffixes": suffixes}
             with whole_file(inside(self.folder, RECORDS, f"{task.name}.json")) as path:
                 lines = (json.dumps(value) + "\n" for value in (record, as_dict(segmentation)))
                 path.write_text("".join(lines), encoding="utf-8")
         written, errors = list[Path](), list[InputError]()
         for suffix, path in files.items():
-            if path.exists():
-                continue
-            try:
-                # the ending alone would let a name like x.boris decide
-                written.append(save(segmentation, path, with_background=self.with_background, kind=suffix))
-            except InputError as error:
-                errors.append(error)
+            if not path.exists():
+                try:
+                    # the ending alone would let a name like x.boris decide
+                    written.append(save(segmentation, path, with_background=self.with_background, kind=suffix))
+                except InputError as error:
+                    errors.append(error)
         return written, next(iter(errors), None)
 
 
 def fingerprint(run: Path) -> str:
     """Return the SHA-256 of what decides the results of a run: its weights, settings, classes and calibrations."""
     digest = hashlib.sha256()
-    names = ("config.yaml", "vocabulary.json", "run.json", "features.safetensors", "model.safetensors")
-    for path in sorted(
-        path
-        for name in (*names, "calibration.json", "confidence.json")
-        for path in (run / name, *run.glob(f"members/*/{name}"))
-    ):
+    names = ["config.yaml", "vocabulary.json", "run.json", "features.safetensors", "model.safetensors"]
+    names += ["calibration.json", "confidence.json"]
+    for path in sorted(path for name in names for path in (run / name, *run.glob(f"members/*/{name}"))):
         if path.is_file():
             with path.open("rb") as file:
                 digest.update(f"{path.relative_to(run)} ".encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+# --- what is shown --------------------------------------------------------------------------------------------------
+
+
+def segment_table(segmentation: Segmentation) -> str:
+    """Return start, stop, seconds, action and confidence of each segment as text; new words of an action beside it."""
+    words, rows = dict[str, list[str]](), list[list[str]]()
+    for word in segmentation.new_words:
+        words.setdefault(word.action, []).append(f"{'far from training' if word.far else 'new'}: {word.word}")
+    for segment in segmentation:
+        start, stop = (segmentation.seconds(frame) for frame in (segment.start, segment.stop))
+        span = "" if start is None or stop is None else f"{start:.2f} - {stop:.2f}"
+        confidence = "" if segment.confidence is None else f"{segment.confidence:.2f}"
+        cells = [str(segment.start), str(segment.stop), span, segment.label, confidence]
+        rows.append([*cells, ", ".join(words.get(segment.label, []))])
+    header = ["start", "stop", "seconds", "action", "confidence", "words"]
+    if not any(row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return table(header, rows, right=(0, 1, 2, 4))
+
+
+def titled_table(path: Path, segmentation: Segmentation) -> str:
+    """Return `segment_table` under the name of the input."""
+    rate = "" if segmentation.fps is None else f" at {segmentation.fps:g} frames a second"
+    return f"{printable(str(path))}: {segmentation.n_frames} frames{rate}\n{segment_table(segmentation)}"
+
+
+def read_truths(inputs: Sequence[Path], model: Segmenter) -> dict[Path, Segmentation]:
+    """Read labels of inputs that lie in a data set of the common layout, which may be another than that of the run."""
+    from fact_clip.core import Segmentation
+    from fact_clip.datasets.layout import UNLABELLED, read_lines
+
+    truths = dict[Path, Segmentation]()
+    for path in inputs:
+        file = path.parent.parent / "groundTruth" / f"{path.stem}.txt"
+        if file.is_file():
+            labels = read_lines(file, "a label file, one class name per line")
+            if not all(map(is_name, labels)):
+                raise InputError(file, "lines that are no names", "give one class name per frame")
+            labels = [UNLABELLED if name in model.scorer.unlabelled else name for name in labels]
+            truths[path] = Segmentation.from_frames(labels, model.scorer.fps)
+    return truths
+
+
+def draw_timelines(
+    segmented: Mapping[Path, Segmentation], truths: Mapping[Path, Segmentation], model: Segmenter, plot: Path
+) -> Path:
+    """Draw timelines of all inputs, each below its true labels where there are some."""
+    from fact_clip.datasets.layout import UNLABELLED
+    from fact_clip.report import save_timeline
+
+    rows: dict[str, Segmentation] = {}
+    for path, prediction in segmented.items():
+        prefix = f"{path.stem} " if len(segmented) > 1 else ""
+        if (truth := truths.get(path)) is not None:
+            same = truth.n_frames == prediction.n_frames
+            if not same:
+                logger.warning("%s: %d labels, and %d frames", path, truth.n_frames, prediction.n_frames)
+            rows[f"{prefix}truth"] = replace(truth, times=prediction.times) if same else truth
+        rows[f"{prefix}prediction"] = prediction
+    title = next(iter(segmented)).stem if len(segmented) == 1 else ""
+    return save_timeline(rows, plot, background=(*model.vocabulary.background, UNLABELLED), title=title)
+
+
+def burn_in(segmented: Mapping[Path, Segmentation], model: Segmenter, overlay: Path, keep_going: bool) -> Path:
+    """Burn the segments of the one video into it, in the colours of the timeline."""
+    from fact_clip.report.colours import palette
+    from fact_clip.video.overlay import overlay as write
+
+    ((video, segmentation),) = segmented.items()
+    actions = [name for name in dict.fromkeys(segmentation.transcript) if name not in model.vocabulary.background]
+    colours = dict(zip(actions, palette(len(actions)), strict=True))
+    with progress("overlay") as report:
+        write(video, segmentation, overlay, colours, keep_going=keep_going, progress=report)
+    return overlay

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,25 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from fact_clip.cli.console import AsJson, Device, KeepGoing, Precision, TrustEncoder, bars, names, with_decode_options
+from fact_clip.cli.console import InterruptedCommandError, bars, note
 from fact_clip.cli.extract import collect
-from fact_clip.cli.model import (
-    Actions,
-    ActionsFile,
-    Encoder,
-    Rate,
-    TrainingFreeFlag,
-    Window,
-    Wording,
-    check_one_model,
-    given_actions,
-    open_model,
-)
-from fact_clip.cli.results import Results, Task, fingerprint
-from fact_clip.cli.show import burn_in, draw_timelines, read_truths, titled_table
-from fact_clip.cli.signals import InterruptedCommandError
+from fact_clip.cli.options import AsJson, ModelOptions, TrustEncoder, names, option, refuse, with_options
+from fact_clip.cli.results import Results, Task, burn_in, draw_timelines, fingerprint, read_truths, titled_table
 from fact_clip.core.decode_settings import DecodeSettings
-from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.errors import InputError
 from fact_clip.core.messages import is_name, printable
 from fact_clip.core.paths import check_place, file_name, inside, same_place
 
@@ -39,49 +25,28 @@ if TYPE_CHECKING:
     from fact_clip.core.distributed import Processes
     from fact_clip.inference.segmenter import Segmenter
 
-MoreActions = Annotated[str | None, typer.Option(help="The classes of the run and these names beside them.")]
-Smoothing = Annotated[float, typer.Option(help="Training-free: seconds over which similarities are averaged.")]
-Media = Annotated[
-    str | None,
-    typer.Option(help='What files call the video, "https://host/{name}" for Label Studio. Default: its path.'),
-]
-WithBackground = Annotated[
-    bool, typer.Option("--with-background", help="Keep background in files that leave it out (docs/formats.md).")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do all inputs anew, and replace what is there.")]
+_INPUT = "Feature files (.npy), videos, folders of either, or - for a list on stdin."
+_MORE = "The classes of the run and these names beside them."
+_MEDIA = 'What files call the video, "https://host/{name}" for Label Studio. Default: its path.'
+_BACKGROUND = "Keep background in files that leave it out (docs/formats.md)."
 
 
-@with_decode_options
+@with_options
 def segment(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT", help="Feature files (.npy), videos, folders of either, or - for a list on stdin."
-        ),
-    ],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help=_INPUT)],
     *,
-    run: Annotated[Path | None, typer.Option(help="Run folder of a trained model.")] = None,
-    training_free: TrainingFreeFlag = False,
-    actions: Actions = None,
-    more_actions: MoreActions = None,
-    actions_file: ActionsFile = None,
-    encoder: Encoder = None,
-    fps: Rate = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    prompts: Wording = "ensemble",
-    smoothing: Smoothing = 1.0,
+    options: ModelOptions,
+    more_actions: Annotated[str | None, option(_MORE)] = None,
+    smoothing: Annotated[float, option("Training-free: seconds over which similarities are averaged.")] = 1.0,
     settings: DecodeSettings,
-    window: Window = None,
-    media: Media = None,
-    keep_going: KeepGoing = False,
+    media: Annotated[str | None, option(_MEDIA)] = None,
     trust_encoder: TrustEncoder = False,
-    with_background: WithBackground = False,
-    overwrite: Overwrite = False,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: RUN/segments, or segments.")] = None,
-    formats: Annotated[str, typer.Option("--format", help="csv, json, eaf, boris, ...: docs/formats.md.")] = "csv,json",
-    plot: Annotated[Path | None, typer.Option(help="Timeline picture to write: .png, .svg or .pdf.")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="Video to write with names and timeline burned in.")] = None,
+    with_background: Annotated[bool, option(_BACKGROUND, "--with-background")] = False,
+    overwrite: Annotated[bool, option("Do all inputs anew, and replace what is there.", "--overwrite")] = False,
+    out: Annotated[Path | None, option("Folder to write to. Default: RUN/segments, or segments.")] = None,
+    formats: Annotated[str, option("csv, json, eaf, boris, ...: docs/formats.md.", "--format")] = "csv,json",
+    plot: Annotated[Path | None, option("Timeline picture to write: .png, .svg or .pdf.")] = None,
+    overlay: Annotated[Path | None, option("Video to write with names and timeline burned in.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Cut videos into actions.
@@ -99,40 +64,27 @@ def segment(
     """
     from fact_clip.core.distributed import Processes
     from fact_clip.formats import ending_of
+    from fact_clip.formats.json_file import as_dict
     from fact_clip.run import run_folder
 
-    check_one_model("segment", run, training_free)
+    options.check("segment")
     suffixes = [ending_of(name.strip(), "--format") for name in formats.split(",") if name.strip()]
     if not suffixes:
-        raise InputError(CommandOption("--format"), f"no format in {formats!r}", "give one or more, as csv,json")
-    chosen, more = given_actions(actions, actions_file), names(more_actions, "--more-actions") or []
+        raise refuse("--format", f"no format in {formats!r}", "give one or more, as csv,json")
+    chosen, more = options.names(), names(more_actions, "--more-actions") or []
     if chosen is not None and more:
         fix = "name all actions with --actions, or leave it out to have the classes of the run, too"
-        raise InputError(CommandOption("--more-actions"), "it goes with neither --actions nor --actions-file", fix)
-    processes = Processes(device)
+        raise refuse("--more-actions", "it goes with neither --actions nor --actions-file", fix)
+    processes = Processes(options.device)
     paths = processes.broadcast(lambda: collect(inputs, features=True))
     if media is not None:
         _check_media(media, paths, named=as_json or any(suffix not in _UNNAMED for suffix in suffixes))
-    folder = out or (inside(run_folder(run), "segments") if run else Path("segments"))
+    folder = out or (inside(run_folder(options.run), "segments") if options.run else Path("segments"))
     _check_outputs(folder, paths, suffixes, plot, overlay)
-    model, candidates = open_model(
-        run,
-        chosen,
-        settings,
-        more=more,
-        encoder=encoder,
-        fps=fps,
-        device=device,
-        precision=precision,
-        prompts=prompts,
-        smoothing=smoothing,
-        window=window,
-        keep_going=keep_going,
-        trust_encoder=trust_encoder,
-    )
-    more_facts = {"actions": candidates, "media": media, "fps": fps, "keep_going": keep_going}
-    request = _request(model, encoder, settings) | more_facts
-    results = Results(folder, suffixes, request, overwrite=overwrite, with_background=with_background)
+    model, candidates = options.open(chosen, settings, more=more, smoothing=smoothing, trust_encoder=trust_encoder)
+    request = _request(model, options.encoder, settings)
+    request |= {"actions": candidates, "media": media, "fps": options.fps, "keep_going": options.keep_going}
+    results = Results(folder, suffixes, request, overwrite, with_background)
     truths = {} if plot is None else processes.broadcast(lambda: read_truths(paths, model))
     outcomes = _segment_all(model, results, paths, candidates, settings, media, processes)
     if not processes.is_main:
@@ -144,14 +96,12 @@ def segment(
     if plot is not None and segmented:
         files.append(draw_timelines(segmented, truths, model, plot))
     if overlay is not None:
-        files.append(burn_in(segmented, model, overlay, keep_going))
+        files.append(burn_in(segmented, model, overlay, options.keep_going))
     if as_json:
-        from fact_clip.formats.json_file import as_dict
-
         print(json.dumps([{"input": str(path), **as_dict(result)} for path, result in segmented.items()], indent=2))
     elif segmented:
         print("\n\n".join(titled_table(path, result) for path, result in segmented.items()))
-    _report(outcomes, files, results.folder)
+    _report(outcomes, files, folder)
 
 
 def _request(model: Segmenter, encoder: str | None, settings: DecodeSettings) -> dict[str, Any]:
@@ -220,13 +170,16 @@ def _written(results: Results, task: Task, segmentation: Segmentation | None) ->
         return Outcome(task, segmentation, [], error)
 
 
+LISTED = 12
+"""Files that are named one by one; of more only the number is told."""
+
+
 def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) -> None:
     """Say on stderr what was written and what failed; exit code 1 if something did."""
     lines = []
     if files:
-        lines.append(
-            f"written: {', '.join(map(str, files)) if len(files) <= LISTED else f'{len(files)} files in {folder}'}"
-        )
+        listed = ", ".join(map(str, files)) if len(files) <= LISTED else f"{len(files)} files in {folder}"
+        lines.append(f"written: {listed}")
     if done := sum(outcome.task.done for outcome in outcomes):
         lines.append(f"already there: {done} of {len(outcomes)} in {folder}; --overwrite does them anew")
     tasks = [outcome.task for outcome in outcomes if not outcome.task.done]
@@ -238,14 +191,9 @@ def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) ->
     lines += [f"fact-clip: {error}" for error in errors]
     if errors:
         lines.append(f"fact-clip: {len(errors)} of {len(outcomes)} inputs failed")
-    for line in lines:
-        print(printable(line), file=sys.stderr)
+    note(*map(printable, lines))
     if errors:
         raise typer.Exit(1)
-
-
-LISTED = 12
-"""Files that are named one by one; of more only the number is told."""
 
 
 _UNNAMED = (".csv", ".txt", ".srt", ".audacity.txt")
@@ -257,27 +205,25 @@ def _check_media(media: str, inputs: Sequence[Path], named: bool) -> None:
     fix = "write {name} where the name of the file goes"
     if not named:
         fix = "leave it out, or add a --format that does, as json"
-        raise InputError(CommandOption("--media"), "no format of these names its video", fix)
-    if not is_name(media):
-        raise InputError(CommandOption("--media"), f"{media!r} is not an address of one line that can be printed")
-    if unknown := re.search(r"\{[^}]*\}?|\}", media.replace("{name}", "")):
-        raise InputError(CommandOption("--media"), f"{unknown[0]} in {media}", fix)
+        raise refuse("--media", "no format of these names its video", fix)
+    if not is_name(media) or re.search(r"[{}]", media.replace("{name}", "")):
+        raise refuse("--media", f"{media!r} is not an address", fix)
     if "{name}" not in media and len(inputs) > 1:
-        raise InputError(CommandOption("--media"), f"{media} for {len(inputs)} videos", fix)
+        raise refuse("--media", f"{media} for {len(inputs)} videos", fix)
 
 
 def _check_outputs(
     folder: Path, inputs: Sequence[Path], suffixes: Sequence[str], plot: Path | None, overlay: Path | None
 ) -> None:
-    """Refuse, before the work, what cannot be written or would replace the descriptions of feature files."""
+    """Refuse, before the work, what cannot be written or would replace files of a data set."""
     from fact_clip.video import overlay as burning
     from fact_clip.video.decode import SUFFIXES
 
+    check_place(folder / "results.csv")
     if ".json" in suffixes and any((folder / f"{file_name(path.stem)}.npy").is_file() for path in inputs):
-        problem = f"NAME.json describes the features in {folder}"
-        raise InputError(CommandOption("--out"), problem, "name another folder")
+        raise refuse("--out", f"NAME.json describes the features in {folder}", "name another folder")
     if folder.name == "groundTruth" and (folder.parent / "mapping.txt").is_file():
-        raise InputError(CommandOption("--out"), f"{folder} has the labels of a data set", "name another folder")
+        raise refuse("--out", f"{folder} has the labels of a data set", "name another folder")
     if plot is not None:
         from fact_clip.report import check_suffix
 
@@ -287,7 +233,6 @@ def _check_outputs(
     burning.check_suffix(overlay)
     check_place(overlay)
     if len(inputs) != 1 or inputs[0].suffix.lower() not in SUFFIXES:
-        problem = f"{len(inputs)} inputs" if len(inputs) != 1 else f"{inputs[0]} is not a video"
-        raise InputError(CommandOption("--overlay"), problem, "segment one video with it")
+        raise refuse("--overlay", f"{len(inputs)} inputs, or no video", "segment one video with it")
     if same_place(overlay, inputs[0]):
-        raise InputError(CommandOption("--overlay"), "the input itself", "name another file")
+        raise refuse("--overlay", "the input itself", "name another file")

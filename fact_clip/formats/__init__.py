@@ -16,7 +16,7 @@ from fact_clip.formats import boris, csv_file, elan, json_file, label_studio, pl
 from fact_clip.formats.annotations import Reader
 from fact_clip.formats.base import Gaps
 
-__all__ = ["FORMATS", "READERS", "Format", "ending_of", "load", "save"]
+__all__ = ["FORMATS", "READERS", "Format", "ending_of", "format_of", "load", "save"]
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ def save(
         InputError: the format is unknown, cannot hold a label, or lacks its seconds or library.
     """
     path = Path(path)
-    ending = FORMATS[_format_name(path)].ending if kind is None else ending_of(kind)
-    form = next(form for form in FORMATS.values() if form.ending == ending)
+    form = format_of(path if kind is None else ending_of(kind))
     if with_background and not form.every_frame:
         segmentation = replace(segmentation, background=())
     if segmentation.media is None and form.needs_media:
@@ -125,6 +124,11 @@ def load(path: str | Path, *, background: str | None = None, n_frames: int | Non
         fix = "name the background that was left out: load(path, background=...)" if background is None else ""
         raise InputError(path, f"{segmentation.n_frames} frames, but n_frames is {n_frames}", fix)
     return segmentation if background is None else replace(segmentation, background=(background,))
+
+
+def format_of(path: str | Path) -> Format:
+    """Return the format with the longest ending that a file's name has."""
+    return FORMATS[_format_name(Path(path))]
 
 
 def _format_name(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,53 +54,30 @@ def factor_confusions(
     return confusions
 
 
-@dataclass(frozen=True)
-class Cuts:
-    """How a video is cut, whatever the labels are.
+def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int]:
+    """Return how videos are cut, whatever the labels are; frames without a label are in no segment.
 
-    Attributes:
-        true, predicted: number of segments.
-        over: true segments that at least two predicted ones lie in, by at least half their length each.
-        under: predicted segments that at least two true ones lie in, in the same way.
-        once: true segments that exactly one predicted one lies in.
+    Returns:
+        "true", "predicted": number of segments; "over": true segments that at least two predicted ones lie in, by at
+        least half their length each; "under": predicted segments that at least two true ones lie in, in the same way;
+        "once": true segments that exactly one predicted one lies in.
     """
-
-    true: int
-    predicted: int
-    over: int
-    under: int
-    once: int
-
-    @classmethod
-    def of(cls, truth: Labels, prediction: Labels) -> Cuts:
-        """Those of a video, (T,) and (T,); frames without a label are left out of the segments, not of the video."""
-        true, guess = segments(truth), segments(prediction)
+    counts = dict.fromkeys(("true", "predicted", "over", "under", "once"), 0)
+    for pair in zip(truth, prediction, strict=True):
+        true, guess = (np.array(segments(labels)).reshape(-1, 3) for labels in pair)
         parts, joined = _inside(guess, true), _inside(true, guess)
-        return cls(len(true), len(guess), sum(n > 1 for n in parts), sum(n > 1 for n in joined), parts.count(1))
-
-    def __add__(self, other: Cuts) -> Cuts:
-        return Cuts(*(a + b for a, b in zip(self.numbers, other.numbers, strict=True)))
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """In the order of the attributes."""
-        return self.true, self.predicted, self.over, self.under, self.once
-
-
-def _inside(inner: Sequence[Run], outer: Sequence[Run]) -> list[int]:
-    """How many of the inner segments lie in each of the outer ones by at least half their length."""
-    counts, index = [0] * len(outer), 0
-    for start, stop, _ in inner:
-        while index < len(outer) and outer[index][1] <= start:
-            index += 1
-        at = index
-        while at < len(outer) and outer[at][0] < stop:
-            shared = min(stop, outer[at][1]) - max(start, outer[at][0])
-            if 2 * shared >= stop - start:
-                counts[at] += 1
-                break
-            at += 1
+        values = len(true), len(guess), (parts > 1).sum(), (joined > 1).sum(), (parts == 1).sum()
+        counts = {key: counts[key] + int(value) for key, value in zip(counts, values, strict=True)}
     return counts
+
+
+def _inside(inner: NDArray[np.int64], outer: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of the inner segments (N, 3) lie in each of the outer ones (M, 3) by at least half their length."""
+    start, stop = inner[:, 0, None], inner[:, 1, None]
+    shared = np.minimum(stop, outer[:, 1]) - np.maximum(start, outer[:, 0])  # (N, M)
+    lies = 2 * shared >= stop - start
+    first = lies.argmax(axis=1) if len(outer) else np.zeros(len(inner), dtype=np.int64)
+    return np.bincount(first[lies.any(axis=1)], minlength=len(outer))
 
 
 def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
@@ -123,12 +99,8 @@ def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
     for true, guess in zip(truth, prediction, strict=True):
         edges, guesses = (np.array([run[0] for run in segments(labels)[1:]]) for labels in (true, guess))
         if len(edges) and len(guesses):
-            after = np.searchsorted(guesses, edges)  # (edges,) place of the first predicted boundary that is not before
-            early, late = (
-                guesses[np.maximum(after - 1, 0)] - edges,
-                guesses[np.minimum(after, len(guesses) - 1)] - edges,
-            )
-            offsets += np.where(np.abs(early) <= np.abs(late), early, late).tolist()
+            away = guesses - edges[:, None]  # (edges, guesses)
+            offsets += away[np.arange(len(edges)), np.abs(away).argmin(axis=1)].tolist()
     scaled = np.sort(np.array(offsets, dtype=np.float64) / frames_of_unit)
     median, bias = (float(np.median(np.abs(scaled))), float(scaled.mean())) if len(scaled) else (None, None)
     return {"unit": unit, "tolerances": rows, "offsets": scaled.tolist(), "median": median, "bias": bias}
@@ -151,18 +123,13 @@ def step_of(times: NDArray[np.float64] | None) -> float | None:
 
 def histogram(offsets: Sequence[float], unit: str) -> list[tuple[str, int]]:
     """Offsets of boundaries by size and direction: ("early by more than 5 s", 3), ... in the bins of `TOLERANCES`."""
-    edges = TOLERANCES[unit]
-    values, rows = np.asarray(offsets, dtype=np.float64), []
-    bounds = [(low, high) for low, high in zip(edges, [*edges[1:], np.inf], strict=True)]
-    for word, signed in (("early", -values), ("late", values)):
-        counts = [(low, high, int(((signed > low) & (signed <= high)).sum())) for low, high in bounds]
-        named = [
-            (f"{word} by {low:g} to {high:g} {unit}" if high < np.inf else f"{word} by more than {low:g} {unit}", count)
-            for low, high, count in counts
-        ]
-        rows.append(named)
-    within = (f"within {edges[0]:g} {unit}", int((np.abs(values) <= edges[0]).sum()))
-    return [*reversed(rows[0]), within, *rows[1]]
+    edges, values = TOLERANCES[unit], np.asarray(offsets, dtype=np.float64)
+    rows = [(f"within {edges[0]:g} {unit}", int((np.abs(values) <= edges[0]).sum()))]
+    for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
+        early, late = (int(((side > low) & (side <= high)).sum()) for side in (-values, values))
+        size = f"by {low:g} to {high:g} {unit}" if high < np.inf else f"by more than {low:g} {unit}"
+        rows = [(f"early {size}", early), *rows, (f"late {size}", late)]
+    return rows
 
 
 def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any]]:
@@ -170,15 +137,14 @@ def least_certain(videos: Sequence[Video], most: int = 50) -> list[dict[str, Any
 
     "true" is the most frequent label of the frames of the segment (-1: none).
     """
-    segments_ = []
-    for number, video in enumerate(videos):
-        labels, shares = video.labels["prediction"], video.confidence["prediction"].astype(np.float64)
-        for index, (start, stop, label) in enumerate(runs(labels)):
-            segments_.append((float(shares[start:stop].mean()), number, index, start, stop, label))
+    candidates = [
+        (float(video.confidence["prediction"].astype(np.float64)[start:stop].mean()), number, index, start, stop, label)
+        for number, video in enumerate(videos)
+        for index, (start, stop, label) in enumerate(runs(video.labels["prediction"]))
+    ]
     rows: list[dict[str, Any]] = []
-    for confidence, number, index, start, stop, label in sorted(segments_)[:most]:
+    for confidence, number, index, start, stop, label in sorted(candidates)[:most]:
         names, counts = np.unique(videos[number].labels["truth"][start:stop], return_counts=True)
-        true = int(names[counts.argmax()])
-        rows.append({"video": number, "index": index, "start": start, "stop": stop, "label": label})
-        rows[-1] |= {"confidence": round(confidence, 3), "true": true}
+        row = {"video": number, "index": index, "start": start, "stop": stop, "label": label}
+        rows.append({**row, "confidence": round(confidence, 3), "true": int(names[counts.argmax()])})
     return rows

@@ -93,14 +93,6 @@ def umap_is_there() -> bool:
     return find_spec("umap") is not None
 
 
-def umap_points(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rows (N, D) laid out by UMAP with its standard settings and a fixed seed, (N, 2); needs umap-learn."""
-    from umap import UMAP
-
-    points: NDArray[np.float64] = UMAP(random_state=0).fit_transform(np.asarray(rows, dtype=np.float64))
-    return points
-
-
 def space(
     embedded: Space, vocabulary: Vocabulary, *, unseen: Collection[int] = (), title: str = "", umap: bool = False
 ) -> Figure:
@@ -112,48 +104,35 @@ def space(
     embedded = embedded.thinned()
     parts = [np.asarray(part, dtype=np.float64) for part in (embedded.rows, embedded.text) if part is not None]
     centred = np.concatenate([part - part.mean(axis=0) for part in parts])
-    points, shares = (umap_points(centred), None) if umap else principal_components(centred)
-    text = points[len(embedded.rows) :]
-    figure = _scatter(points[: len(embedded.rows)], embedded.labels, vocabulary, title)
-    axes = figure.axes[0]
-    looks = class_colours(vocabulary.names, vocabulary.background)
-    for label, (x, y) in enumerate(text.tolist()):
-        look: dict[str, Any] = {"marker": "*", "s": 130} if label in unseen else {"marker": "o", "s": 40}
-        colour = looks[vocabulary.names[label]]["colour"] or BACKGROUND
-        axes.scatter([x], [y], color=colour, edgecolors="black", linewidths=1.2, zorder=3, **look)
-    if len(text):
-        marks = [Line2D([], [], marker=mark, linestyle="", color="white", markeredgecolor="black") for mark in "o*"]
-        axes.legend(marks, ["text of a seen class", "text of an unseen class"], loc="best", fontsize=7)
-    _name_axes(figure, shares)
-    return figure
-
-
-def _name_axes(figure: Figure, shares: NDArray[np.float64] | None) -> None:
-    axes = figure.axes[0]
-    if shares is None:
-        axes.set(xlabel="UMAP 1", ylabel="UMAP 2")
-        return
-    axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
-    axes.set_ylabel(f"second ({shares[1]:.0%})")
-
-
-def _scatter(points: NDArray[np.float64], labels: NDArray[np.int64], vocabulary: Vocabulary, title: str) -> Figure:
-    """Points (N, 2) in the colours of their classes (N,), and a legend."""
-    there = [int(label) for label in np.unique(labels) if label >= 0]
-    looks = class_colours(vocabulary.names, vocabulary.background)
-    colour_of = {label: looks[vocabulary.names[label]]["colour"] for label in there}
-    colour = {label: value for label, value in colour_of.items() if value is not None}
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.add_subplot()
-    for label in sorted(there, key=lambda key: key in colour):
-        class_points = points[labels == label]
-        axes.scatter(class_points[:, 0], class_points[:, 1], s=6, color=colour.get(label, BACKGROUND), linewidths=0)
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-    handles = [Line2D([], [], marker="o", linestyle="", color=colour.get(label, BACKGROUND)) for label in there]
-    shown, columns = [vocabulary.names[label] for label in there], -(-len(there) // 40)
-    legend = figure.legend(handles, shown, loc="outside right upper", fontsize=7, frameon=False, ncols=columns)
+    if umap:
+        from umap import UMAP
+
+        points = UMAP(random_state=0).fit_transform(centred)
+        axes.set(xlabel="UMAP 1", ylabel="UMAP 2")
+    else:
+        points, shares = principal_components(centred)
+        axes.set_xlabel(f"first principal axis ({shares[0]:.0%} of the variance)")
+        axes.set_ylabel(f"second ({shares[1]:.0%})")
+    looks = class_colours(vocabulary.names, vocabulary.background)
+    colours = [looks[name]["colour"] or BACKGROUND for name in vocabulary.names]
+    shown = [int(label) for label in np.unique(embedded.labels) if label >= 0]
+    for label in sorted(shown, key=lambda label: vocabulary.names[label] not in vocabulary.background):
+        x, y = points[: len(embedded.rows)][embedded.labels == label].T
+        axes.scatter(x, y, s=6, color=colours[label], linewidths=0)
+    handles = [Line2D([], [], marker="o", linestyle="", color=colours[label]) for label in shown]
+    names, columns = [vocabulary.names[label] for label in shown], -(-len(shown) // 40)
+    legend = figure.legend(handles, names, loc="outside right upper", fontsize=7, frameon=False, ncols=columns)
     for text in legend.get_texts():
         text.set_parse_math(False)
+    for label, (x, y) in enumerate(points[len(embedded.rows) :].tolist()):
+        look: dict[str, Any] = {"marker": "*", "s": 130} if label in unseen else {"marker": "o", "s": 40}
+        axes.scatter([x], [y], color=colours[label], edgecolors="black", linewidths=1.2, zorder=3, **look)
+    if embedded.text is not None:
+        marks = [Line2D([], [], marker=mark, linestyle="", color="white", markeredgecolor="black") for mark in "o*"]
+        axes.legend(marks, ["text of a seen class", "text of an unseen class"], loc="best", fontsize=7)
     return figure
 
 

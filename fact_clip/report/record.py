@@ -121,17 +121,18 @@ def _video(
     name: str, arrays: Mapping[str, NDArray[Any]], frames: slice, times: NDArray[np.float64] | None, n_classes: int
 ) -> Video:
     """A video from the arrays of all; a ValueError where they do not fit."""
-    length = frames.stop - frames.start
     labels = {row: arrays[row][frames].astype(np.int64) for row in ROWS}
     if (labels["tokens"] < 0).all():
         del labels["tokens"]
-    for row, values in labels.items():
-        least = -1 if row == "truth" else 0
-        if values.shape != (length,) or values.min() < least or values.max() >= n_classes:
-            raise ValueError(f"{row} of {name} is not {length} classes from {least} to {n_classes - 1}")
     shares = {row: arrays[f"{row}_confidence"][frames] for row in labels if row != "truth"}
-    if any(values.shape != (length,) or not np.isfinite(values).all() for values in shares.values()):
-        raise ValueError(f"{name} has confidences that are too few or not finite")
-    if times is not None and (times.shape != (length + 1,) or not (np.diff(times) > 0).all() or times[0] < 0):
+    if any(values.shape != (frames.stop - frames.start,) for values in (*labels.values(), *shares.values())):
+        raise ValueError(f"{name} has rows of other lengths")
+    if any(values.min() < -(row == "truth") or values.max() >= n_classes for row, values in labels.items()):
+        raise ValueError(f"{name} has labels that are no classes")
+    if not all(np.isfinite(values).all() for values in shares.values()):
+        raise ValueError(f"{name} has confidences that are not finite")
+    if times is not None and (
+        times.shape != (len(labels["truth"]) + 1,) or times[0] < 0 or (np.diff(times) <= 0).any()
+    ):
         raise ValueError(f"{name} has times that do not rise")
     return Video(name, labels, shares, times)

@@ -1,14 +1,17 @@
-"""The data of a report: everything about one or more evaluated runs that the page shows, as compact JSON."""
+"""The report: one HTML file that needs neither the network nor anything beside it, and its data as compact JSON."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,13 @@ from fact_clip import metrics
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.io import parse_value, read_mapping
 from fact_clip.core.messages import listed
+from fact_clip.core.paths import whole_file
 from fact_clip.report import analysis
 from fact_clip.report.colours import class_colours
 from fact_clip.report.record import ROWS, Record, Video
 from fact_clip.run import Run, run_folder
 
+FOLDER = Path(__file__).parent
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _EVALUATE = "run fact-clip evaluate again"
@@ -74,26 +79,23 @@ def evaluations(folders: Sequence[Path], stem: str = "evaluation") -> list[Path]
     """The run folders of some folders: the folder of a sweep stands for its runs."""
     run_folders: list[Path] = []
     for folder in map(run_folder, folders):
-        path = folder / f"{stem}.json"
-        if (folder / "run.json").is_file() or not path.is_file():
-            run_folders.append(folder)
-            continue
-        result = read_mapping(path, "the result of a sweep")
-        if not isinstance(result.get("runs"), dict):
-            raise InputError(path, "no runs")
-        run_folders += [folder / name for name in result["runs"]]
+        sweep = sweep_of(folder, stem)
+        run_folders += [folder] if sweep is None else [folder / name for name in sweep["runs"]]
     twice = next((folder for index, folder in enumerate(run_folders) if folder in run_folders[:index]), None)
     if twice is not None:
         raise InputError(twice, "given twice")
     return run_folders
 
 
-def sweep_of(folder: Path) -> dict[str, Any] | None:
+def sweep_of(folder: Path, stem: str = "evaluation") -> dict[str, Any] | None:
     """The result of a sweep in its folder; None for the folder of a run."""
-    path = folder / "evaluation.json"
+    path = folder / f"{stem}.json"
     if (folder / "run.json").is_file() or not path.is_file():
         return None
-    return read_mapping(path, "the result of a sweep")
+    result = read_mapping(path, "the result of a sweep")
+    if not isinstance(result.get("runs"), dict):
+        raise InputError(path, "no runs")
+    return result
 
 
 def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
@@ -124,6 +126,26 @@ def _titles(paths: Sequence[str]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
 
 
+def save_report(runs_: Sequence[Evaluated], path: str | Path, *, sweeps: Sequence[Mapping[str, Any]] = ()) -> Path:
+    """Write the report of one or more evaluated runs (of `read`), side by side, and give back its path."""
+    title = f"Report of {', '.join(evaluated.title for evaluated in runs_)}"
+    with whole_file(Path(path)) as unfinished:
+        unfinished.write_text(page(summary(runs_, sweeps), title), encoding="utf-8")
+    return Path(path)
+
+
+def page(data: Mapping[str, Any], title: str) -> str:
+    """The HTML of a report from the data of `summary`."""
+    # "<" is escaped, so that no name ends the script element or opens a comment in it.
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    style, script = (
+        "\n".join((FOLDER / f"{name}.{kind}").read_text(encoding="utf-8") for name in ("timeline", "page"))
+        for kind in ("css", "js")
+    )
+    template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(title=escape(title), style=style, data=text, script=script)
+
+
 def summary(runs_: Sequence[Evaluated], sweeps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """What page.js reads, see there. Classes and videos of several runs are united by name."""
     names = list(dict.fromkeys(name for evaluated in runs_ for name in evaluated.record.vocabulary.names))
@@ -149,19 +171,16 @@ def _checked(evaluated: Evaluated, build: Callable[[Evaluated], dict[str, Any]])
 
 def _classes(names: Sequence[str], evaluations_: Sequence[Evaluated]) -> list[dict[str, Any]]:
     """Of each class: name, colour, number, group and factors; groups are those of the first run that has some."""
-    background = {name for evaluated in evaluations_ for name in evaluated.record.vocabulary.background}
-    groups = dict.fromkeys(background, "background")
+    vocabularies = [evaluated.record.vocabulary for evaluated in evaluations_]
+    background = {name for vocabulary in vocabularies for name in vocabulary.background}
+    groups, factors = dict.fromkeys(background, "background"), dict[str, tuple[str | None, ...]]()
     for evaluated in evaluations_:
-        zero = evaluated.result.get("zero_shot", {})
-        for group, key in (("unseen", "unseen"), ("validation-unseen", "validation_unseen"), ("seen", "seen")):
-            for name in zero.get(key, ()):
-                groups.setdefault(name, group)
-    factors = {
-        name: entry
-        for evaluated in evaluations_
-        if len(evaluated.record.vocabulary.slots) > 1
-        for name, entry in zip(evaluated.record.vocabulary.names, evaluated.record.vocabulary.factors, strict=True)
-    }
+        for key in ("unseen", "validation_unseen", "seen"):
+            for name in evaluated.result.get("zero_shot", {}).get(key, ()):
+                groups.setdefault(name, key.replace("_", "-"))
+    for vocabulary in vocabularies:
+        if len(vocabulary.slots) > 1:
+            factors |= dict(zip(vocabulary.names, vocabulary.factors, strict=True))
     looks = class_colours(names, background)
     return [
         {"name": name, "colour": looks[name]["colour"], "number": looks[name]["number"], "group": groups.get(name, "")}
@@ -187,7 +206,9 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
         row["video"] = of_video[row["video"]]
     edges = analysis.boundaries(record.videos)
     edges["histogram"] = analysis.histogram(edges.pop("offsets"), edges["unit"])
-    cuts = sum((analysis.Cuts.of(*pair) for pair in zip(truth, prediction, strict=True)), analysis.Cuts(0, 0, 0, 0, 0))
+    facts = read_mapping(evaluated.run.path / "run.json", "a run folder")
+    keys = (("fact-clip", "fact_clip"), ("torch", "torch"), ("commit", "commit"))
+    versions = {f"trained by {name}": str(facts[key]) for name, key in keys if facts.get(key)}
     training = {name: int(count) for name, count in zip(record.vocabulary.names, record.training_frames, strict=True)}
     rows = [
         {**row, "class": index[row["name"]], "training": training[row["name"]]} for row in evaluated.result["per_class"]
@@ -199,10 +220,7 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
         "seed": config.train.seed,
         "members": config.train.members,
         "data": config.data.name,
-        "versions": {
-            **_trained_with(evaluated.run.path),
-            **{f"evaluated by {k}": v for k, v in record.versions.items()},
-        },
+        "versions": versions | {f"evaluated by {name}": text for name, text in record.versions.items()},
         "config": config.to_yaml(),
         "numbers": numbers(evaluated.result),
         "result": {key: evaluated.result[key] for key in evaluated.result if key not in ("per_class", "run", "videos")},
@@ -210,7 +228,7 @@ def _run(evaluated: Evaluated, index: Mapping[str, int], videos: Sequence[str]) 
         "confusion": cells,
         "factors": analysis.factor_confusions(record.vocabulary, truth, prediction),
         "boundaries": edges,
-        "cuts": dict(zip(("true", "predicted", "over", "under", "once"), cuts.numbers, strict=True)),
+        "cuts": analysis.cuts(truth, prediction),
         "uncertain": uncertain,
         "unseen": unseen_errors(evaluated.result, record.vocabulary, truth, prediction),
     }
@@ -249,12 +267,6 @@ def numbers(result: Mapping[str, Any]) -> list[tuple[str, float, str]]:
         if reliability is not None:
             rows.append((f"calibration error, {key}", float(reliability["ece"]), note))
     return rows
-
-
-def _trained_with(folder: Path) -> dict[str, str]:
-    facts = read_mapping(folder / "run.json", "a run folder")
-    keys = (("fact-clip", "fact_clip"), ("torch", "torch"), ("commit", "commit"))
-    return {f"trained by {name}": str(facts[key]) for name, key in keys if facts.get(key)}
 
 
 def unseen_errors(
@@ -310,18 +322,15 @@ def _video(name: str, evaluations_: Sequence[Evaluated], index: Mapping[str, int
         entry.setdefault("times", _times(video.times))
         entry.setdefault("truth", packed_rows(_placed(video.labels["truth"], index_of)))
         if len(video) != entry["frames"]:
-            found_frames = f"{len(video)} frames of {name}"
-            raise InputError(
-                evaluated.run.path, f"{found_frames}, not {entry['frames']}, as in {evaluations_[0].run.path}"
-            )
+            problem = f"{len(video)} frames of {name}, not {entry['frames']}, as in {evaluations_[0].run.path}"
+            raise InputError(evaluated.run.path, problem)
         rows = {
             row[0]: packed_rows(_placed(video.labels[row], index_of), video.confidence[row])
             for row in ROWS[1:]
             if row in video.labels
         }
-        own_figures = _checked(evaluated, partial(video_figures, video))
-        figures = [round(own_figures[key], 1) for key in _FIGURES]
-        entry["runs"].append({**rows, "figures": figures})
+        figures = _checked(evaluated, partial(video_figures, video))
+        entry["runs"].append({**rows, "figures": [round(figures[key], 1) for key in _FIGURES]})
     return entry
 
 

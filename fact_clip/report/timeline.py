@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,9 +12,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
-from fact_clip.core import InputError, Segment, Segmentation
+from fact_clip.core import InputError, Segmentation
 from fact_clip.core.arguments import names_of, number_of, path_of, table_of
 from fact_clip.core.paths import check_place, whole_file
 from fact_clip.report.colours import BACKGROUND, palette
@@ -96,45 +93,51 @@ def timeline(
     figure = Figure(figsize=(_WIDTH, 4.0))
     FigureCanvasAgg(figure)  # what measures text
     axes = figure.add_axes((0, 0, 1, 1))
-    _draw_rows(axes, rows, colour_of)
+    in_seconds = all(row.seconds(0) is not None for row in rows.values())
+    spans = _spans(rows, in_seconds)
+    _draw_rows(axes, rows, spans, colour_of)
+    axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
     if title:
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     legend = _legend(figure, entries)
     _arrange(figure, axes, legend, len(rows), bool(title))
-    _write_numbers(axes, rows, number_of, colour_of)
+    inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
+    for index, row in enumerate(spans):
+        for left, width, label in row:
+            if width * inches >= _NARROWEST and label in number_of:
+                middle, ink = left + width / 2, _ink(colour_of[label])
+                axes.text(middle, index, str(number_of[label]), size=7, color=ink, ha="center", va="center")
     return figure
 
 
-def _in_seconds(rows: Mapping[str, Segmentation]) -> bool:
-    return all(row.seconds(0) is not None for row in rows.values())
+Spans = list[tuple[float, float, str]]
+"""Left end and width of the bar of each segment, and its label."""
 
 
-def _place(row: Segmentation, frame: int, in_seconds: bool) -> float:
-    """Where a frame starts on the axis."""
-    seconds = row.seconds(frame) if in_seconds else None
-    return frame if seconds is None else seconds
+def _spans(rows: Mapping[str, Segmentation], in_seconds: bool) -> list[Spans]:
+    def edge(row: Segmentation, frame: int) -> float:
+        seconds = row.seconds(frame) if in_seconds else None
+        return frame if seconds is None else seconds
+
+    spans = []
+    for row in rows.values():
+        edges = [(edge(row, segment.start), edge(row, segment.stop), segment.label) for segment in row]
+        spans.append([(left, right - left, label) for left, right, label in edges])
+    return spans
 
 
-def _span(row: Segmentation, segment: Segment, in_seconds: bool) -> tuple[float, float]:
-    """Left end and width of a segment's bar."""
-    left = _place(row, segment.start, in_seconds)
-    return left, _place(row, segment.stop, in_seconds) - left
-
-
-def _draw_rows(axes: Axes, rows: Mapping[str, Segmentation], colour_of: Mapping[str, str]) -> None:
-    in_seconds = _in_seconds(rows)
-    for index, row in enumerate(rows.values()):
-        bars = [_span(row, segment, in_seconds) for segment in row]
-        colours = [colour_of.get(segment.label, BACKGROUND) for segment in row]
+def _draw_rows(axes: Axes, names: Collection[str], rows: list[Spans], colour_of: Mapping[str, str]) -> None:
+    for index, spans in enumerate(rows):
+        colours = [colour_of.get(label, BACKGROUND) for *_, label in spans]
         # no edges and no smoothing: a hairline between two segments would hide one-frame segments
+        bars = [(left, width) for left, width, _ in spans]
         axes.broken_barh(bars, (index - 0.4, 0.8), facecolors=colours, linewidth=0, antialiased=False)
-    axes.set_xlim(0, max(_place(row, row.n_frames, in_seconds) for row in rows.values()))
+    axes.set_xlim(0, max(spans[-1][0] + spans[-1][1] for spans in rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [_shortened(name, 30) for name in rows], parse_math=False)
+    axes.set_yticks(range(len(rows)), [_shortened(name, 30) for name in names], parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="both", labelsize=9)
     axes.spines[["top", "left", "right"]].set_visible(False)
-    axes.set_xlabel("time (s)" if in_seconds else "frame", fontsize=9)
 
 
 def _legend(figure: Figure, entries: list[tuple[str, str]]) -> Legend:
@@ -168,20 +171,6 @@ def _arrange(figure: Figure, axes: Axes, legend: Legend, n_rows: int, titled: bo
     legend.set_bbox_to_anchor((_MARGIN / _WIDTH, _MARGIN / height))
 
 
-def _write_numbers(
-    axes: Axes, rows: Mapping[str, Segmentation], number_of: Mapping[str, int], colour_of: Mapping[str, str]
-) -> None:
-    in_seconds = _in_seconds(rows)
-    inches = axes.get_position().width * _WIDTH / axes.get_xlim()[1]
-    for index, row in enumerate(rows.values()):
-        for segment in row:
-            left, width = _span(row, segment, in_seconds)
-            if width * inches >= _NARROWEST and segment.label in number_of:
-                middle = left + width / 2
-                ink = _ink(colour_of[segment.label])
-                axes.text(middle, index, str(number_of[segment.label]), size=7, color=ink, ha="center", va="center")
-
-
 def _ink(colour: str) -> str:
     red, green, blue = to_rgb(colour)
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
@@ -209,29 +198,20 @@ def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = No
     """
     if not curves:
         raise InputError("curve", "no seen-unseen curve")
-    lines = {name: _line(name, points) for name, points in curves.items()}
-    dot = {} if used is None else {key: number_of(used.get(key), f"used, {key}", _PERCENT, 0, 100) for key in "US"}
+    lines = {}
+    for name, points in curves.items():
+        lists = points if isinstance(points, Mapping) else {}
+        unseen = table_of(lists.get("unseen", ()), f"curve {name!r}, unseen", ("J",))
+        lines[name] = unseen, table_of(lists.get("seen", ()), f"curve {name!r}, seen", (len(unseen),))
+    dot = {} if used is None else {key: number_of(used.get(key), f"used, {key}", "percent", 0, 100) for key in "US"}
     figure = Figure(figsize=(5.0, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name, (unseen, seen) in lines.items():
-        axes.plot(unseen, seen, label=name)
+    for name, line in lines.items():
+        axes.plot(*line, label=name)
     if dot:
         axes.plot([dot["U"]], [dot["S"]], "o", color="black", label="gamma in use")
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="unseen class-mean accuracy, U (%)")
     axes.set_ylabel("seen class-mean accuracy, S (%)")
     axes.legend(loc="upper right")
     return figure
-
-
-_PERCENT = "percent, 0 to 100"
-
-
-def _line(name: str, points: Points) -> tuple[NDArray[Any], NDArray[Any]]:
-    """U and S of a curve, each (J,); an InputError for a list that lacks, of another length, or of other numbers."""
-    where = f"curve {name!r}"
-    if not isinstance(points, Mapping) or not {"unseen", "seen"} <= set(points):
-        raise InputError(where, f"{type(points).__name__} {reprlib.repr(points)}, not lists 'unseen' and 'seen'")
-    unseen = table_of(points["unseen"], f"{where}, unseen", ("J",))
-    seen = table_of(points["seen"], f"{where}, seen", (len(unseen),))
-    return unseen, seen

@@ -8,9 +8,9 @@ from pathlib import Path
 import uvicorn
 
 from fact_clip.app.engine import Engine
+from fact_clip.app.guard import Protocol
 from fact_clip.app.page import Options
 from fact_clip.app.project import Project
-from fact_clip.app.protocol import Protocol
 from fact_clip.app.server import make_app
 from fact_clip.app.training_set import TrainingSet
 from fact_clip.app.uploads import Limits

@@ -17,9 +17,9 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from fact_clip.app.engine import Engine
+from fact_clip.app.guard import Protocol
 from fact_clip.app.page import Options
 from fact_clip.app.project import Project
-from fact_clip.app.protocol import Protocol
 from fact_clip.app.server import make_app
 from fact_clip.app.training_set import adapt_command
 from fact_clip.app.uploads import Limits
@@ -178,7 +178,7 @@ def test_headers_must_come_soon(monkeypatch):
         await send({"type": "http.response.body", "body": b""})
 
     async def main():
-        monkeypatch.setattr("fact_clip.app.protocol.HEADER_SECONDS", 0.2)
+        monkeypatch.setattr("fact_clip.app.guard.HEADER_SECONDS", 0.2)
         server = uvicorn.Server(uvicorn.Config(answer, port=0, http=Protocol, lifespan="off", log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve([listening]))

@@ -12,7 +12,8 @@ from matplotlib.image import imread
 
 from fact_clip import training
 from fact_clip.cli import COMMANDS
-from fact_clip.cli.console import names, table
+from fact_clip.cli.console import table
+from fact_clip.cli.options import names
 from fact_clip.config import Config
 from fact_clip.formats import load
 

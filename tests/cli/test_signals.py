@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fact_clip.cli.console import answered
-from fact_clip.cli.signals import InterruptedCommandError, interruptible
+from fact_clip.cli.console import InterruptedCommandError, answered, interruptible
 
 pytestmark = pytest.mark.usefixtures("heard")
 
@@ -62,8 +61,8 @@ def test_an_ignored_signal_stays_ignored():
 def test_a_command_that_does_not_end_is_ended():
     code = """
 import os, signal, sys, time
-from fact_clip.cli import console, signals
-signals.PATIENCE = 0.2
+from fact_clip.cli import console
+console.PATIENCE = 0.2
 def stubborn():
     try:
         os.kill(os.getpid(), signal.SIGTERM)

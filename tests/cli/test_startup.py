@@ -39,7 +39,7 @@ def test_the_help_of_a_command_loads_no_heavy_library(command):
 
 def test_help_loads_no_command():
     own = {name for name in loaded_by("--help") if name.split(".")[0] == "fact_clip"}
-    light = ("", ".cli", ".cli.console", ".cli.signals", ".core", ".core.errors", ".core.messages")
+    light = ("", ".cli", ".cli.console", ".core", ".core.errors", ".core.messages")
     assert own == {f"fact_clip{name}" for name in light}
 
 

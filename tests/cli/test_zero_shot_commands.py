@@ -11,7 +11,7 @@ import pytest
 
 from fact_clip import training
 from fact_clip.cli.evaluate import zero_shot_table
-from fact_clip.cli.segment import given_actions
+from fact_clip.cli.options import given_actions
 from fact_clip.config import Config
 
 from ..small import ZERO_SHOT

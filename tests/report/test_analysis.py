@@ -7,10 +7,10 @@ import pytest
 
 from fact_clip.core import Vocabulary
 from fact_clip.report.analysis import (
-    Cuts,
     boundaries,
     common_rate,
     confusion,
+    cuts,
     factor_confusions,
     histogram,
     least_certain,
@@ -62,15 +62,15 @@ def test_confusions_by_factor():
 @pytest.mark.parametrize(
     ("truth", "prediction", "expected"),
     [
-        ("000111", "000111", Cuts(2, 2, 0, 0, 2)),
-        ("000000", "010101", Cuts(1, 6, 1, 0, 0)),  # six predicted segments in one true one
-        ("010101", "000000", Cuts(6, 1, 0, 1, 0)),  # and the reverse: the predicted one lies in none by half
-        ("000111", "002211", Cuts(2, 3, 1, 0, 1)),  # the second lies by half in both: it counts for the first
-        ("..0000", "112222", Cuts(1, 2, 0, 0, 1)),  # what is predicted before the first label lies nowhere
+        ("000111", "000111", (2, 2, 0, 0, 2)),
+        ("000000", "010101", (1, 6, 1, 0, 0)),  # six predicted segments in one true one
+        ("010101", "000000", (6, 1, 0, 1, 0)),  # and the reverse: the predicted one lies in none by half
+        ("000111", "002211", (2, 3, 1, 0, 1)),  # the second lies by half in both: it counts for the first
+        ("..0000", "112222", (1, 2, 0, 0, 1)),  # what is predicted before the first label lies nowhere
     ],
 )
 def test_cuts(truth, prediction, expected):
-    assert Cuts.of(labels(truth), labels(prediction)) == expected
+    assert tuple(cuts([labels(truth)], [labels(prediction)]).values()) == expected
 
 
 def test_boundaries_of_evenly_timed_videos_are_in_seconds():

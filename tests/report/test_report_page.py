@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from fact_clip import training
-from fact_clip.cli.report import write
+from fact_clip.cli.evaluate import write
 from fact_clip.config import Config
-from fact_clip.report.page import save_report
-from fact_clip.report.summary import Evaluated
+from fact_clip.report.summary import Evaluated, save_report
 from fact_clip.run import Run
 
 from ..browser import Browser, shoot

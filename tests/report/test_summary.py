@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.report.page import page
-from fact_clip.report.summary import evaluations, numbers, packed, packed_rows, summary, unseen_errors
+from fact_clip.report.summary import evaluations, numbers, packed, packed_rows, page, summary, unseen_errors
 
 from ..refusals import refused
 from .conftest import NASTY, rows_of

@@ -1,0 +1,273 @@
+"""What commands read: options that several have, the model that segments, names, data sets, new files."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import difflib
+import functools
+import inspect
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from fact_clip.core.errors import CommandOption, InputError
+from fact_clip.core.messages import describe_invalid_name, is_name
+
+if TYPE_CHECKING:
+    from fact_clip.config import DataConfig
+    from fact_clip.core.decode_settings import DecodeSettings
+    from fact_clip.inference.segmenter import Segmenter
+
+
+def option(text: str, *names: str, **more: Any) -> Any:
+    """Declare an option by its help; `names` where it is called otherwise than its parameter, or is a flag."""
+    return typer.Option(*names, help=text, **more)
+
+
+def refuse(name: str, problem: str, fix: str = "") -> InputError:
+    """Return the error of an option, for the caller to raise."""
+    return InputError(CommandOption(name), problem, fix)
+
+
+def _recipe_names(begun: str) -> list[str]:
+    from fact_clip.config import recipes
+
+    return [name for name in recipes() if name.startswith(begun)]
+
+
+_RECIPE = "A recipe by name (docs/configuration.md lists them), or a YAML file."
+_DATA_SET = "A recipe or data set by name, a YAML file, or the folder of a data set."
+_SETTINGS = "Settings, such as data.root=FOLDER train.epochs=20."
+_PRECISION = "auto: bf16 for an encoder of pictures where the device computes in it, float32 for the model."
+_TRUST = "Load an encoder that the run names by a path of this machine."
+Recipe = Annotated[str, typer.Argument(metavar="CONFIG", help=_RECIPE, autocompletion=_recipe_names)]
+DataSet = Annotated[str, typer.Argument(metavar="NAME|DIR", help=_DATA_SET)]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help=_SETTINGS)]
+KeepGoing = Annotated[bool, option("Take what decodes of a damaged video, with a warning.", "--keep-going")]
+TrustEncoder = Annotated[bool, option(_TRUST, "--trust-encoder")]
+AsJson = Annotated[bool, option("Print JSON instead of tables.", "--json")]
+Device = Annotated[str, option("auto, cpu, cuda, cuda:N or mps.")]
+Layout = Literal["TD", "DT"] | None
+Precision = Annotated[Literal["auto", "float32", "bf16"], option(_PRECISION)]
+Split = Annotated[str, option("test, validation or train.")]
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of a parameter that holds several: `DecodeSettings`, or a dataclass."""
+    from fact_clip.core.decode_settings import CONTROLS, DecodeSettings
+
+    groups, parameters = dict[str, tuple[Any, list[str]]](), list[inspect.Parameter]()
+
+    def add(name: str, kind: Any, default: Any) -> None:
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+
+    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        kind = parameter.annotation
+        if kind is DecodeSettings:
+            groups[name] = kind, list(CONTROLS)
+            for field, control in CONTROLS.items():
+                text = str(DecodeSettings.model_fields[field].description)
+                add(field, Annotated[float | None, option(text, control.option)], None)
+        elif dataclasses.is_dataclass(kind):
+            hints = get_type_hints(kind, include_extras=True)
+            groups[name] = kind, [field.name for field in dataclasses.fields(kind)]
+            for entry in dataclasses.fields(kind):
+                add(entry.name, hints[entry.name], entry.default)
+        else:
+            parameters.append(parameter)
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        for name, (kind, fields) in groups.items():
+            values[name] = kind(**{field: values.pop(field) for field in fields})
+        command(**values)
+
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper
+
+
+# --- the model that segments -----------------------------------------------------------------------------------------
+
+_FREE = "No training: --encoder compares pictures with the --actions."
+_ACTIONS = 'Only these: "pour milk, stir". A run whose head reads text takes any.'
+_ENCODER = "Frame encoder for videos, as clip:ViT-B-32/openai or grid. Default: the run's."
+_WINDOW = "Seconds that a run's model reads at once; longer videos are read in windows."
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model of a run, or one without training."""
+
+    run: Annotated[Path | None, option("Run folder of a trained model.")] = None
+    training_free: Annotated[bool, option(_FREE, "--training-free")] = False
+    actions: Annotated[str | None, option(_ACTIONS)] = None
+    actions_file: Annotated[Path | None, option("As --actions, a name a line, or a mapping.txt.")] = None
+    encoder: Annotated[str | None, option(_ENCODER)] = None
+    fps: Annotated[float | None, option("Pictures a second of a video. Default: the run's, or 5.")] = None
+    device: Device = "auto"
+    precision: Precision = "auto"
+    prompts: Annotated[str, option("Training-free: wording of names, plain, person or ensemble.")] = "ensemble"
+    window: Annotated[float | None, option(_WINDOW)] = None
+    keep_going: KeepGoing = False
+
+    def check(self, command: str) -> None:
+        """Raise an InputError unless there is exactly one of a run and no training."""
+        if self.training_free == (self.run is not None):
+            raise InputError(command, "give exactly one of --run and --training-free")
+
+    def names(self) -> list[str] | None:
+        """Return the names of --actions or of --actions-file."""
+        return given_actions(self.actions, self.actions_file)
+
+    def open(
+        self,
+        actions: list[str] | None,
+        settings: DecodeSettings | None = None,
+        *,
+        more: Sequence[str] = (),
+        smoothing: float = 1.0,
+        trust_encoder: bool = False,
+    ) -> tuple[Segmenter, list[str] | None]:
+        """Load the model; return it with the names that it is to look for, `more` beside those of the run.
+
+        An InputError where these or the settings do not fit it.
+        """
+        from fact_clip.core.decode_settings import DecodeSettings
+        from fact_clip.inference.segmenter import check_settings, load, load_training_free
+        from fact_clip.inference.training_free import SimilarityScorer
+
+        settings = settings or DecodeSettings()
+        if self.run is not None:
+            for name, has_default in (("--prompts", self.prompts == "ensemble"), ("--smoothing", smoothing == 1.0)):
+                if not has_default:
+                    raise refuse(name, "only --training-free reads it", "leave it out")
+            model = load(
+                self.run, self.device, encoder=self.encoder, fps=self.fps, window=self.window,
+                keep_going=self.keep_going, trust_encoder=trust_encoder, precision=self.precision,
+            )  # fmt: skip
+            actions = [*model.vocabulary, *more] if more else actions
+        else:
+            actions = [*(actions or []), *more]
+            if self.encoder is None or not actions:
+                missing = "--encoder" if self.encoder is None else "--actions"
+                fix = 'give --encoder clip:ViT-B-32/openai --actions "pour milk, stir"'
+                raise refuse("--training-free", f"no {missing}", fix)
+            if self.window is not None:
+                raise refuse("--window", "only a trained run reads windows", "leave it out")
+            check_settings(SimilarityScorer, settings)
+            model = load_training_free(
+                self.encoder, actions, self.device, prompts=self.prompts, smoothing=smoothing, fps=self.fps,
+                keep_going=self.keep_going,
+            )  # fmt: skip
+        model.choose(actions, settings)  # wrong names are the fault of no input
+        return model, actions
+
+    def command(self) -> tuple[str, ...]:
+        """Return ``fact-clip segment`` with the options that say which model it is."""
+        words = ["--training-free", "--prompts", self.prompts] if self.run is None else ["--run", str(self.run)]
+        for name in ("encoder", "fps", "window"):
+            if (value := getattr(self, name)) is not None:
+                words += [f"--{name}", str(value)]
+        return ("fact-clip", "segment", *words, *(["--keep-going"] if self.keep_going else []))
+
+
+def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
+    """Return the names of --actions or of --actions-file: one a line, or a mapping file ("0 name"); None without."""
+    from fact_clip.datasets.layout import read_lines
+
+    if file is None:
+        return names(actions, "--actions")
+    if actions is not None:
+        raise refuse("--actions", "give only one of --actions and --actions-file")
+    lines = [line for line in read_lines(file, "action names, one a line") if line]
+    if not lines or any(line[0] in "[{" or re.match(r"\d+[;,\t]", line) for line in lines[:2]):  # JSON, or a table
+        raise InputError(file, "no list of names", "give action names, one a line, or a mapping file")
+    if all(re.match(r"\d+\s+\S", line) for line in lines):
+        numbers = [int(line.split()[0]) for line in lines]
+        if len(set(numbers)) < len(numbers):
+            raise InputError(file, "a number twice", "give a mapping file, or action names, one a line")
+        lines = [line.split(maxsplit=1)[1] for line in lines]
+    check_names(lines, file)
+    return lines
+
+
+# --- names, data sets, new files -------------------------------------------------------------------------------------
+
+
+def names(text: str | None, name: str) -> list[str] | None:
+    """The names in "a, b, c"; a name with a comma must be in double quotes. None stays None.
+
+    An InputError of the option `name` for quotes that do not close, an invisible character, and a name twice.
+    """
+    if text is None:
+        return None
+    try:
+        (cells,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
+    except (csv.Error, ValueError) as error:
+        fix = 'write names as in "a, b, c", in double quotes where one has a comma'
+        raise refuse(name, f"{text!r} ({error})", fix) from None
+    entries = [cell.strip() for cell in cells if cell.strip()]
+    if text and not entries:
+        raise refuse(name, f"no names in {text!r}")
+    check_names(entries, name)
+    return entries
+
+
+def check_names(listed: Sequence[str], where: str | Path) -> None:
+    """Raise an InputError for a name of signs that cannot be seen, and for a name twice."""
+    for number, name in enumerate(listed):
+        if not is_name(name):
+            raise InputError(where, describe_invalid_name(name))
+        if name in listed[:number]:
+            raise InputError(where, f"{name!r} twice")
+
+
+def data_config(data: str, overrides: list[str] | None) -> DataConfig:
+    """Return the data settings of a recipe, of an entry of datasets/benchmarks.py, or of a folder.
+
+    A folder with a ``recipe.yaml`` is read as that says, unless ``data.name`` says what it is.
+    """
+    from fact_clip.config import Config, recipes
+    from fact_clip.datasets.benchmarks import BENCHMARKS
+
+    settings = overrides or []
+    if data in recipes():
+        return Config.load(data, settings).data
+    if Path(data).is_dir():
+        recipe = Path(data) / "recipe.yaml"
+        if not recipe.is_file() or any(override.startswith("data.name=") for override in settings):
+            return Config.load("folder", [f"data.root={json.dumps(data)}", *settings]).data
+        root = Config.load(recipe).data.root
+        if root is not None and Path(root).resolve() != Path(data).resolve():
+            text = f"{recipe}: data.root is {root}, not this folder; a training with this recipe reads that one"
+            warnings.warn(text, stacklevel=2)
+        return Config.load(recipe, [f"data.root={json.dumps(data)}", *settings]).data
+    if data in BENCHMARKS:
+        return Config.load("folder", [f"data.name={data}", *settings]).data
+    if not data.endswith((".yaml", ".yml")):
+        problem = "a file" if Path(data).is_file() else "no such folder or recipe"
+        near = difflib.get_close_matches(data[:100], [*recipes(), *BENCHMARKS], n=1)
+        fix = "name a data set: mapping.txt, groundTruth, features, splits; or a recipe, by name or path"
+        raise InputError(data, problem, f"did you mean {near[0]!r}?" if near else fix)
+    return Config.load(data, settings).data
+
+
+def check_new(path: Path, *, suffix: str = "", fix: str = "") -> None:
+    """Raise an InputError for a file that is there already, or has another ending; for a folder, unless it is empty."""
+    if suffix and path.suffix != suffix:
+        raise InputError(path, f"its name does not end in {suffix}")
+    if suffix and os.path.lexists(path):
+        raise InputError(path, "it exists already", fix or "remove it, or name another file with --out")
+    if path.exists() and not path.is_dir():
+        raise InputError(path, "this is a file", "name a new folder")
+    if path.exists() and any(path.iterdir()):
+        raise InputError(path, "the folder is not empty", fix or "name a new folder")
