@@ -1,16 +1,23 @@
-"""Labels of a person over predicted drafts. Frames of the video everywhere; no draft overwrites a label."""
+"""Labels: drafts beneath them, label files of any tool, two labellings. In frames of the video everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.app.project import Label
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import InputError, Segment, Segmentation, Vocabulary, runs
 from fact_clip.core.clock import Clock
+from fact_clip.core.io import read_text
+from fact_clip.formats import FORMATS, load
+from fact_clip.formats.annotations import Annotation, Options, TiersError, Unit, last_frame
+from fact_clip.metrics import cohen_kappa, edit, f1, frame_accuracy
+from fact_clip.metrics.segmental import OVERLAPS
 
 BACKGROUND = "background"
 """Label of what nobody labelled, where the model has no name for it."""
@@ -58,29 +65,25 @@ def gapless(shown: Iterable[Draft | Label], n_frames: int, background: str = BAC
     What is left of a draft joins a neighbour of its name; two labels of one name stay apart, since somebody cut them.
     An instant gets a frame where no segment is. Confidence is that of the model; where a hand was in it there is none.
     """
-    results, labelled, end = list[Segment](), list[bool](), 0
-
-    def add(start: int, stop: int, name: str, confidence: float | None, by_hand: bool) -> None:
-        if results and results[-1].label == name and not (labelled[-1] and by_hand):
-            results[-1] = Segment(results[-1].start, stop, name)
-            labelled[-1] |= by_hand
-        else:
-            results.append(Segment(start, stop, name, confidence))
-            labelled.append(by_hand)
-
-    parts = [part for part in shown if part.start < part.stop]
-    covered = {part.start for part in parts}
-    instants = [part for part in shown if part.start == part.stop and part.start not in covered]
-    for part in sorted([*parts, *instants], key=lambda part: part.start):
-        stop = max(part.stop, part.start + 1)
+    parts, pieces, end = list(shown), list[tuple[int, int, str, float | None, bool]](), 0
+    covered = {part.start for part in parts if part.start < part.stop}
+    parts = [part for part in parts if part.start < part.stop or part.start not in covered]
+    for part in sorted(parts, key=lambda part: part.start):
         if part.start < end:  # an instant within a segment
             continue
         if part.start > end:
-            add(end, part.start, background, None, False)
-        add(part.start, stop, part.label, part.confidence if isinstance(part, Draft) else None, isinstance(part, Label))
-        end = stop
+            pieces.append((end, part.start, background, None, False))
+        end, confidence = max(part.stop, part.start + 1), part.confidence if isinstance(part, Draft) else None
+        pieces.append((part.start, end, part.label, confidence, isinstance(part, Label)))
     if end < n_frames:
-        add(end, n_frames, background, None, False)
+        pieces.append((end, n_frames, background, None, False))
+    results, is_label = list[Segment](), False
+    for start, stop, name, confidence, by_hand in pieces:
+        if results and results[-1].label == name and not (is_label and by_hand):
+            results[-1], is_label = Segment(results[-1].start, stop, name), is_label or by_hand
+        else:
+            results.append(Segment(start, stop, name, confidence))
+            is_label = by_hand
     return tuple(results)
 
 
@@ -100,3 +103,139 @@ def row_labels(
         first, last = np.searchsorted(middles, [times[part.start], times[part.stop]])
         labels[first:last] = part.label
     return labels.tolist()
+
+
+# --- label files ------------------------------------------------------------------------------------------------------
+
+MAIN = "main"
+"""The track of a file that has one tier."""
+
+
+def read_tracks(
+    path: Path, ending: str, times: NDArray[np.float64], background: Iterable[str] = ()
+) -> dict[str, list[Label]]:
+    """Read a label file of one video, in the frames that start at `times` seconds, (N + 1,).
+
+    Tiers of ELAN and subjects of BORIS are tracks. Where segments of one overlap, the later one goes to a further
+    track. Segments of `background` are left out.
+    """
+    form = next((form for form in FORMATS.values() if form.ending == ending), None)
+    if form is None or (form.read is None and form.annotations is None):
+        readable = ", ".join(name for name, form in FORMATS.items() if form.read or form.annotations)
+        raise InputError(path, "a format that is only written", f"choose one of {readable}")
+    if form.read is not None:
+        try:
+            segmentation = load(path)
+            left_out = {*background, BACKGROUND, *segmentation.background}
+            return {MAIN: [label for label in _of_frames(path, segmentation, times) if label.label not in left_out]}
+        except InputError:
+            if form.annotations is None:
+                raise
+    assert form.annotations is not None
+    unit: Unit | None = None
+    if ending == ".csv":  # times that a person wrote are seconds
+        unit = "seconds" if "start_frame" not in read_text(path).partition("\n")[0] else None
+    try:
+        annotations = {MAIN: form.annotations(path, Options(unit=unit))}
+    except TiersError as error:
+        annotations = {tier or MAIN: form.annotations(path, Options(tier=tier)) for tier in error.tiers}
+    tracks: dict[str, list[Label]] = {}
+    for name, entries in annotations.items():
+        if len(entries) != 1:
+            raise InputError(path, f"{len(entries)} videos", "give the labels of one")
+        left_out = {*background, BACKGROUND, entries[0].background or BACKGROUND}
+        apart = _apart(_of_spans(entries[0], times, left_out), len(times) - 1)
+        tracks |= {name if not number else f"{name} {number + 1}": labels for number, labels in enumerate(apart)}
+    return tracks
+
+
+def _of_frames(path: Path, segmentation: Segmentation, times: NDArray[np.float64]) -> list[Label]:
+    """The segments of a file with a label a frame, whose frames may be rows of features."""
+    count, n_frames = segmentation.n_frames, len(times) - 1
+    edges = np.arange(count + 1)
+    if count != n_frames:
+        seconds, length = [segmentation.seconds(frame) for frame in range(count + 1)], times[-1] - times[0]
+        if seconds[0] is None and not length <= count <= n_frames:  # rows of features, at least one a second
+            raise InputError(path, f"{count} labels for {n_frames} frames", "give the labels of this video")
+        starts = edges / count * length + times[0] if seconds[0] is None else np.array(seconds, dtype=np.float64)
+        edges = _frames(path, starts, times)
+    labels = (Label(int(edges[part.start]), int(edges[part.stop]), part.label, "imported") for part in segmentation)
+    return [label for label in labels if label.start < label.stop]
+
+
+def _of_spans(annotation: Annotation, times: NDArray[np.float64], left_out: set[str]) -> list[Label]:
+    spans = [span for span in annotation.spans if span.label not in left_out]
+    values = np.array([[span.start, span.stop] for span in spans]).reshape(-1)
+    if annotation.unit == "seconds" or annotation.fps is not None:
+        scale = 1.0 if annotation.unit == "seconds" else annotation.fps
+        frames = _frames(annotation.path, values / scale, times)
+    else:
+        frames = values.astype(np.int64)
+    return [
+        Label(int(start), int(stop), span.label, "imported")
+        for span, start, stop in zip(spans, frames[::2], frames[1::2], strict=True)
+    ]
+
+
+def _frames(path: Path, seconds: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The frames nearest to times; an InputError where these go far beyond the end of the video."""
+    n_frames = len(times) - 1
+    frames = Clock(n_frames, times=times).frames(seconds.tolist(), path)
+    if len(frames) and frames.max() > last_frame(n_frames):
+        problem = f"segments up to {max(seconds):.1f} s of a video of {times[-1]:.1f} s"
+        raise InputError(path, problem, "give the labels of this video")
+    return np.minimum(frames, n_frames)
+
+
+def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
+    """Deal labels out so that those of one track do not overlap; one track at least."""
+    tracks: list[list[Label]] = [[]]
+    for label in sorted(labels):
+        if label.start >= n_frames:
+            continue
+        for track in tracks:
+            if not track or (track[-1].stop <= label.start and track[-1].start < label.start):
+                track.append(label)
+                break
+        else:
+            tracks.append([label])
+    return tracks
+
+
+def frame_names(parts: Iterable[Draft | Label], n_frames: int, other: str) -> list[str]:
+    """Return one name a frame; `other` where there is no label."""
+    names = [other] * n_frames
+    for part in parts:
+        names[part.start : part.stop] = [part.label] * (part.stop - part.start)
+    return names
+
+
+# --- two labellings ---------------------------------------------------------------------------------------------------
+
+
+def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:
+    """Return how far two labellings (T,) agree, in percent but kappa, and where they differ.
+
+    Returns:
+        ``{"figures": {"frame_accuracy", "f1@10", "f1@25", "f1@50", "edit", "kappa"}, "differences": [{"start", "stop",
+        "label"}, ...]}``, differences in frames. Labellings of different length are an InputError.
+    """
+    if len(first) != len(second):
+        problem = f"{len(first)} frames against {len(second)}"
+        raise InputError("labels", problem, "compare labels of one video at one rate")
+    vocabulary = Vocabulary.from_names(dict.fromkeys([*first, *second]))
+    indices, others = vocabulary.encode(first), vocabulary.encode(second)
+    left_out = [vocabulary.index(name) for name in background if name in vocabulary]
+    figures = {
+        "frame_accuracy": frame_accuracy([indices], [others]),
+        **{f"f1@{overlap}": f1([indices], [others], overlap, left_out) for overlap in OVERLAPS},
+        "edit": edit([indices], [others], left_out),
+        "kappa": cohen_kappa([indices], [others]),
+    }
+    pairs = indices * len(vocabulary) + others
+    differences = [
+        {"start": start, "stop": stop, "label": f"{first[start]} / {second[start]}"}
+        for start, stop, _ in runs(pairs)
+        if first[start] != second[start]
+    ]
+    return {"figures": figures, "differences": differences}

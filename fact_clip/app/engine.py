@@ -98,15 +98,11 @@ class Engine:
 
     def names(self) -> tuple[str, ...] | None:
         """Return the candidates: the actions that the model can take; None: its own classes. () where there is none."""
-        model, names = self.model(), tuple(action.name for action in self.project.actions())
+        model, names = self.model(), [action.name for action in self.project.actions()]
         if model is None:
             return ()
-        if model.scorer.run is None or model.run.config.model.is_open:
-            chosen = tuple(name for name in names if name not in model.vocabulary.background)
-        else:
-            chosen = tuple(
-                name for name in names if name in model.vocabulary and name not in model.vocabulary.background
-            )
+        names = names if reads_names(model) else [name for name in names if name in model.vocabulary]
+        chosen = tuple(name for name in names if name not in model.vocabulary.background)
         return chosen or (() if model.scorer.run is None else None)
 
     def unseen(self, names: Iterable[str]) -> set[str]:
@@ -135,29 +131,28 @@ class Engine:
             times = picture_times(media)
             self._check_length(media, times[-1], f"{times[-1] / 60:.1f} minutes")
         if features is not None:
-            rows, clock = self._opened(features)
+            rows, clock = self.opened(features, self.model())
             seconds = len(rows) / (clock.fps or UNKNOWN_RATE)
             self._check_length(features, seconds, f"{len(rows)} rows, {seconds / 60:.1f} minutes")
         return times if media is not None else row_starts(clock, len(rows))
-
-    def _opened(self, features: Path) -> tuple[NDArray[np.float32], Clock]:
-        model = self.model()
-        if model is not None:
-            rows, clock = model.open(features)
-            return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
-        return load_features(features, "TD"), read_clock(features, layout="TD")
 
     def _check_length(self, path: Path, seconds: float, problem: str) -> None:
         if seconds > 60 * self._limits.minutes:
             raise InputError(path, problem, f"cut it to {self._limits.minutes:g} minutes at most")
 
-    def features(self, video: VideoEntry, model: Segmenter | None = None) -> Path | None:
-        """Return the features of a video for a model, the one in use; None where there are none yet."""
-        if video.features is not None or video.media is None:
-            return video.features
-        model = self.model() if model is None else model
+    @staticmethod
+    def opened(features: Path, model: Segmenter | None) -> tuple[NDArray[np.float32], Clock]:
+        """Read a feature file, (T, D), and the times of its rows; an InputError where it does not fit the model."""
         if model is None:
-            return None
+            return load_features(features, "TD"), read_clock(features, layout="TD")
+        rows, clock = model.open(features)
+        return check_features(rows, features, model.scorer.width, model.scorer.needs.origin), clock
+
+    def features(self, video: VideoEntry) -> Path | None:
+        """Return the features of a video for the model in use; None where there are none yet."""
+        model = self.model()
+        if video.features is not None or video.media is None or model is None:
+            return video.features
         try:
             return self.features_by(video, model.encoder_for(video.media), model.extraction)
         except InputError:  # the run does not say which encoder it needs; the job of the video has the reason
@@ -195,7 +190,7 @@ class Engine:
     def predict(self, video: VideoEntry) -> Segmentation | None:
         """Return the prediction for a video with the names and settings of the project; only changes are computed."""
         work, model, actions = self.work(video.id), self.model(), self.names()
-        if model is None or actions == () or (features := self.features(video, model)) is None:
+        if model is None or actions == () or (features := self.features(video)) is None:
             work.prediction = work.basis = None
             return None
         # A model that was chosen later may not know a setting that was made before.
@@ -203,39 +198,36 @@ class Engine:
         basis = self.chosen, actions, settings
         if work.prediction is None or work.basis != basis:
             candidates = model.choose(actions, settings)
-            rivals = settings.reject is not None
-            scores = self._score(video, features, model, candidates, basis[:2], rivals=rivals)
+            key = *basis[:2], settings.reject is not None
+            scores = self._score(video, features, model, candidates, key)
             work.prediction, work.basis = model.decode(scores, candidates, settings), basis
         return work.prediction
 
     def _score(
-        self,
-        video: VideoEntry,
-        path: Path,
-        model: Segmenter,
-        candidates: CandidateSet,
-        names: tuple[object, ...],
-        *,
-        rivals: bool,
+        self, video: VideoEntry, path: Path, model: Segmenter, candidates: CandidateSet, key: tuple[object, ...]
     ) -> Scores:
-        """The scores of a video for a model and some candidates, named by `names`; the latest ones alone are kept."""
+        """The scores of a video for a model, names and whether rivals count (the key); the latest ones are kept."""
         with self._lock:
-            key, scores = self._scores.get(video.id, ((), None))
-            if scores is not None and key in ((*names, rivals), (*names, True)):
+            if video.id in self._scores and self._scores[video.id][0] in (key, (*key[:2], True)):
                 self._scores.move_to_end(video.id)
-                return scores
+                return self._scores[video.id][1]
         features, clock = model.open(path)
         media, rate = (None, None) if video.media is None else (video.media.name, probe(video.media).fps)
         clock = replace(clock, n_frames=len(features), media=media, video_fps=clock.video_fps or rate)
         self.work(video.id).clock = clock
-        scores = model.score(features, path, candidates, clock, rivals=rivals)
+        scores = model.score(features, path, candidates, clock, rivals=bool(key[2]))
         with self._lock:
-            self._scores[video.id] = ((*names, rivals), scores)
+            self._scores[video.id] = key, scores
             self._scores.move_to_end(video.id)
             total = sum(scores.nbytes for _, scores in self._scores.values())
             while total > KEPT_BYTES and len(self._scores) > 1:
                 total -= self._scores.popitem(last=False)[1][1].nbytes
         return scores
+
+
+def reads_names(model: Segmenter) -> bool:
+    """Whether a model takes any names: it was not trained, or its head reads text."""
+    return model.scorer.run is None or model.run.config.model.is_open
 
 
 def row_starts(clock: Clock, n_rows: int) -> NDArray[np.float64]:

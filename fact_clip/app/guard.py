@@ -7,6 +7,7 @@ import ipaddress
 import reprlib
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,11 +16,12 @@ import h11
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from fact_clip.app.project import ConflictError
 from fact_clip.app.work import BusyError
 from fact_clip.core import InputError
 
@@ -44,7 +46,8 @@ WILDCARDS = ("0.0.0.0", "::")
 def machine_names() -> set[str]:
     """Return the names of this machine, in lower case, as others may call it."""
     name = socket.gethostname().lower()
-    return {name, name.partition(".")[0], f"{name.partition('.')[0]}.local", socket.getfqdn().lower()}
+    short = name.partition(".")[0]
+    return {name, short, f"{short}.local", socket.getfqdn().lower()}
 
 
 BODY_BYTES = 4 << 20
@@ -86,21 +89,20 @@ class Guard:
         await answer(scope, limited, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
-        host = headers.get("host", "")
-        if not self._is_ours(host):
-            return "this host is not served here"
-        origin = headers.get("origin")
-        if method not in ("GET", "HEAD") and origin is not None and _place(origin) != host:
-            return "a request of another page"
-        return None
-
-    def _is_ours(self, host: str) -> bool:
+        host, origin = headers.get("host", ""), headers.get("origin")
         try:
             parts = urlsplit(f"//{host}")
             name, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
-            return name in self.hosts or bool(ipaddress.ip_address(name))
+            if name not in self.hosts:
+                ipaddress.ip_address(name)
         except ValueError:
-            return False
+            return "this host is not served here"
+        if method in ("GET", "HEAD") or origin is None:
+            return None
+        try:
+            return None if urlsplit(origin).netloc == host else "a request of another page"
+        except ValueError:
+            return "a request of another page"
 
 
 def _limited(receive: Receive, patience: float) -> Receive:
@@ -123,47 +125,6 @@ def _limited(receive: Receive, patience: float) -> Receive:
     return receive_part
 
 
-def _place(origin: str) -> str:
-    """Host and port of an origin; nothing where it is no address."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
-
-
-def error_line(status: int, message: str, **more: Any) -> JSONResponse:
-    """Answer what is wrong, in one line."""
-    return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
-
-
-async def answer_busy(request: Request, error: Exception) -> Response:
-    """Answer that the client may come back in two seconds."""
-    assert isinstance(error, BusyError)
-    response = error_line(503, str(error), place=error.position)
-    response.headers["retry-after"] = "2"
-    return response
-
-
-async def answer_invalid(request: Request, error: Exception) -> Response:
-    """Answer the first fault of a request, with its key and the number in a list."""
-    assert isinstance(error, RequestValidationError)
-    fault = error.errors()[0]
-    reason = fault.get("ctx", {}).get("error")
-    first, *rest = [part for part in fault["loc"] if part not in ("body", "query", "path")] or ["request"]
-    if isinstance(reason, InputError):
-        return error_line(400, str(reason))
-    where = str(first) + "".join(f" {part + 1}" if isinstance(part, int) else f", {part}" for part in rest)
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    shown = "" if fault["type"] == "missing" else f"{reprlib.repr(fault.get('input'))}: "
-    return error_line(400, str(InputError(where, f"{shown}{message[:1].lower()}{message[1:]}")))
-
-
-async def answer_http(request: Request, error: Exception) -> Response:
-    """Answer a status with its reason."""
-    assert isinstance(error, HTTPException)
-    return error_line(error.status_code, error.detail)
-
-
 class Silence(Response):
     """No answer, for a client that has gone: sending one is an error of the server, which then fills its log."""
 
@@ -171,14 +132,45 @@ class Silence(Response):
         """Send nothing."""
 
 
-async def answer_gone(request: Request, error: Exception) -> Response:
-    """Answer nothing, which nobody would read."""
-    return Silence()
+def error_line(status: int, message: str, **more: Any) -> JSONResponse:
+    """Answer what is wrong, in one line."""
+    return JSONResponse({"error": " ".join(message.split()), **more}, status_code=status)
 
 
-async def answer_fault(request: Request, error: Exception) -> Response:
-    """Answer that there was a fault of ours; its details are in the log alone."""
+def answer_to(error: Exception, line: Callable[[InputError], str]) -> Response:
+    """Answer an error; `line` says an InputError with files by the names that the user gave them."""
+    if isinstance(error, ClientDisconnect):
+        return Silence()
+    if isinstance(error, BusyError):
+        response = error_line(503, str(error), place=error.position)
+        response.headers["retry-after"] = "2"
+        return response
+    if isinstance(error, InputError):
+        return error_line(400, line(error))
+    if isinstance(error, ConflictError):
+        return error_line(409, "this video was changed elsewhere meanwhile; look at it again")
+    if isinstance(error, RequestValidationError):
+        return error_line(400, _first_fault(error))
+    if isinstance(error, HTTPException):
+        return error_line(error.status_code, error.detail)
     return error_line(500, "an internal error; the log of the server has it")
+
+
+ERRORS = (BusyError, HTTPException, InputError, ConflictError, RequestValidationError, ClientDisconnect, Exception)
+"""What `answer_to` answers."""
+
+
+def _first_fault(error: RequestValidationError) -> str:
+    """The first fault of a request, with its key and the number in a list."""
+    fault = error.errors()[0]
+    reason = fault.get("ctx", {}).get("error")
+    if isinstance(reason, InputError):
+        return str(reason)
+    first, *rest = [part for part in fault["loc"] if part not in ("body", "query", "path")] or ["request"]
+    where = str(first) + "".join(f" {part + 1}" if isinstance(part, int) else f", {part}" for part in rest)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    shown = "" if fault["type"] == "missing" else f"{reprlib.repr(fault.get('input'))}: "
+    return str(InputError(where, f"{shown}{message[:1].lower()}{message[1:]}"))
 
 
 # --- connections ------------------------------------------------------------------------------------------------------

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fact_clip.app.edits import BACKGROUND, row_labels
-from fact_clip.app.engine import row_starts
+from fact_clip.app.edits import BACKGROUND, Draft, row_labels
+from fact_clip.app.engine import Engine, reads_names, row_starts
 from fact_clip.app.page import Page
-from fact_clip.app.project import VideoEntry
-from fact_clip.app.training_set import TrainingSet, adapt_command, facts_beside, run_command, train
+from fact_clip.app.project import Label, VideoEntry
+from fact_clip.app.training_set import TrainingSet, adapt_command, facts_beside, new_folder, run_command, train
 from fact_clip.app.work import Job
-from fact_clip.core import InputError, Segmentation
+from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.decode_settings import DecodeSettings
 from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
-from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
+from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
+from fact_clip.metrics.segmental import count_segments
 from fact_clip.run import Run
 from fact_clip.video.extract import Settings
 
@@ -38,11 +38,10 @@ Held = tuple[Path, NDArray[np.float64], list[str]]  # features, seconds of their
 
 def labelled(page: Page, track: str) -> list[VideoEntry]:
     """Return the videos with labels on a track; an InputError where these are fewer than two."""
-    counts, videos = page.project.count(), list[VideoEntry]()
-    for entry in page.project.videos():
-        video = page.project.video(entry.id) if counts.get(entry.id) else None
-        tracks = {} if video is None else {name: key for key, name in page.project.tracks(entry.id).items()}
-        if video is not None and track in tracks and page.project.labels(video.id)[tracks[track]]:
+    videos = list[VideoEntry]()
+    for video in page.project.full_videos():
+        names, labels = page.project.tracks(video.id), page.project.labels(video.id)
+        if any(labels[key] for key, name in names.items() if name == track):
             videos.append(video)
     if len(videos) < 2:
         raise InputError("train", f"{len(videos)} labelled videos", "label two, so that one can be measured on")
@@ -64,7 +63,7 @@ def learn(page: Page, track: str, minutes: float, start: str | None, job: Job) -
     videos, before = labelled(page, track), page.engine.model()
     run = None if start is None else page.options.run if start == "" else page.project.runs()[start][0]
     model = None if run is None else page.engine.model(start)
-    folder = _new_folder(page.project.folder / "runs")
+    folder = new_folder(page.project.folder / "runs" / "model")
     held = _write_set(page, videos, track, folder / "data", model, job)
     recipe = folder / "recipe.yaml"
     words = ["fact-clip", "data", "init", str(folder / "data"), "--out", str(recipe), "--minutes", f"{minutes:g}"]
@@ -87,16 +86,6 @@ def learn(page: Page, track: str, minutes: float, start: str | None, job: Job) -
     job.report(epochs, epochs, f"{in_words(figures)} {outcome}")
 
 
-def _new_folder(parent: Path) -> Path:
-    for number in count(1):
-        try:
-            (parent / f"model-{number}").mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return parent / f"model-{number}"
-    raise AssertionError
-
-
 def _write_set(
     page: Page, videos: Sequence[VideoEntry], track: str, root: Path, model: Segmenter | None, job: Job
 ) -> list[Held]:
@@ -104,29 +93,37 @@ def _write_set(
     training_set = TrainingSet(root, None if model is None else model.run)
     names, held = dict[str, bool](), list[Held]()
     encoder, extraction = _encoder(page, videos, model)
+    other = BACKGROUND if model is None else next(iter(model.vocabulary.background), BACKGROUND)
     for number, video in enumerate(videos):
-        path = page.engine.features_by(video, encoder, extraction) or page.engine.encode(
-            video, job, encoder, extraction
-        )
-        if model is None:
-            features, clock = load_features(path, "TD"), read_clock(path, layout="TD")
-        else:
-            features, clock = model.open(path)
-        rows = row_starts(clock, len(features))
+        path = page.engine.features_by(video, encoder, extraction)
+        path = path or page.engine.encode(video, job, encoder, extraction)
         key = next(key for key, name in page.project.tracks(video.id).items() if name == track)
-        other = BACKGROUND if model is None else next(iter(model.vocabulary.background), BACKGROUND)
-        labels = row_labels(
-            page.project.labels(video.id)[key], video.times, rows, other if video.complete else UNLABELLED
-        )
-        background = [other] if model is None and other in labels else []
-        name = training_set.add(video.name, features, labels, facts_beside(path, clock), background)
+        parts, rest = page.project.labels(video.id)[key], other if video.complete else UNLABELLED
+        name, part = add_video(training_set, video, parts, rest, path, model)
         names[name] = number % EVERY == 1
-        if names[name]:
-            held.append((path, rows, labels))
-    for part, is_held in (("train", False), ("test", True)):
-        with whole_file(root / "splits" / f"{part}.split1.bundle") as unfinished:
+        held += [part] if names[name] else []
+    for part_name, is_held in (("train", False), ("test", True)):
+        with whole_file(root / "splits" / f"{part_name}.split1.bundle") as unfinished:
             unfinished.write_text("".join(f"{name}\n" for name in names if names[name] == is_held), encoding="utf-8")
     return held
+
+
+def add_video(
+    training_set: TrainingSet,
+    video: VideoEntry,
+    parts: Iterable[Draft | Label],
+    other: str,
+    features: Path,
+    model: Segmenter | None,
+) -> tuple[str, Held]:
+    """Add a video to a training set, by its features for a model and what is labelled; `other` is the label between."""
+    array, clock = Engine.opened(features, model)
+    rows = row_starts(clock, len(array))
+    names = row_labels(parts, video.times, rows, other)
+    labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
+    background = [other] if model is None and other in labels and other != UNLABELLED else []
+    name = training_set.add(video.name, array, labels, facts_beside(features, clock), background)
+    return name, (features, rows, labels)
 
 
 def _encoder(page: Page, videos: Sequence[VideoEntry], model: Segmenter | None) -> tuple[FrameEncoder, Settings]:
@@ -149,28 +146,20 @@ def measure(model: Segmenter, held: Sequence[Held]) -> dict[str, Any]:
         left_out = UNLABELLED, BACKGROUND, *model.vocabulary.background
         names = sorted({label for label in labels if label not in left_out})
         actions = None
-        if model.scorer.run is None or model.run.config.model.is_open:
-            actions = [name for name in dict.fromkeys([*names, *_trained(model)]) if name not in left_out]
+        if reads_names(model):
+            trained = [] if model.scorer.run is None else list(model.vocabulary)
+            actions = [name for name in dict.fromkeys([*names, *trained]) if name not in left_out]
         candidates = model.choose(actions)
         prediction = model.decode(model.score(features, path, candidates, clock), candidates, DecodeSettings())
-        predicted, truth = np.array(prediction.to_frames(), dtype=object), np.array(labels, dtype=object)
-        labelled_rows, lengths = truth != UNLABELLED, np.diff(rows)
+        vocabulary = Vocabulary.from_names(dict.fromkeys([*labels, *prediction.transcript]))
+        truth, predicted = vocabulary.encode(labels), vocabulary.encode(prediction.to_frames())
+        labelled_rows, lengths = np.array([label != UNLABELLED for label in labels]), np.diff(rows)
         right += float(lengths[labelled_rows & (truth == predicted)].sum())
         time += float(lengths[labelled_rows].sum())
-        for segment in Segmentation.from_frames(labels):
-            if segment.label in names:
-                total += 1
-                hits += any(
-                    part.label == segment.label
-                    and 2 * (min(part.stop, segment.stop) - max(part.start, segment.start))
-                    >= max(part.stop, segment.stop) - min(part.start, segment.start)
-                    for part in prediction
-                )
+        others = [index for index, name in enumerate(vocabulary) if name not in names]
+        hit, _, missed = count_segments([(truth, predicted)], 50, others).totals()
+        hits, total = hits + hit, total + hit + missed
     return {"right": round(100 * right / max(time, 1e-9), 1), "found": hits, "segments": total}
-
-
-def _trained(model: Segmenter) -> list[str]:
-    return [] if model.scorer.run is None else list(model.vocabulary)
 
 
 def in_words(figures: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ class Page:
                 continue
             try:
                 encoder = model.encoder_for(video.media)
-                if engine.features(video, model) is None:
+                if engine.features(video) is None:
                     make = partial(engine.encode, video, encoder=encoder, extraction=model.extraction)
                     work.job = self.queue.add(Job(video.id, lambda job, make=make: make(job)))  # type: ignore[misc]
             except BusyError:

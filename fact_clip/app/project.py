@@ -176,9 +176,8 @@ class Project:
 
     def actions(self) -> list[Action]:
         """Return the actions in order."""
-        return [
-            Action(*row) for row in self._rows("SELECT name, colour, key, description FROM action ORDER BY position")
-        ]
+        rows = self._rows("SELECT name, colour, key, description FROM action ORDER BY position")
+        return [Action(*row) for row in rows]
 
     def set_actions(self, actions: Sequence[Action], renamed: tuple[str, str] | None = None) -> None:
         """Store other actions. Those without a colour keep theirs, or get the first that is free.
@@ -190,32 +189,27 @@ class Project:
             if renamed is not None and renamed[0] in colours:
                 colours.setdefault(renamed[1], colours[renamed[0]])
             listed = [replace(action, colour=max(action.colour, colours.get(action.name, -1))) for action in actions]
-            used = {action.colour for action in listed}
-            free = iter(number for number in range(2 * len(listed) + 1) if number not in used)
+            free = iter(sorted({*range(2 * len(listed) + 1)} - {action.colour for action in listed}))
             self._base.execute("DELETE FROM action")
             for position, action in enumerate(listed):
                 colour = action.colour if action.colour >= 0 else next(free)
                 row = action.name, position, colour, action.key, action.description
                 self._base.execute("INSERT INTO action VALUES (?, ?, ?, ?, ?)", row)
             if renamed is not None:
-                self._rename(*renamed)
+                old, new = renamed
+                query = "SELECT DISTINCT video, track FROM segment JOIN track ON track.id = track WHERE label = ?"
+                for video, track in self._rows(query, old):
+                    labels = self.labels(video)[track]
+                    after = [replace(label, label=new if label.label == old else label.label) for label in labels]
+                    self._edit(video, track, labels, after)
 
     def add_actions(self, names: Iterable[str]) -> None:
         """Add the names that are not there yet."""
-        with self._change():
-            actions = self.actions()
-            before = {action.name for action in actions}
-            new = [Action(name) for name in dict.fromkeys(names) if name not in before]
+        actions = self.actions()
+        before = {action.name for action in actions}
+        new = [Action(name) for name in dict.fromkeys(names) if name not in before]
         if new:
             self.set_actions([*actions, *new])
-
-    def _rename(self, old: str, new: str) -> None:
-        query = "SELECT DISTINCT video, track FROM segment JOIN track ON track.id = track WHERE label = ?"
-        for video, track in self._rows(query, old):
-            labels = self.labels(video)[track]
-            self._edit(
-                video, track, labels, [replace(label, label=new) if label.label == old else label for label in labels]
-            )
 
     # --- videos -----------------------------------------------------------------------------------------------------
 
@@ -224,13 +218,10 @@ class Project:
     ) -> str:
         """Add a video with one track; its id. Paths in the folder of the project are stored relative to it."""
         paths = [None if path is None else self._stored(path) for path in (media, features)]
-        key = secrets.token_hex(8)
+        key, query = secrets.token_hex(8), "INSERT INTO video (id, name, media, features, times, complete, added)"
         with self._change():
             row = key, name, *paths, np.asarray(times, np.float64).tobytes(), complete, time.time()
-            self._base.execute(
-                "INSERT INTO video (id, name, media, features, times, complete, added) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
+            self._base.execute(f"{query} VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._base.execute("INSERT INTO track (video, name) VALUES (?, 'main')", (key,))
         return key
 
@@ -241,6 +232,12 @@ class Project:
     def videos(self, *, removed: bool = False) -> list[VideoEntry]:
         """Return the videos in the order in which they were added, or those that were removed; without their times."""
         return self._videos(f"removed IS {'NOT ' if removed else ''}NULL ORDER BY added, id", times="x''")
+
+    def full_videos(self) -> Iterator[VideoEntry]:
+        """Yield the videos with their times, in the order in which they were added."""
+        for entry in self.videos():
+            if (video := self.video(entry.id)) is not None:
+                yield video
 
     def video(self, key: str) -> VideoEntry | None:
         """Return a video that was not removed."""
@@ -312,10 +309,9 @@ class Project:
             before = self.labels(video)
             if track not in before:
                 raise InputError("track", "no such track")
-            old = Counter(replace(label, annotator="") for label in before[track])
             named = {replace(label, annotator=""): label.annotator for label in before[track]}
             new = [replace(label, annotator=named.get(replace(label, annotator=""), annotator)) for label in new]
-            if Counter(replace(label, annotator="") for label in new) != old:
+            if Counter(new) != Counter(before[track]):
                 self._edit(video, track, before[track], new, annotator)
         return self._revision(video)
 
@@ -333,20 +329,17 @@ class Project:
         removed, added = Counter(before) - Counter(after), Counter(after) - Counter(before)
         self._base.execute("UPDATE edit SET state = 'dropped' WHERE video = ? AND state = 'undone'", (video,))
         parts = [json.dumps([astuple(label) for label in sorted(some.elements())]) for some in (removed, added)]
-        self._base.execute(
-            "INSERT INTO edit (video, track, time, annotator, removed, added, state) VALUES (?, ?, ?, ?, ?, ?, 'done')",
-            (video, track, time.time(), annotator, *parts),
-        )
+        query = "INSERT INTO edit (video, track, time, annotator, removed, added, state)"
+        row = video, track, time.time(), annotator, *parts
+        self._base.execute(f"{query} VALUES (?, ?, ?, ?, ?, ?, 'done')", row)
         self._exchange(video, track, *parts)
 
     def _exchange(self, video: str, track: int, removed: str, added: str) -> None:
-        for row in json.loads(removed):
-            same = "track = ? AND start = ? AND stop = ? AND label = ? AND origin = ? AND comment = ? AND annotator = ?"
-            query = f"DELETE FROM segment WHERE id = (SELECT id FROM segment WHERE {same} LIMIT 1)"
-            self._base.execute(query, (track, *row))
+        old, new = ([(track, *row) for row in json.loads(part)] for part in (removed, added))
         columns = "track, start, stop, label, origin, comment, annotator"
-        rows = [(track, *row) for row in json.loads(added)]
-        self._base.executemany(f"INSERT INTO segment ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        same = f"SELECT id FROM segment WHERE ({columns}) = (?, ?, ?, ?, ?, ?, ?) LIMIT 1"
+        self._base.executemany(f"DELETE FROM segment WHERE id = ({same})", old)
+        self._base.executemany(f"INSERT INTO segment ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", new)
         self._base.execute("UPDATE video SET revision = revision + 1 WHERE id = ?", (video,))
 
     def step(self, video: str, revision: int | None, *, back: bool) -> None:

@@ -14,52 +14,32 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
-from starlette.exceptions import HTTPException as BaseHTTPException
-from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from fact_clip import report
 from fact_clip.app import requests, views
-from fact_clip.app.compare import compared
-from fact_clip.app.edits import BACKGROUND, Draft, row_labels
-from fact_clip.app.engine import Engine, row_starts
-from fact_clip.app.guard import (
-    Guard,
-    answer_busy,
-    answer_fault,
-    answer_gone,
-    answer_http,
-    answer_invalid,
-    error_line,
-)
-from fact_clip.app.imports import frame_names, read_tracks
-from fact_clip.app.learn import labelled, learn
+from fact_clip.app.edits import BACKGROUND, Draft, compared, frame_names, read_tracks
+from fact_clip.app.engine import Engine, reads_names
+from fact_clip.app.guard import ERRORS, Guard, answer_to
+from fact_clip.app.learn import add_video, labelled, learn
 from fact_clip.app.page import Options, Page
-from fact_clip.app.project import ConflictError, Label, VideoEntry
-from fact_clip.app.training_set import TrainingSet, adapt_command, facts_beside, train
+from fact_clip.app.project import Label, VideoEntry
+from fact_clip.app.training_set import TrainingSet, adapt_command, new_folder, train
 from fact_clip.app.uploads import FEATURES, Upload, ending_of, receive_file, shown_name, too_large
 from fact_clip.app.work import BusyError, Job
 from fact_clip.core import InputError
 from fact_clip.core.paths import file_name
 from fact_clip.datasets.layout import UNLABELLED
 from fact_clip.formats import ending_of as format_ending
-from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.report.budget import write_tables
 from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 
 STATIC = Path(__file__).parent / "static"
 TIMELINE = Path(report.__file__).parent
-_MEDIA_TYPES = {
-    ".mp4": "video/mp4",
-    ".m4v": "video/mp4",
-    ".mov": "video/mp4",
-    ".webm": "video/webm",
-    ".ogv": "video/ogg",
-}
+_MEDIA_TYPES = {**dict.fromkeys((".mp4", ".m4v", ".mov"), "video/mp4"), ".webm": "video/webm", ".ogv": "video/ogg"}
 Answer = dict[str, Any]
 
 
@@ -91,11 +71,6 @@ class Server:
             return FileResponse(STATIC / "refused.html", status_code=403, media_type="text/html")
         answer.set_cookie(self._cookie(request), self.page.cookie, httponly=True, samesite="strict", path="/")
         return answer
-
-    async def answer_input(self, request: Request, error: Exception) -> Response:
-        """Answer what is wrong with a request, files by the names that the user gave them."""
-        assert isinstance(error, InputError)
-        return error_line(400, self.page.line(error))
 
     # --- files and videos --------------------------------------------------------------------------------------------
 
@@ -197,7 +172,7 @@ class Server:
         """Take other actions; segments follow one that was renamed."""
         actions = list({entry.name: entry.action() for entry in body.actions}.values())
         model, names = self.engine.model(), [action.name for action in actions]
-        if model is not None and names and (model.scorer.run is None or model.run.config.model.is_open):
+        if model is not None and names and reads_names(model):
             model.choose([name for name in names if name not in model.vocabulary.background] or None)
         renamed = None if body.renamed is None else (body.renamed[0], body.renamed[1])
         self.project.set_actions(actions, renamed)
@@ -216,10 +191,8 @@ class Server:
 
     def uncertain(self) -> Answer:
         """Answer the least certain drafts of all videos."""
-        for entry in self.project.videos():
-            video = self.project.video(entry.id)
-            if video is not None and self.engine.model() is not None:
-                self.page.quick.run(partial(self.engine.predict, video))
+        for video in self.project.full_videos() if self.engine.model() is not None else ():
+            self.page.quick.run(partial(self.engine.predict, video))
         return {"segments": views.uncertain(self.page)}
 
     # --- labels ------------------------------------------------------------------------------------------------------
@@ -251,10 +224,6 @@ class Server:
             if label.label not in views.background_of(self.page)
         )
         return self._shown(video)
-
-    async def answer_conflict(self, request: Request, error: Exception) -> Response:
-        """Answer that somebody else was quicker."""
-        return error_line(409, "this video was changed elsewhere meanwhile; look at it again")
 
     def add_track(self, video: str, body: requests.NewTrack) -> Answer:
         """Add a track to a video."""
@@ -289,50 +258,24 @@ class Server:
         shown = self.page.quick.run(lambda: self.page.shown(entry))
         if track is not None and track not in shown:
             raise HTTPException(404, "no such track")
-        parts = shown[track if track is not None else next(iter(shown))]
-        folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
-        path = Path(folder.name) / f"{file_name(entry.name)}{ending}"
-        try:
-            views.segmentation(self.page, entry, parts).save(path, with_background=background)
-        except InputError:
-            folder.cleanup()
-            raise
-        return FileResponse(
-            path,
-            media_type="application/octet-stream",
-            filename=path.name,
-            background=BackgroundTask(folder.cleanup),
-        )
+        labels = views.segmentation(self.page, entry, shown[track if track is not None else next(iter(shown))])
+        name = f"{file_name(entry.name)}{ending}"
+        return _download(name, lambda path: labels.save(path, with_background=background))
 
-    def export_all(
-        self,
-        format: Annotated[list[str] | None, Query()] = None,
-        background: bool = False,
-    ) -> Response:
+    def export_all(self, format: Annotated[list[str] | None, Query()] = None, background: bool = False) -> Response:
         """Answer every track of every video as a zip of files in some formats."""
-        folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
-        path = Path(folder.name) / "labels.zip"
-        try:
+
+        def write(path: Path) -> None:
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                for file in views.export_files(self.page, Path(folder.name) / "labels", format or ["json"], background):
-                    archive.write(file, file.relative_to(folder.name))
-        except InputError:
-            folder.cleanup()
-            raise
-        return FileResponse(
-            path, media_type="application/zip", filename=path.name, background=BackgroundTask(folder.cleanup)
-        )
+                for file in views.export_files(self.page, path.parent / "labels", format or ["json"], background):
+                    archive.write(file, file.relative_to(path.parent))
+
+        return _download("labels.zip", write, "application/zip")
 
     def summary(self, format: Literal["json", "csv", "xlsx"] = "json") -> Answer | Response:
         """Answer how long, how often and when each action was labelled: as JSON, or as a table to download."""
         tables = views.budget(self.page)
-        if format == "json":
-            return tables
-        folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
-        path = Path(folder.name) / f"time.{format}"
-        write_tables(path, tables)
-        done = BackgroundTask(folder.cleanup)
-        return FileResponse(path, media_type="application/octet-stream", filename=path.name, background=done)
+        return tables if format == "json" else _download(f"time.{format}", lambda path: write_tables(path, tables))
 
     def add_to_training_set(self, video: str, body: requests.NewTrainingVideo) -> Answer:
         """Add a labelled video to the training set."""
@@ -341,14 +284,9 @@ class Server:
         path = self.engine.features(entry)
         if model is None or path is None:
             raise HTTPException(409, "not encoded yet")
-        features, clock = model.open(path)
-        background = views.background_of(self.page)
-        other = UNLABELLED if body.only_corrected else (background or [BACKGROUND])[0]
+        other = UNLABELLED if body.only_corrected else views.background_of(self.page, BACKGROUND)[0]
         parts = [part for part in next(iter(shown.values())) if not (body.only_corrected and isinstance(part, Draft))]
-        names = row_labels(parts, entry.times, row_starts(clock, len(features)), other)
-        labels = [UNLABELLED if name == NONE_OF_THESE else name for name in names]
-        named = [name for name in background if name != NONE_OF_THESE]
-        name = training_set.add(entry.name, features, labels, facts_beside(path, clock), named)
+        name, _ = add_video(training_set, entry, parts, other, path, model)
         return {"name": name, "folder": str(training_set.root)}
 
     def _training_set(self) -> TrainingSet:
@@ -365,7 +303,7 @@ class Server:
             self._check_idle()
             chosen, runs = self.engine.chosen, self.project.runs()
             start = runs[chosen][0] if chosen else self.page.options.run
-            out = training_set.new_run()
+            out = new_folder(training_set.root / "runs" / "adapted")
             command = adapt_command(start, Run.read(start), training_set.root, out, epochs)
 
             def run(job: Job) -> None:
@@ -406,7 +344,7 @@ class Server:
 
     def _labels(self, video: VideoEntry, key: str) -> tuple[str, list[str]]:
         """The name and the labels (N,) of a file that came in, of a track, or of what is shown."""
-        other = (views.background_of(self.page) or [BACKGROUND])[0]
+        other = views.background_of(self.page, BACKGROUND)[0]
         shown = self.page.quick.run(lambda: self.page.shown(video))
         by_name = {f"track {name}": shown[track] for track, name in self.project.tracks(video.id).items()}
         parts: list[Draft | Label]
@@ -437,21 +375,15 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         finally:
             page.close()
 
-    app = FastAPI(
-        title="FACT-CLIP", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
-        exception_handlers={
-            BusyError: answer_busy,
-            BaseHTTPException: answer_http,
-            InputError: server.answer_input,
-            ConflictError: server.answer_conflict,
-            RequestValidationError: answer_invalid,
-            ClientDisconnect: answer_gone,
-            Exception: answer_fault,
-        },
-    )  # fmt: skip
+    async def answer(request: Request, error: Exception) -> Response:
+        return answer_to(error, page.line)
+
+    handlers: Any = dict.fromkeys(ERRORS, answer)
+    docs: Any = dict.fromkeys(("docs_url", "redoc_url", "openapi_url"))  # ours are behind the token
+    app = FastAPI(title="FACT-CLIP", lifespan=lifespan, exception_handlers=handlers, **docs)
     api = APIRouter(prefix="/api", dependencies=[Depends(server.let_in)])
     video = "/videos/{video}"
-    for method, path, answer in (
+    for method, path, endpoint in (
         ("GET", "/state", server.state),
         ("POST", "/files", server.upload),
         ("POST", "/videos", server.add_video),
@@ -477,28 +409,30 @@ def make_app(engine: Engine, options: Options) -> FastAPI:
         ("POST", f"{video}/training-set", server.add_to_training_set),
         ("POST", f"{video}/compare", server.compare),
     ):
-        api.add_api_route(path, answer, methods=[method], response_model=None)
+        api.add_api_route(path, endpoint, methods=[method], response_model=None)
 
-    @api.get("/openapi.json", include_in_schema=False)
-    def schema() -> Answer:
-        return app.openapi()
+    def add_file(owner: FastAPI | APIRouter, path: str, file: Path) -> None:
+        owner.add_api_route(path, lambda: FileResponse(file), methods=["GET"], include_in_schema=False)
 
-    @api.get("", include_in_schema=False)
-    def pages() -> Response:
-        return FileResponse(STATIC / "api.html", media_type="text/html")
-
+    api.add_api_route("/openapi.json", lambda: app.openapi(), methods=["GET"], include_in_schema=False)
+    add_file(api, "", STATIC / "api.html")
     app.add_api_route("/", server.index, methods=["GET"], include_in_schema=False)
     app.include_router(api)
     for name in ("timeline.js", "timeline.css"):
-        app.add_api_route(f"/static/{name}", _file(TIMELINE / name), methods=["GET"], include_in_schema=False)
+        add_file(app, f"/static/{name}", TIMELINE / name)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Guard, host=options.host, patience=options.limits.patience)
     app.state.page = page
     return app
 
 
-def _file(path: Path) -> Callable[[], Response]:
-    def answer() -> Response:
-        return FileResponse(path)
-
-    return answer
+def _download(name: str, write: Callable[[Path], object], kind: str = "application/octet-stream") -> Response:
+    """Answer a file that is written into a folder of its own, which goes with the answer."""
+    folder = tempfile.TemporaryDirectory(prefix="fact-clip-")
+    path = Path(folder.name) / name
+    try:
+        write(path)
+    except InputError:
+        folder.cleanup()
+        raise
+    return FileResponse(path, media_type=kind, filename=name, background=BackgroundTask(folder.cleanup))

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,6 @@ from fact_clip.datasets.features import open_array, read_sidecar
 from fact_clip.datasets.layout import UNLABELLED, find_split, split_names
 from fact_clip.run import Run
 
-ADAPTED = "runs"
-"""Folder inside the training set with the adapted runs."""
-
 _POLL = 0.5  # seconds between looks at the log of a training
 _PATIENCE = 60.0  # seconds to wait for others who write to a training set
 
@@ -46,6 +44,11 @@ def facts_beside(features: Path, clock: Clock) -> dict[str, Any]:
     if "fps" not in facts and clock.fps is not None:
         facts["fps"] = clock.fps
     return facts
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 class TrainingSet:
@@ -61,8 +64,7 @@ class TrainingSet:
         self.root, self.run = root, run
         entry = BENCHMARKS["folder" if run is None else run.config.data.name]
         self._features, self._mapping = root / entry.features, root / entry.mapping
-        for path in (self._mapping, self._features / "video.npy", root / "groundTruth" / "video.txt"):
-            check_place(path)
+        check_place(self._mapping)
         if self._mapping.is_file():
             Vocabulary.from_mapping(self._mapping)  # a fault of it is an error before anybody corrects a video
         if run is not None:
@@ -104,11 +106,9 @@ class TrainingSet:
             with whole_file(self._features / f"{chosen}.npy") as path:
                 np.save(path, stored)
             if layout == "TD":
-                with whole_file(self._features / f"{chosen}.json") as path:
-                    path.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+                _write_lines(self._features / f"{chosen}.json", [json.dumps(facts)])
             self._add_classes(labels, background)
-            with whole_file(self.root / "groundTruth" / f"{chosen}.txt") as path:
-                path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+            _write_lines(self.root / "groundTruth" / f"{chosen}.txt", labels)
             self._add_to_lists(chosen)
         return chosen
 
@@ -128,8 +128,7 @@ class TrainingSet:
         else:
             classes = list(background) if self.run is None else list(self.run.vocabulary)
         names = [*classes, *(name for name in dict.fromkeys(labels) if name not in classes and name != UNLABELLED)]
-        with whole_file(self._mapping) as path:
-            path.write_text("".join(f"{index} {name}\n" for index, name in enumerate(names)), encoding="utf-8")
+        _write_lines(self._mapping, [f"{index} {name}" for index, name in enumerate(names)])
         self._add_factors(names)
 
     def _add_factors(self, names: Sequence[str]) -> None:
@@ -155,26 +154,24 @@ class TrainingSet:
         """Put the video into the training list of every split that does not test it; a new folder gets split 1."""
         lists = [find_split(self.root, "train", split) for split in split_names(self.root)]
         if not lists:
-            with whole_file(self.root / "splits" / "test.split1.bundle") as path:
-                path.write_text("", encoding="utf-8")
+            _write_lines(self.root / "splits" / "test.split1.bundle", [])
         for path in [path for path in lists if path] or [self.root / "splits" / "train.split1.bundle"]:
-            listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-            test = path.with_name(path.name.replace("train", "test"))
-            tested = test.read_text(encoding="utf-8").splitlines() if test.is_file() else []
+            listed, tested = (
+                file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+                for file in (path, path.with_name(path.name.replace("train", "test")))
+            )
             if name not in (line.strip().removesuffix(".txt") for line in [*listed, *tested]):
-                with whole_file(path) as unfinished:
-                    unfinished.write_text("".join(f"{line}\n" for line in [*listed, name]), encoding="utf-8")
+                _write_lines(path, [*listed, name])
 
-    def new_run(self) -> Path:
-        """Make a run folder that nobody else gets, and return it."""
-        for number in count(1):
-            folder = self.root / ADAPTED / f"adapted-{number}"
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:
-                continue
+
+def new_folder(path: Path) -> Path:
+    """Make a folder that nobody else gets, PATH-1 or a later number, and return it."""
+    for number in count(1):
+        with suppress(FileExistsError):
+            folder = path.with_name(f"{path.name}-{number}")
+            folder.mkdir(parents=True)
             return folder
-        raise AssertionError
+    raise AssertionError
 
 
 def adapt_command(start: Path, run: Run, root: Path, out: Path, epochs: int) -> list[str]:
@@ -224,10 +221,9 @@ def run_command(command: Sequence[str], report: Callable[[], None]) -> None:
                 time.sleep(_POLL)
         except CancelledError:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL * 6)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.kill()
             raise
         output.seek(0)
         lines = [line for line in output.read().splitlines() if line.strip()]

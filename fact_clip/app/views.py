@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from fact_clip.app.edits import BACKGROUND, Draft, gapless
+from fact_clip.app.engine import reads_names
 from fact_clip.app.page import Page
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.work import Job
-from fact_clip.core import Segment, Segmentation
+from fact_clip.core import Segmentation
 from fact_clip.core.clock import Clock
 from fact_clip.core.decode_settings import CONTROLS
 from fact_clip.core.paths import file_name
@@ -32,12 +33,12 @@ def state(page: Page) -> dict[str, Any]:
     """Return everything but the segments."""
     engine, project, model = page.engine, page.project, page.engine.model()
     counts, actions = project.count(), project.actions()
-    scorer = None if model is None else model.scorer
+    scorer, run = None if model is None else model.scorer, page.options.run
     calibration = None if scorer is None else scorer.calibration
     return {
         "project": {"folder": str(project.folder), "recent": list(page.options.recent)},
         "model": {
-            "title": _title(page),
+            "title": "none" if engine.base is None else "no training" if run is None else run.name,
             "exists": model is not None,
             "can_learn": model is not None and model.scorer.run is not None,
             "chosen": engine.chosen,
@@ -68,7 +69,7 @@ def state(page: Page) -> dict[str, Any]:
         ],
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
         "training_set": None if page.options.training_set is None else str(page.options.training_set.root),
-        "can_adapt": page.options.training_set is not None and page.options.run is not None,
+        "can_adapt": page.options.training_set is not None and run is not None,
         "training": job(page, page.training),
         "runs": {name: figures for name, (_, _, figures) in project.runs().items()},
         "formats": list(FORMATS),
@@ -76,16 +77,10 @@ def state(page: Page) -> dict[str, Any]:
     }
 
 
-def _title(page: Page) -> str:
-    if page.engine.base is None:
-        return "none"
-    return "no training" if page.options.run is None else page.options.run.name
-
-
-def background_of(page: Page) -> list[str]:
-    """Return the names that mean no action: those of the model."""
+def background_of(page: Page, *default: str) -> list[str]:
+    """Return the names that mean no action: those of the model, else the default."""
     model = page.engine.model()
-    return [] if model is None else list(model.vocabulary.background)
+    return list(default) if model is None else list(model.vocabulary.background) or list(default)
 
 
 def job(page: Page, job: Job | None) -> dict[str, Any] | None:
@@ -125,17 +120,12 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
 
 
 def _segment(part: Draft | Label, unseen: Iterable[str]) -> dict[str, Any]:
-    by_hand = isinstance(part, Label)
-    return {
-        "start": part.start,
-        "stop": part.stop,
-        "label": part.label,
-        "confidence": None if isinstance(part, Label) else part.confidence,
-        "origin": part.origin if isinstance(part, Label) else "draft",
-        "comment": part.comment if isinstance(part, Label) else "",
-        "corrected": by_hand,
-        "unseen": part.label in unseen,
-    }
+    shown: dict[str, Any] = {"start": part.start, "stop": part.stop, "label": part.label}
+    if isinstance(part, Label):
+        shown |= {"confidence": None, "origin": part.origin, "comment": part.comment, "corrected": True}
+    else:
+        shown |= {"confidence": part.confidence, "origin": "draft", "comment": "", "corrected": False}
+    return {**shown, "unseen": part.label in unseen}
 
 
 def _far_words(page: Page, video: VideoEntry) -> list[str]:
@@ -157,9 +147,8 @@ def _colours(page: Page, names: Sequence[str]) -> dict[str, Any]:
     free = iter(number for number in range(len(numbers) + len(others) + max(numbers.values(), default=0) + 1)
                 if number not in numbers.values())  # fmt: skip
     numbers |= {name: next(free) for name in others}
-    in_order = [f"\0{number}" for number in range(max(numbers.values(), default=-1) + 1)]  # as no name begins
-    for name, number in numbers.items():
-        in_order[number] = name
+    by_number = {number: name for name, number in numbers.items()}
+    in_order = [by_number.get(number, f"\0{number}") for number in range(max(by_number, default=-1) + 1)]
     colours = class_colours([*in_order, *background], background)
     return {name: colours[name] for name in dict.fromkeys([*names, *background])}
 
@@ -173,8 +162,8 @@ def uncertain(page: Page) -> list[dict[str, Any]]:
     """Return the least certain drafts of all videos, the least certain first."""
     drafts = [
         (part, video)
-        for video in (page.project.video(entry.id) for entry in page.project.videos())
-        if video is not None and page.engine.work(video.id).prediction is not None
+        for video in page.project.full_videos()
+        if page.engine.work(video.id).prediction is not None
         for part in next(iter(page.shown(video).values()))
         if isinstance(part, Draft) and part.confidence is not None
     ]
@@ -189,15 +178,13 @@ def clock_of(video: VideoEntry) -> Clock:
     """Return the clock of a video's frames."""
     length = float(video.times[-1] - video.times[0])
     rate = round(video.n_frames / length, 6) if length > 0 else None
-    media = None if video.media is None else video.media.name if video.media.stem == video.name else (
-        video.name + video.media.suffix
-    )  # fmt: skip
+    media = None if video.media is None else video.name + video.media.suffix
     return Clock(video.n_frames, rate, video.times, media, rate if media else None)
 
 
 def segmentation(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) -> Segmentation:
     """Return what is shown of a track, for a file; what is not labelled is background."""
-    background = background_of(page) or [BACKGROUND]
+    background = background_of(page, BACKGROUND)
     result = Segmentation(gapless(parts, video.n_frames, background[0]), background=tuple(background))
     return clock_of(video).put_on(result)
 
@@ -205,10 +192,7 @@ def segmentation(page: Page, video: VideoEntry, parts: Sequence[Draft | Label]) 
 def export_files(page: Page, folder: Path, formats: Iterable[str], background: bool) -> Iterator[Path]:
     """Write every track of every video in some formats; yield each file. A name that is taken gets the video's id."""
     written = set[str]()
-    for entry in page.project.videos():
-        video = page.project.video(entry.id)
-        if video is None:
-            continue
+    for video in page.project.full_videos():
         tracks, shown = page.project.tracks(video.id), page.shown(video)
         for track, parts in shown.items():
             name = file_name(video.name if len(tracks) == 1 else f"{video.name}.{tracks[track]}")
@@ -223,10 +207,7 @@ def export_files(page: Page, folder: Path, formats: Iterable[str], background: b
 def budget(page: Page) -> dict[str, list[dict[str, Any]]]:
     """Return how long, how often and when each action was labelled, on each track, and what follows what."""
     parts, durations = dict[str, list[Stretch]](), dict[str, float]()
-    for entry in page.project.videos():
-        video = page.project.video(entry.id)
-        if video is None:
-            continue
+    for video in page.project.full_videos():
         tracks = page.project.tracks(video.id)
         for track, labels in page.project.labels(video.id).items():
             name = video.name if len(tracks) == 1 else f"{video.name}, {tracks[track]}"
@@ -242,16 +223,18 @@ def comparison(
 ) -> dict[str, Any]:
     """Return figures, and rows of a timeline: both labellings and where they differ."""
     rows = [
-        {"name": name, "segments": [_plain(segment) for segment in Segmentation.from_frames(frames)]}
+        {
+            "name": name,
+            "segments": [
+                {"start": segment.start, "stop": segment.stop, "label": segment.label}
+                for segment in Segmentation.from_frames(frames)
+            ],
+        }
         for name, frames in labels
     ]
-    rows.append({"name": "differences", "segments": list(agreement["differences"])})
+    rows.append({"name": "differences", "segments": agreement["differences"]})
     names = list(dict.fromkeys(label for _, frames in labels for label in frames))
     return {"figures": agreement["figures"], "rows": rows, "colours": _colours(page, names)}
-
-
-def _plain(segment: Segment) -> dict[str, Any]:
-    return {"start": segment.start, "stop": segment.stop, "label": segment.label}
 
 
 def command(page: Page, video: VideoEntry) -> str:

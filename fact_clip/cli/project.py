@@ -48,7 +48,7 @@ def import_(
     Example:
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
-    from fact_clip.app.imports import read_tracks
+    from fact_clip.app.edits import read_tracks
     from fact_clip.app.uploads import FEATURES, ending_of
     from fact_clip.core.io import check_file
     from fact_clip.video.decode import SUFFIXES

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from fact_clip.app.imports import read_tracks
+from fact_clip.app.edits import read_tracks
 from fact_clip.app.project import Project
 from fact_clip.cli import main
 from fact_clip.core import Segment, Segmentation
