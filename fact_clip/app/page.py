@@ -63,16 +63,15 @@ class Page:
         first = features or media
         assert first is not None
         self.engine.frame_times(None if media is None else media.path, None if features is None else features.path)
-        folder = self.project.folder / "videos"
+        folder, key = self.project.folder / "videos", secrets.token_hex(8)
         folder.mkdir(exist_ok=True)
-        key = secrets.token_hex(8)
-        moved: list[Path | None] = []
-        for upload in (media, features):
-            moved.append(None if upload is None else folder / f"{key}{upload.ending}")
-            if upload is not None:
-                upload.path.rename(folder / f"{key}{upload.ending}")
-        if features is not None and features.path.with_suffix(".json").exists():
-            features.path.with_suffix(".json").rename(folder / f"{key}.json")
+        facts = None if features is None else features.path.with_suffix(".json")
+        if facts is not None and facts.exists():
+            facts.rename(folder / f"{key}.json")
+        moved = [
+            None if upload is None else upload.path.rename(folder / f"{key}{upload.ending}")
+            for upload in (media, features)
+        ]
         return self.refer(first.name[: -len(first.ending)], *moved)
 
     def refer(self, name: str, media: Path | None, features: Path | None) -> VideoEntry:

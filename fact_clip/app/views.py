@@ -32,7 +32,7 @@ LEAST_CERTAIN = 30
 def state(page: Page) -> dict[str, Any]:
     """Return everything but the segments."""
     engine, project, model = page.engine, page.project, page.engine.model()
-    counts, actions = project.count(), project.actions()
+    counts, actions, growing = project.count(), project.actions(), page.options.training_set
     scorer, run = None if model is None else model.scorer, page.options.run
     calibration = None if scorer is None else scorer.calibration
     return {
@@ -57,24 +57,25 @@ def state(page: Page) -> dict[str, Any]:
         },
         "videos": [
             {
-                "id": video.id,
-                "name": video.name,
+                **_facts(video),
                 "job": job(page, engine.work(video.id).job),
                 "labels": counts.get(video.id, 0),
-                "revision": video.revision,
-                "complete": video.complete,
                 "predicted": engine.work(video.id).prediction is not None,
             }
             for video in project.videos()
         ],
         "removed": [{"id": video.id, "name": video.name} for video in project.videos(removed=True)],
-        "training_set": None if page.options.training_set is None else str(page.options.training_set.root),
-        "can_adapt": page.options.training_set is not None and run is not None,
+        "training_set": None if growing is None else str(growing.root),
+        "can_adapt": growing is not None and run is not None,
         "training": job(page, page.training),
         "runs": {name: figures for name, (_, _, figures) in project.runs().items()},
         "formats": list(FORMATS),
         "limits": {"megabytes": page.limits.file_bytes / 1e6, "minutes": page.limits.minutes},
     }
+
+
+def _facts(video: VideoEntry) -> dict[str, Any]:
+    return {"id": video.id, "name": video.name, "revision": video.revision, "complete": video.complete}
 
 
 def background_of(page: Page, *default: str) -> list[str]:
@@ -100,11 +101,8 @@ def video(page: Page, video: VideoEntry) -> dict[str, Any]:
     unseen = page.engine.unseen(names)
     can_undo, can_redo = project.can_step(video.id)
     return {
-        "id": video.id,
-        "name": video.name,
+        **_facts(video),
         "media": video.media is not None,
-        "revision": video.revision,
-        "complete": video.complete,
         "undo": can_undo,
         "redo": can_redo,
         "tracks": [
@@ -245,17 +243,12 @@ def command(page: Page, video: VideoEntry) -> str:
     if page.engine.chosen:
         words = ["fact-clip", "segment", "--run", str(page.project.runs()[page.engine.chosen][0])]
     words.insert(2, video.name + (".npy" if video.media is None else video.media.suffix))
-    names = page.engine.names()
-    if names:
-        words += ["--actions", quoted(names)]
+    if names := page.engine.names():
+        line = io.StringIO()  # a name with a comma in double quotes
+        csv.writer(line, lineterminator="").writerow(names)
+        has_commas = any("," in name for name in names)
+        words += ["--actions", line.getvalue() if has_commas else line.getvalue().replace(",", ", ")]
     for name, value in page.engine.settings:
         if value is not None and name in model.scorer.adjustable:
             words += [CONTROLS[name].option, f"{value:g}"]
     return shlex.join(words)
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Return names as `--actions` takes them: a name with a comma in double quotes."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(names)
-    return line.getvalue().replace(",", ", ") if not any("," in name for name in names) else line.getvalue()

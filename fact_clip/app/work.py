@@ -31,24 +31,15 @@ class CancelledError(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """One piece of long work.
+    """One piece of long work."""
 
-    Args:
-        owner: what it is for: the id of a video, or "training".
-        run: does it; called with the job, it reports to it and asks it whether to stop.
-
-    Attributes:
-        done, total, note: how far it is.
-        error: why it failed, once it did.
-    """
-
-    owner: str
-    run: Callable[[Job], None]
+    owner: str  # what it is for: the id of a video, or "training"
+    run: Callable[[Job], None]  # reports to the job, which asks it to stop
     state: State = "waiting"
-    done: int = 0
+    done: int = 0  # how far it is
     total: int = 0
     note: str = ""
-    error: InputError | str = ""
+    error: InputError | str = ""  # why it failed, once it did
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def report(self, done: int, total: int, note: str = "") -> None:
@@ -138,18 +129,14 @@ class Quick:
     """Short computations, one at a time beside the queue; a BusyError when `limit` of them are waiting."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self._inside = limit, 0
-        self._count, self._one = threading.Lock(), threading.Lock()
+        self.limit, self._room, self._one = limit, threading.Semaphore(limit + 1), threading.Lock()
 
     def run(self, function: Callable[[], T]) -> T:
         """Compute when it is the turn."""
-        with self._count:
-            if self._inside > self.limit:
-                raise BusyError(self._inside)
-            self._inside += 1
+        if not self._room.acquire(blocking=False):
+            raise BusyError(self.limit + 1)
         try:
             with self._one:
                 return function()
         finally:
-            with self._count:
-                self._inside -= 1
+            self._room.release()

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data convert": ("labels", "Convert annotations and features to the common layout."),
     "data holdout": ("holdout", "Choose classes to hold out, or look at a choice."),
     "data summary": ("data", "Count what a data set holds."),
-    "data split": ("splits", "Divide the videos into training and test."),
+    "data split": ("labels", "Divide the videos into training and test."),
     "data sample": ("demo", "Write a data set to try things on: synthetic videos, features, labels and splits."),
     "data init": ("data", "Write a recipe for your own data set."),
 }

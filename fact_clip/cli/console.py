@@ -83,14 +83,14 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
     the library logs, where no progress bar is shown there. With `leave` a signal ends the process here, because the
     libraries take a while to say goodbye.
     """
-    hint = ""
+    hint, code = "", 128 + int(signal.SIGINT)
     with interruptible() as came:
         try:
             code = _answered(command)
         except InterruptedCommandError as error:
-            code, hint = 128 + signal.SIGINT, f"; {error}"
+            hint = f"; {error}"
         except KeyboardInterrupt:
-            code = 128 + signal.SIGINT
+            pass
         if code == 128 + signal.SIGINT:  # typer makes this code of an interruption that no command has caught
             if not is_secondary():
                 print(f"fact-clip: interrupted{hint}", file=sys.stderr)
@@ -103,7 +103,6 @@ def answered(command: Callable[[], object], *, leave: bool = False) -> int:
 
 
 def _answered(command: Callable[[], object]) -> int:
-    """The exit code of a command that is not interrupted."""
     logger, lines = logging.getLogger("fact_clip"), _Lines()
     if not is_secondary():
         logging.getLogger("fact_clip.training.plan").setLevel(logging.INFO)
@@ -131,11 +130,11 @@ def _answered(command: Callable[[], object]) -> int:
         file = "the output" if error.filename is None else str(error.filename)  # files of ours have names
         message = f"{shortened(file)}: {error.strerror or error}"
     except (MemoryError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        if isinstance(error, RuntimeError) and "allocate" not in reason:  # torch has no class for it on the CPU
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):  # torch has no class for it on the CPU
             raise
+        reason = shortened((str(error).splitlines() or ["no more is known"])[0])
         fix = "smaller train.batch_size, model.tokens or decode.window take less"
-        message = f"not enough memory for this input ({shortened(reason) or 'no more is known'}); {fix}"
+        message = f"not enough memory for this input ({reason}); {fix}"
     finally:
         logger.removeHandler(lines)
         logger.setLevel(before[0])

@@ -53,17 +53,11 @@ def check(
         facts = {"root": str(inspection.root), "videos": n_videos, "splits": list(inspection.splits)}
         facts |= {"classes": n_classes, "columns": inspection.columns}
         facts |= {"feature_values_looked_at": inspection.checked_share, "errors": n_errors, "notes": n_notes}
-        rows = [
-            {
-                "severity": "note" if finding.is_note else "error",
-                "kind": finding.kind,
-                "where": str(finding.error.where),
-                "found": finding.error.problem,
-                "expected": "",  # a part of "found" since 0.3
-                "todo": finding.error.fix,
-            }
-            for finding in findings
-        ]
+        rows = []
+        for finding in findings:
+            error, severity = finding.error, "note" if finding.is_note else "error"
+            rows.append({"severity": severity, "kind": finding.kind, "where": str(error.where), "found": error.problem})
+            rows[-1] |= {"expected": "", "todo": error.fix}  # "expected" is a part of "found" since 0.3
         print(json.dumps(facts | {"findings": rows}, indent=2))
     else:
         notes = Counter[str]()
@@ -88,6 +82,7 @@ def _count(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+ROOT = "data.root"
 MINUTES, STEPS, MOST_EPOCHS, MOST_MEMBERS = 1.5, 1800, 300, 5
 """Of a training: the time, and the steps after which a model gains little, so that more time goes to more models."""
 
@@ -137,11 +132,11 @@ def init(
     values |= {"grammar": grammar, "unlabelled": tuple(names(unlabelled, "--unlabelled") or ())}
     proposal = propose(checked(DataConfig, values, "data init"))
     proposal, time = _with_time(proposal, minutes)
-    settings = (
-        (key, _relative(path, str(value)) if key == "data.root" else value, reason)
-        for key, value, reason in proposal.settings
-    )
-    proposal = replace(proposal, settings=tuple(settings))
+    parent, root = path.parent.resolve(), Path(str(next(value for key, value, _ in proposal.settings if key == ROOT)))
+    if root.is_relative_to(parent):  # so that both can move
+        name = str(root.relative_to(parent))
+        settings = ((key, name if key == ROOT else value, reason) for key, value, reason in proposal.settings)
+        proposal = replace(proposal, settings=tuple(settings))
     with whole_file(path) as unfinished:
         unfinished.write_text(_recipe(folder, proposal, time), encoding="utf-8")
     print(f"{path}: {proposal.videos} videos, {proposal.measures.classes} classes\n  {proposal.measures}")
@@ -167,19 +162,17 @@ def _with_time(proposal: Proposal, minutes: float) -> tuple[Proposal, str]:
     config = Config.from_tree(tree, "the recipe")
     estimated = estimate(config)
     epochs = estimated.epochs_in(60 * minutes, config)
-    took, pace = estimated.total(epochs, config), f"{estimated.epoch:.2f} s an epoch"
-    reason = f"{pace}; a model gains little from more than {most}" if epochs == most else f"{pace}, {minutes:g} minutes"
-    proposal = proposal.with_settings(("train.epochs", epochs, reason))
+    reason = f"; a model gains little from more than {most}" if epochs == most else f", {minutes:g} minutes"
+    proposal = proposal.with_settings(("train.epochs", epochs, f"{estimated.epoch:.2f} s an epoch{reason}"))
+    took = estimated.total(epochs, config)
     members = min(int(60 * minutes / took), MOST_MEMBERS)
     if members > 1:
         reason = f"as many models as {minutes:g} minutes allow, at most {MOST_MEMBERS}; their scores are averaged"
         proposal = proposal.with_settings(("train.members", members, reason))
-    text = f"training will take about {_duration(max(members, 1) * took)} of one core of this machine"
+    seconds = max(members, 1) * took
+    duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+    text = f"training will take about {duration} of one core of this machine"
     return proposal, f"{text}, by steps on {_count(estimated.videos, 'video')}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
 SHOWN_NAMES, SHOWN_NOTES = 3, 3  # whose parts are printed; notes of a kind
@@ -189,18 +182,11 @@ def _readings(vocabulary: Vocabulary) -> str:
     """Return how the first names are read, as a table; names with the most parts first."""
     if len(vocabulary.slots) < 2:
         return "names are read as whole phrases; data.grammar or ROOT/factors.csv gives them parts"
-    rows = [
-        [name, *(factor or "-" for factor in entry)] for name, entry in zip(vocabulary, vocabulary.factors, strict=True)
-    ]
-    actions = sorted((row for row in rows if row[0] not in vocabulary.background), key=lambda row: row.count("-"))
+    entries = zip(vocabulary, vocabulary.factors, strict=True)
+    rows = [[name, *(part or "-" for part in parts)] for name, parts in entries if name not in vocabulary.background]
+    actions = sorted(rows, key=lambda row: row.count("-"))
     more = [f"and {len(actions) - SHOWN_NAMES} more names"] if len(actions) > SHOWN_NAMES else []
     return "\n".join([table(["name", *vocabulary.slots], actions[:SHOWN_NAMES]), *more])
-
-
-def _relative(recipe: Path, root: str) -> str:
-    """Return the data's folder as its recipe names it: from the recipe's folder if it lies there, so both can move."""
-    parent = recipe.parent.resolve()
-    return str(Path(root).relative_to(parent)) if Path(root).is_relative_to(parent) else root
 
 
 def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
@@ -264,26 +250,14 @@ def _as_text(summary: Mapping[str, Any]) -> str:
 
 
 def _classes(rows: list[Mapping[str, Any]], fps: float | None) -> str:
-    unit = "frames" if fps is None else "seconds"
-    header = [
-        "class",
-        "videos",
-        "frames",
-        "share",
-        "segments",
-        "per video",
-        f"mean {unit}",
-        "least",
-        "most",
-        "transcript",
-    ]
+    unit, decimals = ("frames", 0) if fps is None else ("seconds", 1)
+    header = f"class,videos,frames,share,segments,per video,mean {unit},least,most,transcript".split(",")
     cells = []
     for row in rows:
-        times = [row["segment_frames"][key] / (fps or 1) for key in ("mean", "least", "most")]
-        figures = [f"{row['share']:.1%}", str(row["segments"]), f"{row['segments_per_video']:.1f}"]
-        figures += [f"{time:.0f}" if fps is None else f"{time:.1f}" for time in times]
-        figures.append(f"{row['transcript_length']['mean']:.1f}")
-        cells.append([row["name"], str(row["videos"]), str(row["frames"]), *figures])
+        times = [f"{row['segment_frames'][key] / (fps or 1):.{decimals}f}" for key in ("mean", "least", "most")]
+        counts = [str(row["videos"]), str(row["frames"]), f"{row['share']:.1%}", str(row["segments"])]
+        per_video = f"{row['segments_per_video']:.1f}"
+        cells.append([row["name"], *counts, per_video, *times, f"{row['transcript_length']['mean']:.1f}"])
     return table(header, cells, right=range(1, len(header)))
 
 

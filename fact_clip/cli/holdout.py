@@ -95,18 +95,19 @@ def holdout(
         raise refuse("--out", "nothing is chosen", "give --unseen, --file, --only-in or --count too")
     if chosen is None:
         result: dict[str, Any] = {"ranking": _ranking(source, seed)}
-        note(*source.guesses)
-        print_result(result, _ranking_text(source, result["ranking"]), as_json)
-        return
-    result = description(source, chosen)
-    if any_class and not result["compositional"]:
-        lost = ", ".join(map(_factor, result["lost_factors"]))
-        warnings.warn(f"no seen class has {lost}: these words are known by the text encoder alone", stacklevel=2)
-    written = None if out is None else chosen.save_json(out)
+        text = _ranking_text(source, result["ranking"])
+    else:
+        result = description(source, chosen)
+        text = description_text(result)
+        if any_class and not result["compositional"]:
+            lost = ", ".join(map(_factor, result["lost_factors"]))
+            warnings.warn(f"no seen class has {lost}: these words are known by the text encoder alone", stacklevel=2)
+        if out is not None:
+            chosen.save_json(out)
     note(*source.guesses)
-    print_result(result, description_text(result), as_json)
-    if written is not None:
-        note(f"written: {written}; train with data.holdout={out}")
+    print_result(result, text, as_json)
+    if out is not None:
+        note(f"written: {out}; train with data.holdout={out}")
 
 
 @dataclass(frozen=True)
@@ -155,14 +156,11 @@ def _open(data: str, overrides: list[str] | None) -> Source:
     from fact_clip.datasets.layout import DataFolder, make_vocabulary
 
     if Path(data).is_file() and Path(data).suffix not in (".yaml", ".yml"):
-        config = Config.load("folder", overrides or []).data
         listed = tuple(Vocabulary.from_mapping(data))
-        config, guesses = _with_guesses(config, listed)
-        background = tuple(
-            str(name) for name in config.background or find_benchmark(config.name).background if name in listed
-        )
-        vocabulary = make_vocabulary(config.model_copy(update={"background": background}), listed, Path(data))
-        return Source(vocabulary, guesses=guesses)
+        config, guesses = _with_guesses(Config.load("folder", overrides or []).data, listed)
+        defaults = config.background or find_benchmark(config.name).background
+        config = config.model_copy(update={"background": tuple(str(name) for name in defaults if name in listed)})
+        return Source(make_vocabulary(config, listed, Path(data)), guesses=guesses)
     config = data_config(data, overrides)
     folder = DataFolder(config)
     config, guesses = _with_guesses(config, folder.class_names, folder.root)
@@ -178,13 +176,10 @@ def _with_guesses(
     if config.name != "folder":
         return config, ()
     guessed, _ = guess_names(config, listed, root)
-    new = {key: getattr(guessed, key) for key in ("background", "unlabelled", "grammar")}
-    texts = (
-        f"guessed by the names: data.{key}={json.dumps(value, ensure_ascii=False)}"
-        for key, value in new.items()
-        if value and value != getattr(config, key)
-    )
-    return guessed, tuple(texts)
+    values = {key: getattr(guessed, key) for key in ("background", "unlabelled", "grammar")}
+    new = {key: value for key, value in values.items() if value and value != getattr(config, key)}
+    texts = (json.dumps(value, ensure_ascii=False) for value in new.values())
+    return guessed, tuple(f"guessed by the names: data.{key}={text}" for key, text in zip(new, texts, strict=True))
 
 
 def source_of(config: DataConfig, folder: DataFolder | None = None) -> Source:
@@ -205,31 +200,22 @@ def _frames(source: Source, counts: NDArray[Any] | None) -> dict[str, int]:
     return {} if counts is None else dict(zip(source.vocabulary, counts.tolist(), strict=True))
 
 
-def _ranking_text(source: Source, ranking: list[dict[str, Any]]) -> str:
-    rows = [
-        [row["name"], str(row["support"]), str(row["well_filled"]), _factor(row["rarest"]), _count(row["frames"])]
-        for row in ranking
-    ]
-    head = f"{len(source.vocabulary)} classes with {', '.join(source.vocabulary.slots)}"
-    columns = table(["class", "support", "well filled", "rarest factor", "training frames"], rows, right=(1, 2, 4))
-    return f"{head}; support: other classes with the rarest factor\n{columns}"
-
-
 def _ranking(source: Source, seed: int) -> list[dict[str, Any]]:
     from fact_clip.datasets.holdout import rank
 
-    frames = _frames(source, source.counts)
-    rows = rank(source.vocabulary, (), source.counts, seed, source.segments)
-    return [
-        {
-            "name": row.name,
-            "support": row.classes,
-            "well_filled": row.well_filled,
-            "rarest": row.rarest,
-            "frames": frames.get(row.name),
-        }
-        for row in rows
-    ]
+    frames, rows = _frames(source, source.counts), list[dict[str, Any]]()
+    for row in rank(source.vocabulary, (), source.counts, seed, source.segments):
+        rows.append({"name": row.name, "support": row.classes, "well_filled": row.well_filled, "rarest": row.rarest})
+        rows[-1]["frames"] = frames.get(row.name)
+    return rows
+
+
+def _ranking_text(source: Source, ranking: list[dict[str, Any]]) -> str:
+    keys = {"name": "class", "support": "support", "well_filled": "well filled", "rarest": "rarest factor"}
+    keys["frames"] = "training frames"
+    rows = [[_factor(row[key]) if key == "rarest" else _count(row[key]) for key in keys] for row in ranking]
+    head = f"{len(source.vocabulary)} classes with {', '.join(source.vocabulary.slots)}"
+    return f"{head}; support: other classes with the rarest factor\n{table([*keys.values()], rows, right=(1, 2, 4))}"
 
 
 def description(source: Source, chosen: Holdout) -> dict[str, Any]:
@@ -246,35 +232,27 @@ def description(source: Source, chosen: Holdout) -> dict[str, Any]:
         group = "unseen" if name in chosen.unseen else "validation-unseen"
         row = {"name": name, "group": group, "frames": frames.get(name), "level": level.kind}
         on_one = [{"factor": list(factor), "class": other} for factor, other in resting[name].items()]
-        classes.append({**row, "new": [list(factor) for factor in level.new], "on_one_class": on_one})
-    return {
-        "holdout": chosen.to_dict(),
-        "compositional": not lost,
-        "lost_factors": [list(factor) for factor in lost],
-        "classes": classes,
-        "remains": None if dataset is None else dataset.remaining(chosen),
-    }
+        classes.append({**row, "new": list(map(list, level.new)), "on_one_class": on_one})
+    remains = None if dataset is None else dataset.remaining(chosen)
+    result = {"holdout": chosen.to_dict(), "compositional": not lost, "lost_factors": list(map(list, lost))}
+    return {**result, "classes": classes, "remains": remains}
 
 
 def description_text(description: Mapping[str, Any]) -> str:
     """Write a `description` as tables."""
+    classes = description["classes"]
     rows = [
         [row["name"], row["group"], _count(row["frames"]), row["level"], ", ".join(map(_factor, row["new"]))]
-        for row in description["classes"]
+        for row in classes
     ]
     parts = [table(["class", "group", "training frames", "level", "factors that no seen class has"], rows, right=(2,))]
-    resting = {
-        f"{_factor(rest['factor'])}: {rest['class']}": None
-        for row in description["classes"]
-        for rest in row["on_one_class"]
-    }
+    resting = [f"  {_factor(rest['factor'])}: {rest['class']}" for row in classes for rest in row["on_one_class"]]
     if resting:
-        lines = "\n".join(f"  {text}" for text in resting)
-        parts.append(f"factors that rest on one seen class, whose other factors they may be taken for:\n{lines}")
-    if description["compositional"]:
-        parts.append("compositional as a whole: a seen class has every factor of every class")
-    else:
-        parts.append(f"NOT compositional as a whole; lost: {', '.join(map(_factor, description['lost_factors']))}")
+        head = "factors that rest on one seen class, whose other factors they may be taken for:"
+        parts.append("\n".join([head, *dict.fromkeys(resting)]))
+    lost = ", ".join(map(_factor, description["lost_factors"]))
+    text = f"NOT compositional as a whole; lost: {lost}"
+    parts.append(text if lost else "compositional as a whole: a seen class has every factor of every class")
     if description["remains"] is not None:
         keys = ("videos", "frames", "segments", "classes")
         remains = [[way, *(f"{row[key]:,}" for key in keys)] for way, row in description["remains"].items()]
@@ -282,8 +260,8 @@ def description_text(description: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _count(frames: int | None) -> str:
-    return "-" if frames is None else str(frames)
+def _count(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def _factor(pair: Sequence[str] | None) -> str:

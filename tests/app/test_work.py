@@ -103,7 +103,7 @@ def test_short_computations_wait_in_a_line_of_limited_length():
         first = pool.submit(quick.run, block)
         assert began.wait(10)
         second = pool.submit(quick.run, lambda: 5)
-        while quick._inside < 2:
+        while quick._room._value > 0:
             pass
         with pytest.raises(BusyError) as error:
             quick.run(lambda: None)
