@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from fact_clip.app.edits import BACKGROUND, Draft, gapless
-from fact_clip.app.engine import reads_names
 from fact_clip.app.page import Page
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.work import Job
