@@ -338,10 +338,8 @@ class DecodeConfig(_Frozen):
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"
     )
-    gamma_rule: Literal["none", "cost", "harmonic", "both"] = Field(
-        "cost", description="choice of gamma (docs/protocol.md)"
-    )
-    gamma_cost: Part = Field(0.15, description="rules 'cost' and 'both': share of seen accuracy that may be lost")
+    gamma_rule: Literal["none", "cost", "harmonic"] = Field("cost", description="choice of gamma (docs/protocol.md)")
+    gamma_cost: Part = Field(0.15, description="rule 'cost': share of seen accuracy that may be lost")
 
 
 class TrainConfig(_Frozen):

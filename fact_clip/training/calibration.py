@@ -53,7 +53,6 @@ GAMMA_RULES: dict[str, Callable[[SeenUnseenCurve, float], float]] = {
     "none": lambda curve, cost: 0.0,
     "cost": choose_gamma_by_cost,
     "harmonic": lambda curve, cost: choose_gamma_by_harmonic_mean(curve),
-    "both": lambda curve, cost: max(choose_gamma_by_cost(curve, cost), choose_gamma_by_harmonic_mean(curve)),
 }
 
 _SMOOTHING = 0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand

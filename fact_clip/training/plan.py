@@ -328,7 +328,7 @@ NEEDS: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("decode.prior", lambda config: config.decode.prior_weight > 0, "decode.prior_weight"),
     ("decode.gamma_rule", lambda config: config.data.holdout is not None, "data.holdout"),
     ("decode.gamma_cost", lambda config: config.data.holdout is not None, "data.holdout"),
-    ("decode.gamma_cost", lambda config: config.decode.gamma_rule in ("cost", "both"), "decode.gamma_rule=cost, both"),
+    ("decode.gamma_cost", lambda config: config.decode.gamma_rule == "cost", "decode.gamma_rule=cost"),
     ("train.lr_decay", lambda config: config.train.schedule == "step", "train.schedule=step"),
     ("train.warmup", lambda config: config.train.warmup < config.train.epochs, "more epochs than that"),
     ("train.member_parts", lambda config: config.train.members > 1, "train.members above 1"),

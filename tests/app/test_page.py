@@ -349,6 +349,107 @@ def test_labels_from_nothing_survive_a_kill_and_another_browser(bench, browser, 
     assert len(list((project / "videos").iterdir())) == 2
 
 
+def by_keys(page, *segments: tuple[str, int, int]) -> None:
+    """Label with the keyboard alone: the key of an action, I at its first picture, O at its last; in pictures."""
+    page.locator("#timeline canvas").focus()
+    for key, start, stop in segments:
+        page.keyboard.press("Escape")
+        at(page, start / FPS)
+        page.keyboard.press(key)
+        page.keyboard.press("i")
+        at(page, stop / FPS)
+        page.keyboard.press("o")
+        settled(page)
+
+
+def trained(page, button: str, run: str, minutes: float) -> dict:
+    """Press a button and wait for its model; the figures before and after."""
+    page.fill("#minutes", str(minutes))
+    page.click(button)
+    until(page, f"fetch('/api/state').then((one) => one.json()).then((state) => !!state.runs['{run}'] || "
+                "state.training?.state === 'failed')", 300)  # fmt: skip
+    state = asked(page, "/api/state")
+    assert run in state["runs"], state["training"]
+    settled(page)
+    return state["runs"][run]
+
+
+def test_a_whole_day(bench, browser, tmp_path):
+    """From nothing to a model that was taught a new action, by keys; then kill -9 and another browser."""
+    folder, _ = bench
+    project, films = tmp_path / "p", ["v0", "v1", "v2"]
+    truth = {}
+    for name in films:
+        rows = (folder / f"data/groundTruth/{name}.txt").read_text().splitlines()
+        truth[name] = [(one.label, 3 * one.start, 3 * one.stop) for one in fact_clip.Segmentation.from_frames(rows)]
+    first, new = TRAINED[1:4], TRAINED[4]
+    keys = {name: str(number) for number, name in enumerate(TRAINED[1:], start=1)}
+    with (
+        served(project, ending=signal.SIGKILL) as address,
+        browser.page(1100, 1200, accept_downloads=True) as page,
+    ):
+        page.goto(address)
+        until(page, "document.querySelector('#empty-text').textContent !== ''")
+        upload(page, *(folder / f"{name}.mp4" for name in films))
+        page.fill("#actions", "\n".join(first))
+        settled(page)
+        until(page, "document.querySelectorAll('#legend li').length === 3")
+        for number, name in enumerate(films[:2]):
+            page.click(f"#videos li:nth-child({number + 1}) button")
+            settled(page)
+            by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label in first))
+            expected = sorted((start, stop, label) for label, start, stop in truth[name] if label in first)
+            assert parts(shown(page, number)["tracks"][0]["segments"]) == expected
+        figures = trained(page, "#train", "model-1", 0.2)
+        assert figures["before"] is None
+        assert figures["after"]["right"] > 60
+        assert "before: –" in page.locator("#training-note").text_content()
+
+        # drafts on the third film: one is corrected, and a new action is taught
+        page.click("#videos li:nth-child(3) button")
+        until(page, "document.querySelector('#videos progress') === null", 60)
+        settled(page)
+        assert {name for *_, name in parts(shown(page, 2)["drafts"])} <= set(first)
+        page.fill("#actions", "\n".join(TRAINED[1:]))
+        settled(page)
+        until(page, "document.querySelectorAll('#legend li').length >= 4")
+        by_keys(page, *((keys[label], start, stop) for label, start, stop in truth["v2"] if label != "no action"))
+        for number, name in enumerate(films[:2]):
+            page.click(f"#videos li:nth-child({number + 1}) button")
+            settled(page)
+            by_keys(page, *((keys[label], start, stop) for label, start, stop in truth[name] if label == new))
+        figures = trained(page, "#teach", "model-2", 0.1)
+        assert figures["after"]["right"] >= figures["before"]["right"] > 0
+        assert f"before: {figures['before']['right']:.0f} %" in page.locator("#training-note").text_content()
+
+        page.click("#budget")
+        until(page, "!document.querySelector('#budget-table').hidden")
+        assert {new, *first} <= set(
+            page.locator("#budget-table tbody tr td:first-child, #budget-table tbody tr th").all_text_contents()
+        ) | set(page.locator("#budget-table td").all_text_contents())
+        page.select_option("#format", "json")
+        with page.expect_download() as download:
+            page.click("#download-all")
+        download.value.save_as(tmp_path / "before.zip")
+        state = asked(page, "/api/state")
+    with served(project, ending=signal.SIGINT) as address, browser.page(1100, 1200, accept_downloads=True) as page:
+        page.goto(address)
+        page.locator("#work").wait_for()
+        settled(page)
+        until(page, "document.querySelector('#videos progress') === null", 60)
+        again = asked(page, "/api/state")
+        assert (again["runs"], again["actions"], again["model"]["chosen"]) == (
+            state["runs"], state["actions"], state["model"]["chosen"])  # fmt: skip
+        page.select_option("#format", "json")
+        with page.expect_download() as download:
+            page.click("#download-all")
+        download.value.save_as(tmp_path / "after.zip")
+        before, after = (zipfile.ZipFile(tmp_path / f"{name}.zip") for name in ("before", "after"))
+        assert {name: before.read(name) for name in before.namelist()} == {
+            name: after.read(name) for name in after.namelist()
+        }
+
+
 SIXTY = [f"{verb} {part}" for verb in ("grasp", "place", "turn", "lift", "push", "wipe") for part in
          ("shaft", "gear", "bearing", "bolt", "nut", "lid", "cup", "spoon", "plate", "box")]  # fmt: skip
 

@@ -323,7 +323,6 @@ def test_each_rule_reads_its_gamma_off_the_validation_videos(segmenter, dataset)
     for settings, rule in (
         ({"gamma_rule": "cost", "gamma_cost": 0.3}, largest_within),
         ({"gamma_rule": "harmonic"}, best_mean),
-        ({"gamma_rule": "both", "gamma_cost": 0.3}, lambda curve: max(largest_within(curve), best_mean(curve))),
     ):
         fine = {0.0: coarse[0.0]} | {gamma: point(gamma) for gamma in between(rule(coarse))}
         assert calibrate([with_rule(segmenter, **settings)], [dataset]).gamma == pytest.approx(rule(fine), abs=1e-9)
