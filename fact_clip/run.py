@@ -32,7 +32,7 @@ from safetensors.numpy import save_file as save_arrays
 from torch import Tensor
 
 from fact_clip import __version__
-from fact_clip.config import Config, Rate, set_key, settings_of
+from fact_clip.config import Config, Rate, set_key
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.io import check_file, parse_value, read_mapping, read_value, write_value
@@ -99,7 +99,7 @@ class Run(RunFacts):
             _convert_format_1(path, facts, tree)
         elif missing := [group for group in Config.model_fields if group not in tree]:
             raise InputError(path / "config.yaml", f"no group {missing[0]}", _COPY)
-        config = Config.overridden(tree, settings_of(overrides), str(path / "config.yaml"))
+        config = Config.overridden(tree, overrides, str(path / "config.yaml"))
         stored = parse_value(RunFacts, facts, path / "run.json", _COPY)
         vocabulary = read_value(Vocabulary, path / "vocabulary.json", _COPY)
         transform = _read_transform(path / "features.safetensors")

@@ -33,51 +33,41 @@ def read_recipe(recipe: str | Path, above: tuple[Path, ...] = (), base: str | No
     _resolve_paths(path, tree)
     own_base = tree.pop("base", None)
     base = base or own_base
-    if base is None:
-        return tree
-    if not isinstance(base, str) or not base.isprintable() or not base:
-        raise InputError(path, f"base: {base!r} is not the name of a recipe, or the path of a YAML file")
-    return merged(read_recipe(base, (*above, path)), tree)
+    return tree if base is None else merged(read_recipe(str(base), (*above, path)), tree)
 
 
 def _find_recipe(recipe: str | Path, above: tuple[Path, ...]) -> Path:
     """Return the file of a recipe; an InputError says what to give where there is none."""
-    by_name, names = not str(recipe).endswith((".yaml", ".yml")), recipes()
-    if not by_name:
+    names = recipes()
+    if str(recipe).endswith((".yaml", ".yml")):
         path = above[-1].parent / recipe if above else Path(recipe)
         if path.parent != RECIPES or path.stem in names:
             return check_file(path, "a YAML recipe")
         recipe = path.stem
     if str(recipe) in names:
         return RECIPES / f"{recipe}.yaml"
-    if above:
-        raise InputError(above[-1], f"base: no recipe {recipe!r}", suggest(str(recipe), names, 0.4))
-    # unlike Path.is_dir it is no error for names that are too long
-    if os.path.isdir(recipe):  # noqa: PTH112
-        fix = _recipe_in(Path(recipe)) or "give a recipe, by name or the path of a YAML file"
-        raise InputError(recipe, "a folder, not a recipe", fix)
-    if os.path.isfile(recipe):  # noqa: PTH113
-        raise InputError(recipe, "the name of a recipe file ends in .yaml")
     fix = suggest(str(recipe), names, 0.4) or f"give the path of a YAML file, or one of {', '.join(names)}"
+    if above:
+        raise InputError(above[-1], f"base: no recipe {recipe!r}", fix)
+    if os.path.isdir(recipe):  # noqa: PTH112 - unlike Path.is_dir it is no error for names that are too long
+        raise InputError(recipe, "a folder, not a recipe", _recipe_in(Path(recipe)) or fix)
     raise InputError(recipe, "no such recipe", fix)
 
 
 def _recipe_in(folder: Path) -> str:
-    """Return what to give where a folder was given for a recipe."""
-    for name in ("config.yaml", "recipe.yaml"):  # of a run, and of a data set
+    """Return what to give where the folder of a run or of a data set was given for a recipe."""
+    for name in ("config.yaml", "recipe.yaml"):
         if (folder / name).is_file():
             return f"give {folder / name}"
-    if (folder / "mapping.txt").is_file():
-        quoted = shlex.quote(str(folder))
-        return f"write one with `fact-clip data init {quoted}`, or give folder data.root={quoted}"
-    return ""
+    quoted = shlex.quote(str(folder))
+    fix = f"write one with `fact-clip data init {quoted}`, or give folder data.root={quoted}"
+    return fix if (folder / "mapping.txt").is_file() else ""
 
 
 def _resolve_paths(path: Path, tree: Mapping[str, Any]) -> None:
     """Make a relative ``data.root`` or ``data.holdout`` absolute, in place, if it lies beside the recipe.
 
-    What is in the current folder too counts there, unless what lies beside the recipe is a data set: a run has its
-    configuration in a folder of its own.
+    A path from the current folder goes before one beside the recipe, unless that is a data set.
     """
     data = tree.get("data")
     if not isinstance(data, dict):
@@ -105,10 +95,7 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> None:
-    """Set the value of nested keys; an InputError where one of the outer ones has a value already.
-
-    A group of keys is merged with what is there.
-    """
+    """Set the value of nested keys; a group of keys is merged with what is there."""
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
@@ -117,18 +104,8 @@ def set_key(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -
     tree[keys[-1]] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
 
 
-def settings_of(overrides: Sequence[str]) -> Sequence[str]:
-    """Return ``key=value`` settings, which have to be a list of texts."""
-    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
-        raise InputError("overrides", f"{overrides!r} is not a list of key=value settings")
-    return overrides
-
-
 def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the tree of a recipe, changed by ``key=value`` settings; an InputError where one is malformed.
-
-    Of a setting that is given twice the last one counts, and a group of settings is merged key by key.
-    """
+    """Return the tree of a recipe, changed by ``key=value`` settings; of one that is given twice the last counts."""
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import difflib
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from fact_clip.config.recipes import read_recipe, settings_of, with_overrides
+from fact_clip.config.recipes import read_recipe, with_overrides
 from fact_clip.core.arguments import checked as check_arguments
 from fact_clip.core.decode_settings import SwitchPenalty
 from fact_clip.core.errors import ConfigKey, InputError, Location
@@ -57,12 +57,6 @@ def _all_different(values: Any) -> Any:
 _once = AfterValidator(_all_different)
 
 
-def _weight_or_unset(value: float) -> float:
-    if -1 < value < 0:
-        raise ValueError("a weight of 0 or more, or -1")
-    return value
-
-
 def _block_letters(blocks: str) -> str:
     if blocks[:1] not in ("i", "I") or set(blocks[1:]) - {"u", "U"}:
         raise ValueError("one letter per block: i or I first, then u and U")
@@ -78,11 +72,9 @@ class _Frozen(BaseModel):
         """Refuse what YAML makes of names such as no and on, and text that no setting can be."""
         types = _types(cls.model_fields[str(info.field_name)].annotation)
         for entry in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(entry, bool) and bool not in types and types & {int, float}:
-                raise ValueError("a number; names such as no and on need quotes")
-            if isinstance(entry, bytes) or (isinstance(entry, str) and not 0 < len(entry) <= 4096):
-                raise ValueError("a text of 1 to 4096 characters")
-            if isinstance(entry, str) and printable(entry) != entry:
+            if isinstance(entry, bool) and bool not in types:
+                raise ValueError("a text or a number; names such as no and on need quotes")
+            if isinstance(entry, str) and (not entry or printable(entry) != entry):
                 raise ValueError("a text without control characters")
         return value
 
@@ -286,7 +278,7 @@ class LossConfig(_Frozen):
     smoothing: Weight = Field(5.0, description="weight of the smoothing term (sw)")
     token_weight: Weight = Field(1.0, description="weight of the terms of tokens and attention beside that of frames")
     background_weight: Weight = Field(1.0, description="weight of background classes (bgw)")
-    null_weight: Annotated[float, AfterValidator(_weight_or_unset)] = Field(
+    null_weight: float = Field(
         -1.0, ge=-1, le=LARGEST, description="weight of the null class; -1: by tokens and segments"
     )
     balance: Share = Field(0.0, description="a class of n frames weighs n^-this, scaled to mean 1")
@@ -414,7 +406,6 @@ class Config(_Frozen):
         starts from the file's folder if the data is there, else from the current folder, and so does the file of
         ``data.holdout``; those of an override start from the current folder.
         """
-        overrides = settings_of(overrides)
         bases = [text.removeprefix("base=") for text in overrides if text.startswith("base=")]
         if bases and not bases[-1]:
             raise InputError("base=", "nothing is named", "name a recipe, or the path of one")
@@ -457,68 +448,44 @@ def checked(model: type[Model], tree: Any, where: Location | str | Path) -> Mode
         raise InputError(where, f"{key}: {problem}" if key else problem, fix) from None
 
 
-# What people call the types of pydantic.
-_TYPES = {
-    "tuple_type": "a list, as [a, b]",
-    "string_type": "a text, in quotes if it looks like a number or a truth value",
-    "model_type": "a group of keys",
-    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
-    **dict.fromkeys(("int_parsing", "int_from_float", "int_type", "int_parsing_size"), "a whole number"),
-    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
-}
-
-# Keys and values of earlier versions.
+# Keys of earlier versions and of the published code.
 _CHANGED = {
     "data.channels": "it is called data.objects now",
     "model.channels": "it is called model.objects now",
     "model.frame_weight": "it is called decode.frame_weight now",
-    "data.holdout_mode=show": "it is called oracle now",
     **dict.fromkeys(
         ("dataset", "aux", "FACT", "Bi", "Bu", "BU", "Loss", "TM", "CLIP"),
         "published YAML files are read by scripts/train.py --cfg",
     ),
-    **dict.fromkeys(("decode.method", "loss.prior", "model.key_width"), "it was removed: leave it out"),
-    **dict.fromkeys((f"model.objects.{key}" for key in ("words", "layers", "heads", "dropout")), "it was removed"),
 }
 
 
 def _first_fault(model: type[BaseModel], error: ValidationError, tree: Any) -> tuple[str, str, str]:
-    """Return the key of the first value that does not fit, what is wrong with it, and what to do.
-
-    Where a value may be of several types, pydantic has an error for each, and their names among the keys.
-    """
-    faults: dict[str, list[Any]] = {}
-    for fault in error.errors():
-        keys, inner = list[str](), tree
-        for part in fault["loc"]:
-            listed = range(len(inner)) if isinstance(inner, list | tuple) else ()
-            if part in (inner if isinstance(inner, Mapping) else listed):
-                keys.append(str(part))
-                inner = inner[part]
-        faults.setdefault(".".join(keys), []).append(fault)
-    first = next(iter(faults))
-    key = max((key for key in faults if key == first or key.startswith(f"{first}.")), key=len)  # an entry of a list
-    if faults[key][0]["type"] == "extra_forbidden":
+    """Return the key of the first value that does not fit, what is wrong with it, and what to do."""
+    fault, keys, inner = error.errors()[0], list[str](), tree
+    for part in fault["loc"]:  # where a value may be of several types, their names are among the parts
+        if part in inner if isinstance(inner, Mapping) else isinstance(inner, list | tuple) and isinstance(part, int):
+            keys.append(str(part))
+            inner = inner[part]
+    key = ".".join(keys)
+    if fault["type"] == "extra_forbidden":
         return key, "unknown key", _CHANGED.get(key, f"did you mean {_nearest_key(model, key)}?")
-    value = faults[key][0]["input"]
-    messages = (fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ") for fault in faults[key])
-    expected = [_TYPES.get(fault["type"], text) for fault, text in zip(faults[key], messages, strict=True)]
-    return (
-        key,
-        f"{reprlib.repr(value)} is not {' or '.join(dict.fromkeys(expected))}",
-        _CHANGED.get(f"{key}={value}", ""),
-    )
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return key, f"{reprlib.repr(fault['input'])} is not {message}", ""
 
 
 def _nearest_key(model: type[BaseModel], key: str) -> str:
-    """Return what a key that does not exist may have meant: one of its group, or one of this name in another group."""
-    *groups, name = key.split(".")
-    for group in groups:
-        kind = model.model_fields[group].annotation
-        model = kind if isinstance(kind, type) else model
-    nearest = {field: field for field in model.model_fields}
-    if not groups:
-        leaves = ((group, getattr(field.annotation, "model_fields", ())) for group, field in model.model_fields.items())
-        nearest |= {leaf: f"{group}.{leaf}" for group, fields in leaves for leaf in fields if leaf not in nearest}
-    close = difflib.get_close_matches(name.lower()[:100], nearest, n=1, cutoff=0.0)[0]
-    return ".".join([*groups, nearest[close]])
+    """Return the key that one that does not exist may have meant, by its full or its last name."""
+    nearest: dict[str, str] = {}
+    for full in _keys(model):
+        nearest[full] = full
+        nearest.setdefault(full.rpartition(".")[2], full)
+    return nearest[difflib.get_close_matches(key[:100], nearest, n=1, cutoff=0.0)[0]]
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the keys of a group with dots, those of its groups after them."""
+    for name, field in model.model_fields.items():
+        yield name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{name}.{key}" for key in _keys(field.annotation))

@@ -256,7 +256,11 @@ def parse_mapping(file: Path) -> tuple[tuple[str, ...], list[InputError]]:
     by_id: dict[int, str] = {}
     line_of: dict[str, int] = {}
     faults: list[InputError] = []
-    for number, line in enumerate(read_lines(file, 'a mapping file, "id name" a line'), start=1):
+    try:
+        lines = read_lines(file, 'a mapping file, "id name" a line')
+    except InputError as error:
+        return (), [error]
+    for number, line in enumerate(lines, start=1):
         line, where = line.strip(" \t"), FileLocation(file, number)
         if not line:
             continue

@@ -6,9 +6,10 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,17 +21,17 @@ from fact_clip.core import InputError, Segmentation, Vocabulary
 from fact_clip.core.arguments import checked
 from fact_clip.core.clock import Clock
 from fact_clip.core.errors import CommandOption, FileLocation
-from fact_clip.core.messages import listed, normalize, spelling_key, suggest
+from fact_clip.core.io import check_file
+from fact_clip.core.messages import listed, normalize, suggest
 from fact_clip.core.paths import check_place, file_name, inside, same_place, whole_file
 from fact_clip.core.segments import MOST_FRAMES
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.features import check_finite, lengths_agree, open_array, read_clock
 from fact_clip.datasets.layout import read_lines
-from fact_clip.datasets.lmdb import read_lmdb
 from fact_clip.formats import READERS, save
 from fact_clip.formats.annotations import Annotation, Frames, Options, check_background, last_frame, to_frames
-from fact_clip.formats.table import Line
-from fact_clip.formats.table import read_lines as read_cells
+from fact_clip.formats.base import library
+from fact_clip.formats.base import read_lines as read_cells
 
 logger = logging.getLogger(__name__)
 
@@ -75,28 +76,27 @@ def convert_annotations(
     """
     check_background(target.background, "--background")
     annotations: dict[str, Annotation] = {}
+    spellings: dict[str, Path] = {}
     for path in files:
         for annotation in READERS[kind](path, options or Options()):
             name = file_name(annotation.name)
-            same = next((other for other in annotations if normalize(other) == normalize(name)), None)
-            if same is not None:
-                problem = f"video {annotation.name!r} again, after {annotations[same].path}"
+            if normalize(name) in spellings:
+                problem = f"video {annotation.name!r} again, after {spellings[normalize(name)]}"
                 raise InputError(path, problem, "the name of a video counts without its ending and folder")
-            annotations[name] = annotation
+            annotations[name], spellings[normalize(name)] = annotation, path
             if name != annotation.name:
                 logger.warning("%s: the video %r is called %r, as a file can be", path, annotation.name, name)
     if not annotations:
         raise InputError(", ".join(map(str, files)), "no annotated videos")
     target = replace(target, layout=target.layout or _layout_by_labels(target, annotations))
-    sources = {name: annotation.path for name, annotation in annotations.items()}
     videos = {
         name: to_frames(annotation, target.clock(name), target.background) for name, annotation in annotations.items()
     }
-    if target.features is None:
-        _check_lengths(root, videos, sources)
     path = root / "mapping.txt"
     before = list(Vocabulary.from_mapping(path)) if path.is_file() else []
-    classes = _new_mapping(path, before, videos, sources, target)
+    source_of = {label: annotations[name].path for name, frames in videos.items() for label in frames.labels}
+    background = list(dict.fromkeys(frames.background for frames in videos.values()))
+    classes = _new_mapping(path, before, source_of, background, target.mapping)
     label_paths = {name: inside(root, "groundTruth", f"{name}.txt") for name in videos}
     for label_path in (*label_paths.values(), path):
         check_place(label_path)
@@ -131,44 +131,27 @@ def _layout_by_labels(target: Target, annotations: Mapping[str, Annotation]) -> 
     return layouts[0] if len(layouts) == 1 else None
 
 
-def _check_lengths(root: Path, videos: Mapping[str, Frames], sources: Mapping[str, Path]) -> None:
-    """Raise an InputError where the data set has features that these labels do not fit."""
-    for name, frames in videos.items():
-        path, n_labels = root / "features" / f"{name}.npy", len(frames.labels)
-        if path.is_file():
-            shape = open_array(path).shape
-            if not any(lengths_agree(side, n_labels, DataConfig()) for side in shape):
-                problem = f"{n_labels} labels of {name!r}, but {path} has shape {shape}"
-                raise InputError(sources[name], problem, f"give --features {path.parent}")
-
-
 def _new_mapping(
-    path: Path, before: list[str], videos: Mapping[str, Frames], sources: Mapping[str, Path], target: Target
+    path: Path, before: list[str], source_of: Mapping[str, Path], background: Sequence[str], mapping: Path | None
 ) -> list[str]:
-    """Return the names of the mapping to be written, those `before` first."""
-    source_of = {label: sources[name] for name, frames in videos.items() for label in frames.labels}
-    background = list(dict.fromkeys(frames.background for frames in videos.values()))
-    if target.mapping is not None:
-        classes = list(Vocabulary.from_mapping(target.mapping))
+    """Return the names of the mapping to be written, those `before` first; `source_of` are the labels of all videos."""
+    if mapping is not None:
+        classes = list(Vocabulary.from_mapping(mapping))
         if before != classes[: len(before)]:
             fix = "leave --mapping out, or name another --out"
-            raise InputError(target.mapping, f"its first classes are not those of {path}, which has labels", fix)
+            raise InputError(mapping, f"its first classes are not those of {path}, which has labels", fix)
         unknown = sorted(source_of.keys() - set(classes))
         if unknown:
-            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             fix = "name the class of the gaps with --background" if unknown == background else ""
-            raise InputError(target.mapping, f"no class {unknown[0]!r}{more}, which the files have", fix)
+            raise InputError(mapping, f"no class {listed(unknown)}, which the files have", fix)
         return classes
     new = source_of.keys() - set(before)
     classes = before + [name for name in background if name in new] + sorted(new - set(background))
-    same_look, same_spelling = dict[str, str](), dict[str, str]()
+    same_look = dict[str, str]()
     for name in classes:
         first = same_look.setdefault(normalize(name), name)
         if first != name:
             raise InputError(source_of[name], f"the labels {first!a} and {name!a} look the same", "use one of them")
-        first = same_spelling.setdefault(spelling_key(name), name)
-        if first != name and not {name, first} <= set(before):
-            logger.warning("%r and %r are two classes; are they two spellings of one name?", first, name)
     return classes
 
 
@@ -179,43 +162,61 @@ def _new_mapping(
 def convert_features(
     files: Sequence[Path], kind: str, root: Path, axes: str = "TD", dtype: FeatureType | None = None
 ) -> dict[str, tuple[int, int]]:
-    """Write `root`/features/NAME.npy from feature files (kind "npy") or databases of frames ("lmdb").
+    """Write `root`/features/NAME.npy from feature files ("npy") or databases of frames ("lmdb"); return each (T, D).
 
-    `dtype` is that of the files written, by default that of the files read. float16 takes half the space; a value
-    beyond its range, 65504, is an InputError. Returns (T, D) of each video; a video twice is an InputError.
+    All are written or none, as `dtype`, by default that of the files read; a value beyond it is an InputError.
     """
-    targets: dict[str, Path] = {}
-    first: tuple[Path, int] | None = None
-    for path, video, array in _arrays(files, kind, axes):  # all of them before the first is written
-        first = first or (path, array.shape[1])
-        if array.shape[1] != first[1]:
-            problem = f"{array.shape[1]} columns of {array.shape} as TD, but {first[1]} in {first[0]}"
-            raise InputError(path, problem, "see --axes" * (kind == "npy"))
-        target = _feature_target(root, file_name(video), path, array.shape, has_sidecar=False)
-        if target in targets.values():
-            raise InputError(path, f"video {video!r} again, as a file {target.name!r}")
-        check_finite(path, _as_type(path, array, dtype))
-        targets[video] = target
     shapes: dict[str, tuple[int, int]] = {}
-    for path, video, array in _arrays(files, kind, axes):
-        with whole_file(targets[video]) as unfinished:
-            np.save(unfinished, _as_type(path, array, dtype))
-        shapes[targets[video].stem] = (array.shape[0], array.shape[1])
+
+    def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
+        for path in files:
+            arrays = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
+            for name, array in arrays:
+                check_finite(path, array)
+                shapes[file_name(name)] = (array.shape[0], array.shape[1])
+                yield path, name, f"{array.shape[1]} columns", array
+
+    _write_features(videos(), root, dtype, None)
     return shapes
 
 
-def _arrays(files: Sequence[Path], kind: str, axes: str) -> Iterator[tuple[Path, str, NDArray[Any]]]:
-    """Yield (file, name of the video, features (T, D)) of each video."""
-    for path in files:
-        videos = read_lmdb(path) if kind == "lmdb" else [(path.stem, read_array(path, axes))]
-        yield from ((path, name, array) for name, array in videos)
+def _write_features(
+    videos: Iterable[tuple[Path, str, str, NDArray[Any]]], root: Path, dtype: str | None, fps: float | None
+) -> None:
+    """Write `root`/features/NAME.npy, and NAME.json with a rate, of (file, name, columns in words, features (T, D)).
+
+    All are written, or none.
+    """
+    targets: dict[Path, Path] = {}
+    first: tuple[str, Path] | None = None
+    with ExitStack() as all_or_none:
+        for path, video, columns, array in videos:
+            name = file_name(video)
+            target, sidecar = (inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json"))
+            label_path, elsewhere = root / "groundTruth" / f"{name}.txt", "name another --out"
+            first = first or (columns, path)
+            if columns != first[0]:
+                raise InputError(path, f"{columns}, but {first[0]} in {first[1]}", "see --axes and --columns")
+            if target in targets:
+                raise InputError(path, f"video {video!r} again, after {targets[target]}")
+            if same_place(target, path):
+                raise InputError(path, "this file would be replaced", elsewhere)
+            if fps is None and sidecar.exists():
+                raise InputError(sidecar, "it describes other features", f"remove it, or {elsewhere}")
+            n_labels = len(read_lines(label_path, "a label file")) if label_path.is_file() else len(array)
+            if not lengths_agree(len(array), n_labels, DataConfig()):
+                raise InputError(path, f"{len(array)} frames for {n_labels} labels in {label_path}", elsewhere)
+            converted, targets[target] = _as_type(path, array, dtype), path
+            np.save(all_or_none.enter_context(whole_file(target)), converted)
+            if fps is not None:
+                text = json.dumps({"fps": fps}) + "\n"
+                all_or_none.enter_context(whole_file(sidecar)).write_text(text, encoding="utf-8")
 
 
 def read_array(path: Path, axes: str) -> NDArray[Any]:
-    """Return a feature array (T, D) in the type of the file, or float32 where it was averaged.
+    """Return features (T, D) in the type of the file, or float32 where crops were averaged.
 
-    `axes` has one letter per axis of the file: T time, D channels, C crops, which are averaged. "DT" is I3D
-    as MS-TCN stores it, "CTD" has several crops per clip.
+    `axes` has one letter per axis of the file: T time, D channels, C crops. "DT" is I3D as MS-TCN stores it.
     """
     letters = axes.upper()
     if letters.count("T") != 1 or letters.count("D") != 1 or not set(letters) <= set("TDC"):
@@ -230,43 +231,46 @@ def read_array(path: Path, axes: str) -> NDArray[Any]:
     return array if letters.index("T") < letters.index("D") else array.T
 
 
-def _feature_target(root: Path, name: str, source: Path, shape: tuple[int, ...], *, has_sidecar: bool) -> Path:
-    """Return where the features of a video, (T, D), are written; an InputError where they cannot be.
-
-    Existing ones may be replaced by others of their width that fit the labels of the video, if there are some. Without
-    a NAME.json of their own, an existing one would describe other features.
-    """
-    target, json_path = inside(root, "features", f"{name}.npy"), inside(root, "features", f"{name}.json")
-    label_path, fix = root / "groundTruth" / f"{name}.txt", "remove the existing ones, or name another --out"
-    for path in (target, json_path):
-        check_place(path)
-    if same_place(target, source):
-        raise InputError(source, "this file would be replaced", "name another --out")
-    if not has_sidecar and json_path.exists():
-        raise InputError(json_path, "it describes other features", "remove it, or name another --out")
-    existing = None
-    with suppress(InputError):  # there are none, or damaged ones, which may be replaced
-        existing = open_array(target).shape
-    if existing is not None and shape[1] not in existing:
-        raise InputError(source, f"{shape[1]} columns would replace {target} of shape {existing}", fix)
-    n_labels = len(read_lines(label_path, "a label file")) if label_path.is_file() else shape[0]
-    if not lengths_agree(shape[0], n_labels, DataConfig()):
-        raise InputError(source, f"{shape[0]} frames (shape {shape} as TD) for {n_labels} labels in {label_path}", fix)
-    return target
-
-
-def _as_type(path: Path, array: NDArray[Any], dtype: FeatureType | None) -> NDArray[Any]:
+def _as_type(path: Path, array: NDArray[Any], dtype: str | None) -> NDArray[Any]:
     """Return features (T, D) in another type, contiguous; an InputError where a finite value gets infinite."""
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(array, dtype=dtype)
-    if array.dtype != converted.dtype and converted.dtype.kind == "f":
-        lost = np.isinf(converted) & np.isfinite(array)
-        if lost.any():
-            frame, column = map(int, np.argwhere(lost)[0])
-            fix = "use --dtype float32" if dtype == "float16" else "scale the values"
-            problem = f"{array[frame, column]} in frame {frame}, column {column} is too large for {converted.dtype}"
-            raise InputError(path, problem, fix)
+    if array.dtype != converted.dtype and converted.dtype.kind == "f" and np.isinf(converted).any():
+        raise InputError(path, f"values that are too large for {converted.dtype}", "use --dtype float32, or scale them")
     return converted
+
+
+# "P01_01/frame_0000000001.jpg", "P01_01_frame_0000000001.jpg", as those of Epic-Kitchens are published
+_FRAME_KEY = re.compile(r"(?P<video>.+?)[/_](?:frame|img)_(?P<frame>[0-9]{1,12})(?:\.\w+)?")
+
+
+def read_lmdb(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield the name and the features (T, D) of each video of an LMDB with one float32 vector per frame."""
+    lmdb = library(path, "lmdb", "lmdb", "lmdb")
+    check_file(path / "data.mdb" if path.is_dir() else path, "a database of frame features")
+    try:
+        store = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir(), create=False)
+    except lmdb.Error as error:
+        raise InputError(path, f"not an LMDB of frame features ({error})") from None
+    with store, store.begin() as transaction:
+        videos: dict[str, dict[int, bytes]] = {}
+        for key in transaction.cursor().iternext(values=False):
+            match = _FRAME_KEY.fullmatch(key.decode("utf-8", errors="replace"))
+            if match is None:
+                raise InputError(path, f"the key {key!r} is not a frame, as VIDEO/frame_0000000001.jpg")
+            videos.setdefault(match["video"], {})[int(match["frame"])] = key
+        if not videos:
+            raise InputError(path, "no frames", "give a database of frame features")
+        for video, frames in videos.items():
+            where, order = FileLocation(path, part=repr(video)), sorted(frames)
+            missing = next((before + 1 for before, after in pairwise(order) if after != before + 1), None)
+            if missing is not None:
+                raise InputError(where, f"frame {missing} of {order[0]} to {order[-1]} is missing")
+            values = [transaction.get(frames[frame], b"") for frame in order]
+            widths = sorted({len(value) for value in values})
+            if len(widths) > 1 or widths[0] == 0 or widths[0] % 4:
+                raise InputError(where, f"vectors of {', '.join(map(str, widths))} bytes, not float32 of one length")
+            yield video, np.frombuffer(b"".join(values), dtype=np.float32).reshape(len(values), -1)
 
 
 # --- tables of numbers --------------------------------------------------------------------------------
@@ -307,52 +311,37 @@ def convert_tables(
 ) -> dict[str, TableCounts]:
     """Write `root`/features/NAME.npy, (T, D), from tables, and NAME.json with the frame rate where it is known.
 
-    Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds, where 0 is the time of the first row.
-    `dtype` is float32 unless given. Nothing is written before all files are read; a cell that is no finite number, a
-    time that goes back, and tables of different columns are an InputError with file and line.
+    Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds, where 0 is the time of the first row. All
+    files are written (float32 unless `dtype` is given), or none.
     """
     if sampling.time is not None and sampling.rate is not None:
         raise InputError("data convert", "--time and --source-fps exclude each other", "leave one out")
     for option, value in (("--time", sampling.time), ("--source-fps", sampling.rate)):
         if value is not None and sampling.fps is None:
             raise InputError(CommandOption(option), "the features need a frame rate with it", "give --fps")
-    features: dict[str, NDArray[np.float32 | np.float16]] = {}
     counts: dict[str, TableCounts] = {}
-    targets: dict[str, Path] = {}
-    first: tuple[Path, tuple[str, ...]] | None = None
-    for path in files:
-        video = file_name(path.stem)
-        if video in features:
-            raise InputError(path, f"video {video!r} again")
-        names, times, values = read_numbers(path, sampling)
-        first = first or (path, names)
-        if names != first[1]:
-            problem = f"the columns {', '.join(names)}, but {', '.join(first[1])} in {first[0]}"
-            raise InputError(path, problem, "choose some with --columns")
-        rows, interpolated = len(values), 0
-        if sampling.fps is not None and times is not None:
-            if times[-1] * sampling.fps >= MOST_FRAMES:
-                fix = "check its unit, --unit, and --fps"
-                raise InputError(FileLocation(path, part="--time"), f"times from 0 to {times[-1]:g} seconds", fix)
-            values, interpolated = resample(times, values, sampling.fps)
-        features[video] = _as_type(path, values, dtype or "float32")
-        counts[video] = TableCounts(rows, len(values), len(names), interpolated)
-        targets[video] = _feature_target(root, video, path, values.shape, has_sidecar=sampling.fps is not None)
-    for video, array in features.items():
-        with whole_file(targets[video]) as unfinished:
-            np.save(unfinished, array)
-        if sampling.fps is not None:
-            with whole_file(targets[video].with_suffix(".json")) as unfinished:
-                unfinished.write_text(json.dumps({"fps": sampling.fps}) + "\n", encoding="utf-8")
+
+    def videos() -> Iterator[tuple[Path, str, str, NDArray[Any]]]:
+        for path in files:
+            names, times, values = read_numbers(path, sampling)
+            rows, interpolated = len(values), 0
+            if sampling.fps is not None and times is not None:
+                if times[-1] * sampling.fps >= MOST_FRAMES:
+                    fix = "check its unit, --unit, and --fps"
+                    raise InputError(FileLocation(path, part="--time"), f"times from 0 to {times[-1]:g} seconds", fix)
+                values, interpolated = resample(times, values, sampling.fps)
+            counts[file_name(path.stem)] = TableCounts(rows, len(values), len(names), interpolated)
+            yield path, path.stem, f"the columns {', '.join(names)}", values
+
+    _write_features(videos(), root, dtype or "float32", sampling.fps)
     return counts
 
 
 def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Floats | None, Floats]:
-    """Return the names of the feature columns, the seconds of the rows (N,) from the first on, and their values (N, D).
+    """Return the names of the feature columns, the seconds of the rows (N,) if they are known, and their values (N, D).
 
-    Columns are separated by tabs, else semicolons, else commas, else white space. A first line without any number names
-    the columns; without it they are called by their number. Blank lines and those that begin with # are skipped. There
-    are no seconds if no column and no rate tells them.
+    A first line without any number names the columns, else they are called by their number. Lines that begin with # are
+    skipped.
     """
     lines = read_cells(path, "a table of numbers", latin=True, comment="#")
     if sampling.decimal == ",":
@@ -365,16 +354,13 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
     for number, cells in lines:
         if len(cells) != len(names):
             raise InputError(FileLocation(path, number), f"{len(cells)} cells, but {len(names)} in the first line")
-    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
-    if twice is not None:
-        raise InputError(path, f"the column {twice!r} twice", "name each once")
     time = None if sampling.time is None else _column(path, names, sampling.time, "--time")
     chosen = [_column(path, names, name, "--columns") for name in sampling.columns]
-    again = next(
-        (names[column] for column, count in Counter([*chosen, time]).items() if count > 1 and column is not None), None
-    )
-    if again is not None:
-        raise InputError(CommandOption("--columns"), f"the column {again!r} twice, or as --time too", "name it once")
+    every = [*chosen, *([] if time is None else [time])]
+    twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
+    twice += [names[column] for column, count in Counter(every).items() if count > 1]
+    if twice:
+        raise InputError(path, f"the column {twice[0]!r} twice", "name each once")
     if not chosen:
         chosen = [column for column in range(len(names)) if column != time]
         for column in chosen:
@@ -384,7 +370,15 @@ def read_numbers(path: Path, sampling: Sampling) -> tuple[tuple[str, ...], Float
                 raise InputError(path, problem, fix)
     if not chosen:
         raise InputError(path, "no column of values")
-    table = _numbers(path, lines, names, [*chosen, *([] if time is None else [time])])
+    columns = [*chosen, *([] if time is None else [time])]
+    table = np.array([[_number(cells[column]) for column in columns] for _, cells in lines])
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        (number, cells), column = lines[bad[0][0]], columns[bad[0][1]]
+        name = "" if names[column] == str(column + 1) else f" ({names[column]})"
+        where = FileLocation(path, number, f"column {column + 1}{name}")
+        fix = "write numbers with a decimal point, or name the other columns with --columns"
+        raise InputError(where, f"{cells[column]!r} is not a finite number", fix)
     seconds = None if sampling.rate is None else np.arange(len(table)) / sampling.rate
     if time is not None:
         seconds = table[:, -1] / (1000 if sampling.milliseconds else 1)
@@ -413,32 +407,17 @@ def _column(path: Path, names: Sequence[str], name: str, option: str) -> int:
     """Return the number of a column, from 0, by its name, or by its number from 1."""
     if name in names:
         return names.index(name)
-    if name.isascii() and name.isdecimal() and 1 <= int(name[:8]) <= len(names):
+    if name.isascii() and name.isdecimal() and 1 <= int(name) <= len(names):
         return int(name) - 1
-    fix = f"columns count from 1 to {len(names)}" if name.isdecimal() else suggest(name, names)
     problem = f"no column {name!r} in {path}; the columns are {', '.join(names)}"
-    raise InputError(CommandOption(option), problem, fix)
-
-
-def _numbers(path: Path, lines: Sequence[Line], names: Sequence[str], columns: Sequence[int]) -> Floats:
-    """Return the cells of some columns as numbers, (N, columns); an InputError names the first that is none."""
-    table = np.array([[_number(cells[column]) for column in columns] for _, cells in lines])
-    bad = np.argwhere(~np.isfinite(table))
-    if len(bad):
-        (number, cells), column = lines[bad[0][0]], columns[bad[0][1]]
-        name = "" if names[column] == str(column + 1) else f" ({names[column]})"
-        more = f", and {len(bad) - 1} more cells are" if len(bad) > 1 else " is"
-        where = FileLocation(path, number, f"column {column + 1}{name}")
-        fix = "write numbers with a decimal point, or name the other columns with --columns"
-        raise InputError(where, f"{cells[column]!r}{more} not a finite number", fix)
-    return table
+    raise InputError(CommandOption(option), problem, suggest(name, names))
 
 
 def resample(times: Floats, values: Floats, fps: float) -> tuple[Floats, int]:
-    """Return rows (N, D) at `times` (N,), from 0 on, as frames (T, D), and how many frames have no row.
+    """Return rows (N, D) at `times` (N,), from 0 on, as frames (T, D), and how many of them have no row.
 
-    Frame n is the mean of the rows from n / fps to (n + 1) / fps seconds. One without rows lies on the line between the
-    nearest frames that have some. The last row lasts as long as rows usually do.
+    Frames are as in `convert_tables`; those without a row lie between their neighbours. The last row lasts as long as
+    rows usually do.
     """
     frame = np.floor(times * fps + _ROUNDING).astype(np.int64)  # (N,)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,26 +17,14 @@ from numpy.typing import NDArray
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
-from fact_clip.core.errors import ConfigKey, OrientationError
+from fact_clip.core.errors import ConfigKey
 from fact_clip.core.messages import suggest
+from fact_clip.datasets import features
 from fact_clip.datasets.benchmarks import Layout
-from fact_clip.datasets.features import (
-    BOTH_SIDES_FIT,
-    SET_LAYOUT,
-    FeatureTransform,
-    check_finite,
-    encoder_of,
-    is_constant,
-    length_fault,
-    load_features,
-    read_clock,
-    read_layout,
-    sidecar_faults,
-    width_fault,
-)
+from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import Holdout, check_leak, choose_validation_unseen, find_holdout
 from fact_clip.datasets.inspect import Inspection
-from fact_clip.datasets.layout import EXPECTED, WRITE_SPLITS, DataFolder, find_root, overlaps, split_names
+from fact_clip.datasets.layout import WRITE_SPLITS, DataFolder, find_root, overlaps, split_names
 from fact_clip.datasets.splits import by_hash, read_groups, together
 
 IGNORED = -1
@@ -46,22 +34,16 @@ CACHE_BYTES = 384 << 20
 """Transformed features stay in memory while their total is under this, 384 MiB; the rest is read again."""
 
 
+Run = tuple[int, int, int]  # start, stop and class of a segment
+
+
 class Dataset:
     """One split of a data set, with the classes of a holdout hidden where there is one. Made by `Dataset.open`.
 
-    Which labels a holdout hides depends on the role of a video (docs/protocol.md, Masking). With a holdout, validation
-    videos are chosen so that validation-unseen classes occur in them, and it may list the videos to train and test on.
-    Labels and features are read when asked for; a holdout reads all training labels.
-
     `train`, `validation` and `test` are names of videos; `seen`, `unseen` and `validation_unseen` class indices of each
-    group (without a holdout all are seen). Training may see the classes in `learned`, but not those in `hidden`.
-
-    Args:
-        config: the split, and how it is read.
-        folder: its files.
-        vocabulary: its classes.
-        holdout: the classes to hide. With ``data.validation_unseen: auto``, one without validation-unseen classes gets
-            some.
+    group (without a holdout all are seen). Training may see the classes in `learned`, but not those in `hidden`; which
+    labels are hidden depends on the role of a video (docs/protocol.md, Masking). Labels and features are read when
+    asked for; a holdout reads all training labels.
     """
 
     def __init__(
@@ -69,9 +51,9 @@ class Dataset:
     ) -> None:
         self.config, self.folder, self.vocabulary, self.holdout = config, folder, vocabulary, holdout
         self.root, benchmark = folder.root, folder.benchmark
-        for path in (self.root / "groundTruth", folder.features_path):
-            if not path.is_dir():
-                raise InputError(path, "no such folder", f"a data set has {EXPECTED}")
+        for path in (folder.labels_path, folder.features_path):
+            if (error := folder.missing(path)) is not None:
+                raise error
         self.fps: float | None = config.fps if config.fps is not None else benchmark.fps
         self._known_layout: Layout | None = config.layout or benchmark.layout
 
@@ -90,7 +72,8 @@ class Dataset:
         self._split = self.learning, self.test
         self._sources = learning | test  # video -> the line that names it
 
-        self._labels, self._lengths = folder.labels(config, vocabulary.names), folder.lengths(config)
+        self._labels = folder.labels(config, vocabulary.names)
+        self._lengths: dict[str, int] = {}  # to which labels and features are cut
         self._checked: set[str] = set()
         self._transform: FeatureTransform | None = None
         self._transformed: dict[str, NDArray[Any]] = {}  # by `_transform`
@@ -107,8 +90,7 @@ class Dataset:
     def _hold_out(self, holdout: Holdout) -> None:
         config = self.config
         learning, self.test = self.videos_of(holdout)
-        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
-        groups = self._groups(learning)
+        frames, groups = self._frames(learning), self._groups(learning)
         if config.validation_unseen == "auto" and config.validation > 0:
             holdout = replace(holdout, validation_unseen=self.validation_unseen_group(holdout, 0))
         self.holdout = holdout
@@ -119,10 +101,10 @@ class Dataset:
         if holdout.mode != "oracle":
             self.learned, self.hidden = self.seen, tuple(sorted(both))
         self.validation_parts = self._parts(groups)
-        share, part, both_seen = (
+        both_seen, share, part = (
+            (set(self.seen), set(self.validation_unseen)),
             config.validation,
             config.validation_part,
-            (set(self.seen), set(self.validation_unseen)),
         )
         self.validation = carve_covering(learning, share, frames, *both_seen, part, groups)
         dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
@@ -136,18 +118,20 @@ class Dataset:
     def validation_unseen_group(self, holdout: Holdout, number: int) -> tuple[str, ...]:
         """Return validation-unseen classes: group 0 is that of the holdout, if it names some, else chosen.
 
-        Group 1, 2, ... are chosen from the classes that no earlier group has, for the members of an ensemble; () where
-        no class is left that can be taken.
+        Group 1, 2, ... are chosen from the classes that no earlier group has, for the members of an ensemble; () if
+        none can be.
         """
         learning, chosen, group = self.videos_of(holdout)[0], list[str](), holdout.validation_unseen
-        frames = {name: Counter(self._cut_labels(name).tolist()) for name in learning}
+        frames, groups = self._frames(learning), self._groups(learning)
         for turn in range(number + 1):
             if turn or not group:
-                group = choose_validation_unseen(
-                    self.vocabulary, holdout.unseen, frames, self._groups(learning), chosen
-                )
+                group = choose_validation_unseen(self.vocabulary, holdout.unseen, frames, groups, chosen)
             chosen += group
         return group
+
+    def _frames(self, learning: Sequence[str]) -> dict[str, Counter[int]]:
+        """Return video -> class index -> frames, hidden classes included."""
+        return {name: Counter(self._cut_labels(name).tolist()) for name in learning}
 
     def _parts(self, groups: Mapping[str, str]) -> int:
         """Return how many parts of the training videos can validate in turn."""
@@ -171,10 +155,7 @@ class Dataset:
     @classmethod
     @checked
     def open(cls, config: DataConfig, folder: DataFolder | None = None) -> Dataset:
-        """Open the split of a configuration, with the classes of ``data.holdout`` held out.
-
-        What `folder` has read is not read again.
-        """
+        """Open the split of a configuration; what `folder` has read is not read again."""
         folder = folder or DataFolder(config)
         vocabulary = folder.vocabulary(config)
         return cls(config, folder, vocabulary, find_holdout(config, folder.root, vocabulary))
@@ -228,21 +209,21 @@ class Dataset:
             return self._known_layout
         for name in self._sources:
             path = self.folder.feature_path(name)
-            stored = load_features(path, "TD")  # as it lies in the file
-            layout = read_layout(path, stored.shape, len(self._labels.checked(name)), self.config)
+            stored = features.load_features(path, "TD")  # as it lies in the file
+            layout = features.read_layout(path, stored.shape, len(self._labels.checked(name)), self.config)
             if layout is not None:
                 return layout
-        raise OrientationError(self.folder.features_path, BOTH_SIDES_FIT, SET_LAYOUT)
+        raise features.ambiguous_layout(self.folder.features_path)
 
     @cached_property
     def encoder(self) -> str | None:
         """Return the frame encoder that made the training features, where the JSON files beside them name it."""
-        return encoder_of(self.folder.feature_path(name) for name in self.train)
+        return features.encoder_of(self.folder.feature_path(name) for name in self.train)
 
     @cached_property
     def input_dim(self) -> int:
         """Return D, the columns of the feature files: those of the first training video; all others must agree."""
-        return load_features(self.folder.feature_path(self._split[0][0]), self.layout).shape[1]
+        return features.load_features(self.folder.feature_path(self._split[0][0]), self.layout).shape[1]
 
     def features(self, name: str) -> NDArray[Any]:
         """Return the raw features (T, D) of a video: read-only, memory-mapped, in the type of the file.
@@ -250,33 +231,30 @@ class Dataset:
         Where labels and features differ in length within the tolerance, both are cut to the shorter, with a warning.
         Values are checked for NaN and infinities the first time; any fault of the file is an InputError.
         """
-        features = self._mapped(name)
+        rows = self._mapped(name)
         if name not in self._checked:
-            check_finite(self.folder.feature_path(name), features)
+            features.check_finite(self.folder.feature_path(name), rows)
             self._checked.add(name)
-        return features
+        return rows
 
     def _mapped(self, name: str) -> NDArray[Any]:
         """Return `features` of which only the header has been read."""
         path, n_labels = self.folder.feature_path(name), len(self._labels.checked(name))
-        features = load_features(path, self.layout)
-        if (fault := length_fault(path, features, self.layout, n_labels, self.config)) is not None:
+        rows = features.load_features(path, self.layout)
+        if (fault := features.length_fault(path, rows, self.layout, n_labels, self.config)) is not None:
             raise fault[1]
-        if (error := width_fault(path, features.shape, self.input_dim, self._split[0][0])) is not None:
+        if (error := features.width_fault(path, rows.shape, self.input_dim, self._split[0][0])) is not None:
             raise error
-        length = min(len(features), n_labels)
-        if name not in self._lengths and len(features) != n_labels:
-            text = f"{path}: {len(features)} feature rows for {n_labels} labels; cut to {length}"
-            warnings.warn(text, stacklevel=2)
+        length = min(len(rows), n_labels)
+        if name not in self._lengths and len(rows) != n_labels:
+            warnings.warn(f"{path}: {len(rows)} feature rows for {n_labels} labels; cut to {length}", stacklevel=2)
         self._lengths[name] = length
-        return features[:length]
+        return rows[:length]
 
     def times(self, name: str) -> NDArray[np.float64] | None:
-        """Return the seconds at the start of each of T frames and at the end, (T + 1,).
-
-        From the JSON file beside the features, or from the rate; None where both are unknown.
-        """
-        clock, count = read_clock(self.folder.feature_path(name), self.fps, self.layout), len(self._cut_labels(name))
+        """Return the seconds at the start of each of T frames and at the end, (T + 1,); None if unknown."""
+        clock = features.read_clock(self.folder.feature_path(name), self.fps, self.layout)
+        count = len(self._cut_labels(name))
         if clock.times is not None:
             return clock.times[: count + 1]
         return None if clock.fps is None else np.arange(count + 1) / clock.fps
@@ -288,10 +266,7 @@ class Dataset:
         return self._labels.checked(name)[: self._lengths[name]]
 
     def labels(self, name: str) -> NDArray[np.int64]:
-        """Return the class indices (T,) of a video, read-only and as long as its features.
-
-        -1 where the label is unknown (``data.unlabelled``), or a holdout hides the class.
-        """
+        """Return the class indices (T,) of a video, read-only; -1 where the label is unknown or the class hidden."""
         labels, hidden = self._cut_labels(name), self._hidden_in.get(name, self.hidden)
         if not hidden:
             return labels
@@ -302,8 +277,7 @@ class Dataset:
     def transformed(self, name: str, transform: FeatureTransform) -> NDArray[np.float32 | np.float16]:
         """Return the input of a model, (T, width), read-only; cached while the total stays under `CACHE_BYTES`.
 
-        It is float16 where the file is and the transform changes nothing, else float32; what is not cached may be a
-        view of the mapped file.
+        It is float16 where the file is and the transform changes nothing, else float32.
         """
         if transform is not self._transform:
             self._transform, self._transformed = transform, {}
@@ -320,24 +294,25 @@ class Dataset:
     def check(self) -> None:
         """Check the files of this split, all labels and the headers of all features, and look for leaks.
 
-        The first fault is an InputError. Feature values are checked when a video is first read (`features`), so that
-        training on many gigabytes starts at once; ``fact-clip data check --full`` reads them all.
+        The first fault is an InputError. Feature values are checked when a video is first read, so that training starts
+        at once.
         """
-        Inspection(self.config, str(self.config.split), folder=self.folder).raise_first()
+        config = self.config
+        Inspection(config, str(config.split), folder=self.folder).raise_first()
         for name in self._sources:
             self._mapped(name)
-        if self.config.validation > 0 and not self.validation:
-            text = f"only {len(self.train)} training video: no validation, so the last epoch is kept"
-            warnings.warn(text, stacklevel=2)
-        longest = max(self._lengths[name] for name in self.train)
-        if 1 < self.config.stride >= longest:
-            text = f"data.stride={self.config.stride} leaves one row of each video; the longest has {longest} frames"
-            warnings.warn(text, stacklevel=2)
-        if max(self.config.context, default=0) > longest:
-            text = f"data.context has a window of {max(self.config.context)} frames; the longest video has {longest}"
-            warnings.warn(text, stacklevel=2)
-        self._check_unlabelled()
-        if all(is_constant(self._mapped(name)) for name in self.train):  # mostly ends at the first one
+        longest, window = max(self._lengths[name] for name in self.train), max(config.context, default=0)
+        warn = partial(warnings.warn, stacklevel=2)
+        if config.validation > 0 and not self.validation:
+            warn(f"only {len(self.train)} training video: no validation, so the last epoch is kept")
+        if 1 < config.stride >= longest:
+            warn(f"data.stride={config.stride} leaves one row of each video; the longest has {longest} frames")
+        if window > longest:
+            warn(f"data.context has a window of {window} frames; the longest video has {longest}")
+        unused = [name for name in config.unlabelled if name not in self.folder.class_names]
+        if unused and not any((self._labels.checked(name) < 0).any() for name in self._sources):
+            warn(f"data.unlabelled names no label of this split: {', '.join(unused)}")
+        if all(features.is_constant(self._mapped(name)) for name in self.train):  # mostly ends at the first one
             problem = "all frames of all training videos have the same values"
             raise InputError(self.folder.features_path, problem, "extract the features again")
         if not self.class_counts().any():
@@ -345,38 +320,28 @@ class Dataset:
         if self.hidden:
             check_leak({name: self.labels(name) for name in self.train}, self.vocabulary, self.hidden)
 
-    def _check_unlabelled(self) -> None:
-        """Warn where ``data.unlabelled`` names what neither the mapping nor any label file of the split has."""
-        unused = [name for name in self.config.unlabelled if name not in self.folder.class_names]
-        if unused and not any((self._labels.checked(name) < 0).any() for name in self._sources):
-            warnings.warn(f"data.unlabelled names no label of this split: {', '.join(unused)}", stacklevel=3)
-
     def check_descriptions(self, names: Iterable[str]) -> None:
         """Raise the first of the `sidecar_faults` of these videos."""
-        for error in sidecar_faults(map(self.folder.feature_path, names), self.fps, self.layout):
+        for error in features.sidecar_faults(map(self.folder.feature_path, names), self.fps, self.layout):
             raise error
 
-    def mean_transcript_length(self, names: Iterable[str]) -> float:
-        """Return the mean number of segments per video, without ignored ones; an InputError without videos."""
-        counts = [sum(label != IGNORED for _, _, label in runs(self.labels(name))) for name in names]
-        if not counts:
-            raise InputError("videos", "no videos", "give at least one")
-        return sum(counts) / len(counts)
+    def mean_transcript_length(self, names: Sequence[str]) -> float:
+        """Return the mean number of segments per video, without ignored ones."""
+        return sum(len(labelled(runs(self.labels(name)))) for name in names) / len(names)
 
     def transitions(self, names: Iterable[str]) -> tuple[tuple[int, int, int], ...]:
         """Return (class, next class, times) of neighbouring segments of some videos, in order of the classes."""
-        pairs = Counter((first[2], second[2]) for name in names for first, second in pairwise(runs(self.labels(name))))
-        return tuple((*pair, times) for pair, times in sorted(pairs.items()) if IGNORED not in pair)
+        pairs = count_transitions(runs(self.labels(name)) for name in names)
+        return tuple((*pair, times) for pair, times in sorted(pairs.items()))
 
     def remaining(self, holdout: Holdout) -> dict[str, dict[str, int]]:
         """Count what there is to train on without a holdout ("all"), and with it in the modes "mask" and "drop".
 
-        Counted over training and validation videos of a data set opened without a holdout: "videos" with a frame to
-        learn from, labelled "frames", "segments", and "classes" that occur, background included.
+        For a data set opened without a holdout: "videos" with a frame to learn from, "frames", "segments" and
+        "classes".
         """
         hidden = self.vocabulary.encode(holdout.check(self.vocabulary).hidden)
-        labelled = [runs(self.labels(name)) for name in self.videos_of(holdout)[0]]
-        segments = [[run for run in video if run[2] != IGNORED] for video in labelled]
+        segments = [labelled(runs(self.labels(name))) for name in self.videos_of(holdout)[0]]
         masked = [[run for run in video if run[2] not in hidden] for video in segments]
         unchanged = [video for video, rest in zip(segments, masked, strict=True) if video == rest]
         return {
@@ -391,19 +356,28 @@ class Dataset:
 
     def class_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
         """Count the frames of each class, (C,), in some videos (None: the training videos), without ignored ones."""
+        return self._count(self.labels(name) for name in (self.train if names is None else names))
+
+    def segment_counts(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Count the segments of each class, (C,), in some videos, without ignored ones."""
+        return self._count(np.array([label for _, _, label in runs(self.labels(name))]) for name in names)
+
+    def _count(self, videos: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
         counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for name in self.train if names is None else names:
-            labels = self.labels(name)
+        for labels in videos:
             counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
         return counts
 
-    def segment_counts(self, names: Iterable[str] | None = None) -> NDArray[np.int64]:
-        """Count the segments of each class, (C,), as `class_counts` counts frames."""
-        counts = np.zeros(len(self.vocabulary), dtype=np.int64)
-        for name in self.train if names is None else names:
-            for _, _, label in runs(self.labels(name)):
-                counts[label] += label != IGNORED
-        return counts
+
+def labelled(video: Iterable[Run]) -> list[Run]:
+    """Return the segments of a video without those that are ignored."""
+    return [run for run in video if run[2] != IGNORED]
+
+
+def count_transitions(videos: Iterable[Sequence[Run]]) -> Counter[tuple[int, int]]:
+    """Count (class, next class) of neighbouring segments, none of which is ignored."""
+    pairs = Counter((first[2], second[2]) for video in videos for first, second in pairwise(video))
+    return Counter({pair: count for pair, count in pairs.items() if IGNORED not in pair})
 
 
 def carve_validation(
@@ -411,10 +385,8 @@ def carve_validation(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divide training videos into (train, validation); both keep the order of `names`.
 
-    `groups` (video -> group) are never divided and `share` is one of groups; None: each video is a group of its own.
-    The groups with the smallest hashes of their names validate, so the choice depends on neither order nor seed.
-    With a share above 0, at least one group validates and at least one is left to train on. Part 1, 2, ... are the
-    groups with the next hashes; after the last complete part comes part 0 again.
+    The groups (video -> group; None: each video is one) with the smallest hashes validate, at least one with a share
+    above 0, and at least one is left. Part 1, 2, ... are the groups with the next hashes; then comes part 0 again.
     """
     sets = _sets(names, groups)
     count, part = _size(sets, share, part)
@@ -433,14 +405,11 @@ def carve_covering(
 ) -> tuple[str, ...]:
     """Choose as many validation videos as `carve_validation`, but so that validation-unseen classes occur in them.
 
-    `frames` is video -> class index -> frames; `seen` and `validation_unseen` are class indices.
-
-    Groups are chosen one by one (docs/protocol.md, Validation): most validation-unseen classes that no chosen group
-    has, then fewest seen classes that lose their last training group, then most frames of validation-unseen classes,
-    then the smallest hash. Part 1, 2, ... are chosen so from the groups that no earlier part has.
+    Groups are chosen one by one by `frames` (video -> class index -> frames), see docs/protocol.md, Validation. Part 1,
+    2, ... are chosen so from the groups that no earlier part has.
     """
     sets = _sets(learning, groups)
-    shown = {group: _total(frames[name] for name in videos) for group, videos in sets.items()}
+    shown = {group: sum((Counter(frames[name]) for name in names), Counter[int]()) for group, names in sets.items()}
     count, part = _size(sets, share, part)
     left, chosen = by_hash(sets), list[str]()
     for turn in range(count * (part + 1)):
@@ -466,14 +435,6 @@ def carve_covering(
 def _sets(names: Sequence[str], groups: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
     """Return group -> its videos among `names`."""
     return together({name: name if groups is None else groups[name] for name in names})
-
-
-def _total(frames: Iterable[Mapping[int, int]]) -> Counter[int]:
-    """Sum the frames of each class over some videos."""
-    total = Counter[int]()
-    for counts in frames:
-        total.update(counts)
-    return total
 
 
 def _size(sets: Sized, share: float, part: int) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """What a data set holds (`fact-clip data summary`), and the recipe that follows from it (`fact-clip data init`).
 
-The recipe rests on the videos that the split trains on; the labels of its test videos play no part. docs/datasets.md
-has the rules.
+The recipe rests on the training videos of the split; its test videos play no part. docs/datasets.md has the rules.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ import logging
 import math
 import os
 import shlex
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from fact_clip.config import DataConfig, ObjectData
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.errors import ConfigKey, OrientationError
 from fact_clip.core.pace import paced
-from fact_clip.datasets.dataset import IGNORED, Dataset
+from fact_clip.datasets.dataset import IGNORED, Dataset, Run, count_transitions, labelled
 from fact_clip.datasets.factors import FILE
 from fact_clip.datasets.features import rate_of
 from fact_clip.datasets.inspect import Finding, Inspection, Progress
@@ -38,12 +36,8 @@ from fact_clip.text.english import ENGLISH, are_sentences
 
 logger = logging.getLogger(__name__)
 
-Run = tuple[int, int, int]  # start, stop and class of a segment
-
-# Names that usually mean "no action".
+# Names that usually mean "no action", and names of labels that usually stand for no class.
 BACKGROUND_NAMES = ("background", "sil", "null", "none", "no action", "no_action", "idle", "action_start", "action_end")
-
-# Names of labels that usually stand for no class.
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unannotated")
 
 
@@ -59,10 +53,13 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
         raise InputError(root / "groundTruth", "no label files", "write one per video")
     labels = folder.labels(config, vocabulary.names)
     videos = [runs(labels.checked(name)) for name in paced(names, "counting", logger, progress)]
-    transcripts = [sum(label != IGNORED for _, _, label in video) for video in videos]
+    segments = list(map(labelled, videos))
+    transcripts = list(map(len, segments))
     if not any(transcripts):
         raise InputError(root / "groundTruth", "no frame has a label", "write a class name per frame")
-    per_class = _per_class(vocabulary, videos)
+    lengths = [stop - start for video in segments for start, stop, _ in video]
+    frames = [video[-1][1] for video in videos]
+    per_class = _per_class(vocabulary, segments)
     return {
         "root": str(root),
         "splits": split_names(root),
@@ -70,13 +67,11 @@ def summarize(config: DataConfig, progress: Progress | None = None) -> dict[str,
         "videos": len(videos),
         "classes": len(vocabulary),
         "background": list(vocabulary.background),
-        "frames": sum(video[-1][1] for video in videos),
-        "unlabelled_frames": sum(stop - start for video in videos for start, stop, label in video if label == IGNORED),
+        "frames": sum(frames),
+        "unlabelled_frames": sum(frames) - sum(lengths),
         "segments": sum(transcripts),
-        "video_frames": _spread([video[-1][1] for video in videos]),
-        "segment_frames": _spread(
-            [stop - start for video in videos for start, stop, label in video if label != IGNORED]
-        ),
+        "video_frames": _spread(frames),
+        "segment_frames": _spread(lengths),
         "transcript_length": _spread(transcripts),
         "per_class": per_class,
         "balance": _balance([row["frames"] for row in per_class]),
@@ -92,29 +87,29 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
 
 
 def _per_class(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
-    durations: list[list[int]] = [[] for _ in vocabulary]
-    occurs: list[Counter[int]] = [Counter() for _ in vocabulary]  # video -> segments of the class
+    lengths = [defaultdict[int, list[int]](list) for _ in vocabulary]  # number of a video -> frames of its segments
     for number, video in enumerate(videos):
-        for start, stop, label in (run for run in video if run[2] != IGNORED):
-            durations[label].append(stop - start)
-            occurs[label][number] += 1
-    total = sum(map(sum, durations))
-    transcripts = [sum(run[2] != IGNORED for run in video) for video in videos]
-    return [
-        {
-            "class": label,
-            "name": name,
-            "background": name in vocabulary.background,
-            "videos": len(occurs[label]),
-            "frames": sum(durations[label]),
-            "share": sum(durations[label]) / total,
-            "segments": len(durations[label]),
-            "segments_per_video": len(durations[label]) / max(len(occurs[label]), 1),
-            "segment_frames": _spread(durations[label]),
-            "transcript_length": _spread([transcripts[number] for number in occurs[label]]),
-        }
-        for label, name in enumerate(vocabulary)
-    ]
+        for start, stop, label in video:
+            lengths[label][number].append(stop - start)
+    total = sum(stop - start for video in videos for start, stop, _ in video)
+    rows = []
+    for label, name in enumerate(vocabulary):
+        frames = [length for of_video in lengths[label].values() for length in of_video]
+        rows.append(
+            {
+                "class": label,
+                "name": name,
+                "background": name in vocabulary.background,
+                "videos": len(lengths[label]),
+                "frames": sum(frames),
+                "share": sum(frames) / total,
+                "segments": len(frames),
+                "segments_per_video": len(frames) / max(len(lengths[label]), 1),
+                "segment_frames": _spread(frames),
+                "transcript_length": _spread([len(videos[number]) for number in lengths[label]]),
+            }
+        )
+    return rows
 
 
 def _balance(frames: Sequence[int]) -> dict[str, Any]:
@@ -130,10 +125,9 @@ def _balance(frames: Sequence[int]) -> dict[str, Any]:
 
 
 def _transitions(vocabulary: Vocabulary, videos: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
-    pairs = Counter((before[2], after[2]) for video in videos for before, after in pairwise(video))
-    pairs = Counter({pair: count for pair, count in pairs.items() if IGNORED not in pair})
-    leaving = Counter(before for before, _ in pairs.elements())
-    names = vocabulary.names
+    pairs, leaving, names = count_transitions(videos), Counter[int](), vocabulary.names
+    for (before, _), count in pairs.items():
+        leaving[before] += count
     return [
         {"from": names[before], "to": names[after], "count": count, "share": count / leaving[before]}
         for (before, after), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
@@ -154,10 +148,9 @@ def _suggested(vocabulary: Vocabulary, transcripts: Sequence[int]) -> dict[str, 
 def guess_names(
     config: DataConfig, names: Sequence[str], root: Path | None = None
 ) -> tuple[DataConfig, dict[str, str]]:
-    """Return a configuration with what class names tell, and the reason for each key.
+    """Return a configuration with background, unlabelled and grammar as class names tell, and the reason for each.
 
-    That is the background, labels that stand for no class, and the grammar of the names. What the configuration has
-    is not changed, and ``root/factors.csv`` goes before a guess.
+    What the configuration has is not changed, and ``root/factors.csv`` goes before a guess.
     """
     guesses: dict[str, Any] = {}
     reasons = dict.fromkeys(("background", "unlabelled", "grammar"), "as given")
@@ -184,18 +177,10 @@ Value = bool | int | float | str | list[int] | list[str] | None
 Setting = tuple[str, Value, str]
 """A key with dots, its value and the reason."""
 
-ROWS = 800_000
-"""Rows that 50 epochs read at most, after the stride; docs/experiments/own_data.md says how it was chosen."""
-
-MOST_COLUMNS = 512
-"""Columns up to which context is added: two windows make five times as many of them."""
-
-SHORT = 0.2
-"""Quantile of the lengths of action segments that stride and windows follow from."""
-
-FEWEST_VIDEOS, FEWEST_GROUPS = 40, 10
-"""Training videos, and persons in them, from which on some of them are set apart for validation."""
-
+ROWS = 800_000  # read by 50 epochs at most, after the stride; docs/experiments/own_data.md says how it was chosen
+MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them
+SHORT = 0.2  # quantile of the lengths of action segments that stride and windows follow from
+FEWEST_VIDEOS, FEWEST_GROUPS = 40, 10  # training videos, and persons in them, from which on some validate
 SEPARABLE = 0.75
 """Share of rows that a linear map names rightly in training videos that it has not seen, from which on features have
 probably seen the labels: on test videos they will be worse."""
@@ -203,20 +188,15 @@ probably seen the labels: on test videos they will be worse."""
 _VIDEOS, _ROWS = 20, 500  # how many are read to judge the scale of the columns
 _FIRST_ROWS, _WIDEST = 2000, 1024  # rows of each of these videos, and most columns, that are searched for objects
 
-WIDTH = 64
-"""Channels of features beside the scores of the classes."""
+WIDTH = 64  # channels of features beside the scores of the classes
 
 OBJECTS = "data.objects.find=true model.head=text text.parts=[factors]"
-FEWEST_OBJECTS, SPARSE = 3, 0.3
-"""Objects, and share of zeros, from which on columns are taken to describe detected objects."""
+FEWEST_OBJECTS, SPARSE = 3, 0.3  # objects, and share of zeros, from which on columns describe detected objects
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What a recipe rests on: measures of the training and validation videos of a split.
-
-    Lengths are in frames; segments of no label are left out.
-    """
+    """Measures of the training and validation videos of a split; lengths in frames, without unlabelled segments."""
 
     videos: int
     frames: int
@@ -229,6 +209,11 @@ class Measures:
     most_segments: int  # of a video
     objects: int  # that `find_objects` sees in the columns
     zeros: float  # share of the values
+
+    @property
+    def is_separable(self) -> bool:
+        """Return whether features have probably seen the labels."""
+        return self.separability >= SEPARABLE
 
     def __str__(self) -> str:
         """Return all of it in words."""
@@ -258,12 +243,9 @@ class Proposal:
 
 
 def propose(config: DataConfig) -> Proposal:
-    """Measure a data set and propose settings; `config` has its root, and background, fps, layout and split if known.
-
-    What training cannot live with is an InputError.
-    """
+    """Measure a data set and propose settings; what training cannot live with is an InputError."""
     folder, reasons, options = DataFolder(config), dict[str, str](), config
-    with suppress(InputError):  # a fault of the mapping is found below
+    with suppress(InputError):  # the inspection has a fault of the mapping
         config, reasons = guess_names(config, folder.class_names, folder.root)
     inspection = Inspection(config, folder=folder)
     findings = list(inspection)
@@ -275,25 +257,25 @@ def propose(config: DataConfig) -> Proposal:
     config = config.model_copy(update={"split": int(split) if split.isdigit() else split})
     dataset = Dataset.open(config, folder)
     measures = measure(dataset)
-    stride = stride_of(measures.frames, measures.short_segment)
     fps = config.fps or rate_of(map(folder.feature_path, dataset.learning))
     unknown = "unknown; feature rows per second, for times in seconds"
-    validation, reason = _validation(config, dataset, measures)
+    validation, notes = _validation(config, dataset, measures)
+    by_names: dict[str, Value] = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}
     settings = (
         ("data.root", str(folder.root.resolve()), "from this file's folder, unless it is an absolute path"),
         ("data.split", config.split, f"of {', '.join(names)}"),
         ("data.layout", dataset.layout, "time first" if dataset.layout == "TD" else "channels first"),
         ("data.fps", fps, "as given" if config.fps else "of the JSON files" if fps else unknown),
         ("data.background", list(config.background or ()), reasons["background"]),
-        *_optional(config, reasons),
+        *((f"data.{key}", value, reasons[key]) for key, value in by_names.items() if value),
         *validation,
-        *_reading(dataset, measures, stride),
+        *_reading(dataset, measures),
         *_sizes(measures),
         ("evaluation.count_background", not config.background, "background counts in edit and F1"),
     )
-    notes = (*([reason] if reason else []), *(str(finding.error) for finding in findings))
-    hints = tuple(_objects(dataset, measures))
-    return Proposal("own", settings, measures, len(inspection.videos), notes, hints, dataset.vocabulary)
+    notes += [str(finding.error) for finding in findings]
+    hints = _objects(dataset, measures)
+    return Proposal("own", settings, measures, len(inspection.videos), tuple(notes), hints, dataset.vocabulary)
 
 
 def _refuse(findings: Sequence[Finding], root: Path, config: DataConfig) -> None:
@@ -317,13 +299,14 @@ def _as_yaml(value: object) -> str:
 
 def measure(dataset: Dataset) -> Measures:
     """Measure the training and validation videos of a split; the features of some of them are read."""
-    videos = [[run for run in runs(dataset.labels(name)) if run[2] != IGNORED] for name in dataset.learning]
-    segments = [stop - start for video in videos for start, stop, _ in video]
+    labels = [dataset.labels(name) for name in dataset.learning]
+    videos = [labelled(runs(of_video)) for of_video in labels]
+    segments = [(stop - start, label) for video in videos for start, stop, label in video]
     if not segments:
         raise InputError(dataset.root, "no frame of the training videos has a label", "write a class name per frame")
-    lengths = [len(dataset.labels(name)) for name in dataset.learning]
-    background = dataset.vocabulary.background_indices
-    actions = [stop - start for video in videos for start, stop, label in video if label not in background]
+    lengths, background = list(map(len, labels)), dataset.vocabulary.background_indices
+    actions = [length for length, label in segments if label not in background]
+    every = [length for length, _ in segments]
     some = [np.asarray(dataset.features(name)[:_FIRST_ROWS]) for name in dataset.learning[:_VIDEOS]]
     return Measures(
         videos=len(videos),
@@ -331,8 +314,8 @@ def measure(dataset: Dataset) -> Measures:
         classes=len(dataset.vocabulary),
         columns=dataset.input_dim,
         median_video=float(np.median(lengths)),
-        median_segment=float(np.median(segments)),
-        short_segment=float(np.quantile(actions or segments, SHORT)),
+        median_segment=float(np.median(every)),
+        short_segment=float(np.quantile(actions or every, SHORT)),
         separability=separability(dataset),
         most_segments=max(map(len, videos)),
         objects=len(find_objects(lambda: some)) if dataset.input_dim <= _WIDEST else 0,
@@ -340,36 +323,24 @@ def measure(dataset: Dataset) -> Measures:
     )
 
 
-def _optional(config: DataConfig, reasons: Mapping[str, str]) -> list[Setting]:
-    """Return the settings of names that not every data set has."""
-    values: dict[str, Value] = {"unlabelled": list(config.unlabelled), "grammar": config.grammar}
-    return [(f"data.{key}", value, reasons[key]) for key, value in values.items() if value]
-
-
-def _validation(config: DataConfig, dataset: Dataset, measures: Measures) -> tuple[list[Setting], str]:
-    """Return the settings that set whole persons apart for validation, or why nothing is: it would say too little.
-
-    The recipe `own` has no validation. Others that take these settings (`zero_shot`) have theirs.
-    """
+def _validation(config: DataConfig, dataset: Dataset, measures: Measures) -> tuple[list[Setting], list[str]]:
+    """Return the settings that set whole persons apart for validation, or a note why none are."""
     pattern = config.groups or guess_groups(dataset.learning)
     people = len(set(read_groups(dataset.learning, pattern).values())) if pattern else 0
     if measures.videos < FEWEST_VIDEOS:
         reason = f"{measures.videos} training videos are too few"
     elif people < FEWEST_GROUPS:
         reason = f"the names of the videos show {people or 'no'} persons, whom training would share with it"
-    elif measures.separability >= SEPARABLE:
+    elif measures.is_separable:
         reason = "the features seem to have seen the labels, and would look too good"
     else:
         why = "as given" if config.groups else f"GUESSED: {people} persons by their names; none is in both"
-        return [("data.groups", pattern, why), ("data.validation", 0.1, "picks the epoch")], ""
-    return [], f"no validation ({reason}): the averaged last epoch is kept"
+        return [("data.groups", pattern, why), ("data.validation", 0.1, "picks the epoch")], []
+    return [], [f"no validation ({reason}): the averaged last epoch is kept"]
 
 
 def separability(dataset: Dataset) -> float:
-    """Return the share of rows whose label a linear map fitted to every other training video gets right.
-
-    A ridge regression of some rows of each video on their classes, both halves in turn. It costs a second.
-    """
+    """Return the share of rows whose label a ridge regression on every other training video gets right."""
     halves = [_sampled_rows(dataset, dataset.learning[start::2]) for start in (0, 1)]
     if not all(len(labels) for _, labels in halves):
         return 0.0
@@ -402,16 +373,9 @@ def _sampled_rows(dataset: Dataset, names: Sequence[str]) -> tuple[NDArray[np.fl
 
 
 def context_windows(segment: float) -> list[int]:
-    """Return two windows in frames, odd: half of a short segment (5 at least), and five of these.
-
-    The first tells what goes on now, the second what it is a part of.
-    """
-    short = _odd(max(segment / 2, 5))
+    """Return two odd windows in frames: half of a short segment (5 at least), and five times as many."""
+    short = 2 * int(max(segment / 2, 5) / 2) + 1
     return [short, 5 * short]
-
-
-def _odd(frames: float) -> int:
-    return 2 * int(frames / 2) + 1
 
 
 def stride_of(frames: int, segment: float) -> int:
@@ -433,64 +397,57 @@ def tokens_of(segments: int) -> int:
     return 10 * math.ceil(segments * 1.1 / 10)
 
 
-def _reading(dataset: Dataset, measures: Measures, stride: int) -> list[Setting]:
+def _reading(dataset: Dataset, measures: Measures) -> list[Setting]:
     """Return how features are read."""
-    standardize, why = _standardize(dataset)
+    stride = stride_of(measures.frames, measures.short_segment)
     short = f"a short segment has {measures.short_segment:g} rows"
     settings: list[Setting] = [("data.stride", stride, f"{measures.frames:,} rows to train on; {short}")]
     if stride > 1:
         settings.append(("data.interleave", True, "each row is trained in its turn, and predicted"))
-    settings.append(("data.standardize", standardize, why))
     windows, why = list[int](), f"{measures.columns} columns, as of clips of a video, have their context already"
-    if measures.separability >= SEPARABLE:
+    if measures.is_separable:
         why = f"a linear map names {measures.separability:.0%} of the rows of other training videos: no more columns"
     elif measures.columns <= MOST_COLUMNS:
         windows = context_windows(measures.short_segment)
         why = f"mean and deviation of windows of these rows beside the columns; {short}"
-    settings.append(("data.context", windows, why))
-    return settings
+    return [*settings, _standardize(dataset), ("data.context", windows, why)]
 
 
-def _standardize(dataset: Dataset) -> tuple[bool, str]:
-    """Return whether columns are far from zero mean and unit deviation, by rows spread over some training videos."""
+def _standardize(dataset: Dataset) -> Setting:
+    """Standardise columns that are far from zero mean and unit deviation, by rows spread over some training videos."""
     rows = []
     for name in dataset.train[:_VIDEOS]:
         features = dataset.features(name)
         rows.append(np.asarray(features[:: max(1, len(features) // _ROWS)], dtype=np.float64))
     table = np.concatenate(rows)
-    mean, deviation = np.abs(table.mean(axis=0)), table.std(axis=0)
+    mean, deviation = float(np.median(np.abs(table.mean(axis=0)))), table.std(axis=0)
     moving = deviation[deviation > 0]
-    needed = not moving.size or bool(np.median(mean) > 0.25 or moving.min() < 0.5 or moving.max() > 2)
     low, high = (float(moving.min()), float(moving.max())) if moving.size else (0.0, 0.0)
-    return needed, f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {np.median(mean):.3g}"
+    is_needed = bool(not moving.size or mean > 0.25 or low < 0.5 or high > 2)
+    why = f"deviations of the columns lie between {low:.3g} and {high:.3g}, means about {mean:.3g}"
+    return "data.standardize", is_needed, why
 
 
-def _objects(dataset: Dataset, measures: Measures) -> list[str]:
-    """Return what to set for actions nobody trained, where columns look like objects and names have a slot for them.
-
-    With all classes trained, plain columns and a closed set learn faster (docs/experiments/own_data.md): a proposal.
-    """
+def _objects(dataset: Dataset, measures: Measures) -> tuple[str, ...]:
+    """Return what to set for actions nobody trained, where columns look like objects and names have a slot for them."""
     slot = ObjectData().slot
     if measures.objects < FEWEST_OBJECTS or measures.zeros < SPARSE or slot not in dataset.vocabulary.slots:
-        return []
-    reason = (
-        f"{measures.objects} groups of columns are zero together, as of detected objects ({measures.zeros:.0%} zeros)"
-    )
-    return [f"{reason}; to name actions nobody trained, set {OBJECTS}"]
+        return ()
+    reason = f"{measures.objects} groups of columns are zero together, as of detected objects"
+    return (f"{reason} ({measures.zeros:.0%} zeros); to name actions nobody trained, set {OBJECTS}",)
 
 
 def _sizes(measures: Measures) -> list[Setting]:
     """Return what follows for the model and its training."""
     hidden, segment = 32 * math.ceil((measures.classes + 1 + WIDTH) / 32), measures.short_segment
-    is_separable = measures.separability >= SEPARABLE
-    penalty, sure = penalty_of(segment, is_separable), "; scores will be too sure" * is_separable
-    most = measures.most_segments
+    most, sure = measures.most_segments, "; scores will be too sure" * measures.is_separable
+    penalty = penalty_of(segment, measures.is_separable)
     settings: list[Setting] = [
         ("model.tokens", tokens_of(most), f"the most segments of a video are {most}"),
         ("model.input.hidden", hidden, f"{measures.classes} classes and about {WIDTH} channels of features"),
         ("decode.switch_penalty", penalty, f"a short segment has {segment:g} rows{sure}"),
     ]
-    if is_separable:
+    if measures.is_separable:
         reason = "against features that name the training rows, and not those of a test"
         settings += [("augment.channels", 0.6, reason), ("augment.noise", 1, reason)]
     return settings

@@ -14,7 +14,7 @@ from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.messages import spelling_key, suggest
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import find_benchmark
-from fact_clip.formats.table import read_lines
+from fact_clip.formats.base import read_lines
 from fact_clip.text.english import ENGLISH, Sentences
 from fact_clip.text.grammar import Grammar, agreeing, in_slots
 
@@ -24,11 +24,7 @@ _HEADER = '"class" and a column per slot, as in "class,verb,object"'
 
 @dataclass(frozen=True)
 class ClassFactors:
-    """Reads the names of a data set: one factor per slot for a name, None where it has none.
-
-    A background class has no factor. Calling it with a name that does not parse, or that the table lacks where there
-    is no grammar, is an InputError.
-    """
+    """Reads names: one factor per slot, None where a name has none; an InputError for one that does not parse."""
 
     slots: tuple[str, ...]
     background: tuple[str, ...] = ()
@@ -55,38 +51,36 @@ def class_factors(
     """Return the reader of these class names; None where only the names as a whole count.
 
     ``root/factors.csv`` comes first, then ``data.grammar`` for the classes that it lacks; without either, the grammar
-    of the benchmark. A fault of the file or of the pattern is an InputError.
+    of the benchmark.
     """
-    actions = [name for name in names if name not in background]
-    table = dict[str, Factors]()
+    table, grammar = dict[str, Factors](), None
+    if config.grammar is not None:
+        grammar = _reader(config.grammar, [name for name in names if name not in background])
     if root is not None and os.path.lexists(root / FILE):
         slots, table, faults = parse_factors(root / FILE, (*names, *config.unlabelled))
         if faults:
             raise faults[0]
-    elif config.grammar is not None:
-        slots = _reader(config.grammar, actions).slots
+    elif grammar is not None:
+        slots = grammar.slots
     else:
         benchmark = find_benchmark(config.name)
         if benchmark.slots is None:
             return None
         return ClassFactors(benchmark.slots, tuple(background), grammar=benchmark.factors)
-    grammar = None if config.grammar is None else _grammar_in_slots(config.grammar, actions, slots)
-    return ClassFactors(slots, tuple(background), table, grammar)
+    return ClassFactors(slots, tuple(background), table, None if grammar is None else _in_slots(grammar, slots))
 
 
-def _reader(grammar: str, actions: Iterable[str]) -> Grammar | Sentences:
+def _reader(pattern: str, actions: Iterable[str]) -> Grammar | Sentences:
     """Return what ``data.grammar`` names: a pattern, or the reader of sentences."""
-    return Sentences(actions) if grammar == ENGLISH else Grammar.of(grammar, actions)
+    return Sentences(actions) if pattern == ENGLISH else Grammar.of(pattern, actions)
 
 
-def _grammar_in_slots(pattern: str, actions: Iterable[str], slots: tuple[str, ...]) -> Callable[[str], Factors]:
-    """Return ``data.grammar`` as a function from a name, such as the `actions`, to its factors in these slots."""
-    grammar = _reader(pattern, actions)
+def _in_slots(grammar: Grammar | Sentences, slots: tuple[str, ...]) -> Callable[[str], Factors]:
+    """Return a grammar as a function from a name to its factors in these slots."""
     for slot in grammar.slots:
         if slot not in slots:
             problem = f"no slot {slot!r} among those of the classes"
             raise InputError(ConfigKey("data.grammar"), problem, f"use {', '.join(slots)}")
-
     return lambda name: in_slots(grammar.slots, slots, grammar(name))
 
 
@@ -94,8 +88,6 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
     """Return the slots of a factors.csv, the factors of each class that it lists, and all its faults.
 
     The first line is "class" and the names of the slots; an empty cell is a factor that the class does not have.
-    Columns are separated by tabs, semicolons or commas. Faults: a bad header (then nothing is read), a class that is
-    not among `names` or comes twice, another number of cells. The factors of a background class may all be None.
     """
     try:
         lines = read_lines(path, _HEADER)
@@ -126,21 +118,19 @@ def parse_factors(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], di
 def new_factors(
     config: DataConfig, vocabulary: Vocabulary, names: Iterable[str]
 ) -> tuple[dict[str, Factors], list[str]]:
-    """Return the factors of names that a vocabulary lacks, and those of them that do not parse.
+    """Return the factors of names that a vocabulary lacks, and those names that do not parse: one phrase each.
 
-    They are read as the names of the vocabulary are: by ``data.grammar``, by the grammar of the benchmark, or by one
-    that reads each class as it was trained. A factor in another spelling is the trained one. A name that does not parse
-    is one phrase, in the first slot. Where all names are phrases, each parses.
+    They are read as the names of the vocabulary are. A factor in another spelling is the trained one.
     """
     slots, actions = vocabulary.slots, [name for name in vocabulary if name not in vocabulary.background]
     benchmark, grammar = find_benchmark(config.name), None
     if config.grammar is not None:
-        grammar = _grammar_in_slots(config.grammar, actions, slots)
+        grammar = _in_slots(_reader(config.grammar, actions), slots)
     elif benchmark.slots == slots:
         grammar = benchmark.factors
     elif len(slots) > 1:
         common = agreeing({name: vocabulary.factors[vocabulary.index(name)] for name in actions}, slots)
-        grammar = None if common is None else lambda name: in_slots(common.slots, slots, common(name))
+        grammar = None if common is None else _in_slots(common, slots)
     factors, phrases = dict[str, Factors](), list[str]()
     for name in names:
         parsed = None if grammar is None else _parse(grammar, name)

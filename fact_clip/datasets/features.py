@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from fact_clip.config import DataConfig, Rate
 from fact_clip.core import InputError
 from fact_clip.core.clock import Clock
-from fact_clip.core.errors import ConfigKey, OrientationError
+from fact_clip.core.errors import OrientationError
 from fact_clip.core.io import BROKEN_ARRAY, check_file, parse_value, read_mapping
 from fact_clip.datasets.benchmarks import Layout
 
@@ -27,15 +27,11 @@ _COLUMNS = 256  # columns widened to float64 together, for the same reason
 _ROUNDING = 1e-10  # a windowed variance below this share of the largest square is rounding
 
 
-MAX_RATE_RATIO = 1.15
-"""Between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`."""
+MAX_RATE_RATIO = 1.15  # between a stated rate and that of frame times; one row more or less is 1.1 of `_FEW_ROWS`
 _FEW_ROWS = 10  # whose mean rate says nothing
+MAX_VALUE = 1e30  # of a feature; a model computes in float32, which ends at 3e38
 
-BOTH_SIDES_FIT = "both sides of the feature files fit the labels, so which one is time is not clear"
 SET_LAYOUT = "set data.layout to TD or DT"
-
-MAX_VALUE = 1e30
-"""Of a feature. A model computes in float32, which ends at 3e38."""
 
 
 def open_array(path: str | Path) -> Array:
@@ -79,13 +75,16 @@ def read_layout(path: str | Path, shape: tuple[int, ...], n_labels: int, config:
     return "TD" if rows else "DT"
 
 
+def ambiguous_layout(folder: Path) -> OrientationError:
+    """Return the error for feature files of which either side could be time."""
+    problem = "both sides of the feature files fit the labels, so which one is time is not clear"
+    return OrientationError(folder, problem, SET_LAYOUT)
+
+
 def length_fault(
     path: str | Path, features: Array, layout: Layout, n_labels: int, config: DataConfig
 ) -> tuple[str, InputError] | None:
-    """Return what is wrong with the length of features (T, D), read with this layout; None if they fit the labels.
-
-    The kind of fault is "orientation" where only the other side fits the labels, else "length".
-    """
+    """Return kind ("length", or "orientation" if the other side fits) and the error of a wrong length; None if none."""
     n_rows, other = features.shape
     if lengths_agree(n_rows, n_labels, config):
         return None
@@ -134,35 +133,32 @@ def not_finite(path: str | Path, value: float, frame: int, column: int) -> Input
     return InputError(path, problem, "extract the features of this video again")
 
 
-def _window_statistics(columns: NDArray[np.float64], window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and deviation of (T, d) over frames [t - window // 2, t - window // 2 + window) that exist."""
-    start = np.arange(len(columns)) - window // 2
-    stop, start = np.minimum(start + window, len(columns)), np.maximum(start, 0)
-    count = (stop - start)[:, None]
-    centre = columns.mean(axis=0)
-    shifted = columns - centre  # keeps the difference of squares below from cancelling
-    zero = np.zeros((1, columns.shape[1]))
-    total = np.concatenate([zero, np.cumsum(shifted, axis=0)])
-    squares = np.concatenate([zero, np.cumsum(shifted**2, axis=0)])
-    mean = (total[stop] - total[start]) / count
-    variance = (squares[stop] - squares[start]) / count - mean**2
-    variance[variance < _ROUNDING * (shifted**2).max(axis=0)] = 0.0
-    return mean + centre, np.sqrt(variance)
-
-
 def _with_context(features: Array, context: Sequence[int]) -> NDArray[np.float32]:
-    """Map (T, D) to (T, D * (1 + 2 * windows)): the columns, then mean and deviation of each window."""
+    """Map (T, D) to (T, D * (1 + 2 * windows)): the columns, then mean and deviation of each window.
+
+    Frame t has those of the frames [t - window // 2, t - window // 2 + window) that exist.
+    """
     n_frames, dim = features.shape
     out = np.empty((n_frames, dim * (1 + 2 * len(context))), dtype=np.float32)
     for first in range(0, dim, _COLUMNS):
         last = min(first + _COLUMNS, dim)
         columns = np.asarray(features[:, first:last], dtype=np.float64)
         out[:, first:last] = columns
+        centre = columns.mean(axis=0)
+        shifted = columns - centre  # keeps the difference of squares below from cancelling
+        zero = np.zeros((1, last - first))
+        total = np.concatenate([zero, np.cumsum(shifted, axis=0)])
+        squares = np.concatenate([zero, np.cumsum(shifted**2, axis=0)])
         for number, window in enumerate(context):
-            mean, deviation = _window_statistics(columns, window)
+            start = np.arange(n_frames) - window // 2
+            stop, start = np.minimum(start + window, n_frames), np.maximum(start, 0)
+            count = (stop - start)[:, None]
+            mean = (total[stop] - total[start]) / count
+            variance = (squares[stop] - squares[start]) / count - mean**2
+            variance[variance < _ROUNDING * (shifted**2).max(axis=0)] = 0.0
             offset = dim * (1 + 2 * number)
-            out[:, offset + first : offset + last] = mean
-            out[:, offset + dim + first : offset + dim + last] = deviation
+            out[:, offset + first : offset + last] = mean + centre
+            out[:, offset + dim + first : offset + dim + last] = np.sqrt(variance)
     return out
 
 
@@ -175,8 +171,8 @@ LIMIT = 5.0
 class FeatureTransform:
     """Turns raw features into the input of a model. It is fitted on training videos and saved with the weights.
 
-    Each window of `context` adds the mean and the standard deviation of every column. Windows are centred and counted
-    in frames (feature rows before any stride); an even one has its extra frame before the centre.
+    Each window of `context` adds mean and standard deviation of every column. Windows are centred and counted in
+    frames; an even one has its extra frame before the centre.
     """
 
     context: tuple[int, ...]
@@ -185,17 +181,10 @@ class FeatureTransform:
     input_dim: int  # D, columns of a feature file
 
     def __post_init__(self) -> None:
-        if min(self.context, default=1) < 1:
-            raise InputError(ConfigKey("data.context"), f"a window of {min(self.context)} frames", "use 1 or more")
-        if (self.mean is None) != (self.std is None):
-            raise InputError("feature transform", "only one of mean and std", "give both or none")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is None:
-                continue
-            if values.shape != (self.width,):
-                raise InputError(f"feature transform, {name}", f"an array of shape {values.shape}, not ({self.width},)")
-            if not np.isfinite(values).all() or (name == "std" and values.min() <= 0):
-                raise InputError(f"feature transform, {name}", "values that are no deviations or not finite")
+        statistics = [values for values in (self.mean, self.std) if values is not None]
+        fit = all(values.shape == (self.width,) and np.isfinite(values).all() for values in statistics)
+        if len(statistics) == 1 or not fit or (self.std is not None and self.std.min() <= 0):
+            raise InputError("feature transform", f"mean and std are not {self.width} numbers and deviations")
 
     @property
     def width(self) -> int:
@@ -217,11 +206,10 @@ class FeatureTransform:
     ) -> FeatureTransform:
         """Fit on the (T, D) features of training videos, with one video in memory at a time.
 
-        Mean and standard deviation are taken over all frames, after the context columns are added; a column that
-        never changes keeps its scale. Columns of one kind (``kinds``, (D,)) share both, so that one network can read
-        the boxes of all objects.
+        Statistics are taken over all frames, with the context columns; a column that never changes keeps its scale, and
+        columns of one kind (``kinds``, (D,)) share theirs.
         """
-        windows = tuple(int(window) for window in context)
+        windows = tuple(context)
         count, mean, spread, dim = 0, np.zeros(1), np.zeros(1), None
         for video in features:
             dim = video.shape[1] if dim is None else dim
@@ -268,26 +256,19 @@ class FeatureTransform:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> FeatureTransform:
-        """Return the inverse of `to_arrays`; an InputError where an array is missing or has another shape."""
-        for name in ("context", "input_dim"):
-            array = arrays.get(name)
-            if array is None or array.ndim != 1 or array.dtype.kind not in "iu":
-                raise InputError(f"feature transform, {name}", "no list of whole numbers", "train the run again")
-        if arrays["input_dim"].shape != (1,) or arrays["input_dim"][0] < 1:
-            raise InputError("feature transform, input_dim", f"{arrays['input_dim'].tolist()}, not one number")
-        context = tuple(int(window) for window in arrays["context"])
-        return cls(context, arrays.get("mean"), arrays.get("std"), int(arrays["input_dim"][0]))
+        """Return the inverse of `to_arrays`; KeyError, TypeError or ValueError for other arrays."""
+        (input_dim,) = arrays["input_dim"].tolist()
+        return cls(tuple(arrays["context"].tolist()), arrays.get("mean"), arrays.get("std"), int(input_dim))
 
 
-def read_clock(path: Path, fps: float | None = None, layout: Layout | None = None) -> Clock:
+def read_clock(
+    path: Path, fps: float | None = None, layout: Layout | None = None, sidecar: Sidecar | None = None
+) -> Clock:
     """Return the clock of NAME.npy, with what NAME.json beside it says: ``fps``, ``times``, ``video``, ``video_fps``.
 
-    `fps` counts where the JSON file has none; `layout` may be None where there is a JSON file, which belongs to (T, D).
+    `fps` counts where the JSON file (`sidecar`, if it has been read) has none; without a `layout` there must be one.
     """
-    return _clock(path, read_sidecar(path), fps, layout)
-
-
-def _clock(path: Path, sidecar: Sidecar, fps: float | None, layout: Layout | None) -> Clock:
+    sidecar = sidecar or read_sidecar(path)
     features, json_path = load_features(path, layout or "TD"), path.with_suffix(".json")
     if layout is None and not json_path.is_file():
         raise InputError(path, f"there is no {json_path.name} beside it, and no layout", "set --layout to TD or DT")
@@ -316,11 +297,7 @@ def _clock(path: Path, sidecar: Sidecar, fps: float | None, layout: Layout | Non
 
 
 def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | None) -> Iterator[InputError]:
-    """Yield what is wrong with the JSON files beside the feature files of a data set.
-
-    Each may be damaged or that of other features (which only a `layout` tells), and name another rate than `fps`, or
-    another rate or encoder than the first that names one.
-    """
+    """Yield what is wrong with the JSON files beside features: damaged, of others, or of another rate or encoder."""
     rate: tuple[float, str] | None = None if fps is None else (fps, "data.fps")
     encoder: tuple[str, str] | None = None
     for path in paths:
@@ -328,7 +305,7 @@ def sidecar_faults(paths: Iterable[Path], fps: float | None, layout: Layout | No
         try:
             sidecar = read_sidecar(path)
             if layout is not None:
-                _clock(path, sidecar, fps, layout)
+                read_clock(path, fps, layout, sidecar)
         except InputError as error:
             yield error
             continue
@@ -355,9 +332,6 @@ def rate_of(features: Iterable[Path]) -> float | None:
     return rates.pop() if len(rates) == 1 else None
 
 
-_Text = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
-
-
 class Sidecar(BaseModel):
     """The JSON file beside features, NAME.json; further keys belong to those who wrote it."""
 
@@ -365,8 +339,8 @@ class Sidecar(BaseModel):
 
     fps: Rate | None = None
     video_fps: Rate | None = None
-    video: _Text | None = None
-    encoder: _Text | None = None
+    video: str | None = None
+    encoder: str | None = None
     times: tuple[Annotated[float, Field(ge=0, le=1e9)], ...] | None = None  # seconds
     n_frames: int | None = None
     dim: int | None = None

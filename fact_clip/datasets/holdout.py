@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fact_clip.config import RECIPES, DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.arguments import names_of
+from fact_clip.core.arguments import checked, names_of
 from fact_clip.core.errors import ConfigKey, FileLocation
 from fact_clip.core.io import parse_json, parse_value
 from fact_clip.core.messages import suggest
@@ -51,31 +51,24 @@ class Holdout:
         if not self.unseen:
             raise InputError("holdout.unseen", "no classes", "name at least one")
         if self.mode not in get_args(Mode):
-            fix = "show is called oracle now" if self.mode == "show" else f"use one of {', '.join(get_args(Mode))}"
-            raise InputError("holdout.mode", f"no mode {self.mode!r}", fix)
-        for fields in (("unseen", "validation_unseen"), ("train_videos", "test_videos")):
-            first: dict[str, str] = {}
-            for key in fields:
-                for name in getattr(self, key) or ():
-                    if name in first:
-                        raise InputError(f"holdout.{key}", f"{name!r} again, after {first[name]}", "name each once")
-                    first[name] = key
+            raise InputError("holdout.mode", f"no mode {self.mode!r}", f"use one of {', '.join(get_args(Mode))}")
+        for first, second in (("unseen", "validation_unseen"), ("train_videos", "test_videos")):
+            times = Counter((*(getattr(self, first) or ()), *(getattr(self, second) or ())))
+            for name in (name for name, count in times.items() if count > 1):
+                raise InputError(f"holdout.{second}", f"{name!r} twice in {first} and {second}", "name each once")
 
     @classmethod
     def read(cls, path: str | Path) -> Holdout:
         """Read a JSON file with the fields above or a list of names, or a text file with an unseen name per line."""
         path = Path(path)
         lines = read_lines(path, "classes to hold out, as JSON or one name per line")
-        if path.suffix.lower() != ".json":
-            values: Any = {"unseen": [line for line in lines if line]}
-        else:
-            values = parse_json("\n".join(lines), path, "an object with 'unseen'")
-            values = {"unseen": values} if isinstance(values, list) else values
+        is_json = path.suffix.lower() == ".json"
+        values: Any = parse_json("\n".join(lines), path, "JSON") if is_json else [line for line in lines if line]
+        values = {"unseen": values} if isinstance(values, list) else values
         if not isinstance(values, dict) or values.get("unseen") is None:
             raise InputError(path, "no classes to hold out", "write an object with 'unseen', a list of names")
-        for key in values:
-            if key not in (*_KEYS, *_NOTES):
-                raise InputError(path, f"unknown key {key!r}; the keys are {', '.join(_KEYS)}", suggest(key, _KEYS))
+        for key in values.keys() - {*_KEYS, *_NOTES}:
+            raise InputError(path, f"unknown key {key!r}; the keys are {', '.join(_KEYS)}", suggest(key, _KEYS))
         fields = {key: values[key] for key in _KEYS if values.get(key) is not None}
         return replace(parse_value(cls, fields, path), file=path)
 
@@ -84,12 +77,12 @@ class Holdout:
         values = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
-    def save_json(self, path: str | Path) -> Path:
+    def save_json(self, path: Path) -> Path:
         """Write a JSON file for `read`."""
-        with whole_file(Path(path)) as unfinished:
+        with whole_file(path) as unfinished:
             text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
             unfinished.write_text(f"{text}\n", encoding="utf-8")
-        return Path(path)
+        return path
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -124,7 +117,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
     """Return the holdout of a configuration; None where it has none.
 
     ``data.holdout`` is a file under the root, a path, the name of one in `HOLDOUTS`, or a list of classes by name or
-    number. ``data.holdout_mode`` replaces its mode, and a list in ``data.validation_unseen`` its classes of that kind.
+    number.
     """
     source, names = config.holdout, vocabulary.names
     if source is None:
@@ -165,8 +158,7 @@ def lost_factors(
 ) -> dict[str, tuple[Factor, ...]]:
     """Return, for each class of a set that is held out together, its factors that no seen class has.
 
-    `unseen` is the complete set, with validation-unseen classes. `counts` are training frames of each class, (C,); a
-    seen class without frames does not count. None: all count.
+    `counts` are training frames of each class, (C,); a seen class without frames does not count. None: all count.
     """
     held_out = tuple(unseen)
     return _occurring(vocabulary, held_out, counts).is_compositional(held_out)
@@ -176,13 +168,8 @@ def _occurring(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayL
     """Return the held-out classes, and the others that have training frames."""
     if counts is None:
         return vocabulary
-    frames = np.asarray(counts)
-    if frames.shape != (len(vocabulary),):
-        raise InputError("counts", f"shape {frames.shape}", f"give one number per class, ({len(vocabulary)},)")
-    vocabulary.encode(tuple(held_out))  # an unknown name is an error
-    return vocabulary.subset(
-        name for name, count in zip(vocabulary, frames.tolist(), strict=True) if count > 0 or name in held_out
-    )
+    frames = zip(vocabulary, np.asarray(counts).tolist(), strict=True)
+    return vocabulary.subset(name for name, count in frames if count > 0 or name in held_out)
 
 
 @dataclass(frozen=True)
@@ -203,16 +190,12 @@ def levels(vocabulary: Vocabulary, holdout: Holdout, counts: ArrayLike | None = 
     return {name: Level(new) for name, new in lost.items()}
 
 
-WELL_FILLED = 10, 3
-"""Training frames and segments from which on a class shows a factor well."""
+WELL_FILLED = 10, 3  # training frames and segments from which on a class shows a factor well
 
 
 @dataclass(frozen=True)
 class Support:
-    """How many other classes have the rarest factor of a class; with 0 it cannot stay compositional.
-
-    With one, nothing tells this factor from the other factors of that class.
-    """
+    """How many other classes have the rarest factor of a class; with 0 it cannot stay compositional."""
 
     name: str
     classes: int
@@ -220,31 +203,31 @@ class Support:
     well_filled: int = 0  # of these classes
 
 
+@checked
 def rank(
     vocabulary: Vocabulary,
-    held_out: Iterable[str] = (),
+    held_out: Sequence[str] = (),
     counts: ArrayLike | None = None,
     seed: int = 0,
     segments: ArrayLike | None = None,
 ) -> list[Support]:
     """Rank actions that could be held out next, best supported first; `counts` as in `lost_factors`.
 
-    The rarest factor is the one with the fewest well-filled other classes, up to two of these, then with the fewest
-    other classes; well-filled is a class with `WELL_FILLED` training frames and `segments`, (C,). A class comes last if
-    another one has all of its factors. Classes in `held_out` support nothing. `seed` orders classes of equal support.
+    The rarest factor is the one with the fewest well-filled other classes (`WELL_FILLED` training frames and
+    `segments`, (C,)), up to two of these, then with the fewest other classes. A class comes last if another one has all
+    of its factors. Classes in `held_out` support nothing. `seed` orders classes of equal support.
     """
-    out = set(names_of(held_out, "held_out"))
+    out = set(held_out)
     having, filled = _supporters(vocabulary, out, counts, segments)
     ranked = []
     for name in _occurring(vocabulary, out, counts):
         if name not in out and name not in vocabulary.background:
             of_class = [
-                (min(len(filled[factor] - {name}), 2), len(having[factor] - {name}), factor)
+                (len(filled[factor] - {name}), len(having[factor] - {name}), factor)
                 for factor in _factors(vocabulary, name)
             ]
-            *_, classes, rarest = min(of_class, key=lambda row: row[:2], default=(0, 0, None))
-            others = 0 if rarest is None else len(filled[rarest] - {name})
-            ranked.append(Support(name, classes, rarest, others))
+            fewest = min(of_class, key=lambda row: (min(row[0], 2), row[1]), default=(0, 0, None))
+            ranked.append(Support(name, fewest[1], fewest[2], fewest[0]))
     order = {row.name: hashlib.sha256(f"{seed}\n{row.name}".encode()).digest() for row in ranked}
     twins = _twins(vocabulary)
     return sorted(ranked, key=lambda row: (row.name in twins, -min(row.well_filled, 2), -row.classes, order[row.name]))
@@ -275,10 +258,7 @@ def _supporters(
 def resting_on_one(
     vocabulary: Vocabulary, held_out: Iterable[str], counts: ArrayLike | None = None, segments: ArrayLike | None = None
 ) -> dict[str, dict[Factor, str]]:
-    """Return, for each held-out class, its factors that a single well-filled seen class has, and that class.
-
-    If no well-filled class has the factor, a class with fewer frames counts.
-    """
+    """For each held-out class, its factors that a single seen class has (well-filled, if any), and that class."""
     out = tuple(held_out)
     having, filled = _supporters(vocabulary, out, counts, segments)
     return {
@@ -296,6 +276,7 @@ def _factors(vocabulary: Vocabulary, name: str) -> list[Factor]:
     return [(slot, factor) for slot, factor in zip(vocabulary.slots, entry, strict=True) if factor is not None]
 
 
+@checked
 def select(
     vocabulary: Vocabulary,
     n_unseen: int,
@@ -303,7 +284,7 @@ def select(
     *,
     counts: ArrayLike | None = None,
     segments: ArrayLike | None = None,
-    candidates: Iterable[str] | None = None,
+    candidates: Sequence[str] | None = None,
     min_support: int = 1,
     seed: int = 0,
     mode: Mode = "mask",
@@ -311,16 +292,11 @@ def select(
     """Choose classes to hold out such that the whole set stays compositional.
 
     Classes are taken one by one: the one with which most factors of all that are taken stay in two well-filled seen
-    classes (`rank`), then the one that the remaining classes support best. Held-out classes support nothing, so no two
-    choices can rely on each other, and choices spread over factors. At least `min_support` seen classes have each
-    factor of each chosen class, 0 to take any; an InputError where too few classes allow that.
-
-    Classes without training frames (`counts`, (C,)) support nothing and are not chosen. Only `candidates` are chosen,
-    for example classes of the test videos; None: all actions. `seed` breaks ties.
+    classes (`rank`), then the one that the remaining classes support best. At least `min_support` seen classes have
+    each factor of each chosen class, 0 to take any. Classes without training frames (`counts`, (C,)) are not chosen,
+    and only `candidates` are; None: all actions. `seed` breaks ties.
     """
-    allowed = set(vocabulary if candidates is None else names_of(candidates, "candidates"))
-    for name in allowed:
-        vocabulary.index(name)
+    allowed = set(vocabulary if candidates is None else candidates)
     chosen: list[str] = []
     count, twins = n_unseen + n_validation_unseen, _twins(vocabulary)
     if n_unseen < 1 or n_validation_unseen < 0:
@@ -352,13 +328,8 @@ def select(
 
 # --- validation-unseen classes for a hold-out that names none ---
 
-MAX_FRAMES = 0.15
-"""Share of the action frames of seen classes that validation-unseen classes may take from training, together."""
-
-MIN_GROUPS = 2
-"""Groups of training videos in which such a class must occur: one validates, the others can."""
-
-MIN_FRAMES = 10
+MAX_FRAMES = 0.15  # share of the action frames of seen classes that these classes may take from training, together
+MIN_GROUPS, MIN_FRAMES = 2, 10  # of training videos (one validates, the others can), and frames, that such a class has
 
 
 def choose_validation_unseen(
@@ -371,22 +342,14 @@ def choose_validation_unseen(
     """Choose seen actions to hold out for the choice of settings, if any can be (docs/protocol.md, Validation).
 
     Half as many as unseen classes, at least two, and at most an eighth of the seen actions (at least one), one by one.
-    A class can be taken if, with all others out, each of its factors is in a class that stays seen; if no unseen class
-    loses a factor by it; and if it has some frames, in two groups of videos or more, but not too many. Of these the one
-    is taken that differs from all others by its factors, whose rarest factor is in two other well-filled classes or
-    more, then in two others, then that of most groups, then the smallest. Test videos and frames of unseen classes are
-    not looked at.
-
-    Args:
-        vocabulary: all classes.
-        unseen: the classes of the test.
-        frames: training and validation video -> class index -> frames.
-        groups: video -> group, whose videos validate together; None: each video is one.
-        excluded: seen classes that are not taken.
+    With all of them out, each of their factors stays in a seen class, no unseen class loses a factor, and they have
+    some frames, in two groups of videos or more, but not too many. Test videos and frames of unseen classes are not
+    looked at. `frames` is training and validation video -> class index -> frames, `groups` video -> group, whose videos
+    validate together, and `excluded` are classes that are not taken.
     """
     hidden = set(vocabulary.encode(unseen).tolist())
-    counts, groups_of = np.zeros(len(vocabulary), np.int64), dict[int, set[str]]()  # of each class
-    videos = np.zeros(len(vocabulary), np.int64)  # no fewer segments than videos
+    counts, videos = np.zeros((2, len(vocabulary)), np.int64)  # of each class; no fewer segments than videos
+    groups_of: dict[int, set[str]] = {}
     for video, by_class in frames.items():
         for index, count in by_class.items():
             if count and index >= 0 and index not in hidden:
@@ -402,15 +365,10 @@ def choose_validation_unseen(
         possible = []
         for support in rank(vocabulary, (*unseen, *chosen), counts, segments=videos):
             index, all_out = vocabulary.index(support.name), (*unseen, *chosen, support.name)
-            if (
-                support.name in excluded
-                or support.classes < 1
-                or len(groups_of[index]) < MIN_GROUPS
-                or counts[index] < MIN_FRAMES
-            ):
+            if support.name in excluded or support.classes < 1 or len(groups_of[index]) < MIN_GROUPS:
                 continue
             left = lost_factors(vocabulary, all_out, counts)
-            fits = counts[index] <= budget and not any(left[name] for name in (*chosen, support.name))
+            fits = MIN_FRAMES <= counts[index] <= budget and not any(left[name] for name in (*chosen, support.name))
             if fits and all(left[name] == lost[name] for name in unseen):
                 supports = (-min(support.well_filled, 2), -min(support.classes, 2))
                 size = (-len(groups_of[index]), int(counts[index]))

@@ -22,43 +22,14 @@ from numpy.typing import NDArray
 
 from fact_clip.config import DataConfig
 from fact_clip.core import InputError, Vocabulary
-from fact_clip.core.errors import FileLocation, Location, OrientationError
-from fact_clip.core.messages import find_duplicate_spelling, suggest
+from fact_clip.core.errors import FileLocation, Location
+from fact_clip.core.messages import suggest
 from fact_clip.core.pace import paced
+from fact_clip.core.vocabulary import parse_mapping
+from fact_clip.datasets import features, layout
 from fact_clip.datasets.benchmarks import Layout
 from fact_clip.datasets.factors import FILE, class_factors, parse_factors
-from fact_clip.datasets.features import (
-    BOTH_SIDES_FIT,
-    SET_LAYOUT,
-    check_finite,
-    is_constant,
-    is_usable,
-    length_fault,
-    load_features,
-    not_finite,
-    read_layout,
-    sidecar_faults,
-    width_fault,
-)
 from fact_clip.datasets.holdout import find_holdout
-from fact_clip.datasets.layout import (
-    TAKE_OUT,
-    WRITE_SPLITS,
-    DataFolder,
-    LabelFile,
-    Videos,
-    background_classes,
-    find_split,
-    label_files,
-    missing_file,
-    no_split,
-    overlaps,
-    parse_split,
-    read_mapping_file,
-    spelling_note,
-    split_names,
-    unlabelled,
-)
 from fact_clip.datasets.splits import in_order, read_groups
 
 logger = logging.getLogger(__name__)
@@ -90,17 +61,10 @@ def _findings(kind: str, errors: Iterable[InputError]) -> Iterator[Finding]:
 
 
 class Inspection:
-    """The inspection of a data set, and what it holds; iterate over it for the findings.
+    """Inspects a data set, or one `split` of it, and says what it holds; iterate over it for the findings.
 
     Only a missing data set or split raises an InputError. In a large set only some rows of each feature file are
-    checked for NaN, unless `full`.
-
-    Args:
-        config: the data set.
-        split: the split to inspect; None: all of them.
-        full: check every feature value.
-        folder: its files, if some have been read.
-        progress: called with (files done, files, video) while feature values are read.
+    checked for NaN, unless `full`. `progress` is called with (files done, files, video) while feature values are read.
     """
 
     def __init__(
@@ -109,18 +73,19 @@ class Inspection:
         split: str | None = None,
         *,
         full: bool = False,
-        folder: DataFolder | None = None,
+        folder: layout.DataFolder | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.config, self.full, self.progress = config, full, progress
-        self.folder = folder or DataFolder(config)
+        self.folder = folder or layout.DataFolder(config)
         self.root, self.is_complete = self.folder.root, split is None
-        names = split_names(self.root)
+        names = layout.split_names(self.root)
         if split is not None and split not in names:
-            raise no_split(self.root, "train", split)
+            raise layout.no_split(self.root, "train", split)
         self.split_names = names if split is None else [split]
-        self.splits: dict[str, dict[str, Videos]] = {}  # split, part, video
+        self.splits: dict[str, dict[str, layout.Videos]] = {}  # split, part, video
         self.class_names: tuple[str, ...] = ()
+        self._vocabulary: Vocabulary | None = None  # None where there is an error in the classes
         self.classes: dict[str, set[str]] = {}  # by video, without unknown ones
         self.lengths: dict[str, int] = {}  # labels of each video
         self.columns: int | None = None  # D of most feature files; None without any
@@ -129,16 +94,15 @@ class Inspection:
 
     def __iter__(self) -> Iterator[Finding]:
         """Yield all findings."""
-        yield from self.inspect_classes()
-        yield from self.inspect_lists()
-        yield from self.inspect_groups()
-        for part, inspect in ((self.root / "groundTruth", self._labels_and_coverage),
-                              (self.folder.features_path, self._features_and_values)):  # fmt: skip
-            if part.is_dir():
-                yield from inspect()
+        yield from chain(self.inspect_classes(), self.inspect_lists(), self.inspect_groups())
+        for path, inspections in (
+            (self.folder.labels_path, (self.inspect_labels, self._inspect_coverage)),
+            (self.folder.features_path, (self.inspect_features, self._inspect_values, self._inspect_objects)),
+        ):
+            if (error := self.folder.missing(path)) is not None:
+                yield Finding("folder", error)
             else:
-                problem = "not a folder" if os.path.lexists(part) else "no such folder"
-                yield Finding("folder", InputError(part, problem, "it has a file for each video"))
+                yield from chain.from_iterable(inspect() for inspect in inspections)
 
     def raise_first(self) -> None:
         """Raise the first error of the labels and of the headers of the features."""
@@ -156,7 +120,7 @@ class Inspection:
         for parts in self.splits.values():
             for listed in parts.values():
                 videos |= {video: where for video, where in listed.items() if video not in videos}
-        return videos or {path.stem: FileLocation(path) for path in label_files(self.root)}
+        return videos or {path.stem: FileLocation(path) for path in layout.label_files(self.root)}
 
     def inspect_classes(self) -> Iterator[Finding]:
         """Inspect the mapping, the background, the factors and the hold-out."""
@@ -165,31 +129,27 @@ class Inspection:
         yield from _findings("mapping", faults)
         if not every:
             return
-        background, faults = background_classes(config, every, path)
+        background, faults = layout.background_classes(config, every, path)
         yield from _findings("background", faults)
-        self.class_names = names = tuple(name for name in every if name not in unlabelled(config))
-        if (pair := find_duplicate_spelling(names)) is not None:
-            yield Finding("spelling", InputError(path, spelling_note(pair)))
+        self.class_names = names = tuple(name for name in every if name not in layout.unlabelled(config))
+        if note := layout.spelling_note(names):
+            yield Finding("spelling", InputError(path, note))
         yield from self._inspect_factors(background)
-        vocabulary = self._vocabulary()
-        try:
-            holdout = None if vocabulary is None else find_holdout(config, self.root, vocabulary)
-            if holdout is not None and vocabulary is not None:
-                holdout.check(vocabulary)
-        except InputError as error:
-            yield Finding("holdout", error)
-
-    def _vocabulary(self) -> Vocabulary | None:
-        """Return the classes; None where `inspect_classes` has found an error in them."""
         with warnings.catch_warnings(), suppress(InputError):
             warnings.simplefilter("ignore")  # they are findings
-            return self.folder.vocabulary(self.config)
-        return None
+            self._vocabulary = self.folder.vocabulary(config)
+        if self._vocabulary is not None:
+            try:
+                holdout = find_holdout(config, self.root, self._vocabulary)
+                if holdout is not None:
+                    holdout.check(self._vocabulary)
+            except InputError as error:
+                yield Finding("holdout", error)
 
     def _inspect_factors(self, background: tuple[str, ...]) -> Iterator[Finding]:
         """Inspect the file of factors, and whether all names parse."""
         path, names = self.root / FILE, self.class_names
-        faults = parse_factors(path, (*names, *unlabelled(self.config)))[2] if os.path.lexists(path) else []
+        faults = parse_factors(path, (*names, *layout.unlabelled(self.config)))[2] if os.path.lexists(path) else []
         factors = None
         try:
             factors = None if faults else class_factors(self.config, self.root, names, background)
@@ -205,7 +165,7 @@ class Inspection:
             except InputError as error:
                 yield Finding("factors", error.at(FileLocation(self.folder.mapping_path, part=str(error.where))))
         for slot, file in enumerate(self.folder.benchmark.factor_mappings):
-            listed, faults = read_mapping_file(self.root / file)
+            listed, faults = parse_mapping(self.root / file)
             yield from _findings("mapping", faults)
             for factor in dict.fromkeys(entry[slot] for entry in parsed if slot < len(entry)) if listed else ():
                 if factor is not None and factor not in listed:
@@ -215,18 +175,18 @@ class Inspection:
     def inspect_lists(self) -> Iterator[Finding]:
         """Inspect the lists of videos to train and test on."""
         if not self.split_names:
-            yield Finding("split", InputError(self.root, "no splits", WRITE_SPLITS))
+            yield Finding("split", InputError(self.root, "no splits", layout.WRITE_SPLITS))
         for name in self.split_names:
             parts = self.splits[name] = {}
             for part in ("train", "test"):
-                path = find_split(self.root, part, name)
+                path = layout.find_split(self.root, part, name)
                 if path is None:
-                    yield Finding("split", no_split(self.root, part, name))
+                    yield Finding("split", layout.no_split(self.root, part, name))
                     continue
-                parts[part], faults = parse_split(path)
+                parts[part], faults = layout.parse_split(path)
                 is_only_trained_on = part == "test" and path.stat().st_size == 0  # as training takes it
                 yield from _findings("split", [] if is_only_trained_on else faults)
-            yield from _findings("overlap", overlaps(parts.get("train", {}), parts.get("test", {})))
+            yield from _findings("overlap", layout.overlaps(parts.get("train", {}), parts.get("test", {})))
         if not self.is_complete:
             return
         published = self.folder.benchmark.splits
@@ -265,21 +225,17 @@ class Inspection:
                 problem, fix = f"split {name} trains on one group, {train.pop()!r}", "set data.groups=null"
                 yield Finding("groups", InputError(path, problem, f"{fix}, or data.validation=0"))
 
-    def _labels_and_coverage(self) -> Iterator[Finding]:
-        yield from self.inspect_labels()
-        yield from self._inspect_coverage()
-
     def inspect_labels(self) -> Iterator[Finding]:
         """Inspect the label files."""
         files = self.folder.labels(self.config, self.class_names)
-        ignored = {*unlabelled(self.config)}
-        unknown: dict[str, LabelFile] = {}  # labels, each with the first file that has it
+        ignored = {*layout.unlabelled(self.config)}
+        unknown: dict[str, layout.LabelFile] = {}  # labels, each with the first file that has it
         frames, videos, occurring = Counter[str](), Counter[str](), set[str]()
         for video, where in paced(self.videos.items(), "reading labels", logger):
             path = self.folder.label_path(video)
             try:
                 if not path.exists():
-                    raise missing_file(where, video, "labels", path)
+                    raise layout.missing_file(where, video, "labels", path)
                 file = files[video]
             except InputError as error:
                 yield Finding("labels", error)
@@ -290,7 +246,7 @@ class Inspection:
             if "" in file.unknown:
                 yield Finding("labels", file.unknown_label("", ()))
             if not file.counts.keys() - ignored:
-                yield Finding("unlabelled", InputError(path, "no frame has a label", TAKE_OUT))
+                yield Finding("unlabelled", InputError(path, "no frame has a label", layout.TAKE_OUT))
             occurring.update(file.counts)
             self.lengths[video] = len(file.labels)
             self.classes[video] = {*self.class_names} & file.counts.keys()
@@ -310,7 +266,7 @@ class Inspection:
     def _inspect_coverage(self) -> Iterator[Finding]:
         """Inspect which videos are in no split, and which classes are never trained."""
         videos = self.videos
-        for path in label_files(self.root) if self.is_complete else ():
+        for path in layout.label_files(self.root) if self.is_complete else ():
             if path.stem not in videos:
                 yield Finding("coverage", InputError(path, f"video {path.stem!r} is in no split"))
 
@@ -327,12 +283,6 @@ class Inspection:
             problem = f"{len(unused)} classes that no video has: {', '.join(unused)}"
             yield Finding("never trained", InputError(self.folder.mapping_path, problem))
 
-    def _features_and_values(self) -> Iterator[Finding]:
-        yield from self.inspect_features()
-        if self._features:
-            yield from self._inspect_values()
-            yield from self._inspect_objects()
-
     def inspect_features(self) -> Iterator[Finding]:
         """Inspect missing and unreadable feature files, their orientation, length and width."""
         stored: dict[str, NDArray[Any]] = {}
@@ -340,23 +290,23 @@ class Inspection:
             path = self.folder.feature_path(video)
             try:
                 if not os.path.lexists(path):
-                    raise missing_file(where, video, "features", path)
-                stored[video] = load_features(path, "TD")  # as stored, until the layout is known
+                    raise layout.missing_file(where, video, "features", path)
+                stored[video] = features.load_features(path, "TD")  # as stored, until the layout is known
             except InputError as error:
                 yield Finding("features", error)
-        layout = self._layout(stored)
+        orientation = self._layout(stored)
         fps = self.config.fps if self.config.fps is not None else self.folder.benchmark.fps
         paths = map(self.folder.feature_path, stored)
-        yield from _findings("features", sidecar_faults(paths, fps, layout))
-        if layout is None:
+        yield from _findings("features", features.sidecar_faults(paths, fps, orientation))
+        if orientation is None:
             if self.lengths and stored:
-                yield Finding("orientation", OrientationError(self.folder.features_path, BOTH_SIDES_FIT, SET_LAYOUT))
+                yield Finding("orientation", features.ambiguous_layout(self.folder.features_path))
             return
-        self._features = {video: array if layout == "TD" else array.T for video, array in stored.items()}
+        self._features = {video: array if orientation == "TD" else array.T for video, array in stored.items()}
         shapes = {video: array.shape for video, array in self._features.items()}
         for video in (video for video in self._features if video in self.lengths):
             path = self.folder.feature_path(video)
-            fault = length_fault(path, self._features[video], layout, self.lengths[video], self.config)
+            fault = features.length_fault(path, self._features[video], orientation, self.lengths[video], self.config)
             if fault is not None:
                 yield Finding(*fault)
                 if fault[0] == "orientation":
@@ -365,18 +315,18 @@ class Inspection:
             self.columns = Counter(shape[1] for shape in shapes.values()).most_common(1)[0][0]
         for video, shape in shapes.items():
             path = self.folder.feature_path(video)
-            if (wrong := width_fault(path, shape, self.columns or 0, "most files")) is not None:
+            if (wrong := features.width_fault(path, shape, self.columns or 0, "most files")) is not None:
                 yield Finding("width", wrong)
 
     def _layout(self, stored: dict[str, NDArray[Any]]) -> Layout | None:
         """Return the layout that is known, else the one that fits the labels of most videos."""
-        layout = self.config.layout or self.folder.benchmark.layout
-        if layout is not None or not stored:
-            return layout
+        orientation = self.config.layout or self.folder.benchmark.layout
+        if orientation is not None or not stored:
+            return orientation
         votes: Counter[Layout | None] = Counter()
         for video in (video for video in self.lengths if video in stored):
             with suppress(InputError):
-                votes[read_layout(video, stored[video].shape, self.lengths[video], self.config)] += 1
+                votes[features.read_layout(video, stored[video].shape, self.lengths[video], self.config)] += 1
         del votes[None]  # both sides fit
         return votes.most_common(1)[0][0] if votes else None
 
@@ -384,50 +334,49 @@ class Inspection:
         """Inspect the features for NaN, and for files with the same values in every frame."""
         total = sum(array.nbytes for array in self._features.values())
         self.checked_share = 1.0 if self.full or total <= SAMPLED_BYTES else SAMPLED_BYTES / total
-        constant = dict[str, bool]()
-        for video in paced(self._features, "reading features", logger, self.progress):
+        constant = dict[Path, bool]()
+        for video in paced(self._features, "reading features", logger, self.progress) if self._features else ():
             array, path = self._features[video], self.folder.feature_path(video)
             try:
                 if self.checked_share == 1:
-                    check_finite(path, array)
-                    constant[video] = is_constant(array)
+                    features.check_finite(path, array)
+                    constant[path] = features.is_constant(array)
                 else:
                     _check_sample(path, array, self.checked_share)
             except InputError as error:
                 yield Finding("not finite", error)
-        problem, fix = "all frames have the same values", "extract the features again"
+        same, fix = "have the same values", "extract the features again"
         if constant and all(constant.values()):
-            problem = f"all frames of all {len(constant)} videos have the same values"
+            problem = f"all frames of all {len(constant)} videos {same}"
             yield Finding("constant", InputError(self.folder.features_path, problem, fix))
             return
-        for video in (video for video, same in constant.items() if same):
-            yield Finding("constant", InputError(self.folder.feature_path(video), problem, fix))
+        for path in (path for path, is_same in constant.items() if is_same):
+            yield Finding("constant", InputError(path, f"all frames {same}", fix))
 
     def _inspect_objects(self) -> Iterator[Finding]:
         """Inspect the file of object columns, and whether the features have as many."""
-        if self.config.objects.file is None or (vocabulary := self._vocabulary()) is None:
+        if self.config.objects.file is None or self._vocabulary is None or not self._features:
             return
         from fact_clip.datasets.objects import ObjectColumns  # SciPy takes a while
 
         try:
-            objects = ObjectColumns.read(self.config.objects, self.root, vocabulary)
+            objects = ObjectColumns.read(self.config.objects, self.root, self._vocabulary)
             if objects is not None and self.columns is not None:
                 objects.check(self.columns)
         except InputError as error:
             yield Finding("objects", error)
 
 
-def _check_sample(path: Path, features: NDArray[Any], share: float) -> None:
+def _check_sample(path: Path, array: NDArray[Any], share: float) -> None:
     """Check a share of the stored rows (frames or columns) of a file, spread evenly, for NaN."""
-    if features.dtype.kind != "f":
+    if array.dtype.kind != "f":
         return
-    by_frame = features.flags.c_contiguous
-    stored = features if by_frame else features.T
+    by_frame = array.flags.c_contiguous
+    stored = array if by_frame else array.T
     if hasattr(mmap, "MADV_RANDOM"):  # the system reads far more around each row otherwise
         stored._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
-    for row in np.linspace(0, len(stored) - 1, min(len(stored), max(3, int(share * len(stored))))).astype(int).tolist():
-        usable = is_usable(stored[row])
-        if not usable.all():
-            index = int(usable.argmin())
-            frame, column = (row, index) if by_frame else (index, row)
-            raise not_finite(path, stored[row, index], frame, column)
+    rows = np.linspace(0, len(stored) - 1, min(len(stored), max(3, int(share * len(stored))))).astype(int)
+    bad = np.argwhere(~features.is_usable(stored[rows]))
+    if len(bad):
+        row, index = int(rows[bad[0][0]]), int(bad[0][1])
+        raise features.not_finite(path, stored[row, index], *((row, index) if by_frame else (index, row)))

@@ -41,33 +41,38 @@ Videos = dict[str, FileLocation]  # of a list, each with the line that names it
 
 
 class DataFolder:
-    """The files of a data set. Its mapping, its lists and its labels are read once, however often they are asked for.
+    """The files of a data set.
 
-    Args:
-        config: its ``name`` and ``root`` say where the folder is.
+    Its mapping, its lists and its labels are read once, however often they are asked for.
     """
 
     def __init__(self, config: DataConfig) -> None:
         self.benchmark, self.root = find_benchmark(config.name), find_root(config)
         self.mapping_path = self.root / self.benchmark.mapping
-        self.features_path = self.root / self.benchmark.features
+        self.labels_path, self.features_path = self.root / "groundTruth", self.root / self.benchmark.features
         self._vocabularies: dict[Any, Vocabulary] = {}
         self._lists: dict[tuple[str, str], Videos] = {}
         self._labels: dict[Any, LabelFiles] = {}
-        self._lengths: dict[Any, dict[str, int]] = {}
 
     def label_path(self, video: str) -> Path:
         """Return the label file of a video."""
-        return self.root / "groundTruth" / f"{video}.txt"
+        return self.labels_path / f"{video}.txt"
 
     def feature_path(self, video: str) -> Path:
         """Return the feature file of a video."""
         return self.features_path / f"{video}.npy"
 
+    def missing(self, path: Path) -> InputError | None:
+        """Return the error for the folder of labels or features, if it is not there."""
+        if path.is_dir():
+            return None
+        problem = "not a folder" if os.path.lexists(path) else "no such folder"
+        return InputError(path, problem, "it has a file for each video")
+
     @cached_property
     def mapping(self) -> tuple[tuple[str, ...], list[InputError]]:
         """Return all names of the mapping, those of ``data.unlabelled`` included, and its faults."""
-        return read_mapping_file(self.mapping_path)
+        return parse_mapping(self.mapping_path)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -78,14 +83,11 @@ class DataFolder:
         return names
 
     def vocabulary(self, config: DataConfig) -> Vocabulary:
-        """Return the classes, with background and factors as configured or as the benchmark has them.
-
-        Names in ``data.unlabelled`` and "?" are no classes.
-        """
+        """Return the classes, with background and factors as configured; ``data.unlabelled`` and "?" are none."""
         key = config.background, config.unlabelled, config.grammar
         if key not in self._vocabularies:
             published = self.benchmark.classes
-            if published is not None and len(self.class_names) != published:
+            if published not in (None, len(self.class_names)):
                 text = f"{self.mapping_path}: {len(self.class_names)} classes, but {config.name} has {published}"
                 warnings.warn(f"{text}; a data set of your own is data.name=folder", stacklevel=2)
             self._vocabularies[key] = make_vocabulary(config, self.class_names, self.mapping_path, self.root)
@@ -94,8 +96,7 @@ class DataFolder:
     def videos(self, part: str, split: str) -> Videos:
         """Return the videos of one part ("train" or "test") of a split, each with the line that names it.
 
-        An InputError for no such split, no videos, or a video twice. A file of test videos without a byte is a list
-        without any, for a set that is only trained on.
+        A file of test videos without a byte is a list without any, for a set that is only trained on.
         """
         if (part, split) not in self._lists:
             path = find_split(self.root, part, split)
@@ -120,10 +121,6 @@ class DataFolder:
         key = names, config.unlabelled
         return self._labels.setdefault(key, LabelFiles(self.root, names, unlabelled(config)))
 
-    def lengths(self, config: DataConfig) -> dict[str, int]:
-        """Return the lengths, by video, to which labels and features have been cut."""
-        return self._lengths.setdefault((config.layout, config.tolerance, config.tolerance_frames), {})
-
 
 def find_root(config: DataConfig) -> Path:
     """Return the folder of a data set; an InputError where there is none, or one with neither mapping nor labels.
@@ -141,22 +138,10 @@ def find_root(config: DataConfig) -> Path:
         fix = "set data.root, or FACT_CLIP_DATA to the folder above it"
         candidates = [base / inside, base / inside.name]
     root = next((folder for folder in candidates if (folder / benchmark.mapping).is_file()), candidates[0])
-    if not root.is_dir():
-        problem = "not a folder" if root.is_file() else "no such folder"
-        raise MissingDataError(root, f"{problem}; a data set has {EXPECTED}", fix)
     if not (root / benchmark.mapping).is_file() and not (root / "groundTruth").is_dir():
-        elsewhere = f", here or in {inside}" if config.name != "folder" else ""
-        problem = "no data set here" if config.name == "folder" else f"no data set {config.name!r}"
-        raise MissingDataError(root, f"{problem}: neither {benchmark.mapping} nor groundTruth{elsewhere}", fix)
+        what = "" if config.name == "folder" else f" {config.name!r}, here or in {inside}"
+        raise MissingDataError(root, f"no data set{what}; one has {EXPECTED}", fix)
     return root
-
-
-def read_mapping_file(path: Path) -> tuple[tuple[str, ...], list[InputError]]:
-    """Return the names of a mapping file, and its faults; one that cannot be read has no names."""
-    try:
-        return parse_mapping(path)
-    except InputError as error:
-        return (), [error]
 
 
 def make_vocabulary(config: DataConfig, class_names: Sequence[str], path: Path, root: Path | None = None) -> Vocabulary:
@@ -165,8 +150,8 @@ def make_vocabulary(config: DataConfig, class_names: Sequence[str], path: Path, 
     background, faults = background_classes(config, class_names, path)
     if faults:
         raise faults[0]
-    if (pair := find_duplicate_spelling(names)) is not None:
-        warnings.warn(f"{path}: {spelling_note(pair)}", stacklevel=2)
+    if note := spelling_note(names):
+        warnings.warn(f"{path}: {note}", stacklevel=2)
     factors = class_factors(config, root, names, background)
     return Vocabulary.from_names(names, background, factors, None if factors is None else factors.slots)
 
@@ -175,31 +160,33 @@ def background_classes(
     config: DataConfig, class_names: Sequence[str], path: Path
 ) -> tuple[tuple[str, ...], list[InputError]]:
     """Return the background classes by name, and what is wrong with background and unlabelled names."""
-    ignored, configured = unlabelled(config), config.background is not None
+    ignored, entries = unlabelled(config), config.background
     names = tuple(name for name in class_names if name not in ignored)
     if not names:
         return (), [InputError(ConfigKey("data.unlabelled"), f"no class is left of the {len(class_names)} in {path}")]
-    background, faults = [], []
-    for entry in config.background if config.background is not None else find_benchmark(config.name).background:
-        in_range = isinstance(entry, str) or entry < len(class_names)
-        name = entry if isinstance(entry, str) else class_names[entry] if in_range else f"number {entry}"
-        if name in ignored and configured:
-            faults.append(
-                InputError(ConfigKey("data.unlabelled"), f"{name!r} is in data.background too", "remove it from one")
-            )
-        elif name not in class_names:
+    if entries is None:  # a benchmark may give them by id, and has no fault in those that are unlabelled
+        listed = (
+            name if isinstance(name, str) else class_names[name] for name in find_benchmark(config.name).background
+        )
+        entries = tuple(name for name in listed if name not in ignored)
+    faults = []
+    for name in entries:
+        if name in ignored:
+            where = ConfigKey("data.unlabelled")
+            faults.append(InputError(where, f"{name!r} is in data.background too", "remove it from one"))
+        elif name not in names:
             fix = f"set data.background; {suggest(name, names, 0.6)}".removesuffix("; ")
             faults.append(InputError(path, f"no class {name!r}, which is named as background", fix))
-        elif name not in ignored:
-            background.append(name)
+    background = tuple(name for name in entries if name in names)
     if len(background) == len(names):
         faults.append(InputError(path, f"all {len(names)} classes are background", "set data.background"))
-    return tuple(background), faults
+    return background, faults
 
 
-def spelling_note(pair: tuple[str, str]) -> str:
-    """Say that two classes are one name in two spellings."""
-    return f"{pair[0]!r} and {pair[1]!r} are two classes, but one name in two spellings"
+def spelling_note(names: Sequence[str]) -> str:
+    """Say that two of these classes are one name in two spellings; "" where none are."""
+    pair = find_duplicate_spelling(names)
+    return f"{pair[0]!r} and {pair[1]!r} are two classes, but one name in two spellings" if pair else ""
 
 
 def unlabelled(config: DataConfig) -> tuple[str, ...]:
@@ -225,12 +212,6 @@ class LabelFile:
     labels: Labels  # (T,) class indices, -1 for a name that is ignored or unknown; read-only
     counts: Counter[str]  # frames of each name
     unknown: dict[str, int]  # names that are neither classes nor ignored, each with its first line; "" is a blank line
-
-    def fault(self, names: Sequence[str]) -> InputError | None:
-        """Return what is wrong first, for these class names."""
-        if not self.counts:
-            return self.no_labels()
-        return self.unknown_label(next(iter(self.unknown)), names) if self.unknown else None
 
     def no_labels(self) -> InputError:
         """Return the error for a file without labels."""
@@ -266,8 +247,10 @@ class LabelFiles(dict[str, LabelFile]):
     def checked(self, video: str) -> Labels:
         """Return the labels (T,) of a video; the first fault of the file is an InputError."""
         file = self[video]
-        if (error := file.fault(self.names)) is not None:
-            raise error
+        if not file.counts:
+            raise file.no_labels()
+        for label in file.unknown:
+            raise file.unknown_label(label, self.names)
         return file.labels
 
 
@@ -314,13 +297,10 @@ def no_split(root: Path, part: str, name: str) -> InputError:
     """Return the error for a split, or a part of one, that is not there."""
     names = split_names(root)
     path = root / SPLIT_FILES[0].format(part=part, name=name)
-    if path.is_dir():
-        return InputError(path, "a folder, not a list of videos", "write the names of the videos to a file, one a line")
     if name in names:
         return InputError(path, f"split {name} has no list of {part} videos", "write one, a name per line")
-    if names:
-        return InputError(path, f"no such split; the splits are {', '.join(names)}", "set data.split")
-    return InputError(path, "no splits", WRITE_SPLITS)
+    problem = f"no such split; the splits are {', '.join(names)}" if names else "no splits"
+    return InputError(path, problem, "set data.split" if names else WRITE_SPLITS)
 
 
 def overlaps(learning: Videos, test: Videos) -> Iterator[InputError]:

@@ -33,10 +33,7 @@ _BUCKET = 16  # batches whose videos are sorted together: of similar length, and
 
 @dataclass(frozen=True)
 class Truth:
-    """Frame labels of B videos and their runs of equal label; runs of ignored frames are not segments.
-
-    They are cut once on the CPU, so that a loss on another device need not ask for them.
-    """
+    """Frame labels of B videos and their runs of equal label, cut once on the CPU; ignored frames are no segments."""
 
     labels: Tensor  # (B, T) int64, -1 at padding and at ignored frames
     segment: Tensor  # (B, T) int64, the number of each frame's segment in its video; S, a spare one, at label -1
@@ -57,11 +54,7 @@ class Truth:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Truth:
         """Return the same on another device."""
-        return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> Truth:
-        """Return the same in memory that a GPU reads by itself."""
-        return self._with(Tensor.pin_memory)
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def longer(self, frames: int) -> Truth:
         """Return the same with `frames` frames a video; the new ones are padding."""
@@ -69,16 +62,14 @@ class Truth:
         labels, segment = pad(self.labels, more, value=IGNORED), pad(self.segment, more, value=spare)
         return Truth(labels, segment, self.classes, self.transcripts)
 
-    def _with(self, change: Callable[[Tensor], Tensor]) -> Truth:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Truth:
+        """Return the same with each tensor changed."""
         return Truth(change(self.labels), change(self.segment), change(self.classes), self.transcripts)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B videos padded to the longest.
-
-    Features are float32, or float16 as they lie in the file until `to` makes float32 of them.
-    """
+    """B videos padded to the longest; float16 features are made float32 by `to`."""
 
     features: Tensor  # (B, T, D) zero at padding
     mask: Tensor  # (B, T) bool, true at real frames
@@ -103,7 +94,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Return the batch in memory that a GPU reads by itself."""
-        truth = self.truth.pin_memory()
+        truth = self.truth.map(Tensor.pin_memory)
         return replace(self, features=self.features.pin_memory(), mask=self.mask.pin_memory(), truth=truth)
 
     def longer(self, frames: int) -> Batch:
@@ -113,16 +104,12 @@ class Batch:
         return replace(self, features=features, mask=mask, truth=self.truth.longer(frames), padded=True)
 
 
-def collate(items: Sequence[Item]) -> Batch:
-    """Pad (name, features (T, D), labels (T,)) to one batch; an InputError where widths or lengths disagree."""
-    if not items:
-        raise InputError("batch", "no videos")
+def collate(items: Sequence[Item | InputError]) -> Batch | InputError:
+    """Pad (name, features (T, D), labels (T,)) of one width to one batch; or return the first error in reading them."""
+    for item in items:
+        if isinstance(item, InputError):
+            return item
     names, features, labels = zip(*items, strict=True)
-    width = features[0].shape[1]
-    for name, rows, indices in items:
-        if rows.shape[1] != width or len(rows) != len(indices):
-            problem = f"features {tuple(rows.shape)} and labels {tuple(indices.shape)}"
-            raise InputError(f"video {name!r}", problem, f"give (T, {width}) and (T,)")
     padded = pad_sequence([torch.as_tensor(indices) for indices in labels], batch_first=True, padding_value=IGNORED)
     return Batch(
         pad_sequence(list(features), batch_first=True),
@@ -136,8 +123,7 @@ def collate(items: Sequence[Item]) -> Batch:
 def drop_channels(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Set each channel of a video (T, D) to zero with `probability` and scale the rest by 1 / (1 - probability).
 
-    Always a new tensor. float16 features are not scaled here but in `Batch.to`, without rounding. Source: FACT, channel
-    masking ratio.
+    float16 features are scaled in `Batch.to`, without rounding. Source: FACT, channel masking ratio.
     """
     keep = torch.rand(features.shape[1], generator=generator) >= probability
     if features.dtype == torch.float16:
@@ -148,8 +134,8 @@ def drop_channels(features: Tensor, probability: float, generator: torch.Generat
 def mask_time(features: Tensor, spans: int, length: int, share: float, generator: torch.Generator) -> Tensor:
     """Set up to `spans` spans of a video (T, D) to zero, in a new tensor.
 
-    The length of a span is uniform in [0, `length`), at most floor(`share` * T); a span of length zero is the last.
-    Spans may overlap. Source: FACT, time masking.
+    The length of a span is uniform in [0, `length`), at most floor(`share` * T); one of length zero is the last.
+    Source: FACT, time masking.
     """
     masked, n_frames = features.clone(), len(features)
     for _ in range(spans):
@@ -162,10 +148,7 @@ def mask_time(features: Tensor, spans: int, length: int, share: float, generator
 
 
 def change_speed(features: Tensor, labels: Labels, speed: float, generator: torch.Generator) -> tuple[Tensor, Labels]:
-    """Play a video (T, D) and its labels (T,) faster or slower, log-uniform in [1 / (1 + speed), 1 + speed].
-
-    Frames are resampled to the nearest one; factor f gives max(1, round(T / f)) frames.
-    """
+    """Play a video (T, D) and its labels (T,) faster or slower, log-uniform in [1 / (1 + speed), 1 + speed]."""
     factor = (1 + speed) ** (2 * float(torch.rand((), generator=generator)) - 1)
     n_frames = max(1, round(len(features) / factor))
     source = ((torch.arange(n_frames) + 0.5) * (len(features) / n_frames)).long()
@@ -182,8 +165,8 @@ def draw(purpose: str, seed: int, epoch: int, name: str) -> int:
 class TrainingVideos(torch.utils.data.Dataset[Any]):
     """Training videos by (epoch, name), augmented; what one looks like depends on these and the seed alone.
 
-    Every `stride`-th row of the transformed features is taken, with labels by majority; with `interleave` it starts at
-    one of the first `stride` rows, drawn anew in each epoch, instead of at the first.
+    Every `stride`-th row is taken, with labels by majority; with `interleave` from one of the first `stride` rows on,
+    drawn anew in each epoch.
     """
 
     dataset: Dataset
@@ -192,9 +175,7 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
     seed: int
     stride: int = 1
     interleave: bool = False
-    label_map: Labels | None = (
-        None  # (C + 1,) class index -> label in a batch, its last entry that of -1; None: the same
-    )
+    label_map: Labels | None = None  # (C + 1,) class index -> label in a batch, the last one that of -1; None: the same
 
     def __getitem__(self, key: Key) -> Item | InputError:
         """Return (name, features (T, D), labels (T,)); an InputError is returned, to pass from another process."""
@@ -265,16 +246,8 @@ class TrainingLoader:
     """Batches of training videos, epoch by epoch, read ahead by other processes where `workers` is above 0.
 
     The order depends on (seed, epoch) and the names alone, augmentation on (seed, epoch, name): not on the number of
-    workers, and not on where an epoch is resumed.
-
-    Args:
-        videos: what a video looks like in an epoch.
-        names: of the videos, each of them once an epoch.
-        batch_size: videos of a step, over all processes that share it.
-        workers: processes that read; 0: this one reads.
-        similar_lengths: videos of a batch have similar lengths, and complete batches are drawn.
-        pin: put batches in pinned memory, for CUDA.
-        rank, world: which of how many processes this one is; each has its share of every batch.
+    workers, and not on where an epoch is resumed. `batch_size` counts over all `world` processes, of which this one is
+    `rank`; with `similar_lengths` complete batches are drawn.
     """
 
     def __init__(
@@ -296,7 +269,7 @@ class TrainingLoader:
             batch_sampler=self.sampler,
             num_workers=workers,
             prefetch_factor=1 if workers else None,  # a batch of Breakfast has 70 MB
-            collate_fn=_collate_items,
+            collate_fn=collate,
             pin_memory=pin,
             worker_init_fn=partial(_begin_worker, os.getpid()),
             persistent_workers=workers > 0,
@@ -312,12 +285,6 @@ class TrainingLoader:
                 raise batch
             n_videos = len(names[sampler.rank :: sampler.world])
             yield replace(batch, gain=self.videos.gain, share=n_videos / len(names))
-
-
-def _collate_items(items: Sequence[Item | InputError]) -> Batch | InputError:
-    """Return the batch, or the first error in reading it."""
-    error = next((item for item in items if isinstance(item, InputError)), None)
-    return error or collate([item for item in items if not isinstance(item, InputError)])
 
 
 def _begin_worker(parent: int, worker: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from fact_clip.config import ObjectData
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.errors import ConfigKey
-from fact_clip.core.messages import find_duplicate_spelling
+from fact_clip.core.messages import spelling_key
 from fact_clip.core.vocabulary import WHOLE_NAME, Factors
 from fact_clip.datasets.layout import read_lines
 
@@ -39,7 +39,7 @@ class ObjectColumns:
     """O objects with k columns of a feature file each.
 
     `fixed` objects keep their identity: those that a word of another slot names (tools), and those that the data set
-    lists. The model sees the others without their names.
+    lists.
     """
 
     names: tuple[str, ...]  # of the objects, as words ("baked egg"); "" where unknown
@@ -55,12 +55,9 @@ class ObjectColumns:
             return None
         path = root / config.file
         lines = (" ".join(line.replace("_", " ").split()) for line in read_lines(path, "names, one per line"))
-        names = tuple(name for name in lines if name)
-        if not names:
-            raise InputError(path, "no names", "write one per line")
-        twice = next(((name, name) for name in names if names.count(name) > 1), find_duplicate_spelling(names))
-        if twice is not None:
-            raise InputError(path, f"{twice[0]!r} and {twice[1]!r} are one object", "list each once")
+        names = tuple(filter(None, lines))
+        if not names or len(set(map(spelling_key, names))) < len(names):
+            raise InputError(path, "a name twice" if names else "no names", "list each object once, one a line")
         slot = _slot_of(config, vocabulary)
         for name in config.fixed:
             if name not in names:
@@ -84,15 +81,12 @@ class ObjectColumns:
         """Detect the objects in the features of training and validation videos, and their names by the training labels.
 
         Objects without a name, and those that a word of another slot names too (tools), keep their identity.
-        Features without objects are an InputError.
         """
-        slot = _slot_of(config, dataset.vocabulary)
-        rows = _object_rows(dataset)
+        rows, names, _, trained = _detect(config, dataset, NAMES)
         if not rows:
             problem = f"no objects that come and go: of {dataset.input_dim} columns no two are zero in the same frames"
             raise InputError(ConfigKey("data.objects.find"), problem, "set it to false")
-        words, trained = _trained_words(dataset, slot)
-        names = name_objects(rows, _words_of_frames(dataset, words), words)
+        slot = _slot_of(config, dataset.vocabulary)
         others = _other_words(trained, slot)
         fixed = tuple(number for number, name in enumerate(names) if not name or name in others)
         return cls(names, rows, fixed, slot, dataset.input_dim)
@@ -102,11 +96,8 @@ class ObjectColumns:
         """Return whether features hold objects that come and go, and most trained words of the slot surely name one."""
         if config.slot not in dataset.vocabulary.slots:
             return False
-        words, _ = _trained_words(dataset, _slot_of(config, dataset.vocabulary))
-        rows = _object_rows(dataset)
-        if not rows or not words:
-            return False
-        return 2 * sum(map(bool, name_objects(rows, _words_of_frames(dataset, words), words, SURE))) > len(words)
+        _, names, words, _ = _detect(config, dataset, SURE)
+        return 2 * sum(map(bool, names)) > len(words)
 
     def check(self, input_dim: int) -> ObjectColumns:
         """Return this object; an InputError where the feature files have another width."""
@@ -143,32 +134,29 @@ def _other_words(factors: Iterable[Factors], slot: int) -> set[str | None]:
     return {word for entry in factors for number, word in enumerate(entry) if number != slot}
 
 
-def _object_rows(dataset: Dataset) -> tuple[tuple[int, ...], ...]:
-    videos = sorted(dataset.learning)
-    return find_objects(lambda: (dataset.features(name) for name in videos))
-
-
-def _trained_words(dataset: Dataset, slot: int) -> tuple[tuple[str, ...], list[Factors]]:
-    """Return the words of a slot in the classes that have training frames, and the factors of these classes."""
-    counts = dataset.class_counts().tolist()
-    trained = [entry for entry, count in zip(dataset.vocabulary.factors, counts, strict=True) if count]
-    return tuple(sorted({entry[slot] or "" for entry in trained} - {""})), trained
-
-
-def _words_of_frames(dataset: Dataset, words: Sequence[str]) -> Iterator[tuple[Array, Array, Array]]:
-    """Yield what `name_objects` reads of the training videos."""
-    has_word = np.array([[word in entry for word in words] for entry in dataset.vocabulary.factors])  # (C, W)
-    for name in dataset.train:
-        labels = dataset.labels(name)
-        yield dataset.features(name), has_word[labels], labels >= 0
+def _detect(
+    config: ObjectData, dataset: Dataset, least: float
+) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[str, ...], list[Factors]]:
+    """Return columns and names of the objects in the features, the words of trained classes, and their factors."""
+    slot, videos, factors = _slot_of(config, dataset.vocabulary), sorted(dataset.learning), dataset.vocabulary.factors
+    rows = find_objects(lambda: (dataset.features(name) for name in videos))
+    trained = [entry for entry, count in zip(factors, dataset.class_counts().tolist(), strict=True) if count]
+    words = tuple(sorted({entry[slot] or "" for entry in trained} - {""}))
+    if not rows or not words:
+        return rows, ("",) * len(rows), words, trained
+    has_word = np.array([[word in entry for word in words] for entry in factors])  # (C, W)
+    frames = (
+        (dataset.features(name), has_word[labels], labels >= 0)
+        for name, labels in ((name, dataset.labels(name)) for name in dataset.train)
+    )
+    return rows, name_objects(rows, frames, words, least), words, trained
 
 
 def find_objects(videos: Callable[[], Iterable[Array]]) -> tuple[tuple[int, ...], ...]:
     """Return the columns of each object, (O, k), by their first column; none where no two columns go together.
 
-    Columns that are zero in the same frames belong to one object. A single column joins the object with whose changes
-    it is nonzero. Only objects with the commonest number of columns count, so that one network can read them all.
-    No labels are read; `videos` gives the features (T, D) one after another, and is called twice.
+    Columns that are zero in the same frames belong to one object; a single column joins the object with whose changes
+    it is nonzero. Only objects with the commonest number of columns count. `videos` gives the features (T, D), twice.
     """
     nonzero = (array != 0 for array in videos())
     together = correlation((array, array) for array in nonzero)
@@ -192,9 +180,8 @@ def name_objects(
 ) -> tuple[str, ...]:
     """Return the word of each object, "" where no word has a tie of `least`; each word names at most one object.
 
-    An object is tied to a word by the correlation of its changes with the frames of the word, plus half of that of its
-    presence. The assignment with the greatest sum of ties is taken. `videos` are features (T, D), whether the action
-    of each frame has each of the W words, (T, W), and whether it is labelled, (T,).
+    A tie is the correlation of the changes of an object with the frames of a word, plus half of that of its presence.
+    `videos` are features (T, D), which of the W words each frame has, (T, W), and whether it is labelled, (T,).
     """
     both = correlation(
         (np.hstack([changes(features, rows), present(features, rows)])[labelled], has_word[labelled])
@@ -216,7 +203,7 @@ def correlation(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
         sums = (a.sum(0), b.sum(0), (a**2).sum(0), (b**2).sum(0), a.T @ b)
         moments = sums if moments is None else tuple(x + y for x, y in zip(moments, sums, strict=True))
         count += len(a)
-    if moments is None or not count:
+    if moments is None:
         raise ValueError("no frames")
     mean_a, mean_b, square_a, square_b, both = (value / count for value in moments)
     spread = np.sqrt(np.outer(square_a - mean_a**2, square_b - mean_b**2).clip(min=0))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from fact_clip.core import InputError
 from fact_clip.core.errors import CommandOption, ConfigKey, Location
+from fact_clip.core.messages import listed
 from fact_clip.core.paths import check_place, inside, is_file_name, whole_file
 from fact_clip.datasets.layout import SPLIT_FILES, split_names
 
@@ -28,43 +28,23 @@ GROUPS = ConfigKey("data.groups")
 def read_groups(names: Iterable[str], pattern: str | None, where: Location = GROUPS) -> dict[str, str]:
     """Return video -> its group: what the first pair of parentheses of a regular expression finds in its name.
 
-    Without a pattern each video is a group of its own. An InputError (of `where`) for a pattern that is no regular
-    expression, that has no parentheses, or that does not fit a name.
+    Without a pattern each video is a group of its own. A pattern that does not fit is an InputError of `where`.
     """
     videos = tuple(names)
     if pattern is None:
         return dict(zip(videos, videos, strict=True))
     example = r"put the subject or recording in parentheses, as in 'subj(\d+)'"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of characters that may get another meaning in a set
-            compiled = re.compile(pattern)
+        compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise InputError(where, f"{pattern!r} is not a regular expression ({error})", example) from None
-    if _may_backtrack(pattern):
-        fix = "use no + or * around a + or *, and at most three of them"
-        raise InputError(where, f"{pattern!r} repeats what repeats, which may take for ever", fix)
     if not compiled.groups:
         raise InputError(where, f"{pattern!r} has no parentheses", example)
     groups = {video: match[1] for video in videos if (match := compiled.search(video)) and match[1]}
     missing = [video for video in videos if video not in groups]
     if missing:
-        more = f" and in {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(where, f"{pattern!r} finds no group in the name {missing[0]!r}{more}", "change the pattern")
+        raise InputError(where, f"{pattern!r} finds no group in {listed(map(repr, missing))}", "change the pattern")
     return groups
-
-
-def _may_backtrack(pattern: str) -> bool:
-    """Return whether a regular expression may try very many ways: repeated groups with choices, or many repetitions."""
-    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)  # without escapes and sets of characters
-    if len(re.findall(r"[+*]|\{\d*,\d*\}", bare)) > 3 or len(re.findall(r"[^(+*?}]\?", bare)) > 10:
-        return True
-    while (inner := re.search(r"\(([^()]*)\)([+*{]?)", bare)) is not None:
-        choices = re.search(r"[+*{|]", inner[1])
-        if inner[2] and choices:
-            return True
-        bare = bare[: inner.start()] + ("y+" if choices else "y") + bare[inner.end(1) + 1 :]
-    return False
 
 
 def together(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -109,28 +89,20 @@ class Split:
 def divide(groups: Mapping[str, str], way: Way, amount: float = 0) -> tuple[Split, ...]:
     """Divide videos (video -> group) so that no group is in both parts; the same call gives the same splits.
 
-    "leave-out": a split for each group, which is its test. "folds": `amount` splits whose tests are disjoint and
-    together all videos; they are as even as the sizes of the groups allow. "test": one split, with a test of about
-    `amount` (a share) of the videos. An InputError where there are too few groups.
+    "leave-out": a split for each group, which is its test. "folds": `amount` even splits whose tests are together all
+    videos. "test": one split, with a test of about `amount` (a share) of the videos.
     """
-    if way not in get_args(Way):
-        raise InputError("way", f"no way {way!r}", f"use one of {', '.join(get_args(Way))}")
-    sets = together(groups)
-    least, option = int(amount) if way == "folds" else 2, CommandOption(f"--{way}")
-    if way == "folds" and least < 2:
-        raise InputError(option, f"{amount:g} folds", "use 2 or more")
-    if len(sets) < least:
-        problem = f"only {len(sets)} group{'s' * (len(sets) != 1)} in {len(groups)} videos"
-        raise InputError(option, problem, f"{least} or more are needed")
+    sizes = {group: len(videos) for group, videos in together(groups).items()}
+    least, option = max(int(amount) if way == "folds" else 2, 2), CommandOption(f"--{way}")
+    if len(sizes) < least:
+        raise InputError(option, f"{len(groups)} videos of {len(sizes)} groups", f"{least} or more are needed")
     if way == "test" and not 0.5 <= amount * len(groups) <= len(groups) - 0.5:
-        problem = f"{amount:g} is {'none' if amount < 0.5 else 'all'} of {len(groups)} videos"
+        problem = f"{amount:g} is none or all of {len(groups)} videos"
         raise InputError(option, problem, f"use a share from {1 / len(groups):.2g} to {1 - 1 / len(groups):.2g}")
     if way == "leave-out":
-        tests = [[group] for group in in_order(sets)]
-    elif way == "folds":
-        tests = _folds({group: len(videos) for group, videos in sets.items()}, int(amount))
+        tests = [[group] for group in in_order(sizes)]
     else:
-        tests = [_share({group: len(videos) for group, videos in sets.items()}, amount)]
+        tests = _folds(sizes, least) if way == "folds" else [_share(sizes, amount)]
     return tuple(
         Split(
             tuple(in_order(video for video, group in groups.items() if group not in test)),
@@ -163,10 +135,7 @@ def _share(sizes: Mapping[str, int], share: float) -> list[str]:
 
 
 def write_splits(root: Path, splits: Sequence[Split], *, overwrite: bool = False) -> list[Path]:
-    """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, N from 1; returns the files written.
-
-    An InputError where `root` has splits, unless `overwrite`: then they are replaced, all of them or none.
-    """
+    """Write `root`/splits/train.splitN.bundle and test.splitN.bundle, all or none; existing ones need `overwrite`."""
     for video in (video for split in splits for video in (*split.train, *split.test)):
         if not is_file_name(video):
             raise InputError(root / "splits", f"the video {video!r} is not the name of a file in features")

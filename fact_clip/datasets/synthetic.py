@@ -9,7 +9,6 @@ labels say; features of them come from ``fact-clip extract``, and not from `writ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fact_clip.core import runs
-from fact_clip.core.arguments import checked, number_of, path_of, whole_of
+from fact_clip.core.arguments import checked, number_of
 from fact_clip.core.paths import whole_file
 from fact_clip.core.vocabulary import Factors
 from fact_clip.datasets.benchmarks import NO_ACTION
@@ -79,32 +78,14 @@ _IN_VIEW, _GLANCE, _STYLE, _DRIFT, _SLOW_NOISE = 0.9, 0.2, 0.28, 0.3, 0.35
 _BORDER_SECONDS = 0.35
 
 
-@dataclass(frozen=True)
-class _Prototypes:
-    """Unit directions (dim,): one per verb, object and tool, two per movement of a verb, and four of drift."""
-
-    verbs: dict[str, Floats]
-    movements: dict[str, Floats]  # (2, dim)
-    objects: dict[str, Floats]
-    tools: dict[str, Floats]
-    drift: Floats  # (4, dim)
-
-    @classmethod
-    def of(cls, dim: int) -> _Prototypes:
-        rng = np.random.default_rng([_WORLD, dim])
-
-        def directions(count: int) -> Floats:
-            drawn = rng.standard_normal((count, dim))
-            return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-
-        tools = sorted({tool for steps in STEPS.values() for _, tool, _ in steps if tool})
-        return cls(
-            dict(zip(VERBS, directions(len(VERBS)), strict=True)),
-            {verb: directions(2) for verb in VERBS},
-            dict(zip(STEPS, directions(len(STEPS)), strict=True)),
-            dict(zip(tools, directions(len(tools)), strict=True)),
-            directions(4),
-        )
+def _prototypes(dim: int) -> dict[str, Floats]:
+    """Draw unit directions: (1, dim) of a verb, object or tool, (2, dim) of a verb's movement, (4, dim) of drift."""
+    rng = np.random.default_rng([_WORLD, dim])
+    tools = sorted({tool for steps in STEPS.values() for _, tool, _ in steps if tool})
+    counts = dict.fromkeys(VERBS, 1) | {f"{verb} movement": 2 for verb in VERBS}
+    counts |= dict.fromkeys((*STEPS, *tools), 1) | {"drift": 4}
+    drawn = {name: rng.standard_normal((count, dim)) for name, count in counts.items()}
+    return {name: rows / np.linalg.norm(rows, axis=1, keepdims=True) for name, rows in drawn.items()}
 
 
 def _plan(rng: np.random.Generator) -> list[str]:
@@ -139,10 +120,10 @@ def _moving_average(rows: Floats, window: int) -> Floats:
 
 
 def _evidence(
-    plan: list[str], frames: NDArray[np.int64], fps: float, world: _Prototypes, rng: np.random.Generator
+    plan: list[str], frames: NDArray[np.int64], fps: float, world: dict[str, Floats], rng: np.random.Generator
 ) -> Floats:
     """Return the evidence of the actions, (T, dim), with sharp borders."""
-    dim = world.drift.shape[1]
+    dim = world["drift"].shape[1]
     rows = np.zeros((int(frames.sum()), dim))
     in_view = np.zeros(dim)
     for name, part_rows in zip(plan, np.split(rows, np.cumsum(frames)[:-1]), strict=True):
@@ -154,31 +135,31 @@ def _evidence(
         phase = 2 * np.pi * (VERBS[verb][1] * rng.normal(1.0, 0.06) * np.arange(count) / fps + rng.random())
         swing = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # (T, 2)
         strength = rng.lognormal(0.0, 0.2)
-        part_rows += strength * _VERB * world.verbs[verb] + _MOVEMENT * swing @ world.movements[verb]
+        part_rows += strength * _VERB * world[verb] + _MOVEMENT * swing @ world[f"{verb} movement"]
         # a glance away, or a hand in front, hides part and tool for a moment
         visible = _moving_average((rng.random((count, 1)) > _GLANCE).astype(np.float64), 3)
-        part_rows += visible * (strength * _OBJECT * world.objects[part])
+        part_rows += visible * (strength * _OBJECT * world[part])
         if tool is not None:
-            part_rows += visible * (strength * _TOOL * world.tools[tool])
+            part_rows += visible * (strength * _TOOL * world[tool])
         if verb in ("place", "insert"):
-            in_view = 0.7 * in_view + rng.uniform(0.5, 1.0) * world.objects[part]
+            in_view = 0.7 * in_view + rng.uniform(0.5, 1.0) * world[part]
     return rows
 
 
-def _nuisance(n_frames: int, style: Floats, fps: float, world: _Prototypes, rng: np.random.Generator) -> Floats:
+def _nuisance(n_frames: int, style: Floats, fps: float, world: dict[str, Floats], rng: np.random.Generator) -> Floats:
     """Return the style of the person, slow drift of the camera, lasting noise and white noise, (T, dim)."""
     dim = len(style)
     walk = np.cumsum(rng.standard_normal((n_frames, 4)), axis=0) / np.sqrt(max(n_frames, 1))
     lasting = _moving_average(rng.standard_normal((n_frames, dim)), max(round(fps), 1)) * np.sqrt(fps)
     white = rng.standard_normal((n_frames, dim))
-    return _STYLE * style + _DRIFT * 4 * walk @ world.drift + _SLOW_NOISE * lasting + white
+    return _STYLE * style + _DRIFT * 4 * walk @ world["drift"] + _SLOW_NOISE * lasting + white
 
 
 def _video(
-    person: int, fps: float, world: _Prototypes, seed: int, number: int
+    person: int, fps: float, world: dict[str, Floats], seed: int, number: int
 ) -> tuple[NDArray[np.float16], list[str]]:
     """Return the features (T, dim) and labels of one video."""
-    dim: int = world.drift.shape[1]
+    dim: int = world["drift"].shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])
     style, pace = habits.standard_normal(dim), float(habits.uniform(0.85, 1.15))
     rng = np.random.default_rng([seed, number])
@@ -210,20 +191,17 @@ def _write_splits(root: Path, persons: dict[str, int]) -> None:
 def write_workbench(
     root: str | Path, *, videos: int = 24, seed: int = 0, dim: int = 64, fps: float = 15.0, persons: int = 6
 ) -> Path:
-    """Write a synthetic data set in the common layout, for `data.name=workbench`.
+    """Write a synthetic data set in the common layout, for `data.name=workbench`; return `root`.
 
-    Returns `root`, with mapping.txt, groundTruth/, features/ (float16, (T, dim)), splits/ (1 to 3), zero_shot/A.json;
-    files of the same names are replaced. The same arguments give the same files, byte for byte. What actions look like
-    depends only on `dim`, so a model trained on one seed fits the videos of another. A video has about 400 to 900
-    frames at 15 fps; other rates than 15 need data.fps. People take turns, and splits keep each on one side.
+    The same arguments give the same files, byte for byte. What actions look like depends only on `dim`, so a model
+    trained on one seed fits the videos of another. Other rates than 15 need data.fps. Splits keep each person on one
+    side.
     """
-    for name, (value, least) in {"videos": (videos, 2), "persons": (persons, 2), "dim": (dim, 8)}.items():
-        whole_of(value, f"workbench, {name}", least, 100_000)
-    number_of(fps, "workbench, fps", "frames per second, 8 to 1,000", 8, 1000)
-    whole_of(seed, "workbench, seed", 0, 1 << 62)
-    root = path_of(root, "root")
+    for name, value, least in (("videos", videos, 2), ("persons", persons, 2), ("dim", dim, 8), ("fps", fps, 8)):
+        number_of(value, f"workbench, {name}", f"{least} or more", least)
+    root = Path(root)
     _write(root / "mapping.txt", [f"{index} {name}" for index, name in enumerate(FACTORS)])
-    world = _Prototypes.of(dim)
+    world = _prototypes(dim)
     owners: dict[str, int] = {}
     for number in range(videos):
         person = number % persons
@@ -259,10 +237,7 @@ _SHAPES = {
 
 
 def draw_actions(labels: Sequence[str], fps: float, seed: int = 0) -> Iterator[Image]:
-    """Draw a picture (120, 160, 3) for each label of a video, all of them names in `FACTORS`.
-
-    The same arguments give the same pictures.
-    """
+    """Draw a picture (120, 160, 3) for each label of a video, of the names in `FACTORS`; the same for the same seed."""
     rng = np.random.default_rng(seed)
     bench = _bench(rng)
     hand = np.array(_REST)

@@ -60,7 +60,6 @@ def embed(
     templates: str | Templates = "plain",
     *,
     phrase: str | Callable[[str], str] = "name",
-    synonyms: Mapping[str, Sequence[str]] | None = None,
     cache_dir: str | Path | None = None,
     device: str = "auto",
 ) -> TextMatrix:
@@ -69,12 +68,12 @@ def embed(
     Args:
         encoder: an encoder, or the name of one.
         vocabulary: the classes.
-        templates, phrase, synonyms: see `make_prompts`.
+        templates, phrase: see `make_prompts`.
         cache_dir: folder for embeddings, made if it does not exist; None keeps nothing.
         device: where an encoder given by name runs.
     """
     chosen = text_encoder(encoder, device) if isinstance(encoder, str) else encoder
-    prompts = make_prompts(vocabulary, templates, phrase=phrase, synonyms=synonyms)
+    prompts = make_prompts(vocabulary, templates, phrase=phrase)
     texts = prompts.texts()
     rows = encode_cached(chosen, texts, cache_dir)
     row_of = dict(zip(texts, rows, strict=True))

@@ -69,14 +69,10 @@ def ending_of(name: str, where: Location | str = "format") -> str:
 def save(
     segmentation: Segmentation, path: str | Path, *, with_background: bool = False, kind: str | None = None
 ) -> Path:
-    """Write a segmentation in the format of the file's ending, or of that called `kind`; missing folders are made.
+    """Write a segmentation in the format of the file's ending, or of that called `kind`; whole, or not at all.
 
-    A file called `path` is always whole. Formats that must name a video name `segmentation.media`, else the file
-    without its ending. Segments of `segmentation.background` are left out, unless the format has a label for every
-    frame or `with_background` is set.
-
-    Raises:
-        InputError: the format is unknown, cannot hold a label, or lacks its seconds or library.
+    Formats that must name a video name `segmentation.media`, else the file without its ending. Segments of
+    `segmentation.background` are left out, unless the format has a label for every frame or `with_background` is set.
     """
     path = Path(path)
     form = format_of(path if kind is None else ending_of(kind))
@@ -97,15 +93,10 @@ def save(
 
 @checked
 def load(path: str | Path, *, background: str | None = None, n_frames: int | None = None) -> Segmentation:
-    """Read a segmentation that :func:`save` wrote.
+    """Read a segmentation that :func:`save` wrote, in a format that keeps the frames.
 
-    Args:
-        path: the file, in a format that keeps the frames.
-        background: label of the frames that the file leaves out.
-        n_frames: length of the video, which a file without background does not tell if the video ends with it.
-
-    Raises:
-        InputError: a file that does not fit its format, or has another length; a format that does not keep the frames.
+    `background` is the label of the frames that the file leaves out, `n_frames` the length of the video, which such a
+    file does not tell.
     """
     path = Path(path)
     name = _format_name(path)

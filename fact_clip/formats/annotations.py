@@ -112,10 +112,9 @@ def to_frames(annotation: Annotation, clock: Clock, background: str | None = Non
     """Return one label per frame of the features.
 
     A segment takes the frames between the boundaries nearest to its ends. **Where segments overlap, the one that
-    started last gets the frame; if they started together, the shorter one.** Frames without a segment are `background`;
-    where it is None they are what the file says, else "background".
-    Segments may reach 10 frames or 1 % beyond the end of the features (where there are none, of the length that the
-    file tells) and are cut off there; more is an InputError.
+    started last gets the frame; if they started together, the shorter one.** Frames without a segment are `background`,
+    else what the file says. Segments may reach 10 frames or 1 % beyond the end and are cut off there; more is an
+    InputError.
     """
     spans = sorted(annotation.spans, key=lambda span: (span.start, -span.stop))
     starts = _cuts(annotation, [span.start for span in spans], clock)
@@ -169,28 +168,18 @@ class TiersError(InputError):
 
 
 def choose(where: Location | Path, kind: str, names: Iterable[str], tier: str | None) -> str:
-    """Return the `tier` if given, else the only one of `names`, else `OURS`; `kind` is what the tool calls a tier.
-
-    Where `OURS` is one of several, `warn_of_others` says what it leaves out.
-    """
+    """Return the `tier` if given, else the only one of `names`, else `OURS`; a warning names what that leaves out."""
     candidates = list(dict.fromkeys(names))
     if not candidates:
         raise InputError(where, f"no {kind} with segments")
-    if tier in candidates or (tier is None and len(candidates) == 1):
-        return candidates[0] if tier is None else tier
-    if tier is None and OURS in candidates:
-        return OURS
-    if candidates == [""]:
-        raise InputError(where, f"no segment has a {kind}", "leave --tier out")
-    problem = f"no {kind} {tier!r}" if tier is not None else f"segments of more than one {kind}"
-    error = TiersError(where, problem, f"choose one with --tier: {listed(map(repr, candidates))}")
-    error.tiers = tuple(candidates)
-    raise error
-
-
-def warn_of_others(path: Path, kind: str, names: Iterable[str], chosen: Iterable[str], tier: str | None) -> None:
-    """Warn where a file has segments under `names` that are not `chosen`, unless somebody chose a `tier`."""
-    others = [repr(name) for name in dict.fromkeys(names) if name not in chosen]
-    if tier is None and others:
+    chosen = tier if tier is not None else candidates[0] if len(candidates) == 1 else OURS
+    if chosen not in candidates:
+        problem = f"no {kind} {tier!r}" if tier is not None else f"segments of more than one {kind}"
+        error = TiersError(where, problem, f"choose one with --tier: {listed(map(repr, candidates))}")
+        error.tiers = tuple(candidates)
+        raise error
+    if tier is None and len(candidates) > 1:
+        others = listed(repr(name) for name in candidates if name != OURS)
         text = "%s: the segments of %s %s are left out, since there is %r; --tier chooses another"
-        logger.warning(text, path, kind, listed(others), OURS)
+        logger.warning(text, where, kind, others, OURS)
+    return chosen

@@ -1,12 +1,15 @@
-"""What the files that read and write formats share: seconds, frame rates, gaps, the parts of JSON."""
+"""What the files that read and write formats share: seconds, frame rates, gaps, numbers, tables of text."""
 
 from __future__ import annotations
 
+import csv
 import importlib
+import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
@@ -15,7 +18,7 @@ from pydantic import BeforeValidator
 
 from fact_clip.core import InputError, Segment, Segmentation
 from fact_clip.core.errors import FileLocation, GapError
-from fact_clip.core.io import is_number
+from fact_clip.core.io import is_number, read_text
 from fact_clip.core.messages import is_name
 
 COLUMNS = ("start", "stop", "start_seconds", "stop_seconds", "action", "confidence")
@@ -52,10 +55,7 @@ def second_of(path: Path, segmentation: Segmentation, frame: int) -> float:
 
 
 def picture_rate(segmentation: Segmentation) -> float | None:
-    """Return the pictures per second of the video, if its seconds are known.
-
-    Where its rate is unknown, that of the frames, or the mean over the frame times.
-    """
+    """Return the pictures per second of the video if its seconds are known, else the mean rate of the frames."""
     rate = segmentation.fps
     if rate is None and segmentation.times is not None:
         rate = segmentation.n_frames / (segmentation.times[-1] - segmentation.times[0])
@@ -63,10 +63,7 @@ def picture_rate(segmentation: Segmentation) -> float | None:
 
 
 def picture(segmentation: Segmentation, frame: int) -> int:
-    """Return the number of the video's picture, from 0, that starts nearest to a frame (of two the later).
-
-    The frame itself where the rate of the video or the seconds are unknown.
-    """
+    """Return the number of the video's picture, from 0, that starts nearest to a frame; else the frame itself."""
     time = segmentation.seconds(frame)
     if time is None or segmentation.video_fps is None:
         return frame
@@ -97,10 +94,7 @@ _FORMULA = re.compile("'*[=+\\-@\t\r]")
 
 
 def no_formula(text: str) -> str:
-    """Return a cell that a spreadsheet shows and never computes: with a "'" before "=", "+", "-", "@".
-
-    `without_mark` takes it away again.
-    """
+    """Return a cell that a spreadsheet never computes: with a "'" before "=", "+", "-", "@" (`without_mark`)."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -112,8 +106,8 @@ def without_mark(text: str) -> str:
 def rate_of(times: Iterable[tuple[int, float]]) -> float | None:
     """Return the frame rate behind pairs of (frame, seconds) of `Segmentation.seconds`; None if there is none.
 
-    Division rounds, so several rates may give exactly these seconds. The one with the fewest decimals is taken
-    (15, 29.97), then a film rate (30000/1001). Uneven frame times and seconds written by hand have none.
+    Division rounds, so several rates may give exactly these seconds. The one with the fewest decimals is taken (15,
+    29.97), then a film rate (30000/1001).
     """
     pairs = [(frame, time) for frame, time in times if frame > 0]
     if not pairs or any(time <= 0 for _, time in pairs):
@@ -185,10 +179,7 @@ _CLOCK = re.compile(r"(?:([0-9]+):(?=[0-5]?[0-9]:))?([0-9]+):([0-5]?[0-9](?:\.[0
 
 
 def _number(value: object) -> object:
-    """Return the seconds that a text says, in decimal digits or as 00:01:02.5; anything else as it is.
-
-    A time of four parts is refused, since its last part may count frames.
-    """
+    """Return the seconds of a text, in digits or as 00:01:02.5; of a fourth part nobody knows whether it is frames."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -220,3 +211,76 @@ def seconds(where: FileLocation, value: object, column: str) -> float:
 def write_json(path: Path, tree: Any, indent: int = 1) -> None:
     """Write a JSON file, names as they are."""
     path.write_text(json.dumps(tree, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+# --- tables: cells separated by tabs, semicolons or commas, with any line ends --------------------------
+
+Row = tuple[FileLocation, Mapping[str, str]]  # where it stands, and the cells by column
+Line = tuple[int, list[str]]  # its number, and its cells
+
+
+def find_separator(line: str) -> str | None:
+    """Return what separates the cells of a line: tabs, else semicolons, else commas; None where it has none of them."""
+    return next((separator for separator in "\t;," if separator in line), None)
+
+
+def read_lines(path: Path, expected: str, *, latin: bool = False, comment: str | None = None) -> list[Line]:
+    """Return the lines of a table, cut into stripped cells by the separator of the first line, else by white space."""
+    lines = enumerate(read_text(path, expected, latin=latin).splitlines(), start=1)
+    numbered = [(number, line) for number, line in lines if line.strip()]
+    if comment is not None:
+        numbered = [(number, line) for number, line in numbered if not line.lstrip().startswith(comment)]
+    separator = find_separator(numbered[0][1]) if numbered else None
+    if separator is None:
+        return [(number, line.split()) for number, line in numbered]
+    table: list[Line] = []
+    for number, line in numbered:
+        try:
+            (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+        except csv.Error as error:
+            raise InputError(FileLocation(path, number), f"not a row of a table ({error})") from None
+        table.append((number, [cell.strip() for cell in cells]))
+    return table
+
+
+def read_table(path: Path, columns: Sequence[str] = (), faults: list[InputError] | None = None) -> Iterator[Row]:
+    """Yield the rows of a table with a header, the first line that has all of `columns`.
+
+    A row with more or fewer cells is an InputError, or, where `faults` is given, added there and left out.
+    """
+    text = read_text(path)
+    if markup := re.match(r"\s*(?:\[\s*)?([<{])", text):
+        raise InputError(path, f"{'XML' if markup[1] == '<' else 'JSON'}, not a table", "see --from")
+    lines = io.StringIO(text, newline="")
+    number, missing = 0, list(columns)
+    for header in lines:
+        number += 1
+        if re.match(r"\ufeff?sep=.\r?$", header):  # by which Excel is told the separator
+            continue
+        separator = find_separator(header) or ","
+        try:
+            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        except csv.Error as error:
+            raise InputError(FileLocation(path, number), f"not the header of a table ({error})") from None
+        missing = min(missing, [column for column in columns if column not in names], key=len)
+        if any(names) and not missing:
+            break
+    else:
+        fix = f"the columns are {', '.join(columns)}" if columns else ""
+        raise InputError(path, f"no column {missing[0]!r}" if missing else "no rows", fix)
+    repeated = next((name for name, count in Counter(names).items() if name and count > 1), None)
+    if repeated is not None:
+        raise InputError(FileLocation(path, number), f"two columns {repeated!r}", "give each another name")
+    rows = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        for row in filter(any, rows):
+            where = FileLocation(path, number + rows.line_num)
+            if len(row) != len(names):
+                fault = InputError(where, f"{len(row)} cells, but {len(names)} in the header")
+                if faults is None:
+                    raise fault
+                faults.append(fault)
+                continue
+            yield where, dict(zip(names, row, strict=True))
+    except csv.Error as error:
+        raise InputError(FileLocation(path, number + rows.line_num), f"not a row of a table ({error})") from None

@@ -15,22 +15,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_value
-from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark, warn_of_others
-from fact_clip.formats.base import (
-    Number,
-    name_of,
-    no_formula,
-    one_line,
-    picture,
-    picture_rate,
-    second_of,
-    seconds,
-    timed,
-    video_name,
-    without_mark,
-    write_json,
-)
-from fact_clip.formats.table import read_table
+from fact_clip.formats import base
+from fact_clip.formats.annotations import Annotation, Options, Span, choose, read_remark, remark
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +31,7 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
     """Write a project with one observation: each class is a state behaviour, each segment a start and a stop event."""
     video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    events, end = _events(segmentation, path), second_of(path, segmentation, segmentation.n_frames)
+    events, end = _events(segmentation, path), base.second_of(path, segmentation, segmentation.n_frames)
     empty = dict.fromkeys(("key", "description", "color", "category", "modifiers", "excluded", "coding map"), "")
     codes = sorted({code for _, _, code, _, _ in events})
     observation = {
@@ -66,7 +52,7 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         "media_info": {
             # a millisecond more: BORIS drops a last stop that, as a decimal, is above the binary fraction of the length
             "length": {video: round(round(end, 3) + 0.001, 3)},
-            "fps": {video: picture_rate(segmentation)},
+            "fps": {video: base.picture_rate(segmentation)},
             "hasVideo": {video: True},
             "hasAudio": {video: False},
             "offset": {"1": 0.0},
@@ -83,7 +69,7 @@ def write_project(segmentation: Segmentation, path: Path) -> None:
         **{key: [] for key in ("behavioral_categories", "behaviors_coding_map")},
         **{key: {} for key in ("subjects_conf", "independent_variables", "coding_map", "converters")},
     }
-    write_json(path, project)
+    base.write_json(path, project)
 
 
 def write_events(segmentation: Segmentation, path: Path) -> None:
@@ -91,25 +77,28 @@ def write_events(segmentation: Segmentation, path: Path) -> None:
     video = segmentation.media or "video"
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     events = _events(segmentation, path)
-    end, rate = f"{second_of(path, segmentation, segmentation.n_frames):.3f}", f"{picture_rate(segmentation):.3f}"
+    end, rate = (
+        f"{base.second_of(path, segmentation, segmentation.n_frames):.3f}",
+        f"{base.picture_rate(segmentation):.3f}",
+    )
     source = ("Media file(s)", f"player #1:{video}", "0.0")
     fixed = (Path(video).stem, date, remark(segmentation), end, *source, end, rate, "")
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(COLUMNS)
         for time, kind, code, comment, frame in events:
-            rows.writerow([*fixed, no_formula(code), "", kind, f"{time:.3f}", video, frame, "NA", comment])
+            rows.writerow([*fixed, base.no_formula(code), "", kind, f"{time:.3f}", video, frame, "NA", comment])
 
 
 def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, str, str, int]]:
     """Return (seconds to the millisecond, START or STOP, class, comment, picture) in the order of time."""
     events = []
-    for *times, segment in timed(path, segmentation):
-        code = one_line(path, segment.label)
+    for *times, segment in base.timed(path, segmentation):
+        code = base.one_line(path, segment.label)
         start, stop = (round(time, 3) for time in times)
         comment = "" if segment.confidence is None else f"confidence {segment.confidence!r}"
-        events.append((start, "START", code, comment, picture(segmentation, segment.start)))
-        events.append((stop, "STOP", code, "", picture(segmentation, segment.stop)))
+        events.append((start, "START", code, comment, base.picture(segmentation, segment.start)))
+        events.append((stop, "STOP", code, "", base.picture(segmentation, segment.stop)))
     return events
 
 
@@ -117,7 +106,7 @@ def _first_three(event: Any) -> Any:
     return tuple(event[:3]) if isinstance(event, list) else event
 
 
-Event = Annotated[tuple[Number, str | None, str], BeforeValidator(_first_three)]
+Event = Annotated[tuple[base.Number, str | None, str], BeforeValidator(_first_three)]
 """Seconds, subject and behaviour; what else stands there (modifiers, comment, picture) is not read."""
 
 
@@ -129,24 +118,18 @@ class _Behaviour(BaseModel):
 
 
 class _MediaInfo(BaseModel):
-    """What BORIS has measured of the videos, by their paths."""
-
-    length: dict[str, Number] = {}
+    length: dict[str, base.Number] = {}
 
 
 class _Observation(BaseModel):
-    """What was coded of one video, or of several at a time: `file` has those of each player."""
-
     events: list[Event] = []
     file: dict[str, list[str]] = {}
     media_info: _MediaInfo = _MediaInfo()
     description: Any = None
-    offset: Number | None = Field(None, alias="time offset")
+    offset: base.Number | None = Field(None, alias="time offset")
 
 
 class _Project(BaseModel):
-    """A project of BORIS."""
-
     behaviors_conf: dict[str, _Behaviour] = {}
     observations: dict[str, _Observation]
 
@@ -166,8 +149,7 @@ class _Video:
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the state events of a BORIS project, or of its table of events (.tsv or .csv, tabular or aggregated).
 
-    A video is named after its media file, or after the observation if that has several. Point events and modifiers
-    are left out; a start without a stop is an InputError.
+    A video is named after its media file, or after the observation if that has several.
     """
     is_table = path.suffix.lower() in (".tsv", ".csv")
     videos, n_points = (_read_table if is_table else _read_project)(path, options.tier)
@@ -189,7 +171,6 @@ def _read_project(path: Path, tier: str | None) -> tuple[list[_Video], int]:
     behaviours = project.behaviors_conf.values()
     points = {behaviour.code for behaviour in behaviours if str(behaviour.type).lower().startswith("point")}
     videos, n_points = list[_Video](), 0
-    subjects, chosen = list[str](), set[str]()
     for name, observation in project.observations.items():
         where = FileLocation(path, part=f"observation {name!r}")
         _check_offset(where, observation.offset)
@@ -197,15 +178,14 @@ def _read_project(path: Path, tier: str | None) -> tuple[list[_Video], int]:
         n_points += len(observation.events) - len(events)
         if not events:  # not coded yet
             continue
-        subjects += [subject for _, subject, _ in events]
         subject_read = choose(where, "subject", (subject for _, subject, _ in events), tier)
-        chosen.add(subject_read)
         media = [file for files in observation.file.values() for file in files]
-        video = _Video(video_name(media[0]) if len(media) == 1 else name, where, read_remark(observation.description))
+        video = _Video(
+            base.video_name(media[0]) if len(media) == 1 else name, where, read_remark(observation.description)
+        )
         video.lengths.update(observation.media_info.length.values())
         video.events += [(time, code, "") for time, subject, code in events if subject == subject_read]
         videos.append(video)
-    warn_of_others(path, "subject", subjects, chosen, tier)
     return videos, n_points
 
 
@@ -217,45 +197,39 @@ def _check_offset(where: FileLocation, offset: float | None) -> None:
 
 def _read_table(path: Path, tier: str | None) -> tuple[list[_Video], int]:
     """Return the videos of a table of events, and the number of point events."""
-    rows = list(read_table(path, ("Behavior",)))
+    rows = list(base.read_table(path, ("Behavior",)))
     subjects = [row.get("Subject", "") for _, row in rows]
     chosen = choose(path, "subject", subjects, tier)
-    warn_of_others(path, "subject", subjects, [chosen], tier)
     videos: dict[str, _Video] = {}  # as they are written: a/x.mp4 and b/x.mp4 are two
     n_points = 0
     for (where, row), subject in zip(rows, subjects, strict=True):
         kind = (row.get("Behavior type") or row.get("Status") or "").upper()
         n_points += kind == "POINT"
         if offset := row.get("Time offset (s)"):
-            _check_offset(where, seconds(where, offset, "Time offset (s)"))
+            _check_offset(where, base.seconds(where, offset, "Time offset (s)"))
         if subject != chosen or kind == "POINT":
             continue
-        if kind not in ("START", "STOP", "STATE", ""):
-            raise InputError(where, f"no kind of event {kind!r}", "give START, STOP, STATE or POINT")
         media = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
-        key = media or row.get("Observation id") or name_of(path)
-        name = video_name(media) if media else key
+        key = media or row.get("Observation id") or base.name_of(path)
+        name = base.video_name(media) if media else key
         background = read_remark(row.get("Description"))
         video = videos.setdefault(key, _Video(name, FileLocation(path, part=repr(name)), background))
         length = row.get("Media duration (s)") or row.get("Total length") or ""
         if re.fullmatch(r"[0-9.]+", length):  # of several files, or of none, it is no number
-            video.lengths.add(seconds(where, length, "the length of the video"))
-        label = without_mark(row["Behavior"])
+            video.lengths.add(base.seconds(where, length, "the length of the video"))
+        label = base.without_mark(row["Behavior"])
         if row.get("Start (s)") and row.get("Stop (s)"):
-            start, stop = (seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
+            start, stop = (base.seconds(where, row[column], column) for column in ("Start (s)", "Stop (s)"))
             video.spans.append(Span(start, stop, label, where))
         elif "Time" in row:
-            video.events.append((seconds(where, row["Time"], "Time"), label, kind))
+            video.events.append((base.seconds(where, row["Time"], "Time"), label, kind))
         else:
             raise InputError(where, "neither Time, nor Start (s) and Stop (s)")
     return list(videos.values()), n_points
 
 
 def _states(where: FileLocation, events: list[tuple[float, str, str]]) -> tuple[Span, ...]:
-    """Pair events (seconds, behaviour, kind): of a behaviour one starts it and the next one stops it.
-
-    The kind is START, STOP, or anything else where the file does not say it.
-    """
+    """Pair events (seconds, behaviour, START, STOP or unknown): one starts a behaviour and the next one stops it."""
     spans = []
     running: dict[str, float] = {}
     for time, code, kind in sorted(events, key=lambda event: event[0]):

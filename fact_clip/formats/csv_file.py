@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import csv
 import logging
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import CommandOption, FileLocation
 from fact_clip.core.messages import is_name, listed
+from fact_clip.formats import base
 from fact_clip.formats.annotations import Annotation, Options, Span, Unit
-from fact_clip.formats.base import (
-    COLUMNS,
-    Gaps,
-    cells,
-    gapless,
-    name_of,
-    no_formula,
-    rate_of,
-    seconds,
-    segment_at,
-    video_name,
-    without_mark,
-)
-from fact_clip.formats.table import Row, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -33,34 +19,37 @@ logger = logging.getLogger(__name__)
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision, without background; cells without a rate or a confidence are empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = [[*row[:4], no_formula(row[4]), row[5]] for row in cells(segmentation, segmentation.foreground)]
+        rows = [
+            [*row[:4], base.no_formula(row[4]), row[5]] for row in base.cells(segmentation, segmentation.foreground)
+        ]
         # with \r\n as line end, csv quotes either character inside a name
-        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *rows])
+        csv.writer(file, lineterminator="\r\n").writerows([base.COLUMNS, *rows])
 
 
-def read(path: Path, gaps: Gaps) -> Segmentation:
+def read(path: Path, gaps: base.Gaps) -> Segmentation:
     """Read what `write` wrote. The frame rate is worked out from the seconds (`rate_of`); frame times are lost."""
     segments, times = [], []
-    for where, row in read_table(path, COLUMNS):
-        start, stop = (seconds(where, row[column], column) for column in ("start", "stop"))
+    for where, row in base.read_table(path, base.COLUMNS):
+        start, stop = (base.seconds(where, row[column], column) for column in ("start", "stop"))
         if not (start.is_integer() and stop.is_integer()):
             raise InputError(where, f"{row['start']} and {row['stop']} are not whole frame numbers")
-        confidence = seconds(where, row["confidence"], "confidence") if row["confidence"] else None
-        segments.append(segment_at(where, int(start), int(stop), without_mark(row["action"]), confidence))
+        confidence = base.seconds(where, row["confidence"], "confidence") if row["confidence"] else None
+        segments.append(base.segment_at(where, int(start), int(stop), base.without_mark(row["action"]), confidence))
         if row["stop_seconds"]:
-            times.append((int(stop), seconds(where, row["stop_seconds"], "stop_seconds")))
-    return gapless(path, segments, rate_of(times), gaps)
+            times.append((int(stop), base.seconds(where, row["stop_seconds"], "stop_seconds")))
+    return base.gapless(path, segments, base.rate_of(times), gaps)
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read rows of start, stop and label (or action), separated by commas, semicolons or tabs.
 
     The columns are `start_seconds` and `stop_seconds`, or `start_frame` and `stop_frame`, or `start` and `stop` in
-    `options.unit`, in any case. A time may be written 00:01:02.5. Without a column `video` the file is one video. All
-    bad rows are named in one InputError, or left out with a warning each (`options.skip_bad`).
+    `options.unit`. All bad rows are named in one InputError, or left out with a warning each (`options.skip_bad`).
     """
     faults = list[InputError]()
-    rows = [(where, {n.lower(): cell for n, cell in row.items()}) for where, row in read_table(path, faults=faults)]
+    rows = [
+        (where, {n.lower(): cell for n, cell in row.items()}) for where, row in base.read_table(path, faults=faults)
+    ]
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
@@ -71,25 +60,23 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         raise InputError(CommandOption("--source-fps"), f"the times of {path} are seconds", "leave it out")
     named = [bool(row.get("video", "").strip()) for _, row in rows]
     spans: dict[str, list[Span]] = {}  # by the video as it is written: a/x.mp4 and b/x.mp4 are two
-    good = list[Row]()
     for (where, row), has_name in zip(rows, named, strict=True):
         try:
             if any(named) and not has_name:
                 raise InputError(where, "video is empty, but other rows name theirs")
             if options.decimal == ",":
                 row |= {name: row[name].replace(",", ".") for name in (start, stop)}
-            times = seconds(where, row[start], start), seconds(where, row[stop], stop)
-            span = Span(*times, without_mark(row[label]), where)
+            times = base.seconds(where, row[start], start), base.seconds(where, row[stop], stop)
+            span = Span(*times, base.without_mark(row[label]), where)
         except InputError as error:
             faults.append(error)
             continue
         spans.setdefault(row.get("video", ""), []).append(span)
-        good.append((where, row))
     _report(faults, options.skip_bad)
-    if options.unit is None:
-        _check_seconds(good)
     return [
-        Annotation(video_name(video) if video else name_of(path), tuple(spans_of_video), unit, path, options.fps)
+        Annotation(
+            base.video_name(video) if video else base.name_of(path), tuple(spans_of_video), unit, path, options.fps
+        )
         for video, spans_of_video in spans.items()
     ]
 
@@ -105,7 +92,7 @@ def _report(faults: Sequence[InputError], skip: bool) -> None:
         raise InputError(faults[0].where, f"{faults[0].problem}{more}", fix)
 
 
-def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, str, Unit]:
+def _columns(path: Path, rows: Sequence[base.Row], unit: Unit | None) -> tuple[str, str, Unit]:
     """Return the columns of start and stop, and their unit."""
     header = rows[0][1].keys()
     if unit != "frames" and header >= {"start_seconds", "stop_seconds"}:
@@ -114,35 +101,12 @@ def _columns(path: Path, rows: Sequence[Row], unit: Unit | None) -> tuple[str, s
         unit = unit or "frames"  # `write` leaves the seconds empty where it knows no rate
     if unit != "seconds" and header >= {"start_frame", "stop_frame"}:
         return "start_frame", "stop_frame", "frames"
-    other = "seconds" if unit == "frames" else "frame"
-    if unit is not None and f"start_{other}" in header and not header >= {"start", "stop"}:
-        raise InputError(CommandOption("--unit"), f"{path} has start_{other}, not {unit}", "leave it out")
     if not header >= {"start", "stop"}:
-        raise InputError(path, f"the columns {', '.join(header)}", "give start, stop, label")
+        problem = f"no start and stop{f' in {unit}' if unit else ''} among the columns {', '.join(header)}"
+        raise InputError(path if unit is None else CommandOption("--unit"), problem, "give start, stop, label")
     if unit is None:
         raise InputError(path, "'start' and 'stop' may be seconds or frames", "set --unit")
     return "start", "stop", unit
-
-
-def _check_seconds(rows: Sequence[Row]) -> None:
-    """Raise an InputError for a row whose frames and seconds are not the same time, if most rows have one rate."""
-    header = rows[0][1].keys()
-    names = ("start_frame", "stop_frame") if "start_frame" in header else ("start", "stop")
-    columns = list(zip(names, ("start_seconds", "stop_seconds"), strict=True))
-    if not all(row.get(name, "").strip().isdecimal() and row.get(end) for _, row in rows for name, end in columns):
-        return
-    videos: dict[str, list[tuple[FileLocation, str, float, float]]] = {}
-    for where, row in rows:
-        ends = [(where, end, float(row[name]), seconds(where, row[end], end)) for name, end in columns]
-        videos.setdefault(row.get("video", ""), []).extend(ends)
-    for ends in videos.values():
-        rate = statistics.median([frame / time for _, _, frame, time in ends if frame and time] or [0.0])
-        # frames of a variable rate are a little off
-        wrong = [end for end in ends if abs(end[3] * rate - end[2]) > max(10, end[2] / 10)]
-        if rate and wrong and 2 * len(wrong) < len(ends):  # else the frames are not evenly spaced
-            where, name, frame, time = wrong[0]
-            problem = f"{name} is {time:g}, but frame {frame:g} is at about {frame / rate:g} s by the other rows"
-            raise InputError(where, problem, "correct one of them, or say with --unit which counts")
 
 
 def read_epic(path: Path, options: Options) -> list[Annotation]:
@@ -152,11 +116,11 @@ def read_epic(path: Path, options: Options) -> list[Annotation]:
         raise InputError(CommandOption("--verbs and --nouns"), "one of them is missing", "give both or neither")
     verbs, nouns = _class_names(options.verbs), _class_names(options.nouns)
     spans: dict[str, list[Span]] = {}
-    for where, row in read_table(path, columns):
+    for where, row in base.read_table(path, columns):
         if not row["video_id"].strip():
             raise InputError(where, "video_id is empty")
         label = f"{_class_name(where, row, 'verb', verbs)},{_class_name(where, row, 'noun', nouns)}"
-        start, stop = (seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
+        start, stop = (base.seconds(where, row[column], column) for column in ("start_timestamp", "stop_timestamp"))
         spans.setdefault(row["video_id"], []).append(Span(start, stop, label, where))
     return [Annotation(name, tuple(spans_of_video), "seconds", path) for name, spans_of_video in spans.items()]
 
@@ -166,7 +130,7 @@ def _class_names(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
     names: dict[str, str] = {}
-    for where, row in read_table(path, ("id", "key")):
+    for where, row in base.read_table(path, ("id", "key")):
         if row["id"] in names or not is_name(row["key"]):
             raise InputError(where, f"id {row['id']!r}, key {row['key']!r}", "give each id once, with a name")
         names[row["id"]] = row["key"]

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import check_file
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose, warn_of_others
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, choose
 from fact_clip.formats.base import library, milliseconds, name_of
 
 CONFIDENCE = "confidence"
@@ -47,10 +47,7 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 def _link(path: Path, video: Path) -> tuple[str, str, str]:
-    """Return the address of a video, its path relative to `path` (they may move together), and its type.
-
-    ELAN escapes nothing.
-    """
+    """Return the address of a video, unescaped as ELAN has it, its path relative to `path`, and its type."""
     mime = _MIME.get(video.suffix.lower(), "unknown")
     if not video.is_absolute():
         return video.name, f"./{video.name}", mime
@@ -70,12 +67,14 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     # ours is empty where a video is nothing but background
     names = [name for name in aligned if aligned[name]] or [name for name in aligned if name == OURS]
     tier = choose(path, "tier", names, options.tier)
-    warn_of_others(path, "tier", names, [tier], options.tier)
     spans = []
     for key, annotation in _by_id(path, aligned[tier], "ANNOTATION_ID").items():
         where = FileLocation(path, part=f"tier {tier!r}, annotation {key}")
-        start, stop = (_milliseconds(where, slots.get(annotation.get(f"TIME_SLOT_REF{end}", ""))) for end in (1, 2))
-        spans.append(Span(start / 1000, stop / 1000, annotation.findtext("ANNOTATION_VALUE") or "", where))
+        ends = (slots.get(annotation.get(f"TIME_SLOT_REF{end}", "")) for end in (1, 2))
+        start, stop = ("" if end is None else end.get("TIME_VALUE", "").strip() for end in ends)
+        if not re.fullmatch("[0-9]{1,12},[0-9]{1,12}", f"{start},{stop}"):
+            raise InputError(where, f"times of {start!r} and {stop!r}, not milliseconds", "align both ends in ELAN")
+        spans.append(Span(int(start) / 1000, int(stop) / 1000, annotation.findtext("ANNOTATION_VALUE") or "", where))
     properties = {entry.get("NAME"): entry.text for entry in root.iterfind("HEADER/PROPERTY")}
     return [Annotation(name_of(path), tuple(spans), "seconds", path, background=properties.get(BACKGROUND))]
 
@@ -104,16 +103,6 @@ def _document(path: Path) -> ElementTree.Element:
             problem = f"the video begins {media.get('TIME_ORIGIN')} ms before the times (TIME_ORIGIN)"
             raise InputError(path, problem, "set its offset to 0 in ELAN")
     return root
-
-
-def _milliseconds(where: FileLocation, slot: ElementTree.Element | None) -> int:
-    """Return the time of a time slot."""
-    text = "" if slot is None else slot.get("TIME_VALUE", "").strip()
-    if not text:
-        raise InputError(where, "an end without a time", "align it in ELAN")
-    if not re.fullmatch(r"[0-9]{1,12}", text):
-        raise InputError(where, f"a time of {text!r}, not whole milliseconds")
-    return int(text)
 
 
 def _by_id(path: Path, elements: Iterable[ElementTree.Element], attribute: str) -> dict[str, ElementTree.Element]:

@@ -19,8 +19,6 @@ from fact_clip.formats.base import COLUMNS, Gaps, cells, gapless, rate_of, segme
 
 
 class _Segment(BaseModel):
-    """A segment of our JSON."""
-
     start: int
     stop: int
     action: str
@@ -29,8 +27,6 @@ class _Segment(BaseModel):
 
 
 class _File(BaseModel):
-    """Our JSON (docs/json.md)."""
-
     segments: list[_Segment]
     fps: float | None = None
     n_frames: int | None = Field(None, ge=1, le=MAX_FRAMES)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_value
-from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose, warn_of_others
+from fact_clip.formats.annotations import BACKGROUND, OURS, Annotation, Options, Span, Unit, choose
 from fact_clip.formats.base import Number, picture, picture_rate, seconds, video_name, write_json
 
 logger = logging.getLogger(__name__)
@@ -22,9 +22,7 @@ logger = logging.getLogger(__name__)
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write a task with one prediction: one region per segment, whose score is the confidence.
 
-    Label Studio counts frames from 1, both ends included, at the even frame rate of its <Video> tag (see
-    docs/formats.md for the labelling setup). They are the video's; where its rate is unknown they are those of the
-    segmentation, and frame times become frames at their mean rate.
+    Label Studio counts frames from 1, both ends included, at the even rate of the video, else of the segmentation.
     """
     rate = picture_rate(segmentation)
     data: dict[str, Any] = {"video": segmentation.media or "video", **({} if rate is None else {"fps": rate})}
@@ -50,71 +48,57 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 class _Range(BaseModel):
-    """Frames from 1 on, both ends included."""
-
-    start: int = Field(ge=1)
+    start: int = Field(ge=1)  # frames from 1 on, both ends included
     end: int
 
 
 class _Value(BaseModel):
-    """What a region is: ranges of frames, or `start` and `end` in seconds on a sound track; or a box, and so on."""
-
     ranges: list[_Range] | None = None
     timelinelabels: list[str] | None = None
     labels: list[str] | None = None
-    start: Any = None  # a text in regions of texts
+    start: Any = None  # seconds on a sound track; a text in regions of texts
     end: Any = None
 
 
 class _Region(BaseModel):
-    """A labelled stretch, which the control `from_name` made."""
-
     id: Any = None
     from_name: Any = None
     value: _Value = _Value()
 
     @property
-    def labels(self) -> list[str]:
-        """The labels of a stretch of time; none for a region of another kind."""
-        is_sound = self.value.ranges is None and self.value.start is not None
-        return self.value.timelinelabels or (self.value.labels if is_sound else None) or []
+    def is_timed(self) -> bool:
+        """Whether it is a stretch of time: frames, or labels on a sound."""
+        value = self.value
+        is_sound = value.start is not None and bool(value.labels)
+        return value.ranges is not None or bool(value.timelinelabels) or is_sound
 
 
 class _Answer(BaseModel):
-    """An annotation or a prediction."""
-
     result: list[_Region] | None = None
     was_cancelled: Any = False
     version: Any = Field(None, alias="model_version")
 
 
 class _Data(BaseModel):
-    """What a task is about."""
-
     video: str | None = None
     fps: Number | None = None
     background: str | None = None
 
 
 class _Task(BaseModel):
-    """A video; exports may have the numbers of predictions in their stead."""
-
     id: Any = None
     data: _Data
     file_upload: str | None = None
     annotations: list[_Answer] | None = None
-    predictions: list[_Answer | int] | None = None
+    predictions: list[_Answer | int] | None = None  # exports may have their numbers
 
 
 def read_annotations(path: Path, options: Options) -> list[Annotation]:
     """Read the timeline labels of a Label Studio export (JSON, not JSON-MIN), or of its pre-annotations.
 
     Of several annotations of a task, the last one that was not cancelled is read; without any, the last prediction.
-    Frames count from 1, both ends included, at `options.fps`, else at the task's `data.fps`. Labels on a sound track
-    are in seconds.
     """
     annotations, n_predicted = list[Annotation](), 0
-    controls, chosen = list[str](), set[str]()
     for number, task in enumerate(read_value(list[_Task], path, "export from Label Studio as JSON")):
         task_id = number if task.id is None else task.id
         where = FileLocation(path, part=f"task {task_id}")
@@ -127,11 +111,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         answers = answers or [answer for answer in task.predictions or [] if isinstance(answer, _Answer)]
         if not answers:  # not labelled yet
             continue
-        regions = [region for region in answers[-1].result or [] if _check_labels(where, region)]
-        names = [str(region.from_name) for region in regions]
-        control = choose(where, "control", names, options.tier)
-        controls += names
-        chosen.add(control)
+        regions = [region for region in answers[-1].result or [] if region.is_timed]
+        control = choose(where, "control", (str(region.from_name) for region in regions), options.tier)
         regions = [region for region in regions if str(region.from_name) == control]
         units: set[Unit] = {"seconds" if region.value.ranges is None else "frames" for region in regions}
         if len(units) > 1:
@@ -143,26 +124,19 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
         spans = tuple(span for region in regions for span in _spans(where, region))
         annotations.append(Annotation(name, spans, unit, path, fps, background=task.data.background))
         n_predicted += is_predicted
-    warn_of_others(path, "control", controls, chosen, options.tier)
     if n_predicted:
         counts = n_predicted, len(annotations)
         logger.warning("%s: nobody has annotated %d of %d tasks, so predictions are read", path, *counts)
     return annotations
 
 
-def _check_labels(task: FileLocation, region: _Region) -> bool:
-    """Whether a region is a stretch of time, which has one label."""
-    where, labels = replace(task, part=f"{task.part}, region {region.id!r}"), region.labels
-    if len(labels) > 1:
-        raise InputError(where, f"several labels, {', '.join(labels)}", "make a region for each")
-    if region.value.ranges is not None and not labels:
-        raise InputError(where, "no label", "choose one in Label Studio, or delete the region")
-    return bool(labels)
-
-
 def _spans(task: FileLocation, region: _Region) -> list[Span]:
     """Return the stretches of a region, frames as [start, stop) from 0."""
-    where, value, label = replace(task, part=f"{task.part}, region {region.id!r}"), region.value, region.labels[0]
+    where, value = replace(task, part=f"{task.part}, region {region.id!r}"), region.value
+    labels = value.timelinelabels or value.labels or []
+    if len(labels) != 1:
+        raise InputError(where, f"{len(labels)} labels", "give each region one label in Label Studio, or delete it")
+    (label,) = labels
     if value.ranges is None:
         return [Span(seconds(where, value.start, "start"), seconds(where, value.end, "end"), label, where)]
     return [Span(frames.start - 1, frames.end, label, where) for frames in value.ranges]

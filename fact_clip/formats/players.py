@@ -100,10 +100,7 @@ def write_audacity(segmentation: Segmentation, path: Path) -> None:
 
 
 def write_rttm(segmentation: Segmentation, path: Path) -> None:
-    """Write NIST's RTTM: one SPEAKER line per segment with file, channel 1, start, duration, label, confidence.
-
-    Blanks end a field, so blanks in names become underscores; two labels that become one are an InputError.
-    """
+    """Write NIST's RTTM, a SPEAKER line per segment; blanks in names become underscores."""
     names = {segment.label: "_".join(one_line(path, segment.label).split()) for segment in segmentation.foreground}
     if len(set(names.values())) < len(names):
         raise InputError(path, "two labels that differ in blanks only", "write .csv or .json")
@@ -122,10 +119,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 def write_otio(segmentation: Segmentation, path: Path) -> None:
-    """Write an OpenTimelineIO track with a clip per segment, and a gap where background is left out.
-
-    Its times are in frames, or in milliseconds if there are frame times.
-    """
+    """Write an OpenTimelineIO track of frames, or of milliseconds if there are frame times; background is a gap."""
     otio = library(path, "opentimelineio", "OpenTimelineIO", "otio")
     second_of(path, segmentation, 0)
     if segmentation.times is None:

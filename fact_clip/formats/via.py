@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from fact_clip.core import InputError, Segmentation
 from fact_clip.core.errors import FileLocation
 from fact_clip.core.io import read_value
-from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark, warn_of_others
+from fact_clip.formats.annotations import OURS, Annotation, Options, Span, choose, read_remark, remark
 from fact_clip.formats.base import Number, timed, video_name, write_json
 
 logger = logging.getLogger(__name__)
@@ -74,8 +74,6 @@ def write(segmentation: Segmentation, path: Path) -> None:
 
 
 class _Attribute(BaseModel):
-    """What a segment has a value of; `options` are the values of a choice."""
-
     aname: str = ""
     anchor_id: str = ""
     options: Annotated[dict[str, str], BeforeValidator(lambda options: options or {})] = {}
@@ -83,20 +81,14 @@ class _Attribute(BaseModel):
 
 
 class _File(BaseModel):
-    """A video."""
-
     fname: str
 
 
 class _View(BaseModel):
-    """What is shown at once: one video, as a rule."""
-
     fid_list: list[str] = []
 
 
 class _Metadata(BaseModel):
-    """A stretch of time, a moment, or a region of one picture (`xy`), with its values by attribute."""
-
     vid: str = ""
     z: list[Number] = Field([], max_length=2)
     xy: list[Any] = []
@@ -104,8 +96,6 @@ class _Metadata(BaseModel):
 
 
 class _Project(BaseModel):
-    """A project of VIA 3."""
-
     attribute: dict[str, _Attribute]
     file: dict[str, _File]
     metadata: dict[str, _Metadata]
@@ -119,32 +109,22 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     keys = {attribute.aname: key for key, attribute in temporal}
     if len(keys) < len(temporal):
         raise InputError(path, "two attributes of one name", "rename one in VIA")
-    tier = choose(path, "attribute", keys, options.tier)
-    key = keys[tier]
-    choices = project.attribute[key].options
-    others, points = set[str](), 0  # keys of the attributes that segments have
+    segments = {name: entry for name, entry in project.metadata.items() if len(entry.z) == 2}
+    names = [name for name, key in keys.items() if any(entry.av.get(key) for entry in segments.values())]
+    tier = choose(path, "attribute", (name for name in names if name != CONFIDENCE), options.tier)
+    key, choices = keys[tier], project.attribute[keys[tier]].options
     spans: dict[str, list[Span]] = {}  # by the key of the file: two files may have one name
-    for name, entry in project.metadata.items():
-        points += len(entry.z) == 1 and not entry.xy
-        if len(entry.z) != 2:
-            continue
-        where = FileLocation(path, part=f"segment {name!r}")
-        others.update(other for other, value in entry.av.items() if value)
+    for name, entry in segments.items():
         if entry.av and key not in entry.av:
             continue
-        label = entry.av.get(key, "")
-        if label not in choices and not choices.keys().isdisjoint(label.split(",")):
-            raise InputError(where, f"several options, {label}", "make a segment for each action")
-        if choices and label.isdigit() and label not in (*choices, *choices.values()):
-            raise InputError(where, f"no option {label!r} of {tier!r}", f"choose one of {', '.join(choices)}")
+        where, label = FileLocation(path, part=f"segment {name!r}"), entry.av.get(key, "")
+        if label not in choices and (label.isdigit() or not choices.keys().isdisjoint(label.split(","))) and choices:
+            raise InputError(where, f"{label!r} is not one option of {tier!r}", "make a segment for each action")
         files = project.view[entry.vid].fid_list if entry.vid in project.view else []
         if not files or files[0] not in project.file:
             raise InputError(where, f"no video {entry.vid!r} in the project")
         spans.setdefault(files[0], []).append(Span(entry.z[0], entry.z[1], choices.get(label, label), where))
-    if not spans:
-        raise InputError(path, f"no segments with the attribute {tier!r}")
-    names = [attribute.aname for key, attribute in temporal if key in others]
-    warn_of_others(path, "attribute", names, [tier, CONFIDENCE], options.tier)
+    points = sum(len(entry.z) == 1 and not entry.xy for entry in project.metadata.values())
     if points:
         logger.warning("%s: segments of one time, which have no length, are left out: %d", path, points)
     background = read_remark(project.attribute[key].desc)

@@ -48,6 +48,7 @@ _ADVERBS = _words(
     "well again then also just still almost together gently until once twice first finally next immediately back "
     "uncovered open very roughly often halfway straight aside thoroughly more slightly evenly"
 )
+_LEFT_OUT = _DETERMINERS | _ADVERBS | {"or"}
 _NO_ADVERBS = _words("jelly belly fly family assembly supply apply ply lily curly")
 # What may stand before the verb; the second kind only before "to" or a gerund.
 _LIGHT = _words("then now and to still also again")
@@ -80,6 +81,7 @@ _SINGULAR = {
     **{f"{stem}ves": f"{stem}f" for stem in ("lea", "hal", "shel", "loa", "cal", "scar")},
     **dict(zip(_IRREGULAR.split()[::2], _IRREGULAR.split()[1::2], strict=True)),
 }
+_ENDINGS = {"ies": "y", "oes": "o", "sses": "ss", "xes": "x", "ches": "ch", "shes": "sh"}
 _IRREGULAR_VERBS = {"measuring": "measure", "preparing": "prepare", "storing": "store", "tying": "tie", "dyeing": "dye"}
 
 
@@ -87,14 +89,7 @@ def singular(noun: str) -> str:
     """Return the singular of a noun by its spelling: "knives" -> "knife", "tomatoes" -> "tomato"."""
     if noun in _SINGULAR or noun in _PLURAL_ONLY or not re.search(r"[^siu]s$", noun) or len(noun) < 4:
         return _SINGULAR.get(noun, noun)
-    for ending, replacement in (
-        ("ies", "y"),
-        ("oes", "o"),
-        ("sses", "ss"),
-        ("xes", "x"),
-        ("ches", "ch"),
-        ("shes", "sh"),
-    ):
+    for ending, replacement in _ENDINGS.items():
         if noun.endswith(ending):
             return noun[: -len(ending)] + replacement
     return noun[:-1]
@@ -140,10 +135,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def _start(words: Sequence[str]) -> tuple[int, int]:
-    """Return the position of the verb, and where what belongs to it begins.
-
-    Words such as "then" and "continue to" may stand before it, and it may be repeated: "whisk in a bowl, whisk curd".
-    """
+    """Return the position of the verb, and where what belongs to it begins: "then continue to whisk, whisk curd"."""
     start = 0
     while start < len(words) - 1 and (
         words[start] in _LIGHT
@@ -162,10 +154,6 @@ def _start(words: Sequence[str]) -> tuple[int, int]:
 
 def _is_manner(word: str) -> bool:
     return word.endswith("ly") and len(word) > 4 and word not in _NO_ADVERBS
-
-
-def _is_adverb(word: str) -> bool:
-    return word in _ADVERBS or _is_manner(word)
 
 
 def _parts(words: Sequence[str]) -> dict[str, str]:
@@ -215,7 +203,7 @@ def _noun(words: Sequence[str], slot: str) -> str | None:
         elif word[0].isnumeric() or word in _NUMBERS:
             # "measure 1/8 teaspoon of salt": the word before was a verb
             nouns, quantity = ([] if word[0].isnumeric() else nouns), True
-        elif not (word in _DETERMINERS or word == "or" or is_unit or _is_adverb(word) or _is_modifier(word)):
+        elif not (word in _LEFT_OUT or is_unit or _is_manner(word) or _is_modifier(word)):
             nouns.append(word.split("/")[-1])
             quantity = False
     while nouns and nouns[0] in _ADJECTIVES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,9 +16,8 @@ from fact_clip.core.vocabulary import Factors
 PARTICLES = ("up", "down", "off", "on", "out", "in", "away", "over", "back", "apart", "together")
 """Words that belong to the verb before them, unless they are words of the pattern."""
 
-_MAX_GROUPS = 8  # each optional group doubles the ways in which a name may be read
-_MAX_NAME = 400  # characters
-
+_MAX_NAME = 400  # characters; a longer one would be read in too many ways
+_PATTERN = re.compile(r"(?:[^][{}]|\{\w*\}|\[(?:[^][{}]|\{\w*\})*\])*")
 _SLOT = "\0"  # stands for a slot where the words of a pattern are looked at
 
 
@@ -124,48 +124,26 @@ def _with_blanks_inside(pattern: str) -> str:
 
 def _stands_beside_a_slot(tokens: Sequence[str], index: int) -> bool:
     """Whether nothing but a blank lies between this slot and another one; `tokens` without brackets."""
-    for step in (-1, 1):
-        at = index + step
-        if 0 <= at < len(tokens) and tokens[at] == " ":
-            at += step
-        if 0 <= at < len(tokens) and tokens[at][0] == "{":
-            return True
-    return False
+    before, after = tokens[:index][::-1], tokens[index + 1 :]
+    return any(next((token for token in side if token != " "), "")[:1] == "{" for side in (before, after))
 
 
 def _check(pattern: str) -> None:
     """Raise an InputError for a stray or nested bracket, no slot, two parts side by side, or a slot twice."""
-
-    def fault(problem: str) -> InputError:
-        return InputError(
-            ConfigKey("data.grammar"), f"{problem} in {pattern!r}", 'write it as "{verb} {object} [with {tool}]"'
-        )
-
-    slots, inside, before, required = _slots(pattern), False, "", list[str]()
-    if pattern.count("[") > _MAX_GROUPS:
-        raise fault(f"more than {_MAX_GROUPS} optional groups")
-    for token in _tokens(pattern):
-        if token in "[]":
-            if inside == (token == "["):
-                raise fault(f"a stray {token!r}")
-            inside = not inside
-            continue
-        if token[0] == "{" and token[-1] == "}":
-            if token != "{}" and not re.fullmatch(r"\w+", token[1:-1]):
-                raise fault(f"the slot {token}, which is not a word,")
-            if before.startswith("{"):
-                raise fault(f"nothing between {before} and {token}")
-            required += [] if inside else [token[1:-1]]
-        elif "{" in token or "}" in token:
-            raise fault("a stray brace")
-        before = token
-    if inside:
-        raise fault("'[' without ']'")
-    if not any(slots):
-        raise fault("no slot")
-    for slot in required:
-        if slot and slots.count(slot) > 1:
-            raise fault(f"{{{slot}}} twice, not in optional groups alone,")
+    slots, required = _slots(pattern), _slots(re.sub(r"\[[^\]]*\]", "", pattern))
+    twice = next((slot for slot in required if slot and slots.count(slot) > 1), None)
+    if not _PATTERN.fullmatch(pattern):
+        problem = "a stray brace or bracket, or a slot that is not a word,"
+    elif re.search(r"\}[\[\]]*\{", pattern):
+        problem = "nothing between two slots"
+    elif not any(slots):
+        problem = "no slot"
+    elif twice is not None:
+        problem = f"{{{twice}}} twice, not in optional groups alone,"
+    else:
+        return
+    fix = 'write it as "{verb} {object} [with {tool}]"'
+    raise InputError(ConfigKey("data.grammar"), f"{problem} in {pattern!r}", fix)
 
 
 # --- a guess for names of unknown grammar ---
@@ -186,8 +164,7 @@ PREPOSITIONS = {
 def propose(actions: Sequence[str]) -> str | None:
     """Guess a pattern that all of these names fit: a verb, an object, and what follows a preposition.
 
-    A preposition counts where it stands inside at least two names. None where no two names share a word in one slot,
-    or where nothing parts the words.
+    A preposition counts where it stands inside at least two names. None where no two names share a word in one slot.
     """
     for pattern in _candidates(actions, 2):
         readings = read_all(Grammar.of(pattern, actions), actions)
@@ -246,8 +223,6 @@ def read_all(grammar: Grammar, names: Iterable[str]) -> dict[str, Factors]:
     """Return the factors of those names that parse."""
     factors: dict[str, Factors] = {}
     for name in names:
-        try:
+        with suppress(InputError):
             factors[name] = grammar(name)
-        except InputError:
-            continue
     return factors

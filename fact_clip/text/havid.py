@@ -5,10 +5,10 @@ Source: HA-ViD (Zheng et al., 2023), annotation by subject, verb, manipulated ob
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 
 from fact_clip.core import InputError
-from fact_clip.text import article, third_person
+from fact_clip.text import article
 
 SLOTS = ("verb", "object", "target", "tool")
 
@@ -85,102 +85,46 @@ IDLE, WRONG = "null", "w"
 # What the two codes that stand alone mean; `null` is the background and has no factors.
 _ALONE = {IDLE: "do nothing", WRONG: "do something wrong"}
 
-
-@dataclass(frozen=True)
-class Action:
-    """A parsed code. Its fields are keys of the tables above.
-
-    Args:
-        verb: of `VERBS`.
-        object: of `PARTS`, or of `TOOLS` if a tool is grasped, moved and so on.
-        target: of `PARTS` or `HOLES`, or None.
-        tool: of `TOOLS`, or None.
-    """
-
-    verb: str
-    object: str
-    target: str | None = None
-    tool: str | None = None
+_PLACES = PARTS | HOLES
+_CODE = re.compile("({})({})({})?({})?".format(*("|".join(table) for table in (VERBS, PARTS | TOOLS, _PLACES, TOOLS))))
 
 
-def parse(code: str) -> Action | None:
-    """Read a code; None for `null` and `w`.
-
-    Raises:
-        InputError: a code that does not parse; it names the first letter that does not fit, counted from 1.
-    """
+def parse(code: str) -> tuple[str, str, str | None, str | None] | None:
+    """Read a code as keys of `VERBS`, `PARTS` or `TOOLS`, `PARTS` or `HOLES`, and `TOOLS`; None for `null` and `w`."""
     if code in _ALONE:
         return None
-    if code[:1] not in VERBS:
-        raise _misfit(code, 0, f"a verb ({', '.join(VERBS)}), or {IDLE!r} or {WRONG!r} alone")
-    manipulated = code[1:3]
-    if manipulated not in PARTS | TOOLS:
-        raise _misfit(code, 1, "a part or a tool, two letters")
-    rest, index = code[3:], 3
-    target = tool = None
-    if rest[:2] in PARTS | HOLES:
-        target, rest, index = rest[:2], rest[2:], index + 2
-    if rest[:2] in TOOLS:
-        tool, rest, index = rest[:2], rest[2:], index + 2
-    if rest:
-        raise _misfit(code, index, "the end" if tool else "a tool" if target else "a part, a hole or a tool")
-    return Action(code[0], manipulated, target, tool)
-
-
-def _misfit(code: str, index: int, expected: str) -> InputError:
-    """Return the error for the letters of a code at an index: a verb has one, all else two."""
-    problem = f"{code[index : index + (2 if index else 1)] or 'the end'!r} is not {expected}"
-    return InputError(f"HA-ViD code {code!r}, letter {index + 1}", problem, "see the tables of fact_clip/text/havid.py")
+    match = _CODE.fullmatch(code)
+    if match is None:
+        raise InputError(f"HA-ViD code {code!r}", "not an action code", "see the tables of fact_clip/text/havid.py")
+    return match[1], match[2], match[3], match[4]
 
 
 def factors(code: str, functional: bool = False) -> tuple[str | None, ...]:
     """Return the words of a code by slot (`SLOTS`), None for an empty slot; `null` has no words.
 
-    Args:
-        code: an action code.
-        functional: name holes by what they are for ("hole for the worm gear"), if they are for one part only.
-
-    Raises:
-        InputError: see `parse`.
+    `functional` names holes by what they are for ("hole for the worm gear"), if they are for one part only.
     """
-    action = parse(code)
-    if action is None:
+    parsed = parse(code)
+    if parsed is None:
         return (None if code == IDLE else _ALONE[code], None, None, None)
-    target = None if action.target is None else _target(action.target, functional)
-    tool = None if action.tool is None else TOOLS[action.tool]
-    return (VERBS[action.verb][0], (PARTS | TOOLS)[action.object], target, tool)
-
-
-def _target(code: str, functional: bool) -> str:
-    return (PARTS | HOLES | (FUNCTIONAL_HOLES if functional else {}))[code]
+    verb, handled, target, tool = parsed
+    places = _PLACES | (FUNCTIONAL_HOLES if functional else {})
+    return VERBS[verb][0], (PARTS | TOOLS)[handled], target and places[target], tool and TOOLS[tool]
 
 
 def phrase(code: str, functional: bool = False) -> str:
     """Return a code in words, verb first: "screw a hex screw into cylinder plate hole 1 with a hex screwdriver".
 
-    Parts and tools get an article, numbered holes none, and places that exist once get "the". Arguments and errors
-    as in `factors`.
+    Parts and tools get an article, numbered holes none, and places that exist once get "the".
     """
-    action = parse(code)
-    if action is None:
+    parsed = parse(code)
+    if parsed is None:
         return _ALONE[code]
-    verb, preposition = VERBS[action.verb]
-    words = [verb, article((PARTS | TOOLS)[action.object])]
-    if action.target is not None:
-        target = _target(action.target, functional)
-        if action.target in PARTS:
-            target = article(target)
-        elif not target[-1].isdigit():
-            target = f"the {target}"
-        words += [preposition, target]
-    if action.tool is not None:
-        words += ["with", article(TOOLS[action.tool])]
-    return " ".join(words)
-
-
-def sentence(code: str, functional: bool = False) -> str:
-    """Return a code as a sentence: "a person screws a hex screw into cylinder plate hole 1 with a hex screwdriver".
-
-    Arguments and errors as in `factors`.
-    """
-    return f"a person {third_person(phrase(code, functional))}"
+    verb, handled, target, tool = factors(code, functional)
+    words = [verb, article(handled or "")]
+    if target is not None:
+        of_part, numbered = parsed[2] in PARTS, target[-1].isdigit()
+        words += [VERBS[parsed[0]][1], article(target) if of_part else target if numbered else f"the {target}"]
+    if tool is not None:
+        words += ["with", article(tool)]
+    return " ".join(filter(None, words))

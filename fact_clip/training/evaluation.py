@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fact_clip import __version__, metrics
-from fact_clip.config import Config, settings_of
+from fact_clip.config import Config
 from fact_clip.core import InputError, Vocabulary, runs
 from fact_clip.core.arguments import checked
 from fact_clip.core.distributed import Processes, pick_device
@@ -152,7 +152,7 @@ def open_run(
 
     An InputError for an override of the training itself, and for data that the run cannot be judged by.
     """
-    for override in settings_of(overrides):
+    for override in overrides:
         if "=" not in override:
             raise InputError(CommandOption(override), "no '=' in the override", "write key=value, as data.root=FOLDER")
         if not override.startswith(_CHANGEABLE) or override.startswith(_TRAINED):

@@ -15,10 +15,10 @@ from fact_clip.datasets.convert import (
     convert_features,
     convert_tables,
     read_array,
+    read_lmdb,
     read_numbers,
     resample,
 )
-from fact_clip.datasets.lmdb import read_lmdb
 
 from ..refusals import refused
 

@@ -37,8 +37,6 @@ def test_summaries(open_set, root):
     assert dataset.class_counts(("a", "b")).tolist() == [14 + 15, 13, 13 + 40]
     # a is idle, pour milk, stir; b stir, idle, stir
     assert dataset.transitions(("a", "b")) == ((0, 1, 1), (0, 2, 1), (1, 2, 1), (2, 0, 1))
-    with refused("videos"):
-        dataset.mean_transcript_length(())
 
 
 def test_fps_and_background_of_the_config_win(open_set):

@@ -40,13 +40,12 @@ def test_one_prompt_a_class_gives_the_encoder_s_own_vectors():
 
 def test_several_prompts_are_averaged_and_brought_back_to_length_1():
     encoder = HashEncoder(32)
-    text = embed(encoder, KITCHEN, "ensemble", synonyms={"hold": ["grasp"]})
+    text = embed(encoder, KITCHEN, "ensemble")
     six = ("cut ham", "a person cuts ham", "a person is cutting ham", "a photo of a person cutting ham")
     six += ("a video of someone cutting ham", "how to cut ham")
     np.testing.assert_allclose(text.classes[1], unit(encoder.encode_texts(list(six)).mean(axis=0)), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(text.classes, axis=1), 1, rtol=1e-6)
     both = ["hold", "holding", "a person holds", "a person is holding"]
-    both += ["grasp", "grasping", "a person grasps", "a person is grasping"]
     np.testing.assert_allclose(text.slots["verb"][2], unit(encoder.encode_texts(both).mean(axis=0)), atol=1e-6)
 
 

@@ -13,7 +13,7 @@ import torch
 from fact_clip import Config, Segment, Segmentation, Vocabulary, compat, decoding, load, metrics, report, training
 from fact_clip.config import BlockConfig, LossConfig, ModelConfig
 from fact_clip.core import majority_stride, row_times
-from fact_clip.datasets.holdout import Holdout, lost_factors, rank, select
+from fact_clip.datasets.holdout import Holdout, rank, select
 from fact_clip.datasets.splits import Split, divide, write_splits
 from fact_clip.datasets.synthetic import write_workbench
 from fact_clip.decoding import Confidence, DecodeSettings, TransportSettings
@@ -121,7 +121,6 @@ CALLS: dict[str, list[tuple[Callable[[], object], str]]] = {
         (lambda: Holdout(("a",), mode="hide"), "holdout.mode"),
         (lambda: Holdout(("d",)).check(ABC), "holdout.unseen"),
         (lambda: Holdout(("b", "c")).check(ABC), "holdout"),
-        (lambda: lost_factors(ABC, ["b"], [1, 2]), "counts"),
         (lambda: select(ABC, 1, candidates="ab"), "candidates"),
         (lambda: write_workbench("nowhere", fps=NAN), "workbench, fps"),
     ],

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from fact_clip.core import Vocabulary
-from fact_clip.text import havid
+from fact_clip.text import havid, third_person
 
 from ..refusals import refused
+
+
+def sentence_of(code: str, functional: bool = False) -> str:
+    return f"a person {third_person(havid.phrase(code, functional))}"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def tasks(shared: Path) -> list[str]:
     ],
 )
 def test_codes(code, sentence, factors):
-    assert havid.sentence(code) == sentence
+    assert sentence_of(code) == sentence
     assert havid.factors(code) == factors
 
 
@@ -82,23 +86,20 @@ def test_codes(code, sentence, factors):
     ],
 )
 def test_functional_names(code, sentence):
-    assert havid.sentence(code, functional=True) == sentence
+    assert sentence_of(code, functional=True) == sentence
     assert havid.factors("sspg3", functional=True)[2] == "hole for the worm gear"
     assert havid.factors("sspg3")[2] == "gear plate hole 3"
 
 
-@pytest.mark.parametrize(
-    ("code", "letter"),
-    [("", 1), ("Sshc1", 1), ("sc1", 2), ("ss", 2), ("ssh dh", 4), ("sshc1c2", 6), ("sshc1dhx", 8), ("ww", 1)],
-)
-def test_codes_that_do_not_parse(code, letter):
-    with refused(f"HA-ViD code {code!r}, letter {letter}"):
+@pytest.mark.parametrize("code", ["", "Sshc1", "sc1", "ss", "ssh dh", "sshc1c2", "sshc1dhx", "ww"])
+def test_codes_that_do_not_parse(code):
+    with refused(f"HA-ViD code {code!r}"):
         havid.parse(code)
 
 
 @pytest.mark.parametrize("functional", [False, True])
 def test_every_primitive_task_has_its_own_sentence(tasks, functional):
-    sentences = [havid.sentence(code, functional) for code in tasks]
+    sentences = [sentence_of(code, functional) for code in tasks]
     assert len(set(sentences)) == len(tasks) == 75
     for text in sentences:
         assert re.fullmatch(r"a person \w+s( [\w-]+)+", text)
@@ -108,9 +109,8 @@ def test_every_primitive_task_has_its_own_sentence(tasks, functional):
 
 def test_every_primitive_task_is_put_together_of_known_codes(tasks):
     for code in tasks:
-        action = havid.parse(code)
-        if action is not None:
-            assert code == f"{action.verb}{action.object}{action.target or ''}{action.tool or ''}"
+        parsed = havid.parse(code)
+        assert parsed is None or "".join(filter(None, parsed)) == code
     assert [code for code in tasks if havid.parse(code) is None] == ["null", "w"]
 
 

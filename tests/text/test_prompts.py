@@ -57,16 +57,17 @@ def test_ensemble_has_several_wordings_of_each():
 def test_havid_codes_become_sentences():
     vocabulary = Vocabulary.from_names(["sspg3dp", "null"], ("null",), havid.factors, havid.SLOTS)
     numbered = make_prompts(vocabulary, "person", phrase="havid")
-    assert numbered.classes == ((havid.sentence("sspg3dp"),), ("do nothing",))
+    text = "a person screws a Phillips screw into {} with a Phillips screwdriver"
+    assert numbered.classes == ((text.format("gear plate hole 3"),), ("do nothing",))
     functional = make_prompts(vocabulary, "person", phrase="havid-functional")
-    assert functional.classes[0] == (havid.sentence("sspg3dp", functional=True),)
+    assert functional.classes[0] == (text.format("the hole for the worm gear"),)
     assert numbered.slots["target"] == (("a person works on the gear plate hole 3",),)
 
 
 def test_names_alone_have_one_slot_that_is_worded_like_the_classes():
     vocabulary = Vocabulary.from_names(["SIL", "pour_milk"], ("SIL",))
-    prompts = make_prompts(vocabulary, "person", synonyms={"pour_milk": ["add milk"]})
-    assert prompts.classes == (("SIL",), ("a person pours milk", "a person adds milk"))
+    prompts = make_prompts(vocabulary, "person")
+    assert prompts.classes == (("SIL",), ("a person pours milk",))
     assert prompts.slots == {"phrase": prompts.classes}
 
 
@@ -79,28 +80,6 @@ def test_own_templates_and_an_own_phrase():
         "object": (("some ham",), ("some knife",)),
         "tool": (("some knife",),),
     }
-
-
-def test_a_synonym_of_a_class_joins_that_class_alone():
-    prompts = make_prompts(KITCHEN, synonyms={"cut ham": ["carve meat"]})
-    assert prompts.classes[1:] == (("cut ham", "carve meat"), ("move ham with knife",), ("hold knife",))
-    assert prompts.slots == make_prompts(KITCHEN).slots
-
-
-def test_a_synonym_of_a_factor_joins_the_factor_and_stands_in_for_it():
-    prompts = make_prompts(KITCHEN, synonyms={"cut": ["slice", "chop"], "knife": ["blade\\1"]})
-    assert prompts.slots["verb"][0] == ("cut", "slice", "chop")
-    assert prompts.classes[1] == ("cut ham", "slice ham", "chop ham")
-    assert prompts.classes[2] == ("move ham with knife", "move ham with blade\\1")
-
-
-def test_a_synonym_replaces_whole_words_only():
-    vocabulary = Vocabulary.from_names(["cut cutlet"], factors=lambda name: tuple(name.split()))
-    assert make_prompts(vocabulary, synonyms={"cut": ["slice"]}).classes == (("cut cutlet", "slice cutlet"),)
-
-
-def test_equal_wordings_count_once():
-    assert make_prompts(KITCHEN, synonyms={"cut ham": ["cut ham"]}).classes[1] == ("cut ham",)
 
 
 @pytest.mark.parametrize(("name", "phrase"), [("pour_milk", "pour milk"), ("take,plate", "take plate"), ("_", "_")])
