@@ -111,8 +111,6 @@ def convert(
     checkpoint, config, out, mapping = map(Path, (checkpoint, config, out, mapping))
     _check_new(out)
     reference = read_mapping(config, "the YAML that the checkpoint was trained with")
-    if recipe_keys := [key for key in ("base", "data", "model", "train") if key in reference]:
-        raise InputError(config, f"a recipe of fact-clip (key {recipe_keys[0]!r}), not a published YAML")
     weights, name = read_state(checkpoint), str(flatten(reference).get("dataset", ""))
     benchmark = BENCHMARKS[known_data_set(name) or "folder"]
     layout = layout or benchmark.layout
@@ -127,8 +125,11 @@ def convert(
         problem = f"no text_embeddings, which use_clip in {config} needs"
         raise InputError(checkpoint, problem, "score it with scripts/run_eval.py, which makes them")
     data = ours.data.model_copy(update={"layout": layout, "fps": benchmark.fps, "background": tuple(background)})
-    facts = classes, layout, benchmark.fps, None
-    _write(facts, out, ours.model_copy(update={"data": data}), vocabulary, weights, checkpoint, mapping)
+    run = Run(
+        classes, layout, benchmark.fps, None, path=out, config=ours.model_copy(update={"data": data}),
+        vocabulary=vocabulary, transform=_transform(weights, checkpoint),
+    )  # fmt: skip
+    _write(run, weights, checkpoint, mapping)
     if unknown:  # at the end, so that a refusal is one line
         warnings.warn(f"{config}: keys without a meaning here: {', '.join(unknown)}", stacklevel=2)
     return out
@@ -146,8 +147,11 @@ def convert_for(checkpoint: Path, config: Config, out: Path) -> Path:
     if config.model.head == "fact-clip" and "text_embeddings" not in weights:
         weights["text_embeddings"] = torch.from_numpy(class_vectors(config.text, vocabulary))
     config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(dataset.root.resolve())})})
-    facts = classes, dataset.layout, dataset.fps, None
-    _write(facts, out, config, vocabulary, weights, checkpoint, mapping)
+    run = Run(
+        classes, dataset.layout, dataset.fps, None, path=out, config=config, vocabulary=vocabulary,
+        transform=_transform(weights, checkpoint),
+    )  # fmt: skip
+    _write(run, weights, checkpoint, mapping)
     return out
 
 
@@ -156,27 +160,18 @@ def _check_new(out: Path) -> None:
         raise InputError(out, "the folder is not empty", "name a new one")
 
 
-def _write(
-    facts: tuple[Classes, Layout, float | None, None],
-    out: Path,
-    config: Config,
-    vocabulary: Vocabulary,
-    weights: Mapping[str, Tensor],
-    checkpoint: Path,
-    mapping: Path,
-) -> None:
+def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: Path) -> None:
     """Write a run folder with these weights, if they fit."""
+    count = len(run.vocabulary)
     for name in ("action_embed.weight", "text_embeddings"):  # one row a class
-        if name in weights and len(weights[name]) != len(vocabulary):
-            problem = f"{len(vocabulary)} classes, but {name} of {checkpoint} has {len(weights[name])}"
+        if name in weights and len(weights[name]) != count:
+            problem = f"{count} classes, but {name} of {checkpoint} has {len(weights[name])}"
             raise InputError(mapping, problem, "take the mapping that the weights were trained with")
-    transform = FeatureTransform((), None, None, _input_dim(weights, checkpoint))
-    run = Run(*facts, path=out, config=config, vocabulary=vocabulary, transform=transform)
     model = run.new_model(weights.get("text_embeddings"))
     load_strictly(model, weights, checkpoint)
     run.write()
-    names = {"converted_from": str(checkpoint), "classes": vocabulary.names}
-    save_weights(inside(out, "model.safetensors"), model.state_dict(), names)
+    names = {"converted_from": str(checkpoint), "classes": run.vocabulary.names}
+    save_weights(inside(run.path, "model.safetensors"), model.state_dict(), names)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -191,19 +186,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
         # torch goes on with the advice to read what may run code
         reason = (str(error).splitlines() or ["damaged"])[0].partition(". ")[0]
         raise InputError(path, f"not readable as plain weights ({reason})") from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(path, "more than names and tensors", "save the state dict of the model")
-    for name, value in state.items():
-        if not isinstance(name, str) or value.layout is not torch.strided or not value.is_floating_point():
-            raise InputError(path, f"{name!r} is not a dense tensor of floating-point numbers")
-    return {name: value.float() for name, value in state.items() if not _is_position(name)}
+    if not isinstance(state, Mapping) or not all(
+        isinstance(value, Tensor) and value.layout is torch.strided and value.is_floating_point()
+        for value in state.values()
+    ):
+        raise InputError(path, "more than names and dense tensors of numbers", "save the state dict of the model")
+    return {str(name): value.float() for name, value in state.items() if not _is_position(str(name))}
 
 
-def _input_dim(weights: Mapping[str, Tensor], where: Path) -> int:
-    """Feature columns, read off the first convolution."""
+def _transform(weights: Mapping[str, Tensor], where: Path) -> FeatureTransform:
+    """No transform of as many feature columns as the first convolution has."""
     for name in ("block_list.0.frame_branch.conv_1x1.weight", "block_list.0.frame_branch.conv_1x1_in.weight"):
         if name in weights and weights[name].ndim > 1 and weights[name].shape[1]:
-            return int(weights[name].shape[1])
+            return FeatureTransform((), None, None, int(weights[name].shape[1]))
     raise InputError(where, "no input convolution (block_list.0.frame_branch.conv_1x1...): not a FACT checkpoint")
 
 

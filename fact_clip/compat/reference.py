@@ -73,8 +73,6 @@ KEYS: dict[str, str] = {
     "eval_bg": "evaluation.count_background",
     "split": "data.split",
 }
-# A group of reference keys -> one of them.
-_GROUPS = {group: key for group, _, key in (name.partition(".") for name in KEYS) if key}
 # Reference keys that need more than a new name: see `translate`.
 SWITCHES = {"use_clip", "holdout_mode", "holdout_classes", "TM.use", "dataset", "FACT.cmr"}
 # What a reference configuration means by leaving a key out, where that is not our default.
@@ -100,8 +98,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested YAML mapping as flat dotted keys; flat keys stay as they are."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if not prefix and key in _GROUPS and not isinstance(value, Mapping):
-            raise InputError(key, f"{value!r} is not a group of keys, as {key}.{_GROUPS[key]}")
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
@@ -138,8 +134,6 @@ def translate(flat: Mapping[str, Any], *, verb_noun: bool = False) -> dict[str, 
             ours["text.phrase"] = "havid"  # its names are codes
     if "TM.use" in flat:
         ours["augment.time_spans"] = ours.get("augment.time_spans", 5) if flat["TM.use"] else 0
-    if not isinstance(flat.get("use_clip"), bool | int | None):
-        raise InputError("use_clip", f"{flat['use_clip']!r}, not true or false")
     if flat.get("use_clip"):
         ours["model.head"] = "fact-clip"
     elif verb_noun or ours.get("data.name") == "epic":
@@ -222,9 +216,6 @@ def read_pairs(pairs: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             flat[key] = None if value == "None" else value
         else:
             near = difflib.get_close_matches(key, [*KEYS, *SWITCHES, _GPU], n=1, cutoff=0.0)[0]
-            group, _, rest = key.partition(".")
-            if group not in _GROUPS and group.lower() in _OURS:
-                near = f"{group.lower()}.{rest}"
             raise InputError(CommandOption("--set"), f"unknown key {key}", f"did you mean {near}?")
     return flat, ours
 
@@ -239,8 +230,7 @@ def overrides(pairs: Sequence[str], groups: Sequence[str]) -> list[str]:
 def device(pairs: Sequence[str]) -> str:
     """The device that ``--set`` asks for, by train.device or aux.gpu; else "auto"."""
     flat, ours = read_pairs(pairs)
-    gpu, device_key = flat.get(_GPU), ours.get("train", {}).get("device")
-    return str(device_key) if device_key is not None else "auto" if gpu is None else _device(gpu)
+    return str(ours.get("train", {}).get("device") or ("auto" if flat.get(_GPU) is None else _device(flat[_GPU])))
 
 
 def _device(gpu: Any) -> str:

@@ -16,12 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from fact_clip import metrics
 from fact_clip.core import InputError, Vocabulary, runs
-from fact_clip.core.io import parse_value, read_mapping
-from fact_clip.core.messages import listed
+from fact_clip.core.io import read_mapping
 from fact_clip.core.paths import whole_file
 from fact_clip.report import analysis
 from fact_clip.report.colours import class_colours
@@ -33,35 +31,6 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FIGURES = ("frame_accuracy", "edit", "f1@50")  # of each video
 _EVALUATE = "run fact-clip evaluate again"
 _TOP = 3  # wrong names of an unseen class that are listed
-
-
-class Reliability(BaseModel):
-    """How far confidences are from the share of frames that is right, as an evaluation says it."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
-
-    ece: float
-
-
-class ZeroShot(BaseModel):
-    """What the report needs of the classes held out; the rest of the part is looked at where it is drawn."""
-
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-
-    seen: tuple[str, ...]
-    validation_unseen: tuple[str, ...]
-    unseen: dict[str, Any]
-
-
-class ResultFile(BaseModel):
-    """What the report needs of an evaluation.json; a run without classes held out has no part for them."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
-
-    metrics: dict[str, float | str]
-    per_class: tuple[dict[str, float | str], ...]
-    reliability: dict[str, Reliability | None] | None = None
-    zero_shot: ZeroShot | None = None
 
 
 @dataclass(frozen=True)
@@ -106,11 +75,8 @@ def read(folders: Sequence[Path], stem: str = "evaluation") -> list[Evaluated]:
         run, path = Run.read(folder), folder / f"{stem}.json"
         record = Record.load(path.with_suffix(".npz"))
         result = read_mapping(path, "the result of fact-clip evaluate")
-        file = parse_value(ResultFile, result, path, _EVALUATE)
-        if not all(isinstance(file.metrics.get(key), float) for key in _FIGURES):
-            raise InputError(path, f"figures are missing: {listed(_FIGURES)}", _EVALUATE)
         names = [video.name for video in record.videos]
-        if len(file.per_class) != len(record.vocabulary) or result.get("videos") != names:
+        if len(result.get("per_class", ())) != len(record.vocabulary) or result.get("videos") != names:
             raise InputError(path, f"other classes or videos than {path.with_suffix('.npz').name} has", _EVALUATE)
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
         evaluated.append(Evaluated(run, title, written, result, record))
