@@ -92,11 +92,7 @@ def row_labels(
 ) -> list[str]:
     """Return a label for each row of features, that of its middle; `other` where there is none.
 
-    Args:
-        parts: stretches in frames that start at `times` seconds, (N + 1,).
-        times: of the frames of the video.
-        rows: seconds at which the rows start, and the end, (T + 1,).
-        other: label of rows without a stretch.
+    Parts are in frames that start at `times` seconds, (N + 1,); `rows` are the seconds where rows start, (T + 1,).
     """
     middles, labels = (rows[1:] + rows[:-1]) / 2, np.full(len(rows) - 1, other, dtype=object)
     for part in parts:
@@ -114,10 +110,9 @@ MAIN = "main"
 def read_tracks(
     path: Path, ending: str, times: NDArray[np.float64], background: Iterable[str] = ()
 ) -> dict[str, list[Label]]:
-    """Read a label file of one video, in the frames that start at `times` seconds, (N + 1,).
+    """Read a label file of one video, in the frames that start at `times` seconds, (N + 1,), without `background`.
 
-    Tiers of ELAN and subjects of BORIS are tracks. Where segments of one overlap, the later one goes to a further
-    track. Segments of `background` are left out.
+    Tiers of ELAN and subjects of BORIS are tracks; of overlapping segments, the later one goes to a further track.
     """
     form = next((form for form in FORMATS.values() if form.ending == ending), None)
     if form is None or (form.read is None and form.annotations is None):
@@ -214,12 +209,7 @@ def frame_names(parts: Iterable[Draft | Label], n_frames: int, other: str) -> li
 
 
 def compared(first: Sequence[str], second: Sequence[str], background: Sequence[str] = ()) -> dict[str, Any]:
-    """Return how far two labellings (T,) agree, in percent but kappa, and where they differ.
-
-    Returns:
-        ``{"figures": {"frame_accuracy", "f1@10", "f1@25", "f1@50", "edit", "kappa"}, "differences": [{"start", "stop",
-        "label"}, ...]}``, differences in frames. Labellings of different length are an InputError.
-    """
+    """Return how far two labellings (T,) agree ("figures", in percent but kappa), and their "differences"."""
     if len(first) != len(second):
         problem = f"{len(first)} frames against {len(second)}"
         raise InputError("labels", problem, "compare labels of one video at one rate")

@@ -50,14 +50,7 @@ class Work:
 
 
 class Engine:
-    """The model that the page was started with, if any, and those that were trained in the project.
-
-    Args:
-        project: holds the videos, names and settings.
-        base: what the page was started with; None: nothing.
-        load: opens a run folder.
-        limits: what a video may take.
-    """
+    """The model that the page was started with (`base`), if any, and those that were trained in the project."""
 
     def __init__(
         self, project: Project, base: Segmenter | None, load: Callable[[Path], Segmenter], limits: Limits
@@ -121,10 +114,7 @@ class Engine:
     # --- videos -----------------------------------------------------------------------------------------------------
 
     def frame_times(self, media: Path | None, features: Path | None) -> NDArray[np.float64]:
-        """Return when the frames of a new video start, (N + 1,): its pictures, or rows where there is no video.
-
-        An InputError for what cannot be read or labelled, or is too long.
-        """
+        """Return when the frames of a new video start, (N + 1,): its pictures, or rows where there is no video."""
         if media is not None:
             seconds = probe(media).seconds or 0.0
             self._check_length(media, seconds, f"{seconds / 60:.1f} minutes")

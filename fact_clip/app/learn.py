@@ -51,14 +51,8 @@ def labelled(page: Page, track: str) -> list[VideoEntry]:
 def learn(page: Page, track: str, minutes: float, start: str | None, job: Job) -> None:
     """Train a model on the labels of a track, and measure it on labelled videos that it has not seen.
 
-    The better one of this model and the one in use is used from then on.
-
-    Args:
-        page: its project has the labels, and gets the run.
-        track: name of the track.
-        minutes: what the training may take.
-        start: the run to begin with ("" is that of the page), which learns names that it has not had; None: a new one.
-        job: what is reported to.
+    The better one of this model and the one in use is used from then on. `start` is the run to begin with ("": that of
+    the page), which learns names that it has not had; None: a new one.
     """
     videos, before = labelled(page, track), page.engine.model()
     run = None if start is None else page.options.run if start == "" else page.project.runs()[start][0]
@@ -127,7 +121,6 @@ def add_video(
 
 
 def _encoder(page: Page, videos: Sequence[VideoEntry], model: Segmenter | None) -> tuple[FrameEncoder, Settings]:
-    """The encoder and rate of a model, or those of a new one."""
     model = page.engine.model() if model is None else model
     media = next((video.media for video in videos if video.media is not None), None)
     if model is None or media is None:

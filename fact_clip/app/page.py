@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from fact_clip.app.edits import Draft, overlaid
+from fact_clip.app.edits import Draft, overlaid, read_tracks
 from fact_clip.app.engine import Engine
 from fact_clip.app.project import Label, VideoEntry
 from fact_clip.app.training_set import TrainingSet
@@ -101,6 +101,15 @@ class Page:
                 return
             except InputError as error:  # a run that does not say which encoder it needs
                 work.job = Job(video.id, lambda job: None, state="failed", error=error)
+
+    def load_labels(
+        self, video: VideoEntry, path: Path, ending: str, annotator: str, background: Iterable[str] = ()
+    ) -> dict[str, int]:
+        """Replace tracks of a video by those of a label file; the number of segments on each."""
+        tracks = read_tracks(path, ending, video.times, background)
+        for name, labels in tracks.items():
+            self.project.replace(video.id, self.project.add_track(video.id, name), labels, None, annotator)
+        return {name: len(labels) for name, labels in tracks.items()}
 
     def shown(self, video: VideoEntry) -> dict[int, list[Draft | Label]]:
         """Return what is shown on each track: labels, and on the first one drafts between them."""

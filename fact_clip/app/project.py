@@ -105,11 +105,7 @@ class ConflictError(Exception):
 
 
 class Project:
-    """The store. All methods may be called by several threads, and several processes may open one project.
-
-    Args:
-        folder: the project; it is made where there is none.
-    """
+    """The store. Several threads may call its methods, and several processes may open a project; a new one is made."""
 
     def __init__(self, folder: Path) -> None:
         if folder.exists() and not (folder / DATABASE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -180,9 +176,9 @@ class Project:
         return [Action(*row) for row in rows]
 
     def set_actions(self, actions: Sequence[Action], renamed: tuple[str, str] | None = None) -> None:
-        """Store other actions. Those without a colour keep theirs, or get the first that is free.
+        """Store other actions; segments that have the first name of `renamed` get the second one, as an edit.
 
-        Segments that have the first name of `renamed` get the second one; that is an edit of each video.
+        Actions without a colour keep theirs, or get the first that is free.
         """
         with self._change():
             colours = {action.name: action.colour for action in self.actions()}
@@ -298,8 +294,7 @@ class Project:
     def replace(self, video: str, track: int, labels: Iterable[Label], revision: int | None, annotator: str) -> int:
         """Give a track other labels, which is one edit; the new revision of the video.
 
-        A ConflictError where the video has another revision than the caller saw (None: any will do), an InputError for
-        labels that do not lie apart in the video.
+        A ConflictError where the video has another revision than the caller saw (None: any will do).
         """
         entry = self.video(video)
         assert entry is not None

@@ -201,28 +201,22 @@ class Server:
         """Store the segments of a track, as one edit."""
         self._video(video)
         labels = [segment.stored() for segment in body.segments]
-        return self._edited(
-            video, lambda: self.project.replace(video, body.track, labels, body.revision, body.annotator)
-        )
+        self.project.replace(video, body.track, labels, body.revision, body.annotator)
+        return self._edited(video)
 
     def undo(self, video: str, body: requests.Step) -> Answer:
         """Undo the last edit of a video."""
-        self._video(video)
-        return self._edited(video, lambda: self.project.step(video, body.revision, back=True))
+        self.project.step(self._video(video).id, body.revision, back=True)
+        return self._edited(video)
 
     def redo(self, video: str, body: requests.Step) -> Answer:
         """Redo the last edit that was undone."""
-        self._video(video)
-        return self._edited(video, lambda: self.project.step(video, body.revision, back=False))
+        self.project.step(self._video(video).id, body.revision, back=False)
+        return self._edited(video)
 
-    def _edited(self, video: str, edit: Callable[[], object]) -> Answer:
-        edit()
-        self.project.add_actions(
-            label.label
-            for labels in self.project.labels(video).values()
-            for label in labels
-            if label.label not in views.background_of(self.page)
-        )
+    def _edited(self, video: str) -> Answer:
+        names = [label.label for labels in self.project.labels(video).values() for label in labels]
+        self.project.add_actions(name for name in names if name not in views.background_of(self.page))
         return self._shown(video)
 
     def add_track(self, video: str, body: requests.NewTrack) -> Answer:
@@ -240,15 +234,9 @@ class Server:
     def import_labels(self, video: str, body: requests.NewLabels) -> Answer:
         """Store the segments of a label file: its tiers are tracks, whose segments are replaced."""
         entry, (upload,) = self._video(video), self._uploads([body.file])
-        tracks = read_tracks(upload.path, upload.ending, entry.times, views.background_of(self.page))
-
-        def store() -> None:
-            for name, labels in tracks.items():
-                track = self.project.add_track(video, name)
-                self.project.replace(video, track, labels, None, body.annotator or upload.name)
-
-        answer = self._edited(video, store)
-        return {**answer, "imported": {name: len(labels) for name, labels in tracks.items()}}
+        background = views.background_of(self.page)
+        counts = self.page.load_labels(entry, upload.path, upload.ending, body.annotator or upload.name, background)
+        return {**self._edited(video), "imported": counts}
 
     # --- what is made of it ------------------------------------------------------------------------------------------
 
@@ -299,27 +287,27 @@ class Server:
         training_set, epochs = self._training_set(), body.epochs
         if self.page.options.run is None:
             raise InputError("adapt", "this model was not trained", "start the page with --run RUN")
-        with self.page.lock:
-            self._check_idle()
-            chosen, runs = self.engine.chosen, self.project.runs()
-            start = runs[chosen][0] if chosen else self.page.options.run
-            out = new_folder(training_set.root / "runs" / "adapted")
-            command = adapt_command(start, Run.read(start), training_set.root, out, epochs)
+        chosen = self.engine.chosen
+        start = self.project.runs()[chosen][0] if chosen else self.page.options.run
+        out = new_folder(training_set.root / "runs" / "adapted")
+        command = adapt_command(start, Run.read(start), training_set.root, out, epochs)
 
-            def run(job: Job) -> None:
-                train(command, out, epochs, job)
-                self.project.add_run(out, "main", {})
+        def run(job: Job) -> None:
+            train(command, out, epochs, job)
+            self.project.add_run(out, "main", {})
 
-            try:
-                self.page.training = self.page.queue.add(Job("training", run))
-            except BusyError:
-                out.rmdir()
-                raise
+        try:
+            self._begin(run)
+        except (BusyError, InputError):
+            out.rmdir()
+            raise
         return {"command": shlex.join(command)}
 
-    def _check_idle(self) -> None:
-        if self.page.training is not None and not self.page.training.ended:
-            raise InputError("train", "a training is under way", "wait for it")
+    def _begin(self, run: Callable[[Job], None]) -> None:
+        with self.page.lock:
+            if self.page.training is not None and not self.page.training.ended:
+                raise InputError("train", "a training is under way", "wait for it")
+            self.page.training = self.page.queue.add(Job("training", run))
 
     def train(self, body: requests.Training) -> Answer:
         """Train a model on the labels of a track, or teach the run in use what it has not had."""
@@ -329,10 +317,7 @@ class Server:
             model = self.engine.model()
             if model is None or model.scorer.run is None:
                 raise InputError("train", "there is no run to teach", "train a new model")
-        with self.page.lock:
-            self._check_idle()
-            run = partial(learn, self.page, body.track, body.minutes, start)
-            self.page.training = self.page.queue.add(Job("training", run))
+        self._begin(partial(learn, self.page, body.track, body.minutes, start))
         return {}
 
     def compare(self, video: str, body: requests.Comparison) -> Answer:

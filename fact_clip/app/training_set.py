@@ -52,12 +52,9 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 class TrainingSet:
-    """A folder in the common layout (docs/datasets.md), which grows by corrected videos.
+    """A folder in the common layout (docs/datasets.md), which grows by corrected videos; it may not exist yet.
 
-    Args:
-        root: the folder; it may be a data set already, or not exist yet.
-        run: what the videos are segmented with, None without training. It says which files the layout has, and a new
-            mapping starts with its classes.
+    The run that the videos are segmented with says which files the layout has; a new mapping starts with its classes.
     """
 
     def __init__(self, root: Path, run: Run | None) -> None:
@@ -89,12 +86,10 @@ class TrainingSet:
         facts: dict[str, Any],
         background: Sequence[str] = (),
     ) -> str:
-        """Write features (T, D), one label a frame, the classes and the list of training videos.
+        """Write features (T, D), one label a frame ("?": none), the classes and the list of training videos.
 
-        Labels of frames that nobody has named are "?". `facts` go to the JSON file beside the features. A video with
-        the same features takes the place of its earlier state. Returns the name in the training set, which is `name`,
-        or with a digest of the features where another video has that name. Several processes may add videos at once:
-        each waits for the one before.
+        `facts` go to the JSON file beside the features. A video with the same features takes the place of its earlier
+        state. Returns the name there: `name`, or with a digest of the features where another video has that name.
         """
         if set(labels) == {UNLABELLED}:
             raise InputError(name, "no corrected segment", "correct one, or take the predicted ones too")
@@ -205,9 +200,9 @@ def train(command: Sequence[str], out: Path, epochs: int, job: Job) -> None:
 
 
 def run_command(command: Sequence[str], report: Callable[[], None]) -> None:
-    """Run a command of ours in a process of its own, which ends when `report` raises a CancelledError.
+    """Run a command of ours in a process of its own, and call `report` twice a second, which may cancel it.
 
-    `report` is called twice a second. A failure is an InputError with the last line of the command.
+    A failure is an InputError with the last line of the command.
     """
     arguments = [sys.executable, "-m", "fact_clip", *command[1:]]
     environment = {**os.environ, PARENT: str(os.getpid())}  # however the page ends, its training ends with it
@@ -233,7 +228,6 @@ def run_command(command: Sequence[str], report: Callable[[], None]) -> None:
 
 
 def _epochs_done(out: Path) -> int:
-    """Epochs in the log of a run folder."""
     try:
         return int(json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["epoch"])
     except (OSError, ValueError, IndexError, KeyError):

@@ -119,12 +119,11 @@ def _link_best(run: Path) -> None:
 
 
 def _eval_holdout(arguments: Namespace) -> None:
-    """Score ``--ckpt`` and print the tables, that of seen and unseen classes included."""
     show(_scored(arguments, with_unseen=True))
 
 
 def _scored(arguments: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
-    """The result of `training.evaluate` for the arguments of `_add_checkpoint`."""
+    """Score the checkpoint that the arguments name."""
     from fact_clip import training
     from fact_clip.compat.reference import device, overrides, read_settings
     from fact_clip.run import Run, run_folder

@@ -190,7 +190,6 @@ def _readings(vocabulary: Vocabulary) -> str:
 
 
 def _recipe(folder: Path, proposal: Proposal, time: str) -> str:
-    """Return the recipe as YAML, each setting with its reason as a comment."""
     counts = f"{proposal.videos} videos, {proposal.measures.classes} classes"
     lines = [f"# {folder.resolve().name}: {counts}. Measured by fact-clip data init.", f"# {proposal.measures}"]
     lines += [f"# {time[0].upper()}{time[1:]}.", f"base: {proposal.base}"]

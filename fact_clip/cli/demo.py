@@ -82,7 +82,6 @@ def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
 
 
 def _comparison(results: dict[str, dict[str, Any]]) -> str:
-    """The main zero-shot figures of each model, and what guessing gives."""
     from fact_clip.metrics import figure_name
 
     keys = ("S", "U", "H", "ausuc", "frame_accuracy", "edit")

@@ -87,15 +87,10 @@ def show(result: Mapping[str, Any]) -> None:
             text += f" {candidates['frames_left_out']} frames ({share:.1%}) count as errors"
         print(text)
     print(metrics.format_table(result["metrics"]))
-    print(_reliability(result["reliability"]))
+    before, after = result["reliability"]["before"]["ece"], result["reliability"]["after"]
+    print(f"calibration error: {before:.1f} raw" + ("" if after is None else f", {after['ece']:.1f} calibrated"))
     if "zero_shot" in result:
         print(f"\n{zero_shot_table(result['zero_shot'])}")
-
-
-def _reliability(reliability: Mapping[str, Any]) -> str:
-    """One line: how far confidences are from the share of frames that is right."""
-    before, after = reliability["before"]["ece"], reliability["after"]
-    return f"calibration error: {before:.1f} raw" + ("" if after is None else f", {after['ece']:.1f} calibrated")
 
 
 _GROUPS = tuple(f"{group}_f1@{overlap}" for group in ("seen", "unseen") for overlap in (10, 25, 50))
@@ -106,6 +101,7 @@ _FEWEST = 6  # factors of a slot that are all shown; of more, the best and the w
 
 def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
     """The figures as in use and without corrections, AUSUC and gamma; then unseen classes, levels and factors."""
+    shares = {key: _percent(value) for key, value in zero_shot["diagnostics"].items()}
     parts = [
         f"zero-shot: {len(zero_shot['seen'])} seen classes (background included), {len(zero_shot['unseen'])} unseen,"
         f" {len(zero_shot['validation_unseen'])} validation-unseen\n"
@@ -115,7 +111,9 @@ def zero_shot_table(zero_shot: Mapping[str, Any]) -> str:
         f" prior weight {zero_shot['prior_weight']:g};"
         f" H* {zero_shot['best_harmonic_mean']:.1f} (an oracle: gamma chosen on the test videos);"
         f" unseen labels only {zero_shot['unseen_labels_only']:.1f}; chance {zero_shot['chance']:.1f}",
-        _diagnostics(zero_shot["diagnostics"]),
+        f"unseen frames told from seen ones: AUROC {shares['auroc']}; compositional gap {shares['compositional_gap']}"
+        f" (seen classes {shares['compositional_gap_seen']})\nwrongly named unseen frames: {shares['called_seen']} %"
+        f" called a seen class, {shares['collapsed']} % one that is frequent and shares a factor",
         _classes(zero_shot["unseen"]),
     ]
     if len(zero_shot["by_level"]) > 1:
@@ -146,17 +144,6 @@ def _classes(rows: Mapping[str, Mapping[str, Any]]) -> str:
         cells.append([name, str(row["frames"]), accuracy, alone, called, level])
     head = ["unseen class", "frames", "accuracy", "unseen labels only", "mostly mistaken for", "level"]
     return table(head, cells, right=(1, 2, 3))
-
-
-def _diagnostics(figures: Mapping[str, float | None]) -> str:
-    """Where unseen classes are lost, in two lines."""
-    parts = {key: _percent(value) for key, value in figures.items()}
-    return (
-        f"unseen frames told from seen ones: AUROC {parts['auroc']}; compositional gap {parts['compositional_gap']}"
-        f" (seen classes {parts['compositional_gap_seen']})\n"
-        f"wrongly named unseen frames: {parts['called_seen']} % called a seen class, {parts['collapsed']} % one that is"
-        " frequent and shares a factor"
-    )
 
 
 def _percent(value: float | None) -> str:
@@ -237,7 +224,6 @@ def write(
 
 
 def _plot(runs: Sequence[Path], split: str, out: Path, device: str) -> None:
-    """Write the plots of each run, of several into a folder of its own, and print their paths."""
     from fact_clip.report.plots import save_plots
     from fact_clip.report.summary import evaluations, read
     from fact_clip.training.embeddings import embedding_spaces

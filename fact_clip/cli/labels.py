@@ -115,7 +115,6 @@ _UNITS = {"csv": ("seconds", "frames"), "table": ("seconds", "milliseconds")}
 
 
 def _check_options(kind: str, options: set[str], unit: str | None) -> None:
-    """Raise an InputError for an option that files of this kind do not have, or that lacks the one that it needs."""
     for name in sorted(options - OPTIONS_OF[kind]):
         kinds = ", ".join(other for other, readable in OPTIONS_OF.items() if name in readable)
         raise refuse(f"--{name}", f"--from {kind} does not read it, but {kinds}", "leave it out")
@@ -155,7 +154,6 @@ def _convert_annotations(
 def _convert_features(
     files: list[Path], kind: str, out: Path, axes: str | None, dtype: FeatureType | None, as_json: bool
 ) -> None:
-    """Convert feature files; print the shape of each."""
     from fact_clip.datasets.convert import convert_features
 
     shapes = convert_features(files, kind, out, axes or "TD", dtype)

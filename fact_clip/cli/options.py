@@ -137,10 +137,7 @@ class ModelOptions:
         smoothing: float = 1.0,
         trust_encoder: bool = False,
     ) -> tuple[Segmenter, list[str] | None]:
-        """Load the model; return it with the names that it is to look for, `more` beside those of the run.
-
-        An InputError where these or the settings do not fit it.
-        """
+        """Load the model; return it with the names that it is to look for, `more` beside those of the run."""
         from fact_clip.core.decode_settings import DecodeSettings
         from fact_clip.inference.segmenter import check_settings, load, load_training_free
         from fact_clip.inference.training_free import SimilarityScorer
@@ -204,10 +201,7 @@ def given_actions(actions: str | None, file: Path | None) -> list[str] | None:
 
 
 def names(text: str | None, name: str) -> list[str] | None:
-    """The names in "a, b, c"; a name with a comma must be in double quotes. None stays None.
-
-    An InputError of the option `name` for quotes that do not close, an invisible character, and a name twice.
-    """
+    """The names in "a, b, c", one with a comma in double quotes; None stays None. Errors name the option."""
     if text is None:
         return None
     try:
@@ -232,10 +226,7 @@ def check_names(listed: Sequence[str], where: str | Path) -> None:
 
 
 def data_config(data: str, overrides: list[str] | None) -> DataConfig:
-    """Return the data settings of a recipe, of an entry of datasets/benchmarks.py, or of a folder.
-
-    A folder with a ``recipe.yaml`` is read as that says, unless ``data.name`` says what it is.
-    """
+    """Return the data settings of a recipe, a benchmark of datasets/benchmarks.py, or a folder, by its recipe.yaml."""
     from fact_clip.config import Config, recipes
     from fact_clip.datasets.benchmarks import BENCHMARKS
 

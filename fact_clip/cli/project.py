@@ -48,7 +48,6 @@ def import_(
     Example:
       fact-clip project import my_project videos/*.mp4 labels/*.eaf
     """
-    from fact_clip.app.edits import read_tracks
     from fact_clip.app.uploads import FEATURES, ending_of
     from fact_clip.core.io import check_file
     from fact_clip.video.decode import SUFFIXES
@@ -71,11 +70,9 @@ def import_(
                 raise InputError(path, f"no video {name!r} in the project", "name the file after its video")
             video = page.project.video(keys[name])
             assert video is not None
-            tracks = read_tracks(path, endings[path], video.times)
-            for track, segments in tracks.items():
-                page.project.replace(video.id, page.project.add_track(video.id, track), segments, None, path.name)
-            page.project.add_actions(segment.label for segments in tracks.values() for segment in segments)
-            print(f"{path}: {', '.join(f'{len(some)} segments on track {track}' for track, some in tracks.items())}")
+            counts = page.load_labels(video, path, endings[path], path.name)
+            page.project.add_actions(label.label for some in page.project.labels(video.id).values() for label in some)
+            print(f"{path}: {', '.join(f'{count} segments on track {track}' for track, count in counts.items())}")
     note(f"{project}: {len(keys)} videos")
 
 
@@ -204,26 +201,18 @@ def _read(path: Path, fps: float | None) -> Video:
 
 
 def _agreement(first: Video, second: Video) -> dict[str, Any]:
-    """Figures of two labellings of a video."""
-    import numpy as np
-
-    from fact_clip.core import Vocabulary
-    from fact_clip.metrics import cohen_kappa, f1, frame_accuracy
+    from fact_clip.app.edits import compared
     from fact_clip.report.budget import boundary_distance, duration_icc
 
-    names = ["background", *dict.fromkeys(name for parts, _ in (first, second) for _, _, name in parts)]
-    vocabulary, count = Vocabulary.from_names(names), max(round(max(first[1], second[1]) / STEP), 1)
-    frames = []
+    count, labellings = max(round(max(first[1], second[1]) / STEP), 1), list[list[str]]()
     for parts, _ in (first, second):
-        labels = np.zeros(count, dtype=np.int64)
+        labels = ["background"] * count
         for start, stop, name in sorted(parts):
-            labels[round(start / STEP) : round(stop / STEP)] = vocabulary.index(name)
-        frames.append(labels)
-    ours, theirs = [frames[0]], [frames[1]]
-    return {
-        "kappa": cohen_kappa(ours, theirs),
-        "accuracy": frame_accuracy(ours, theirs),
-        **{f"f1@{overlap}": f1(ours, theirs, overlap, [0]) for overlap in (10, 25, 50)},
-        "edges_s": boundary_distance(first[0], second[0]),
-        "icc": duration_icc(first[0], second[0]),
-    }
+            frames = slice(min(round(start / STEP), count), min(round(stop / STEP), count))
+            labels[frames] = [name] * (frames.stop - frames.start)
+        labellings.append(labels)
+    figures = compared(labellings[0], labellings[1], ["background"])["figures"]
+    edges, icc = boundary_distance(first[0], second[0]), duration_icc(first[0], second[0])
+    overlaps = {key: value for key, value in figures.items() if key.startswith("f1@")}
+    rates = {"kappa": figures["kappa"], "accuracy": figures["frame_accuracy"]}
+    return {**rates, **overlaps, "edges_s": edges, "icc": icc}

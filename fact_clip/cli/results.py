@@ -40,15 +40,7 @@ class Results:
 
     A record, `.results/NAME.json`, has two lines: the request (model, actions, input) with the endings of the files,
     and the segmentation. It is written before the files NAME.csv and so on, and every file appears whole. So a batch
-    that was cut off goes on where it stopped, and a result of other actions is never taken for this one or written
-    over.
-
-    Args:
-        folder: where the files go.
-        suffixes: their endings.
-        request: what a result depends on, apart from the input; plain JSON.
-        overwrite: take the plain names, whatever is there.
-        with_background: see `Segmentation.save`.
+    that was cut off goes on where it stopped, and a result of other actions is never taken for this one.
     """
 
     folder: Path

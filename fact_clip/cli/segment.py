@@ -175,7 +175,6 @@ LISTED = 12
 
 
 def _report(outcomes: Sequence[Outcome], files: Sequence[Path], folder: Path) -> None:
-    """Say on stderr what was written and what failed; exit code 1 if something did."""
     lines = []
     if files:
         listed = ", ".join(map(str, files)) if len(files) <= LISTED else f"{len(files)} files in {folder}"

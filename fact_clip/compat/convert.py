@@ -54,20 +54,9 @@ def load_reference(
 ) -> tuple[FACT, Criterion]:
     """The model with the weights of a reference checkpoint, in evaluation mode, and its criterion.
 
-    An InputError if the checkpoint does not fit the configuration.
-
-    Args:
-        state_dict: the reference parameters by name; all must be there, and no others.
-        config: flat reference keys or the nested mapping of a reference YAML.
-        n_classes: C.
-        input_dim: D, feature columns.
-        background: indices of the background classes.
-        text_embeddings: (C, E), for FACT-CLIP; else those of the checkpoint.
-        verb_of_class: index for each class, for the verb-noun model.
-        noun_of_class: likewise.
-        n_verbs: None: one more than the largest index.
-        n_nouns: likewise.
-        mean_transcript_length: of the training videos, for ``Loss.nullw: -1``.
+    `config` has flat reference keys, or is the nested mapping of a reference YAML; an InputError if the parameters do
+    not fit it. Verbs and nouns of classes make the verb-noun model; `text_embeddings` (C, E) of FACT-CLIP may be in the
+    checkpoint. `mean_transcript_length`, of the training videos, is for ``Loss.nullw: -1``.
     """
     if any(index >= n_classes for index in class_set("background", background)):
         raise InputError("background", f"{list(background)!r} are not indices of {n_classes} classes")
@@ -97,16 +86,11 @@ def convert(
     background: Sequence[str] = (),
     layout: Layout | None = None,
 ) -> Path:
-    """Write a run folder that predicts as the published model does; nothing is written if anything does not fit.
+    """Write a new run folder that predicts as the published model does; nothing is written if anything does not fit.
 
-    Args:
-        checkpoint: weights saved by the published code (read with ``weights_only=True`` alone) or safetensors.
-        config: the reference YAML.
-        out: the run folder; a new one.
-        mapping: ``mapping.txt`` of the classes. Verb-noun models read ``verb_mapping.txt`` and
-            ``noun_mapping.txt`` beside it, and their class names are "verb,noun".
-        background: names of background classes.
-        layout: orientation of feature files; None: as published for the YAML's data set.
+    The checkpoint holds plain weights, `config` is its YAML. Verb-noun models read ``verb_mapping.txt`` and
+    ``noun_mapping.txt`` beside ``mapping.txt``; their class names are "verb,noun". `layout` is that of feature files;
+    None: as published for the data set of the YAML.
     """
     checkpoint, config, out, mapping = map(Path, (checkpoint, config, out, mapping))
     _check_new(out)
@@ -161,7 +145,6 @@ def _check_new(out: Path) -> None:
 
 
 def _write(run: Run, weights: Mapping[str, Tensor], checkpoint: Path, mapping: Path) -> None:
-    """Write a run folder with these weights, if they fit."""
     count = len(run.vocabulary)
     for name in ("action_embed.weight", "text_embeddings"):  # one row a class
         if name in weights and len(weights[name]) != count:

@@ -55,12 +55,10 @@ def factor_confusions(
 
 
 def cuts(truth: Sequence[Labels], prediction: Sequence[Labels]) -> dict[str, int]:
-    """Return how videos are cut, whatever the labels are; frames without a label are in no segment.
+    """Count "true" and "predicted" segments, whatever their labels are, and how they lie in each other.
 
-    Returns:
-        "true", "predicted": number of segments; "over": true segments that at least two predicted ones lie in, by at
-        least half their length each; "under": predicted segments that at least two true ones lie in, in the same way;
-        "once": true segments that exactly one predicted one lies in.
+    "over": true segments that at least two predicted ones lie in, by half their length each; "under": the reverse;
+    "once": true segments that exactly one lies in.
     """
     counts = dict.fromkeys(("true", "predicted", "over", "under", "once"), 0)
     for pair in zip(truth, prediction, strict=True):
@@ -81,12 +79,10 @@ def _inside(inner: NDArray[np.int64], outer: NDArray[np.int64]) -> NDArray[np.in
 
 
 def boundaries(videos: Sequence[Video]) -> dict[str, Any]:
-    """How well changes of label are found: precision, recall, F1 by tolerance, and how far off the nearest ones are.
+    """How well changes of label are found: precision, recall and F1 by tolerance, and how far off the nearest ones are.
 
-    Returns:
-        "unit": "s" where all videos have one rate, else "frames"; "tolerances": rows of tolerance, precision, recall,
-        F1 in percent; "offsets": of each true boundary that of the nearest predicted one, later is positive, sorted;
-        "median": of their sizes, and "bias": their mean, None without boundaries.
+    In the "unit" s where all videos have one rate, else frames. "offsets" are sorted, later is positive; "median" is of
+    their sizes, "bias" their mean; None without boundaries.
     """
     truth, prediction = ([video.labels[row] for video in videos] for row in ("truth", "prediction"))
     rate = common_rate(videos)

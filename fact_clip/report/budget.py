@@ -23,14 +23,8 @@ COLUMNS = ("video", "action", "seconds", "share", "count", "mean", "deviation", 
 def time_budget(videos: Mapping[str, Sequence[Stretch]], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return a row for each video and action, and for each action in all videos together (video "all").
 
-    Args:
-        videos: stretches of each video.
-        seconds: duration of each video.
-
-    Returns:
-        ``{"video", "action", "seconds", "share", "count", "mean", "deviation", "first"}``: total time, percent of the
-        duration, number of segments, mean and standard deviation of their durations (None for one segment), and when
-        the first one begins (None for "all"). In seconds; actions by their total time.
+    Total time, percent of the duration, number of segments, mean and standard deviation of their durations (None for
+    one segment), and when the first one begins (None for "all"). In seconds; actions by their total time.
     """
     rows = list[dict[str, Any]]()
     together: dict[str, list[Stretch]] = {"all": [part for parts in videos.values() for part in parts]}

@@ -29,17 +29,9 @@ Frames = tuple[str, NDArray[np.floating], NDArray[np.floating], NDArray[np.float
 def draw_frames(
     videos: Iterable[Frames], vocabulary: Vocabulary, out: Path, *, title: str, n_scores: int = 4
 ) -> list[Path]:
-    """Draw ``input.png``, ``features.png`` and, of the first videos, ``scores_NAME.png`` into ``out``.
+    """Draw ``input.png``, ``features.png`` and, of `n_scores` videos, ``scores_NAME.png`` into ``out``; their paths.
 
-    Args:
-        videos: what a model makes of each, see `fact_clip.training.evaluation.frame_states`.
-        vocabulary: the classes.
-        out: folder of the pictures.
-        title: begins the line above each picture.
-        n_scores: how many videos get a picture of their class scores; the other two show all videos.
-
-    Returns:
-        The files.
+    The videos are those of `fact_clip.training.embeddings.frame_states`.
     """
     listed, figures = list(videos), dict[Path, Figure]()
     for name, _, _, scores, labels in listed[:n_scores]:
@@ -139,13 +131,9 @@ def space(
 def class_scores(
     scores: NDArray[np.floating], truth: NDArray[np.int64], names: Sequence[str], *, title: str = ""
 ) -> Figure:
-    """A heat map of log-probabilities, time to the right, one row a class that is ever the best or the true one.
+    """A heat map of log-probabilities (T, C), time to the right, one row a class that is ever the best or the true one.
 
-    Args:
-        scores: (T, C) log-probabilities; below -10 all look alike.
-        truth: (T,) class indices, a white line; -1: none.
-        names: of the C classes.
-        title: a line above.
+    Scores below -10 look alike; the truth (T,) is a white line, -1: none.
     """
     shown = np.union1d(scores.argmax(axis=1), truth[truth >= 0])
     column_of = np.full(len(names) + 1, np.nan)  # the last one is for -1

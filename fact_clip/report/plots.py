@@ -23,17 +23,10 @@ _UNLABELLED = "no label"
 
 
 def save_plots(evaluated: Evaluated, spaces: Mapping[str, Space], vocabulary: Vocabulary, out: Path) -> Iterator[Path]:
-    """Write the plots of an evaluated run into a folder, one after the other.
+    """Write the plots of an evaluated run into a folder, and yield the path of each, .png and .svg.
 
-    Args:
-        one: the run, from `summary.read`.
-        spaces: name -> vectors, such as features, frames and tokens, with the texts of classes where there are some.
-        vocabulary: the classes of the spaces.
-        out: the folder.
-
-    Yields:
-        The path of each file: timeline_VIDEO, curve, confusion and confusion_SLOT, embeddings_NAME and
-        embeddings_NAME_umap where umap-learn is installed, each as .png and .svg.
+    timeline_VIDEO, curve, confusion and confusion_SLOT, embeddings_NAME of each space, with the texts of its classes
+    where there are some, and embeddings_NAME_umap where umap-learn is installed.
     """
     for name, figure in _figures(evaluated, spaces, vocabulary):
         for suffix in (".png", ".svg"):

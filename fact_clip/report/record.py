@@ -120,7 +120,6 @@ class Record:
 def _video(
     name: str, arrays: Mapping[str, NDArray[Any]], frames: slice, times: NDArray[np.float64] | None, n_classes: int
 ) -> Video:
-    """A video from the arrays of all; a ValueError where they do not fit."""
     labels = {row: arrays[row][frames].astype(np.int64) for row in ROWS}
     if (labels["tokens"] < 0).all():
         del labels["tokens"]

@@ -65,18 +65,11 @@ def timeline(
     title: str = "",
     names: Sequence[str] | None = None,
 ) -> Figure:
-    """One bar a row, from top to bottom in the order given; the convention is truth above prediction.
+    """One bar a row, from top to bottom; in seconds where every row knows its times or rate, else in frames.
 
-    The axis is in seconds where every row knows its times or rate, else in frames. The legend lists the classes that
-    occur, by first appearance, in as many columns as fit below; its numbers are written on the segments that are wide
-    enough. Background is grey and comes last.
-
-    Args:
-        rows: name -> segmentation; lengths may differ.
-        background: labels drawn in grey.
-        title: a line above.
-        names: all classes, which gives each the colour and the number that it has in every picture and in the report.
-            None: those that occur here, by first appearance.
+    The legend lists the classes that occur, by first appearance; its numbers are written on the segments that are wide
+    enough. Background is grey and comes last. `names` are all classes, which gives each the colour and the number that
+    it has in every picture and in the report; None: those that occur here.
     """
     if not rows:
         raise InputError("timeline", "no rows")
@@ -190,12 +183,7 @@ def save_curve(curves: Mapping[str, Points], path: str | Path, *, used: Mapping[
 
 
 def curve(curves: Mapping[str, Points], *, used: Mapping[str, float] | None = None) -> Figure:
-    """S over U as gamma grows, a line a curve; both axes in percent.
-
-    Args:
-        curves: name -> points.
-        used: {"S", "U"} of the gamma in use, drawn as a dot.
-    """
+    """S over U as gamma grows, a line a curve, in percent; `used` {"S", "U"}, of the gamma in use, is a dot."""
     if not curves:
         raise InputError("curve", "no seen-unseen curve")
     lines = {}
