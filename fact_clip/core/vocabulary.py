@@ -90,14 +90,10 @@ class Vocabulary:
         slots: Sequence[str] | None = None,
     ) -> Vocabulary:
         """Read a mapping file, see `parse_mapping`; its first fault is raised. Other arguments as in `from_names`."""
-        file, left_out = path_of(path, "mapping"), names_of(background, "background")
-        listed, faults = parse_mapping(file)
+        listed, faults = parse_mapping(path_of(path, "mapping"))
         if faults:
             raise faults[0]
-        for name in left_out:
-            if name not in listed:
-                raise InputError(file, f"no class {name!r}, named as background", suggest(name, listed))
-        return cls.from_names(listed, left_out, factors, slots)
+        return cls.from_names(listed, background, factors, slots)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -148,9 +144,8 @@ class Vocabulary:
         if slot not in self.slots:
             raise InputError("vocabulary", f"no slot {slot!r} among {self.slots}")
         column = [entry[self.slots.index(slot)] for entry in self.factors]
-        factors = list(dict.fromkeys(factor for factor in column if factor is not None))
-        indices = [-1 if factor is None else factors.index(factor) for factor in column]
-        return tuple(factors), np.array(indices, dtype=np.int64)
+        factors = tuple(dict.fromkeys(factor for factor in column if factor is not None))
+        return factors, np.array([-1 if factor is None else factors.index(factor) for factor in column], np.int64)
 
     def extended(
         self, names: Iterable[str], background: Iterable[str] = (), factors: FactorSource | None = None
@@ -172,23 +167,17 @@ class Vocabulary:
         A name without any is compositional: with all of `unseen` held out, some other class has each of its factors.
         """
         held_out = names_of(unseen, "unseen")
-        pairs = {
-            name: [(slot, factor) for slot, factor in zip(self.slots, entry, strict=True) if factor is not None]
-            for name, entry in zip(self.names, self.factors, strict=True)
-        }
-        seen = {pair for name, class_pairs in pairs.items() if name not in held_out for pair in class_pairs}
-        return {
-            name: tuple(pair for pair in pairs[self.names[self.index(name)]] if pair not in seen) for name in held_out
-        }
+        pairs = [
+            [(slot, factor) for slot, factor in zip(self.slots, entry, strict=True) if factor is not None]
+            for entry in self.factors
+        ]
+        seen = {pair for name, entry in zip(self.names, pairs, strict=True) if name not in held_out for pair in entry}
+        return {name: tuple(pair for pair in pairs[self.index(name)] if pair not in seen) for name in held_out}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: names, background, slots, factors."""
-        return {
-            "names": list(self.names),
-            "background": list(self.background),
-            "slots": list(self.slots),
-            "factors": [list(entry) for entry in self.factors],
-        }
+        lists = {key: list(getattr(self, key)) for key in ("names", "background", "slots")}
+        return {**lists, "factors": [list(entry) for entry in self.factors]}
 
 
 def _check_names(where: str, names: tuple[str, ...]) -> None:

@@ -82,13 +82,9 @@ def embed(
         means = [_mean(chosen.name, entry, np.stack([row_of[text] for text in entry])) for entry in entries]
         return np.stack(means) if means else np.zeros((0, rows.shape[1]), dtype=np.float32)
 
-    return TextMatrix(
-        chosen.name,
-        vocabulary.names,
-        matrix(prompts.classes),
-        {slot: vocabulary.factor_indices(slot)[0] for slot in vocabulary.slots},
-        {slot: matrix(entries) for slot, entries in prompts.slots.items()},
-    )
+    factors = {slot: vocabulary.factor_indices(slot)[0] for slot in vocabulary.slots}
+    slots = {slot: matrix(entries) for slot, entries in prompts.slots.items()}
+    return TextMatrix(chosen.name, vocabulary.names, matrix(prompts.classes), factors, slots)
 
 
 def embed_as(

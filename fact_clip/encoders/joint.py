@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fact_clip.core import InputError
 from fact_clip.core.paths import expanded
-from fact_clip.encoders.pretrained import (
-    PictureModel,
-    Runtime,
-    TextModel,
-    content_name,
-    local_folder,
-    looks_local,
-    no_progress_bars,
-)
+from fact_clip.encoders.pretrained import PictureModel, Runtime, TextModel, content_name, local_folder, looks_local
 
 if TYPE_CHECKING:
     import torch
@@ -121,11 +113,11 @@ class Transformers(ImageTextModel):
 
     def _load(self) -> Any:
         from transformers import AutoModel
+        from transformers.utils import logging
 
-        with no_progress_bars():
-            model, report = AutoModel.from_pretrained(
-                self._source, output_loading_info=True, trust_remote_code=False, use_safetensors=True
-            )
+        logging.disable_progress_bar()
+        how = {"output_loading_info": True, "trust_remote_code": False, "use_safetensors": True}
+        model, report = AutoModel.from_pretrained(self._source, **how)
         self._missing: list[str] = sorted(report["missing_keys"])
         return model
 

@@ -225,30 +225,16 @@ class TextModel(Pretrained):
 @contextmanager
 def _no_code() -> Iterator[None]:
     """Give no answer to questions, and let torch.load read no pickled code."""
-    names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
-    before, stdin = {name: os.environ.pop(name, None) for name in names}, sys.stdin
-    os.environ[names[0]] = "1"
+    before, stdin = dict(os.environ), sys.stdin
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     try:
         with Path(os.devnull).open() as sys.stdin:
             yield
     finally:
         sys.stdin = stdin
-        del os.environ[names[0]]
-        os.environ.update({name: value for name, value in before.items() if value is not None})
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Turn the progress bars of transformers off for a while."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        del os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
+        os.environ.update(before)
 
 
 def no_network(url: str) -> str:

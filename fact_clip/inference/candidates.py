@@ -155,11 +155,8 @@ class CandidateReader:
         assert candidates.text is not None
         slot = vocabulary.slots.index(self.run.config.data.objects.slot)
         unmatched = self.model.objects.unmatched(candidates.text).tolist()
-        words = [
-            str(factors[slot])
-            for name, factors, lost in zip(vocabulary.names, vocabulary.factors, unmatched, strict=True)
-            if lost and name not in self.vocabulary
-        ]
+        pairs = zip(vocabulary.names, vocabulary.factors, unmatched, strict=True)
+        words = [str(factors[slot]) for name, factors, lost in pairs if lost and name not in self.vocabulary]
         if words:
             text = listed(dict.fromkeys(words))
             logger.warning("no object column matches %s; these actions are named without evidence of objects", text)

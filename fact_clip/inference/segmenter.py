@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
-from fact_clip.core.arguments import checked, number_of, path_of
+from fact_clip.core.arguments import checked, number_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption, FileLocation, Location
@@ -155,8 +155,6 @@ class Segmenter:
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
         sources, pace, settings = list(inputs), Pace(), _with_reject(settings, reject)
-        for source in sources:
-            path_of(source, "inputs")
         for done, source in enumerate(sources):
             if progress is not None:
                 progress(done, len(sources), Path(source).name)
@@ -252,10 +250,7 @@ def check_settings(scorer: Scorer | SimilarityScorer | type[SimilarityScorer], s
         if value is None or name in scorer.adjustable:
             continue
         if not isinstance(scorer, Scorer):
-            fix = "leave it out" + (
-                "; a background threshold leaves frames without an action" if name == "reject" else ""
-            )
-            raise InputError(name, "only a trained run has it", fix)
+            raise InputError(name, "only a trained run has it", "leave it out, or use a background threshold")
         if name == "reject":
             fix = "train with data.validation above 0, without model.transcript"
             raise InputError(name, f"{scorer.run.path} has no confidence.json, which validation videos give", fix)
@@ -316,14 +311,11 @@ def load(
     extraction = replace(extraction, fps=run.fps or extraction.fps)
     rows = None
     if window is not None:
-        number_of(window, "--window", "seconds, more than 0", 1e-9, 1e7)
-        rate = extraction.fps if fps is not None or run.fps is not None or frames is not None else None
-        if rate is None:
+        if fps is None and run.fps is None and frames is None:
             raise InputError(CommandOption("--window"), f"seconds, but {run.path} has no frame rate", "set --fps")
-        rows = round(window * rate)
-        if window * rate < 2:
-            problem = f"{window:g} seconds are less than two rows, at {rate:g} a second"
-            raise InputError(CommandOption("--window"), problem)
+        least = 2 / extraction.fps
+        number_of(window, "--window", f"seconds, two rows at {extraction.fps:g} a second at least", least, 1e7)
+        rows = round(window * extraction.fps)
     scorer = Scorer(loaded, torch_device, window=rows, trust_encoder=trust_encoder, precision=precision)
     return Segmenter(scorer, frames, extraction, precision)
 

@@ -49,10 +49,8 @@ def check_features(features: Any, where: Location | str | Path, width: int, orig
     """Return features as an array; an InputError unless these are finite rows (T, `width`), as `origin` has them."""
     try:
         rows = array_of(features, "features", f"an array of numbers, (T, {width})")
-        if rows.ndim != 2 or not len(rows):
-            raise InputError("features", f"an array of shape {rows.shape}", f"give (T, {width}), at least one frame")
-        if rows.shape[1] != width:
-            raise InputError("features", f"{rows.shape[1]} columns (of {len(rows)} frames), but {origin} {width}")
+        if rows.ndim != 2 or not len(rows) or rows.shape[1] != width:
+            raise InputError("features", f"an array of shape {rows.shape}, but {origin} (T, {width})")
         check_finite("features", rows)
     except InputError as error:
         raise error.at(where) from None

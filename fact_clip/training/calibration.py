@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fact_clip import decoding
 from fact_clip.config import DecodeConfig
 from fact_clip.core import InputError
 from fact_clip.core.errors import ConfigKey
@@ -20,21 +21,7 @@ from fact_clip.core.io import write_value
 from fact_clip.core.pace import paced
 from fact_clip.core.paths import inside
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import (
-    ASKS_MODEL,
-    PRIORS,
-    Calibration,
-    ClassFrequencies,
-    Confidence,
-    Scores,
-    choose_gamma_by_cost,
-    choose_gamma_by_harmonic_mean,
-    class_scores,
-    decode_gammas,
-    decode_scores,
-    factor_frames,
-    log_mean_posterior,
-)
+from fact_clip.decoding import ASKS_MODEL, PRIORS, Calibration, Confidence, Scores, class_scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.metrics import SeenUnseenCurve
 from fact_clip.metrics.frame import FrameCounts
@@ -51,8 +38,8 @@ _BETWEEN = 8  # steps between two of `GAMMAS`, when gamma is chosen
 # Name in `decode.gamma_rule` -> how gamma is read off the curve of the validation videos.
 GAMMA_RULES: dict[str, Callable[[SeenUnseenCurve, float], float]] = {
     "none": lambda curve, cost: 0.0,
-    "cost": choose_gamma_by_cost,
-    "harmonic": lambda curve, cost: choose_gamma_by_harmonic_mean(curve),
+    "cost": decoding.choose_gamma_by_cost,
+    "harmonic": lambda curve, cost: decoding.choose_gamma_by_harmonic_mean(curve),
 }
 
 _SMOOTHING = 0.005  # of a mean posterior: among 67 classes none has less than a frame in thirteen thousand
@@ -85,7 +72,8 @@ class Scored:
     def decoded(self, offset: NDArray[np.float64]) -> Labels:
         """Class indices in `vocabulary` of each video, with `offset` added to the log scores of the candidates."""
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
-        return [self.column_of[decode_scores(scores, choice, self.scorer.settings)[0]] for scores in self.scores]
+        settings = self.scorer.settings
+        return [self.column_of[decoding.decode_scores(scores, choice, settings)[0]] for scores in self.scores]
 
     def calibrated(self, calibration: Calibration) -> Labels:
         """The same with the offset of a calibration."""
@@ -98,7 +86,7 @@ class Scored:
         choice = replace(self.choice, offset=np.where(self.choice.ruled_out, -np.inf, offset))
         seen = np.array([name in calibration.seen for name in names])
         for scores in paced(self.scores, "decoding with each gamma", logger):
-            yield self.column_of[decode_gammas(scores, choice, seen, gammas, self.scorer.settings)]
+            yield self.column_of[decoding.decode_gammas(scores, choice, seen, gammas, self.scorer.settings)]
 
     def among(self, classes: Sequence[int]) -> Labels | None:
         """The same where only these classes are candidates; None where none of them is one."""
@@ -144,9 +132,8 @@ def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> SeenUns
     for part in parts:
         unseen, background, others = part.groups
         left_out |= {*background}
-        for truth, predictions in zip(
-            part.scored.truth, part.scored.with_gammas(part.calibration, gammas), strict=True
-        ):
+        decoded = part.scored.with_gammas(part.calibration, gammas)
+        for truth, predictions in zip(part.scored.truth, decoded, strict=True):
             judged = (truth >= 0) & ~np.isin(truth, [*others])
             counted = np.where(np.isin(truth, [*unseen]), truth + n, truth)
             total += np.bincount(counted[judged], minlength=2 * n)
@@ -154,11 +141,6 @@ def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> SeenUns
                 class_hits += np.bincount(counted[judged & hits], minlength=2 * n)
     counts = {gamma: FrameCounts.of_arrays(total, class_hits) for gamma, class_hits in zip(gammas, right, strict=True)}
     return curve_of_counts(counts, range(n, 2 * n), tuple(left_out))
-
-
-def calibrate_run(run: Run, dataset: Dataset, device: torch.device | str) -> Calibration:
-    """The calibration of a run, chosen by its models and its validation videos."""
-    return calibrate(*judges(run, dataset, device))
 
 
 def judges(
@@ -222,9 +204,8 @@ def check_rules(config: DecodeConfig, datasets: Sequence[Dataset]) -> None:
     if config.prior in ASKS_MODEL and not datasets[0].validation:
         raise InputError(ConfigKey("decode.prior"), f"{config.prior} needs validation videos", "set data.validation")
     if config.gamma_rule == "harmonic" and datasets[0].validation and not any(map(_show_unseen, datasets)):
-        raise InputError(
-            ConfigKey("decode.gamma_rule"), "harmonic needs frames of validation-unseen classes", "use cost"
-        )
+        key = ConfigKey("decode.gamma_rule")
+        raise InputError(key, "harmonic needs frames of validation-unseen classes", "use cost")
 
 
 def _show_unseen(dataset: Dataset) -> bool:
@@ -236,7 +217,7 @@ def uncalibrated(datasets: Sequence[Dataset], prior_weight: float = 0.0) -> Cali
     """The seen classes and the frames of each factor of these data; only the prior of the factors is taken off."""
     vocabulary, seen = datasets[0].vocabulary, {label for dataset in datasets for label in dataset.seen}
     names = tuple(vocabulary.names[label] for label in sorted(seen))
-    return Calibration(names, factor_frames(vocabulary, _frames(datasets)), prior_weight)
+    return Calibration(names, decoding.factor_frames(vocabulary, _frames(datasets)), prior_weight)
 
 
 def _frames(datasets: Sequence[Dataset]) -> NDArray[np.int64]:
@@ -249,8 +230,8 @@ def _with_prior(start: Calibration, datasets: Sequence[Dataset], rule: str, scor
     vocabulary = datasets[0].vocabulary
     expected, posterior = start.log_prior(vocabulary), None
     if rule in ASKS_MODEL:
-        posterior = log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
-    log_prior = PRIORS[rule](ClassFrequencies(expected, _frames(datasets), posterior))
+        posterior = decoding.log_mean_posterior([table for part in scored for table in part.log_scores()], _SMOOTHING)
+    log_prior = PRIORS[rule](decoding.ClassFrequencies(expected, _frames(datasets), posterior))
     named = dict(zip(vocabulary.names, log_prior.tolist(), strict=True))
     return replace(start, prior=named, shift=float((log_prior - expected).mean()))
 
@@ -259,7 +240,7 @@ def learn_calibration(run: Run, dataset: Dataset, device: torch.device) -> None:
     """Write what the validation videos say: the calibration, with classes held out, and what scores are worth."""
     calibration = None
     if dataset.holdout is not None and run.config.model.is_open:
-        calibration = calibrate_run(run, dataset, device)
+        calibration = calibrate(*judges(run, dataset, device))
         write_value(inside(run.path, "calibration.json"), calibration)
     confidence = learn_confidence(run, dataset, device, calibration)
     if confidence is not None:

@@ -48,9 +48,12 @@ def embedding_spaces(run_dir: str | Path, split: str, device: str = "auto") -> t
         stands_for = np.where(stands_for < len(scorer.vocabulary), stands_for, -1)
         frames = read["frames"][0] if read else block.frame_features[0]
         tokens = read["tokens"][0] if read else block.token_features[0]
-        pairs_of.setdefault("features", []).append((rows.cpu().numpy(), truth))
-        pairs_of.setdefault("frames", []).append((frames.cpu().numpy(), truth))
-        pairs_of.setdefault("tokens", []).append((tokens.cpu().numpy(), stands_for))
+        for kind, vectors, labels in (
+            ("features", rows, truth),
+            ("frames", frames, truth),
+            ("tokens", tokens, stands_for),
+        ):
+            pairs_of.setdefault(kind, []).append((vectors.cpu().numpy(), labels))
     for hook in hooks:
         hook.remove()
     texts = {kind: keys.cpu().numpy() for kind, (_, keys) in read.items()}

@@ -26,7 +26,7 @@ from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliabi
 from fact_clip.inference.scorer import Scorer
 from fact_clip.run import LoadedRun, Run, check_vocabulary
 from fact_clip.training import zero_shot
-from fact_clip.training.calibration import calibrate_run, learn_confidence
+from fact_clip.training.calibration import calibrate, judges, learn_confidence
 from fact_clip.training.plan import warn_of_unused
 from fact_clip.video.extract import Progress
 
@@ -166,7 +166,7 @@ def open_run(
     _check_data(trained, run, dataset, calibration)
     if (run.config.decode, run.config.train.members) != (trained.config.decode, trained.config.train.members):
         if calibration is not None and dataset.holdout is not None:
-            calibration = calibrate_run(run, dataset, torch_device)
+            calibration = calibrate(*judges(run, dataset, torch_device))
         if confidence is not None:
             confidence = learn_confidence(run, dataset, torch_device, calibration)
     warn_of_unused([run.config], overrides)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,9 +43,7 @@ def begin(plan: Plan, out: Path, processes: Processes, resume: bool = False) -> 
     killed = (out / "run.json").is_file() and not any(path.name in began for path in out.rglob("*.safetensors"))
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not killed:  # one killed in its first epoch
         raise InputError(out, "the folder is not empty", "name another --out, or give --resume")
-    run = _new_run(plan, out)
-    size, multiplied = plan.config.train.batch_size, products() if plan.device.type == "cpu" else None
-    run = replace(run, videos_a_step=size * processes.world, videos=plan.dataset.digest, products=multiplied)
+    run = _new_run(plan, out, processes.world)
     texts = {**plan.texts, **_joint_space(run, plan.dataset)}
     run.new_model(**texts)  # sizes that do not go together are reported here
     make_criterion(run, plan.dataset).null_weight(plan.config.model.tokens, plan.config.model.transcript)
@@ -60,11 +58,10 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     """
     config, dataset = plan.config, plan.dataset
     run, may_grow = Run.read(out), {"train": {"epochs", "members", "workers", "device", "batch_size"}}
-    difference = _first_difference(run.config.model_dump(exclude=may_grow), config.model_dump(exclude=may_grow))
+    before, now = (dict(_settings(settings.model_dump(exclude=may_grow))) for settings in (run.config, config))
     fix = "resume with the settings of the run, or use a new --out"
-    if difference is not None:
-        key, before, now = difference
-        raise InputError(ConfigKey(key), f"{now!r}, but the run has {before!r}", fix)
+    if key := next((key for key in before if before[key] != now.get(key)), None):
+        raise InputError(ConfigKey(key), f"{now.get(key)!r}, but the run has {before[key]!r}", fix)
     check_vocabulary(run, dataset.vocabulary, dataset.root)
     if run.videos not in (None, dataset.digest):
         raise InputError(dataset.root, f"the run {out} began with other training or validation videos", fix)
@@ -75,18 +72,16 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     return replace(run, config=config, videos_a_step=began)
 
 
-def _first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first setting in which two configurations differ, and its two values."""
-    for key, value in before.items():
-        if isinstance(value, Mapping) and isinstance(now[key], Mapping):
-            if (inner := _first_difference(value, now[key])) is not None:
-                return f"{key}.{inner[0]}", *inner[1:]
-        elif value != now[key]:
-            return key, value, now[key]
-    return None
+def _settings(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a configuration, ("train.lr", 0.001), ..."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
-def _new_run(plan: Plan, out: Path) -> Run:
+def _new_run(plan: Plan, out: Path, world: int) -> Run:
     config, dataset, objects, start = plan.config, plan.dataset, plan.objects, plan.start
     kinds = None if objects is None else objects.check(dataset.input_dim).kinds()
     transform = FeatureTransform(config.data.context, None, None, dataset.input_dim)
@@ -113,12 +108,12 @@ def _new_run(plan: Plan, out: Path) -> Run:
     if start is not None and start.objects is not None:
         of_start = start.classes.evidence_slot, start.classes.evidence_width
         spec, classes = start.objects, replace(classes, evidence_slot=of_start[0], evidence_width=of_start[1])
-    length = float(dataset.mean_transcript_length(dataset.train))
+    size, multiplied = config.train.batch_size * world, products() if plan.device.type == "cpu" else None
     return Run(
         classes=classes,
         layout=dataset.layout,
         fps=dataset.fps,
-        mean_transcript_length=length,
+        mean_transcript_length=float(dataset.mean_transcript_length(dataset.train)),
         transitions=dataset.transitions(dataset.train),
         objects=spec,
         encoder=dataset.encoder,
@@ -126,6 +121,9 @@ def _new_run(plan: Plan, out: Path) -> Run:
         config=config,
         vocabulary=dataset.vocabulary,
         transform=transform,
+        videos_a_step=size,
+        videos=dataset.digest,
+        products=multiplied,
     )
 
 

@@ -32,10 +32,8 @@ def read_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for text in texts:
         key, _, listed = text.partition("=")
-        if not key:
-            raise InputError(CommandOption("--sweep"), f"{text!r}", "write KEY=VALUE,VALUE, as train.seed=0,1,2")
         values = [parse_yaml(part, f"--sweep {key}") for part in listed.split(",")]
-        if not values or None in values or len(set(map(str, values))) != len(values) or key in axes:
+        if not key or None in values or len(set(map(str, values))) != len(values) or key in axes:
             fix = "write each key and value once, as train.seed=0,1,2"
             raise InputError(CommandOption("--sweep"), f"{text!r}", fix)
         axes[key] = values
@@ -70,7 +68,7 @@ def sweep(
     """
     out = Path(out)
     for key, values in axes.items():
-        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        if isinstance(values, str) or not values:
             raise InputError("axes", f"{key}: {values!r} is not a list of values")
     if not axes and str(config.data.split) != "all":
         raise InputError("axes", "no setting to sweep over", "call train for a single run")

@@ -45,7 +45,13 @@ def report(
     occurring = np.unique(np.concatenate(scored.truth))
     if dataset.unseen and not np.isin(dataset.unseen, occurring).any():
         logger.warning("no frame of these videos has an unseen class, so U and H are 0")
-    predictions = {way: scored.calibrated(calibration) for way, calibration in _ways(used).items()}
+    ways = {
+        IN_USE: used,
+        "gamma 0": replace(used, gamma=0.0),
+        "no prior correction": replace(used, prior_weight=0.0),
+        "no prior correction, gamma 0": replace(used, gamma=0.0, prior_weight=0.0),
+    }
+    predictions = {way: scored.calibrated(calibration) for way, calibration in ways.items()}
     curve = curve_of([Part(scored, used, groups)])
     seen_less = [np.where(np.isin(labels, unseen), labels, -1) for labels in scored.truth]
     alone = scored.among(dataset.unseen)
@@ -67,15 +73,6 @@ def report(
         "by_level": _by_level(scored.truth, predictions[IN_USE], dataset, groups, rules),
         "unseen": _unseen_classes(scored, predictions[IN_USE], alone, dataset),
         "by_factor": by_factor(scored.vocabulary, scored.truth, predictions[IN_USE]),
-    }
-
-
-def _ways(used: Calibration) -> dict[str, Calibration]:
-    return {
-        IN_USE: used,
-        "gamma 0": replace(used, gamma=0.0),
-        "no prior correction": replace(used, prior_weight=0.0),
-        "no prior correction, gamma 0": replace(used, gamma=0.0, prior_weight=0.0),
     }
 
 
@@ -168,9 +165,8 @@ def _unseen_classes(
 def _called(vocabulary: Vocabulary, guess: NDArray[np.int64], label: int) -> dict[str, Any] | None:
     """The commonest wrong name among the frames of a class, and its share in percent; None without a wrong one."""
     counts = np.bincount(guess[guess != label])
-    if not counts.size:
-        return None
-    return {"name": vocabulary.names[int(counts.argmax())], "share": 100 * int(counts.max()) / len(guess)}
+    share = 100 * int(counts.max(initial=0)) / max(len(guess), 1)
+    return {"name": vocabulary.names[int(counts.argmax())], "share": share} if counts.size else None
 
 
 def _share(hits: NDArray[np.bool_]) -> float | None:

@@ -192,12 +192,13 @@ def is_current(video: str | Path, encoder: FrameEncoder, out: str | Path, settin
     target = Path(out) / f"{file_name(video.stem)}.npy"
     try:
         facts = describe(target)
-        if facts["damage"] is not None and not settings.keep_going:
-            return False
-        if (encoder.name, precision_of(encoder), settings.fps) != (facts["encoder"], facts["precision"], facts["fps"]):
-            return False
-        shape = (facts["n_frames"], facts["dim"])
-        return np.load(target, mmap_mode="r").shape == shape and _same_file(video, facts["source"])
+        made_by = (facts["encoder"], facts["precision"], facts["fps"])
+        return (
+            (settings.keep_going or facts["damage"] is None)
+            and made_by == (encoder.name, precision_of(encoder), settings.fps)
+            and np.load(target, mmap_mode="r").shape == (facts["n_frames"], facts["dim"])
+            and _same_file(video, facts["source"])
+        )
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return False
 
@@ -211,10 +212,9 @@ def _source(video: Path) -> dict[str, Any]:
 
 def _same_file(video: Path, recorded: dict[str, Any]) -> bool:
     status = video.stat()
-    if status.st_size != recorded["bytes"]:
-        return False
     # an untouched file is the same: reading hundreds of gigabytes only to skip them would take long
-    return status.st_mtime_ns == recorded["modified_ns"] or _source(video)["sha256"] == recorded["sha256"]
+    is_untouched = status.st_mtime_ns == recorded["modified_ns"]
+    return status.st_size == recorded["bytes"] and (is_untouched or _source(video)["sha256"] == recorded["sha256"])
 
 
 def _encoded(
