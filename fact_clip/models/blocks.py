@@ -191,13 +191,3 @@ def convolution_reach(config: ModelConfig) -> int:
     if config.head == "similarity":
         total += max(config.similarity.windows, default=0) // 2 + 2**config.similarity.layers - 1
     return total
-
-
-def reach(config: ModelConfig) -> int | None:
-    """Rows on each side of a row that its scores depend on; None where it is the whole video.
-
-    Only a model of the input block alone has a bound, that of :func:`convolution_reach`. Tokens of update blocks, a GRU
-    over segments and similarities less their mean see the whole video; there windows are an approximation.
-    """
-    local = len(config.blocks) == 1 and not config.transcript and config.head != "similarity"
-    return convolution_reach(config) if local else None

@@ -118,9 +118,6 @@ def frames(
     path: str | Path,
     *,
     fps: float | None = None,
-    stride: int = 1,
-    start: float = 0.0,
-    stop: float | None = None,
     size: tuple[int, int] | None = None,
     keep_going: bool = False,
 ) -> Iterator[Frame]:
@@ -129,9 +126,7 @@ def frames(
     Args:
         path: video file.
         fps: pictures per second, also above the rate of the file. Picture n is the one shown at n / fps seconds, even
-            if the rate of the file varies; a range is its part of that same grid.
-        stride: without `fps`, every how many frames.
-        start, stop: range [start, stop) in seconds; `start` is reached by a seek.
+            if the rate of the file varies. None: every frame.
         size: (width, height) to scale to; None: as it is.
         keep_going: end a damaged file with a warning that says how much was decoded, instead of the error.
 
@@ -141,17 +136,11 @@ def frames(
     """
     if fps is not None and not 0 < fps <= _MAX_FPS:
         raise InputError("fps", f"{fps:g} pictures a second", f"give more than 0, and at most {_MAX_FPS}")
-    if stride < 1 or (stride > 1 and fps is not None):
-        raise InputError("stride", f"{stride}", "give 1 or more, and not beside fps")
-    if size is not None and min(size) < 1:
-        raise InputError("size", f"{size}", "give (width, height) in pixels")
-    if not (0 <= start < math.inf and (stop is None or start < stop)):
-        raise InputError("start and stop", f"{start:g} to {stop}", "give seconds from 0, the start before the stop")
-    with _opened(Path(path), start) as source:
+    with _opened(Path(path)) as source:
         convert = _Converter(size)
-        chosen = _strided(source, stride, start, stop) if fps is None else _on_grid(source, fps, start, stop)
-        for shown_at, frame in chosen:
-            yield Frame(shown_at, convert(frame))
+        for shown_at, frame in source if fps is None else _on_grid(source, fps):
+            if shown_at >= -_ROUNDING / 2 or fps is not None:
+                yield Frame(shown_at, convert(frame))
         damage = source.damage()
     if damage is not None and not keep_going:
         raise damage
@@ -159,30 +148,14 @@ def frames(
         warnings.warn(f"{damage.where}: {damage.problem}", stacklevel=2)
 
 
-def _strided(source: _Source, stride: int, start: float, stop: float | None) -> Iterator[tuple[float, VideoFrame]]:
-    number = 0
-    for shown_at, frame in source:
-        if shown_at < start - _ROUNDING / 2:
-            continue
-        if stop is not None and shown_at >= stop - _ROUNDING / 2:
-            return
-        if number % stride == 0:
-            yield shown_at, frame
-        number += 1
-
-
-def _on_grid(source: _Source, fps: float, start: float, stop: float | None) -> Iterator[tuple[float, VideoFrame]]:
-    row = math.ceil((start - _ROUNDING) * fps) if start > 0 else 0
-    last = math.inf if stop is None else stop
-    held: tuple[float, VideoFrame] | None = None
+def _on_grid(source: _Source, fps: float) -> Iterator[tuple[float, VideoFrame]]:
+    row, held = 0, None
     # a frame is shown until the next one, the last one until the end of the video
     for following in chain(source, [None]):
         until = source.end if following is None else following[0]
-        while held is not None and row / fps < min(until, last) - _ROUNDING:
+        while held is not None and row / fps < until - _ROUNDING:
             yield held
             row += 1
-        if row / fps >= last - _ROUNDING:
-            return
         held = following
 
 
@@ -215,7 +188,7 @@ def file_url(path: Path) -> str:
 
 
 @contextmanager
-def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
+def _opened(path: Path) -> Iterator[_Source]:
     """Open the video stream of a file; an InputError where there is none."""
     if importlib.util.find_spec("av") is None:
         raise InputError(path, "the package av is not installed", "pip install 'fact-clip[video]'")
@@ -235,7 +208,7 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
             raise InputError(path, "no video stream")
         streams[0].thread_type = "AUTO"
         try:
-            yield _Source(path, container, streams[0], start)
+            yield _Source(path, container, streams[0])
         finally:
             # The decoder's threads are joined while Python's lock is held. One that waits for this lock to report
             # something would be waited for for ever; flushing waits for all of them without the lock.
@@ -243,10 +216,10 @@ def _opened(path: Path, start: float = 0.0) -> Iterator[_Source]:
 
 
 class _Source:
-    """Gives (time, frame) from the last key frame before `start` on, and counts what does not decode."""
+    """Gives (time, frame) of a video, and counts what does not decode."""
 
-    def __init__(self, path: Path, container: InputContainer, stream: VideoStream, start: float) -> None:
-        self.path, self.container, self.stream, self._start = path, container, stream, start
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        self.path, self.container, self.stream = path, container, stream
         self.rate = float(stream.average_rate) if stream.average_rate else None
         self.origin = (container.start_time or 0) / 1_000_000
         self.unit = float(stream.time_base or 0)
@@ -257,21 +230,8 @@ class _Source:
         self._jump: float | None = None  # seconds at which the times first go back, as where files were joined
 
     def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
-        if self._start > 0:
-            self._seek(self._start)
-        decoded = self._decoded()
-        first = next(decoded, None)
-        if self._start > 0 and (first is None or self._time(first) > self._start):
-            # the index of this file cannot be trusted, or the file is shorter: from the beginning then
-            self._seek(0.0)
-            self._faults = 0
-            decoded = self._decoded()
-            first = next(decoded, None)
-        if first is None:
-            duration = "" if self.declared is None else f" of {self.declared:.1f} s declared"
-            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{duration}")
         last = -math.inf
-        for frame in chain([first], decoded):
+        for frame in self._decoded():
             at = self._time(frame, last)
             if at <= last:
                 if at < last - _MAX_BACK and self._jump is None:
@@ -283,18 +243,12 @@ class _Source:
                 raise DamagedVideoError(self.path, f"a picture that lasts {shown:.0f} s", self.end, self.declared)
             self.end, last = at + length, at
             self._sum = (self._sum or max(at, 0.0)) + length
-            self._faults += bool(frame.is_corrupt and at >= self._start)
+            self._faults += bool(frame.is_corrupt and at >= 0)
             yield at, frame
+        if last == -math.inf:
+            duration = "" if self.declared is None else f" of {self.declared:.1f} s declared"
+            raise InputError(self.path, f"no frame that can be decoded, 0.0 s decoded{duration}")
         self._whole = True
-
-    def _seek(self, seconds: float) -> None:
-        """Go to the last key frame at or before `seconds`."""
-        import av
-
-        try:
-            self.container.seek(round((seconds + self.origin) / self.unit), stream=self.stream)
-        except av.error.FFmpegError:
-            self.container.seek(0)
 
     def _decoded(self) -> Iterator[VideoFrame]:
         import av

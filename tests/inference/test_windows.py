@@ -18,7 +18,7 @@ from fact_clip.inference import scorer as scorer_module
 from fact_clip.inference.scorer import Window, cut_windows, overlap_of
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.models import FACT
-from fact_clip.models.blocks import convolution_reach, reach
+from fact_clip.models.blocks import convolution_reach
 from fact_clip.training import evaluate, train
 from fact_clip.training.evaluation import validate
 
@@ -61,7 +61,7 @@ def model_config(blocks: str, **block: object) -> ModelConfig:
 def test_the_reach_is_where_gradients_end(frame, layers, far):
     """m, 3 layers: 1 + 2 + 4; m2: 4 + 2 + 4; m2, 4 layers: 8 + 4 + 4 + 8."""
     config = model_config("i", frame=frame, frame_layers=layers)
-    assert reach(config) == convolution_reach(config) == far
+    assert convolution_reach(config) == far
     torch.manual_seed(0)
     from fact_clip.models.heads import Classes
 
@@ -74,15 +74,12 @@ def test_the_reach_is_where_gradients_end(frame, layers, far):
 
 def test_update_blocks_see_the_whole_video():
     config = model_config("iu", frame="m", frame_layers=2)
-    assert reach(config) is None
     assert convolution_reach(config) == 3 + 31  # u has five layers of m where nothing is said
     assert (overlap_of(config, 1000), overlap_of(config, 20)) == (68, 10)
-    assert reach(model_config("I", frame="m", frame_layers=2)) == 3
 
 
 def test_similarities_are_compared_with_the_whole_video():
     config = model_config("i", frame="m", frame_layers=2).model_copy(update={"head": "similarity"})
-    assert reach(config) is None
     assert convolution_reach(config) == 3 + 15 + 12  # four dilated layers, windows of 25 rows
 
 

@@ -31,7 +31,6 @@ def shown(times: list[float], grid: list[float]) -> list[int]:
 def test_constant_rate(video, name):
     path = video(name)
     assert numbers(path) == list(range(150))
-    assert numbers(path, stride=7) == list(range(0, 150, 7))
     assert numbers(path, fps=5) == list(range(0, 150, 6))
     info = probe(path)
     assert (info.width, info.height, info.fps) == (64, 48, 30)
@@ -45,7 +44,7 @@ def test_reordered_frames_in_avi_come_all_and_in_order(video):
 
 
 def test_a_rate_above_the_file_repeats_pictures(video):
-    assert numbers(video("a.mp4"), fps=60, stop=0.5) == [n // 2 for n in range(30)]
+    assert numbers(video("a.mp4"), fps=60)[:30] == [n // 2 for n in range(30)]
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
@@ -58,19 +57,6 @@ def test_variable_rate_goes_by_presentation_time(video, name):
     assert len(rows) in (np.ceil(5 * seconds[-1]), np.ceil(5 * seconds[-1]) + 1)
     by_index = [min(round(row * 120 / len(rows)), 119) for row in range(len(rows))]
     assert rows != by_index  # what index/fps would give
-
-
-@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "a.mp4", "a.avi"])
-@pytest.mark.parametrize(("start", "stop"), [(0.0, 1.0), (1.03, 2.0), (2.4, None), (3.0, 3.21)])
-def test_a_range_is_its_part_of_the_whole(video, name, start, stop):
-    path = video(name, 120, times=TIMES) if name.startswith("v") else video(name)
-    last = float("inf") if stop is None else stop
-    whole = list(frames(path))
-    wanted = [number_of(frame.image) for frame in whole if start - 5e-4 <= frame.time < last - 5e-4]
-    assert numbers(path, start=start, stop=stop) == wanted
-    rows = numbers(path, fps=10)
-    grid = [number for row, number in enumerate(rows) if start - 1e-3 <= row / 10 < last - 1e-3]
-    assert numbers(path, fps=10, start=start, stop=stop) == grid
 
 
 def test_times_count_from_the_start_of_the_file(video):
@@ -86,7 +72,7 @@ def test_rotation_is_applied(video, tmp_path, matrix, turns):
     a, b, c, d = (value << 16 for value in matrix)
     raw[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     (tmp_path / "r.mp4").write_bytes(raw)
-    upright, turned = (next(frames(path, start=1.0)).image for path in (video("a.mp4"), tmp_path / "r.mp4"))
+    upright, turned = (next(frames(path)).image for path in (video("a.mp4"), tmp_path / "r.mp4"))
     np.testing.assert_array_equal(turned, np.rot90(upright, turns))
     info = probe(tmp_path / "r.mp4")
     assert (info.height, info.width) == turned.shape[:2]
@@ -138,18 +124,17 @@ def test_overwritten_bytes_are_noticed(video, tmp_path, name):
         numbers(path)
     with pytest.warns(UserWarning, match="not decode"):
         assert numbers(path, keep_going=True)[:50] == list(range(50))
-    assert numbers(path, stop=1.0) == list(range(30))  # the fault lies further on
 
 
 def test_a_thread_that_reports_late_finds_a_level(video, capfd):
     """With the level None again PyAV, which compares it with that of the message, would print a traceback."""
     for before, after in ((None, av.logging.PANIC), (av.logging.PANIC, av.logging.PANIC), (av.logging.FATAL,) * 2):
         av.logging.set_level(before)
-        numbers(video("a.mkv"), stop=0.5)
+        numbers(video("a.mkv"))
         assert av.logging.get_level() == after
-    numbers(video("a.mkv"), stop=0.5)
+    numbers(video("a.mkv"))
     av.logging.set_level(None)
-    numbers(video("a.mkv"), stop=0.5)
+    numbers(video("a.mkv"))
     av.logging.log(av.logging.ERROR, "h264", "late")
     assert capfd.readouterr() == ("", "")
 
