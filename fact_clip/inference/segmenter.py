@@ -83,7 +83,6 @@ class Segmenter:
         transcript: Sequence[str] | None = None,
         *,
         settings: DecodeSettings | None = None,
-        reject: float | None = None,
         progress: Progress | None = None,
     ) -> Segmentation:
         """Cut one video into actions.
@@ -95,14 +94,13 @@ class Segmenter:
                 names of their vocabulary. The background is always a candidate.
             transcript: the actions in order, for a model that aligns transcripts (``model.transcript``).
             settings: of decoding; None: those of the run.
-            reject: the one of these by this name, a share from 0 to 1 (docs/method.md, 'Confidence').
             progress: called with (rows done, rows in all, name) while a video is encoded.
 
         Returns:
             A segmentation of all T frames; the confidence of a segment is the mean score of its class, calibrated where
             the run has validation videos. Input that does not fit the model is an InputError.
         """
-        settings = _with_reject(settings, reject)
+        settings = settings or DecodeSettings()
         candidates = self.choose(actions, settings)
 
         def cut(features: Any, where: Where, clock: Clock) -> Segmentation:
@@ -141,7 +139,6 @@ class Segmenter:
         actions: Sequence[str] | None = None,
         *,
         settings: DecodeSettings | None = None,
-        reject: float | None = None,
         progress: Progress | None = None,
         within: Progress | None = None,
         failed: Callable[[Input, InputError], None] | None = None,
@@ -154,7 +151,7 @@ class Segmenter:
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
-        sources, pace, settings = list(inputs), Pace(), _with_reject(settings, reject)
+        sources, pace = list(inputs), Pace()
         for done, source in enumerate(sources):
             if progress is not None:
                 progress(done, len(sources), Path(source).name)
@@ -255,10 +252,6 @@ def check_settings(scorer: Scorer | SimilarityScorer | type[SimilarityScorer], s
             fix = "train with data.validation above 0, without model.transcript"
             raise InputError(name, f"{scorer.run.path} has no confidence.json, which validation videos give", fix)
         raise InputError(name, f"the head of {scorer.run.path} reads no text: all classes were trained", "leave it out")
-
-
-def _with_reject(settings: DecodeSettings | None, reject: float | None) -> DecodeSettings:
-    return DecodeSettings(reject=reject).over(settings or DecodeSettings())
 
 
 def _without_unsure(result: Segmentation, sure: NDArray[np.float64], least: float) -> Segmentation:

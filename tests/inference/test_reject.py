@@ -12,7 +12,7 @@ import pytest
 
 import fact_clip
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.decoding import class_scores, over_segments
+from fact_clip.decoding import DecodeSettings, class_scores, over_segments
 from fact_clip.inference.candidates import NONE_OF_THESE
 from fact_clip.inference.segmenter import Segmenter
 from fact_clip.training import evaluate, train
@@ -49,13 +49,13 @@ def test_segments_below_the_threshold_have_no_action(share, segmenter, video):
     labels, confidence = sure(segmenter, video)
     expected = np.array(segmenter.vocabulary.decode(labels), dtype=object)
     expected[confidence < segmenter.scorer.confidence.least(share)] = NONE_OF_THESE
-    found = segmenter.segment(video, reject=share)
+    found = segmenter.segment(video, settings=DecodeSettings(reject=share))
     assert found.to_frames() == expected.tolist()
     assert found.background == ("no action", NONE_OF_THESE)
     for before, after in pairwise(found):  # neighbours are joined
         assert before.label != after.label
     assert all((each.confidence is None) == (each.label == NONE_OF_THESE) for each in found)
-    assert [next(segmenter.segment_all([video], reject=share))[1]] == [found]
+    assert [next(segmenter.segment_all([video], settings=DecodeSettings(reject=share)))[1]] == [found]
 
 
 def test_without_reject_every_segment_has_an_action(segmenter, video):
@@ -88,7 +88,7 @@ def test_few_candidates_have_all_classes_as_rivals(named, video):
     absent = next(name for name in segmenter.vocabulary if name not in names)
     plain = segmenter.segment(video, [absent])
     assert set(plain.transcript) <= {absent, "no action"}
-    found = segmenter.segment(video, [absent], reject=0.0)
+    found = segmenter.segment(video, [absent], settings=DecodeSettings(reject=0.0))
     choice = segmenter.choose([*segmenter.vocabulary])
     scores = class_scores(segmenter.scorer.score(np.load(video).astype(np.float32), choice), choice).numpy()
     index = np.minimum(np.arange(plain.n_frames) // segmenter.run.config.data.stride, len(scores) - 1)
@@ -101,7 +101,7 @@ def test_few_candidates_have_all_classes_as_rivals(named, video):
 
 
 def test_other_names_are_new_candidates_among_all(named, video):
-    found = fact_clip.load(named).segment(video, ["polish nut", "grasp nut"], reject=0.3)
+    found = fact_clip.load(named).segment(video, ["polish nut", "grasp nut"], settings=DecodeSettings(reject=0.3))
     assert set(found.transcript) <= {"polish nut", "grasp nut", "no action", NONE_OF_THESE}
 
 
@@ -110,15 +110,15 @@ def test_what_cannot_reject(tiny_run, tiny, tmp_path, video):
     (run / "confidence.json").unlink()
     old = fact_clip.load(run)
     with refused("reject"):
-        old.segment(video, reject=0.1)
+        old.segment(video, settings=DecodeSettings(reject=0.1))
     with refused("reject"):
-        fact_clip.load(tiny_run).segment(video, reject=2)
+        fact_clip.load(tiny_run).segment(video, settings=DecodeSettings(reject=2))
     train(tiny(data={"validation": 0.0}, train={"epochs": 1}), tmp_path / "without")
     assert not (tmp_path / "without" / "confidence.json").exists()
 
 
 def test_files_leave_out_what_has_no_action(segmenter, video, tmp_path):
-    found = segmenter.segment(video, reject=0.7)
+    found = segmenter.segment(video, settings=DecodeSettings(reject=0.7))
     assert NONE_OF_THESE in found.transcript
     for name in ("a.srt", "a.csv", "a.eaf"):
         assert NONE_OF_THESE not in found.save(tmp_path / name).read_text()
