@@ -18,7 +18,7 @@ Each file is written under another name and then renamed, so a killed run leaves
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -170,7 +170,7 @@ class Run(RunFacts):
         """Load the (first) model with its chosen weights, in evaluation mode; strict."""
         path = self.path / "model.safetensors"
         weights, facts = read_weights(path)
-        check_classes(self, facts, path)
+        check_classes(self, facts.get("classes"), path)
         if self.config.model.reads_text and "text_embeddings" not in weights:
             raise InputError(path, f"no vectors of class names, which head {self.config.model.head!r} needs", _COPY)
         try:
@@ -232,26 +232,12 @@ def classes_of(vocabulary: Vocabulary, head: str) -> Classes:
     return Classes(len(vocabulary), tuple(verb.tolist()), tuple(noun.tolist()), n_verbs, n_nouns)
 
 
-def check_classes(run: Run, facts: Mapping[str, Any], weights: Path) -> None:
-    """Refuse weights that were trained on other classes than the run names; older ones do not say."""
-    names = facts.get("classes")
-    if not isinstance(names, list) or tuple(names) == run.vocabulary.names:
-        return
-    problem = f"trained on {len(names)} other classes than vocabulary.json names{_first_difference(names, run)}"
-    raise InputError(weights, problem, _COPY)
-
-
-def check_vocabulary(run: Run, vocabulary: Vocabulary, path: Path) -> None:
-    """Refuse data whose classes are not the run's, in the same order."""
-    if run.vocabulary.names != vocabulary.names:
-        problem = f"{len(vocabulary)} classes, not the {len(run.vocabulary)} of {run.path}"
-        problem += _first_difference(vocabulary.names, run)
-        raise InputError(path, problem, "use the data that it was trained on")
-
-
-def _first_difference(names: Sequence[str], run: Run) -> str:
-    pairs = zip(names, run.vocabulary.names, strict=False)
-    return next((f" (first difference: {name!r}, not {ours!r})" for name, ours in pairs if name != ours), "")
+def check_classes(run: Run, names: object, path: Path, fix: str = _COPY) -> None:
+    """Refuse data or weights with other classes than the run's, in the same order; older weights do not name them."""
+    if isinstance(names, list | tuple) and tuple(names) != run.vocabulary.names:
+        pairs = zip(names, run.vocabulary.names, strict=False)
+        first = next((f" (first difference: {name!r}, not {ours!r})" for name, ours in pairs if name != ours), "")
+        raise InputError(path, f"{len(names)} classes, not the {len(run.vocabulary)} of {run.path}{first}", fix)
 
 
 def remove_unfinished(path: Path) -> None:

@@ -21,7 +21,7 @@ from fact_clip.config import Config
 from fact_clip.core.io import write_value
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.models import Classes
-from fact_clip.run import FORMAT, Run, check_vocabulary, classes_of
+from fact_clip.run import FORMAT, Run, check_classes, classes_of
 from fact_clip.weights import read_weights, save_weights
 
 from .refusals import refused
@@ -151,12 +151,12 @@ def test_statistics_of_another_run(run):
 def test_another_vocabulary(run, tmp_path):
     description = Run.read(run)
     ours = description.vocabulary
-    check_vocabulary(description, ours, "data")
+    check_classes(description, ours.names, "data")
     swapped = ours.subset([ours.names[1], ours.names[0], *ours.names[2:]])
     shorter = ours.subset(ours.names[:-1])
     for other in (swapped, shorter):
         with refused("data"):
-            check_vocabulary(description, other, "data")
+            check_classes(description, other.names, "data")
     edit_json(run / "vocabulary.json", **shorter.to_dict())
     with refused("vocabulary.json"):
         load(run)

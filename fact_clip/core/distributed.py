@@ -178,8 +178,7 @@ class Processes:
         )
 
 
-PARENT = "FACT_CLIP_PARENT"
-"""Environment variable of a command line that is to end with the process of this number."""
+PARENT = "FACT_CLIP_PARENT"  # Environment variable of a command line that is to end with the process of this number
 
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 

@@ -10,14 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-MAX_PART = 400
-"""Characters of each part of a message; the middle of a longer one is left out."""
-
-MAX_NAME = 1000
-"""Characters of the name of a class."""
-
-MAX_LISTED = 12
-"""Names that a message lists; the rest are counted."""
+MAX_PART = 400  # Characters of each part of a message; the middle of a longer one is left out
+MAX_NAME = 1000  # Characters of the name of a class
+MAX_LISTED = 12  # Names that a message lists; the rest are counted
 
 # Control characters, other line ends, halves of surrogate pairs, and characters of no width: those that turn the
 # direction of writing, byte-order marks, soft hyphens. Persian and emoji use the joiners U+200C and U+200D.

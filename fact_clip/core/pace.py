@@ -9,8 +9,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-SECONDS = 10.0
-"""Lines of one piece of work are at least this far apart, unless a tenth of it was done in between."""
+SECONDS = 10.0  # Lines of one piece of work are at least this far apart, unless a tenth of it was done in between
 
 
 class Pace:

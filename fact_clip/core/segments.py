@@ -68,11 +68,8 @@ def stretch(labels: ArrayLike, stride: int, n_frames: int) -> NDArray[np.int64]:
     return array[np.arange(n_frames) // stride]
 
 
-LEAST_FPS, MOST_FPS = 1e-6, 100_000.0
-"""Frames a second: one in twelve days, and twice what sound has."""
-
-MAX_FRAMES = 20_000_000
-"""Of a video: a week at 30 frames a second; what ends later is a mistake."""
+LEAST_FPS, MOST_FPS = 1e-6, 100_000.0  # Frames a second: one in twelve days, and twice what sound has
+MAX_FRAMES = 20_000_000  # Of a video: a week at 30 frames a second; what ends later is a mistake
 
 MOST_FRAMES = MAX_FRAMES
 

@@ -91,8 +91,7 @@ PRIORS: dict[str, Callable[[ClassFrequencies], Floats]] = {
     "frames+posterior": lambda classes: (classes.of_frames() + classes.of_posterior()) / 2,
 }
 
-ASKS_MODEL = ("posterior", "frames+posterior")
-"""Those that need the model's mean posterior on the validation videos."""
+ASKS_MODEL = ("posterior", "frames+posterior")  # Those that need the model's mean posterior on the validation videos
 
 
 _Nats = Annotated[float, Field(ge=-1e9, le=1e9)]

@@ -24,11 +24,8 @@ from fact_clip.core.io import read_value
 
 Floats = NDArray[np.float64]
 
-BINS = 10
-"""Bins of equal width from 0 to 1."""
-
-FOLDS = 10
-"""Parts of the validation videos, each of which is asked whether a fit to the others helps it."""
+BINS = 10  # Bins of equal width from 0 to 1
+FOLDS = 10  # Parts of the validation videos, each of which is asked whether a fit to the others helps it
 
 _STEPS = 100  # quantiles are kept for each hundredth
 _EDGE = 1e-6  # scores are kept this far from 0 and 1, where their logit is infinite

@@ -18,8 +18,7 @@ from fact_clip.core import Vocabulary
 from fact_clip.core.arguments import number_of
 from fact_clip.models.output import Output
 
-FLOOR = 1e-3
-"""Added to the share of a word before its log, so that a word that is nowhere near rules nothing out."""
+FLOOR = 1e-3  # Added to the share of a word before its log, so that a word that is nowhere near rules nothing out
 
 _EPSILON = 1e-6  # keeps the total probability of all actions near a frame above 0
 

@@ -20,8 +20,7 @@ from fact_clip.core.arguments import number_of, table_of, whole_of
 
 Matrix = NDArray[np.float32]
 
-TEMPERATURE = 0.01
-"""Divides cosines before the softmax over actions; CLIP was trained at it."""
+TEMPERATURE = 0.01  # Divides cosines before the softmax over actions; CLIP was trained at it
 
 _ROWS = 4096  # compared at once, so that a long file is never in memory whole
 _RARE = 1e-30  # share of frames below which a class counts as gone, so that its logarithm stays finite

@@ -23,8 +23,7 @@ from fact_clip.encoders import TextEncoder, text_encoder
 from fact_clip.encoders.sentence import check_vectors
 from fact_clip.text.prompts import Templates, make_prompts
 
-FORMAT = "fact-clip text 1"
-"""What a cache file says of itself; a change of what is stored takes the next number."""
+FORMAT = "fact-clip text 1"  # What a cache file says of itself; a change of what is stored takes the next number
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,8 @@ from fact_clip.core.vocabulary import WHOLE_NAME
 from fact_clip.encoders import text_encoder
 from fact_clip.text.prompts import tidy
 
-FAR = 0.58
-"""A word is far if no trained word has at least this cosine."""
-
-JUDGE = "minilm"
-"""The text encoder that compares words."""
+FAR = 0.58  # A word is far if no trained word has at least this cosine
+JUDGE = "minilm"  # The text encoder that compares words
 
 PHRASE = WHOLE_NAME[0]
 

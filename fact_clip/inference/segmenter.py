@@ -29,8 +29,7 @@ from fact_clip.run import Run
 from fact_clip.video.decode import SUFFIXES
 from fact_clip.video.extract import Progress, Settings, extracted
 
-BACKGROUND = "background"
-"""What frames under a threshold are called where the vocabulary has no background."""
+BACKGROUND = "background"  # What frames under a threshold are called where the vocabulary has no background
 
 Input = TypeVar("Input", str, Path)
 Where = Location | str | Path

@@ -217,8 +217,7 @@ class Criterion:
 
 # --- the terms of a block, (B,) each ------------------------------------------------------------------
 
-_LOWEST = torch.finfo(torch.float32).min
-"""In place of -inf, whose differences and gradients are not numbers."""
+_LOWEST = torch.finfo(torch.float32).min  # In place of -inf, whose differences and gradients are not numbers
 
 
 @dataclass(frozen=True)

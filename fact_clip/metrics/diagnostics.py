@@ -19,8 +19,7 @@ from fact_clip.core.arguments import array_of, number_of, table_of
 from fact_clip.metrics.frame import Classes, Labellings, class_set, paired, percent
 from fact_clip.metrics.zero_shot import Tables, best_of_groups
 
-FREQUENT = 0.25
-"""Share of the seen classes, those with most training frames, that count as frequent."""
+FREQUENT = 0.25  # Share of the seen classes, those with most training frames, that count as frequent
 
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float | None:
@@ -42,10 +41,10 @@ def seen_unseen_auroc(
 
     Arguments as in `seen_unseen_curve`; frames of background and of `also_unseen` classes are left out.
     """
-    true, margin, (held_out, left_out, others) = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
-    is_unseen = np.isin(true, sorted(held_out))
-    is_seen = ~np.isin(true, sorted(held_out | left_out | others))
-    return auroc(-margin[is_unseen], -margin[is_seen])
+    compared = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
+    is_unseen = np.isin(compared.true, sorted(compared.groups[0]))
+    is_seen = ~np.isin(compared.true, sorted(frozenset().union(*compared.groups)))
+    return auroc(-compared.margin[is_unseen], -compared.margin[is_seen])
 
 
 def frequent_classes(frames: ArrayLike, seen: Classes) -> frozenset[int]:

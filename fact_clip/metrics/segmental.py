@@ -17,13 +17,11 @@ from fact_clip.core import runs
 from fact_clip.core.arguments import number_of
 from fact_clip.metrics.frame import Classes, Labellings, Labels, Video, class_set, paired, percent
 
-OVERLAPS = (10, 25, 50)
-"""The k of F1@k that the field reports, in percent."""
+OVERLAPS = (10, 25, 50)  # The k of F1@k that the field reports, in percent
 
 _SMOOTHING = 1e-5
 
-Run = tuple[int, int, int]
-"""(start, stop, label), half-open frames."""
+Run = tuple[int, int, int]  # (start, stop, label), half-open frames
 
 
 def segments(labels: Labels, left_out: Collection[int] = (), last_ends_early: bool = False) -> list[Run]:

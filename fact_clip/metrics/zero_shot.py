@@ -151,7 +151,7 @@ def seen_unseen_curve(
         also_unseen: further classes without training frames (validation-unseen ones at the test): gamma is not
             subtracted from their scores, and they are left out of S and U.
     """
-    compared = _compared(ground_truth, scores, unseen, background, also_unseen)
+    compared = best_of_groups(ground_truth, scores, unseen, background, also_unseen)
     (held_out, left_out, others), true, margin = compared.groups, compared.true, compared.margin
     n_classes, seen_guess, unseen_guess = compared.n_classes, compared.seen_guess, compared.unseen_guess
     s_weight = _weights(true, seen_guess == true, set(range(n_classes)) - held_out - left_out - others)
@@ -170,7 +170,7 @@ def seen_unseen_curve(
 
 
 @dataclass(frozen=True)
-class _Compared:
+class Compared:
     """The best seen and the best unseen class of each of n frames."""
 
     groups: tuple[frozenset[int], frozenset[int], frozenset[int]]  # unseen, background, also unseen
@@ -181,9 +181,10 @@ class _Compared:
     margin: Floats  # (n,) best seen score minus best unseen score
 
 
-def _compared(
+def best_of_groups(
     ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes, also_unseen: Classes
-) -> _Compared:
+) -> Compared:
+    """Compare the best seen and the best unseen class of all frames; arguments as in `seen_unseen_curve`."""
     groups = _groups(unseen, background, also_unseen)
     held_out, left_out, others = groups
     true, table = _frames(ground_truth, scores)
@@ -194,18 +195,7 @@ def _compared(
     free = np.isin(np.arange(n_classes), sorted(held_out | others))
     seen_guess, seen_best = _best(table, ~free, "seen")
     unseen_guess, unseen_best = _best(table, free, "unseen")
-    return _Compared(groups, n_classes, true, seen_guess, unseen_guess, seen_best - unseen_best)
-
-
-def best_of_groups(
-    ground_truth: Labellings, scores: Tables, unseen: Classes, background: Classes = (), also_unseen: Classes = ()
-) -> tuple[NDArray[np.int64], Floats, tuple[frozenset[int], frozenset[int], frozenset[int]]]:
-    """True class (n,) and margin (n,), best seen minus best unseen score, of all frames; and the three groups.
-
-    Arguments and errors as in `seen_unseen_curve`.
-    """
-    compared = _compared(ground_truth, scores, unseen, background, also_unseen)
-    return compared.true, compared.margin, compared.groups
+    return Compared(groups, n_classes, true, seen_guess, unseen_guess, seen_best - unseen_best)
 
 
 def curve_of_predictions(

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from fact_clip.core.errors import InputError
 from fact_clip.models.kernels import Linear, linear
 
-KEY_WIDTH = 64
-"""Width in which the text head compares features and text."""
+KEY_WIDTH = 64  # Width in which the text head compares features and text
 
 
 _Size = Annotated[int, Field(ge=0, le=1_000_000)]

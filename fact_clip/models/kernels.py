@@ -65,8 +65,7 @@ def keep_freed_memory() -> None:
 
 # --- convolution ----------------------------------------------------------------------------------------
 
-Kernels = Sequence[tuple[Tensor, int]]
-"""Weights (out, in, taps) as in ``nn.Conv1d``, taps odd, each with its dilation."""
+Kernels = Sequence[tuple[Tensor, int]]  # Weights (out, in, taps) as in ``nn.Conv1d``, taps odd, each with its dilation
 
 
 @dataclass(frozen=True)
@@ -180,11 +179,8 @@ class Linear(CachesWeights, nn.Linear):
 # as fast, on Intel's they are even, so both are tried. oneDNN plans each new length for a millisecond, so lengths are
 # rounded up to one of 16 an octave.
 
-FEWEST_ROWS = 32
-"""Frames or tokens below which a product is too small for a choice to matter."""
-
-WIDE = 256
-"""Output channels from which on a product is chosen apart."""
+FEWEST_ROWS = 32  # Frames or tokens below which a product is too small for a choice to matter
+WIDE = 256  # Output channels from which on a product is chosen apart
 
 _choice: dict[str, str] = {}  # "onednn" or "blas" for each "OPERATION WIDTH" that has been measured
 

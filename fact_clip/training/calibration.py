@@ -98,18 +98,20 @@ class Scored:
         offset = np.where(self.choice.ruled_out, -np.inf, calibration.offset(self.choice.vocabulary))
         choice, tables = replace(self.choice, offset=offset), []
         for scores in self.scores:
-            shares = class_scores(scores, choice).cpu().numpy()[scores.row_of_frame]
-            table = np.full((len(shares), len(self.vocabulary)), -np.inf)
-            table[:, self.column_of] = np.log(np.maximum(shares, np.finfo(shares.dtype).tiny))
+            table = np.full((scores.n_frames, len(self.vocabulary)), -np.inf)
+            table[:, self.column_of] = _log_scores(scores, choice)[scores.row_of_frame]
             table[:, self.column_of[self.choice.ruled_out]] = -np.inf
             tables.append(table)
         return tables
 
     def log_scores(self) -> list[NDArray[np.float64]]:
         """(T', C) log scores of each video, nothing added to them."""
-        plain = replace(self.choice, offset=None)
-        tables = (class_scores(scores, plain).cpu().numpy() for scores in self.scores)
-        return [np.log(np.maximum(table, np.finfo(table.dtype).tiny)) for table in tables]
+        return [_log_scores(scores, replace(self.choice, offset=None)) for scores in self.scores]
+
+
+def _log_scores(scores: Scores, choice: decoding.CandidateSet) -> NDArray[np.float64]:
+    table = class_scores(scores, choice).cpu().numpy()
+    return np.log(np.maximum(table, np.finfo(table.dtype).tiny))
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from fact_clip.core.paths import inside, whole_file
 from fact_clip.run import member_folders
 from fact_clip.training.plan import Plan, with_values
 
-SEED_STEP = 1000
-"""Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member."""
+SEED_STEP = 1000  # Member k has the seed of the run + k * this, so that runs of neighbouring seeds share no member
 
 # A process of its own, not a fork: torch's threads do not survive one. It ends when its parent closes its end of stdin,
 # that is, however the parent ends; on Linux the kernel sees to it, even where no Python runs for a while.

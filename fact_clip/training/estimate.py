@@ -13,13 +13,11 @@ from pathlib import Path
 
 from fact_clip.config import Config
 from fact_clip.core.distributed import Processes
-from fact_clip.datasets.layout import DataFolder
 from fact_clip.training.plan import resolve, with_values
 from fact_clip.training.state import begin
 from fact_clip.training.trainer import timed
 
-VIDEOS = 3
-"""Training videos that are measured, from the shortest to the longest."""
+VIDEOS = 3  # Training videos that are measured, from the shortest to the longest
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ class Estimate:
         return next(fitting, 1)
 
 
-def estimate(config: Config, folder: DataFolder | None = None) -> Estimate:
+def estimate(config: Config) -> Estimate:
     """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
 
     What all videos take is in proportion to their frames, and an epoch is one of all members.
     """
     one_model = with_values(config, {"train.members": 1, "train.member_parts": False})
     began = time.process_time()
-    plan = resolve(one_model, folder)
+    plan = resolve(one_model)
     resolved = time.process_time() - began
     dataset = plan.dataset
     frames = {name: len(dataset.labels(name)) for name in dataset.learning}

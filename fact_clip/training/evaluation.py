@@ -24,7 +24,7 @@ from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import find_split, read_lines
 from fact_clip.decoding import Calibration, CandidateSet, decode_scores, reliability, voter_labels
 from fact_clip.inference.scorer import Scorer
-from fact_clip.run import LoadedRun, Run, check_vocabulary
+from fact_clip.run import LoadedRun, Run, check_classes
 from fact_clip.training import zero_shot
 from fact_clip.training.calibration import calibrate, judges, learn_confidence
 from fact_clip.training.plan import warn_of_unused
@@ -177,7 +177,7 @@ def open_run(
 def _check_data(trained: Run, run: Run, dataset: Dataset, calibration: Calibration | None) -> None:
     """Raise an InputError where a run cannot be judged by these data; `trained` is the run without overrides."""
     _check_split(trained, run, dataset)
-    check_vocabulary(run, dataset.vocabulary, dataset.root)
+    check_classes(run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on")
     dataset.labels(dataset.learning[0])  # which are as long as its features, unless these lie the other way
     if dataset.input_dim != run.transform.input_dim:
         problem = f"{dataset.input_dim} columns, but {run.path} was trained with {run.transform.input_dim}"

@@ -24,7 +24,7 @@ from fact_clip.datasets.features import FeatureTransform
 from fact_clip.losses import Criterion
 from fact_clip.models import FACT, Classes, ObjectSpec
 from fact_clip.models.kernels import products, use_products
-from fact_clip.run import Run, check_classes, check_vocabulary, classes_of
+from fact_clip.run import Run, check_classes, classes_of
 from fact_clip.training.plan import Plan
 from fact_clip.weights import load_strictly, read_weights, save_weights
 
@@ -62,7 +62,7 @@ def _resumed(plan: Plan, out: Path, world: int) -> Run:
     fix = "resume with the settings of the run, or use a new --out"
     if key := next((key for key in before if before[key] != now.get(key)), None):
         raise InputError(ConfigKey(key), f"{now.get(key)!r}, but the run has {before[key]!r}", fix)
-    check_vocabulary(run, dataset.vocabulary, dataset.root)
+    check_classes(run, dataset.vocabulary.names, dataset.root, "use the data that it was trained on")
     if run.videos not in (None, dataset.digest):
         raise InputError(dataset.root, f"the run {out} began with other training or validation videos", fix)
     began, size = run.videos_a_step or run.config.train.batch_size, config.train.batch_size
@@ -228,7 +228,7 @@ def restore_state(run: Run, models: Mapping[str, nn.Module], optimizer: torch.op
     """Load what `save_state` wrote; strict."""
     path, settings = run.path / "last.safetensors", run.config.train
     tensors, facts = read_weights(path)
-    check_classes(run, facts, path)
+    check_classes(run, facts.get("classes"), path)
     for prefix, model in models.items():
         weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         load_strictly(model, weights, path)

@@ -55,14 +55,9 @@ from fact_clip.weights import save_weights
 
 logger = logging.getLogger(__name__)
 
-GPU_WORKERS = 4
-"""Processes that read videos for a GPU, unless ``train.workers`` says otherwise."""
-
-SAVE_SECONDS = 600
-"""Inside an epoch the state is saved after this time, so that a long epoch need not be done again."""
-
-UNUSUAL = 1e4
-"""Of a feature; scores of larger ones may overflow."""
+GPU_WORKERS = 4  # Processes that read videos for a GPU, unless ``train.workers`` says otherwise
+SAVE_SECONDS = 600  # Inside an epoch the state is saved after this time, so that a long epoch need not be done again
+UNUSUAL = 1e4  # Of a feature; scores of larger ones may overflow
 
 
 @checked

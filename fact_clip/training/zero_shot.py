@@ -20,8 +20,7 @@ from fact_clip.training.calibration import Groups, Labels, Part, Scored, curve_o
 
 logger = logging.getLogger(__name__)
 
-IN_USE = "in use"
-"""The entry of `report["ways"]` that decodes as `Segmenter.segment` does."""
+IN_USE = "in use"  # The entry of `report["ways"]` that decodes as `Segmenter.segment` does
 
 
 def report(
