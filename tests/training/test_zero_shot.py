@@ -22,7 +22,7 @@ from fact_clip.inference.scorer import Scorer
 from fact_clip.models import FACT
 from fact_clip.run import LoadedRun, Run
 from fact_clip.training import evaluate, train, zero_shot
-from fact_clip.training.calibration import GAMMAS, Scored, calibrate, calibrate_run
+from fact_clip.training.calibration import GAMMAS, Scored, calibrate, judges
 
 from ..refusals import refused
 
@@ -481,7 +481,7 @@ def test_another_decoding_is_calibrated_anew(folder, request, tmp_path):
     overrides = ["decode.prior_weight=0.4", "decode.gamma_rule=harmonic"]
     config = Config.load(run / "config.yaml", overrides)
     opened = dataclasses.replace(Run.read(run), config=config)
-    anew = calibrate_run(opened, Dataset.open(config.data), "cpu")
+    anew = calibrate(*judges(opened, Dataset.open(config.data), "cpu"))
     figures = evaluate(run, overrides=overrides)["zero_shot"]
     assert (figures["gamma"], figures["prior_weight"]) == (anew.gamma, 0.4)
     assert evaluate(run)["zero_shot"]["gamma"] == stored.gamma
