@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -45,14 +46,14 @@ class Pace:
 def paced(
     items: Collection[Item], what: str, logger: logging.Logger, progress: Callable[[int, int, str], None] | None = None
 ) -> Iterator[Item]:
-    """The items one by one; before each, `progress` is called with (done, total, item).
+    """The items one by one; before each, `progress` is called with (done, total, item, without folders).
 
     Work that takes longer than `SECONDS` writes a line to the log now and then, "what: 30 of 100, 12 s left".
     """
     pace, total = Pace(tenths=False), len(items)
     for done, item in enumerate(items):
         if progress is not None:
-            progress(done, total, str(item))
+            progress(done, total, Path(str(item)).name)
         if pace.is_due(done, total):
             logger.info("%s: %d of %d, %s left", what, done, total, pace.left(done, total))
         yield item

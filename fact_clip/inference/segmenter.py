@@ -17,7 +17,7 @@ from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption, FileLocation, Location
 from fact_clip.core.io import check_file
-from fact_clip.core.pace import Pace
+from fact_clip.core.pace import paced
 from fact_clip.datasets.features import load_features, read_clock
 from fact_clip.decoding import CandidateSet, DecodeSettings, Scores, class_scores, decode_scores, over_segments
 from fact_clip.encoders import FrameEncoder, Runtime, frame_encoder
@@ -122,16 +122,6 @@ class Segmenter:
             where = FileLocation(path, part=f"features by {encoder.name}")
             return cut(load_features(file, "TD"), where, read_clock(file, layout="TD"))
 
-    def predict(
-        self,
-        features: NDArray[np.floating],
-        actions: Sequence[str] | None = None,
-        transcript: Sequence[str] | None = None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the index among the candidates and its score for each of T frames of raw features (T, D)."""
-        assert isinstance(self.scorer, Scorer)
-        return self.scorer.predict(features, actions, transcript)
-
     def segment_all(
         self,
         inputs: Iterable[Input],
@@ -150,12 +140,7 @@ class Segmenter:
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
-        sources, pace = list(inputs), Pace()
-        for done, source in enumerate(sources):
-            if progress is not None:
-                progress(done, len(sources), Path(source).name)
-            if pace.is_due(done, len(sources)):
-                logger.info("%d of %d inputs, %s left", done, len(sources), pace.left(done, len(sources)))
+        for source in paced(list(inputs), "segmenting", logger, progress):
             if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file():
                 self.encoder_for(Path(source)).load()
             try:

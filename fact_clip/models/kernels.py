@@ -86,7 +86,10 @@ class Taps:
         for weight, dilation in kernels:
             part = weight.permute(0, 2, 1)  # (out, k, in)
             parts[dilation] = parts[dilation] + part if dilation in parts else part
-        weights, offsets = list(parts.values()), [_offsets(part.shape[1], d) for d, part in parts.items()]
+        weights = list(parts.values())
+        offsets = [
+            tuple((tap - w.shape[1] // 2) * dilation for tap in range(w.shape[1])) for dilation, w in parts.items()
+        ]
         for index in range(1, len(weights)):  # the middle taps go to the first one
             part, middle = weights[index], weights[index].shape[1] // 2
             first = weights[0].shape[1] // 2
@@ -112,10 +115,6 @@ def product_dtype() -> torch.dtype:
 def _cast(weight: Any) -> Any:
     """The weight, if there is one, in bfloat16 under an autocast to it, else as it is."""
     return weight.to(product_dtype()) if weight is not None and torch.is_autocast_enabled("cpu") else weight
-
-
-def _offsets(taps: int, dilation: int) -> tuple[int, ...]:
-    return tuple((tap - taps // 2) * dilation for tap in range(taps))
 
 
 def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:

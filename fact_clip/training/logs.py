@@ -30,9 +30,7 @@ class FileLog:
         self.path, self.table = inside(out, "log.jsonl"), inside(out, "log.csv")
         check_place(self.table)
         self.rows = self._read(last_epoch) if os.path.lexists(self.path) else []
-        with whole_file(self.path) as unfinished:
-            unfinished.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
-        self._write_table()
+        self._write()
 
     def _read(self, last_epoch: int) -> list[dict[str, float]]:
         rows: list[dict[str, float]] = []
@@ -48,16 +46,13 @@ class FileLog:
         return rows
 
     def log(self, row: Mapping[str, float]) -> None:
-        """Append to the JSONL file and write the CSV anew, its columns being all that occurred."""
+        """Write both files anew; the columns of the CSV are all that occurred."""
         self.rows.append(dict(row))
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise InputError(self.path, f"cannot be written ({error.strerror})") from None
-        self._write_table()
+        self._write()
 
-    def _write_table(self) -> None:
+    def _write(self) -> None:
+        with whole_file(self.path) as unfinished:
+            unfinished.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
         with whole_file(self.table) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)

@@ -54,9 +54,7 @@ def report(
     curve = curve_of([Part(scored, used, groups)])
     seen_less = [np.where(np.isin(labels, unseen), labels, -1) for labels in scored.truth]
     alone = scored.among(dataset.unseen)
-    conventional = (
-        0.0 if alone is None else metrics.class_means(seen_less, alone, unseen, vocabulary.background_indices)[1]
-    )
+    means = None if alone is None else metrics.class_means(seen_less, alone, unseen, vocabulary.background_indices)
     return {
         "gamma": used.gamma,
         "prior_weight": used.prior_weight,
@@ -67,7 +65,7 @@ def report(
         "curve": curve.to_dict(),
         "best_harmonic_mean": float(curve.harmonic_mean.max()),
         "diagnostics": _diagnostics(scored, used, predictions[IN_USE], dataset, groups),
-        "unseen_labels_only": conventional,
+        "unseen_labels_only": 0.0 if means is None else means[1],
         "chance": 100 / int((~scored.choice.ruled_out).sum()),
         "by_level": _by_level(scored.truth, predictions[IN_USE], dataset, groups, rules),
         "unseen": _unseen_classes(scored, predictions[IN_USE], alone, dataset),

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fact_clip.core import InputError, row_times
 from fact_clip.core.arguments import checked, number_of, whole_of
 from fact_clip.core.io import read_mapping
-from fact_clip.core.pace import Pace
+from fact_clip.core.pace import Pace, paced
 from fact_clip.core.paths import check_place, file_name, inside, lock, whole_file
 from fact_clip.core.segments import LEAST_FPS
 from fact_clip.encoders import FrameEncoder
@@ -74,13 +74,8 @@ def extract_all(
     `progress` is called with (videos done, videos, name) before each video, `within` with (rows done, rows expected,
     name) during one. An encoder that does not load is an InputError.
     """
-    chosen, extracted, pace = settings or Settings(), Extracted(), Pace()
-    paths = [Path(video) for video in videos]
-    for done, video in enumerate(paths):
-        if progress is not None:
-            progress(done, len(paths), video.name)
-        if pace.is_due(done, len(paths)):
-            logger.info("%d of %d videos, %s left", done, len(paths), pace.left(done, len(paths)))
+    chosen, extracted, paths = settings or Settings(), Extracted(), list(map(Path, videos))
+    for video in paced(paths, "extracting", logger, progress):
         if is_current(video, encoder, out, chosen):
             logger.debug("%s: current, skipped", video)
             extracted.current.append(video)

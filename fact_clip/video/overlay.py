@@ -143,9 +143,8 @@ class _Painter:
 
     def _draw_bar(self) -> NDArray[np.uint8]:
         """Return (bar height, W, 3); each column has the colour of its moment."""
-        colours = np.array(
-            [_rgb(self._colours.get(segment.label, _OTHER)) for segment in self._segments], dtype=np.uint8
-        )
+        texts = (self._colours.get(segment.label, _OTHER) for segment in self._segments)
+        colours = np.array([list(bytes.fromhex(text[1:])) for text in texts], dtype=np.uint8)
         moments = (np.arange(self.width) + 0.5) / self.width * self._starts[-1]
         return np.repeat(colours[self._at(moments)][None], self._bar_height, axis=0)
 
@@ -170,7 +169,3 @@ def _font(size: int) -> Any:
 
     # comes with matplotlib and has the letters of many languages
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
-
-
-def _rgb(colour: str) -> list[int]:
-    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]

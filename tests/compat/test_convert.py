@@ -112,7 +112,7 @@ def test_a_converted_model_predicts_as_recorded(name, suffix, shared, tmp_path):
     if "transcript" in given.tensors and given.facts["config"].get("FACT.trans"):
         order = segmenter.vocabulary.decode(given.tensors["transcript"].numpy())
     features = given.tensors["input.features"].numpy()
-    labels, confidence = segmenter.predict(features, transcript=order)
+    labels, confidence = segmenter.scorer.predict(features, transcript=order)
     assert labels.tolist() == given.tensors["prediction"].tolist()
     assert 0 <= confidence.min() <= confidence.max() <= 1
     assert segmenter.segment(features, transcript=order).to_frames() == segmenter.vocabulary.decode(labels)
@@ -158,7 +158,7 @@ def test_verbs_and_nouns_come_from_their_files(shared, tmp_path):
 
 def test_position_buffers_are_left_out(breakfast):
     edit(breakfast, lambda state: state.update({"frame_pe.pe": torch.zeros(1, 3000, 48), "pe": torch.zeros(2)}))
-    labels, _ = fact_clip.load(breakfast.convert()).predict(breakfast.tensors["input.features"].numpy())
+    labels, _ = fact_clip.load(breakfast.convert()).scorer.predict(breakfast.tensors["input.features"].numpy())
     assert labels.tolist() == breakfast.tensors["prediction"].tolist()
 
 
