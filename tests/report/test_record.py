@@ -66,7 +66,7 @@ def test_evaluate_keeps_what_it_scored(evaluated):
     assert [video.name for video in record.videos] == list(dataset.test)
     for video in record.videos:
         features = dataset.features(video.name)
-        labels, confidence = segmenter.scorer.predict(features)
+        labels, confidence = segmenter.predict(features)
         assert video.labels["truth"].tolist() == dataset.labels(video.name).tolist()
         assert video.labels["prediction"].tolist() == labels.tolist()
         assert np.allclose(video.confidence["prediction"], segmenter.calibrated(confidence), atol=1e-3)
@@ -82,6 +82,6 @@ def test_voters_are_those_that_are_fused(evaluated):
         told = Run.read(evaluated, [f"decode.frame_weight={weight}", "decode.switch_penalty=0"])
         segmenter = Scorer(LoadedRun(told, told.models()))
         for name in dataset.test:
-            labels, confidence = segmenter.scorer.predict(dataset.features(name))
+            labels, confidence = segmenter.predict(dataset.features(name))
             assert kept[name].labels[row].tolist() == labels.tolist()
             assert np.allclose(kept[name].confidence[row], confidence, atol=1e-3)

@@ -63,14 +63,14 @@ def test_scores_are_the_normalised_geometric_mean(pair, workbench):
         one, two = (frame_scores(model(rows))[0].double() for model in segmenter.models)
     product = (one * two) ** 0.5
     expected = product / product.sum(1, keepdim=True)
-    labels, confidence = segmenter.scorer.predict(features)
+    labels, confidence = segmenter.predict(features)
     rows_of = np.arange(len(features)) // segmenter.run.config.data.stride
     np.testing.assert_array_equal(labels, expected.argmax(1).numpy()[rows_of])
     np.testing.assert_allclose(confidence, expected.amax(1).numpy()[rows_of], atol=1e-6)
     # of one model twice the mean is that model
     twice = Scorer(LoadedRun(segmenter.run, [segmenter.model, segmenter.model]))
     alone = Scorer(LoadedRun(segmenter.run, [segmenter.model]))
-    np.testing.assert_array_equal(twice.scorer.predict(features)[0], alone.scorer.predict(features)[0])
+    np.testing.assert_array_equal(twice.predict(features)[0], alone.predict(features)[0])
 
 
 def test_evaluate_scores_the_pair_as_segment_does(pair, workbench, tmp_path):

@@ -108,7 +108,7 @@ def test_validation_is_the_evaluation_and_its_mean(run):
     dataset = Dataset.open(config.data)
     figures = validate(segmenter, dataset, names)
     truth = [dataset.labels(name) for name in names]
-    guess = [segmenter.scorer.predict(dataset.features(name))[0] for name in names]
+    guess = [segmenter.predict(dataset.features(name))[0] for name in names]
     background = dataset.vocabulary.background_indices
     expected = metrics.evaluate(truth, guess, background=background, count_background=True)
     assert figures == {
