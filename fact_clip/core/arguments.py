@@ -24,10 +24,7 @@ R = TypeVar("R")
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Check the arguments of a public function against its annotations; a wrong type is an InputError that names it.
-
-    Arguments are passed on as they are. Annotations that pydantic cannot check (arrays) are left to the function.
-    """
+    """Check the arguments of a public function against its annotations; arrays are left to the function."""
     signature = inspect.signature(function)
 
     @functools.cache

@@ -41,10 +41,7 @@ def place_in_launch() -> tuple[int, int]:
 
 
 def pick_device(name: str | torch.device, where: str = "device") -> torch.device:
-    """Return the device of a name: auto, cpu, cuda, cuda:N or mps; an InputError where this machine does not have it.
-
-    "auto" takes a GPU where there is one; under torchrun each process takes its own. `where` is for the error.
-    """
+    """Return the device of a name: auto (a GPU if there is one), cpu, cuda, cuda:N or mps; `where` is for the error."""
     import torch
 
     name = str(name)
@@ -164,10 +161,7 @@ class Processes:
         return dict(zip(values, total, strict=True))
 
     def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Return the model, whose gradients become their mean over all processes while they are computed.
-
-        A gradient that only some processes have counts as zero in the others; one that none has stays away.
-        """
+        """Return the model, whose gradients become their mean over all processes; one that some lack is 0 there."""
         if self.world == 1:
             return model
         from torch.nn.parallel import DistributedDataParallel

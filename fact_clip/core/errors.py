@@ -49,10 +49,7 @@ class Argument(_Named):
 
 
 class InputError(ValueError):
-    """Input that cannot be used: where it stands, what is wrong, and what to do about it.
-
-    As the location a path is a `FileLocation` and a text an `Argument`.
-    """
+    """Input that cannot be used: where it stands (a path or the name of an argument), what is wrong, what to do."""
 
     def __init__(self, where: Location | str | Path, problem: str, fix: str = "") -> None:
         self.where: Location = (

@@ -29,10 +29,7 @@ T = TypeVar("T")
 
 
 def check_file(path: str | Path, expected: str) -> Path:
-    """Return the path of a regular file; an InputError for a missing one, a folder, a pipe or a device.
-
-    Opening a pipe to which nobody writes would wait for ever, and a device may have no end.
-    """
+    """Return the path of a regular file; an InputError for a missing one, a folder, a pipe or a device."""
     path = Path(path)
     fix = f"give {expected}"
     try:
@@ -91,10 +88,7 @@ def read_mapping(path: Path, expected: str, *, may_be_empty: bool = False) -> di
 
 
 def parse_json(text: str, where: str | Path, expected: str, *, finite: bool = True) -> Any:
-    """Return the value of a JSON text; an InputError at `where` for broken JSON and for a key twice in an object.
-
-    NaN and infinities, which are not JSON, are refused if `finite`.
-    """
+    """Return the value of a JSON text; an InputError if broken, for a key twice, for NaN and infinities if `finite`."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant if finite else None, object_pairs_hook=_object)
         if "\\u" in text:

@@ -55,10 +55,7 @@ def listed(names: Iterable[object]) -> str:
 
 
 def suggest(name: str, names: Iterable[str], cutoff: float = 0.0) -> str:
-    """Suggest the most similar of some names ("did you mean 'pour'?"), or "" if none is as similar as `cutoff`.
-
-    Case, underscores and blanks make the least difference.
-    """
+    """Suggest the most similar of some names ("did you mean 'pour'?"), or "" if none is as similar as `cutoff`."""
     by_spelling = {spelling_key(candidate): candidate for candidate in reversed(list(names))}
     close = difflib.get_close_matches(spelling_key(name[:MAX_NAME]), by_spelling, n=1, cutoff=cutoff)
     return f"did you mean {by_spelling[close[0]]!r}?" if close else ""

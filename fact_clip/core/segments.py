@@ -165,10 +165,7 @@ class Segmentation:
         confidence: Sequence[float] | None = None,
         times: Sequence[float] | None = None,
     ) -> Segmentation:
-        """Cut labels, one name per frame (T,), into maximal runs; `fps` and `times` (T + 1,) as in the class.
-
-        `confidence` has one number from 0 to 1 per frame, too; a segment gets the mean over its frames.
-        """
+        """Cut labels (T,) into maximal runs, with the mean of the `confidence` (T,); `times` are (T + 1,)."""
         names = names_of(labels, "labels")
         if not names:
             raise InputError("labels", "no frames")
@@ -241,11 +238,7 @@ class Segmentation:
 
     @classmethod
     def load(cls, path: str | Path, *, background: str | None = None, n_frames: int | None = None) -> Segmentation:
-        """Read a file that `save` wrote (docs/formats.md).
-
-        `background` is the label of frames that it leaves out, `n_frames` the length of a video that ends with
-        background.
-        """
+        """Read a file that `save` wrote; `background` fills what it leaves out, up to `n_frames`."""
         from fact_clip.formats import load
 
         return load(path, background=background, n_frames=n_frames)

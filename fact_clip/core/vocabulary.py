@@ -31,10 +31,7 @@ WHOLE_NAME = ("phrase",)  # the slots of a vocabulary of which only names are kn
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """An ordered list of action names; the place of a name is its class index.
-
-    Made by `from_names` or `from_mapping`; made directly, every field must be complete.
-    """
+    """An ordered list of action names, by `from_names` or `from_mapping`; the place of a name is its class index."""
 
     names: tuple[str, ...]  # action names, length C
     background: tuple[str, ...]  # those of them that mean "no action"

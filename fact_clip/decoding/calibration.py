@@ -118,10 +118,7 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path, vocabulary: Vocabulary) -> Calibration | None:
-        """Read the calibration of a vocabulary from a JSON file; None if there is no file.
-
-        An InputError if it is damaged, or does not fit the vocabulary.
-        """
+        """Read the calibration of a vocabulary from a JSON file; None if there is no file."""
         if not os.path.lexists(path):
             return None
         calibration = read_value(cls, path, "train the run anew")

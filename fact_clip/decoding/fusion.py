@@ -148,10 +148,7 @@ def _frame_voter(output: Output, blocks: str) -> Tensor:
 
 
 def _aligned(output: Output, transcript: Tensor, attention: Tensor, frames: Tensor) -> Voters:
-    """With a transcript (B, M): the attention of each class that stands in it, 0 for the others.
-
-    A class may stand there several times: it gets the attention of its best entry.
-    """
+    """With a transcript (B, M): the attention of each class that stands in it, of its best entry; 0 for the others."""
     absent = ~output.token_mask.unsqueeze(1)  # (B, 1, M)
     # The published decoder takes a softmax of the attention weights themselves, once more.
     attention = attention.masked_fill(absent, float("-inf")).softmax(-1)  # (B, T, M)

@@ -138,10 +138,7 @@ def class_scores(scores: Scores, candidates: CandidateSet) -> Tensor:
 
 @torch.inference_mode()
 def voter_labels(scores: Scores, candidates: CandidateSet) -> dict[str, Labels]:
-    """Return what each voter alone says: "frames" and, where there are any, "tokens" -> as `decode_scores`.
-
-    Where all tokens are null the token voter has no say, and the row shows the frame voter.
-    """
+    """Return what each voter alone says: "frames" and, where there are any, "tokens" -> as `decode_scores`."""
     weights = {"frames": 1.0} if scores.voters[0].tokens is None else {"frames": 1.0, "tokens": 0.0}
     labels = {}
     for name, weight in weights.items():
@@ -160,10 +157,7 @@ def decode_gammas(
     gammas: Sequence[float],
     settings: DecodeSettings | None = None,
 ) -> NDArray[np.int64]:
-    """Return (G, T) the labels with each of G gammas subtracted from the scores of the `trained` classes (C,).
-
-    All are decoded together, as many at once as ``_VALUES`` scores allow. Of the settings only the penalty counts.
-    """
+    """Return (G, T) the labels with each of G gammas subtracted from the scores of the `trained` classes (C,)."""
     first, penalty = scores.voters[0], None if settings is None else settings.switch_penalty
     if first.aligned:  # they use no offset
         return np.tile(decode_scores(scores, candidates, settings)[0], (len(gammas), 1))

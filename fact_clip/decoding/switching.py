@@ -87,10 +87,7 @@ def raise_background(scores: NDArray[np.floating], background: Sequence[int], th
 
 
 def absorb_short(labels: NDArray[np.int64], scores: NDArray[np.floating], shortest: int) -> NDArray[np.int64]:
-    """Give each segment of fewer than `shortest` frames, the shortest first, to the neighbour that scores higher in it.
-
-    Labels are (T,), scores (T, K) of every label.
-    """
+    """Give segments of fewer than `shortest` frames, the shortest first, to the neighbour that scores higher (T, K)."""
     labels, segments = labels.copy(), runs(labels)
     stop_of = {start: stop for start, stop, _ in segments}
     label_of = {start: label for start, _, label in segments}

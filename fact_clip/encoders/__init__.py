@@ -114,10 +114,7 @@ def text_encoder(name: str, device: str = "auto") -> TextEncoder:
 
 
 def is_local(name: str) -> bool:
-    """Whether the name of an encoder leads to a model in files of this machine; nothing is opened.
-
-    The vectors of "file:PATH" are numbers alone, and no model.
-    """
+    """Whether the name of an encoder leads to a model in files of this machine; vectors are no model."""
     prefix, _, rest = name.partition(":")
     if prefix in ("timm", "torchvision"):
         return "/" in rest or ":" in rest

@@ -97,10 +97,7 @@ def embed_as(
 def class_texts(
     config: TextConfig, vocabulary: Vocabulary, device: str = "auto", encoder: TextEncoder | None = None
 ) -> NDArray[np.float32]:
-    """Return (C, S, E): what the text head reads of a vocabulary; see `TextMatrix.stacked` and `embed_as`.
-
-    The background is not embedded, so that stored vectors need none for it.
-    """
+    """Return (C, S, E): what the text head reads of a vocabulary, without embedding the background."""
     if "factors" not in config.parts:  # the words of names need no vectors
         vocabulary = Vocabulary.from_names(vocabulary.names, vocabulary.background)
     actions = vocabulary.subset(name for name in vocabulary.names if name not in vocabulary.background)

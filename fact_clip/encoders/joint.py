@@ -95,10 +95,7 @@ class OpenClip(ImageTextModel):
 
 
 class Transformers(ImageTextModel):
-    """A CLIP or SigLIP model of the transformers library; `rest` is a local folder or OWNER/NAME on the hub.
-
-    Its weights must be safetensors, and code that lies beside them is not run.
-    """
+    """A CLIP or SigLIP model of transformers, in a folder or OWNER/NAME on the hub: safetensors alone, and no code."""
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if not rest:

@@ -68,10 +68,7 @@ class Runtime:
 
 
 class Pretrained(ABC):
-    """A model of another library, loaded when it is first used.
-
-    Its name stands for its content. `where` is for errors; what `is_local` is never downloaded.
-    """
+    """A model of another library, loaded when it is first used; what `is_local` is never downloaded."""
 
     site = ""  # where weights come from; "": the hub
 

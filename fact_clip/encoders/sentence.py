@@ -40,10 +40,7 @@ _MINILM = {
 
 
 class MiniLM(TextModel):
-    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide; its package contains the weights.
-
-    Files that are not those of this model are an InputError, whoever put them there.
-    """
+    """all-MiniLM-L6-v2 (Reimers and Gurevych, 2019), 384 wide, if the files in its package are those of this model."""
 
     def __init__(self, rest: str, where: str, runtime: Runtime) -> None:
         if rest:
@@ -95,10 +92,7 @@ class MiniLM(TextModel):
 
 
 def _bert(weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    """Return BERT (Devlin et al., 2019) with these weights: embeddings, their norm, and torch's own encoder layers.
-
-    Importing transformers for it takes longer than a small model needs for a first epoch.
-    """
+    """Return BERT (Devlin et al., 2019) with these weights, by torch alone: importing transformers takes seconds."""
     import torch
     from torch import nn
 

@@ -38,10 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Segmenter:
-    """Cuts videos into actions: an encoder makes features, a scorer scores them, decoding makes labels.
-
-    Made by :func:`load`. Without an encoder videos need that of the training features, if the run names it.
-    """
+    """Cuts videos into actions: an encoder makes features, a scorer scores them, decoding makes labels. See `load`."""
 
     def __init__(
         self,
@@ -211,11 +208,7 @@ class Segmenter:
         candidates: CandidateSet,
         settings: DecodeSettings,
     ) -> NDArray[np.float64]:
-        """(T,) the confidence of each frame's label where all classes of the run are candidates, as in validation.
-
-        Among few candidates even a wrong one has a high score. A background that only the threshold made keeps its
-        score.
-        """
+        """(T,) the confidence of each frame's label where all classes of the run are candidates, as in validation."""
         assert isinstance(self.scorer, Scorer)
         everything = self.scorer.reader.with_run_classes(candidates)
         index = everything.vocabulary.encode(candidates.vocabulary)

@@ -75,10 +75,7 @@ def match(kind: str, cost: NDArray[np.floating], classes: NDArray[np.int64]) -> 
 
 
 def match_videos(kind: str, cost: Tensor, truth: Truth, tokens: list[int]) -> tuple[Pairs, ...]:
-    """The pairs of each video from (B, M, S) costs and its number of tokens.
-
-    The costs travel to the CPU in one copy. A FloatingPointError where one is not finite.
-    """
+    """The pairs of each video from costs (B, M, S) and its count of tokens; a FloatingPointError for NaN."""
     pairs = []
     for video_cost, count, classes in zip(cost.cpu().numpy(), tokens, truth.transcripts, strict=True):
         video_cost = video_cost[:count, : len(classes)]

@@ -145,10 +145,7 @@ def _factor_hits(
 
 
 def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> float:
-    """Mean H of some runs divided by the mean H of the same runs trained with nothing hidden (``oracle`` mode).
-
-    It says what the lack of examples costs, whatever the data set.
-    """
+    """Mean H of some runs divided by the mean H of the same runs trained with nothing hidden (``oracle`` mode)."""
     for value in (*harmonic_means, *oracle):
         number_of(value, "openness ratio", "harmonic means, 0 or more", 0)
     if not len(harmonic_means) or len(harmonic_means) != len(oracle) or not any(oracle):

@@ -45,10 +45,7 @@ def edit_of(true: Sequence[Run], predicted: Sequence[Run]) -> float:
 
 
 def edit(ground_truth: Labellings, prediction: Labellings, background: Classes = ()) -> float:
-    """Edit score in percent, mean over videos: 100 · (1 − Levenshtein(transcripts) / longer transcript).
-
-    Classes of `background` are removed from both transcripts. Errors as in `paired` and `class_set`.
-    """
+    """Edit score in percent without `background`, mean over videos: 100 · (1 − Levenshtein / longer transcript)."""
     left_out = class_set("background", background)
     videos = paired(ground_truth, prediction)
     return float(np.mean([edit_of(segments(true, left_out), segments(guess, left_out)) for true, guess in videos]))
@@ -109,10 +106,7 @@ class SegmentCounts:
 
 
 def _best_match(run: Run, true: Sequence[Run], first: int) -> tuple[int, int, int]:
-    """The true segment of the same label with the highest IoU: (its place, frames shared, frames in either).
-
-    None before `first` overlaps; 0 frames are shared if there is none.
-    """
+    """The true segment of the same label with the highest IoU: (its place, frames shared or 0, frames in either)."""
     start, stop, label = run
     best = (-1, 0, 1)
     for index in range(first, len(true)):

@@ -35,10 +35,7 @@ def class_groups(unseen: Classes, background: Classes = ()) -> tuple[frozenset[i
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """2SU / (S + U) of two percentages, or of two shares; 0 if both are 0. One weak group cannot hide behind the other.
-
-    An InputError for what is no percentage.
-    """
+    """2SU / (S + U) of two percentages, or of two shares; 0 if both are 0."""
     for name, value in (("seen", seen), ("unseen", unseen)):
         number_of(value, name, "percent, 0 to 100", 0, 100 + _ROUNDING)
     return 2.0 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
@@ -68,10 +65,7 @@ def segment_figures(counts: SegmentCounts, unseen: frozenset[int], overlap: int)
 def class_means(
     ground_truth: Labellings, prediction: Labellings, unseen: Classes, background: Classes = ()
 ) -> tuple[float, float]:
-    """S and U: mean accuracy in percent over the seen and over the unseen classes that have a true frame.
-
-    Classes of `background` are left out of both means. Errors as in `paired` and `class_groups`.
-    """
+    """S and U without `background`: mean accuracy in percent over the seen and the unseen classes with a true frame."""
     figures = frame_figures(FrameCounts.of(paired(ground_truth, prediction)), *class_groups(unseen, background))
     return figures["seen_class_mean_accuracy"], figures["unseen_class_mean_accuracy"]
 

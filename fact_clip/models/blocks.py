@@ -63,10 +63,7 @@ class Scene:
 
 
 class _Block(nn.Module):
-    """What both kinds of block share: the encoder of segments, for blocks that pool frames over them.
-
-    Mean of a segment's frames, bidirectional GRU, ReLU, linear, head.
-    """
+    """What both kinds of block share: the encoder of segments, for blocks that pool frames over them."""
 
     pools: bool
 

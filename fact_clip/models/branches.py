@@ -53,10 +53,7 @@ def add_position(x: Tensor, position: Tensor | None) -> Tensor:
 
 
 def cut_segments(scores: Tensor, mask: Tensor) -> Segments:
-    """Segments are the runs of equal argmax of ``scores`` (B, T, C) over the real frames of each video.
-
-    It waits for the device once, to learn how many there are.
-    """
+    """Return the runs of equal argmax of ``scores`` (B, T, C) over real frames; it waits for the device once."""
     label = scores.detach().argmax(-1)  # (B, T)
     change = torch.zeros_like(label)
     change[:, 1:] = (label[:, 1:] != label[:, :-1]) & mask[:, 1:]

@@ -30,8 +30,7 @@ def use_cpu_kernel(x: Tensor) -> bool:
 class CachesWeights(nn.Module):
     """A module that, in evaluation mode and without gradients, keeps what it makes of its weights.
 
-    It makes it anew where a weight has been replaced or changed; a fused optimiser leaves no trace, so call ``eval``
-    then.
+    A fused optimiser changes weights without a trace; call ``eval`` then.
     """
 
     def cached(self, key: Hashable, modules: Iterable[nn.Module], make: Callable[[], T]) -> T:
@@ -55,11 +54,7 @@ class CachesWeights(nn.Module):
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep up to 64 MB of freed memory for the next video; it gave it back, and cleared it anew for each.
-
-    It keeps twice the largest block that was ever freed, where that is at most 32 MB (``mallopt(3)``, dynamic
-    threshold).
-    """
+    """Let glibc keep up to 64 MB of freed memory (``mallopt(3)``), which it gave back and cleared for each video."""
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
@@ -118,11 +113,7 @@ def _cast(weight: Any) -> Any:
 
 
 def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
-    """The same by torch, for other devices than the CPU, (B, T, in) to (B, T, out).
-
-    Results are views of torch's (B, out, T), an order that elementwise steps keep, so that nothing is copied in a
-    branch.
-    """
+    """The same by torch, for other devices than the CPU, (B, T, in) to (B, T, out), a view of (B, out, T)."""
     channels_first, total = x.transpose(1, 2), None
     for weight, dilation in kernels:
         reach = weight.shape[2] // 2 * dilation

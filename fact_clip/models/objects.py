@@ -102,8 +102,8 @@ class ObjectEvidence(nn.Module):
     def swapped(self, x: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Swap augmentation: the free objects in a random new order, in input (B, T, D) and texts (C, S, W) alike.
 
-        A frame of "move ham" then shows the columns of the ham as those of the plate, and is one of "move plate": its
-        class keeps its index and has the plate's word.
+        A frame of "move ham" then shows the columns of the ham as those of the plate, and its class has the plate's
+        word.
         """
         order = self.free[torch.randperm(len(self.free), device=x.device)]
         x, text = x.clone(), text.clone()

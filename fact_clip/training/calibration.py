@@ -50,11 +50,7 @@ Groups = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
 class Scored:
-    """Some videos of a data set, read by a model once, to be decoded in several ways.
-
-    `actions` are the candidates, as `Segmenter.segment` takes them; `scores` those of the videos, where the model has
-    read them with these candidates already.
-    """
+    """Some videos of a data set, read by a model once (or `scores` of them), to be decoded in several ways."""
 
     def __init__(
         self,
@@ -124,10 +120,7 @@ class Part:
 
 
 def curve_of(parts: Sequence[Part], gammas: Sequence[float] = GAMMAS) -> SeenUnseenCurve:
-    """S and U over some gammas, 0 among them, of all videos of the parts, decoded as in use.
-
-    A class that is unseen in one part and seen in another counts in both means.
-    """
+    """S and U over some gammas, 0 among them, of all videos of the parts, decoded as in use."""
     n = max(len(part.scored.vocabulary) for part in parts)
     total, right = np.zeros(2 * n, np.int64), np.zeros((len(gammas), 2 * n), np.int64)  # seen, then unseen
     left_out = set[int]()

@@ -42,10 +42,7 @@ class Estimate:
 
 
 def estimate(config: Config) -> Estimate:
-    """Train a new model for two epochs of three videos, in a temporary folder, and time the second.
-
-    What all videos take is in proportion to their frames, and an epoch is one of all members.
-    """
+    """Train a new model for two epochs of three videos, in a temporary folder, and time the second."""
     one_model = with_values(config, {"train.members": 1, "train.member_parts": False})
     began = time.process_time()
     plan = resolve(one_model)

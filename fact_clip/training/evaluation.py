@@ -148,10 +148,7 @@ def _record(
 def open_run(
     run_dir: str | Path, overrides: Sequence[str], device: str, precision: str = "auto"
 ) -> tuple[Scorer, Dataset]:
-    """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's.
-
-    An InputError for an override of the training itself, and for data that the run cannot be judged by.
-    """
+    """Open a run with overrides, and its data; gamma is chosen anew where decoding differs from the training's."""
     for override in overrides:
         if "=" not in override:
             raise InputError(CommandOption(override), "no '=' in the override", "write key=value, as data.root=FOLDER")
@@ -273,10 +270,7 @@ def score(
 
 
 def validate(scorer: Scorer, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
-    """Metrics on some videos with a model in training, and ``score``: the mean of accuracy, edit and F1@10.
-
-    Processes share the videos; each gets the figures of all.
-    """
+    """Metrics of a model in training, in all processes, and ``score``: the mean of accuracy, edit and F1@10."""
     config, vocabulary = scorer.run.config, dataset.vocabulary
     truth = [dataset.labels(name) for name in names]
 

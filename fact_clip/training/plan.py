@@ -67,10 +67,7 @@ class Plan:
 
 
 def resolve(config: Config, folder: DataFolder | None = None) -> Plan:
-    """Decide everything that the configuration leaves open, and open what it names; nothing is written.
-
-    `folder` has the files of the data set, if some have been read already.
-    """
+    """Decide everything that the configuration leaves open, and open what it names; `folder` may be open already."""
     notes: list[Note] = []
     folder = folder or DataFolder(config.data)
     config = with_values(config, _from_class_names(config, folder, notes))

@@ -157,10 +157,7 @@ def _joint_space(run: Run, dataset: Dataset) -> dict[str, Tensor]:
 
 
 def candidates(run: Run, dataset: Dataset) -> tuple[int, ...]:
-    """The classes that training scores: with a text head those that it may see, else all.
-
-    A head with one output a class has no other choice than to score all of them.
-    """
+    """The classes that training scores: with a text head those that it may see, else all, one output each."""
     return dataset.learned if run.config.model.is_open else tuple(range(len(run.vocabulary)))
 
 

@@ -131,10 +131,7 @@ def train_model(
     progress: Progress | None = None,
     after_step: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Train the model of a run that `state.begin` has described; see :func:`fact_clip.training.train`.
-
-    `texts` are those of `begin`; `after_step` is called after each step of the optimiser and may raise.
-    """
+    """Train the model of a run that `state.begin` has described, with its texts; `after_step` may raise."""
     torch.manual_seed(run.config.train.seed)
     with numerics(run.config.train):
         return Trainer(run, dataset, texts, resume, after_step).run_all(progress)
@@ -352,9 +349,6 @@ class Trainer:
 
 
 def padded_lengths(rows: Sequence[int], count: int = 10) -> list[int]:
-    """At most `count` lengths in equal ratios, from the shortest video to the longest.
-
-    A compiled model and cuDNN plan for each shape that they meet.
-    """
+    """At most `count` lengths in equal ratios, shortest to longest video, which a compiled model is planned for."""
     shortest, longest = min(rows), max(rows)
     return sorted({math.ceil(shortest * (longest / shortest) ** (step / (count - 1))) for step in range(count)})

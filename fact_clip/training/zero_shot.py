@@ -30,10 +30,7 @@ def report(
     actions: Sequence[str] | None = None,
     scores: Sequence[Scores] | None = None,
 ) -> dict[str, Any]:
-    """The zero-shot figures of some videos: by way of calibration, the curve, by level, class and factor.
-
-    Names that the data set lacks are unseen classes without a true frame. `actions` and `scores` as in `Scored`.
-    """
+    """The zero-shot figures of some videos; names that the data set lacks are unseen classes without a true frame."""
     scored = Scored(segmenter, dataset, names, actions, scores)
     used, vocabulary = segmenter.calibration or uncalibrated([dataset]), dataset.vocabulary
     # what no member of an ensemble has learned
@@ -74,10 +71,7 @@ def report(
 
 
 def _figures(truth: Labels, prediction: Labels, groups: Groups, rules: Mapping[str, Any]) -> dict[str, float]:
-    """S, U, H, F1 a group, and the figures of all classes by the `rules` of the evaluation.
-
-    Background and validation-unseen classes count in neither group.
-    """
+    """S, U, H, F1 a group, and the figures of all classes; background and validation-unseen are in no group."""
     unseen, background, others = groups
     left_out = (*background, *others)
     seen_mean, unseen_mean = metrics.class_means(truth, prediction, unseen, left_out)

@@ -90,10 +90,7 @@ def probe(path: str | Path) -> VideoInfo:
 
 @checked
 def picture_times(path: str | Path) -> NDArray[np.float64]:
-    """Return the seconds at which the N pictures of a video come up, and the end of the last one, (N + 1,), rising.
-
-    Reads the packets of the file without decoding them. Raises what `frames` raises.
-    """
+    """Return the seconds at which the N pictures of a video come up, and its end, (N + 1,), rising; decodes nothing."""
     import av
 
     with _opened(Path(path)) as source:
