@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fact_clip.core import InputError, Vocabulary
 from fact_clip.core.arguments import array_of, number_of, table_of
@@ -114,7 +114,12 @@ def compositional_gap(
     wanted, videos = class_set("classes", classes), paired(ground_truth, prediction)
     true, guess = (np.concatenate(parts) for parts in zip(*videos, strict=True))
     _check_within(vocabulary, {*wanted, *np.unique(true).tolist(), *np.unique(guess).tolist()})
-    held, right = _factor_hits(vocabulary, true, guess)
+    # For each (place of a slot, factor) the frames whose true class has it, and those of them named so, too.
+    held, right = Counter[tuple[int, str | None]](), Counter[tuple[int, str | None]]()
+    for (label, named), count in Counter(zip(true.tolist(), guess.tolist(), strict=True)).items():
+        for slot, factor in enumerate(vocabulary.factors[label]):
+            held[slot, factor] += count
+            right[slot, factor] += count * (vocabulary.factors[named][slot] == factor)
     gaps = []
     for label in sorted(wanted):
         is_class = true == label
@@ -129,19 +134,6 @@ def _check_within(vocabulary: Vocabulary, classes: Iterable[int]) -> None:
     """An InputError for a class index that a vocabulary does not have."""
     if max(classes, default=-1) >= len(vocabulary):
         raise InputError("classes", f"class {max(classes)}, but the vocabulary has {len(vocabulary)}")
-
-
-def _factor_hits(
-    vocabulary: Vocabulary, true: NDArray[np.int64], guess: NDArray[np.int64]
-) -> tuple[Counter[tuple[int, str | None]], Counter[tuple[int, str | None]]]:
-    """For each (place of a slot, factor) the frames whose true class has it, and those of them named so, too."""
-    held, right = Counter[tuple[int, str | None]](), Counter[tuple[int, str | None]]()
-    for (label, named), count in Counter(zip(true.tolist(), guess.tolist(), strict=True)).items():
-        for slot, factor in enumerate(vocabulary.factors[label]):
-            if factor is not None:
-                held[slot, factor] += count
-                right[slot, factor] += count * (vocabulary.factors[named][slot] == factor)
-    return held, right
 
 
 def openness_ratio(harmonic_means: Sequence[float], oracle: Sequence[float]) -> float:

@@ -30,19 +30,12 @@ def paired(ground_truth: Labellings, prediction: Labellings, stride: int = 1) ->
     Predictions (ceil(T / stride),) at a stride above 1 are stretched by nearest neighbour. An InputError for lists or
     videos that are empty or of different length, and for a negative prediction at a frame that is not ignored.
     """
-    ground_truth, prediction = _videos("ground truth", ground_truth), _videos("prediction", prediction)
-    n_videos = len(ground_truth)
-    if n_videos == 0:
-        raise InputError("ground truth", "no videos")
-    if n_videos != len(prediction):
-        raise InputError("prediction", f"{len(prediction)} videos, but the ground truth has {n_videos}")
-    return [_pair(index, ground_truth[index], prediction[index], stride) for index in range(n_videos)]
-
-
-def _videos(where: str, labellings: Labellings) -> list[ArrayLike]:
-    if isinstance(labellings, str | Mapping) or not is_list(labellings):
-        raise InputError(where, f"{labellings!r} is not a list of labellings, one for each video")
-    return list(labellings)
+    for where, labellings in (("ground truth", ground_truth), ("prediction", prediction)):
+        if isinstance(labellings, str | Mapping) or not is_list(labellings) or not len(labellings):
+            raise InputError(where, f"{labellings!r} is not a list of labellings, one for each video")
+    if len(ground_truth) != len(prediction):
+        raise InputError("prediction", f"{len(prediction)} videos, but the ground truth has {len(ground_truth)}")
+    return [_pair(index, *pair, stride) for index, pair in enumerate(zip(ground_truth, prediction, strict=True))]
 
 
 def _pair(index: int, truth: ArrayLike, guess: ArrayLike, stride: int) -> Video:
