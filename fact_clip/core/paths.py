@@ -33,8 +33,7 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", 
 def file_name(name: str, max_bytes: int = MAX_FILE_NAME) -> str:
     """Return a file's name, without folder and ending, for a name that someone else chose; almost all stay as they are.
 
-    No name leads out of a folder, hides a file or names a device of Windows, and a long one ends with a digest. Two
-    names may give one file name, so the caller looks for that.
+    It leads out of no folder and hides no file. Two names may give one file name, so the caller looks for that.
     """
     safe = _NOT_IN_NAMES.sub("_", name.strip())
     safe = re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), safe) or "_"
@@ -135,11 +134,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold a folder, which is made, while the block runs; an InputError where another process holds it.
+    """Hold a folder, which is made, while the block runs; an InputError where another holds it after `patience` s.
 
     The lock is the kernel's, on the open folder, and ends with the process; Windows and some network file systems have
-    none. Folders that were made and stayed empty are removed. `holder` is for the error ("a training"), `patience` the
-    seconds to wait for another holder.
+    none. Folders that were made and stayed empty are removed. `holder` is for the error ("a training").
     """
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:

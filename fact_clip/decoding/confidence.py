@@ -91,10 +91,9 @@ Video = tuple[Floats, NDArray[np.bool_], int]
 
 
 def _fitted(videos: Sequence[Video]) -> tuple[float, float]:
-    """Slope and intercept of highest posterior.
+    """Slope and intercept of highest posterior, with a normal prior around 1 and 0, where scores stay as they are.
 
-    Frames of a segment are right or wrong together, so the likelihood counts as that of so many segments; the prior is
-    normal around slope 1 and intercept 0, where scores stay as they are.
+    Frames of a segment are right or wrong together, so the likelihood counts as that of so many segments.
     """
     x, right = (np.concatenate(part) for part in list(zip(*videos, strict=True))[:2])
     n_segments = sum(count for _, _, count in videos)

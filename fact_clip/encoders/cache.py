@@ -62,14 +62,9 @@ def embed(
     cache_dir: str | Path | None = None,
     device: str = "auto",
 ) -> TextMatrix:
-    """Embed every class and every factor of a vocabulary; of several prompts the mean, scaled to length 1.
+    """Embed every class and every factor of a vocabulary; of several prompts (`make_prompts`) the mean, of length 1.
 
-    Args:
-        encoder: an encoder, or the name of one.
-        vocabulary: the classes.
-        templates, phrase: see `make_prompts`.
-        cache_dir: folder for embeddings, made if it does not exist; None keeps nothing.
-        device: where an encoder given by name runs.
+    Embeddings are kept in `cache_dir`, if one is given; `device` is where an encoder given by name runs.
     """
     chosen = text_encoder(encoder, device) if isinstance(encoder, str) else encoder
     prompts = make_prompts(vocabulary, templates, phrase=phrase)

@@ -130,8 +130,7 @@ _WORD_WEIGHT = 3
 class HashEncoder:
     """A bag of words and of their letter triples, each a random sign vector that depends only on its letters.
 
-    It has no dependency and gives the same on every machine. Texts that share words are near, words that share letters
-    a little. It knows no synonyms and no word order: for tests and dry runs.
+    Texts that share words are near. It knows no synonyms and no word order: for tests and dry runs.
     """
 
     def __init__(self, size: str | int) -> None:

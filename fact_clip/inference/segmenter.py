@@ -164,10 +164,7 @@ class Segmenter:
         return self.scorer.score(features, candidates, clock, transcript, rivals=rivals)
 
     def decode(self, scores: Scores, candidates: CandidateSet, settings: DecodeSettings | None = None) -> Segmentation:
-        """Cut a scored video into segments; settings that are None are those of the run.
-
-        Scores for `reject` were made with ``rivals=True``.
-        """
+        """Cut a scored video into segments; settings default to those of the run, and `reject` needs rivals."""
         settings = (settings or DecodeSettings()).over(self.scorer.settings)
         labels, shares = decode_scores(scores, candidates, settings)
         vocabulary = candidates.vocabulary

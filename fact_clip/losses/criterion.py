@@ -118,13 +118,10 @@ class Criterion:
         self.seen = torch.tensor([c for c in range(classes.count) if c not in set(unseen)])
 
     def __call__(self, output: Output, labels: Tensor | Truth, mask: Tensor | None = None) -> LossTerms:
-        """Loss of a batch.
+        """Loss of a batch at its real frames, by `mask` (B, T) or the output.
 
-        Args:
-            output: the model's output.
-            labels: (B, T) or (T,) class indices, -1 where a frame is ignored; or the :class:`Truth` that a loader has
-                cut from them, with -1 at padding, which saves asking the device.
-            mask: (B, T) real frames; None: those of the output.
+        Labels are class indices (B, T) or (T,), -1 where a frame is ignored; or the :class:`Truth` that a loader has
+        cut from them, with -1 at padding, which saves asking the device.
         """
         mask = output.mask if mask is None else mask
         table = labels.labels if isinstance(labels, Truth) else torch.atleast_2d(labels)

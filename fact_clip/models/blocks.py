@@ -176,8 +176,7 @@ def block_configs(config: ModelConfig) -> list[BlockConfig]:
 def convolution_reach(config: ModelConfig) -> int:
     """Rows on each side of a row that the temporal convolutions of all blocks, and of the evidence, can see together.
 
-    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l) in ``m2``. This is an
-    upper bound; most of the weight lies much nearer.
+    A layer of dilation d reaches d rows: 2^l in layer l of ``m``, the larger of 2^l and 2^(L-1-l) in ``m2``.
     """
     total = 0
     for block in block_configs(config):

@@ -107,11 +107,7 @@ def _start_member(
 
 
 def member_config(config: Config, number: int, validation_parts: int = 1) -> Config:
-    """The recipe of one member; the first, number 0, is the run itself.
-
-    Members differ in their seed, in their entry of ``augment.swap``, with ``train.member_parts`` in the videos that
-    validate them, and with ``train.init`` in the member of that run that they start from.
-    """
+    """The recipe of one member, with its seed, swaps and validation videos; number 0 is the run itself."""
     swap = config.augment.swap[number % len(config.augment.swap)]
     part = config.data.validation_part
     if config.train.member_parts and number:

@@ -49,22 +49,15 @@ def sweep(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train and evaluate a run for each combination of settings, and sum up their figures.
+    """Train and evaluate a run for each combination of settings (`axes`: key with dots -> values), and sum them up.
 
     A run goes to ``out/LABEL/LABEL``, a label a key: ``seed0/split1``. With ``data.split: all`` the splits of the data
     set are a further axis. With `resume`, runs that are done are only scored, and one that was cut off continues.
     Settings and data sets are checked before anything is trained.
 
-    Args:
-        config: the recipe.
-        out: folder of the runs.
-        axes: key with dots -> its values.
-        resume, progress: as in :func:`train`.
-
     Returns:
-        ``{"metrics": mean, "sd": sd, "axes": axes, "runs": {label: figures}}``, also written to
-        ``out/evaluation.json``: the figures of `main_figures`. sd (n - 1; 0 for a single value) is that of the means of
-        the seeds, or of the runs.
+        ``{"metrics": mean, "sd": sd, "axes": axes, "runs": {label: figures}}``, also in ``out/evaluation.json``, of the
+        figures of `main_figures`. sd (n - 1; 0 for a single value) is that of the means of the seeds, or of the runs.
     """
     out = Path(out)
     for key, values in axes.items():

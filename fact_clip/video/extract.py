@@ -103,14 +103,8 @@ def extract(
 
     The JSON file holds encoder, rate, video and its rate, and the `core.row_times`. Both files appear only when they
     are complete. An interrupted extraction leaves NAME.part, and the next call continues there; it decodes what is
-    before, too, so that it knows of damage there, but does not encode it.
-
-    Args:
-        video: the file.
-        encoder: turns pictures into rows.
-        out: folder for the files.
-        settings: how; None: the defaults.
-        progress: called with (rows done, rows expected, name of the video).
+    before, too, so that it knows of damage there, but does not encode it. `progress` is called with (rows done, rows
+    expected, name of the video).
 
     Raises:
         InputError: see `frames`; an encoder that does not load; a folder that cannot be written.

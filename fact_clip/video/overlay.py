@@ -66,13 +66,8 @@ def overlay(
 ) -> Path:
     """Write a video with the name of the current action at the top and a bar of all actions at the bottom.
 
-    Args:
-        video: the video that was segmented.
-        segmentation: its segments; their frame times or rate say which moments they are.
-        out: file to write, .mp4, .mkv or .mov (H.264, no sound). Frames keep their times.
-        colours: label -> "#rrggbb"; labels that are missing are grey.
-        keep_going: take what decodes of a damaged file.
-        progress: called with (frames done, frames expected, name of the video).
+    Frames keep their times; `out` is .mp4, .mkv or .mov (H.264, no sound). `colours` has "#rrggbb" for labels, others
+    are grey; `progress` is called with (frames done, frames expected, name of the video).
     """
     import av
 
