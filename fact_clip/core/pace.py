@@ -44,13 +44,18 @@ class Pace:
 
 
 def paced(
-    items: Collection[Item], what: str, logger: logging.Logger, progress: Callable[[int, int, str], None] | None = None
+    items: Collection[Item],
+    what: str,
+    logger: logging.Logger,
+    progress: Callable[[int, int, str], None] | None = None,
+    *,
+    tenths: bool = False,
 ) -> Iterator[Item]:
     """The items one by one; before each, `progress` is called with (done, total, item, without folders).
 
     Work that takes longer than `SECONDS` writes a line to the log now and then, "what: 30 of 100, 12 s left".
     """
-    pace, total = Pace(tenths=False), len(items)
+    pace, total = Pace(tenths=tenths), len(items)
     for done, item in enumerate(items):
         if progress is not None:
             progress(done, total, Path(str(item)).name)

@@ -137,7 +137,7 @@ class Segmenter:
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
-        for source in paced(list(inputs), "segmenting", logger, progress):
+        for source in paced(list(inputs), "segmenting", logger, progress, tenths=True):
             if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file():
                 self.encoder_for(Path(source)).load()
             try:

@@ -75,7 +75,7 @@ def extract_all(
     name) during one. An encoder that does not load is an InputError.
     """
     chosen, extracted, paths = settings or Settings(), Extracted(), list(map(Path, videos))
-    for video in paced(paths, "extracting", logger, progress):
+    for video in paced(paths, "extracting", logger, progress, tenths=True):
         if is_current(video, encoder, out, chosen):
             logger.debug("%s: current, skipped", video)
             extracted.current.append(video)

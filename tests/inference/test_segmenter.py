@@ -216,7 +216,7 @@ def test_bad_inputs_are_handed_over_and_the_others_go_on(segmenter, video, tmp_p
     assert results == [(video, segmenter.segment(video))]
     assert [path for path, _ in failed] == [paths[0], paths[2]]
     assert all(str(error.where) == str(path) for path, error in failed)
-    assert [message.split(",")[0] for message in caplog.messages] == ["1 of 3 inputs", "2 of 3 inputs"]
+    assert [message.split(",")[0] for message in caplog.messages] == ["segmenting: 1 of 3", "segmenting: 2 of 3"]
 
 
 def test_what_is_background_goes_with_the_result(segmenter, video, tmp_path):

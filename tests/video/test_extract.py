@@ -164,6 +164,7 @@ def test_several_videos_and_what_the_log_says(video, tmp_path, caplog):
     said = [re.sub(r"\d+(\.\d)? s\b", "0.1 s", record.getMessage()) for record in caplog.records]
     assert said == [
         f"{good}: 25 rows in 0.1 s",
+        "extracting: 1 of 2, 0.1 s left",
         f"{broken}: failed",
         f"{good}: current, skipped",
         f"{good}: continued at row 16",
