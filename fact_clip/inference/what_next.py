@@ -33,9 +33,11 @@ def most_useful(predictions: Sequence[Prediction], labelled: Mapping[str, int]) 
         segments[prediction.video].append(prediction)
 
     def worth(video: str) -> float:
-        return float(np.mean([(1 - one.confidence) / (1 + counts[one.label]) ** 0.5 for one in segments[video]]))
+        return float(
+            np.mean([(1 - segment.confidence) / (1 + counts[segment.label]) ** 0.5 for segment in segments[video]])
+        )
 
     while len(order) < len(segments):
         order.append(max((video for video in segments if video not in order), key=worth))
-        counts.update(one.label for one in segments[order[-1]])
+        counts.update(segment.label for segment in segments[order[-1]])
     return order
