@@ -1,4 +1,4 @@
-"""What a labeller's time is worth by the list "What next", in order, at random, and on the least certain segments.
+"""What an hour of labelling is worth: whole videos in order or at random, or the least certain segments of all videos.
 
 PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/labelling.py RECIPE... --out FOLDER [--seeds 0,1,2] [--rounds 3]
 
@@ -13,7 +13,6 @@ import argparse
 import json
 import random
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,30 +21,22 @@ import numpy as np
 from fact_clip import Config, Segmentation, load, training
 from fact_clip.datasets.dataset import Dataset
 from fact_clip.datasets.layout import UNLABELLED
-from fact_clip.inference.what_next import Prediction, most_useful
 
-Span = tuple[str, int, int]
-Choice = Callable[[list[Span], list[Prediction], Counter[str], random.Random], list[int]]
-
-
-def video_by_video(spans: list[Span], videos: list[str]) -> list[int]:
-    """Places of the spans: one video after the other, each from its start."""
-    return sorted(range(len(spans)), key=lambda place: (videos.index(spans[place][0]), spans[place][1]))
+Span = tuple[str, int, int]  # video, frames
+Choice = Callable[[list[Span], list[float], random.Random], list[int]]
 
 
-def shuffled(spans: list[Span], rng: random.Random) -> list[str]:
-    """The videos in a random order."""
+def at_random(spans: list[Span], rng: random.Random) -> list[int]:
+    """Places of the spans: one video after the other in a random order, each from its start."""
     names = sorted({name for name, *_ in spans})
-    return rng.sample(names, len(names))
+    order = rng.sample(names, len(names))
+    return sorted(range(len(spans)), key=lambda place: (order.index(spans[place][0]), spans[place][1]))
 
 
 WAYS: dict[str, Choice] = {
-    "what next": lambda spans, predictions, counts, rng: video_by_video(spans, most_useful(predictions, counts)),
-    "in order": lambda spans, predictions, counts, rng: video_by_video(spans, sorted({name for name, *_ in spans})),
-    "at random": lambda spans, predictions, counts, rng: video_by_video(spans, shuffled(spans, rng)),
-    "least certain segments": lambda spans, predictions, counts, rng: sorted(
-        range(len(spans)), key=lambda place: predictions[place].confidence
-    ),
+    "in order": lambda spans, confidence, rng: sorted(range(len(spans)), key=lambda place: spans[place][:2]),
+    "at random": lambda spans, confidence, rng: at_random(spans, rng),
+    "least certain": lambda spans, confidence, rng: sorted(range(len(spans)), key=lambda place: confidence[place]),
 }
 
 
@@ -60,10 +51,6 @@ class Labeller:
         for name in random.Random(seed).sample(sorted(self.truth), 2):
             self.labelled[name][:] = True
         shutil.copytree(dataset.root, root, symlinks=True)
-
-    def counts(self) -> Counter[str]:
-        """Labelled segments of each action."""
-        return Counter(part.label for name in self.truth for part in Segmentation.from_frames(self._labels(name)))
 
     def _labels(self, name: str) -> list[str]:
         pairs = zip(self.truth[name], self.labelled[name], strict=True)
@@ -83,16 +70,16 @@ class Labeller:
 
     def correct(self, run: Path, budget: int, choose: Choice, rng: random.Random) -> int:
         """Show the true labels of chosen predictions; the true segments that were looked at."""
-        segmenter, spans, predictions = load(run, "cpu"), list[tuple[str, int, int]](), list[Prediction]()
+        segmenter, spans, confidence = load(run, "cpu"), list[Span](), list[float]()
         for name in sorted(self.truth):
             if self.labelled[name].all():
                 continue
             for part in segmenter.segment(self.dataset.features(name)):
                 if not self.labelled[name][part.start : part.stop].all():
                     spans.append((name, part.start, part.stop))
-                    predictions.append(Prediction(name, part.label, part.confidence or 0.0))
+                    confidence.append(part.confidence or 0.0)
         looked = 0
-        for place in choose(spans, predictions, self.counts(), rng):
+        for place in choose(spans, confidence, rng):
             if looked >= budget:
                 break
             name, start, stop = spans[place]
@@ -130,7 +117,7 @@ def main() -> int:
         for way, curves in rows.items():
             means, deviations = np.mean(curves, 0), np.std(curves, 0)
             print(
-                f"{way:22s}",
+                f"{way:14s}",
                 "  ".join(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True)),
                 flush=True,
             )
