@@ -197,14 +197,6 @@ def _apart(labels: Iterable[Label], n_frames: int) -> list[list[Label]]:
     return tracks
 
 
-def frame_names(parts: Iterable[Draft | Label], n_frames: int, other: str) -> list[str]:
-    """Return one name a frame; `other` where there is no label."""
-    names = [other] * n_frames
-    for part in parts:
-        names[part.start : part.stop] = [part.label] * (part.stop - part.start)
-    return names
-
-
 # --- two labellings ---------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,8 @@ class Engine:
     def __init__(
         self, project: Project, base: Segmenter | None, load: Callable[[Path], Segmenter], limits: Limits
     ) -> None:
-        self.project, self.base, self._load, self._limits = project, base, load, limits
-        self._models: OrderedDict[Path, Segmenter] = OrderedDict()
+        self.project, self.base, self._limits = project, base, limits
+        self.open = lru_cache(KEPT_MODELS)(load)  # the model of a run folder
         self._scores: OrderedDict[str, tuple[tuple[object, ...], Scores]] = OrderedDict()  # video -> model, names
         self._work: dict[str, Work] = {}
         self._lock = threading.Lock()
@@ -73,16 +74,6 @@ class Engine:
         if name == "":
             return self.base
         return self.open(self.project.runs()[name][0])
-
-    def open(self, path: Path) -> Segmenter:
-        """Return the model of a run folder."""
-        with self._lock:
-            if path not in self._models:
-                self._models[path] = self._load(path)
-            self._models.move_to_end(path)
-            while len(self._models) > KEPT_MODELS:
-                self._models.popitem(last=False)
-            return self._models[path]
 
     @property
     def settings(self) -> DecodeSettings:

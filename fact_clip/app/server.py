@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from fact_clip import report
 from fact_clip.app import requests, views
-from fact_clip.app.edits import BACKGROUND, Draft, compared, frame_names, read_tracks
+from fact_clip.app.edits import BACKGROUND, Draft, compared, read_tracks, row_labels
 from fact_clip.app.engine import Engine, reads_names
 from fact_clip.app.guard import ERRORS, Guard, answer_to
 from fact_clip.app.learn import add_video, labelled, learn
@@ -345,7 +345,7 @@ class Server:
             if len(tracks) > 1:
                 raise InputError(upload.path, f"{len(tracks)} tracks", "load it as labels, and compare the tracks")
             name, parts = upload.name, list(next(iter(tracks.values())))
-        return name, frame_names(parts, video.n_frames, other)
+        return name, row_labels(parts, video.times, video.times, other)
 
 
 def make_app(engine: Engine, options: Options) -> FastAPI:

@@ -118,11 +118,7 @@ def _link_best(run: Path) -> None:
         shutil.copyfile(run / "model.safetensors", best)
 
 
-def _eval_holdout(arguments: Namespace) -> None:
-    show(_scored(arguments, with_unseen=True))
-
-
-def _scored(arguments: Namespace, *, with_unseen: bool = False) -> dict[str, Any]:
+def _scored(arguments: Namespace, with_unseen: bool = False) -> dict[str, Any]:
     """Score the checkpoint that the arguments name."""
     from fact_clip import training
     from fact_clip.compat.reference import device, overrides, read_settings
@@ -230,7 +226,9 @@ _SCORE = "Score a run, or weights of the published code."
 train = _script("Train into logs/RECIPE/SPLIT/RUN.", _train, _word("--cfg", required=True, **_CFG), _SET)
 run_eval = _script(_SCORE, lambda arguments: show(_scored(arguments)), _CHECKPOINT, *_SCORING)
 evaluate = _script(_SCORE, lambda arguments: show(_scored(arguments)), _NEWEST, *_SCORING)
-eval_holdout = _script("Score held-out classes.", _eval_holdout, _CHECKPOINT, *_SCORING)
+eval_holdout = _script(
+    "Score held-out classes.", lambda arguments: show(_scored(arguments, with_unseen=True)), _CHECKPOINT, *_SCORING
+)
 select_holdout_classes = _script(
     "Choose classes to hold out, so that every word is trained.",
     _select,

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 
@@ -214,6 +214,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         return "  ".join(f"{cell:{'>' if column in right else '<'}{width}}" for column, (cell, width) in cells).rstrip()
 
     return "\n".join([line(header), *(line(row) for row in rows)])
+
+
+def figures_table(head: str, rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> str:
+    """A row a run or model, under `head`, with some of its figures in percent; nothing for one that it lacks."""
+    from fact_clip.metrics.report import figure_name
+
+    cells = [[name, *(f"{row[key]:.1f}" if key in row else "" for key in keys)] for name, row in rows.items()]
+    return table([head, *map(figure_name, keys)], cells, right=range(1, len(keys) + 1))
 
 
 def print_result(result: object, text: str, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fact_clip.cli.console import note, progress, table
+from fact_clip.cli.console import figures_table, note, progress
 from fact_clip.cli.options import check_new, option
 from fact_clip.cli.results import segment_table
 from fact_clip.cli.train import summary_of
@@ -82,15 +82,11 @@ def _train_and_score(config: Config, run: Path) -> dict[str, Any]:
 
 
 def _comparison(results: dict[str, dict[str, Any]]) -> str:
-    from fact_clip.metrics import figure_name
-
     keys = ("S", "U", "H", "ausuc", "frame_accuracy", "edit")
-    zero_shot = {name: result["zero_shot"] for name, result in results.items()}
-    figures = {name: {**report["ways"]["in use"], "ausuc": report["ausuc"]} for name, report in zero_shot.items()}
-    rows = [[name, *(f"{row[key]:.1f}" for key in keys)] for name, row in figures.items()]
-    chance = f"{next(iter(zero_shot.values()))['chance']:.1f}"
-    rows.append(["chance", chance, chance, chance, "", chance, ""])
-    return table(["model", *map(figure_name, keys)], rows, right=range(1, len(keys) + 1))
+    parts = {name: result["zero_shot"] for name, result in results.items()}
+    rows = {name: {**part["ways"]["in use"], "ausuc": part["ausuc"]} for name, part in parts.items()}
+    rows["chance"] = dict.fromkeys(("S", "U", "H", "frame_accuracy"), next(iter(parts.values()))["chance"])
+    return figures_table("model", rows, keys)
 
 
 def _segment_one(out: Path, dataset: Dataset) -> None:

@@ -9,7 +9,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Annotated, Any
 
-from fact_clip.cli.console import InterruptedCommandError, Progress, is_secondary, progress, table
+from fact_clip.cli.console import InterruptedCommandError, Progress, figures_table, is_secondary, progress
 from fact_clip.cli.options import Overrides, Recipe, check_new, option, refuse
 from fact_clip.core.errors import ConfigKey, InputError
 
@@ -68,24 +68,12 @@ def train(
         else:
             result = training.sweep(settings, out, axes, resume=resume, progress=report)
             if not is_secondary():
-                print(_sweep_table(result))
+                rows = {**result["runs"], "mean": result["metrics"], "sd": result["sd"]}
+                print(figures_table("run", rows, [key for key in FIGURES if key in result["metrics"]]))
             return
     if not is_secondary():
         print(summary_of(facts, settings.train.select))
         print(f"the model is in {out}; score it with: {shlex.join(['fact-clip', 'evaluate', str(out)])}")
-
-
-def _sweep_table(result: Mapping[str, Any]) -> str:
-    """A row a run with its main figures, then their mean and standard deviation, in percent."""
-    from fact_clip.metrics.report import figure_name
-
-    mean = result["metrics"]
-    figures = [key for key in FIGURES if key in mean]
-    rows = [
-        [name, *(f"{row[key]:.1f}" for key in figures)]
-        for name, row in [*result["runs"].items(), ("mean", mean), ("sd", result["sd"])]
-    ]
-    return table(["run", *map(figure_name, figures)], rows, right=range(1, len(figures) + 1))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 
 from fact_clip.core import InputError
 from fact_clip.core.paths import whole_file
+from fact_clip.formats.base import no_formula
 
 Stretch = tuple[float, float, str]
 """Start and stop in seconds, and the action."""
@@ -79,7 +80,7 @@ def write_tables(path: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) 
         with whole_file(paths[-1]) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             for row in _cells(rows):
-                writer.writerow([f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@" else cell for cell in row])
+                writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in row])
     return paths
 
 
