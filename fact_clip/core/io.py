@@ -150,9 +150,6 @@ def read_npz(path: Path, expected: str, fix: str = "") -> dict[str, NDArray[Any]
         raise InputError(path, f"damaged, not readable ({' '.join(str(error).split())})", fix) from None
 
 
-# --- YAML: each key once, numbers in decimal digits; nothing in it is executed --------------------------------------
-
-
 def parse_yaml(text: str, where: Location | str | Path, fix: str = "") -> Any:
     """Return the value of a YAML text; an InputError that names `where` if it is none."""
     try:
@@ -189,9 +186,6 @@ def _decimal(text: str, pattern: str) -> str:
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
-
-
-# --- stored values: a dataclass as JSON, read back strictly by the types and bounds of its annotations ----------------
 
 
 def read_value(kind: type[T], path: Path, fix: str = "") -> T:

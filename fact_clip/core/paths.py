@@ -81,9 +81,6 @@ def same_place(first: Path, second: Path) -> bool:
         return os.path.realpath(first) == os.path.realpath(second)
 
 
-# --- writing ------------------------------------------------------------------------------------------------------
-
-
 def check_place(path: Path) -> None:
     """Raise an InputError where a file cannot be written: before the first file of several is written."""
     if "\0" in str(path) or len(os.fsencode(path.name)) > 255 or not path.name:
@@ -127,9 +124,6 @@ def whole_file(path: Path) -> Iterator[Path]:
     except UnicodeEncodeError as error:
         problem = f"a name that no text file takes ({error.object[error.start : error.end]!r})"
         raise InputError(path, problem) from None
-
-
-# --- locks -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -189,9 +189,6 @@ def _check_names(where: str, names: tuple[str, ...]) -> None:
         by_look[normalize(name)] = name
 
 
-# --- factors in one form ------------------------------------------------------------------------------
-
-
 def _resolved(
     names: Sequence[str], background: Sequence[str], source: FactorSource | None, slots: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[Factors, ...]]:
@@ -228,8 +225,6 @@ def _in_slots(name: str, entry: OneClass | None, slots: tuple[str, ...]) -> Fact
         return tuple(map(entry.get, slots))
     return (None,) * len(slots) if entry is None else tuple(entry)
 
-
-# --- mapping files ------------------------------------------------------------------------------------
 
 _LINE = re.compile(r"([0-9]{1,9})[ \t]+(.+)")
 

@@ -212,8 +212,6 @@ class Criterion:
         return BlockTerms(*((target.some * term).mean() for term in terms))
 
 
-# --- the terms of a block, (B,) each ------------------------------------------------------------------
-
 _LOWEST = torch.finfo(torch.float32).min  # In place of -inf, whose differences and gradients are not numbers
 
 
@@ -298,9 +296,6 @@ def _changes(values: Tensor, both: Tensor) -> Tensor:
     return (((values[:, 1:] - values[:, :-1]) ** 2).clamp(max=16) * both.unsqueeze(2)).sum((1, 2))
 
 
-# --- weights ------------------------------------------------------------------------------------------
-
-
 def class_weights(
     config: LossConfig, count: int, background: Collection[int], frames: Sequence[int] | None = None
 ) -> Tensor:
@@ -339,9 +334,6 @@ def frame_weights(truth: Truth, is_action: Tensor, exponent: float) -> Tensor:
     mean = (powers * frames).sum(1, keepdim=True) / frames.sum(1, keepdim=True)
     weights = torch.where(action, powers / mean, 1.0)
     return torch.nn.functional.pad(weights, (0, 1), value=1.0).gather(1, truth.segment)
-
-
-# --- contrastive --------------------------------------------------------------------------------------
 
 
 def info_nce(similarity: Tensor, labels: Tensor, seen: Tensor) -> Tensor:

@@ -82,9 +82,6 @@ def group_f1(
     return figures
 
 
-# --- the curve ----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class SeenUnseenCurve:
     """S and U as gamma grows; all three arrays are (J,)."""

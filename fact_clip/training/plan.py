@@ -98,9 +98,6 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     return Config.from_tree(tree, ", ".join(values))
 
 
-# --- decisions ------------------------------------------------------------------------------------------------------
-
-
 def _from_class_names(config: Config, folder: DataFolder, notes: list[Note]) -> dict[str, Any]:
     """Decide what class names say, where neither the configuration nor a factors.csv says it.
 
@@ -170,9 +167,6 @@ def _find_objects(config: Config, dataset: Dataset, notes: list[Note]) -> bool:
         text = "the columns hold objects that come and go, and the labels say their names (data.objects.find)"
         notes.append(Note(text))
     return shown
-
-
-# --- checks -----------------------------------------------------------------------------------------------------------
 
 
 def _check(config: Config, dataset: Dataset) -> None:
@@ -273,9 +267,6 @@ def _indistinguishable_classes(text: Tensor, vocabulary: Vocabulary, encoder: st
             text_of = f"{encoder} has the same vector for {other!r} and {name!r}, so no model can tell them apart"
             return [Note(text_of, logging.WARNING)]
     return []
-
-
-# --- settings without effect ----------------------------------------------------------------------------------------
 
 
 def _has_objects(config: Config) -> bool:

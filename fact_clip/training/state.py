@@ -193,9 +193,6 @@ def load_start(model: FACT, run: Run) -> None:
     load_strictly(model, weights, str(path))
 
 
-# --- the state of an interrupted training ---------------------------------------------------------------------------
-
-
 @dataclass
 class TrainingState:
     """How far a training has come, as its last.safetensors says."""
