@@ -143,7 +143,9 @@ def locked(folder: Path, holder: str, patience: float = 0.0) -> Iterator[None]:
         until = time.monotonic() + patience
         while not (is_free := lock(opened)) and time.monotonic() < until:
             time.sleep(0.01)
-        if not is_free or not folder.is_dir():  # one who made it for nothing has removed it
+        # one who made the folder for nothing may have removed it, and another made it anew
+        is_same = opened < 0 or (folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat()))
+        if not is_free or not is_same:
             raise InputError(folder, f"{holder} is under way here", "wait for it, or name another folder")
         yield
     finally:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fact_clip.core import InputError, Segment, Segmentation, Vocabulary
-from fact_clip.core.arguments import checked, number_of
+from fact_clip.core.arguments import checked, number_of, path_of
 from fact_clip.core.clock import Clock
 from fact_clip.core.distributed import pick_device
 from fact_clip.core.errors import CommandOption, FileLocation, Location
@@ -137,7 +137,10 @@ class Segmenter:
         """
         if isinstance(inputs, str | Path) or not isinstance(inputs, Iterable):
             raise InputError("inputs", f"{inputs!r} is not a list of paths")
-        for source in paced(list(inputs), "segmenting", logger, progress, tenths=True):
+        sources = list(inputs)
+        for source in sources:
+            path_of(source, "inputs")
+        for source in paced(sources, "segmenting", logger, progress, tenths=True):
             if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file():
                 self.encoder_for(Path(source)).load()
             try:
