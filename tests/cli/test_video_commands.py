@@ -49,7 +49,7 @@ def test_one_bad_video_is_told_at_the_end_and_does_not_stop_the_rest(films, fact
     assert answer.out == f"3 videos: 2 extracted, 0 current, 1 failed; {tmp_path}\n"
     *lines, last = answer.err.splitlines()
     assert last.startswith(f"fact-clip: {films / 'b.mp4'}: not a video")
-    done = ["1 of 3 videos, ", f"{films / 'b.mp4'}: failed", "2 of 3 videos, "]
+    done = ["extracting: 1 of 3, ", f"{films / 'b.mp4'}: failed", "extracting: 2 of 3, "]
     assert [line.startswith(start) for line, start in zip(lines, done, strict=True)] == [True] * 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npy", "c.json", "c.npy"]
     assert np.load(tmp_path / "c.npy").shape == (30, 384)
