@@ -101,12 +101,8 @@ class Dataset:
         if holdout.mode != "oracle":
             self.learned, self.hidden = self.seen, tuple(sorted(both))
         self.validation_parts = self._parts(groups)
-        both_seen, share, part = (
-            (set(self.seen), set(self.validation_unseen)),
-            config.validation,
-            config.validation_part,
-        )
-        self.validation = carve_covering(learning, share, frames, *both_seen, part, groups)
+        to_cover, share, part = set(self.validation_unseen), config.validation, config.validation_part
+        self.validation = carve_covering(learning, share, frames, set(self.seen), to_cover, part, groups)
         dropped = {name for name in learning if both & frames[name].keys()} if holdout.mode == "drop" else set()
         self.train = tuple(name for name in learning if name not in self.validation and name not in dropped)
         if not self.train:
@@ -159,10 +155,6 @@ class Dataset:
         folder = folder or DataFolder(config)
         vocabulary = folder.vocabulary(config)
         return cls(config, folder, vocabulary, find_holdout(config, folder.root, vocabulary))
-
-    def with_config(self, config: DataConfig) -> Dataset:
-        """Open another configuration of this data set; what has been read of it is not read again."""
-        return Dataset.open(config, self.folder)
 
     def with_holdout(self, holdout: Holdout | None) -> Dataset:
         """Return the same split with other classes held out, or none."""

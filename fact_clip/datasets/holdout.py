@@ -136,7 +136,7 @@ def find_holdout(config: DataConfig, root: Path, vocabulary: Vocabulary) -> Hold
         holdout = Holdout(tuple(names[entry] if isinstance(entry, int) else entry for entry in source))
     if isinstance(config.validation_unseen, tuple):
         holdout = replace(holdout, validation_unseen=config.validation_unseen)
-    return replace(holdout, mode=config.holdout_mode or holdout.mode)
+    return replace(holdout, mode=config.holdout_mode or holdout.mode).check(vocabulary)
 
 
 def named_holdout(classes: Sequence[str | int]) -> str | tuple[str | int, ...]:

@@ -140,9 +140,7 @@ class Inspection:
             self._vocabulary = self.folder.vocabulary(config)
         if self._vocabulary is not None:
             try:
-                holdout = find_holdout(config, self.root, self._vocabulary)
-                if holdout is not None:
-                    holdout.check(self._vocabulary)
+                find_holdout(config, self.root, self._vocabulary)
             except InputError as error:
                 yield Finding("holdout", error)
 
@@ -196,12 +194,11 @@ class Inspection:
                 yield Finding("coverage", InputError(self.root / "splits", problem))
         # numbered splits divide the same videos; named ones may come from different sources
         numbered = {name: parts for name, parts in self.splits.items() if name.isdigit() and len(parts) == 2}
-        named_in = {
-            video: where for parts in numbered.values() for part in parts.values() for video, where in part.items()
-        }
-        for name, parts in numbered.items():
+        listed = {name: parts["train"] | parts["test"] for name, parts in numbered.items()}
+        named_in = {video: where for videos in listed.values() for video, where in videos.items()}
+        for name, videos in listed.items():
             for video, where in named_in.items():
-                if not any(video in part for part in parts.values()):
+                if video not in videos:
                     problem = f"split {name} neither trains nor tests video {video!r} of {where}"
                     yield Finding("coverage", InputError(self.root / "splits", problem))
 

@@ -102,19 +102,14 @@ def _events(segmentation: Segmentation, path: Path) -> list[tuple[float, str, st
     return events
 
 
-def _first_three(event: Any) -> Any:
-    return tuple(event[:3]) if isinstance(event, list) else event
-
-
-Event = Annotated[tuple[base.Number, str | None, str], BeforeValidator(_first_three)]
+_first_three = BeforeValidator(lambda event: tuple(event[:3]) if isinstance(event, list) else event)
+Event = Annotated[tuple[base.Number, str | None, str], _first_three]
 """Seconds, subject and behaviour; what else stands there (modifiers, comment, picture) is not read."""
 
 
 class _Behaviour(BaseModel):
-    """A behaviour of the ethogram, with a length ("State event") or without ("Point event")."""
-
     code: Any = None
-    type: Any = ""
+    type: Any = ""  # "State event", which has a length, or "Point event"
 
 
 class _MediaInfo(BaseModel):
@@ -180,9 +175,8 @@ def _read_project(path: Path, tier: str | None) -> tuple[list[_Video], int]:
             continue
         subject_read = choose(where, "subject", (subject for _, subject, _ in events), tier)
         media = [file for files in observation.file.values() for file in files]
-        video = _Video(
-            base.video_name(media[0]) if len(media) == 1 else name, where, read_remark(observation.description)
-        )
+        video_name = base.video_name(media[0]) if len(media) == 1 else name
+        video = _Video(video_name, where, read_remark(observation.description))
         video.lengths.update(observation.media_info.length.values())
         video.events += [(time, code, "") for time, subject, code in events if subject == subject_read]
         videos.append(video)

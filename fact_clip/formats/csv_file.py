@@ -19,9 +19,8 @@ logger = logging.getLogger(__name__)
 def write(segmentation: Segmentation, path: Path) -> None:
     """Write the `COLUMNS` in full precision, without background; cells without a rate or a confidence are empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = [
-            [*row[:4], base.no_formula(row[4]), row[5]] for row in base.cells(segmentation, segmentation.foreground)
-        ]
+        table = base.cells(segmentation, segmentation.foreground)
+        rows = [[*row[:4], base.no_formula(row[4]), row[5]] for row in table]
         # with \r\n as line end, csv quotes either character inside a name
         csv.writer(file, lineterminator="\r\n").writerows([base.COLUMNS, *rows])
 
@@ -47,9 +46,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
     `options.unit`. All bad rows are named in one InputError, or left out with a warning each (`options.skip_bad`).
     """
     faults = list[InputError]()
-    rows = [
-        (where, {n.lower(): cell for n, cell in row.items()}) for where, row in base.read_table(path, faults=faults)
-    ]
+    table = base.read_table(path, faults=faults)
+    rows = [(where, {name.lower(): cell for name, cell in row.items()}) for where, row in table]
     header = rows[0][1] if rows else {}
     label = next((name for name in ("label", "action") if name in header), None)
     if label is None:
@@ -73,12 +71,8 @@ def read_annotations(path: Path, options: Options) -> list[Annotation]:
             continue
         spans.setdefault(row.get("video", ""), []).append(span)
     _report(faults, options.skip_bad)
-    return [
-        Annotation(
-            base.video_name(video) if video else base.name_of(path), tuple(spans_of_video), unit, path, options.fps
-        )
-        for video, spans_of_video in spans.items()
-    ]
+    names = {video: base.video_name(video) if video else base.name_of(path) for video in spans}
+    return [Annotation(names[video], tuple(of_video), unit, path, options.fps) for video, of_video in spans.items()]
 
 
 def _report(faults: Sequence[InputError], skip: bool) -> None:

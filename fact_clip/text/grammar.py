@@ -30,20 +30,13 @@ class Grammar:
     the pattern ("with") and holds none of its other characters (","). A verb next to another part is one word, and one
     of `PARTICLES` if it follows ("pick up box").
 
-    Args:
-        pattern: if it has underscores and no blanks, they are blanks in names that are written so.
-        none: names without any factor, such as the background.
-        words: factor -> what to call it.
-        underscores: names have "_" where the pattern has blanks; both are then the same.
-
-    Raises:
-        InputError: a pattern that is malformed; when called, a name that does not parse.
+    Malformed patterns are InputErrors, and so are names that do not parse.
     """
 
-    pattern: str
-    none: tuple[str, ...] = ()
-    words: Mapping[str, str] = field(default_factory=dict)
-    underscores: bool = False
+    pattern: str  # if it has underscores and no blanks, they are blanks in names that are written so
+    none: tuple[str, ...] = ()  # names without any factor, such as the background
+    words: Mapping[str, str] = field(default_factory=dict)  # factor -> what to call it
+    underscores: bool = False  # names have "_" where the pattern has blanks; both are then the same
 
     def __post_init__(self) -> None:
         _check(self.pattern)

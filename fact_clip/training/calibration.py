@@ -156,7 +156,7 @@ def judges(
         config = run.config.model_copy(update={"data": data})
         loaded = LoadedRun(replace(member, config=config), [member.model()], calibration)
         scorers.append(Scorer(loaded, device))
-        datasets.append(dataset.with_config(data))
+        datasets.append(Dataset.open(data, dataset.folder))
     return scorers, datasets
 
 
