@@ -7,7 +7,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -189,7 +189,15 @@ def _write_features(
     """
     targets: dict[Path, Path] = {}
     first: tuple[str, Path] | None = None
+    new_folders = [folder for folder in (root / "features", root) if not folder.exists()]
+
+    def remove_empty_folders() -> None:
+        for folder in new_folders:
+            with suppress(OSError):  # it holds the features
+                folder.rmdir()
+
     with ExitStack() as all_or_none:
+        all_or_none.callback(remove_empty_folders)
         for path, video, columns, array in videos:
             name = file_name(video)
             target, sidecar = (inside(root, "features", f"{name}{ending}") for ending in (".npy", ".json"))

@@ -27,8 +27,7 @@ from fact_clip.datasets.inspect import Inspection
 from fact_clip.datasets.layout import WRITE_SPLITS, DataFolder, find_root, overlaps, split_names
 from fact_clip.datasets.splits import by_hash, read_groups, together
 
-IGNORED = -1
-"""Label of frames that no loss and no metric looks at, and of padding."""
+IGNORED = -1  # label of frames that no loss and no metric looks at, and of padding
 
 CACHE_BYTES = 384 << 20
 """Transformed features stay in memory while their total is under this, 384 MiB; the rest is read again."""

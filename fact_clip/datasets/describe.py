@@ -174,8 +174,7 @@ def guess_names(
 
 
 Value = bool | int | float | str | list[int] | list[str] | None
-Setting = tuple[str, Value, str]
-"""A key with dots, its value and the reason."""
+Setting = tuple[str, Value, str]  # a key with dots, its value and the reason
 
 ROWS = 800_000  # read by 50 epochs at most, after the stride; docs/experiments/own_data.md says how it was chosen
 MOST_COLUMNS = 512  # up to which context is added: two windows make five times as many of them

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fact_clip.config import DataConfig
@@ -22,52 +21,43 @@ FILE = "factors.csv"
 _HEADER = '"class" and a column per slot, as in "class,verb,object"'
 
 
-@dataclass(frozen=True)
-class ClassFactors:
-    """Reads names: one factor per slot, None where a name has none; an InputError for one that does not parse."""
-
-    slots: tuple[str, ...]
-    background: tuple[str, ...] = ()
-    table: Mapping[str, Factors] = field(default_factory=dict)  # of factors.csv, before the grammar
-    grammar: Callable[[str], Factors] | None = None
-
-    def __call__(self, name: str) -> Factors:
-        """Return the factors of a name."""
-        if name in self.background:
-            return (None,) * len(self.slots)
-        if any(self.table.get(name, ())):
-            return self.table[name]
-        if self.grammar is None:
-            fix = "add them, set data.grammar, or name the class in data.background if it means no action"
-            raise InputError(f"class {name!r}", f"no factors in {FILE}", fix)
-        parsed = self.grammar(name)
-        # a background class of the benchmark that this run counts as an action has its name as a factor
-        return parsed if any(parsed) else (name, *parsed[1:])
-
-
 def class_factors(
     config: DataConfig, root: Path | None, names: Sequence[str], background: Sequence[str]
-) -> ClassFactors | None:
-    """Return the reader of these class names; None where only the names as a whole count.
+) -> tuple[Callable[[str], Factors] | None, tuple[str, ...] | None]:
+    """Return a function from a name to its factors, and their slots; None twice where only names as a whole count.
 
     ``root/factors.csv`` comes first, then ``data.grammar`` for the classes that it lacks; without either, the grammar
-    of the benchmark.
+    of the benchmark. The function gives None for each slot of a background class, and an InputError for a name that
+    does not parse.
     """
-    table, grammar = dict[str, Factors](), None
+    benchmark, table, reader = find_benchmark(config.name), dict[str, Factors](), None
+    slots, grammar = benchmark.slots, benchmark.factors
     if config.grammar is not None:
-        grammar = _reader(config.grammar, [name for name in names if name not in background])
+        reader = _reader(config.grammar, [name for name in names if name not in background])
+        slots = reader.slots
     if root is not None and os.path.lexists(root / FILE):
         slots, table, faults = parse_factors(root / FILE, (*names, *config.unlabelled))
         if faults:
             raise faults[0]
-    elif grammar is not None:
-        slots = grammar.slots
-    else:
-        benchmark = find_benchmark(config.name)
-        if benchmark.slots is None:
-            return None
-        return ClassFactors(benchmark.slots, tuple(background), grammar=benchmark.factors)
-    return ClassFactors(slots, tuple(background), table, None if grammar is None else _in_slots(grammar, slots))
+        grammar = None
+    if slots is None:
+        return None, None
+    if reader is not None:
+        grammar = _in_slots(reader, slots)
+
+    def read(name: str) -> Factors:
+        if name in background:
+            return (None,) * len(slots)
+        if any(table.get(name, ())):
+            return table[name]
+        if grammar is None:
+            fix = "add them, set data.grammar, or name the class in data.background if it means no action"
+            raise InputError(f"class {name!r}", f"no factors in {FILE}", fix)
+        parsed = grammar(name)
+        # a background class of the benchmark that this run counts as an action has its name as a factor
+        return parsed if any(parsed) else (name, *parsed[1:])
+
+    return read, slots
 
 
 def _reader(pattern: str, actions: Iterable[str]) -> Grammar | Sentences:

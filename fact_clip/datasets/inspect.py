@@ -150,7 +150,7 @@ class Inspection:
         faults = parse_factors(path, (*names, *layout.unlabelled(self.config)))[2] if os.path.lexists(path) else []
         factors = None
         try:
-            factors = None if faults else class_factors(self.config, self.root, names, background)
+            factors = None if faults else class_factors(self.config, self.root, names, background)[0]
         except InputError as error:
             faults = [error]
         yield from _findings("factors", faults)

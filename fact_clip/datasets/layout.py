@@ -33,8 +33,7 @@ TAKE_OUT = "take the video out of the splits"
 
 EXPECTED = "mapping.txt, groundTruth, features and splits"
 
-UNLABELLED = "?"
-"""The label of a frame of which nobody says what it shows."""
+UNLABELLED = "?"  # the label of a frame of which nobody says what it shows
 
 Labels = NDArray[np.int64]
 Videos = dict[str, FileLocation]  # of a list, each with the line that names it
@@ -152,8 +151,7 @@ def make_vocabulary(config: DataConfig, class_names: Sequence[str], path: Path, 
         raise faults[0]
     if note := spelling_note(names):
         warnings.warn(f"{path}: {note}", stacklevel=2)
-    factors = class_factors(config, root, names, background)
-    return Vocabulary.from_names(names, background, factors, None if factors is None else factors.slots)
+    return Vocabulary.from_names(names, background, *class_factors(config, root, names, background))
 
 
 def background_classes(

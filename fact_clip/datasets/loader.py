@@ -209,39 +209,6 @@ class TrainingVideos(torch.utils.data.Dataset[Any]):
         return float(torch.ones(()) / (1.0 - self.augment.channels))
 
 
-class _Sampler(torch.utils.data.Sampler[list[Key]]):
-    """The `batches` that are to come, of which one of `world` processes gets every `world`-th video.
-
-    A process without a video of its own gets the batch's first one, so that it can take part in the step.
-    """
-
-    def __init__(self, videos: TrainingVideos, names: Sequence[str], size: int, similar: bool, rank: int, world: int):
-        self.videos, self.names, self.size, self.similar = videos, names, size, similar
-        self.rank, self.world = rank, world
-        self.epoch, self.batches = 0, list[list[str]]()
-
-    def draw(self, epoch: int) -> list[list[str]]:
-        """Draw the names in each batch of an epoch, of all processes together; the last batch may be smaller."""
-        seed = self.videos.seed
-        order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
-        if not self.similar:
-            return [order[start : start + self.size] for start in range(0, len(order), self.size)]
-        batches = []
-        for start in range(0, len(order), _BUCKET * self.size):
-            bucket = sorted(order[start : start + _BUCKET * self.size], key=lambda name: -self.length(name))
-            batches += [bucket[first : first + self.size] for first in range(0, len(bucket), self.size)]
-        full = [names for names in batches if len(names) == self.size]
-        rest = [names for names in batches if len(names) < self.size]
-        return sorted(full, key=lambda names: draw("batch", seed, epoch, names[0])) + rest
-
-    def length(self, name: str) -> int:
-        return len(self.videos.dataset.labels(name))
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        for names in self.batches:
-            yield [(self.epoch, name) for name in names[self.rank :: self.world] or names[:1]]
-
-
 class TrainingLoader:
     """Batches of training videos, epoch by epoch, read ahead by other processes where `workers` is above 0.
 
@@ -262,11 +229,12 @@ class TrainingLoader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.videos, self.n_batches = videos, math.ceil(len(names) / batch_size)
-        self.sampler = _Sampler(videos, names, batch_size, similar_lengths, rank, world)
-        self.loader = torch.utils.data.DataLoader(
+        self.videos, self.names, self.batch_size, self.similar_lengths = videos, names, batch_size, similar_lengths
+        self.rank, self.world, self.n_batches = rank, world, math.ceil(len(names) / batch_size)
+        self._keys: list[list[Key]] = []  # of the batches that are to come
+        self._loader = torch.utils.data.DataLoader(
             videos,
-            batch_sampler=self.sampler,
+            batch_sampler=self._keys,
             num_workers=workers,
             prefetch_factor=1 if workers else None,  # a batch of Breakfast has 70 MB
             collate_fn=collate,
@@ -278,13 +246,32 @@ class TrainingLoader:
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from the `first` one on."""
-        sampler = self.sampler
-        sampler.epoch, sampler.batches = number, sampler.draw(number)[first:]
-        for names, batch in zip(sampler.batches, self.loader, strict=True):
+        batches = self._draw(number)[first:]
+        shares = [names[self.rank :: self.world] for names in batches]
+        # a process without a video of its own gets the batch's first one, so that it can take part in the step
+        self._keys[:] = [
+            [(number, name) for name in share or names[:1]] for share, names in zip(shares, batches, strict=True)
+        ]
+        for share, names, batch in zip(shares, batches, self._loader, strict=True):
             if isinstance(batch, InputError):
                 raise batch
-            n_videos = len(names[sampler.rank :: sampler.world])
-            yield replace(batch, gain=self.videos.gain, share=n_videos / len(names))
+            yield replace(batch, gain=self.videos.gain, share=len(share) / len(names))
+
+    def _draw(self, epoch: int) -> list[list[str]]:
+        """Draw the names in each batch of an epoch, of all processes together; the last batch may be smaller."""
+        seed, size = self.videos.seed, self.batch_size
+        order = sorted(self.names, key=lambda name: (draw("order", seed, epoch, name), name))
+        if not self.similar_lengths:
+            return _in_batches(order, size)
+        lengths = {name: len(self.videos.dataset.labels(name)) for name in self.names}
+        buckets = [sorted(bucket, key=lambda name: -lengths[name]) for bucket in _in_batches(order, _BUCKET * size)]
+        batches = [names for bucket in buckets for names in _in_batches(bucket, size)]
+        full, rest = ([names for names in batches if (len(names) == size) == is_full] for is_full in (True, False))
+        return sorted(full, key=lambda names: draw("batch", seed, epoch, names[0])) + rest
+
+
+def _in_batches(names: list[str], size: int) -> list[list[str]]:
+    return [names[start : start + size] for start in range(0, len(names), size)]
 
 
 def _begin_worker(parent: int, worker: int) -> None:

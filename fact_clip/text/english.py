@@ -16,8 +16,7 @@ from fact_clip.text.grammar import PARTICLES
 
 SLOTS = ("verb", "object", "target", "tool")
 
-ENGLISH = "english"
-"""The value of `data.grammar` that reads names as sentences."""
+ENGLISH = "english"  # the value of `data.grammar` that reads names as sentences
 
 
 def _words(text: str) -> frozenset[str]:
