@@ -220,19 +220,20 @@ def _ranking_text(source: Source, ranking: list[dict[str, Any]]) -> str:
 
 def description(source: Source, chosen: Holdout) -> dict[str, Any]:
     """Describe a choice: whether it is compositional, each class with its frames and new factors, and what remains."""
-    from fact_clip.datasets.holdout import levels, resting_on_one
+    from fact_clip.datasets.holdout import level, lost_factors, resting_on_one
 
     dataset = source.dataset
     counts = source.counts if dataset is None else dataset.class_counts(dataset.videos_of(chosen)[0])
-    frames, level_of = _frames(source, counts), levels(source.vocabulary, chosen, counts)
+    new_of = lost_factors(source.vocabulary, chosen.check(source.vocabulary).hidden, counts)
+    frames = _frames(source, counts)
     resting = resting_on_one(source.vocabulary, chosen.hidden, counts, source.segments)
-    lost = list(dict.fromkeys(factor for level in level_of.values() for factor in level.new))
+    lost = list(dict.fromkeys(factor for new in new_of.values() for factor in new))
     classes = []
-    for name, level in level_of.items():
+    for name, new in new_of.items():
         group = "unseen" if name in chosen.unseen else "validation-unseen"
-        row = {"name": name, "group": group, "frames": frames.get(name), "level": level.kind}
+        row = {"name": name, "group": group, "frames": frames.get(name), "level": level(new)}
         on_one = [{"factor": list(factor), "class": other} for factor, other in resting[name].items()]
-        classes.append({**row, "new": list(map(list, level.new)), "on_one_class": on_one})
+        classes.append({**row, "new": list(map(list, new)), "on_one_class": on_one})
     remains = None if dataset is None else dataset.remaining(chosen)
     result = {"holdout": chosen.to_dict(), "compositional": not lost, "lost_factors": list(map(list, lost))}
     return {**result, "classes": classes, "remains": remains}

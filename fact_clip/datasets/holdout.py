@@ -172,22 +172,9 @@ def _occurring(vocabulary: Vocabulary, held_out: Collection[str], counts: ArrayL
     return vocabulary.subset(name for name, count in frames if count > 0 or name in held_out)
 
 
-@dataclass(frozen=True)
-class Level:
-    """How new an unseen class is (docs/protocol.md, Levels): `new` are its factors that no seen class has."""
-
-    new: tuple[Factor, ...] = ()
-
-    @property
-    def kind(self) -> Literal["compositional", "new factor"]:
-        """Return whether some factor is new."""
-        return "new factor" if self.new else "compositional"
-
-
-def levels(vocabulary: Vocabulary, holdout: Holdout, counts: ArrayLike | None = None) -> dict[str, Level]:
-    """Return the level of every class of both groups, held out together; `counts` as in `lost_factors`."""
-    lost = lost_factors(vocabulary, holdout.check(vocabulary).hidden, counts)
-    return {name: Level(new) for name, new in lost.items()}
+def level(new: Sequence[Factor]) -> Literal["compositional", "new factor"]:
+    """Return how new an unseen class is (docs/protocol.md, Levels), by its `lost_factors`."""
+    return "new factor" if new else "compositional"
 
 
 WELL_FILLED = 10, 3  # training frames and segments from which on a class shows a factor well

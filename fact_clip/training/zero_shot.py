@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fact_clip import metrics
 from fact_clip.core import Vocabulary
 from fact_clip.datasets.dataset import Dataset
-from fact_clip.datasets.holdout import Level, levels
+from fact_clip.datasets.holdout import Factor, level, lost_factors
 from fact_clip.decoding import Calibration, Scores
 from fact_clip.inference.scorer import Scorer
 from fact_clip.training.calibration import Groups, Labels, Part, Scored, curve_of, uncalibrated
@@ -106,11 +106,11 @@ def _diagnostics(
     return shares
 
 
-def _levels(dataset: Dataset) -> dict[str, Level]:
-    """Name of each unseen class -> its level, with all classes of both groups held out."""
+def _new_factors(dataset: Dataset) -> dict[str, tuple[Factor, ...]]:
+    """Name of each unseen class -> the factors that no seen class has, with all classes of both groups held out."""
     assert dataset.holdout is not None
-    levels_of = levels(dataset.vocabulary, dataset.holdout)
-    return {dataset.vocabulary.names[label]: levels_of[dataset.vocabulary.names[label]] for label in dataset.unseen}
+    lost = lost_factors(dataset.vocabulary, dataset.holdout.hidden)
+    return {name: lost[name] for name in (dataset.vocabulary.names[label] for label in dataset.unseen)}
 
 
 def _by_level(
@@ -119,8 +119,8 @@ def _by_level(
     """The same figures with the unseen classes of one level alone; those of the other count in no group."""
     unseen, background, others = groups
     kinds: dict[str, list[str]] = {}
-    for name, level in _levels(dataset).items():
-        kinds.setdefault(level.kind, []).append(name)
+    for name, new in _new_factors(dataset).items():
+        kinds.setdefault(level(new), []).append(name)
     table: dict[str, dict[str, Any]] = {}
     for kind, names in kinds.items():
         classes = dataset.vocabulary.encode(names).tolist()
@@ -139,12 +139,12 @@ def _unseen_classes(
     true, guess = np.concatenate(scored.truth), np.concatenate(prediction)
     forced = None if alone is None else np.concatenate(alone)
     rows: dict[str, dict[str, Any]] = {}
-    for name, level in _levels(dataset).items():
+    for name, new in _new_factors(dataset).items():
         label = dataset.vocabulary.index(name)
         frames = true == label
         rows[name] = {
-            "level": level.kind,
-            "new": [list(factor) for factor in level.new],
+            "level": level(new),
+            "new": [list(factor) for factor in new],
             "frames": int(frames.sum()),
             "accuracy": _share(guess[frames] == label),
             "unseen_labels_only": None if forced is None else _share(forced[frames] == label),

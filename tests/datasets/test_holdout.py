@@ -18,11 +18,10 @@ from fact_clip.datasets.dataset import Dataset, carve_covering
 from fact_clip.datasets.features import FeatureTransform
 from fact_clip.datasets.holdout import (
     Holdout,
-    Level,
     Support,
     check_leak,
     choose_validation_unseen,
-    levels,
+    level,
     lost_factors,
     rank,
     resting_on_one,
@@ -252,10 +251,10 @@ def test_the_published_havid_holdout_is_not_compositional_and_the_later_one_is(t
 
 def test_levels_name_the_new_word(tasks):
     # the validation group is as little seen as the other: together they lose the hex screwdriver
-    found = levels(tasks, Holdout(SCREWS[:3], (SCREWS[3], "sntn5")))
-    assert found["sshc1dh"] == found["sshc4dh"] == Level((("tool", "hex screwdriver"),))
-    assert found["sntn5"] == Level()
-    assert (found["sshc1dh"].kind, found["sntn5"].kind) == ("new factor", "compositional")
+    found = lost_factors(tasks, Holdout(SCREWS[:3], (SCREWS[3], "sntn5")).hidden)
+    assert found["sshc1dh"] == found["sshc4dh"] == (("tool", "hex screwdriver"),)
+    assert found["sntn5"] == ()
+    assert (level(found["sshc1dh"]), level(found["sntn5"])) == ("new factor", "compositional")
 
 
 WORDS = ("cut ham", "cut egg", "cut roe", "hold ham", "hold egg", "hold jar", "rest")
@@ -391,7 +390,7 @@ def test_chosen_on_kscgr(shared):
     ]
     holdout = select(dataset.vocabulary, 6, 3, counts=counts, candidates=tested)
     assert set(holdout.hidden) <= set(tested)
-    assert {level.kind for level in levels(dataset.vocabulary, holdout, counts).values()} == {"compositional"}
+    assert set(map(level, lost_factors(dataset.vocabulary, holdout.hidden, counts).values())) == {"compositional"}
     assert dataset.remaining(holdout)["mask"]["videos"] == len(dataset.train) + len(dataset.validation)
 
 
