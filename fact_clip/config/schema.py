@@ -95,9 +95,7 @@ class ObjectData(_Frozen):
     find: bool | Literal["auto"] = Field(
         False, description="without a file: find the objects in the features, their names by labels; auto: if they show"
     )
-    blocks: tuple[Count, ...] = Field(
-        (), max_length=100, description="values per object in each block; unset: one block of all"
-    )
+    blocks: tuple[Count, ...] = Field((), max_length=100, description="values per object and block; unset: one block")
     slot: str = Field("object", description="vocabulary slot whose words are names of objects")
     fixed: tuple[str, ...] = Field((), description="objects that keep their identity, beside the words of other slots")
 
@@ -106,21 +104,17 @@ class DataConfig(_Frozen):
     """Which videos are used, and how their features are read."""
 
     name: str = Field("folder", description="entry of datasets/benchmarks.py; 'folder' is a data set of your own")
-    root: str | None = Field(
-        None, description="folder of the data, also from the recipe's; else $FACT_CLIP_DATA/NAME, else ./data/NAME"
-    )
+    root: str | None = Field(None, description="folder of the data, or above it; else below $FACT_CLIP_DATA or ./data")
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
     layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
     fps: float | None = Field(
-        None, ge=LEAST_FPS, le=MOST_FPS, description="frames (feature rows) per second; unset: the benchmark's"
+        None, ge=LEAST_FPS, le=MOST_FPS, description="feature rows per second; unset: the benchmark's"
     )
     background: tuple[str, ...] | None = Field(
         None, description="names of background classes; unset: the benchmark's; own data, head 'text': by their names"
     )
     unlabelled: tuple[str, ...] = Field((), description="names of labels that are ignored, beside '?'; no classes")
-    grammar: str | None = Field(
-        None, description="how names are read: a pattern as '{verb} {object} [with {tool}]', or english; docs/names.md"
-    )
+    grammar: str | None = Field(None, description="how names are read: '{verb} {object} [with {tool}]', or english")
     stride: Count = Field(1, description="temporal stride; labels by majority, predictions stretched back")
     interleave: bool = Field(False, description="with a stride: train from any first row; predict from each and merge")
     standardize: bool = Field(False, description="scale columns to mean 0 and variance 1 over the training videos")
@@ -137,9 +131,7 @@ class DataConfig(_Frozen):
     )
     validation: float = Field(0.15, ge=0, le=0.5, description="share of the training videos that picks the checkpoint")
     validation_part: Natural = Field(0, description="which of the disjoint parts of that size is used")
-    groups: str | None = Field(
-        None, description="pattern whose parentheses find the subject in a name; validation shares none with training"
-    )
+    groups: str | None = Field(None, description="pattern whose parentheses find subjects, which no two parts share")
     tolerance: Share = Field(0.01, description="share by which features and labels may differ in length")
     tolerance_frames: int = Field(10, ge=0, le=1_000_000_000, description="or this many frames, if that is more")
 
@@ -278,9 +270,7 @@ class LossConfig(_Frozen):
     smoothing: Weight = Field(5.0, description="weight of the smoothing term (sw)")
     token_weight: Weight = Field(1.0, description="weight of the terms of tokens and attention beside that of frames")
     background_weight: Weight = Field(1.0, description="weight of background classes (bgw)")
-    null_weight: float = Field(
-        -1.0, ge=-1, le=LARGEST, description="weight of the null class; -1: by tokens and segments"
-    )
+    null_weight: float = Field(-1.0, ge=-1, le=LARGEST, description="weight of the null class; -1: by tokens, segments")
     balance: Share = Field(0.0, description="a class of n frames weighs n^-this, scaled to mean 1")
     segment_balance: Share = Field(0.0, description="the same for a segment of n frames within its video")
     fact_weight: Weight = Field(0.5, description="head 'fact-clip': weight of the FACT loss")
@@ -310,22 +300,12 @@ class DecodeConfig(_Frozen):
     frame_weight: Share = Field(0.1, description="weight of the frame voter against the token voter (mwt)")
     blocks: Literal["last", "all"] = Field("last", description="frame voter: the last block or the mean of all")
     switch_penalty: SwitchPenalty = Field(0.0, description="cost in nats of changing the action (0: each frame alone)")
-    order: Weight = Field(
-        0.0, description="how far the penalty depends on how often one action followed the other in training"
-    )
-    window: int = Field(
-        0, ge=0, le=MOST_FRAMES, description="frames per pass over a long video (0: one pass); docs/long_videos.md"
-    )
-    overlap: int | None = Field(
-        None, ge=0, le=MOST_FRAMES, description="frames that two passes share; unset: reach of the layers"
-    )
+    order: Weight = Field(0.0, description="how far the penalty depends on how often one action followed the other")
+    window: int = Field(0, ge=0, le=MOST_FRAMES, description="frames per pass over a long video (0: one pass)")
+    overlap: int | None = Field(None, ge=0, le=MOST_FRAMES, description="frames two passes share; unset: layers' reach")
     training_free: Part = Field(0.0, description="share of training-free scores (docs/protocol.md, 'Mixed scores')")
-    factor_weight: Weight = Field(
-        0.0, description="weight of the words of the frames around; docs/method.md, 'Decoding'"
-    )
-    factor_frames: float = Field(
-        15.0, gt=0, le=1_000_000, description="... deviation in frames of the Gaussian that weighs them"
-    )
+    factor_weight: Weight = Field(0.0, description="weight of the words of frames around; docs/method.md, 'Decoding'")
+    factor_frames: float = Field(15.0, gt=0, le=1_000_000, description="... deviation in frames of their Gaussian")
     prior_weight: Weight = Field(0.0, description="classes held out: share of log p(class) that is subtracted")
     prior: Literal["factors", "frames", "posterior", "frames+posterior"] = Field(
         "factors", description="where p(class) comes from (docs/protocol.md)"
@@ -340,9 +320,7 @@ class TrainConfig(_Frozen):
     epochs: Count = Field(150, description="passes over the training videos")
     batch_size: int = Field(4, ge=1, le=100_000, description="videos per step, for each process of torchrun")
     similar_lengths: bool = Field(False, description="batches of videos of similar length, so that less is padding")
-    workers: int | None = Field(
-        None, ge=0, le=1_000, description="processes that read videos; unset: 4 for CUDA, else 0"
-    )
+    workers: int | None = Field(None, ge=0, le=1_000, description="processes that read videos; unset: CUDA 4, else 0")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd has momentum 0.9")
     lr: float = Field(1e-4, gt=0, le=1_000, description="learning rate")
     weight_decay: float = Field(0.0, ge=0, le=1_000, description="weight decay")
@@ -351,12 +329,8 @@ class TrainConfig(_Frozen):
     warmup: Natural = Field(0, description="epochs of linear warm-up")
     clip_norm: Weight = Field(10.0, description="largest gradient norm (0: no clipping)")
     average: Part = Field(0.0, description="decay per step of a moving average of the weights (0: none)")
-    members: int = Field(
-        1, ge=1, le=100, description="models trained side by side with a seed each; their scores are averaged"
-    )
-    member_parts: bool = Field(
-        False, description="members validate on videos, and hide auto-chosen classes, of their own"
-    )
+    members: int = Field(1, ge=1, le=100, description="models trained side by side, a seed each; scores are averaged")
+    member_parts: bool = Field(False, description="members validate on videos, and hide chosen classes, of their own")
     init: str | None = Field(None, description="run folder whose weights the training starts from (docs/app.md)")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of all random numbers")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
