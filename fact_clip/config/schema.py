@@ -107,9 +107,7 @@ class DataConfig(_Frozen):
     root: str | None = Field(None, description="folder of the data, or above it; else below $FACT_CLIP_DATA or ./data")
     split: int | str = Field(1, description="number or name of the split; 'all' trains each in turn")
     layout: Literal["TD", "DT"] | None = Field(None, description="time or channels first; unset: the benchmark's")
-    fps: float | None = Field(
-        None, ge=LEAST_FPS, le=MOST_FPS, description="feature rows per second; unset: the benchmark's"
-    )
+    fps: float | None = Field(None, ge=LEAST_FPS, le=MOST_FPS, description="rows per second; unset: the benchmark's")
     background: tuple[str, ...] | None = Field(
         None, description="names of background classes; unset: the benchmark's; own data, head 'text': by their names"
     )

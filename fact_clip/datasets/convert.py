@@ -89,9 +89,7 @@ def convert_annotations(
     if not annotations:
         raise InputError(", ".join(map(str, files)), "no annotated videos")
     target = replace(target, layout=target.layout or _layout_by_labels(target, annotations))
-    videos = {
-        name: to_frames(annotation, target.clock(name), target.background) for name, annotation in annotations.items()
-    }
+    videos = {name: to_frames(entry, target.clock(name), target.background) for name, entry in annotations.items()}
     path = root / "mapping.txt"
     before = list(Vocabulary.from_mapping(path)) if path.is_file() else []
     source_of = {label: annotations[name].path for name, frames in videos.items() for label in frames.labels}

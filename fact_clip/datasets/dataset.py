@@ -64,9 +64,7 @@ class Dataset:
             raise error
         groups = self._groups(tuple(learning))
         self.validation_parts = self._parts(groups)
-        self.train, self.validation = carve_validation(
-            tuple(learning), config.validation, config.validation_part, groups
-        )
+        self.train, self.validation = carve_validation([*learning], config.validation, config.validation_part, groups)
         self.test = tuple(test)
         self._split = self.learning, self.test
         self._sources = learning | test  # video -> the line that names it

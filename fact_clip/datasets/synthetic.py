@@ -23,6 +23,7 @@ from fact_clip.datasets.benchmarks import NO_ACTION
 from fact_clip.datasets.holdout import Holdout
 
 Floats = NDArray[np.float64]
+World = dict[str, Floats]  # see `_prototypes`
 Image = NDArray[np.uint8]
 
 # Median duration of an action with this verb in seconds, and the pace of its movement in cycles per second.
@@ -78,7 +79,7 @@ _IN_VIEW, _GLANCE, _STYLE, _DRIFT, _SLOW_NOISE = 0.9, 0.2, 0.28, 0.3, 0.35
 _BORDER_SECONDS = 0.35
 
 
-def _prototypes(dim: int) -> dict[str, Floats]:
+def _prototypes(dim: int) -> World:
     """Draw unit directions: (1, dim) of a verb, object or tool, (2, dim) of a verb's movement, (4, dim) of drift."""
     rng = np.random.default_rng([_WORLD, dim])
     tools = sorted({tool for steps in STEPS.values() for _, tool, _ in steps if tool})
@@ -119,9 +120,7 @@ def _moving_average(rows: Floats, window: int) -> Floats:
     return smooth
 
 
-def _evidence(
-    plan: list[str], frames: NDArray[np.int64], fps: float, world: dict[str, Floats], rng: np.random.Generator
-) -> Floats:
+def _evidence(plan: list[str], frames: NDArray[np.int64], fps: float, world: World, rng: np.random.Generator) -> Floats:
     """Return the evidence of the actions, (T, dim), with sharp borders."""
     dim = world["drift"].shape[1]
     rows = np.zeros((int(frames.sum()), dim))
@@ -146,7 +145,7 @@ def _evidence(
     return rows
 
 
-def _nuisance(n_frames: int, style: Floats, fps: float, world: dict[str, Floats], rng: np.random.Generator) -> Floats:
+def _nuisance(n_frames: int, style: Floats, fps: float, world: World, rng: np.random.Generator) -> Floats:
     """Return the style of the person, slow drift of the camera, lasting noise and white noise, (T, dim)."""
     dim = len(style)
     walk = np.cumsum(rng.standard_normal((n_frames, 4)), axis=0) / np.sqrt(max(n_frames, 1))
@@ -155,9 +154,7 @@ def _nuisance(n_frames: int, style: Floats, fps: float, world: dict[str, Floats]
     return _STYLE * style + _DRIFT * 4 * walk @ world["drift"] + _SLOW_NOISE * lasting + white
 
 
-def _video(
-    person: int, fps: float, world: dict[str, Floats], seed: int, number: int
-) -> tuple[NDArray[np.float16], list[str]]:
+def _video(person: int, fps: float, world: World, seed: int, number: int) -> tuple[NDArray[np.float16], list[str]]:
     """Return the features (T, dim) and labels of one video."""
     dim: int = world["drift"].shape[1]
     habits = np.random.default_rng([_WORLD, seed, person])

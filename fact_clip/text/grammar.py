@@ -173,9 +173,8 @@ def agreeing(table: Mapping[str, Factors], slots: Sequence[str]) -> Grammar | No
     for least in (2, 1):
         for pattern in _candidates(list(table), least):
             grammar = Grammar.of(_renamed(pattern, slots), table)
-            readings = {
-                name: in_slots(grammar.slots, slots, factors) for name, factors in read_all(grammar, table).items()
-            }
+            factors = read_all(grammar, table)
+            readings = {name: in_slots(grammar.slots, slots, entry) for name, entry in factors.items()}
             if set(grammar.slots) <= set(slots) and readings == dict(table):
                 return grammar
     return None
